@@ -1,0 +1,451 @@
+"""From rules to nodes: one method per rule of `grammar/prob.lark`, called bottom-up by lark's LALR parser.
+
+A method gets the children of its rule (every token, and the nodes already built) and gives a node.  Nothing here
+recurses, so depth costs nothing.  The grammar is a little wider than the language; what it lets through too much is
+reported here, where the whole form is at hand and the message can be precise.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from typing import Any
+
+from lark import Token
+
+from .diagnostics import Diagnostic
+from .distributions import DISTRIBUTIONS
+from .source import Source, Span
+from .syntax import (
+    Argument,
+    Arithmetic,
+    Assign,
+    Block,
+    Boolean,
+    Call,
+    Comparison,
+    Conditional,
+    Data,
+    Distribution,
+    Draw,
+    EstimatorCall,
+    Expression,
+    For,
+    Function,
+    If,
+    Index,
+    Interval,
+    Logical,
+    LogPdf,
+    Name,
+    Node,
+    Number,
+    Parameter,
+    Power,
+    Range,
+    Return,
+    Sample,
+    Simplex,
+    Slice,
+    Statement,
+    Term,
+    Unary,
+    Vector,
+    While,
+)
+from .tokens import span_of
+
+CONSTANTS = {"pi": math.pi, "inf": math.inf}
+Children = list[Any]  # tokens, nodes, and the tuples of rules that are only lists
+
+
+def _span(children: Children) -> Span:
+    first, last = children[0], children[-1]
+    start = span_of(first) if isinstance(first, Token) else first.span
+    end = start if last is first else span_of(last) if isinstance(last, Token) else last.span
+    return Span(start.start, end.end)
+
+
+def _nodes(children: Children) -> tuple[Any, ...]:
+    return tuple(child for child in children if isinstance(child, Node))
+
+
+class Builder:
+    """Builds the tree of one source at a time; `begin` forgets the last one."""
+
+    def __init__(self) -> None:
+        self.begin(Source("", ""))
+
+    def begin(self, source: Source) -> None:
+        """Get ready for a source."""
+        self.source = source
+        self.diagnostics: list[Diagnostic] = []
+        self.loose_ranges: dict[int, Call] = {}  # by start: calls of `range` that no `for` has taken
+
+    def report(self, code: str, title: str, span: Span, help: str | None = None, label: str = "") -> None:
+        """Note a problem; the tree is thrown away later."""
+        self.diagnostics.append(Diagnostic(code, title, span, label, help=help, source=self.source))
+
+    def text(self, node: Node) -> str:
+        """The source text of a node, on one line, cut where it is long."""
+        text = " ".join(self.source.slice(node.span).split())
+        return text if len(text) <= 60 else text[:57] + "..."
+
+    # -------------------------------------------------------------------------------------------- expressions
+    def number(self, children: Children) -> Number:
+        token = children[0]
+        value = float(token)
+        if math.isinf(value):
+            self.report("P0106", f"`{token}` is too large a number", span_of(token), "the largest is about 1.8e308; infinity is `inf`")
+        return Number(value, str(token), span=span_of(token))
+
+    def boolean(self, children: Children) -> Boolean:
+        return Boolean(children[0] == "true", span=span_of(children[0]))
+
+    def name(self, children: Children) -> Name:
+        return Name(str(children[0]), span=span_of(children[0]))
+
+    def parenthesised(self, children: Children) -> Expression:
+        inner: Expression = replace(children[1], span=_span(children))
+        return inner
+
+    def vector(self, children: Children) -> Vector:
+        return Vector(_nodes(children), span=_span(children))
+
+    def slice(self, children: Children) -> Slice:
+        colon = next(i for i, child in enumerate(children) if isinstance(child, Token))
+        start = children[0] if colon else None
+        return Slice(start, children[-1] if colon < len(children) - 1 else None, span=_span(children))
+
+    def index(self, children: Children) -> Index:
+        return Index(children[0], _nodes(children[1:]), span=_span(children))
+
+    def unary(self, children: Children) -> Unary:
+        return Unary(str(children[0]), children[1], span=_span(children))
+
+    def arithmetic(self, children: Children) -> Arithmetic:
+        rest = tuple(
+            Term(str(children[i]), children[i + 1], span=_span(children[i : i + 2])) for i in range(1, len(children), 2)
+        )
+        return Arithmetic(children[0], rest, span=_span(children))
+
+    def raised(self, children: Children) -> Power:
+        return Power(children[0], children[2], span=_span(children))
+
+    def comparison(self, children: Children) -> Comparison:
+        if len(children) > 3 and not self._is_arrow(children[0], children[2]):
+            a, b, c = (self.text(children[i]) for i in (0, 2, 4))
+            title = f"a chain of comparisons: `{children[1]}` and `{children[3]}`"
+            span = Span(children[0].span.start, children[4].span.end)
+            self.report("P0110", title, span, f"write {a} {children[1]} {b} and {b} {children[3]} {c}")
+        return Comparison(str(children[1]), children[0], children[2], span=_span(children))
+
+    def disjunction(self, children: Children) -> Logical:
+        return Logical("or", _nodes(children), span=_span(children))
+
+    def conjunction(self, children: Children) -> Logical:
+        return Logical("and", _nodes(children), span=_span(children))
+
+    def conditional(self, children: Children) -> Conditional:
+        return Conditional(children[1], children[3], children[5], span=_span(children))
+
+    def positional(self, children: Children) -> Argument:
+        return Argument(None, children[0], span=_span(children))
+
+    def keyword(self, children: Children) -> Argument:
+        return Argument(str(children[0]), children[2], span=_span(children))
+
+    def arguments(self, children: Children) -> tuple[Argument, ...]:
+        return _nodes(children)
+
+    def call(self, children: Children) -> Call | Draw | LogPdf:
+        name, arguments, span, name_span = str(children[0]), children[2], _span(children), span_of(children[0])
+        if name in DISTRIBUTIONS:
+            return Draw(Distribution(name, arguments, span=span, name_span=name_span), span=span)
+        call = Call(name, arguments, span=span, name_span=name_span)
+        if name == "range":
+            self.loose_ranges[span.start] = call
+        return self._logpdf(call) if name == "logpdf" else call
+
+    def _logpdf(self, call: Call) -> Call | LogPdf:
+        """`logpdf(Dist(...), value)`; its first argument is no draw."""
+        values = [argument.value for argument in call.arguments]
+        keyword = next((argument for argument in call.arguments if argument.name is not None), None)
+        if keyword is not None:
+            self.report("P0204", "`logpdf` has no keyword arguments", keyword.span, "logpdf(Normal(0, 1), z)")
+        elif len(values) != 2:
+            title = f"`logpdf` takes 2 arguments, a distribution and a value, but has {len(values)}"
+            self.report("P0203", title, call.span, "logpdf(Normal(0, 1), z)")
+        elif (distribution := _as_distribution(values[0])) is not None:
+            return LogPdf(distribution, values[1], span=call.span)
+        else:
+            title = "the first argument of `logpdf` must be a distribution"
+            self.report("P0210", title, values[0].span, "call it there: logpdf(Normal(0, 1), z)")
+        return call
+
+    # --------------------------------------------------------------------------------------------- statements
+    def program(self, children: Children) -> Block:
+        return Block(children[0], span=Span(0, len(self.source.text)))
+
+    def statements(self, children: Children) -> tuple[Statement, ...]:
+        return _nodes(children)
+
+    def block(self, children: Children) -> Block:
+        for statement in children[1]:
+            match statement:
+                case Parameter() | Data() | Function():
+                    what = {Parameter: "`param`", Data: "`data`", Function: "`fn`"}[type(statement)]
+                    help_text = "move it out of the block, to the top level of the file"
+                    self.report("P0111", f"{what} inside a block", statement.name_span, help_text)
+                case _:
+                    pass
+        return Block(children[1], span=_span(children))
+
+    def broken(self, children: Children) -> None:
+        return None
+
+    def shape(self, children: Children) -> tuple[Expression, ...]:
+        return _nodes(children)
+
+    def interval(self, children: Children) -> Interval:
+        span = Span(span_of(children[1]).start, span_of(children[-1]).end)
+        low, high = self._bound(children[2]), self._bound(children[4])
+        if low is not None and high is not None and not low < high:
+            self.report("P0101", f"no number lies between {low:g} and {high:g}", span, "write the lower bound first: (0, 1)")
+        return Interval(-math.inf if low is None else low, math.inf if high is None else high, span=span)
+
+    def _bound(self, node: Expression) -> float | None:
+        value = constant_value(node)
+        if value is None or math.isnan(value):
+            help_text = "bounds are numbers, `pi`, `inf` and what can be computed from them: (0, 2*pi)"
+            self.report("P0101", f"the bound `{self.text(node)}` is not a constant", node.span, help_text)
+            return None
+        return value
+
+    def named_domain(self, children: Children) -> Simplex:
+        if children[1] != "simplex":
+            self.report("P0101", f"unknown domain `{children[1]}`", span_of(children[1]), "write an interval such as (0, 1), or simplex")
+        return Simplex(span=span_of(children[1]))
+
+    def parameter(self, children: Children) -> Parameter:
+        shape, domain, default = (), None, None
+        for position, child in enumerate(children[2:], start=2):
+            if isinstance(child, tuple):
+                shape = child
+            elif isinstance(child, Interval | Simplex):
+                domain = child
+            elif isinstance(child, Node):
+                default = children[position]
+        name = children[1]
+        end = self._end(children)
+        return Parameter(str(name), shape, domain, default, span=end, name_span=span_of(name))
+
+    def data(self, children: Children) -> Data:
+        shape = next((child for child in children if isinstance(child, tuple)), ())
+        default = children[-1] if isinstance(children[-1], Node) else None
+        return Data(str(children[1]), shape, default, span=self._end(children), name_span=span_of(children[1]))
+
+    def _end(self, children: Children) -> Span:
+        """The span of a declaration, whose last child may be a shape (a tuple without a place of its own)."""
+        start = span_of(children[0]).start
+        last = children[-1]
+        if isinstance(last, tuple):
+            end = last[-1].span.end
+            while self.source.text[end] != "]":  # blanks, newlines, a trailing comma and comments
+                end = self.source.text.index("\n", end) if self.source.text[end] == "#" else end + 1
+            return Span(start, end + 1)
+        return Span(start, span_of(last).end if isinstance(last, Token) else last.span.end)
+
+    def assignment(self, children: Children) -> Assign | None:
+        target = self._target(children[0], f"= {self.text(children[2])}")
+        if target is None:
+            return None
+        name, indices, name_span = target
+        return Assign(name, indices, children[2], span=_span(children), name_span=name_span)
+
+    def sample(self, children: Children) -> Sample | None:
+        target = self._target(children[0], f"~ {self.text(children[2])}")
+        distribution = self._drawn(children[0], children[2])
+        if target is None or distribution is None:
+            return None
+        name, indices, name_span = target
+        using = children[4] if len(children) > 4 else None
+        return Sample(name, indices, distribution, using, span=_span(children), name_span=name_span)
+
+    def _target(self, node: Expression, rest: str) -> tuple[str, tuple[Any, ...], Span] | None:
+        """What stands left of `=` or `~`: a name, or a name with one index."""
+        if self.source.text[node.span.start] != "(":
+            match node:
+                case Name():
+                    return node.id, (), node.span
+                case Index(target=Name(span=span) as name) if self.source.text[span.start] != "(":
+                    return name.id, node.items, span
+                case _:
+                    pass
+        help_text = "write a name there, or an element such as x[i]"
+        match node:
+            case Index(target=Index(target=Name(id=name_text), items=first), items=second):
+                items = ", ".join(self.text(item) for item in (*first, *second))
+                help_text = f"put the indices into one pair of brackets: {name_text}[{items}] {rest}"
+            case Call():
+                help_text = f"a function is declared with `fn {node.function}(...) {{ ... }}`"
+            case Index(target=Name(id=name_text)) | Name(id=name_text):
+                help_text = f"leave the parentheses out: {self.text(node).replace('(', '').replace(')', '')} {rest}"
+            case _:
+                pass
+        self.report("P0101", f"`{self.text(node)}` cannot be assigned to", node.span, help_text)
+        return None
+
+    def _drawn(self, target: Expression, node: Expression) -> Distribution | None:
+        """What stands right of `~`."""
+        distribution = _as_distribution(node)
+        if distribution is not None:
+            return distribution
+        left, right = self.text(target), self.text(node)
+        match node:
+            case Name() if node.id in DISTRIBUTIONS:
+                needed = ", ".join(row.name for row in DISTRIBUTIONS[node.id].parameters if row.default is None)
+                self.report("P0210", f"`{right}` has no arguments", node.span, f"write {left} ~ {right}({needed})")
+            case _:
+                help_text = f"write {left} = {right}, or draw: {left} ~ Normal({right}, 1)"
+                self.report("P0101", "a distribution must stand on the right of `~`", node.span, help_text)
+        return None
+
+    def estimator(self, children: Children) -> EstimatorCall:
+        options: list[tuple[str, float | bool]] = []
+        for argument in children[2] if len(children) > 1 else ():
+            value = _option_value(argument.value)
+            if argument.name is None:
+                help_text = f"write {children[0]}(tau={self.text(argument)})" if children[0] == "gumbel" else "write name=value"
+                self.report("P0101", "an option of an estimator needs its name", argument.span, help_text)
+            elif value is None:
+                title = f"the option `{argument.name}` must be a number, `true` or `false`"
+                self.report("P0101", title, argument.value.span)
+            elif argument.name in [name for name, _ in options]:
+                self.report("P0204", f"the option `{argument.name}` is given twice", argument.span)
+            else:
+                options.append((argument.name, value))
+        return EstimatorCall(str(children[0]), tuple(options), span=_span(children))
+
+    def conditional_block(self, children: Children) -> If:
+        found = _nodes(children)
+        pairs = tuple((found[i], found[i + 1]) for i in range(0, len(found) - 1, 2))
+        return If(pairs, found[-1] if len(found) % 2 else None, span=_span(children))
+
+    def for_loop(self, children: Children) -> For:
+        iterable: Range | Expression = children[3]
+        if isinstance(iterable, Call) and iterable.function == "range":
+            iterable = self._range(iterable)
+        name = children[1]
+        return For(str(name), iterable, children[4], span=_span(children), name_span=span_of(name))
+
+    def _range(self, call: Call) -> Range | Expression:
+        self.loose_ranges = {start: other for start, other in self.loose_ranges.items() if other.name_span != call.name_span}
+        values = [argument.value for argument in call.arguments]
+        if any(argument.name is not None for argument in call.arguments):
+            self.report("P0204", "`range` has no keyword arguments", call.span, "range(20) or range(2, 20)")
+        elif not 1 <= len(values) <= 2:
+            title = f"`range` takes 1 or 2 arguments, but has {len(values)}"
+            help_text = "range(stop) or range(start, stop)"
+            if len(values) == 3:
+                help_text += "; for another step compute the index in the loop: i = start + step*k"
+            self.report("P0203", title, call.span, help_text)
+        else:
+            return Range(values[0] if len(values) == 2 else None, values[-1], span=call.span)
+        return call
+
+    def while_loop(self, children: Children) -> While:
+        return While(children[1], children[2], span=_span(children))
+
+    def function(self, children: Children) -> Function:
+        names = [child for child in children[3:] if isinstance(child, Token) and child.type == "NAME"]
+        name = children[1]
+        if name in DISTRIBUTIONS or name in ("range", "logpdf"):
+            what = "a distribution" if name in DISTRIBUTIONS else "a form"
+            self.report("P0207", f"`{name}` is {what} of the language and cannot be a function", span_of(name), "choose another name")
+        return Function(
+            str(name), tuple(str(token) for token in names), children[-1],
+            span=_span(children), name_span=span_of(name), parameter_spans=tuple(span_of(token) for token in names),
+        )  # fmt: skip
+
+    def result(self, children: Children) -> Return:
+        values = _nodes(children)
+        return Return(values, span=Span(span_of(children[0]).start, values[-1].span.end))
+
+    def bare_expression(self, children: Children) -> None:
+        node: Expression = children[0]
+        text = self.text(node)
+        if isinstance(node, Comparison) and node.operator == "==":
+            left, right = self.text(node.left), self.text(node.right)
+            self.report("P0110", "`==` compares, it does not assign", node.span, f"write {left} = {right}")
+        elif isinstance(node, Comparison) and self._is_arrow(node.left, node.right):
+            right = " ".join(self.source.slice(Span(node.right.span.start + 1, node.span.end)).split())
+            self.report("P0110", "`<-` does not assign", node.span, f"write {self.text(node.left)} = {right}")
+        elif isinstance(node, Name) and node.id in ("break", "continue", "pass"):
+            self.report("P0111", f"there is no `{node.id}`", node.span, "use `if` and the condition of `while`")
+        elif isinstance(node, Draw):
+            self.report("P0111", "this draw has no name", node.span, f"write x ~ {text}")
+        else:
+            help_text = f"name its value: y = {text}; or, as the result of the program: return {text}"
+            if text.startswith("-"):
+                help_text = "an expression goes on over several lines only inside parentheses"
+            self.report("P0111", "an expression alone is not a statement", node.span, help_text)
+
+    def _is_arrow(self, left: Expression, right: Expression) -> bool:
+        """Whether a `<` and a unary minus are a `<-`."""
+        text = self.source.text
+        return (
+            text[right.span.start] == "-" and text[right.span.start - 1] == "<"
+            and "#" not in text[left.span.end : right.span.start]
+        )  # fmt: skip
+
+
+def _as_distribution(node: Expression) -> Distribution | None:
+    """The distribution of a call; an unknown name is left to `names.py`, which knows the nearest one."""
+    match node:
+        case Draw():
+            return node.distribution
+        case Call(function=name) if name not in ("range", "logpdf"):
+            return Distribution(name, node.arguments, span=node.span, name_span=node.name_span)
+        case _:
+            return None
+
+
+def _option_value(node: Expression) -> float | bool | None:
+    return node.value if isinstance(node, Boolean) else constant_value(node)
+
+
+def constant_value(node: Expression) -> float | None:
+    """The value of a constant expression of numbers, `pi` and `inf`, or None."""
+    match node:
+        case Number():
+            return node.value
+        case Name(id=name):
+            return CONSTANTS.get(name)
+        case Unary(operator="-", operand=operand):
+            value = constant_value(operand)
+            return None if value is None else -value
+        case Power(base=base, exponent=exponent):
+            return _apply("^", constant_value(base), constant_value(exponent))
+        case Arithmetic():
+            total = constant_value(node.first)
+            for term in node.rest:
+                total = _apply(term.operator, total, constant_value(term.operand))
+            return total
+        case _:
+            return None
+
+
+def _apply(operator: str, left: float | None, right: float | None) -> float | None:
+    if left is None or right is None:
+        return None
+    try:
+        result = {
+            "+": lambda: left + right, "-": lambda: left - right, "*": lambda: left * right,
+            "/": lambda: left / right, "%": lambda: left % right, "^": lambda: left**right,
+        }[operator]()  # fmt: skip
+    except (ArithmeticError, ValueError):
+        return None
+    return result if isinstance(result, float) else None
+
+

@@ -1,0 +1,346 @@
+"""The table of distributions: one row each, facts only.
+
+A fact here decides which gradient is taken for right, so `tests/test_distributions.py` checks every one of them
+numerically over the whole table: a new row is tested by being there.  Names, order and defaults are those of
+`torch.distributions`; a row that names a class there needs no code, a row whose `torch` is None has a law of our own.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import Enum
+
+from .ranges import ANY, INF, NONNEGATIVE, POSITIVE, UNIT, UNIT_OPEN, Range
+
+
+class Domain(Enum):
+    """What an argument may be; the words complete "`probs` of Bernoulli must ..."."""
+
+    REAL = "be a finite number"
+    EXTENDED = "be a number or an infinity"
+    POSITIVE = "be positive"
+    NONNEGATIVE = "be at least 0"
+    UNIT = "lie in [0, 1]"
+    UNIT_OPEN = "lie in (0, 1)"
+    UNIT_ABOVE_ZERO = "lie in (0, 1]"
+    UNIT_BELOW_ONE = "lie in [0, 1)"
+    INTEGER = "be a whole number"
+    COUNT = "be a whole number, at least 0"
+    PROBABILITIES = "have entries that are at least 0, not all of them 0"
+    LOGITS = "have entries below infinity, not all of them -infinity"
+    SIMPLEX_POSITIVE = "have positive entries that sum to 1"
+    LOWER_CHOLESKY = "be lower triangular with a positive diagonal"
+    POSITIVE_DEFINITE = "be symmetric and positive definite"
+
+
+@dataclass(frozen=True)
+class ParameterRow:
+    """One argument of a distribution.
+
+    `event`: axes that belong to one draw (0 scalar, 1 vector, 2 matrix).  `default`: torch's, None where the argument
+    must be given.  `differentiable`: the log density has a derivative in it.  `reparameterised`: `rsample` carries a
+    right derivative in it.  `moves_support`: the set of possible values depends on it.
+    """
+
+    name: str
+    domain: Domain
+    event: int = 0
+    default: float | None = None
+    differentiable: bool = True
+    reparameterised: bool = False
+    moves_support: bool = False
+
+
+Ranges = dict[str, Range]
+
+
+@dataclass(frozen=True)
+class DistributionRow:
+    """One distribution.
+
+    `parameters` stand in torch's positional order; of `alternatives` exactly one is given.  `finite`: finitely many
+    outcomes.  `relaxable`: Gumbel-Softmax applies.  `event`: axes of one draw.  `support`: where the entries of a draw
+    lie, from the ranges of the given arguments (a continuous draw is never exactly at an edge).  `whole_line`: the
+    density is positive on all of R, so no value can leave the support.  `value_smooth`: the log density or mass, as a
+    formula, can be differentiated in the value.  `ordered`: a pair of arguments of which the first must be below the
+    second (or equal to it, if discrete).
+    `torch`: the class in torch.distributions; None where the law is our own.
+    """
+
+    name: str
+    parameters: tuple[ParameterRow, ...]
+    alternatives: tuple[str, ...] = ()
+    discrete: bool = False
+    finite: bool = False
+    relaxable: bool = False
+    event: int = 0
+    support: Callable[[Ranges], Range] = lambda _: ANY
+    whole_line: bool = False
+    value_smooth: bool = True
+    ordered: tuple[str, str] | None = None
+    torch: str | None = None
+    summary: str = ""
+    formula: str = ""
+
+    def parameter(self, name: str) -> ParameterRow:
+        """The parameter of that name; KeyError where there is none."""
+        for row in self.parameters:
+            if row.name == name:
+                return row
+        raise KeyError(name)
+
+
+def _within(result: Range) -> Callable[[Ranges], Range]:
+    return lambda _: result
+
+
+def _between(given: Ranges) -> Range:
+    """Open interval from `low` to `high` (closed ends cost nothing: a draw is never exactly there)."""
+    return Range(given.get("low", ANY).low, given.get("high", ANY).high)
+
+
+def _between_closed(given: Ranges) -> Range:
+    low, high = given.get("low", ANY), given.get("high", ANY)
+    return Range(low.low, high.high, low.low_attained, high.high_attained)
+
+
+def _up_to_total(given: Ranges) -> Range:
+    """Counts from 0 to `total_count`, which is 1 where it is not given."""
+    total = given.get("total_count", Range(1, 1, True, True))
+    return Range(0, max(total.high, 0), True, total.high_attained)
+
+
+def _above_scale(given: Ranges) -> Range:
+    scale = given.get("scale", POSITIVE)
+    return Range(max(scale.low, 0.0), INF, scale.low_attained and scale.low > 0)
+
+
+def _free(name: str, domain: Domain, **facts: bool | int | float) -> ParameterRow:
+    """A parameter that `rsample` differentiates."""
+    return ParameterRow(name, domain, reparameterised=True, **facts)  # type: ignore[arg-type]
+
+
+_LOC = _free("loc", Domain.REAL)
+_SCALE = _free("scale", Domain.POSITIVE)
+_RATE = _free("rate", Domain.POSITIVE)
+_CONCENTRATION = _free("concentration", Domain.POSITIVE)
+_CONCENTRATION1 = _free("concentration1", Domain.POSITIVE)
+_CONCENTRATION0 = _free("concentration0", Domain.POSITIVE)
+_PROBS = ParameterRow("probs", Domain.UNIT)
+_LOGITS = ParameterRow("logits", Domain.REAL)
+_WEIGHTS = ParameterRow("probs", Domain.PROBABILITIES, event=1)
+_LOG_WEIGHTS = ParameterRow("logits", Domain.LOGITS, event=1)
+_TOTAL = ParameterRow("total_count", Domain.COUNT, default=1, differentiable=False, moves_support=True)
+_PROBS_OR_LOGITS = ("probs", "logits")
+
+_REAL_LINE = (
+    DistributionRow(
+        "Normal", (_LOC, _SCALE), whole_line=True, torch="Normal",
+        summary="the normal distribution; `scale` is the standard deviation",
+        formula="exp(-((x - loc)/scale)^2/2) / (scale*sqrt(2*pi))",
+    ),
+    DistributionRow(
+        "StudentT",
+        (
+            _free("df", Domain.POSITIVE),
+            _free("loc", Domain.REAL, default=0),
+            _free("scale", Domain.POSITIVE, default=1),
+        ),
+        whole_line=True, torch="StudentT",
+        summary="Student's t with `df` degrees of freedom: a bell with heavy tails",
+        formula="proportional to (1 + ((x - loc)/scale)^2/df)^(-(df + 1)/2) / scale",
+    ),
+    DistributionRow(
+        "Cauchy", (_LOC, _SCALE), whole_line=True, torch="Cauchy",
+        summary="the Cauchy distribution, whose tails are so heavy that it has no mean",
+        formula="1 / (pi*scale*(1 + ((x - loc)/scale)^2))",
+    ),
+    DistributionRow(
+        "Laplace", (_LOC, _SCALE), whole_line=True, torch="Laplace",
+        summary="the double exponential distribution",
+        formula="exp(-abs(x - loc)/scale) / (2*scale)",
+    ),
+    DistributionRow(
+        "Gumbel", (_LOC, _SCALE), whole_line=True, torch="Gumbel",
+        summary="the distribution of the largest of many values",
+        formula="exp(-(z + exp(-z)))/scale with z = (x - loc)/scale",
+    ),
+    DistributionRow(
+        "Logistic", (_LOC, _SCALE), whole_line=True,
+        summary="the logistic distribution, whose distribution function is sigmoid((x - loc)/scale)",
+        formula="s*(1 - s)/scale with s = sigmoid((x - loc)/scale)",
+    ),
+    DistributionRow(
+        "VonMises", (ParameterRow("loc", Domain.REAL), ParameterRow("concentration", Domain.POSITIVE)),
+        support=_within(Range(-math.pi, math.pi, True, True)), whole_line=True, torch="VonMises",
+        summary="a bell on the circle; draws are angles in [-pi, pi], and the density has period 2*pi",
+        formula="proportional to exp(concentration*cos(x - loc))",
+    ),
+    DistributionRow(
+        "MultivariateNormal",
+        (
+            _free("loc", Domain.REAL, event=1),
+            _free("covariance_matrix", Domain.POSITIVE_DEFINITE, event=2),
+            _free("precision_matrix", Domain.POSITIVE_DEFINITE, event=2),
+            _free("scale_tril", Domain.LOWER_CHOLESKY, event=2),
+        ),
+        alternatives=("covariance_matrix", "precision_matrix", "scale_tril"),
+        event=1, whole_line=True, torch="MultivariateNormal",
+        summary="the normal distribution of a vector, by its covariance, its precision or its lower Cholesky factor",
+        formula="exp(-(x - loc)^T C^-1 (x - loc)/2) / sqrt(det(2*pi*C))",
+    ),
+)
+
+_HALF_LINE = (
+    DistributionRow(
+        "LogNormal", (_LOC, _SCALE), support=_within(POSITIVE), torch="LogNormal",
+        summary="exp of a Normal(loc, scale)",
+        formula="exp(-((log(x) - loc)/scale)^2/2) / (x*scale*sqrt(2*pi)) for x > 0",
+    ),
+    DistributionRow(
+        "HalfNormal", (_SCALE,), support=_within(POSITIVE), torch="HalfNormal",
+        summary="abs of a Normal(0, scale)",
+        formula="2*exp(-(x/scale)^2/2) / (scale*sqrt(2*pi)) for x >= 0",
+    ),
+    DistributionRow(
+        "HalfCauchy", (_SCALE,), support=_within(POSITIVE), torch="HalfCauchy",
+        summary="abs of a Cauchy(0, scale); it has no mean",
+        formula="2 / (pi*scale*(1 + (x/scale)^2)) for x >= 0",
+    ),
+    DistributionRow(
+        "Exponential", (_RATE,), support=_within(POSITIVE), torch="Exponential",
+        summary="a waiting time with mean 1/rate",
+        formula="rate*exp(-rate*x) for x >= 0",
+    ),
+    DistributionRow(
+        "Gamma", (_CONCENTRATION, _RATE), support=_within(POSITIVE), torch="Gamma",
+        summary="the Gamma distribution with mean concentration/rate",
+        formula="rate^a * x^(a - 1) * exp(-rate*x) / Gamma(a) with a = concentration, for x > 0",
+    ),
+    DistributionRow(
+        "InverseGamma", (_CONCENTRATION, _RATE), support=_within(POSITIVE), torch="InverseGamma",
+        summary="1 over a Gamma(concentration, rate)",
+        formula="rate^a * x^(-a - 1) * exp(-rate/x) / Gamma(a) with a = concentration, for x > 0",
+    ),
+    DistributionRow(
+        "Chi2", (_free("df", Domain.POSITIVE),), support=_within(POSITIVE), torch="Chi2",
+        summary="the sum of `df` squared standard normals: Gamma(df/2, 1/2)",
+        formula="x^(df/2 - 1) * exp(-x/2) / (2^(df/2) * Gamma(df/2)) for x > 0",
+    ),
+    DistributionRow(
+        "Weibull", (_SCALE, _CONCENTRATION), support=_within(POSITIVE), torch="Weibull",
+        summary="a waiting time whose hazard is a power of time",
+        formula="k/scale * (x/scale)^(k - 1) * exp(-(x/scale)^k) with k = concentration, for x > 0",
+    ),
+    DistributionRow(
+        "Pareto", (_free("scale", Domain.POSITIVE, moves_support=True), _free("alpha", Domain.POSITIVE)),
+        support=_above_scale, torch="Pareto",
+        summary="a power law above `scale`",
+        formula="alpha*scale^alpha / x^(alpha + 1) for x >= scale",
+    ),
+)
+
+_INTERVAL = (
+    DistributionRow(
+        "Uniform",
+        (_free("low", Domain.REAL, moves_support=True), _free("high", Domain.REAL, moves_support=True)),
+        support=_between, ordered=("low", "high"), torch="Uniform",
+        summary="every value between `low` and `high` alike",
+        formula="1/(high - low) for low <= x < high",
+    ),
+    DistributionRow(
+        "Beta", (_CONCENTRATION1, _CONCENTRATION0), support=_within(UNIT_OPEN), torch="Beta",
+        summary="a proportion with mean concentration1/(concentration1 + concentration0)",
+        formula="proportional to x^(concentration1 - 1) * (1 - x)^(concentration0 - 1) for 0 < x < 1",
+    ),
+    DistributionRow(
+        "Kumaraswamy", (_CONCENTRATION1, _CONCENTRATION0), support=_within(UNIT_OPEN), torch="Kumaraswamy",
+        summary="like Beta, with a distribution function in closed form",
+        formula="a*b*x^(a - 1)*(1 - x^a)^(b - 1) with a = concentration1, b = concentration0, for 0 < x < 1",
+    ),
+    DistributionRow(
+        "TruncatedNormal",
+        (
+            _LOC, _SCALE,
+            _free("low", Domain.EXTENDED, moves_support=True), _free("high", Domain.EXTENDED, moves_support=True),
+        ),
+        support=_between, ordered=("low", "high"),
+        summary="a Normal(loc, scale) that is kept between `low` and `high`, either of which may be infinite",
+        formula="the density of Normal(loc, scale), divided by its probability of [low, high], for low <= x <= high",
+    ),
+    DistributionRow(
+        "Dirichlet", (_free("concentration", Domain.POSITIVE, event=1),),
+        event=1, support=_within(UNIT_OPEN), torch="Dirichlet",
+        summary="a vector of positive proportions that sum to 1",
+        formula="proportional to the product of x[i]^(concentration[i] - 1)",
+    ),
+)
+
+_DISCRETE = (
+    DistributionRow(
+        "Bernoulli", (_PROBS, _LOGITS), alternatives=_PROBS_OR_LOGITS, discrete=True, finite=True, relaxable=True,
+        support=_within(UNIT), torch="Bernoulli",
+        summary="1 with probability `probs`, else 0",
+        formula="probs for x = 1, 1 - probs for x = 0",
+    ),
+    DistributionRow(
+        "Categorical", (_WEIGHTS, _LOG_WEIGHTS), alternatives=_PROBS_OR_LOGITS,
+        discrete=True, finite=True, relaxable=True, value_smooth=False,
+        support=_within(NONNEGATIVE), torch="Categorical",
+        summary="an index 0, 1, ... drawn by weight; the weights need not sum to 1",
+        formula="probs[x]/sum(probs)",
+    ),
+    DistributionRow(
+        "OneHotCategorical", (_WEIGHTS, _LOG_WEIGHTS), alternatives=_PROBS_OR_LOGITS,
+        discrete=True, finite=True, relaxable=True, event=1, support=_within(UNIT), torch="OneHotCategorical",
+        summary="a vector with a single 1 at an index drawn by weight; the weights need not sum to 1",
+        formula="dot(x, probs)/sum(probs)",
+    ),
+    DistributionRow(
+        "Binomial", (_TOTAL, _PROBS, _LOGITS), alternatives=_PROBS_OR_LOGITS, discrete=True, finite=True,
+        support=_up_to_total, torch="Binomial",
+        summary="the number of successes in `total_count` independent trials",
+        formula="choose(total_count, x) * probs^x * (1 - probs)^(total_count - x)",
+    ),
+    DistributionRow(
+        "Multinomial", (_TOTAL, _WEIGHTS, _LOG_WEIGHTS), alternatives=_PROBS_OR_LOGITS, discrete=True, finite=True,
+        event=1, support=_up_to_total, torch="Multinomial",
+        summary="how often each category comes up in `total_count` draws; the weights need not sum to 1",
+        formula="total_count! * product of p[i]^x[i]/x[i]! with p = probs/sum(probs)",
+    ),
+    DistributionRow(
+        "Poisson", (ParameterRow("rate", Domain.NONNEGATIVE),),
+        discrete=True, support=_within(NONNEGATIVE), torch="Poisson",
+        summary="a count of rare events with mean `rate`",
+        formula="rate^x * exp(-rate) / x!",
+    ),
+    DistributionRow(
+        "Geometric", (ParameterRow("probs", Domain.UNIT_ABOVE_ZERO), _LOGITS), alternatives=_PROBS_OR_LOGITS,
+        discrete=True, support=_within(NONNEGATIVE), torch="Geometric",
+        summary="the number of failures before the first success",
+        formula="(1 - probs)^x * probs",
+    ),
+    DistributionRow(
+        "NegativeBinomial",
+        (ParameterRow("total_count", Domain.POSITIVE), ParameterRow("probs", Domain.UNIT_BELOW_ONE), _LOGITS),
+        alternatives=_PROBS_OR_LOGITS, discrete=True, support=_within(NONNEGATIVE), torch="NegativeBinomial",
+        summary="the number of successes (each of probability `probs`) before `total_count` failures",
+        formula="Gamma(total_count + x)/(x!*Gamma(total_count)) * (1 - probs)^total_count * probs^x",
+    ),
+    DistributionRow(
+        "DiscreteUniform",
+        (
+            ParameterRow("low", Domain.INTEGER, differentiable=False, moves_support=True),
+            ParameterRow("high", Domain.INTEGER, differentiable=False, moves_support=True),
+        ),
+        discrete=True, finite=True, support=_between_closed, value_smooth=False, ordered=("low", "high"),
+        summary="every whole number from `low` to `high` alike, both included",
+        formula="1/(high - low + 1)",
+    ),
+)
+
+DISTRIBUTIONS: dict[str, DistributionRow] = {
+    row.name: row for row in (*_REAL_LINE, *_HALF_LINE, *_INTERVAL, *_DISCRETE)
+}

@@ -1,0 +1,110 @@
+"""What the analysis knows about a value.
+
+Origins (parameters and sampling sites) are numbered and sets of them are bit masks: a union is one `|` even with
+thousands of sites, so that long programs stay linear.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from .ranges import ANY, Range, join, widen
+from .syntax import Node, Span
+
+NONE: frozenset[Hazard] = frozenset()
+
+
+@dataclass(frozen=True)
+class Hazard:
+    """A place where a live value meets a jump (or a singularity) that carries probability.
+
+    `live` and `continuous` are masks: the origins whose derivative is lost there and the sites whose continuous
+    randomness makes the jump matter.  `kind` is ``jump``, ``singular`` or ``support``.
+    """
+
+    place: int  # id of the node
+    span: Span
+    kind: str
+    live: int
+    continuous: int
+
+
+@dataclass(frozen=True, slots=True)
+class Fact:
+    """What is known of a value.
+
+    live        origins whose derivative it carries (ESTIMATORS.md section 2)
+    continuous  sites that give it a distribution without atoms
+    depends     every origin that influences it, by data or by control
+    hazards     jumps on the way to it at which a derivative was lost
+    range       where its entries lie
+    """
+
+    live: int = 0
+    continuous: int = 0
+    depends: int = 0
+    hazards: frozenset[Hazard] = NONE
+    range: Range = ANY
+
+    def joined(self, other: Fact) -> Fact:
+        """What is known of a value that is either this one or the other."""
+        if self == other:
+            return self
+        return Fact(
+            self.live | other.live,
+            self.continuous | other.continuous,
+            self.depends | other.depends,
+            self.hazards | other.hazards,
+            join(self.range, other.range),
+        )
+
+    def widened(self, before: Fact) -> Fact:
+        """This fact with bounds that are still moving sent to infinity."""
+        return replace(self, range=widen(before.range, self.range))
+
+    def under(self, control: Fact) -> Fact:
+        """The fact of a value that is only set where a condition holds."""
+        if not control.depends and not control.hazards:
+            return self
+        return replace(self, depends=self.depends | control.depends, hazards=self.hazards | control.hazards)
+
+    @property
+    def moves(self) -> bool:
+        """A live value with continuous randomness: it must not meet a jump."""
+        return bool(self.live and self.continuous)
+
+
+NOTHING = Fact()  # of a constant
+
+
+def combined(facts: list[Fact], range: Range = ANY) -> Fact:
+    """The fact of a smooth function of several values."""
+    live = continuous = depends = 0
+    hazards = NONE
+    for fact in facts:
+        live |= fact.live
+        continuous |= fact.continuous
+        depends |= fact.depends
+        if fact.hazards:
+            hazards = hazards | fact.hazards
+    return Fact(live, continuous, depends, hazards, range)
+
+
+def discrete(fact: Fact, range: Range = ANY) -> Fact:
+    """The fact of a locally constant function of a value: influence without derivative or density."""
+    return Fact(0, 0, fact.depends, fact.hazards, range)
+
+
+def hazard_at(node: Node, kind: str, fact: Fact) -> Hazard:
+    """The loss of `fact`'s derivative at `node`."""
+    return Hazard(id(node), node.span, kind, fact.live, fact.continuous)
+
+
+def members(mask: int) -> list[int]:
+    """The numbers of the bits that are set."""
+    found = []
+    while mask:
+        low = mask & -mask
+        found.append(low.bit_length() - 1)
+        mask ^= low
+    return found

@@ -1,0 +1,314 @@
+"""What is live, and what meets a jump: one abstract run of the program (ESTIMATORS.md section 2).
+
+The walk follows every path of the program once with a `Fact` in place of each value.  A draw is live when its
+estimator carries the derivative through the value (`rsample`, `gumbel`) and one of its arguments is live.  Where a live
+value meets a jump together with continuous randomness, or a relaxed draw meets any jump, a `Hazard` is born; it
+travels on with the value, through data and through control (what a branch assigns, the sites it executes, an early
+`return`), and only hazards that reach a result count: a comparison nobody uses harms nobody.
+
+Loops and recursive functions are walked until nothing changes, with widened ranges, so that the walk ends.  A function
+is walked once per different set of argument facts; calls of a function from within itself share one walk.
+Rejected: following types in the tree instead of values (ADEV's way) - it must be told by the user what is smooth;
+running the program on sample inputs - a proof by example is not a proof.
+Idea after Lee, Rival & Yang, "Smoothness analysis for probabilistic programs", POPL 2023.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import assert_never
+
+from . import ranges
+from .facts import NOTHING, Fact, combined, discrete
+from .names import Resolved
+from .ranges import ANY, Range
+from .syntax import (
+    Assign,
+    Block,
+    Call,
+    Data,
+    Expression,
+    For,
+    Function,
+    If,
+    Interval,
+    Name,
+    Node,
+    Parameter,
+    Return,
+    Sample,
+    Simplex,
+    Slice,
+    Statement,
+    While,
+    children,
+    deep_recursion,
+)
+from .syntax import (
+    Range as RangeOf,
+)
+from .values import Flow, Frame, Guard, Origins, SiteFlow, Values
+
+__all__ = ["Flow", "Guard", "Origins", "SiteFlow", "analyse"]
+
+
+@dataclass
+class Recursion:
+    """A function that is being walked: the join of its arguments so far and of its results."""
+
+    arguments: list[Fact]
+    result: Fact = NOTHING
+    used: bool = False  # a call from within took `result`
+    again: bool = False  # a call from within brought new arguments
+
+
+def analyse(
+    resolved: Resolved, estimators: Mapping[int, str], broken: frozenset[int] = frozenset(), of: tuple[str, ...] = ()
+) -> Flow:
+    """Walk a program under a choice of estimators (site index -> name).
+
+    `broken` holds the ids of guards that a run has seen fail: they count as jumps.  With `of` the results are these
+    variables at the end of the run.
+    """
+    with deep_recursion():
+        return Walk(resolved, estimators, broken).program(of)
+
+
+class Walk(Values):
+    """One abstract run."""
+
+    def __init__(self, resolved: Resolved, estimators: Mapping[int, str], broken: frozenset[int]):
+        super().__init__(resolved, estimators, broken)
+        self.walking: dict[str, Recursion] = {}
+        self.finished: dict[tuple[object, ...], Fact] = {}
+        self.unfinished: set[str] = set()  # functions whose unfinished result the current walk has used
+        self.global_reads = _global_reads(resolved)
+
+    # ------------------------------------------------------------------------------------------------ program
+    def program(self, of: tuple[str, ...]) -> Flow:
+        for name, parameter in self.resolved.parameters.items():
+            node = parameter.node
+            self.globals.variables[name] = Fact(
+                live=self.origins.parameter(name), depends=self.origins.parameter(name), range=_domain(node)
+            )
+        self.block(self.resolved.program.body)
+        ends = [*self.globals.ended, self.globals.variables]
+        results: dict[str, Fact] = {}
+        if of:
+            for name in of:
+                results[name] = combined_ends(ends, name).under(self.globals.escaped)
+        elif self.globals.returned:
+            for position, name in enumerate(self.resolved.results):
+                results[name] = self.globals.returned.get(position, Fact())
+        else:
+            name = self.resolved.objective or self.resolved.results[0]
+            results[name] = combined_ends(ends, name)
+        return Flow(self.origins, results, self.sites, self.guards)
+
+    # --------------------------------------------------------------------------------------------- statements
+    def block(self, block: Block) -> None:
+        for statement in block.statements:
+            self.statement(statement)
+
+    def statement(self, node: Statement) -> None:
+        match node:
+            case Assign():
+                self.assign(node.name, node.indices, self.expression(node.value))
+            case Sample():
+                self.assign(node.name, node.indices, self.draw(node, node.distribution))
+            case If():
+                self.branches(node)
+            case For():
+                self.loop_over(node)
+            case While():
+                self.loop(node, None, None)
+            case Return():
+                self.give_back(node)
+            case Data():
+                self.globals.variables[node.name] = Fact()
+                for size in node.shape:
+                    if isinstance(size, Name):
+                        self.globals.variables.setdefault(size.id, Fact(range=Range(0, ranges.INF, True)))
+            case Parameter() | Function():
+                pass
+            case _:
+                assert_never(node)
+
+    def assign(self, name: str, indices: tuple[Expression | Slice, ...], value: Fact) -> None:
+        if indices:
+            at = self.indices(indices)
+            value = self.variable(name).joined(value).under(at)
+        self.frame.variables[name] = value.under(self.control).under(self.frame.escaped)
+
+    def branches(self, node: If) -> None:
+        before_control = self.control
+        parts: list[dict[str, Fact]] = []
+        for condition, block in node.branches:
+            self.control = self.with_condition(condition)
+            saved = self.frame.variables
+            self.frame.variables = dict(saved)
+            self.block(block)
+            parts.append(self.frame.variables)
+            self.frame.variables = saved
+        if node.otherwise is not None:
+            saved = self.frame.variables
+            self.frame.variables = dict(saved)
+            self.block(node.otherwise)
+            parts.append(self.frame.variables)
+            self.frame.variables = saved
+        else:
+            parts.append(self.frame.variables)
+        self.frame.variables = _joined(parts)
+        self.control = before_control
+
+    def with_condition(self, condition: Expression) -> Fact:
+        """The control fact inside a branch: the surrounding one and the condition's."""
+        fact = self.jump(condition, self.expression(condition))
+        return combined([self.control, fact])
+
+    def loop_over(self, node: For) -> None:
+        if isinstance(node.iterable, RangeOf):
+            bounds = [self.expression(bound) for bound in (node.iterable.start, node.iterable.stop) if bound is not None]
+            control = [self.jump(node.iterable, fact) for fact in bounds]
+            low = bounds[0].range.low if node.iterable.start is not None else 0.0
+            counter = discrete(combined(control), Range(low, bounds[-1].range.high, low > -ranges.INF, False))
+            self.loop(node, combined(control), counter)
+        else:
+            self.loop(node, Fact(), self.expression(node.iterable))
+
+    def loop(self, node: For | While, control: Fact | None, item: Fact | None) -> None:
+        """Walk a body until the facts of all variables stand still."""
+        before_control = self.control
+        rounds = 0
+        while True:
+            start = dict(self.frame.variables)
+            if isinstance(node, While):
+                self.control = self.with_condition(node.condition)
+            else:
+                self.control = combined([before_control, control or Fact()])
+                self.frame.variables[node.variable] = (item or Fact()).under(self.control)
+            self.block(node.body)
+            after = _joined([start, self.frame.variables])
+            for name, fact in self.frame.variables.items():
+                after.setdefault(name, fact)
+            if rounds >= 2:
+                after = {name: fact.widened(start[name]) if name in start else fact for name, fact in after.items()}
+            self.frame.variables = after
+            self.control = before_control
+            rounds += 1
+            if after == start:
+                return
+
+    def give_back(self, node: Return) -> None:
+        frame = self.frame
+        for position, value in enumerate(node.values):
+            fact = self.expression(value).under(self.control).under(frame.escaped)
+            before = frame.returned.get(position)
+            frame.returned[position] = fact if before is None else before.joined(fact)
+        frame.escaped = combined([frame.escaped, self.control])
+        if frame is self.globals:
+            frame.ended.append(dict(frame.variables))
+
+    # ----------------------------------------------------------------------------------------------- functions
+    def own_function(self, function: Function, facts: list[Fact]) -> Fact:
+        active = self.walking.get(function.name)
+        if active is not None:
+            return self.recursive_call(function.name, active, facts)
+        reads = tuple(self.globals.variables.get(name) for name in self.global_reads[function.name])
+        key = (function.name, tuple(facts), reads, self.control)
+        if key in self.finished:
+            return self.finished[key]
+        outside, self.unfinished = self.unfinished, set()
+        result = self.walk_function(function, Recursion(facts))
+        self.unfinished.discard(function.name)
+        if not self.unfinished:
+            self.finished[key] = result
+        self.unfinished |= outside
+        return result
+
+    def recursive_call(self, name: str, active: Recursion, facts: list[Fact]) -> Fact:
+        """A call of a function that is being walked: hands it the arguments, takes what it returns so far."""
+        arguments = [old.joined(new) for old, new in zip(active.arguments, facts, strict=True)]
+        if arguments != active.arguments:
+            active.arguments = [new.widened(old) for new, old in zip(arguments, active.arguments, strict=True)]
+            active.again = True
+        active.used = True
+        self.unfinished.add(name)
+        return active.result.under(self.control)
+
+    def walk_function(self, function: Function, recursion: Recursion) -> Fact:
+        """Walk a body until neither its arguments nor its result change."""
+        self.walking[function.name] = recursion
+        frame = self.frame
+        while True:
+            recursion.used = recursion.again = False
+            self.frame = Frame(dict(zip(function.parameters, recursion.arguments, strict=True)), function.name)
+            self.block(function.body)
+            result = self.frame.returned.get(0, Fact())
+            if not recursion.used:
+                break
+            grown = recursion.result.joined(replace(result, range=ANY))
+            result = grown
+            if grown == recursion.result and not recursion.again:
+                break
+            recursion.result = grown
+        self.frame = frame
+        del self.walking[function.name]
+        return result
+
+
+def _domain(node: Parameter | None) -> Range:
+    match node.domain if node is not None else None:
+        case Interval(low=low, high=high):
+            return Range(low, high)
+        case Simplex():
+            return ranges.UNIT
+        case _:
+            return ANY
+
+
+def _joined(parts: list[dict[str, Fact]]) -> dict[str, Fact]:
+    """Variables that every part has, joined; those that only some have are kept: the names pass forbids to read them."""
+    result = dict(parts[0])
+    for part in parts[1:]:
+        for name, fact in part.items():
+            known = result.get(name)
+            result[name] = fact if known is None or known is fact else known.joined(fact)
+    return result
+
+
+def combined_ends(ends: list[dict[str, Fact]], name: str) -> Fact:
+    """The fact of a variable at the end of the run, over every way to end."""
+    facts = [variables[name] for variables in ends if name in variables]
+    result = facts[0] if facts else Fact()
+    for fact in facts[1:]:
+        result = result.joined(fact)
+    return result
+
+
+def _global_reads(resolved: Resolved) -> dict[str, tuple[str, ...]]:
+    """Per function the outer names that it or a function it calls may read."""
+    own: dict[str, set[str]] = {}
+    calls: dict[str, set[str]] = {}
+    for name, function in resolved.functions.items():
+        names: set[str] = set()
+        called: set[str] = set()
+        stack: list[Node] = [function.body]
+        while stack:
+            node = stack.pop()
+            if isinstance(node, Name):
+                names.add(node.id)
+            elif isinstance(node, Call) and node.function in resolved.functions:
+                called.add(node.function)
+            stack.extend(children(node))
+        own[name], calls[name] = names - set(function.parameters), called
+    changed = True
+    while changed:
+        changed = False
+        for name in own:
+            for other in calls[name]:
+                if not own[other] <= own[name]:
+                    own[name] |= own[other]
+                    changed = True
+    return {name: tuple(sorted(names)) for name, names in own.items()}

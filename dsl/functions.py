@@ -1,0 +1,239 @@
+"""The function table: one row per built-in function, facts only (the code is in `runtime/functions.py`).
+
+Smoothness is per argument, the last entry repeating: SMOOTH is differentiable, KINK continuous and differentiable
+almost everywhere, JUMP neither.  `tests/test_functions.py` checks every claim numerically.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import Enum
+
+from . import ranges
+from .diagnostics import Diagnostic
+from .ranges import ANY, INF, NONNEGATIVE, POSITIVE, SIGNED_UNIT, UNIT, Range, always, constant, monotone, union
+from .syntax import Call
+
+MOST_AXES = 8
+
+
+_ANYWHERE = always(ANY)
+
+
+class Smoothness(Enum):
+    """How a function behaves in one argument."""
+
+    SMOOTH = "smooth"
+    KINK = "kink"
+    JUMP = "jump"
+
+
+@dataclass(frozen=True)
+class FunctionRow:
+    """One function; the fields as in docs/architecture.md.
+
+    `singular_at`: places where the derivative is not integrable although the values meet from both sides
+    (`log` at 0, `logit` at 0 and 1).  `pole`: goes through infinity where a guard changes sign.
+    """
+
+    name: str
+    least: int
+    most: int | None
+    smoothness: tuple[Smoothness, ...]
+    discrete: bool = False
+    structural: tuple[int, ...] = ()
+    valueless: bool = False
+    range: Callable[..., Range] = _ANYWHERE
+    singular_at: tuple[float, ...] = ()
+    pole: bool = False
+    summary: str = ""
+    signature: str = ""
+
+    @property
+    def singular_at_zero(self) -> bool:
+        """Whether the derivative is not integrable at 0."""
+        return 0.0 in self.singular_at
+
+    def smoothness_of(self, position: int) -> Smoothness:
+        """Smoothness in the argument at `position` (from 0)."""
+        return self.smoothness[min(position, len(self.smoothness) - 1)]
+
+
+def check_arity(row: FunctionRow, call: Call) -> list[Diagnostic]:
+    """What is wrong with the arguments of a call of a built-in function (P0203, P0204)."""
+    note = (f"it is called as {row.signature}",)
+    problems = [
+        Diagnostic("P0204", f"`{row.name}` takes its arguments by position, not by name", argument.span, notes=note)
+        for argument in call.arguments if argument.name is not None
+    ]
+    given = len(call.arguments)
+    if given < row.least or (row.most is not None and given > row.most):
+        if row.most == row.least:
+            wanted = "1 argument" if row.least == 1 else f"{row.least} arguments"
+        elif given < row.least:
+            wanted = f"at least {row.least} argument{'' if row.least == 1 else 's'}"
+        else:
+            wanted = f"at most {row.most} arguments"
+        title = f"`{row.name}` takes {wanted}, but is given {given}"
+        problems.append(Diagnostic("P0203", title, call.name_span, notes=note))
+    return problems
+
+
+def _mapped(f: Callable[[float], float], low: float = -INF, high: float = INF) -> Callable[[Range], Range]:
+    """The range of a nondecreasing function with the limits `low` and `high` at the infinities."""
+
+    def extended(x: float) -> float:
+        if math.isinf(x):
+            return low if x < 0 else high
+        try:
+            return f(x)
+        except (OverflowError, ValueError):
+            return low if x < 0 else high
+
+    return monotone(extended)
+
+
+def _folded(one: Callable[[Range], Range], two: Callable[[Range, Range], Range]) -> Callable[..., Range]:
+    """One argument is reduced, several are combined from the left."""
+
+    def combined(*arguments: Range) -> Range:
+        if len(arguments) == 1:
+            return one(arguments[0])
+        result = arguments[0]
+        for other in arguments[1:]:
+            result = two(result, other)
+        return result
+
+    return combined
+
+
+def _product(a: Range) -> Range:
+    """A product of some values of `a`, or of none (1)."""
+    if a.low < 0:
+        return ANY
+    high, attained = (1.0, True) if a.high <= 1 else (INF, False)
+    return Range(0.0, high, a.low == 0 and a.low_attained, attained)
+
+
+def _sum_of_products(a: Range, b: Range) -> Range:
+    return ranges.total(ranges.multiply(a, b))
+
+
+def _from_to(*arguments: Range) -> Range:
+    low = arguments[0].low if len(arguments) == 2 else 0.0
+    return Range(low, max(arguments[-1].high, low), True, False)
+
+
+def _log_sum(a: Range) -> Range:
+    return Range(a.low, INF, a.low_attained)
+
+
+def _clamped(x: Range, low: Range, high: Range) -> Range:
+    return ranges.minimum(ranges.maximum(x, low), high)
+
+
+def _log1p(a: Range) -> Range:
+    return ranges.logarithm(ranges.add(a, constant(1)))
+
+
+_SMOOTH, _KINK, _JUMP = (Smoothness.SMOOTH,), (Smoothness.KINK,), (Smoothness.JUMP,)
+_AXES = tuple(range(MOST_AXES))
+_HALF_PI = math.pi / 2
+
+
+def _one(name: str, smoothness: tuple[Smoothness, ...], summary: str, **facts: object) -> FunctionRow:
+    """A function of one argument."""
+    return FunctionRow(name, 1, 1, smoothness, summary=summary, signature=f"{name}(x)", **facts)  # type: ignore[arg-type]
+
+
+_ELEMENTWISE = (
+    _one("exp", _SMOOTH, "e to the power x", range=ranges.exponential),
+    _one("log", _SMOOTH, "natural logarithm", range=ranges.logarithm, singular_at=(0.0,)),
+    _one("log1p", _SMOOTH, "log(1 + x), accurate for small x", range=_log1p, singular_at=(-1.0,)),
+    _one("expm1", _SMOOTH, "exp(x) - 1, accurate for small x", range=_mapped(math.expm1, -1.0)),
+    _one("sqrt", _SMOOTH, "square root", range=ranges.square_root),
+    _one("abs", _KINK, "absolute value", range=ranges.absolute),
+    _one("sign", _JUMP, "-1, 0 or 1", discrete=True, range=_mapped(lambda x: float((x > 0) - (x < 0)), -1.0, 1.0)),
+    _one("floor", _JUMP, "the largest whole number that is not above x", discrete=True, range=_mapped(math.floor)),
+    _one("ceil", _JUMP, "the smallest whole number that is not below x", discrete=True, range=_mapped(math.ceil)),
+    _one("round", _JUMP, "the nearest whole number, halves to the even one", discrete=True, range=_mapped(round)),
+    _one("sin", _SMOOTH, "sine of an angle in radians", range=always(SIGNED_UNIT)),
+    _one("cos", _SMOOTH, "cosine of an angle in radians", range=always(SIGNED_UNIT)),
+    _one("tan", _SMOOTH, "tangent of an angle in radians", pole=True),
+    _one("atan", _SMOOTH, "the angle whose tangent is x", range=_mapped(math.atan, -_HALF_PI, _HALF_PI)),
+    _one("tanh", _SMOOTH, "hyperbolic tangent", range=_mapped(math.tanh, -1.0, 1.0)),
+    _one("sinh", _SMOOTH, "hyperbolic sine", range=_mapped(math.sinh)),
+    _one("cosh", _SMOOTH, "hyperbolic cosine", range=always(Range(1, INF, True))),
+    _one("sigmoid", _SMOOTH, "1/(1 + exp(-x))", range=ranges.sigmoid),
+    _one("logit", _SMOOTH, "log(x/(1 - x)), the inverse of sigmoid", singular_at=(0.0, 1.0)),
+    _one("softplus", _SMOOTH, "log(1 + exp(x)), a smooth max(x, 0)", range=always(POSITIVE)),
+    _one("relu", _KINK, "max(x, 0)", range=ranges.relu),
+    _one("erf", _SMOOTH, "the error function", range=_mapped(math.erf, -1.0, 1.0)),
+    _one("lgamma", _SMOOTH, "logarithm of the absolute value of the Gamma function", pole=True, singular_at=(0.0,)),
+    _one("digamma", _SMOOTH, "derivative of lgamma", pole=True, singular_at=(0.0,)),
+    FunctionRow(
+        "clamp", 3, 3, _KINK, range=_clamped, signature="clamp(x, low, high)",
+        summary="x, but not below `low` and not above `high`",
+    ),
+    FunctionRow(
+        "where", 3, 3, (Smoothness.JUMP, Smoothness.SMOOTH), range=lambda _, a, b: ranges.join(a, b),
+        signature="where(c, a, b)", summary="a where c holds, else b, element by element",
+    ),
+)
+
+
+def _reducing(name: str, smoothness: tuple[Smoothness, ...], summary: str, **facts: object) -> FunctionRow:
+    """A function that reduces one array or combines several values elementwise."""
+    signature = f"{name}(x) or {name}(a, b, ...)"
+    return FunctionRow(name, 1, None, smoothness, summary=summary, signature=signature, **facts)  # type: ignore[arg-type]
+
+
+_REDUCTIONS = (
+    _reducing("min", _KINK, "the smallest entry, or the smallest of several", range=_folded(union, ranges.minimum)),
+    _reducing("max", _KINK, "the largest entry, or the largest of several", range=_folded(union, ranges.maximum)),
+    _reducing("sum", _SMOOTH, "the sum of all entries, or of several values", range=_folded(ranges.total, ranges.add)),
+    _reducing("mean", _SMOOTH, "the mean of all entries, or of several values", range=union),
+    _reducing("prod", _SMOOTH, "the product of all entries, or of several", range=_folded(_product, ranges.multiply)),
+    _reducing("any", _JUMP, "whether some entry is not 0", discrete=True, range=always(UNIT)),
+    _reducing("all", _JUMP, "whether no entry is 0", discrete=True, range=always(UNIT)),
+)
+
+_ARRAYS = (
+    _one("cumsum", _SMOOTH, "running sums along the last axis", range=ranges.total),
+    _one("softmax", _SMOOTH, "exp(x) divided by its sum along the last axis", range=always(Range(0, 1, False, True))),
+    _one("logsumexp", _SMOOTH, "log(sum(exp(x))) along the last axis", range=_log_sum),
+    _one("argmax", _JUMP, "index of the largest entry along the last axis", discrete=True, range=always(NONNEGATIVE)),
+    _one("sort", _KINK, "the entries in increasing order along the last axis", range=union),
+    _one("length", _SMOOTH, "the size of the first axis", discrete=True, valueless=True, range=always(NONNEGATIVE)),
+    FunctionRow(
+        "dot", 2, 2, _SMOOTH, range=_sum_of_products, signature="dot(a, b)", summary="the inner product of two vectors",
+    ),
+    FunctionRow(
+        "matmul", 2, 2, _SMOOTH, range=_sum_of_products, signature="matmul(a, b)",
+        summary="the product of two matrices, or of a matrix and a vector",
+    ),
+    FunctionRow(
+        "zeros", 1, MOST_AXES, _JUMP, structural=_AXES, range=always(constant(0)), signature="zeros(n, ...)",
+        summary="an array of zeros of the given sizes",
+    ),
+    FunctionRow(
+        "ones", 1, MOST_AXES, _JUMP, structural=_AXES, range=always(constant(1)), signature="ones(n, ...)",
+        summary="an array of ones of the given sizes",
+    ),
+    FunctionRow(
+        "arange", 1, 2, _JUMP, structural=(0, 1), range=_from_to, signature="arange(stop) or arange(start, stop)",
+        summary="the whole numbers from `start` (or 0) up to, not including, `stop`",
+    ),
+    FunctionRow(
+        "stack", 1, None, _SMOOTH, range=union, signature="stack(a, b, ...)",
+        summary="values of one shape as the entries of a new first axis",
+    ),
+    FunctionRow(
+        "concat", 1, None, _SMOOTH, range=union, signature="concat(a, b, ...)",
+        summary="arrays one after another along their first axis; a scalar counts as one entry",
+    ),
+)
+
+FUNCTIONS: dict[str, FunctionRow] = {row.name: row for row in (*_ELEMENTWISE, *_REDUCTIONS, *_ARRAYS)}

@@ -1,0 +1,304 @@
+"""Site -> estimator, with reasons in words; or the refusal (ESTIMATORS.md section 2, "Choose by fixpoint").
+
+Every site starts with its first candidate in the order of `ORDER`.  The walk of `flow.py` tells which arguments are
+live and which hazards reach a result; a site whose derivative is lost at a hazard is demoted to `score`; and again,
+until nothing changes.  Demotion only removes live values, so this ends.  What is then still lost has no right plan.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from .diagnostics import ProbError
+from .distributions import DISTRIBUTIONS, DistributionRow
+from .facts import Hazard
+from .flow import Flow, Guard, SiteFlow, analyse
+from .names import Resolved, Site
+from .refusals import excluded, forced_wrong, inapplicable, no_plan, unknown_site
+from .syntax import EstimatorCall, Sample
+from .words import Words
+
+ORDER = ("sample", "rsample", "gumbel", "score")  # of preference among valid estimators (without measuring)
+BIASED = frozenset({"gumbel"})
+SUMMARY = {
+    "sample": "a plain draw",
+    "rsample": "unbiased; reparameterised draw",
+    "gumbel": "biased; straight-through Gumbel-Softmax",
+    "score": "unbiased; leave-one-out baseline",
+}
+
+
+@dataclass(frozen=True)
+class PlanOptions:
+    """The options that bear on the choice (CONTRACT.md).  `estimator` holds (site name or None, estimator) pairs."""
+
+    estimator: tuple[tuple[str | None, EstimatorCall], ...] = ()
+    unbiased: bool = False
+    among: frozenset[str] | None = None
+    allow_biased: bool = False
+    tau: float = 0.5
+    of: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Choice:
+    """The estimator of one site and why.
+
+    live      a parameter's derivative reaches an argument (else the site is fixed noise)
+    effect    the draw reaches a result
+    valid     every estimator that would be right here, in the order of preference
+    """
+
+    site: Site
+    estimator: str
+    options: dict[str, float | bool]
+    biased: bool
+    reason: str
+    because: tuple[str, ...]
+    rejected: tuple[tuple[str, str], ...]
+    valid: tuple[str, ...]
+    path: str
+    live: bool
+    effect: bool
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A right choice for every site, and the assumptions that a run must watch."""
+
+    choices: dict[int, Choice]
+    guards: dict[int, Guard]
+    biased: bool
+
+
+@dataclass
+class State:
+    """One site while the choice is being made."""
+
+    site: Site
+    row: DistributionRow
+    forced: EstimatorCall | None = None
+    forced_by: str = ""  # "using" or "--estimator x=rsample"
+    preferred: EstimatorCall | None = None  # from --estimator without a site: used where it is valid
+    set_aside: str = ""  # a forced estimator that --unbiased overrode
+    demoted: Hazard | None = None
+    followed: Site | None = None  # demoted because this site's support would move with it
+    wrong: str = ""  # why a forced estimator is wrong, where --allow-biased lets it pass
+    live: frozenset[str] = frozenset()  # arguments that were live in some round: it only grows, so that the rounds end
+
+
+@dataclass
+class Chooser:
+    """The fixpoint over one program."""
+
+    resolved: Resolved
+    options: PlanOptions
+    broken: frozenset[int]
+    states: dict[int, State] = field(default_factory=dict)
+
+    def run(self) -> Plan:
+        self.states = {site.index: self.start(site) for site in self.resolved.sites}
+        while True:
+            flow = analyse(self.resolved, self.assumed(), self.broken, self.options.of)
+            if not self.learn(flow) and not self.demote(flow):
+                break
+        self.refuse(flow)
+        words = Words(self.resolved, flow)
+        choices = {index: self.choice(state, flow, words) for index, state in self.states.items()}
+        return Plan(choices, flow.guards, any(choice.biased for choice in choices.values()))
+
+    # -------------------------------------------------------------------------------------------------- start
+    def start(self, site: Site) -> State:
+        state = State(site, DISTRIBUTIONS[site.distribution.name])
+        if isinstance(site.node, Sample) and site.node.using is not None:
+            state.forced, state.forced_by = site.node.using, "using"
+        for name, call in self.options.estimator:
+            if name is None:
+                state.preferred = call
+            elif name == site.name:
+                state.forced, state.forced_by = call, f"--estimator {name}={call.name}"
+        if state.forced is not None:
+            why = unsuited(state.forced, state.row)
+            if why:
+                raise ProbError(inapplicable(self.resolved, site, state.forced, state.forced_by, why))
+            if self.options.unbiased and state.forced.name in BIASED:
+                state.set_aside, state.forced = state.forced.name, None
+        if state.preferred is not None and (
+            unsuited(state.preferred, state.row) or (self.options.unbiased and state.preferred.name in BIASED)
+        ):
+            state.preferred = None
+        return state
+
+    def allowed(self, name: str) -> bool:
+        if name in BIASED and self.options.unbiased:
+            return False
+        return self.options.among is None or name in self.options.among
+
+    def assumed(self) -> dict[int, str]:
+        """The estimator of every site under the present state, were its arguments live."""
+        return {index: self.candidate(state) for index, state in self.states.items()}
+
+    def candidate(self, state: State) -> str:
+        """The first estimator that is not ruled out."""
+        if state.forced is not None and (state.forced.name != "sample" or self.options.allow_biased):
+            return state.forced.name
+        order = [name for name in ORDER[1:] if self.allowed(name)]
+        if state.preferred is not None and state.preferred.name != "sample":
+            order.insert(0, state.preferred.name)
+        for name in order:
+            if not self.ruled_out(state, name, state.live):
+                return name
+        return "score"
+
+    def ruled_out(self, state: State, name: str, live: frozenset[str]) -> str:
+        """Why an estimator cannot be right at a site (an empty string where it can)."""
+        row = state.row
+        if name in ("rsample", "gumbel"):
+            why = unsuited(EstimatorCall(name), row)
+            if why:
+                return why
+            if state.demoted is not None or state.followed is not None:
+                return "jump"
+        if name == "rsample":
+            for parameter in row.parameters:
+                if parameter.name in live and not parameter.reparameterised:
+                    return f"no reparameterisation in `{parameter.name}`"
+        if name == "score":
+            for parameter in row.parameters:
+                if parameter.name in live and parameter.moves_support:
+                    return f"the support moves with `{parameter.name}`"
+        return ""
+
+    # ---------------------------------------------------------------------------------------------- fixpoint
+    def learn(self, flow: Flow) -> bool:
+        """Take in which arguments are live; True where that changes a candidate."""
+        changed = False
+        for index, state in self.states.items():
+            before = self.candidate(state)
+            state.live |= live_arguments(flow.sites[index])
+            changed |= self.candidate(state) != before
+        return changed
+
+    def demote(self, flow: Flow) -> bool:
+        """Demote every site whose derivative a result loses; True where something changed."""
+        changed = False
+        for hazard in sorted(flow.result.hazards, key=lambda h: (h.span.start, h.live)):
+            for index in flow.origins.sites_in(hazard.live):
+                state = self.states[index]
+                if state.demoted is None and state.forced is None:
+                    state.demoted = hazard
+                    changed = True
+        if changed:
+            return True
+        for index, state in self.states.items():
+            live = live_arguments(flow.sites[index])
+            if self.candidate(state) == "score" and self.ruled_out(state, "score", live) and self.reaches(flow, index):
+                changed |= self.follow(state, flow)
+        return changed
+
+    def follow(self, state: State, flow: Flow) -> bool:
+        """A score whose support moves with earlier pathwise draws becomes right when those are detached."""
+        changed = False
+        for parameter in state.row.parameters:
+            fact = flow.sites[state.site.index].arguments.get(parameter.name)
+            if parameter.moves_support and fact is not None:
+                for index in flow.origins.sites_in(fact.live):
+                    other = self.states[index]
+                    if other.demoted is None and other.followed is None and other.forced is None:
+                        other.followed = state.site
+                        changed = True
+        return changed
+
+    def reaches(self, flow: Flow, index: int) -> bool:
+        return bool(flow.result.depends & flow.origins.site(index))
+
+    # ------------------------------------------------------------------------------------------------ refusal
+    def refuse(self, flow: Flow) -> None:
+        """Raise where a derivative is still lost; with --allow-biased mark the forced sites as wrong."""
+        for hazard in sorted(flow.result.hazards, key=lambda h: (h.span.start, -h.live.bit_count())):
+            for index in flow.origins.sites_in(hazard.live):
+                state = self.states[index]
+                if state.forced is not None and not state.wrong:
+                    if not self.options.allow_biased:
+                        raise ProbError(
+                            forced_wrong(self.resolved, flow, state.site, state.forced, state.forced_by, hazard)
+                        )
+                    state.wrong = "the derivative is lost at a jump"
+            if flow.origins.parameters_in(hazard.live):
+                if not self.options.allow_biased:
+                    raise ProbError(no_plan(self.resolved, flow, hazard))
+                for index in flow.origins.sites_in(hazard.continuous):
+                    self.states[index].wrong = "a parameter moves a jump that no site's density carries"
+        for index, state in self.states.items():
+            flow_at = flow.sites[index]
+            live = live_arguments(flow_at)
+            if not live or not self.reaches(flow, index):
+                continue
+            self.check_site(state, live, flow)
+
+    def check_site(self, state: State, live: frozenset[str], flow: Flow) -> None:
+        name = self.candidate(state)
+        forced = state.forced
+        if forced is not None and forced.name == "sample" and not self.options.allow_biased:
+            raise ProbError(forced_wrong(self.resolved, flow, state.site, forced, state.forced_by, None))
+        if name == "sample":
+            state.wrong = "the distribution depends on a parameter, the draw is detached"
+            return
+        why = self.ruled_out(state, name, live)
+        if why and forced is not None:
+            if not self.options.allow_biased:
+                raise ProbError(inapplicable(self.resolved, state.site, forced, state.forced_by, why, wrong=True))
+            state.wrong = why
+        elif why and name == "score":
+            if self.options.among is not None and not self.ruled_out(state, "rsample", live):
+                raise ProbError(excluded(self.resolved, state.site, name, self.options))
+            raise ProbError(no_plan(self.resolved, flow, state.demoted, state.site, why))
+        elif not self.allowed(name) and not (state.preferred and state.preferred.name == name):
+            raise ProbError(excluded(self.resolved, state.site, name, self.options))
+
+    # ------------------------------------------------------------------------------------------------ outcome
+    def choice(self, state: State, flow: Flow, words: Words) -> Choice:
+        index = state.site.index
+        live = live_arguments(flow.sites[index])
+        effect = self.reaches(flow, index)
+        name = self.candidate(state) if live and effect else "sample"
+        call = next((c for c in (state.forced, state.preferred) if c is not None and c.name == name), EstimatorCall(name))
+        options = {"tau": self.options.tau, "hard": True} | dict(call.options) if name == "gumbel" else {}
+        valid = tuple(n for n in ORDER[1:] if not self.ruled_out(state, n, live)) if live and effect else ("sample",)
+        reason, because = words.reason(state, name, options, bool(live), effect)
+        rejected = words.rejected(state, name, valid, live if effect else frozenset(), self.ruled_out)
+        return Choice(
+            state.site, name, options, bool(state.wrong) or (name in BIASED), reason, because, rejected, valid,
+            words.path(state.site, state.demoted), bool(live), effect,
+        )
+
+
+def unsuited(call: EstimatorCall, row: DistributionRow) -> str:
+    """Why an estimator can never be used with a distribution (an empty string where it can)."""
+    if call.name == "rsample" and (row.discrete or not any(p.reparameterised for p in row.parameters)):
+        return f"{row.name} has no reparameterisation"
+    if call.name == "gumbel" and not row.relaxable:
+        return "only for Bernoulli, Categorical, OneHotCategorical"
+    return ""
+
+
+def live_arguments(site: SiteFlow) -> frozenset[str]:
+    """Names of the arguments that carry a derivative."""
+    return frozenset(name for name, fact in site.arguments.items() if fact.live)
+
+
+def make_plan(
+    resolved: Resolved, options: PlanOptions | None = None, broken: frozenset[int] = frozenset()
+) -> Plan:
+    """Choose an estimator for every site.
+
+    `broken` holds ids of guards that a run saw fail (`runtime`'s GuardBroken).  Raises ProbError with P0401 (an estimator
+    that does not apply), P0402 (a forced one that would be wrong), P0403 (none is right), P0405 (none is left after
+    --among), P0607 (--estimator names no site).
+    """
+    options = options or PlanOptions()
+    names = {site.name for site in resolved.sites}
+    for site_name, call in options.estimator:
+        if call.name not in ORDER or (site_name is not None and site_name not in names):
+            raise ProbError(unknown_site(resolved, site_name, call, ORDER))
+    return Chooser(resolved, options, broken).run()

@@ -1,0 +1,125 @@
+"""The diagnostics of the choice of estimators: P0401, P0402, P0403, P0405, P0607."""
+
+from __future__ import annotations
+
+from difflib import get_close_matches
+from typing import TYPE_CHECKING
+
+from .diagnostics import Diagnostic, Label
+from .facts import Hazard
+from .flow import Flow
+from .names import Resolved, Site
+from .syntax import EstimatorCall
+from .words import line_of, quoted
+
+if TYPE_CHECKING:
+    from .plan import PlanOptions
+
+
+def no_plan(
+    resolved: Resolved, flow: Flow, hazard: Hazard | None, site: Site | None = None, why: str = ""
+) -> Diagnostic:
+    """P0403: a parameter's derivative is lost at `hazard`, or `site`'s density cannot carry it (`why`)."""
+    source = resolved.program.source
+    if site is not None:
+        title = f"no estimator is right at site `{site.name}`"
+        label = "this jump needs the density of the site" if hazard is not None else "neither pathwise nor score is right"
+        labels = (Label(site.span, why),) if hazard is not None else ()
+        return Diagnostic(
+            "P0403", title, hazard.span if hazard is not None else site.span, label, labels,
+            (f"the score function needs a support that stands still: {why}",),
+            "draw from a fixed support and move the value: u ~ Uniform(0, 1); x = theta*u (then keep x away from jumps)",
+            source,
+        )
+    assert hazard is not None
+    names = ", ".join(f"`{name}`" for name in flow.origins.parameters_in(hazard.live))
+    verb = "move" if "," in names else "moves"
+    noise = tuple(
+        Label(resolved.sites[index].span, "continuous randomness") for index in flow.origins.sites_in(hazard.continuous)
+    )
+    if hazard.kind == "singular":
+        return Diagnostic(
+            "P0403", "no estimator is right for this program", hazard.span,
+            f"{names} {verb} this pole, and no site's density carries it", noise,
+            ("the derivative of this expression is not integrable where its argument is zero",),
+            "keep the argument away from zero (exp, softplus, 1 + x^2, a distribution of positive values)", source,
+        )
+    return Diagnostic(
+        "P0403", "no estimator is right for this program", hazard.span,
+        f"{names} {verb} this jump, and no site's density carries it", noise, (),
+        "let the parameter enter the distribution instead, e.g. x ~ Normal(-theta, 1) and compare x with 0; "
+        "or smooth the step: sigmoid((x - theta)/0.1)",
+        source,
+    )
+
+
+def forced_wrong(
+    resolved: Resolved, flow: Flow, site: Site, call: EstimatorCall, by: str, hazard: Hazard | None
+) -> Diagnostic:
+    """P0402: an estimator set by hand that would lose a derivative at `hazard` (None: a detached draw)."""
+    source = resolved.program.source
+    title = f"`{call.name}` would give a wrong gradient at site `{site.name}`"
+    advice = "leave the choice to probrun, or see the wrong number with --allow-biased"
+    setting = "set to `" + call.name + "` here" if by == "using" else f"set to `{call.name}` by {by}"
+    if hazard is None:
+        return Diagnostic(
+            "P0402", title, site.span, setting, (), ("the distribution depends on a parameter and the draw is detached",),
+            advice, source,
+        )
+    if hazard.kind == "singular":
+        trouble = "the derivative is not integrable here"
+    elif hazard.continuous:
+        trouble = "the result jumps where this test flips"
+    else:
+        trouble = "a relaxed draw must not reach this jump"
+    if by == "using":
+        return Diagnostic("P0402", title, site.span, setting, (Label(hazard.span, trouble),), (), advice, source)
+    return Diagnostic("P0402", title, hazard.span, trouble, (Label(site.span, setting),), (), advice, source)
+
+
+def inapplicable(
+    resolved: Resolved, site: Site, call: EstimatorCall, by: str, why: str, wrong: bool = False
+) -> Diagnostic:
+    """P0401 (P0402 where `wrong`): an estimator set by hand that cannot serve at this site."""
+    code, verb = ("P0402", "would give a wrong gradient") if wrong else ("P0401", "does not apply")
+    return Diagnostic(
+        code, f"`{call.name}` {verb} at site `{site.name}`", site.span, why, (),
+        () if by == "using" else (f"it was set by {by}",), "leave the choice to probrun: remove the setting",
+        resolved.program.source,
+    )
+
+
+def excluded(resolved: Resolved, site: Site, needed: str, options: PlanOptions) -> Diagnostic:
+    """P0405: the only right estimator was left out by --among."""
+    among = ",".join(sorted(options.among or ()))
+    return Diagnostic(
+        "P0405", f"no allowed estimator is right at site `{site.name}`", site.span, f"`{needed}` is needed here", (),
+        (f"--among {among} leaves it out" + (", --unbiased leaves out gumbel" if options.unbiased else ""),),
+        f"add it: --among {among},{needed}", resolved.program.source,
+    )
+
+
+def unknown_site(
+    resolved: Resolved, name: str | None, call: EstimatorCall, order: tuple[str, ...]
+) -> Diagnostic:
+    """P0401 for an unknown estimator, P0607 for an unknown site in --estimator."""
+    if call.name not in order:
+        return unknown_estimator(call, order)
+    names = [site.name for site in resolved.sites]
+    near = get_close_matches(name or "", names, 1)
+    return Diagnostic(
+        "P0607", f"there is no site `{name}`", None, "", (), (f"the sites are: {', '.join(names) or '(none)'}",),
+        f"did you mean `{near[0]}`?" if near else None, resolved.program.source,
+    )
+
+
+def unknown_estimator(call: EstimatorCall, order: tuple[str, ...]) -> Diagnostic:
+    """P0401: no estimator of that name."""
+    near = get_close_matches(call.name, order, 1)
+    return Diagnostic(
+        "P0401", f"there is no estimator `{call.name}`", call.span if call.span.end else None, "", (),
+        (f"the estimators are: {', '.join(order)}",), f"did you mean `{near[0]}`?" if near else None,
+    )
+
+
+__all__ = ["excluded", "forced_wrong", "inapplicable", "line_of", "no_plan", "quoted", "unknown_estimator", "unknown_site"]

@@ -1,0 +1,63 @@
+"""What the names pass hands on: immutable facts about a program, keyed by name, by site or by `id(node)`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from .source import Span
+from .syntax import Data, Distribution, Draw, Expression, Function, Parameter, Program, Sample
+
+
+@dataclass(frozen=True)
+class External:
+    """A function that the embedding program passes in.
+
+    `call` maps tensors ``[lanes, *event]`` to one such tensor; `smooth` is True, ``"kink"`` (continuous, differentiable
+    almost everywhere) or False (it jumps); `arity` is the number of arguments, None where any number will do.
+    """
+
+    call: Callable[..., Any]
+    smooth: bool | Literal["kink"]
+    arity: int | None = None
+
+
+@dataclass(frozen=True)
+class Site:
+    """A place in the text where a random value is drawn; `function` names the `fn` that it stands in."""
+
+    index: int
+    name: str
+    node: Sample | Draw
+    distribution: Distribution
+    span: Span
+    function: str | None
+
+
+@dataclass(frozen=True)
+class ParameterFact:
+    """A parameter: declared (`node`), or a free name of a program without `param` lines (`node` is None)."""
+
+    name: str
+    node: Parameter | None
+    shape: tuple[Expression, ...]
+    span: Span
+
+
+@dataclass(frozen=True)
+class Resolved:
+    """A program whose names are all known.  `settled` are those of `variables` that every run to the end has set."""
+
+    program: Program
+    parameters: dict[str, ParameterFact]
+    data: dict[str, Data]
+    functions: dict[str, Function]
+    external: dict[str, External]
+    sites: tuple[Site, ...]
+    site_at: dict[int, Site]
+    arguments: dict[int, dict[str, Expression]]
+    results: tuple[str, ...]
+    objective: str | None
+    variables: frozenset[str]
+    settled: frozenset[str] = frozenset()

@@ -1,0 +1,357 @@
+"""Facts of expressions: what is live, what meets a jump, what goes through a pole.
+
+The rules of ESTIMATORS.md section 2 for every form of expression.  Statements, loops and functions are in `flow.py`,
+which also says why the walk is built as it is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import assert_never
+
+from . import ranges
+from .distributions import DISTRIBUTIONS
+from .facts import NOTHING, Fact, Hazard, combined, discrete, hazard_at, members
+from .functions import FUNCTIONS, FunctionRow, Smoothness
+from .names import Resolved, Site
+from .ranges import ANY, Range
+from .syntax import (
+    Arithmetic,
+    Boolean,
+    Call,
+    Comparison,
+    Conditional,
+    Distribution,
+    Draw,
+    Expression,
+    Function,
+    Index,
+    Logical,
+    LogPdf,
+    Name,
+    Node,
+    Number,
+    Power,
+    Sample,
+    Slice,
+    Unary,
+    Vector,
+)
+
+PATHWISE = frozenset({"rsample", "gumbel"})  # estimators whose drawn value carries the derivative
+CONSTANTS = {"pi": 3.141592653589793, "inf": float("inf")}
+
+
+@dataclass(frozen=True)
+class Guard:
+    """An assumption that only a run can test: `node` keeps its sign (``sign``) or stays inside the support (``support``)."""
+
+    kind: str
+    node: Node
+    owner: Node
+
+
+@dataclass
+class SiteFlow:
+    """What reaches a site's arguments, over all its executions: one fact per argument, and all of them together."""
+
+    arguments: dict[str, Fact] = field(default_factory=dict)
+
+    @property
+    def live(self) -> int:
+        """Origins that are live in some argument."""
+        mask = 0
+        for fact in self.arguments.values():
+            mask |= fact.live
+        return mask
+
+    @property
+    def depends(self) -> int:
+        """Origins that influence some argument."""
+        mask = 0
+        for fact in self.arguments.values():
+            mask |= fact.depends
+        return mask
+
+
+@dataclass
+class Flow:
+    """The outcome of a walk: a fact per result, per site what reaches it, and the guards to watch."""
+
+    origins: Origins
+    results: dict[str, Fact]
+    sites: dict[int, SiteFlow]
+    guards: dict[int, Guard]
+
+    @property
+    def result(self) -> Fact:
+        """All results together."""
+        return combined(list(self.results.values()))
+
+
+@dataclass(frozen=True)
+class Origins:
+    """Numbers for parameters (first) and sites."""
+
+    parameters: tuple[str, ...]
+    site_count: int
+
+    def parameter(self, name: str) -> int:
+        """Mask of a parameter."""
+        return 1 << self.parameters.index(name)
+
+    def site(self, index: int) -> int:
+        """Mask of a site."""
+        return 1 << (len(self.parameters) + index)
+
+    def sites_in(self, mask: int) -> list[int]:
+        """Indices of the sites in a mask."""
+        count = len(self.parameters)
+        return [number - count for number in members(mask) if number >= count]
+
+    def parameters_in(self, mask: int) -> list[str]:
+        """Names of the parameters in a mask."""
+        return [self.parameters[number] for number in members(mask) if number < len(self.parameters)]
+
+
+@dataclass
+class Frame:
+    """The variables of the program or of one call, what has been returned, and the conditions of early returns."""
+
+    variables: dict[str, Fact]
+    function: str | None
+    returned: dict[int, Fact] = field(default_factory=dict)
+    escaped: Fact = NOTHING
+    ended: list[dict[str, Fact]] = field(default_factory=list)
+
+
+class Values:
+    """The state of an abstract run, and the facts of its expressions."""
+
+    def __init__(self, resolved: Resolved, estimators: Mapping[int, str], broken: frozenset[int]):
+        self.resolved = resolved
+        self.estimators = estimators
+        self.broken = broken
+        self.origins = Origins(tuple(resolved.parameters), len(resolved.sites))
+        self.sites: dict[int, SiteFlow] = {site.index: SiteFlow() for site in resolved.sites}
+        self.guards: dict[int, Guard] = {}
+        self.control = Fact()
+        self.globals = Frame({}, None)
+        self.frame = self.globals
+        self.relaxed = 0
+        for site in resolved.sites:
+            if estimators.get(site.index) == "gumbel":
+                self.relaxed |= self.origins.site(site.index)
+
+    def own_function(self, function: Function, facts: list[Fact]) -> Fact:
+        """The fact of a call of one of the program's functions."""
+        raise NotImplementedError
+
+    # -------------------------------------------------------------------------------------------- expressions
+    def expression(self, node: Expression) -> Fact:
+        match node:
+            case Number():
+                return Fact(range=ranges.constant(node.value))
+            case Boolean():
+                return Fact(range=ranges.constant(float(node.value)))
+            case Name():
+                return self.variable(node.id)
+            case Vector():
+                facts = [self.expression(item) for item in node.items]
+                return combined(facts, ranges.union(*[fact.range for fact in facts]))
+            case Index():
+                target = self.expression(node.target)
+                return target.under(self.indices(node.items))
+            case Unary():
+                operand = self.expression(node.operand)
+                if node.operator == "-":
+                    return replace(operand, range=ranges.negate(operand.range))
+                return discrete(self.jump(node.operand, operand), ranges.UNIT)
+            case Arithmetic():
+                return self.arithmetic(node)
+            case Power():
+                return self.power(node)
+            case Comparison():
+                both = combined([self.expression(node.left), self.expression(node.right)])
+                return discrete(self.jump(node, both), ranges.UNIT)
+            case Logical():
+                return self.logical(node)
+            case Conditional():
+                return self.conditional(node)
+            case Call():
+                return self.call(node)
+            case Draw():
+                return self.draw(node, node.distribution)
+            case LogPdf():
+                return self.log_density(node)
+            case _:
+                assert_never(node)
+
+    def variable(self, name: str) -> Fact:
+        for frame in (self.frame, self.globals):
+            if name in frame.variables:
+                return frame.variables[name]
+        if name in CONSTANTS:
+            return Fact(range=ranges.constant(CONSTANTS[name]))
+        return Fact()
+
+    def indices(self, items: tuple[Expression | Slice, ...]) -> Fact:
+        """The control fact of an access: an index is a jump in its position."""
+        facts: list[Fact] = []
+        for item in items:
+            parts = (item.start, item.stop) if isinstance(item, Slice) else (item,)
+            for part in parts:
+                if part is not None:
+                    facts.append(discrete(self.jump(part, self.expression(part))))
+        return combined(facts)
+
+    def arithmetic(self, node: Arithmetic) -> Fact:
+        fact = self.expression(node.first)
+        for term in node.rest:
+            operand = self.expression(term.operand)
+            image = _ARITHMETIC[term.operator](fact.range, operand.range)
+            both = combined([fact, operand], image)
+            if term.operator == "/":
+                both = self.singular(both, operand, term, term.operand)
+            elif term.operator == "%":
+                both = self.jump(term, both)
+            fact = both
+        return fact
+
+    def power(self, node: Power) -> Fact:
+        base, exponent = self.expression(node.base), self.expression(node.exponent)
+        fact = combined([base, exponent], ranges.power(base.range, exponent.range))
+        if exponent.range.low < 0:
+            fact = self.singular(fact, base, node, node.base)
+        return fact
+
+    def logical(self, node: Logical) -> Fact:
+        before_control = self.control
+        facts: list[Fact] = []
+        for item in node.items:
+            fact = self.jump(item, self.expression(item))
+            facts.append(discrete(fact))
+            self.control = combined([self.control, fact])
+        self.control = before_control
+        return combined(facts, ranges.UNIT)
+
+    def conditional(self, node: Conditional) -> Fact:
+        before_control = self.control
+        condition = self.jump(node.condition, self.expression(node.condition))
+        self.control = combined([self.control, condition])
+        result = self.expression(node.then).joined(self.expression(node.otherwise)).under(condition)
+        self.control = before_control
+        return result
+
+    # ------------------------------------------------------------------------------------------ jumps, guards
+    def jump(self, node: Node, fact: Fact) -> Fact:
+        """A jump in `fact` at `node`: harmless, unless a relaxed draw or a live value with continuous randomness meets it."""
+        if fact.moves or fact.live & self.relaxed:
+            return replace(fact, hazards=fact.hazards | {hazard_at(node, "jump", fact)})
+        return fact
+
+    def singular(self, whole: Fact, operand: Fact, owner: Node, quantity: Node) -> Fact:
+        """`operand` stands where zero is a pole: refused at an attained end, watched where it could change its sign."""
+        if not operand.moves:
+            return whole
+        hazard: Hazard | None = None
+        if operand.range.touches_zero:
+            hazard = hazard_at(owner, "singular", operand)
+        elif operand.range.crosses_zero:
+            if id(owner) in self.broken:
+                hazard = hazard_at(owner, "singular", operand)
+            else:
+                self.guards[id(owner)] = Guard("sign", quantity, owner)
+        return whole if hazard is None else replace(whole, hazards=whole.hazards | {hazard})
+
+    # ----------------------------------------------------------------------------------------------- functions
+    def call(self, node: Call) -> Fact:
+        facts = [self.expression(argument.value) for argument in node.arguments]
+        row = FUNCTIONS.get(node.function)
+        if node.function in self.resolved.functions:
+            return self.own_function(self.resolved.functions[node.function], facts)
+        if row is not None:
+            return self.built_in(node, row, facts)
+        external = self.resolved.external[node.function]
+        whole = combined(facts)
+        return whole if external.smooth else self.jump(node, whole)
+
+    def built_in(self, node: Call, row: FunctionRow, facts: list[Fact]) -> Fact:
+        image = row.range(*[fact.range for fact in facts]) if facts else ANY
+        passed: list[Fact] = []
+        for position, fact in enumerate(facts):
+            smoothness = row.smoothness[min(position, len(row.smoothness) - 1)]
+            if position in row.structural or smoothness is Smoothness.JUMP:
+                fact = discrete(self.jump(node, fact))
+            passed.append(fact)
+        whole = combined(passed, image)
+        if row.valueless:
+            return discrete(combined(facts), image)
+        for fact, argument in zip(facts, node.arguments, strict=True):
+            if fact.moves and any(fact.range.touches(point) for point in row.singular_at):
+                whole = replace(whole, hazards=whole.hazards | {hazard_at(node, "singular", fact)})
+            if row.pole:
+                whole = self.singular(whole, replace(fact, range=ANY), node, argument.value)
+        return discrete(whole, image) if row.discrete else whole
+
+    # ------------------------------------------------------------------------------------------- distributions
+    def arguments(self, node: Distribution) -> dict[str, Fact]:
+        """A fact per argument; counts (`total_count`) are jumps."""
+        row = DISTRIBUTIONS[node.name]
+        differentiable = {parameter.name: parameter.differentiable for parameter in row.parameters}
+        facts: dict[str, Fact] = {}
+        for name, argument in self.resolved.arguments[id(node)].items():
+            fact = self.expression(argument)
+            facts[name] = fact if differentiable[name] else discrete(self.jump(argument, fact), fact.range)
+        return facts
+
+    def draw(self, node: Sample | Draw, distribution: Distribution) -> Fact:
+        site: Site = self.resolved.site_at[id(node)]
+        row = DISTRIBUTIONS[distribution.name]
+        facts = self.arguments(distribution)
+        record = self.sites[site.index].arguments
+        for name, fact in facts.items():
+            record[name] = record[name].joined(fact) if name in record else fact
+        whole = combined(list(facts.values()))
+        own = self.origins.site(site.index)
+        carries = whole.live and self.estimators.get(site.index) in PATHWISE
+        return Fact(
+            live=own if carries else 0,
+            continuous=0 if row.discrete else own,
+            depends=whole.depends | own,
+            hazards=whole.hazards,
+            range=row.support({name: fact.range for name, fact in facts.items()}),
+        ).under(self.control)
+
+    def log_density(self, node: LogPdf) -> Fact:
+        row = DISTRIBUTIONS[node.distribution.name]
+        facts = self.arguments(node.distribution)
+        value = self.expression(node.value)
+        if not row.value_smooth:
+            value = discrete(self.jump(node.value, value), value.range)
+        whole = combined([*facts.values(), value], Range(-ranges.INF, 0, False, True) if row.discrete else ANY)
+        moving = [facts[p.name] for p in row.parameters if p.moves_support and p.name in facts]
+        edge = combined([value, *moving])
+        if row.whole_line or not edge.moves:
+            return whole
+        support = row.support({name: fact.range for name, fact in facts.items()})
+        touched = (value.range.low == support.low and value.range.low_attained and not support.low_attained) or (
+            value.range.high == support.high and value.range.high_attained and not support.high_attained
+        )
+        if touched:
+            return replace(whole, hazards=whole.hazards | {hazard_at(node, "singular", edge)})
+        if any(fact.moves or fact.live for fact in moving) or not value.range.within(support):
+            if id(node) in self.broken:
+                return replace(whole, hazards=whole.hazards | {hazard_at(node, "support", edge)})
+            self.guards[id(node)] = Guard("support", node.value, node)
+        return whole
+
+
+def _modulo(_: Range, divisor: Range) -> Range:
+    return Range(0, divisor.high, True, False) if divisor.low >= 0 else ANY
+
+
+_ARITHMETIC = {
+    "+": ranges.add, "-": ranges.subtract, "*": ranges.multiply, "/": ranges.divide, "%": _modulo,
+}

@@ -1,0 +1,7 @@
+"""`python -m probrun` is the command `probrun`."""
+
+import sys
+
+from .cli import main
+
+sys.exit(main())

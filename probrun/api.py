@@ -1,0 +1,334 @@
+"""probrun from Python: a program is loaded once, then differentiated, run, explained or put inside a torch program.
+
+The classes here hold results and turn them into the JSON of the command line; the work is done by `dsl` (read, plan)
+and by `runtime` (run), which is imported only inside the methods that run something, because torch takes a second.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+
+from .dsl.diagnostics import Diagnostic, ProbError
+from .dsl.source import Source, Span
+from .options import (
+    DEFAULT_SAMPLES,
+    DEFAULT_TAU,
+    EstimatorOption,
+    NamesOption,
+    plan_options,
+    refuse,
+    run_options,
+)
+from .reading import Value, read_program
+
+if TYPE_CHECKING:
+    import torch
+
+    from .dsl.names import Resolved
+    from .dsl.plan import Choice, Plan, PlanOptions
+    from .runtime.estimate import Moments
+
+Values: TypeAlias = Mapping[str, Value] | None
+Progress: TypeAlias = Callable[[int, int], None] | None
+
+
+@dataclass(frozen=True)
+class Function:
+    """A function of your own for `load` and `parse`: a neural network, a step of a simulator.
+
+    `call` gets tensors `[lanes, *shape]` and gives a tensor `[lanes, *shape]`, lane by lane.  `smooth` is True where it
+    is differentiable, "kink" where it is continuous and differentiable almost everywhere (a ReLU network), False where
+    it may jump; probrun believes it.
+    """
+
+    call: Callable[..., Any]
+    smooth: bool | Literal["kink"] = False
+
+
+@dataclass(frozen=True)
+class SiteReport:
+    """The choice at one sampling site, in the words of `probrun explain`."""
+
+    name: str
+    line: int
+    column: int
+    distribution: str
+    estimator: str
+    biased: bool
+    reason: str
+    text: str = field(repr=False)
+    call: str = field(repr=False)
+    summary: str = field(repr=False)
+    options: Mapping[str, float | bool] = field(default_factory=dict, repr=False)
+    because: tuple[str, ...] = field(default=(), repr=False)
+    rejected: tuple[tuple[str, str], ...] = field(default=(), repr=False)
+    path: str = field(default="", repr=False)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The entry of `sites` in the JSON."""
+        entry: dict[str, Any] = {
+            "name": self.name, "line": self.line, "column": self.column, "distribution": self.distribution,
+            "estimator": self.estimator, "biased": self.biased, "reason": self.reason,
+        }
+        if self.options:
+            entry["options"] = dict(self.options)
+        return entry
+
+
+@dataclass(frozen=True)
+class Result:
+    """What `grad` and `run` have in common: how many runs were made, with what, and the moments of the results."""
+
+    program: str
+    samples: int
+    requested: int
+    seed: int
+    dtype: str
+    device: str
+    results: tuple[str, ...]
+    value: Any  # Moments, or a dict of them by result when there are several
+    seconds: float
+    interrupted: bool
+    reached: bool
+    target_se: float | None = field(repr=False)
+
+    def _head(self) -> dict[str, Any]:
+        return {
+            "program": self.program, "samples": self.samples, "seed": self.seed, "dtype": self.dtype,
+            "device": self.device,
+        }
+
+    def _tail(self) -> dict[str, Any]:
+        entry: dict[str, Any] = {"seconds": round(self.seconds, 6)}
+        if self.target_se is not None:
+            entry["reached"] = self.reached
+        if self.interrupted:
+            entry["interrupted"] = True
+        return entry
+
+    @property
+    def largest_se(self) -> float:
+        """The largest standard error that is reported."""
+        return max((float(moments.se.max()) for moments in self._reported() if moments.se.numel()), default=0.0)
+
+    def _reported(self) -> list[Moments]:
+        return list(self.values.values())
+
+    @property
+    def values(self) -> dict[str, Moments]:
+        """The moments of each result, by name."""
+        return self.value if len(self.results) != 1 else {self.results[0]: self.value}
+
+
+@dataclass(frozen=True)
+class GradientResult(Result):
+    """The outcome of `Program.grad`.  `gradient` is keyed by parameter, and by result first where there are several."""
+
+    gradient: Any
+    biased: bool
+    sites: tuple[SiteReport, ...]
+    exact: bool
+    per_run: Any = field(default=None, repr=False)
+
+    @property
+    def gradients(self) -> dict[str, dict[str, Moments]]:
+        """The moments of each gradient, by result and parameter."""
+        return self.gradient if len(self.results) != 1 else {self.results[0]: self.gradient}
+
+    def _reported(self) -> list[Moments]:
+        return super()._reported() + [moments for rows in self.gradients.values() for moments in rows.values()]
+
+    def to_dict(self) -> dict[str, Any]:
+        """The JSON object of `probrun grad --json`."""
+        values = {name: _moments(moments, ("mean", "se")) for name, moments in self.values.items()}
+        gradients = {
+            result: {name: _moments(moments, ("mean", "se", "sd")) for name, moments in rows.items()}
+            for result, rows in self.gradients.items()
+        }
+        return {
+            **self._head(), "value": _unkeyed(values), "gradient": _unkeyed(gradients), "biased": self.biased,
+            "sites": [site.to_dict() for site in self.sites], **self._tail(),
+        }
+
+
+@dataclass(frozen=True)
+class RunResult(Result):
+    """The outcome of `Program.run`; `draws` holds the sampled results, at most a million runs of each."""
+
+    draws: dict[str, torch.Tensor] = field(repr=False)
+
+    def quantiles(self, name: str, levels: tuple[float, ...] = (5, 25, 50, 75, 95)) -> dict[str, torch.Tensor]:
+        """Quantiles of a result over the runs, keyed by the level in per cent."""
+        import torch
+
+        draws = self.draws[name].detach().double().cpu()
+        found = torch.from_numpy(_quantile(draws.numpy(), levels))
+        return {f"{level:g}": row for level, row in zip(levels, found, strict=True)}
+
+    def to_dict(self) -> dict[str, Any]:
+        """The JSON object of `probrun run --json`."""
+        values = {}
+        for name, moments in self.values.items():
+            entry = _moments(moments, ("mean", "se", "sd"))
+            entry["quantiles"] = {level: row.tolist() for level, row in self.quantiles(name).items()}
+            values[name] = entry
+        return {**self._head(), "value": _unkeyed(values), **self._tail()}
+
+
+def _quantile(draws: Any, levels: tuple[float, ...]) -> Any:
+    import numpy
+
+    return numpy.quantile(draws, [level / 100 for level in levels], axis=0)
+
+
+def _moments(moments: Moments, names: tuple[str, ...]) -> dict[str, Any]:
+    return {name: _plain(getattr(moments, name)) for name in names}
+
+
+def _plain(tensor: torch.Tensor) -> Any:
+    """A tensor as numbers; what one run cannot tell (a standard error) is None."""
+    return _finite(tensor.detach().cpu().double().tolist())
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_finite(entry) for entry in value]
+    return value if value - value == 0 else None
+
+
+def _unkeyed(entries: dict[str, Any]) -> Any:
+    return next(iter(entries.values())) if len(entries) == 1 else entries
+
+
+class Program:
+    """A program that has been read and whose names are resolved.  Make one with `load` or `parse`."""
+
+    def __init__(self, resolved: Resolved) -> None:
+        self.resolved = resolved
+
+    def __repr__(self) -> str:
+        parameters = ", ".join(self.parameters)
+        return f"<probrun program {self.source.name!r}, parameters ({parameters})>"
+
+    @property
+    def source(self) -> Source:
+        """The text and its name."""
+        return self.resolved.program.source
+
+    @property
+    def parameters(self) -> tuple[str, ...]:
+        """Names of the parameters."""
+        return tuple(self.resolved.parameters)
+
+    @property
+    def results(self) -> tuple[str, ...]:
+        """Names of the results."""
+        return self.resolved.results
+
+    def explain(
+        self, *, estimator: EstimatorOption = None, unbiased: bool = False, among: NamesOption = None,
+        tau: float = DEFAULT_TAU, allow_biased: bool = False, of: NamesOption = None,
+    ) -> tuple[SiteReport, ...]:
+        """The choice at each sampling site and why; runs nothing and loads no torch."""
+        options = plan_options(
+            self.resolved, estimator=estimator, unbiased=unbiased, among=among, tau=tau, allow_biased=allow_biased, of=of
+        )
+        return self._reports(self._plan(options))
+
+    def grad(
+        self, parameters: Values = None, *, samples: int = DEFAULT_SAMPLES, seed: int | None = None,
+        data: Values = None, estimator: EstimatorOption = None, unbiased: bool = False, among: NamesOption = None,
+        target_se: float | None = None, tau: float = DEFAULT_TAU, allow_biased: bool = False, of: NamesOption = None,
+        dtype: Any = "float32", device: Any = "cpu", keep_runs: bool = False, progress: Progress = None,
+    ) -> GradientResult:
+        """The gradient of the expected result in every parameter, with standard errors.
+
+        The keyword arguments are the options of the command line.  `keep_runs` keeps the gradients of single runs
+        (`per_run`), `progress` is called with (runs made, runs asked for).
+        """
+        run = run_options(samples, seed, dtype, device, target_se)
+        self._require_parameters()
+        options = plan_options(
+            self.resolved, estimator=estimator, unbiased=unbiased, among=among, tau=tau, allow_biased=allow_biased, of=of
+        )
+        self._plan(options)
+        from .runtime import estimate as runtime
+
+        settings = self._settings(run, options, keep_runs)
+        estimate = runtime.gradient(
+            self.resolved, self._planner(options), parameters or {}, data or {}, settings, progress
+        )
+        return self._gradient_result(estimate, run)
+
+    def run(
+        self, parameters: Values = None, *, samples: int = DEFAULT_SAMPLES, seed: int | None = None,
+        data: Values = None, of: NamesOption = None, target_se: float | None = None, dtype: Any = "float32",
+        device: Any = "cpu", progress: Progress = None,
+    ) -> RunResult:
+        """Sample the program: mean, standard error and draws of the results and of the variables in `of`."""
+        raise NotImplementedError
+
+    def _plan(self, options: PlanOptions, broken: frozenset[int] = frozenset()) -> Plan:
+        from .dsl.plan import make_plan
+
+        return make_plan(self.resolved, options, broken)
+
+    def _planner(self, options: PlanOptions) -> Callable[[frozenset[int]], Plan]:
+        return lambda broken: self._plan(options, broken)
+
+    def _require_parameters(self) -> None:
+        if not self.resolved.parameters:
+            raise ProbError(
+                Diagnostic(
+                    "P0606", "there is nothing to differentiate: the program has no parameters", source=self.source,
+                    help="declare one (param theta = 1), or sample the program: probrun run",
+                )
+            )
+
+    def _reports(self, plan: Plan) -> tuple[SiteReport, ...]:
+        return tuple(self._report(plan.choices[site.index]) for site in self.resolved.sites)
+
+    def _words(self, span: Span) -> str:
+        return " ".join(self.source.slice(span).split())
+
+    def _report(self, choice: Choice) -> SiteReport:
+        from .dsl.plan import SUMMARY
+
+        site = choice.site
+        line, column = self.source.line_column(site.span.start)
+        return SiteReport(
+            name=site.name, line=line, column=column, distribution=site.distribution.name, estimator=choice.estimator,
+            biased=choice.biased, reason=choice.reason, text=self._words(site.span),
+            call=self._words(site.distribution.span),
+            summary=SUMMARY[choice.estimator],
+            options=choice.options, because=choice.because, rejected=choice.rejected, path=choice.path,
+        )
+
+
+def parse(source: str, *, functions: Mapping[str, Function] | None = None, name: str = "<string>") -> Program:
+    """The program that a text holds; `name` is what messages call it."""
+    return from_source(Source(name, source), functions)
+
+
+def load(path: str | Path, *, functions: Mapping[str, Function] | None = None) -> Program:
+    """The program in a file.  `FileNotFoundError` where there is none, `ProbError` for everything that is wrong in it."""
+    return from_source(read_program(path), functions)
+
+
+def from_source(source: Source, functions: Mapping[str, Function] | None = None) -> Program:
+    """Read and resolve."""
+    from .dsl.names import External, resolve
+    from .dsl.parser import parse as parse_source
+
+    external = {}
+    for name, function in (functions or {}).items():
+        if not isinstance(function, Function):
+            raise refuse(
+                f"function `{name}` is a {type(function).__name__}, not a probrun.Function",
+                f"functions={{'{name}': probrun.Function({name}, smooth=True)}}",
+            )
+        external[name] = External(function.call, function.smooth, None)
+    return Program(resolve(parse_source(source), external))

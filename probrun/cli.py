@@ -1,0 +1,404 @@
+"""The command line: `probrun grad run explain check fmt help`.
+
+Results go to standard output, everything else to standard error.  Exit status: 0 done; 1 the program or a value is at
+fault; 2 wrong usage or no such file; 3 ran, but not to be trusted; 70 a bug of ours; 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+import math
+import os
+import sys
+import traceback
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from . import report
+from .api import GradientResult, Program, Result, RunResult, from_source
+from .dsl.diagnostics import Diagnostic, ProbError, render_all
+from .dsl.source import Source
+from .options import DEFAULT_SAMPLES, DEFAULT_TAU, DEVICES, DTYPES, LARGEST_SEED, nearest, split_estimator
+from .reading import read_program, read_values
+from .terminal import BUG, DONE, DOUBTFUL, FAULT, INTERRUPTED, NoFile, close_stdout, complain, emit
+from .version import __version__, version_block
+
+PICTURES = (".png", ".pdf", ".svg", ".jpg", ".jpeg")
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+
+# --------------------------------------------------------------------------------------------- the outer frame
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The entry point of the command `probrun`; gives the exit status."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
+    return execute(list(sys.argv[1:] if arguments is None else arguments))
+
+
+def execute(arguments: list[str]) -> int:
+    """Run one command line and give its exit status; no exception gets out."""
+    as_json = "--json" in arguments
+    try:
+        return commands.main(arguments, prog_name="probrun", standalone_mode=False) or DONE
+    except ProbError as error:
+        if as_json:
+            emit(report.error_json(error))
+        complain(render_all(error.diagnostics, colour=report.wants_colour(sys.stderr)))
+        return FAULT
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except (click.Abort, KeyboardInterrupt):
+        complain("probrun: interrupted before the first result")
+        return INTERRUPTED
+    except BrokenPipeError:
+        close_stdout()
+        return DONE
+    except SystemExit as error:  # click's own answer to a closed pipe
+        return error.code if isinstance(error.code, int) else FAULT
+    except Exception as error:
+        _report_bug(error, as_json)
+        return BUG
+
+
+def _report_bug(error: Exception, as_json: bool) -> None:
+    if as_json:
+        emit(report.bug_json(error))
+    diagnostic = Diagnostic(
+        "P0901", "this is a bug in probrun, not in your program",
+        notes=(f"{type(error).__name__}: {error}",),
+        help="please report it, with the program and everything below",
+    )
+    complain(render_all([diagnostic], colour=report.wants_colour(sys.stderr)))
+    complain("".join(traceback.format_exception(error)).rstrip())
+    complain(version_block())
+
+
+# ------------------------------------------------------------------------------------------------------ options
+class Positive(click.ParamType[float]):
+    """A positive, finite number."""
+
+    name = "number"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        try:
+            number = float(value)
+        except ValueError:
+            self.fail(f"{value!r} is not a number", param, ctx)
+        if not 0 < number < math.inf:
+            self.fail(f"{value} is not a positive number", param, ctx)
+        return number
+
+
+def _pairs(context: click.Context, option: click.Parameter, values: tuple[str, ...]) -> dict[str, str]:
+    """`name=value` options as a dict."""
+    found: dict[str, str] = {}
+    for value in values:
+        name, equals, text = value.partition("=")
+        name = name.strip()
+        if not equals or not name:
+            raise click.BadParameter(f"{value!r} is not name=value", context, option)
+        if name in found:
+            raise click.BadParameter(f"{name} is given twice", context, option)
+        found[name] = text
+    return found
+
+
+def _picture(context: click.Context, option: click.Parameter, value: str | None) -> Path | None:
+    """A picture's path, known to be writable as far as one can tell."""
+    if value is None:
+        return None
+    path = Path(value)
+    if path.suffix.lower() not in PICTURES:
+        raise click.BadParameter(f"{value} has none of the endings {', '.join(PICTURES)}", context, option)
+    if path.is_dir() or not (path.parent.is_dir() and os.access(path.parent, os.W_OK)):
+        raise click.BadParameter(f"{value} cannot be written: is {path.parent} a folder of yours?", context, option)
+    return path
+
+
+def _stack(options: Sequence[Callable[[Command], Command]]) -> Callable[[Command], Command]:
+    def decorate(function: Command) -> Command:
+        for option in reversed(options):
+            function = option(function)
+        return function
+
+    return decorate
+
+
+program_options = _stack([
+    click.argument("file", required=False),
+    click.option("-e", "expression", metavar="PROGRAM", help="Take the program from the command line."),
+])
+choice_options = _stack([
+    click.option(
+        "--estimator", multiple=True, metavar="[SITE=]NAME[(ARGS)]",
+        help="Use this estimator wherever it is valid, or at one site. Repeatable.",
+    ),
+    click.option("--unbiased", is_flag=True, help="Never choose a biased estimator."),
+    click.option("--among", metavar="NAME,...", help="Choose only among these estimators."),
+    click.option("--tau", type=Positive(), default=DEFAULT_TAU, show_default=True, help="Gumbel-Softmax temperature."),
+    click.option("--allow-biased", is_flag=True, help="Let a forced estimator be wrong, and report it as such."),
+    click.option("--of", metavar="NAME[,NAME]", help="Look at other variables than the result."),
+])
+running_options = _stack([
+    click.option(
+        "-p", "--param", "parameters", multiple=True, callback=_pairs, metavar="NAME=VALUE",
+        help="A parameter: a number, JSON, or @file.json/.npy/.csv. Repeatable.",
+    ),
+    click.option("-d", "--data", multiple=True, callback=_pairs, metavar="NAME=VALUE", help="Data, likewise. Repeatable."),
+    click.option(
+        "-n", "--samples", type=click.IntRange(min=1), default=DEFAULT_SAMPLES, show_default=True, help="How many runs.",
+    ),
+    click.option("--seed", type=click.IntRange(0, LARGEST_SEED), help="Same seed, same output. Random if not given."),
+    click.option("--target-se", type=Positive(), help="Go on until every standard error is at most this; -n is the limit."),
+    click.option("--dtype", type=click.Choice(DTYPES), default="float32", show_default=True, help="Arithmetic."),
+    click.option("--device", type=click.Choice(DEVICES), default="cpu", show_default=True, help="Place."),
+    click.option("--json", "as_json", is_flag=True, help="Print one JSON object."),
+    click.option("--plot", callback=_picture, metavar="FILE.png", help="Draw a picture of what was computed."),
+])
+
+
+class Ordered(click.Group):
+    """Lists its commands in the order in which they are defined."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(self.commands)
+
+
+@click.group(cls=Ordered, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 80})
+@click.version_option(__version__, prog_name="probrun", message="%(prog)s %(version)s")
+def commands() -> None:
+    """The right gradient of an expectation, or a refusal that says why.
+
+    A FILE holds a program of the .prob language; - is standard input.
+    """
+
+
+def _source(file: str | None, expression: str | None) -> Source:
+    if (file is None) == (expression is None):
+        raise click.UsageError("give one program: a FILE, - for standard input, or -e PROGRAM")
+    if expression is not None:
+        return Source("<command line>", expression)
+    return _file(str(file))
+
+
+def _file(name: str) -> Source:
+    try:
+        return read_program(name)
+    except OSError as error:
+        raise NoFile(error, name) from None
+
+
+def _values(program: Program, parameters: dict[str, str], data: dict[str, str]) -> tuple[dict[str, Any], dict[str, Any]]:
+    resolved = program.resolved
+    axes = {name: len(fact.shape) for name, fact in resolved.parameters.items()}
+    axes_of_data = {name: len(node.shape) for name, node in resolved.data.items()}
+    try:
+        return read_values("parameter", parameters, axes), read_values("data", data, axes_of_data)
+    except OSError as error:
+        raise NoFile(error) from None
+
+
+def _finish(result: Result) -> int:
+    """The exit status, with a word about what is not as it was asked for."""
+    if result.interrupted:
+        complain(f"probrun: interrupted after {result.samples} of {result.requested} runs")
+        return INTERRUPTED
+    if not result.reached:
+        largest = result.largest_se
+        needed = math.ceil(result.samples * (largest / (result.target_se or largest)) ** 2)
+        complain(
+            f"probrun: --target-se {result.target_se:g} is not reached: the largest standard error after {result.samples} "
+            f"runs is {largest:.2g}; about -n {float(f'{needed:.2g}'):.0f} would do"
+        )
+        return DOUBTFUL
+    return DONE
+
+
+# ----------------------------------------------------------------------------------------------------- commands
+@commands.command()
+@program_options
+@running_options
+@choice_options
+def grad(
+    file: str | None, expression: str | None, parameters: dict[str, str], data: dict[str, str], samples: int,
+    seed: int | None, target_se: float | None, dtype: str, device: str, as_json: bool, plot: Path | None,
+    estimator: tuple[str, ...], unbiased: bool, among: str | None, tau: float, allow_biased: bool, of: str | None,
+) -> int:
+    """The gradient of the expected result, with standard errors."""
+    program = from_source(_source(file, expression))
+    parameter_values, data_values = _values(program, parameters, data)
+    with report.Progress() as progress:
+        result = program.grad(
+            parameter_values, samples=samples, seed=seed, data=data_values,
+            estimator=[split_estimator(text) for text in estimator], unbiased=unbiased, among=among,
+            target_se=target_se, tau=tau, allow_biased=allow_biased, of=of, dtype=dtype, device=device,
+            keep_runs=plot is not None, progress=progress,
+        )
+    _show(result, as_json, plot)
+    return _finish(result)
+
+
+@commands.command()
+@program_options
+@running_options
+@choice_options
+def run(
+    file: str | None, expression: str | None, parameters: dict[str, str], data: dict[str, str], samples: int,
+    seed: int | None, target_se: float | None, dtype: str, device: str, as_json: bool, plot: Path | None,
+    estimator: tuple[str, ...], unbiased: bool, among: str | None, tau: float, allow_biased: bool, of: str | None,
+) -> int:
+    """Sample the program: mean, standard error and quantiles of the result.
+
+    The names of --of are shown beside the result. The options on estimators change nothing here: values are exact draws
+    whatever the estimator.
+    """
+    program = from_source(_source(file, expression))
+    parameter_values, data_values = _values(program, parameters, data)
+    with report.Progress() as progress:
+        result = program.run(
+            parameter_values, samples=samples, seed=seed, data=data_values, of=of, target_se=target_se, dtype=dtype,
+            device=device, progress=progress,
+        )
+    _show(result, as_json, plot)
+    return _finish(result)
+
+
+def _show(result: Result, as_json: bool, plot: Path | None) -> None:
+    if as_json:
+        emit(json.dumps(result.to_dict(), allow_nan=False))
+    elif isinstance(result, GradientResult):
+        emit(report.gradient_text(result, report.wants_colour(sys.stdout)))
+    elif isinstance(result, RunResult):
+        emit(report.run_text(result, report.wants_colour(sys.stdout)))
+    if plot is not None:
+        from . import plots
+
+        try:
+            plots.draw(result, plot)
+        except OSError as error:
+            raise NoFile(error, str(plot)) from None
+        complain(f"probrun: wrote {plot}")
+
+
+@commands.command()
+@program_options
+@choice_options
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+def explain(
+    file: str | None, expression: str | None, as_json: bool, estimator: tuple[str, ...], unbiased: bool,
+    among: str | None, tau: float, allow_biased: bool, of: str | None,
+) -> int:
+    """The choice at each sampling site and why, without running anything."""
+    program = from_source(_source(file, expression))
+    sites = program.explain(
+        estimator=[split_estimator(text) for text in estimator], unbiased=unbiased, among=among, tau=tau,
+        allow_biased=allow_biased, of=of,
+    )
+    if as_json:
+        biased = any(site.biased for site in sites)
+        emit(json.dumps({"program": program.source.name, "biased": biased, "sites": [site.to_dict() for site in sites]}))
+    else:
+        emit(report.explain_text(program, sites))
+    return DONE
+
+
+@commands.command()
+@click.argument("files", nargs=-1)
+@click.option("-e", "expression", metavar="PROGRAM", help="Take the program from the command line.")
+def check(files: tuple[str, ...], expression: str | None) -> int:
+    """Read and analyse programs; print every problem found."""
+    if bool(files) == (expression is not None):
+        raise click.UsageError("give at least one FILE (- is standard input), or -e PROGRAM")
+    problems: list[Diagnostic] = []
+    lines = []
+    for file in files or (None,):
+        try:
+            program = from_source(_source(file, expression))
+            sites = program.explain()
+        except ProbError as error:
+            problems += error.diagnostics
+            continue
+        counts = f"{report.count(len(sites), 'site')}, {report.count(len(program.parameters), 'parameter')}"
+        lines.append(f"{program.source.name}: no problem found ({counts})")
+    if not problems:
+        emit("\n".join(lines))
+        return DONE
+    complain(render_all(problems, colour=report.wants_colour(sys.stderr)))
+    total = len(files) or 1
+    complain(f"\n{report.count(len(problems), 'problem')} in {report.count(total, 'file')}")
+    return FAULT
+
+
+@commands.command()
+@click.argument("files", nargs=-1, required=True)
+@click.option("--check", "only_check", is_flag=True, help="Change nothing; exit 1 if a file would change.")
+@click.option("--diff", is_flag=True, help="Change nothing; print what would change.")
+def fmt(files: tuple[str, ...], only_check: bool, diff: bool) -> int:
+    """Format source files in place; - formats standard input to standard output."""
+    from .dsl.format import format_source
+
+    sources = [_file(file) for file in files]
+    formatted = [format_source(source) for source in sources]  # a problem in one file leaves all of them alone
+    changed = 0
+    for file, source, text in zip(files, sources, formatted, strict=True):
+        different = text != source.text
+        changed += different
+        if diff:
+            emit(_difference(source, text), end="")
+        elif file == "-" and not only_check:
+            emit(text, end="")
+        elif different and only_check:
+            complain(f"would reformat {source.name}")
+        elif different:
+            _write(file, text)
+            complain(f"reformatted {source.name}")
+    return FAULT if only_check and changed else DONE
+
+
+def _difference(source: Source, text: str) -> str:
+    before, after = source.text.splitlines(keepends=True), text.splitlines(keepends=True)
+    lines = difflib.unified_diff(before, after, source.name, f"{source.name} (formatted)")
+    return "".join(line if line.endswith("\n") else f"{line}\n\\ No newline at end of file\n" for line in lines)
+
+
+def _write(file: str, text: str) -> None:
+    try:
+        with open(file, "w", encoding="utf-8", newline="") as stream:
+            stream.write(text)
+    except OSError as error:
+        raise NoFile(error, file) from None
+
+
+@commands.command("help")
+@click.argument("topic", required=False)
+@click.pass_context
+def help_command(context: click.Context, topic: str | None) -> int:
+    """A command, an error code, a distribution, a function, an estimator."""
+    from . import help as pages
+
+    if topic is None:
+        emit(pages.overview(COMMAND_NAMES))
+        return DONE
+    command = commands.get_command(context, topic)
+    if command is not None and context.parent is not None:
+        with click.Context(command, info_name=topic, parent=context.parent) as inner:
+            emit(command.get_help(inner))
+        return DONE
+    page = pages.page(topic)
+    if page is None:
+        known = [*COMMAND_NAMES, *(member for members in pages.topics().values() for member in members)]
+        lowered = {name.lower(): name for name in known}
+        close = nearest(topic.lower(), lowered)
+        hint = f"did you mean {lowered[close]}?" if close else "`probrun help` lists the topics"
+        raise click.UsageError(f"no help on {topic}; {hint}")
+    emit(page)
+    return DONE
+
+
+COMMAND_NAMES = tuple(commands.commands)

@@ -1,0 +1,254 @@
+"""`probrun help TOPIC`: pages made from the tables, so that a new row brings its page with it.
+
+A topic is an error code, a distribution, a function, an estimator, a word of the language or a group of these.
+Commands are not here: the command line knows its own pages.
+"""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Iterable
+
+WIDTH = 80
+
+ESTIMATORS: dict[str, str] = {
+    "sample": """
+A plain draw. Used where no parameter reaches the distribution ("fixed noise"), or where the draw does not reach the
+result. Exact: there is no derivative to lose.
+""",
+    "rsample": """
+The pathwise estimator: the draw is written as a smooth function of fixed noise and of the parameters, and the chain
+rule does the rest. Unbiased, and usually the one with the smallest variance.
+
+Right for continuous distributions with a reparameterisation whose value reaches the result only through continuous,
+almost everywhere differentiable operations. A comparison, `floor`, an index or an `if` on the way rules it out: the
+chain rule does not see a jump.
+
+Sources: Kingma & Welling 2013; Figurnov, Mohamed & Mnih 2018 for the implicit form (Gamma, Beta, Dirichlet, ...).
+""",
+    "score": """
+The score function estimator (REINFORCE): the draw is left alone, and the log density that produced it carries the
+derivative. A baseline, the mean result of the other runs, takes most of the noise away without a bias.
+
+Right for every site whose support does not move with a parameter, whatever happens to the value afterwards. Unbiased.
+Its variance grows with the number of draws.
+
+Sources: Williams 1992; Foerster et al. 2018 (DiCE); Kool, van Hoof & Welling 2019 (leave-one-out baseline).
+""",
+    "gumbel": """
+The straight-through Gumbel-Softmax estimator: the forward run is an exact draw, the derivative is that of a softened
+draw at temperature `tau`. Biased: the bias vanishes as tau goes to 0 while the variance grows; its variance stays small
+with thousands of discrete draws, where a score drowns.
+
+For Bernoulli, Categorical and OneHotCategorical sites whose value reaches the result only through continuous
+operations. Options: gumbel(tau=0.1), gumbel(tau=0.1, hard=false). `--unbiased` excludes it.
+
+Sources: Jang, Gu & Poole 2016; Maddison, Mnih & Teh 2016; Bengio, Leonard & Courville 2013.
+""",
+}
+
+WORDS: dict[str, str] = {
+    "param": """
+param theta = 2                what is differentiated; 2 is its default value
+param p in (0, 1) = 0.3        with an open interval; also (0, inf), (-inf, 0), simplex
+param mu[10] = 0               a vector; mu[3, 4] is a matrix; a scalar default is broadcast
+param w[d]                     the size comes from data; without a default -p must give the value
+""",
+    "data": """
+data N = 1000                  a constant that -d N=500 can replace
+data x[n, d]                   must be given, and binds n and d to its sizes
+""",
+    "using": """
+z ~ Normal(theta, 1) using score
+b ~ Bernoulli(p) using gumbel(tau=0.1)
+
+Fixes the estimator of a site by hand. One that would give a wrong gradient is refused.
+""",
+    "if": """
+if x > 0 { y = x } else if x < -1 { y = 1 } else { y = 0 }
+y = if x > 0 then x else 0
+
+Runs may take different ways; each executes only its own. A condition is a scalar.
+""",
+    "for": """
+for t in range(20) { ... }     t = 0, ..., 19
+for t in range(a, b) { ... }   the bounds may be random
+for v in xs { ... }            the entries of a vector
+""",
+    "while": """
+while x < 10 { x ~ Normal(x + 1, 1) }
+
+Each run leaves the loop when its own condition fails. A step limit turns an endless loop into an error.
+""",
+    "fn": """
+fn step(x, drift) { e ~ Normal(drift, 1); return x + e }
+
+A function sees its arguments, its own variables and the outer names, and may call itself. Every path returns.
+""",
+    "return": """
+return y                       the result, whose expectation is differentiated
+return total, peak             several results: a gradient for each
+""",
+    "logpdf": """
+logpdf(Normal(0, 1), z)        the log density (or log mass) of a value, elementwise
+""",
+}
+
+
+def topics() -> dict[str, list[str]]:
+    """Every topic but the commands, by group."""
+    from .dsl.codes import CODES
+    from .dsl.distributions import DISTRIBUTIONS
+    from .dsl.functions import FUNCTIONS
+
+    return {
+        "language": list(WORDS),
+        "distributions": list(DISTRIBUTIONS),
+        "functions": list(FUNCTIONS),
+        "estimators": list(ESTIMATORS),
+        "codes": list(CODES),
+    }
+
+
+def overview(commands: Iterable[str]) -> str:
+    """What `probrun help` prints."""
+    groups = {"commands": list(commands), **topics()}
+    lines = ["probrun help TOPIC, where TOPIC is one of these:", ""]
+    for name, members in groups.items():
+        words = textwrap.fill(
+            " ".join(members), WIDTH, initial_indent=f"  {name:<14}", subsequent_indent=" " * 16,
+            break_on_hyphens=False,
+        )
+        lines += [words, ""]
+    lines.append("`probrun help distributions` (functions, estimators, codes) lists a group with a line for each.")
+    return "\n".join(lines)
+
+
+def page(topic: str) -> str | None:
+    """The page of a topic, or None where there is none.  Upper and lower case do not matter."""
+    for name, members in topics().items():
+        if topic.lower() == name:
+            return _group(name, members)
+    for name, members in topics().items():
+        for member in members:
+            if member.lower() == topic.lower():
+                return PAGES[name](member)
+    return None
+
+
+def _group(name: str, members: list[str]) -> str:
+    width = max(len(member) for member in members)
+    lines = []
+    for member in members:
+        first = SUMMARIES[name](member)
+        lines.append(
+            textwrap.fill(first, WIDTH, initial_indent=f"{member:<{width}}  ", subsequent_indent=" " * (width + 2))
+        )
+    return "\n".join(lines)
+
+
+def _distribution_page(name: str) -> str:
+    from .dsl.distributions import DISTRIBUTIONS, signature
+
+    row = DISTRIBUTIONS[name]
+    lines = [signature(row), "", _filled(row.summary), "", "density" if not row.discrete else "mass"]
+    lines[-1] = f"  {lines[-1]}  {row.formula}"
+    lines += ["", "arguments"]
+    width = max(len(parameter.name) for parameter in row.parameters)
+    for parameter in row.parameters:
+        shape = ("", ", a vector", ", a matrix")[parameter.event]
+        default = "" if parameter.default is None else f"; {parameter.default:g} if not given"
+        lines.append(f"  {parameter.name:<{width}}  must {parameter.domain.value}{shape}{default}")
+    if row.alternatives:
+        lines.append(f"  give one of {', '.join(row.alternatives)}")
+    lines += ["", "estimators", *(f"  {line}" for line in _distribution_estimators(name))]
+    return "\n".join(lines)
+
+
+def _distribution_estimators(name: str) -> list[str]:
+    from .dsl.distributions import DISTRIBUTIONS
+
+    row = DISTRIBUTIONS[name]
+    lines = ["sample   where no parameter reaches it"]
+    pathwise = [parameter.name for parameter in row.parameters if parameter.reparameterised]
+    if pathwise:
+        lines.append(f"rsample  in {', '.join(pathwise)}")
+    if row.relaxable:
+        lines.append("gumbel   biased; --unbiased excludes it")
+    moving = [parameter.name for parameter in row.parameters if parameter.moves_support]
+    carried = [p.name for p in row.parameters if p.differentiable and not p.moves_support]
+    if carried:
+        lines.append(f"score    in {', '.join(carried)}")
+    if moving:
+        lines.append(f"the support moves with {', '.join(moving)}: no score there")
+    return lines
+
+
+def _function_page(name: str) -> str:
+    from .dsl.functions import FUNCTIONS
+
+    row = FUNCTIONS[name]
+    kinds = [kind.value for kind in row.smoothness]
+    if not kinds:
+        words = "takes sizes only"
+    elif len(set(kinds)) == 1:
+        words = SMOOTHNESS[kinds[0]]
+    else:
+        words = "argument by argument: " + ", ".join(kinds)
+    return f"{row.signature}\n\n{_filled(row.summary)}\n\n{words}"
+
+
+SMOOTHNESS = {
+    "smooth": "smooth: pathwise gradients pass through it",
+    "kink": "has kinks but no jumps: pathwise gradients pass through it",
+    "jump": "jumps: pathwise gradients do not pass through it, a random argument needs another estimator",
+}
+
+
+def _code_page(code: str) -> str:
+    from .dsl.codes import CODES
+
+    entry = CODES[code]
+    lines = [f"{code}: {entry.title}", "", entry.explanation.strip()]
+    if entry.example:
+        lines += ["", "a program that raises it:", "", textwrap.indent(entry.example.strip(), "    ")]
+    return "\n".join(lines)
+
+
+def _filled(text: str) -> str:
+    paragraphs = text.strip().split("\n\n")
+    return "\n\n".join(textwrap.fill(" ".join(part.split()), WIDTH, break_on_hyphens=False) for part in paragraphs)
+
+
+def _distribution_summary(name: str) -> str:
+    from .dsl.distributions import DISTRIBUTIONS
+
+    return DISTRIBUTIONS[name].summary
+
+
+def _function_summary(name: str) -> str:
+    from .dsl.functions import FUNCTIONS
+
+    return FUNCTIONS[name].summary
+
+
+def _code_summary(name: str) -> str:
+    from .dsl.codes import CODES
+
+    return CODES[name].title
+
+
+PAGES = {
+    "language": lambda name: WORDS[name].strip(),
+    "distributions": _distribution_page,
+    "functions": _function_page,
+    "estimators": lambda name: f"{name}\n\n{_filled(ESTIMATORS[name])}",
+    "codes": _code_page,
+}
+SUMMARIES = {
+    "language": lambda name: WORDS[name].strip().splitlines()[0],
+    "distributions": _distribution_summary,
+    "functions": _function_summary,
+    "estimators": lambda name: " ".join(ESTIMATORS[name].split(". ")[0].split()).rstrip("."),
+    "codes": _code_summary,
+}

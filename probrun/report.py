@@ -1,0 +1,311 @@
+"""What the user sees: results as text (SCREENS.md), errors as JSON, the progress bar.
+
+The layout is 80 columns wide wherever it goes, so that a pipe sees what the terminal shows, without the colour.  A
+number is never cut: a table that needs more than 80 columns gets them.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import math
+import os
+import sys
+import textwrap
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import product
+from types import TracebackType
+from typing import IO, TYPE_CHECKING, Any
+
+from .dsl.diagnostics import ProbError
+
+if TYPE_CHECKING:
+    from rich.progress import Progress as Bar
+
+    from .api import GradientResult, Program, Result, RunResult, SiteReport
+
+WIDTH = 80
+LEAST_WIDTH = 28  # of a column of prose
+MOST_ENTRIES = 20  # of an array that are shown
+QUANTILES = (5, 25, 50, 75, 95)
+
+
+def wants_colour(stream: IO[str]) -> bool:
+    """Whether a stream is a terminal that may be coloured (https://no-color.org)."""
+    return stream.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+
+
+# ---------------------------------------------------------------------------------------------------- numbers
+def student_quantile(freedom: int) -> float:
+    """The 97.5 % quantile of Student's t, to a tenth of a per cent.
+
+    Exact for 1 and 2 degrees of freedom, then the expansion of Fisher and Cornish (Abramowitz & Stegun 26.7.5).
+    """
+    z = 1.959963984540054
+    if freedom > 200:
+        return z
+    if freedom <= 2:
+        return 12.706204736174698 if freedom <= 1 else 4.302652729749464
+    terms = (
+        (z**3 + z) / 4,
+        (5 * z**5 + 16 * z**3 + 3 * z) / 96,
+        (3 * z**7 + 19 * z**5 + 17 * z**3 - 15 * z) / 384,
+        (79 * z**9 + 776 * z**7 + 1482 * z**5 - 1920 * z**3 - 945 * z) / 92160,
+    )
+    return z + sum(term / freedom**power for power, term in enumerate(terms, start=1))
+
+
+def decimals_for(error: float) -> int:
+    """Decimals that show a standard error with one digit, or two where the first one is 1."""
+    exponent = math.floor(math.log10(error))
+    leading = error / math.pow(10, exponent)
+    return -exponent + (1 if leading < 1.95 else 0)
+
+
+def fixed(value: float, decimals: int) -> str:
+    """A number with so many decimals, in powers of ten where it is long."""
+    size = abs(value)
+    if decimals > 8 or size >= 1e8 or decimals < -4:
+        digits = 0 if size == 0 else max(0, math.floor(math.log10(size)) + decimals)
+        return f"{value:.{min(digits, 15)}e}"
+    text = f"{round(value, decimals):.{max(decimals, 0)}f}"
+    return text.removeprefix("-") if float(text) == 0 else text
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One number of a result: its index in words, mean and standard error."""
+
+    index: str
+    mean: float
+    error: float
+
+    def cells(self, freedom: int) -> tuple[str, str, str]:
+        """Estimate, standard error and 95 % interval."""
+        if self.error == 0:
+            return f"{self.mean:.7g}", "exact", "-"
+        if not math.isfinite(self.error):
+            return f"{self.mean:.7g}", "unknown", "-"
+        decimals = decimals_for(self.error)
+        half = student_quantile(freedom) * self.error
+        interval = f"[{fixed(self.mean - half, decimals)}, {fixed(self.mean + half, decimals)}]"
+        return fixed(self.mean, decimals), fixed(self.error, decimals), interval
+
+
+def entries(moments: Any) -> Iterator[Entry]:
+    """The entries of a `Moments`, first axis first."""
+    mean = moments.mean.detach().cpu().double()
+    error = moments.se.detach().cpu().double()
+    for position in product(*(range(size) for size in mean.shape)):
+        yield Entry(index_text(position), float(mean[position]), float(error[position]))
+
+
+def index_text(position: Sequence[int]) -> str:
+    """`[0, 1]`, or nothing for a scalar."""
+    return f"[{', '.join(map(str, position))}]" if position else ""
+
+
+# ----------------------------------------------------------------------------------------------------- tables
+def table(
+    headers: Sequence[str], rows: Sequence[Sequence[str]], *, prose: bool = False, left: int = 1, colour: bool = False
+) -> str:
+    """Rows under headers, indented by two.
+
+    The first `left` columns and, if `prose`, the last one are aligned left; prose is wrapped to fit into 80 columns.
+    """
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    last = len(headers) - 1
+    widths = [max(len(row[column]) for row in [headers, *rows]) for column in range(last)]
+    room = max(WIDTH - 2 - sum(widths) - 3 * last, LEAST_WIDTH)
+    grid = Table(box=None, show_edge=False, pad_edge=False, padding=(0, 3, 0, 0), header_style="bold")
+    for column, header in enumerate(headers):
+        wrapped = prose and column == last
+        grid.add_column(
+            Text(header), justify="left" if column < left or wrapped else "right", no_wrap=not wrapped,
+            width=room if wrapped else None,
+        )
+    for row in rows:
+        grid.add_row(*(Text(cell) for cell in row))
+    file = io.StringIO()
+    console = Console(
+        file=file, width=100_000, force_terminal=colour, color_system="standard" if colour else None, no_color=not colour,
+        legacy_windows=False, _environ={},
+    )
+    console.print(grid)
+    return "\n".join(("  " + line).rstrip() for line in file.getvalue().splitlines())
+
+
+def _capped(rows: list[Sequence[str]], width: int) -> list[Sequence[str]]:
+    if len(rows) <= MOST_ENTRIES:
+        return rows
+    more = f"... {len(rows) - MOST_ENTRIES} more (--json)"
+    return [*rows[:MOST_ENTRIES], [more, *[""] * (width - 1)]]
+
+
+def header(result: Result) -> str:
+    """The line above every result."""
+    runs = f"{result.samples} runs"
+    if result.interrupted:
+        runs = f"{result.samples} of {result.requested} runs (interrupted)"
+    return f"{result.program}     {runs}    seed {result.seed}    {result.dtype} on {result.device}"
+
+
+def gradient_text(result: GradientResult, colour: bool = False) -> str:
+    """The screen of `probrun grad`."""
+    several = len(result.results) > 1
+    freedom = result.samples - 1
+    rows: list[Sequence[str]] = []
+    for name, moments in result.values.items():
+        shown = [(f"E[{name}{entry.index}]", *entry.cells(freedom)) for entry in entries(moments)]
+        rows += _capped(list(shown), 4)
+    for name, gradients in result.gradients.items():
+        axes = result.values[name].mean.dim()
+        for parameter, moments in gradients.items():
+            shown = []
+            for entry, position in zip(entries(moments), _positions(moments), strict=True):
+                above = name + index_text(position[:axes]) if several or axes else ""
+                shown.append((f"d{' ' * several}{above}/d{parameter}{index_text(position[axes:])}", *entry.cells(freedom)))
+            rows += _capped(list(shown), 4)
+    parts = [header(result), "", table(("", "estimate", "std. error", "95 % interval"), rows, colour=colour)]
+    if result.sites:
+        parts += ["", sites_text(result.sites, colour)]
+    if result.biased:
+        parts += ["", *_biased_lines(result.sites)]
+    return "\n".join(parts)
+
+
+def _positions(moments: Any) -> Iterator[tuple[int, ...]]:
+    yield from product(*(range(size) for size in moments.mean.shape))
+
+
+def _biased_lines(sites: Sequence[SiteReport]) -> list[str]:
+    named = ", ".join(f"{site.name} ({site.estimator})" for site in sites if site.biased)
+    text = f"biased: the gradient carries a bias that the standard error does not show, from {named}; --unbiased avoids it"
+    return textwrap.wrap(text, WIDTH - 2, initial_indent="  ", subsequent_indent="  ")
+
+
+def sites_text(sites: Sequence[SiteReport], colour: bool = False) -> str:
+    """One line per sampling site: where it is, what it draws, how and why."""
+    rows = [(site.name, str(site.line), short(site.call, 26), site.estimator, site.reason) for site in sites]
+    if len(rows) > MOST_ENTRIES:
+        more = len(rows) - MOST_ENTRIES
+        rows = [*rows[:MOST_ENTRIES], ("...", "", "", "", f"{more} more sites (probrun explain)")]
+    headers = ("site", "line", "distribution", "estimator", "why")
+    return table(headers, rows, prose=True, left=1, colour=colour) if rows else ""
+
+
+def short(text: str, length: int) -> str:
+    """A text cut to so many characters."""
+    return text if len(text) <= length else text[: length - 3] + "..."
+
+
+def run_text(result: RunResult, colour: bool = False) -> str:
+    """The screen of `probrun run`."""
+    rows: list[Sequence[str]] = []
+    for name, moments in result.values.items():
+        quantiles = result.quantiles(name, QUANTILES)
+        shown = []
+        for entry, position in zip(entries(moments), _positions(moments), strict=True):
+            mean, error, _ = entry.cells(result.samples - 1)
+            levels = [f"{float(quantiles[f'{level:g}'][position]):.4g}" for level in QUANTILES]
+            shown.append((f"{name}{entry.index}", mean, error, *levels))
+        rows += _capped(list(shown), 3 + len(QUANTILES))
+    headers = ("", "mean", "std. error", *(f"{level} %" for level in QUANTILES))
+    return "\n".join([header(result), "", table(headers, rows, colour=colour)])
+
+
+# ---------------------------------------------------------------------------------------------------- explain
+def explain_text(program: Program, sites: Sequence[SiteReport]) -> str:
+    """The screen of `probrun explain`."""
+    parts = []
+    for site in sites:
+        lines = [f"{site.name}    line {site.line}    {site.text}"]
+        options = ", ".join(f"{name}={_option(value)}" for name, value in site.options.items())
+        chosen = f"{site.estimator}({options})" if options else site.estimator
+        width = max([10, *(len(name) + 1 for name in [chosen, *(name for name, _ in site.rejected)])])
+        lines += _item("chosen", chosen, site.summary, width)
+        for index, sentence in enumerate(site.because):
+            lines += _item("" if index else "because", "", sentence, width)
+        for index, (name, why) in enumerate(site.rejected):
+            lines += _item("" if index else "rejected", name, why, width)
+        if site.path:
+            lines += _item("path", "", site.path, width)
+        parts.append("\n".join(lines))
+    counts = f"{count(len(sites), 'site')}, {count(len(program.parameters), 'parameter')}; nothing was run"
+    return "\n\n".join(parts) + ("\n" if parts else "") + counts
+
+
+def _item(title: str, name: str, text: str, width: int) -> list[str]:
+    start = f"     {title:<10} " + (f"{name:<{width}} " if name else "")
+    return textwrap.wrap(
+        text, WIDTH, initial_indent=start, subsequent_indent=" " * len(start), break_on_hyphens=False,
+        break_long_words=False,
+    )
+
+
+def _option(value: float | bool) -> str:
+    return str(value).lower() if isinstance(value, bool) else f"{value:g}"
+
+
+def count(number: int, noun: str) -> str:
+    """`1 site`, `2 sites`."""
+    return f"{number} {noun}" + ("" if number == 1 else "s")
+
+
+# ----------------------------------------------------------------------------------------------------- errors
+def error_json(error: ProbError) -> str:
+    """The error object of `--json`."""
+    keys = ("code", "message", "file", "line", "column", "hint")
+    return json.dumps({"error": {key: getattr(error, key) for key in keys}})
+
+
+def bug_json(error: BaseException) -> str:
+    """The error object for a mistake of ours."""
+    message = f"a bug in probrun, not in the program: {type(error).__name__}: {error}"
+    return json.dumps(
+        {"error": {
+            "code": "P0901", "message": message, "file": None, "line": None, "column": None,
+            "hint": "please report it, with the traceback on standard error and the program",
+        }}
+    )
+
+
+# --------------------------------------------------------------------------------------------------- progress
+class Progress:
+    """A progress bar on standard error: only on a terminal, only after half a second, gone at the end."""
+
+    PATIENCE = 0.5
+
+    def __init__(self, stream: IO[str] | None = None) -> None:
+        self.stream = stream or sys.stderr
+        self.started = time.monotonic()
+        self.bar: Bar | None = None
+        self.task: Any = None
+
+    def __enter__(self) -> Progress:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if self.bar is not None:
+            self.bar.stop()
+
+    def __call__(self, done: int, total: int) -> None:
+        """`done` of `total` runs are made."""
+        if not self.stream.isatty():
+            return
+        if self.bar is None and time.monotonic() - self.started > self.PATIENCE:
+            from rich.console import Console
+            from rich.progress import Progress as Bar
+
+            self.bar = Bar(console=Console(file=self.stream), transient=True)
+            self.bar.start()
+            self.task = self.bar.add_task("runs", total=total)
+        if self.bar is not None:
+            self.bar.update(self.task, completed=done, total=total)

@@ -1,0 +1,330 @@
+"""The discrete laws.  Draws are numbers of the run's dtype; sure outcomes (probability 0 or 1) are drawn surely.
+
+Log masses are exact at such a boundary: an outcome of probability 1 has log mass 0 and finite derivatives, an
+impossible one -inf and none.  `boundary` says where an outcome of the support is impossible: there the score cannot see
+the derivative.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+from torch.nn.functional import logsigmoid, softplus
+
+from .broadcast import together
+from .laws import Generator, Law, Shape, double, exponential, uniform, weigh, weigh_complement, whole
+
+SLACK = 1e-5  # a relaxed draw is hard up to rounding
+SMALL = 1e-3  # probabilities below this are compared with float64 uniforms
+
+
+class Chance(Law):
+    """A law with `probs` or `logits` of one event."""
+
+    probs: Tensor | None = None
+    logits: Tensor | None = None
+
+    def chance(self) -> Tensor:
+        """The probability."""
+        if self.probs is not None:
+            return self.probs
+        assert self.logits is not None
+        return torch.sigmoid(self.logits)
+
+    def log_chances(self, ones: Tensor, zeros: Tensor) -> Tensor:
+        """`ones * log p + zeros * log(1 - p)`, safe at the boundary."""
+        if self.probs is not None:
+            return weigh(ones, self.probs.to(ones.dtype)) + weigh_complement(zeros, self.probs.to(ones.dtype))
+        assert self.logits is not None
+        logits = self.logits.to(ones.dtype)
+        return ones * logsigmoid(logits) + zeros * logsigmoid(-logits)
+
+    def edge(self, *values: float) -> Tensor | None:
+        """Where `probs` is exactly one of the values; None: nowhere."""
+        if self.probs is None:
+            return None
+        found = self.probs == values[0]
+        for value in values[1:]:
+            found = found | (self.probs == value)
+        return found if bool(found.any()) else None
+
+    def support(self, value: Tensor) -> Tensor | None:
+        return whole(value)
+
+    def stand_in(self, value: Tensor) -> Tensor:
+        return torch.zeros_like(value)
+
+    def sample(self, shape: Shape, generator: Generator = None) -> Tensor:
+        raise NotImplementedError
+
+
+class Bernoulli(Chance):
+    def sample(self, shape: Shape, generator: Generator = None) -> Tensor:
+        chance = self.chance().detach()
+        rare = chance.dtype == torch.float32 and chance.numel() > 0 and float(chance.amin()) < SMALL
+        kind = torch.float64 if rare else chance.dtype
+        noise = torch.rand(shape, generator=generator, dtype=kind, device=chance.device)
+        return (noise < chance).to(chance.dtype)
+
+    def support(self, value: Tensor) -> Tensor | None:
+        if value.requires_grad:
+            return (value >= -SLACK) & (value <= 1 + SLACK)
+        return (value == 0) | (value == 1)
+
+    def density(self, value: Tensor) -> Tensor:
+        if value.requires_grad:
+            return self.log_chances(value, 1 - value)
+        if self.probs is None:
+            assert self.logits is not None
+            return logsigmoid(torch.where(value != 0, self.logits, -self.logits))
+        hit, p = value != 0, self.probs
+        if self.edge(0.0, 1.0) is None:
+            return torch.where(hit, p.log(), torch.log1p(-p))
+        above, below = torch.where(p > 0, p, 1.0), torch.where(p < 1, p, 0.0)
+        impossible = torch.where(hit, p == 0, p == 1)
+        return torch.where(impossible, -math.inf, torch.where(hit, above.log(), torch.log1p(-below)))
+
+    def boundary(self) -> Tensor | None:
+        return self.edge(0.0, 1.0)
+
+
+class Binomial(Chance):
+    total_count: Tensor
+
+    def sample(self, shape: Shape, generator: Generator = None) -> Tensor:
+        chance = self.chance().detach()
+        return torch.binomial(
+            self.total_count.detach().expand(shape).contiguous(), chance.expand(shape).contiguous(), generator=generator
+        )
+
+    def support(self, value: Tensor) -> Tensor | None:
+        return whole(value) & (value <= self.total_count)
+
+    def density(self, value: Tensor) -> Tensor:
+        n, x = double(self.total_count, value)
+        ways = torch.lgamma(n + 1) - torch.lgamma(x + 1) - torch.lgamma(n - x + 1)
+        return (ways + self.log_chances(x, n - x)).to(value.dtype)
+
+    def relative_log_prob(self, value: Tensor) -> Tensor:
+        return self.density(value) if value.requires_grad else self.log_chances(value, self.total_count - value)
+
+    def boundary(self) -> Tensor | None:
+        found = self.edge(0.0, 1.0)
+        return None if found is None else found & (self.total_count > 0)
+
+
+class Geometric(Chance):
+    """The number of failures: the whole part of an exponential with rate -log(1 - p)."""
+
+    def sample(self, shape: Shape, generator: Generator = None) -> Tensor:
+        if self.probs is not None:
+            rate = -torch.log1p(-self.probs.detach())
+        else:
+            assert self.logits is not None
+            rate = softplus(self.logits.detach())
+        return (exponential(shape, self.first, generator) / rate).floor_()
+
+    def density(self, value: Tensor) -> Tensor:
+        return self.log_chances(torch.ones_like(value), value)
+
+    def boundary(self) -> Tensor | None:
+        return self.edge(1.0)
+
+
+class NegativeBinomial(Chance):
+    """A Poisson whose rate is Gamma(total_count) times the odds."""
+
+    total_count: Tensor
+
+    def sample(self, shape: Shape, generator: Generator = None) -> Tensor:
+        with torch.no_grad():
+            odds = torch.exp(self.logits) if self.logits is not None else self.chance() / (1 - self.chance())
+            rate = torch._standard_gamma(self.total_count.expand(shape).contiguous(), generator=generator) * odds
+            return torch.poisson(rate, generator=generator)
+
+    def density(self, value: Tensor) -> Tensor:
+        n, x = double(self.total_count, value)
+        ways = torch.lgamma(n + x) - torch.lgamma(x + 1) - torch.lgamma(n)
+        return (ways + self.log_chances(x, n)).to(value.dtype)
+
+    def boundary(self) -> Tensor | None:
+        return self.edge(0.0)
+
+
+class Poisson(Law):
+    rate: Tensor
+
+    def sample(self, shape: Shape, generator: Generator = None) -> Tensor:
+        return torch.poisson(self.rate.detach().expand(shape).contiguous(), generator=generator)
+
+    def support(self, value: Tensor) -> Tensor | None:
+        return whole(value)
+
+    def stand_in(self, value: Tensor) -> Tensor:
+        return torch.zeros_like(value)
+
+    def density(self, value: Tensor) -> Tensor:
+        rate, x = double(self.rate, value)
+        return (weigh(x, rate) - rate - torch.lgamma(x + 1)).to(value.dtype)
+
+    def relative_log_prob(self, value: Tensor) -> Tensor:
+        return self.density(value) if value.requires_grad else weigh(value, self.rate) - self.rate
+
+    def boundary(self) -> Tensor | None:
+        found = self.rate == 0
+        return found if bool(found.any()) else None
+
+
+class Weighted(Law):
+    """A law with weights (`probs`, not normalised) or their logarithms (`logits`) along the last axis."""
+
+    probs: Tensor | None = None
+    logits: Tensor | None = None
+
+    def weights(self) -> Tensor:
+        """Weights without graph, in float64, `[L or 1, *batch, categories]`."""
+        if self.probs is not None:
+            return self.probs.detach().double()
+        assert self.logits is not None
+        return torch.softmax(self.logits.detach().double(), -1)
+
+    def log_weights(self) -> Tensor:
+        """Log probabilities; -inf without derivative where a weight is 0."""
+        if self.logits is not None:
+            return torch.log_softmax(self.logits, -1)
+        assert self.probs is not None
+        total = self.probs.sum(-1, keepdim=True).log()
+        if bool((self.probs > 0).all()):
+            return self.probs.log() - total
+        present = self.probs > 0
+        return torch.where(present, torch.where(present, self.probs, 1.0).log() - total, -math.inf)
+
+    def draw_index(self, shape: Shape, generator: Generator) -> Tensor:
+        """Indices (int64) of the given shape `[L, *batch]`: how many partial sums lie at or below a uniform."""
+        weights = self.weights()
+        sums = weights.cumsum(-1)
+        noise = torch.rand(shape, generator=generator, dtype=torch.float64, device=weights.device)
+        shared = sums.shape[:-1].numel() == 1
+        if shared:
+            sums = sums.reshape(-1)
+            return torch.searchsorted(sums[:-1].contiguous(), noise * sums[-1], right=True)
+        if sums.shape[-1] <= 16:
+            return (noise.unsqueeze(-1) * sums[..., -1:] >= sums[..., :-1]).sum(-1)
+        rows = sums.expand(*shape, sums.shape[-1])
+        marks = (noise * sums[..., -1]).unsqueeze(-1)
+        return torch.searchsorted(rows[..., :-1].contiguous(), marks, right=True).squeeze(-1)
+
+    def picked(self, index: Tensor) -> Tensor:
+        """Log probabilities of the categories `index` (int64, `[L, *batch]`)."""
+        table = self.log_weights()
+        places, _ = together(index, table[..., 0])
+        rows = table.expand(*places.shape, table.shape[-1])
+        return rows.gather(-1, places.unsqueeze(-1)).squeeze(-1)
+
+    def boundary(self) -> Tensor | None:
+        if self.probs is None:
+            found = (self.logits == -math.inf).any(-1)  # type: ignore[union-attr]
+        else:
+            found = (self.probs == 0).any(-1)
+        return found if bool(found.any()) else None
+
+
+class Categorical(Weighted):
+    def sample(self, shape: Shape, generator: Generator = None) -> Tensor:
+        return self.draw_index(shape, generator).to(self.first.dtype)
+
+    def support(self, value: Tensor) -> Tensor | None:
+        return whole(value) & (value < self.first.shape[-1])
+
+    def stand_in(self, value: Tensor) -> Tensor:
+        return torch.zeros_like(value)
+
+    def density(self, value: Tensor) -> Tensor:
+        return self.picked(value.long())
+
+
+class OneHotCategorical(Weighted):
+    event = 1
+
+    def sample(self, shape: Shape, generator: Generator = None) -> Tensor:
+        index = self.draw_index(shape[:-1], generator).unsqueeze(-1)
+        return torch.zeros(shape, dtype=self.first.dtype, device=self.first.device).scatter_(-1, index, 1.0)
+
+    def support(self, value: Tensor) -> Tensor | None:
+        slack = SLACK if value.requires_grad else 0.0
+        whole_one = (value.sum(-1) - 1).abs() <= slack
+        if value.requires_grad:
+            return whole_one & ((value >= -slack) & (value <= 1 + slack)).all(-1)
+        return whole_one & ((value == 0) | (value == 1)).all(-1)
+
+    def stand_in(self, value: Tensor) -> Tensor:
+        return torch.nn.functional.one_hot(torch.zeros_like(value[..., 0], dtype=torch.long), value.shape[-1]).to(value)
+
+    def density(self, value: Tensor) -> Tensor:
+        if not value.requires_grad:
+            return self.picked(value.argmax(-1))
+        table = self.log_weights()
+        if bool((table > -math.inf).all()):
+            return (value * table).sum(-1)
+        absent = table == -math.inf
+        finite = (value * torch.where(absent, 0.0, table)).sum(-1)
+        return torch.where((absent & (value.abs() > SLACK)).any(-1), -math.inf, finite)
+
+
+class Multinomial(Weighted):
+    """One binomial after another: each category takes its share of what is left."""
+
+    event = 1
+    total_count: Tensor
+
+    def sample(self, shape: Shape, generator: Generator = None) -> Tensor:
+        weights = self.weights()
+        rest = weights.flip(-1).cumsum(-1).flip(-1)
+        share = torch.where(rest > 0, weights / rest, 0.0).clamp(0, 1).to(self.first.dtype)
+        left = self.total_count.detach().expand(shape[:-1]).contiguous()
+        counts = []
+        for category in range(shape[-1] - 1):
+            taken = torch.binomial(left, share[..., category].expand(shape[:-1]).contiguous(), generator=generator)
+            counts.append(taken)
+            left = left - taken
+        return torch.stack((*counts, left), -1)
+
+    def support(self, value: Tensor) -> Tensor | None:
+        return whole(value).all(-1) & (value.sum(-1) == self.total_count)
+
+    def stand_in(self, value: Tensor) -> Tensor:
+        """Everything in the first category; its mass may be 0, which does no harm."""
+        first = torch.zeros_like(value)
+        first[..., 0] = self.total_count
+        return first
+
+    def density(self, value: Tensor) -> Tensor:
+        x, n = double(value, self.total_count)
+        table = self.log_weights().double()
+        absent = table == -math.inf
+        mass = (x * torch.where(absent, 0.0, table)).sum(-1)
+        ways = torch.lgamma(n + 1) - torch.lgamma(x + 1).sum(-1)
+        return torch.where((absent & (x != 0)).any(-1), -math.inf, mass + ways).to(value.dtype)
+
+
+class DiscreteUniform(Law):
+    """Every whole number from `low` to `high` alike."""
+
+    low: Tensor
+    high: Tensor
+
+    def sample(self, shape: Shape, generator: Generator = None) -> Tensor:
+        low, high = self.low.detach(), self.high.detach()
+        noise = uniform(shape, low, generator, torch.float64)
+        return torch.minimum(low + (noise * (high - low + 1).double()).floor_().to(low.dtype), high)
+
+    def support(self, value: Tensor) -> Tensor | None:
+        return (value >= self.low) & (value <= self.high) & (value == value.floor())
+
+    def stand_in(self, value: Tensor) -> Tensor:
+        return self.low.detach() * torch.ones_like(value)
+
+    def density(self, value: Tensor) -> Tensor:
+        return -(self.high - self.low + 1).log() + torch.zeros_like(value)

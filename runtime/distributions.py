@@ -1,0 +1,150 @@
+"""torch's side of the distribution table: laws by name, and what an argument may be.
+
+A row without an entry in `LAWS` is served by torch's own class (`TorchLaw`), so a new distribution of torch is one row
+of the table.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from ..dsl.distributions import DistributionRow, Domain, domain_help, domain_words, order_words
+from . import continuous_laws as continuous
+from . import discrete_laws as discrete
+from .laws import Law, SecondDerivativeUnavailable, TorchLaw
+from .truncated_normal import TruncatedNormal
+
+__all__ = [
+    "LAWS", "Law", "SecondDerivativeUnavailable", "build", "domain_help", "domain_words", "order_violation",
+    "order_words", "violation",
+]
+
+LAWS: dict[str, Callable[[dict[str, Tensor]], Law]] = {
+    law.__name__: law
+    for law in (
+        continuous.Normal, continuous.Laplace, continuous.Gumbel, continuous.Logistic, continuous.Cauchy,
+        continuous.StudentT, continuous.LogNormal, continuous.HalfNormal, continuous.HalfCauchy, continuous.Exponential,
+        continuous.Gamma, continuous.InverseGamma, continuous.Chi2, continuous.Weibull, continuous.Pareto,
+        continuous.Uniform, continuous.Beta, continuous.Kumaraswamy, continuous.Dirichlet, continuous.VonMises,
+        continuous.MultivariateNormal, TruncatedNormal, discrete.Bernoulli, discrete.Binomial, discrete.Geometric,
+        discrete.NegativeBinomial, discrete.Poisson, discrete.Categorical, discrete.OneHotCategorical,
+        discrete.Multinomial, discrete.DiscreteUniform,
+    )
+}
+
+
+def build(row: DistributionRow, arguments: dict[str, Tensor]) -> Law:
+    """The law of a row with arguments `[L or 1, *batch, *parameter event]` by torch's keyword; nothing is checked."""
+    missing = {
+        parameter.name: parameter.default for parameter in row.parameters
+        if parameter.default is not None and parameter.name not in arguments
+    }
+    if missing:
+        given = next((value for value in arguments.values()), torch.zeros(1))
+        filled = {
+            name: torch.full((1,), value, dtype=given.dtype, device=given.device) for name, value in missing.items()
+        }
+        arguments = {**arguments, **_beside(row, filled, arguments)}
+    law = LAWS.get(row.name)
+    if law is not None:
+        return law(arguments)
+    assert row.torch is not None, f"{row.name} has neither a law nor a class of torch"
+    return TorchLaw(arguments, row.torch)
+
+
+def _beside(row: DistributionRow, filled: dict[str, Tensor], given: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Default values `[1]` with as many batch axes as the given arguments have."""
+    batch = max((value.dim() - row.parameter(name).event for name, value in given.items()), default=1)
+    return {name: value.reshape(1, *(1,) * (batch - 1)) for name, value in filled.items()}
+
+
+# ---------------------------------------------------------------------------------------------------- domains
+# Domains of one entry: bounds, whether each belongs to it, whether only whole numbers do.
+_ENTRIES: dict[Domain, tuple[float, bool, float, bool, bool]] = {
+    Domain.REAL: (-math.inf, False, math.inf, False, False),
+    Domain.EXTENDED: (-math.inf, True, math.inf, True, False),
+    Domain.POSITIVE: (0.0, False, math.inf, False, False),
+    Domain.NONNEGATIVE: (0.0, True, math.inf, False, False),
+    Domain.UNIT: (0.0, True, 1.0, True, False),
+    Domain.UNIT_OPEN: (0.0, False, 1.0, False, False),
+    Domain.UNIT_ABOVE_ZERO: (0.0, False, 1.0, True, False),
+    Domain.UNIT_BELOW_ONE: (0.0, True, 1.0, False, False),
+    Domain.INTEGER: (-math.inf, False, math.inf, False, True),
+    Domain.COUNT: (0.0, True, math.inf, False, True),
+    Domain.PROBABILITIES: (0.0, True, math.inf, False, False),
+    Domain.LOGITS: (-math.inf, True, math.inf, False, False),
+    Domain.SIMPLEX_POSITIVE: (0.0, False, math.inf, False, False),
+    Domain.LOWER_CHOLESKY: (-math.inf, False, math.inf, False, False),
+    Domain.POSITIVE_DEFINITE: (-math.inf, False, math.inf, False, False),
+}
+
+
+def violation(domain: Domain, tensor: Tensor, event: int) -> Tensor | None:
+    """Which `[L or 1, *batch]` lie outside the domain (a nan does), None where none does.
+
+    `tensor` is `[L or 1, *batch, *event axes]`.  One pass over memory where all is well.
+    """
+    value = tensor.detach()
+    if value.numel() == 0:
+        return None
+    low, low_allowed, high, high_allowed, only_whole = _ENTRIES[domain]
+    least, most = map(float, value.aminmax())
+    fine = (least >= low if low_allowed else least > low) and (most <= high if high_allowed else most < high)
+    whole = not only_whole or bool((value == value.floor()).all())
+    bad = None
+    if not (fine and whole):
+        good = (value >= low if low_allowed else value > low) & (value <= high if high_allowed else value < high)
+        bad = ~(good & (value == value.floor())) if only_whole else ~good
+        for _ in range(event):
+            bad = bad.any(-1)
+    together = _TOGETHER.get(domain)
+    if together is None:
+        return bad
+    bad = ~together(value) if bad is None else bad | ~together(torch.nan_to_num(value))
+    return bad if bool(bad.any()) else None
+
+
+def order_violation(row: DistributionRow, arguments: dict[str, Tensor]) -> Tensor | None:
+    """Where the pair `row.ordered` is in the wrong order, `[L or 1, *batch]`; None: nowhere."""
+    if row.ordered is None:
+        return None
+    first, second = (arguments[name].detach() for name in row.ordered)
+    bad = ~(first <= second if row.discrete else first < second)
+    return bad if bool(bad.any()) else None
+
+
+def _weights(value: Tensor) -> Tensor:
+    return value.amax(-1) > 0
+
+
+def _log_weights(value: Tensor) -> Tensor:
+    return value.amax(-1) > -math.inf
+
+
+def _simplex(value: Tensor) -> Tensor:
+    return (value.sum(-1) - 1).abs() <= 16 * torch.finfo(value.dtype).eps * value.shape[-1]
+
+
+def _lower_cholesky(value: Tensor) -> Tensor:
+    return (value.triu(1) == 0).flatten(-2).all(-1) & (value.diagonal(dim1=-2, dim2=-1) > 0).all(-1)
+
+
+def _positive_definite(value: Tensor) -> Tensor:
+    scale = value.abs().flatten(-2).amax(-1)[..., None, None]
+    symmetric = ((value - value.mT).abs() <= 1e-5 * scale).flatten(-2).all(-1)
+    factor, info = torch.linalg.cholesky_ex(value)
+    definite: Tensor = (info == 0) & torch.isfinite(factor).flatten(-2).all(-1)
+    return symmetric & definite
+
+
+_TOGETHER: dict[Domain, Callable[[Tensor], Tensor]] = {
+    Domain.PROBABILITIES: _weights,
+    Domain.LOGITS: _log_weights,
+    Domain.SIMPLEX_POSITIVE: _simplex,
+    Domain.LOWER_CHOLESKY: _lower_cholesky,
+    Domain.POSITIVE_DEFINITE: _positive_definite,
+}

@@ -1,0 +1,233 @@
+"""The code of the built-in functions: `FUNCTION_CODE[name](*values, context=...) -> Tensor`.
+
+Values are tensors `[L, *event]` with `L` the number of lanes or 1, of the run's dtype or bool (counted as 0 and 1); the
+result has the same form, and axis 0 is never reduced.  `context` knows the run's `dtype` and `device`.  Structural
+functions (`zeros`, `ones`, `arange`) take Python integers instead and give `[1, *sizes]`.  `any` and `all` give bool.
+Ties at a kink follow torch.  Errors: ShapeMismatch (P0301), FunctionProblem (its `code`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import reduce
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+
+from .broadcast import ShapeMismatch, align, event_shape, shape_words, together
+
+
+class Context(Protocol):
+    """Where and how a run computes."""
+
+    @property
+    def dtype(self) -> torch.dtype: ...
+    @property
+    def device(self) -> torch.device: ...
+
+
+class FunctionProblem(ValueError):
+    """A value that a function cannot take; `code` is that of the diagnostic."""
+
+    def __init__(self, code: str, title: str):
+        self.code = code
+        self.title = title
+        super().__init__(title)
+
+
+Code = Callable[..., Tensor]
+One = Callable[[Tensor], Tensor]
+Two = Callable[[Tensor, Tensor], Tensor]
+
+
+def _number(value: Tensor, context: Context) -> Tensor:
+    return value if value.dtype == context.dtype else value.to(context.dtype)
+
+
+def _truth(value: Tensor) -> Tensor:
+    return value if value.dtype == torch.bool else value != 0
+
+
+def _elementwise(code: One) -> Code:
+    def call(x: Tensor, *, context: Context) -> Tensor:
+        return code(_number(x, context))
+
+    return call
+
+
+def _flat(x: Tensor, name: str = "") -> Tensor:
+    """`[L, entries]`; with a name, there must be some."""
+    flat = x.reshape(x.shape[0], -1) if x.numel() else x.new_zeros(x.shape[0], 0)
+    if name and not flat.shape[1]:
+        raise FunctionProblem("P0506", f"`{name}` of an empty array")
+    return flat
+
+
+def _reducing(name: str, one: One, two: Two, filled: bool) -> Code:
+    """One argument is reduced over its event axes, several are combined elementwise; `filled`: refuses an empty one."""
+
+    def call(*values: Tensor, context: Context) -> Tensor:
+        numbers = [_number(value, context) for value in values]
+        if len(numbers) > 1:
+            return reduce(two, align(*numbers))
+        return numbers[0] if numbers[0].dim() == 1 else one(_flat(numbers[0], name if filled else ""))
+
+    return call
+
+
+def _mean(*values: Tensor, context: Context) -> Tensor:
+    total: Tensor = FUNCTION_CODE["sum"](*values, context=context)
+    if len(values) > 1:
+        return total / len(values)
+    return total if values[0].dim() == 1 else total / _flat(values[0], "mean").shape[1]
+
+
+def _deciding(one: One, two: Two) -> Code:
+    def call(*values: Tensor, context: Context) -> Tensor:
+        truths = [_truth(value) for value in values]
+        return reduce(two, align(*truths)) if len(truths) > 1 else one(_flat(truths[0]))
+
+    return call
+
+
+def _along_last(name: str, code: One, filled: bool = False) -> Code:
+    def call(x: Tensor, *, context: Context) -> Tensor:
+        if x.dim() == 1:
+            raise ShapeMismatch([()], f"`{name}` needs a vector, but is given a scalar")
+        if filled and not x.shape[-1]:
+            raise FunctionProblem("P0506", f"`{name}` of an empty array")
+        return code(_number(x, context))
+
+    return call
+
+
+def _clamp(x: Tensor, low: Tensor, high: Tensor, *, context: Context) -> Tensor:
+    value, least, most = align(_number(x, context), _number(low, context), _number(high, context))
+    return torch.clamp(value, least, most)
+
+
+def _where(condition: Tensor, a: Tensor, b: Tensor, *, context: Context) -> Tensor:
+    choice, yes, no = align(_truth(condition), _number(a, context), _number(b, context))
+    return torch.where(choice, yes, no)
+
+
+def _length(x: Tensor, *, context: Context) -> Tensor:
+    if x.dim() == 1:
+        raise ShapeMismatch([()], "`length` needs an array, but is given a scalar")
+    return torch.tensor([float(x.shape[1])], dtype=context.dtype, device=context.device)
+
+
+def _dot(a: Tensor, b: Tensor, *, context: Context) -> Tensor:
+    if a.dim() != 2 or b.dim() != 2 or a.shape[1] != b.shape[1]:
+        raise ShapeMismatch([event_shape(a), event_shape(b)], _misfit("dot", a, b, "two vectors of one length"))
+    return _inner(_number(a, context), _number(b, context))
+
+
+def _inner(a: Tensor, b: Tensor) -> Tensor:
+    """`[L, n]` and `[L, n]` to `[L]`."""
+    if b.shape[0] == 1:
+        return torch.mv(a, b[0])
+    return torch.mv(b, a[0]) if a.shape[0] == 1 else (a * b).sum(-1)
+
+
+def _matmul(a: Tensor, b: Tensor, *, context: Context) -> Tensor:
+    fits = 2 <= a.dim() <= 3 and 2 <= b.dim() <= 3 and a.shape[-1] == b.shape[1]
+    if not fits:
+        wanted = "matrices or vectors whose inner sizes agree"
+        raise ShapeMismatch([event_shape(a), event_shape(b)], _misfit("matmul", a, b, wanted))
+    a, b = _number(a, context), _number(b, context)
+    if a.dim() == 2 and b.dim() == 2:
+        return _inner(a, b)
+    if b.dim() == 2:
+        return b @ a[0].mT if a.shape[0] == 1 else (a @ b.unsqueeze(-1)).squeeze(-1)
+    if a.dim() == 2:
+        return a @ b[0] if b.shape[0] == 1 else (a.unsqueeze(-2) @ b).squeeze(-2)
+    return a @ (b[0] if b.shape[0] == 1 else b)
+
+
+def _misfit(name: str, a: Tensor, b: Tensor, wanted: str) -> str:
+    return f"`{name}` needs {wanted}, but is given {shape_words(event_shape(a))} and {shape_words(event_shape(b))}"
+
+
+def _stack(*values: Tensor, context: Context) -> Tensor:
+    numbers = align(*(_number(value, context) for value in values))
+    shapes = {event_shape(value) for value in values if value.dim() > 1}
+    if len(shapes) > 1:
+        raise ShapeMismatch(sorted(shapes), "`stack` needs values of one shape, but is given "
+                            + " and ".join(shape_words(shape) for shape in sorted(shapes)))
+    return torch.stack(together(*numbers), dim=1)
+
+
+def _concat(*values: Tensor, context: Context) -> Tensor:
+    numbers = [_number(value if value.dim() > 1 else value.unsqueeze(1), context) for value in values]
+    shapes = [event_shape(value) for value in values]
+    if len({value.shape[2:] for value in numbers}) > 1:
+        raise ShapeMismatch(shapes, "`concat` needs arrays that agree in all axes but the first, but is given "
+                            + " and ".join(map(shape_words, shapes)))
+    lanes = max(value.shape[0] for value in numbers)
+    return torch.cat([value.expand(lanes, *value.shape[1:]) for value in numbers], dim=1)
+
+
+def _filled(name: str, entry: float) -> Code:
+    def call(*sizes: int, context: Context) -> Tensor:
+        if any(size < 0 for size in sizes):
+            raise FunctionProblem("P0305", f"a size of `{name}` must be at least 0, but is {min(sizes)}")
+        return torch.full((1, *sizes), entry, dtype=context.dtype, device=context.device)
+
+    return call
+
+
+def _arange(*bounds: int, context: Context) -> Tensor:
+    start, stop = bounds if len(bounds) == 2 else (0, bounds[0])
+    return torch.arange(start, max(start, stop), dtype=context.dtype, device=context.device).unsqueeze(0)
+
+
+def _softplus(x: Tensor) -> Tensor:
+    """log(1 + exp(x)) to full precision (torch's softplus cuts at 20)."""
+    return -torch.nn.functional.logsigmoid(-x)
+
+
+def _last(function: Callable[..., Any]) -> One:
+    return lambda x: function(x, dim=-1)
+
+
+def _sorted(x: Tensor) -> Tensor:
+    return torch.sort(x, dim=-1, stable=True).values
+
+
+def _argmax(x: Tensor) -> Tensor:
+    return torch.argmax(x, dim=-1).to(x.dtype)
+
+
+BY_NAME = (
+    "exp", "log", "log1p", "expm1", "sqrt", "abs", "sign", "floor", "ceil", "round", "sin", "cos", "tan", "atan",
+    "tanh", "sinh", "cosh", "sigmoid", "logit", "relu", "erf", "lgamma", "digamma",
+)
+
+FUNCTION_CODE: dict[str, Code] = {
+    **{name: _elementwise(getattr(torch, name)) for name in BY_NAME},
+    "softplus": _elementwise(_softplus),
+    "clamp": _clamp,
+    "where": _where,
+    "min": _reducing("min", lambda x: x.amin(1), torch.minimum, filled=True),
+    "max": _reducing("max", lambda x: x.amax(1), torch.maximum, filled=True),
+    "sum": _reducing("sum", lambda x: x.sum(1), torch.add, filled=False),
+    "prod": _reducing("prod", lambda x: x.prod(1), torch.mul, filled=False),
+    "mean": _mean,
+    "any": _deciding(lambda x: x.any(1), torch.logical_or),
+    "all": _deciding(lambda x: x.all(1), torch.logical_and),
+    "cumsum": _along_last("cumsum", _last(torch.cumsum)),
+    "softmax": _along_last("softmax", _last(torch.softmax)),
+    "logsumexp": _along_last("logsumexp", _last(torch.logsumexp)),
+    "argmax": _along_last("argmax", _argmax, filled=True),
+    "sort": _along_last("sort", _sorted),
+    "length": _length,
+    "dot": _dot,
+    "matmul": _matmul,
+    "stack": _stack,
+    "concat": _concat,
+    "zeros": _filled("zeros", 0.0),
+    "ones": _filled("ones", 1.0),
+    "arange": _arange,
+}

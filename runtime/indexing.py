@@ -1,0 +1,151 @@
+"""Reading and writing elements and slices, with indices that may differ from lane to lane.
+
+An index is a Python int where every lane has the same one, else a long tensor `[lanes]` (or `[lanes or 1, k]`, which picks
+k entries of an axis).  Bounds of slices and sizes must be the same in every lane: an array has one shape for all lanes.
+Assignment makes a new array, so that values are values and autograd sees every version.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TypeAlias
+
+import torch
+from torch import Tensor
+
+from ..dsl.source import Span
+from .broadcast import ShapeMismatch, broadcast_shapes, event_shape, pad, shape_words
+from .operations import Operand
+from .problems import Where, first_of, show
+
+Item: TypeAlias = int | slice | Tensor
+
+
+def whole_number(value: Operand, what: str, span: Span, where: Where) -> int | None:
+    """A size, index or bound that is the same in every lane; None where it differs.  P0305 for a broken number."""
+    if not isinstance(value, Tensor):
+        if not math.isfinite(value) or value != int(value):
+            raise _broken(what, value, span, where)
+        return int(value)
+    if value.dim() != 1:
+        raise where.error(
+            "P0305", f"{what} must be one whole number, but is an array", span, shape_words(event_shape(value))
+        )
+    detached = value.detach()
+    low, high = (float(end) for end in detached.to(torch.float64).aminmax())
+    if low != high or low != low:
+        broken = (detached != detached.floor()) | ~detached.isfinite() if detached.dtype.is_floating_point else None
+        if broken is not None and bool(broken.any()):
+            raise _broken(what, float(detached[first_of(broken)]), span, where)
+        return None
+    return whole_number(low, what, span, where)
+
+
+def _broken(what: str, value: float, span: Span, where: Where) -> Exception:
+    return where.error("P0305", f"{what} must be a whole number, but is {show(float(value))}", span, f"= {show(float(value))}")
+
+
+def size(value: Operand, what: str, span: Span, where: Where) -> int:
+    """A size or a bound of a slice: P0303 where it differs from run to run."""
+    found = whole_number(value, what, span, where)
+    if found is None:
+        assert isinstance(value, Tensor)
+        low, high = (show(float(end)) for end in value.detach().to(torch.float64).aminmax())
+        raise where.error(
+            "P0303", f"{what} differs from run to run", span, f"from {low} to {high}",
+            notes=("an array has the same shape in every run",),
+            help="make the array as large as it can become, and use a part of it by a loop or `where`",
+        )
+    return found
+
+
+def position(value: Operand, length: int, span: Span, where: Where) -> int | Tensor:
+    """An index into an axis of `length` entries, from 0, negative ones counted from the end; P0302, P0305."""
+    if isinstance(value, Tensor) and (value.shape[0] > 1 or value.dim() > 1):
+        return _positions(value, length, span, where)
+    index = whole_number(value, "an index", span, where)
+    assert index is not None
+    if not -length <= index < length:
+        raise _outside(index, length, span, where)
+    return index % length
+
+
+def _positions(value: Tensor, length: int, span: Span, where: Where) -> Tensor:
+    if value.dim() > 2:
+        raise where.error("P0305", "an index must be a whole number or a vector of them", span, shape_words(event_shape(value)))
+    value = value.detach()
+    index = value.long()
+    if value.dtype.is_floating_point:
+        broken = index != value
+        if bool(broken.any()):
+            raise _broken("an index", float(value[broken][0]), span, where)
+    if not index.numel():
+        return index
+    low, high = (int(end) for end in index.aminmax())
+    if low < -length or high >= length:
+        raise _outside(low if low < -length else high, length, span, where)
+    return torch.where(index < 0, index + length, index) if low < 0 else index
+
+
+def _outside(index: int, length: int, span: Span, where: Where) -> Exception:
+    entries = "1 entry" if length == 1 else f"{length} entries"
+    return where.error(
+        "P0302", f"index {index} is out of range for an axis of {entries}", span, f"= {index}",
+        help=f"indices count from 0: the last one is {length - 1}" if length else "the array is empty",
+    )
+
+
+def check_axes(value: Operand, count: int, span: Span, where: Where) -> Tensor:
+    """`value` has at least `count` axes; P0306."""
+    axes = value.dim() - 1 if isinstance(value, Tensor) else 0
+    if count > axes:
+        shape = shape_words(event_shape(value)) if isinstance(value, Tensor) and axes else "a scalar"
+        indices = "1 index" if count == 1 else f"{count} indices"
+        raise where.error("P0306", f"{indices} into a value of {axes} ax{'i' if axes == 1 else 'e'}s", span, f"this is {shape}")
+    assert isinstance(value, Tensor)
+    return value
+
+
+def select(value: Tensor, items: list[Item]) -> Tensor:
+    """`value[items]` for `[lanes or 1, *event]`."""
+    axis = 1
+    for item in items:
+        if isinstance(item, int):
+            value = value.select(axis, item)
+        elif isinstance(item, slice):
+            start, stop, _ = item.indices(value.shape[axis])
+            value = value.narrow(axis, start, max(stop - start, 0))
+            axis += 1
+        else:
+            value = _take(value, axis, item)
+            axis += item.dim() - 1
+    return value
+
+
+def _take(value: Tensor, axis: int, index: Tensor) -> Tensor:
+    if value.shape[0] == 1 and axis == 1:
+        return value[0].index_select(0, index.reshape(-1)).reshape(*index.shape, *value.shape[2:])
+    lanes = max(value.shape[0], index.shape[0])
+    picks = index.unsqueeze(1) if index.dim() == 1 else index
+    shape = (*value.shape[1:axis], picks.shape[1], *value.shape[axis + 1 :])
+    ones = (1,) * (axis - 1)
+    picks = picks.reshape(picks.shape[0], *ones, picks.shape[1], *(1,) * (value.dim() - axis - 1)).expand(lanes, *shape)
+    taken = value.expand(lanes, *value.shape[1:]).gather(axis, picks)
+    return taken.squeeze(axis) if index.dim() == 1 else taken
+
+
+def replace(value: Tensor, items: list[Item], new: Tensor) -> Tensor:
+    """A copy of `value` `[lanes or 1, *event]` with `value[items] = new`; raises ShapeMismatch."""
+    indexed = [item for item in items if isinstance(item, Tensor)]
+    lanes = max(value.shape[0], new.shape[0], *(item.shape[0] for item in indexed), 1)
+    if value.dtype == torch.bool and new.dtype != torch.bool:
+        value = value.to(new.dtype)
+    elif new.dtype == torch.bool:
+        new = new.to(value.dtype)
+    copy = value.expand(lanes, *value.shape[1:]).clone()
+    target = event_shape(select(value[:1], [0 if isinstance(item, Tensor) else item for item in items]))
+    if broadcast_shapes([target, event_shape(new)]) != target:
+        raise ShapeMismatch([target, event_shape(new)])
+    rows: slice | Tensor = torch.arange(lanes, device=value.device) if indexed else slice(None)
+    copy[(rows, *items)] = pad(new, len(target))  # advanced indices put the lane axis first, the sliced axes after it
+    return copy

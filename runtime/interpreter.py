@@ -1,0 +1,337 @@
+"""Runs a program under a plan, on many lanes at once.
+
+`Interpreter` holds what one block of runs needs and evaluates expressions; statements are in `control.py`, sites in
+`sites.py`.  One function per form, found by the node's class: a visit costs two Python calls, which is small against the
+torch operations it makes.  Nesting (of expressions, blocks and calls) is plain Python recursion, so 10,000 calls deep is
+a question of memory and not of the C stack.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, cast
+
+import torch
+from torch import Tensor
+
+from ..dsl.functions import FUNCTIONS, FunctionRow
+from ..dsl.names import Resolved
+from ..dsl.plan import Choice
+from ..dsl.source import Span
+from ..dsl.syntax import (
+    Arithmetic, Boolean, Call, Comparison, Conditional, Draw, Expression, Index, Logical, LogPdf, Name, Node, Number, Power,
+    Sample, Slice, Unary, Vector,
+)
+from . import control, sites
+from .broadcast import ShapeMismatch, event_shape, shape_words
+from .frames import Activation, Frame
+from .functions import FUNCTION_CODE, FunctionProblem
+from .indexing import Item, check_axes, position, select, size
+from .lanes import Join, Lanes, Ragged, Value
+from .operations import Operand, as_tensor, calculate, compare, negative, numeric, opposite
+from .problems import Where
+from .singular import SAFE
+from .watch import Counter, Guards
+
+CONSTANTS = {"pi": math.pi, "inf": math.inf}
+MAX_STEPS = 100_000
+MAX_DEPTH = 10_000
+
+
+@dataclass(frozen=True)
+class Context:
+    """Where and how a run computes."""
+
+    dtype: torch.dtype
+    device: torch.device
+
+
+@dataclass(frozen=True)
+class Limits:
+    """`steps` of one loop and `depth` of calls before a run is stopped."""
+
+    steps: int = MAX_STEPS
+    depth: int = MAX_DEPTH
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a block of runs gave: a value per result on the runs, the score `[runs or 1]`, and whether it was random."""
+
+    values: list[Value]
+    score: Tensor | None
+    random: bool
+
+
+class Interpreter:
+    """One block of runs.  It gives the results (if `results`), then the variables that are `wanted` (`--of`)."""
+
+    def __init__(
+        self, resolved: Resolved, choices: Mapping[int, Choice], context: Context, generator: torch.Generator, *,
+        limits: Limits = Limits(), guards: Guards | None = None, safe: bool = False,
+        results: bool = True, wanted: tuple[str, ...] = (), counter: Counter | None = None,
+    ):
+        self.resolved = resolved
+        self.choices = choices
+        self.context = context
+        self.dtype = context.dtype
+        self.device = context.device
+        self.generator = generator
+        self.limits = limits
+        self.guards = guards if guards is not None and (guards.signs or guards.supports) else None
+        self.safe = safe
+        self.results = results
+        self.wanted = wanted
+        self.counter = counter
+        self.watching = self.guards is not None or counter is not None
+        self.where = Where(resolved.program.source)
+        self.constants = frozenset(CONSTANTS)
+        self.leaves: list[Tensor] = []
+        self.draws = 0
+        self.depth = 0
+        self.allowed: set[tuple[str, str, float]] = set()  # arguments that are numbers and known to be in their domain
+        self._numbers: dict[float, Tensor] = {}
+        self._plain_calls: dict[tuple[str, tuple[float, ...]], float] = {}
+
+    # --------------------------------------------------------------------------------------------------- a run
+    def run(self, parameters: Mapping[str, Tensor], data: Mapping[str, Value], count: int) -> Outcome:
+        """Run the program on `count` lanes.  `parameters` are `[count or 1, *shape]`.  Wants `deep_recursion()`."""
+        lanes = Lanes(count)
+        activation = Activation()
+        frame = Frame(lanes, None, activation, True, None)
+        for name, constant in CONSTANTS.items():
+            frame.write(name, constant)
+        for name, value in data.items():
+            frame.write(name, value)
+        for name, tensor in parameters.items():
+            frame.write(name, tensor)
+        self.leaves = [tensor for tensor in parameters.values() if tensor.requires_grad]
+        try:
+            control.block(self, self.resolved.program.body.statements, frame)
+        except RecursionError:
+            raise self.where.error("P0505", "the program nests too deeply to run", self.resolved.program.body.span) from None
+        if frame.lanes.count:
+            control.finish(self, frame)
+        values, score = control.collect(self, activation, lanes)
+        return Outcome(values, score, self.draws > 0)
+
+    # ---------------------------------------------------------------------------------------------- expressions
+    def evaluate(self, node: Expression, frame: Frame) -> Operand:
+        """The value of an expression on the frame's lanes."""
+        value = _EVALUATE[node.__class__](self, node, frame)
+        if self.watching:
+            self.watch(node, value)
+        return value
+
+    def watch(self, node: Node, value: Value) -> None:
+        """Let the guards and the counter see a value."""
+        if self.counter is not None:
+            self.counter.see(value)
+        if self.guards is not None:
+            self.guards.see(node, value)
+
+    def joiner(self, indices: list[Tensor], whole: Lanes, order: bool) -> Join:
+        """What puts the parts of values together on the lanes `whole` (a hook for tracing)."""
+        return Join(indices, self.dtype, order)
+
+    def note_draw(self, node: Sample | Draw, value: Tensor, log_weight: Tensor | None, frame: Frame) -> None:
+        """A site has drawn (a hook for tracing)."""
+        if self.watching:
+            self.watch(node, value)
+            if log_weight is not None and self.counter is not None:
+                self.counter.see(log_weight)
+
+    def note_store(self, target: Tensor, value: Operand, new: Tensor, frame: Frame) -> None:
+        """An element has been assigned (a hook for tracing)."""
+
+    def number(self, value: Operand) -> Tensor:
+        """A value as a tensor `[lanes or 1, *event]` of the run's dtype."""
+        return numeric(value, self.dtype, self.device) if isinstance(value, Tensor) else self.constant(float(value))
+
+    def constant(self, value: float) -> Tensor:
+        """A number as a tensor `[1]`, shared by all who ask."""
+        known = self._numbers.get(value)
+        if known is None:
+            known = torch.full((1,), value, dtype=self.dtype, device=self.device)
+            if len(self._numbers) < 1000:
+                self._numbers[value] = known
+        return known
+
+    def calculate(self, symbol: str, a: Operand, b: Operand, span: Span) -> Operand:
+        """Arithmetic; P0301."""
+        try:
+            return calculate(symbol, a, b, self.dtype, self.safe)
+        except ShapeMismatch as problem:
+            raise self.where.shapes(problem, span) from None
+
+    def call_code(self, row: FunctionRow, arguments: list[Operand], node: Call) -> Operand:
+        """A built-in function."""
+        code: Callable[..., Tensor] = FUNCTION_CODE[row.name]
+        if self.safe and row.name in SAFE and isinstance(arguments[0], Tensor):
+            return SAFE[row.name](self.number(arguments[0]))
+        try:
+            if row.structural:
+                sizes = [
+                    size(value, f"an argument of `{row.name}`", argument.value.span, self.where)
+                    for value, argument in zip(arguments, node.arguments, strict=True)
+                ]
+                return code(*sizes, context=self.context)
+            if not any(isinstance(value, Tensor) for value in arguments):
+                return self._plain_call(row, code, arguments)
+            tensors = [as_tensor(value, self.dtype, self.device) for value in arguments]
+            result = code(*tensors, context=self.context)
+        except ShapeMismatch as problem:
+            raise self.where.shapes(problem, node.span) from None
+        except FunctionProblem as problem:
+            raise self.where.error(problem.code, problem.title, node.span) from None
+        return float(result) if row.valueless else result
+
+    def _plain_call(self, row: FunctionRow, code: Callable[..., Tensor], arguments: list[Operand]) -> Operand:
+        """A function of Python numbers is a Python number again (in float64) where it is a scalar."""
+        key = (row.name, tuple(float(value) for value in arguments))
+        known = self._plain_calls.get(key)
+        if known is not None:
+            return known
+        context = Context(torch.float64, torch.device("cpu"))
+        result = code(*[as_tensor(value, torch.float64, context.device) for value in arguments], context=context)
+        if result.dim() > 1:
+            return result.to(self.device, self.dtype)
+        number = result.item()
+        if isinstance(number, bool):
+            return number
+        if len(self._plain_calls) < 1000:
+            self._plain_calls[key] = float(number)
+        return float(number)
+
+    def call_external(self, node: Call, arguments: list[Operand], frame: Frame) -> Tensor:
+        """A function that the embedding program passed: tensors `[lanes, *event]` in and out."""
+        count = frame.lanes.count
+        tensors = []
+        for value in arguments:
+            tensor = self.number(value)
+            tensors.append(tensor if tensor.shape[0] == count else tensor.expand(count, *tensor.shape[1:]))
+        result = self.resolved.external[node.function].call(*tensors)
+        if not isinstance(result, Tensor) or result.dim() == 0 or result.shape[0] not in (1, count):
+            given = shape_words(tuple(result.shape)) if isinstance(result, Tensor) else type(result).__name__
+            raise self.where.error(
+                "P0301", f"`{node.function}` must give a tensor with a row per lane", node.span,
+                f"{count} lanes went in, {given} came out",
+            )
+        return result if result.dtype in (self.dtype, torch.bool) else result.to(self.dtype)
+
+    def items(self, target: Tensor, nodes: tuple[Expression | Slice, ...], frame: Frame) -> list[Item]:
+        """The indices of `target[...]`; P0302, P0303, P0305."""
+        found: list[Item] = []
+        for axis, node in enumerate(nodes, start=1):
+            length = target.shape[axis]
+            if isinstance(node, Slice):
+                ends = [self._bound(end, frame) for end in (node.start, node.stop)]
+                found.append(slice(*ends))
+            else:
+                found.append(position(self.evaluate(node, frame), length, node.span, self.where))
+        return found
+
+    def _bound(self, node: Expression | None, frame: Frame) -> int | None:
+        return None if node is None else size(self.evaluate(node, frame), "a bound of a slice", node.span, self.where)
+
+
+# ------------------------------------------------------------------------------------------------ one per form
+def _number(machine: Interpreter, node: Number, frame: Frame) -> Operand:
+    return node.value
+
+
+def _boolean(machine: Interpreter, node: Boolean, frame: Frame) -> Operand:
+    return node.value
+
+
+def _name(machine: Interpreter, node: Name, frame: Frame) -> Operand:
+    value = frame.read(node.id)
+    if isinstance(value, Ragged):
+        raise machine.where.ragged(node.id, value, node.span)
+    return value
+
+
+def _vector(machine: Interpreter, node: Vector, frame: Frame) -> Operand:
+    values = [machine.evaluate(item, frame) for item in node.items]
+    if not any(isinstance(value, Tensor) for value in values):
+        return torch.tensor([values], dtype=machine.dtype, device=machine.device)
+    tensors = [machine.number(value) for value in values]
+    shapes = {event_shape(tensor) for tensor in tensors}
+    if len(shapes) > 1:
+        listed = sorted(shapes)
+        words = " and ".join(shape_words(shape) for shape in listed)
+        raise machine.where.shapes(ShapeMismatch(listed, f"the entries of an array must have one shape, not {words}"), node.span)
+    lanes = max(tensor.shape[0] for tensor in tensors)
+    return torch.stack([tensor.expand(lanes, *tensor.shape[1:]) for tensor in tensors], dim=1)
+
+
+def _index(machine: Interpreter, node: Index, frame: Frame) -> Operand:
+    target = machine.evaluate(node.target, frame)
+    tensor = check_axes(target, len(node.items), node.span, machine.where)
+    return select(tensor, machine.items(tensor, node.items, frame))
+
+
+def _unary(machine: Interpreter, node: Unary, frame: Frame) -> Operand:
+    value = machine.evaluate(node.operand, frame)
+    return opposite(value) if node.operator == "not" else negative(value, machine.dtype)
+
+
+def _arithmetic(machine: Interpreter, node: Arithmetic, frame: Frame) -> Operand:
+    value = machine.evaluate(node.first, frame)
+    for term in node.rest:
+        operand = machine.evaluate(term.operand, frame)
+        value = machine.calculate(term.operator, value, operand, node.first.span.to(term.span))
+    return value
+
+
+def _power(machine: Interpreter, node: Power, frame: Frame) -> Operand:
+    base = machine.evaluate(node.base, frame)
+    return machine.calculate("^", base, machine.evaluate(node.exponent, frame), node.span)
+
+
+def _comparison(machine: Interpreter, node: Comparison, frame: Frame) -> Operand:
+    left = machine.evaluate(node.left, frame)
+    right = machine.evaluate(node.right, frame)
+    try:
+        return compare(node.operator, left, right)
+    except ShapeMismatch as problem:
+        raise machine.where.shapes(problem, node.span) from None
+
+
+def _logical(machine: Interpreter, node: Logical, frame: Frame) -> Operand:
+    return control.logical(machine, node, frame)
+
+
+def _conditional(machine: Interpreter, node: Conditional, frame: Frame) -> Operand:
+    return control.conditional(machine, node, frame)
+
+
+def _call(machine: Interpreter, node: Call, frame: Frame) -> Operand:
+    arguments = [machine.evaluate(argument.value, frame) for argument in node.arguments]
+    function = machine.resolved.functions.get(node.function)
+    if function is not None:
+        return control.call(machine, node, function, arguments, frame)
+    row = FUNCTIONS.get(node.function)
+    if row is not None:
+        return machine.call_code(row, arguments, node)
+    return machine.call_external(node, arguments, frame)
+
+
+def _draw(machine: Interpreter, node: Draw, frame: Frame) -> Operand:
+    return sites.draw(machine, node, frame)
+
+
+def _log_density(machine: Interpreter, node: LogPdf, frame: Frame) -> Operand:
+    return sites.log_density(machine, node, frame)
+
+
+_EVALUATE = cast(
+    dict[type[Any], Callable[[Interpreter, Any, Frame], Operand]],
+    {
+        Number: _number, Boolean: _boolean, Name: _name, Vector: _vector, Index: _index, Unary: _unary,
+        Arithmetic: _arithmetic, Power: _power, Comparison: _comparison, Logical: _logical, Conditional: _conditional,
+        Call: _call, Draw: _draw, LogPdf: _log_density,
+    },
+)

@@ -1,0 +1,142 @@
+"""Many runs at once: lanes, the maps between them, and the values that live on them.
+
+A *lane* is one run of the program, or the part of a run that goes through one branch.  The lanes that are executing now
+are a `Lanes`: how many there are, and for each the lane of the parent that it continues.  A branch, a loop that some runs
+have left, an early return and (later) the enumeration of outcomes are all this one thing: new lanes with a map to old ones.
+
+A value is a Python number, the same in every lane and not differentiated, or a tensor `[count or 1, *event]`.  A variable
+is a value together with the lanes it was computed on; it is gathered through the composed map when other lanes read it,
+so what a branch does not read costs nothing, and what is the same in every lane is never gathered.  Joining is the
+converse: the parts that went different ways are concatenated and permuted back.
+
+Rejected: computing both branches everywhere and selecting (a lane would see the nan, the domain error and the draw of a
+branch that it does not take; and a loop would cost all lanes as long as one is inside).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import torch
+from torch import Tensor
+
+Value: TypeAlias = "float | bool | Tensor | Ragged"
+
+
+@dataclass(frozen=True)
+class Ragged:
+    """What a variable holds whose shape differs from lane to lane; reading it is an error (P0303)."""
+
+    shapes: tuple[tuple[int, ...], ...]
+
+
+class Lanes:
+    """`count` lanes; `index` `[count]` maps each to a lane of `parent`.  Neither is set for the runs themselves."""
+
+    __slots__ = ("count", "index", "maps", "parent")
+
+    def __init__(self, count: int, parent: Lanes | None = None, index: Tensor | None = None):
+        self.count = count
+        self.parent = parent
+        self.index = index
+        self.maps: dict[Lanes, Tensor] = {}
+
+    def restrict(self, index: Tensor) -> Lanes:
+        """The lanes at `index`."""
+        return Lanes(index.shape[0], self, index)
+
+    def map_to(self, ancestor: Lanes) -> Tensor | None:
+        """For every lane the lane of `ancestor` that it continues, `[count]`; None for the identity."""
+        if self is ancestor:
+            return None
+        known = self.maps.get(ancestor)
+        if known is not None:
+            return known
+        chain: list[Lanes] = []
+        lanes: Lanes = self
+        while lanes is not ancestor and ancestor not in lanes.maps:
+            chain.append(lanes)
+            if lanes.parent is None:
+                raise LookupError("not an ancestor of these lanes")
+            lanes = lanes.parent
+        composed = lanes.maps.get(ancestor)
+        for lanes in reversed(chain):
+            assert lanes.index is not None
+            composed = lanes.index if composed is None else composed.index_select(0, lanes.index)
+            lanes.maps[ancestor] = composed
+        return composed
+
+    @property
+    def root(self) -> Lanes:
+        """The runs themselves."""
+        lanes = self
+        while lanes.parent is not None:
+            lanes = lanes.parent
+        return lanes
+
+    @property
+    def origin(self) -> Tensor | None:
+        """The run of every lane, `[count]`; None for the identity."""
+        return self.map_to(self.root)
+
+
+NOWHERE = Lanes(0)  # no lane is left: every one has returned
+
+
+def is_uniform(value: Value) -> bool:
+    """Whether a value is the same in every lane."""
+    return not isinstance(value, Tensor) or value.shape[0] == 1
+
+
+def carry(value: Value, source: Lanes, target: Lanes) -> Value:
+    """A value computed on `source`, on the lanes `target` that continue them."""
+    if source is target or is_uniform(value):
+        return value
+    assert isinstance(value, Tensor)
+    index = target.map_to(source)
+    return value if index is None else value.index_select(0, index)
+
+
+class Join:
+    """Puts values of separate parts together: lane `indices[k][j]` of the whole is lane `j` of part `k`.
+
+    With `order` False the whole is the parts one after another.
+    """
+
+    def __init__(self, indices: list[Tensor], dtype: torch.dtype, order: bool = True):
+        self.counts = [index.shape[0] for index in indices]
+        self.dtype = dtype
+        self.device = indices[0].device
+        self.inverse: Tensor | None = None
+        if order:
+            together = torch.cat(indices)
+            self.inverse = torch.empty_like(together)
+            self.inverse.scatter_(0, together, torch.arange(together.shape[0], device=self.device))
+
+    def __call__(self, values: list[Value]) -> Value:
+        """The joined value, or Ragged where the event shapes differ."""
+        first = values[0]
+        if all(value is first for value in values) and is_uniform(first):
+            return first
+        ragged = [value for value in values if isinstance(value, Ragged)]
+        if ragged:
+            return ragged[0]
+        tensors = [value for value in values if isinstance(value, Tensor)]
+        if not tensors and all(value == first and isinstance(value, bool) == isinstance(first, bool) for value in values):
+            return first
+        shapes = {tuple(value.shape[1:]) if isinstance(value, Tensor) else () for value in values}
+        if len(shapes) > 1:
+            return Ragged(tuple(sorted(shapes)))
+        truth = all(isinstance(value, bool) or (isinstance(value, Tensor) and value.dtype == torch.bool) for value in values)
+        kind = torch.bool if truth else self.dtype
+        parts = [self._rows(value, count, kind) for value, count in zip(values, self.counts, strict=True)]
+        whole = torch.cat(parts)
+        return whole if self.inverse is None else whole.index_select(0, self.inverse)
+
+    def _rows(self, value: Value, count: int, kind: torch.dtype) -> Tensor:
+        if isinstance(value, Tensor):
+            rows = value if value.dtype == kind else value.to(kind)
+            return rows if rows.shape[0] == count else rows.expand(count, *rows.shape[1:])
+        assert not isinstance(value, Ragged)
+        return torch.full((count,), value, dtype=kind, device=self.device)

@@ -1,0 +1,114 @@
+"""Diagnostics of a run: where a value breaks a rule, in which runs, and what it was there."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from ..dsl.diagnostics import Diagnostic, Label, ProbError
+from ..dsl.source import Source, Span
+from ..dsl.syntax import Name, Node, children
+from .broadcast import ShapeMismatch, shape_words
+from .frames import Frame
+from .lanes import Ragged
+
+
+@dataclass(frozen=True)
+class Where:
+    """Makes the errors of one program."""
+
+    source: Source
+
+    def error(
+        self, code: str, title: str, span: Span, label: str = "", notes: tuple[str, ...] = (), help: str | None = None,
+        labels: tuple[Label, ...] = (),
+    ) -> ProbError:
+        """An error at a place of the program."""
+        return ProbError(Diagnostic(code, title, span, label, labels, notes, help, self.source))
+
+    def shapes(self, problem: ShapeMismatch, span: Span) -> ProbError:
+        """P0301."""
+        label = " and ".join(shape_words(shape) for shape in problem.shapes) if len(problem.shapes) > 1 else ""
+        return self.error("P0301", problem.reason, span, label)
+
+    def ragged(self, name: str, value: Ragged, span: Span) -> ProbError:
+        """P0303: a variable whose shape depends on the way a run went."""
+        shapes = " or ".join(shape_words(shape) for shape in value.shapes)
+        return self.error(
+            "P0303", f"the shape of `{name}` differs from run to run", span, f"{shapes}, by the way that a run went",
+            help="give it the same shape on every way, for instance with zeros(...) for what is not used",
+        )
+
+
+def first_of(mask: Tensor) -> int:
+    """The first row of a mask `[rows, ...]` that holds anywhere."""
+    return int(rows_of(mask).nonzero()[0])
+
+
+def rows_of(mask: Tensor) -> Tensor:
+    """`[rows]`: where a mask `[rows, ...]` holds anywhere."""
+    return mask.reshape(mask.shape[0], -1).any(1) if mask.dim() > 1 else mask
+
+
+def count_runs(mask: Tensor, frame: Frame) -> tuple[int, int]:
+    """How many runs have a lane where the mask `[lanes or 1, ...]` holds, and how many runs there are."""
+    rows = rows_of(mask)
+    total = frame.lanes.root.count
+    here = frame.lanes.count
+    if rows.shape[0] == 1:
+        return (here if bool(rows) else 0), total
+    origin = frame.lanes.origin
+    if origin is None:
+        return int(rows.sum()), total
+    return int(torch.unique(origin[rows]).shape[0]), total
+
+
+def in_runs(count: int, total: int) -> str:
+    """The note `in 3 of 10000 runs`."""
+    return f"in {count} of {total} run{'' if total == 1 else 's'}"
+
+
+def row_of(value: object, row: int) -> Tensor | float | bool:
+    """The entry of one lane of a value."""
+    if isinstance(value, Tensor):
+        return value.detach()[0 if value.shape[0] == 1 else row]
+    assert isinstance(value, float | bool | int)
+    return value
+
+
+def show(value: Tensor | float | bool) -> str:
+    """A number, or a short array, as a person writes it."""
+    if isinstance(value, Tensor):
+        if value.dim() == 0:
+            return show(bool(value) if value.dtype == torch.bool else float(value))
+        if value.numel() > 6:
+            flat = ", ".join(show(entry) for entry in value.reshape(-1)[:4])
+            return f"[{flat}, ...]"
+        return "[" + ", ".join(show(entry) for entry in value) + "]"
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return f"{value:.6g}"
+
+
+def circumstances(node: Node, frame: Frame, row: int, constants: frozenset[str]) -> str:
+    """` where theta = 0.5`: the variables that occur in an expression, in one lane (an empty string without any)."""
+    names: dict[str, None] = {}
+    pending = [node]
+    while pending:
+        found = pending.pop()
+        if isinstance(found, Name) and found.id not in constants:
+            names.setdefault(found.id)
+        pending.extend(reversed(children(found)))
+    if isinstance(node, Name):
+        return ""
+    words = []
+    for name in names:
+        try:
+            value = frame.read(name)
+        except KeyError:
+            continue
+        if not isinstance(value, Ragged) and (not isinstance(value, Tensor) or value.numel() // value.shape[0] <= 6):
+            words.append(f"{name} = {show(row_of(value, row))}")
+    return f" where {' and '.join(words)}" if words and len(words) <= 4 else ""

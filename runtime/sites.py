@@ -1,0 +1,242 @@
+"""Sampling sites and log densities: arguments to tensors, their shapes and domains, and the draw by the site's estimator.
+
+Arguments `[lanes or 1, *batch, *event]` are aligned so that the batch axes of all of them broadcast; a draw has the shape
+`[lanes, *batch, *event]` even where all arguments are the same in every lane, because the runs are independent.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from ..dsl.diagnostics import ProbError
+from ..dsl.distributions import DISTRIBUTIONS, DistributionRow, ParameterRow
+from ..dsl.syntax import Distribution, Draw, Expression, LogPdf, Sample
+from .broadcast import ShapeMismatch, broadcast_shapes, shape_words
+from .distributions import build, domain_help, domain_words, order_violation, order_words, violation
+from .estimators import ESTIMATORS, Request
+from .frames import Frame
+from .problems import circumstances, count_runs, first_of, in_runs, row_of, show
+
+if TYPE_CHECKING:
+    from .interpreter import Interpreter
+
+
+@dataclass(frozen=True, slots=True)
+class Bound:
+    """A distribution with its arguments on a frame's lanes."""
+
+    row: DistributionRow
+    arguments: dict[str, Tensor]
+    batch: tuple[int, ...]
+    event: tuple[int, ...]
+
+
+def draw(machine: Interpreter, node: Sample | Draw, frame: Frame) -> Tensor:
+    """Execute a sampling site."""
+    site = machine.resolved.site_at[id(node)]
+    choice = machine.choices.get(site.index)
+    bound = bind_arguments(machine, node.distribution, frame)
+    arguments = bound.arguments
+    live = any(argument.requires_grad for argument in arguments.values())
+    estimator = ESTIMATORS["sample" if choice is None else choice.estimator]
+    law = build(bound.row, arguments)
+    if live and estimator.needs_interior:
+        mask = law.boundary()
+        if mask is not None and bool(mask.any()):
+            arguments = at_boundary(machine, node, bound, mask, frame)
+            law = build(bound.row, arguments)
+    machine.draws += 1
+    request = Request(
+        bound.row, law, arguments, (frame.lanes.count, *bound.batch, *bound.event), len(bound.batch), live,
+        {} if choice is None else choice.options, machine.generator,
+    )
+    value, log_weight = estimator.draw(request)
+    frame.add_score(log_weight)
+    machine.note_draw(node, value, log_weight, frame)
+    return value
+
+
+def log_density(machine: Interpreter, node: LogPdf, frame: Frame) -> Tensor:
+    """`logpdf(Dist(...), value)`, elementwise: `[lanes or 1, *batch]`, -inf outside the support."""
+    bound = bind_arguments(machine, node.distribution, frame)
+    value = machine.number(machine.evaluate(node.value, frame))
+    events = bound.row.event
+    if value.dim() - 1 < events or value.shape[value.dim() - events :] != bound.event:
+        given = shape_words(tuple(value.shape[1:]))
+        raise machine.where.error(
+            "P0301", f"a draw of {bound.row.name} here has the shape {shape_words((*bound.batch, *bound.event))}",
+            node.value.span, f"this is {given}",
+        )
+    arguments = bound.arguments
+    rank = max(len(bound.batch), value.dim() - 1 - events)
+    if rank:
+        try:
+            broadcast_shapes([bound.batch, tuple(value.shape[1 : value.dim() - events])])
+        except ShapeMismatch as problem:
+            raise machine.where.shapes(problem, node.span) from None
+        value = _lift(value, rank - (value.dim() - 1 - events))
+        arguments = {name: _lift(argument, rank - len(bound.batch)) for name, argument in arguments.items()}
+    law = build(bound.row, arguments)
+    if machine.guards and id(node) in machine.guards and not law.inside(value.detach()):
+        machine.guards.broken(id(node))
+    return law.log_prob(value)
+
+
+def _lift(tensor: Tensor, axes: int) -> Tensor:
+    """Insert axes of size 1 after the lane axis."""
+    return tensor if axes <= 0 else tensor.reshape(tensor.shape[0], *(1,) * axes, *tensor.shape[1:])
+
+
+# -------------------------------------------------------------------------------------------------- arguments
+def bind_arguments(machine: Interpreter, node: Distribution, frame: Frame) -> Bound:
+    """Evaluate, align and check the arguments; P0301, P0501."""
+    row = DISTRIBUTIONS[node.name]
+    expressions = machine.resolved.arguments[id(node)]
+    arguments: dict[str, Tensor] = {}
+    simple = row.event == 0
+    for parameter in row.parameters:
+        expression = expressions.get(parameter.name)
+        if expression is None:
+            if parameter.default is not None:
+                arguments[parameter.name] = machine.constant(parameter.default)
+            continue
+        value = machine.evaluate(expression, frame)
+        if isinstance(value, Tensor):
+            tensor = machine.number(value)
+            check(machine, row, parameter, tensor, expression, frame)
+            simple = simple and tensor.dim() == 1 and parameter.event == 0
+        else:
+            assert isinstance(value, float | bool | int)
+            tensor = machine.constant(float(value))
+            key = (row.name, parameter.name, float(value))
+            if key not in machine.allowed:
+                check(machine, row, parameter, tensor, expression, frame)
+                machine.allowed.add(key)
+            simple = simple and parameter.event == 0
+        arguments[parameter.name] = tensor
+    if simple:
+        bound = Bound(row, arguments, (), ())
+    else:
+        bound = _align(machine, row, arguments, node)
+    if row.ordered is not None:
+        _check_order(machine, bound, expressions, node, frame)
+    return bound
+
+
+def _align(machine: Interpreter, row: DistributionRow, arguments: dict[str, Tensor], node: Distribution) -> Bound:
+    """Give all arguments the same number of batch axes and find the shapes of batch and draw."""
+    batches = {}
+    events: list[tuple[int, ...]] = []
+    for name, tensor in arguments.items():
+        own = row.parameter(name).event
+        shape = tuple(tensor.shape[1:])
+        if len(shape) < own:
+            kind = "a vector" if own == 1 else "a matrix"
+            span = machine.resolved.arguments[id(node)][name].span
+            raise machine.where.error(
+                "P0301", f"`{name}` of {row.name} must be {kind}", span, f"this is {shape_words(shape)}"
+            )
+        cut = len(shape) - own
+        batches[name] = shape[:cut]
+        if own:
+            events.append(shape[cut:])
+    try:
+        batch = broadcast_shapes(list(batches.values()))
+        sizes = {size for event in events for size in event}
+        if len(sizes) > 1:
+            raise ShapeMismatch(events)
+    except ShapeMismatch as problem:
+        raise machine.where.error(
+            "P0301", f"the arguments of {row.name} do not fit together: {problem.reason}", node.span
+        ) from None
+    aligned = {name: _lift(tensor, len(batch) - len(batches[name])) for name, tensor in arguments.items()}
+    event = tuple(sizes) * row.event if row.event else ()
+    return Bound(row, aligned, batch, event)
+
+
+def check(
+    machine: Interpreter, row: DistributionRow, parameter: ParameterRow, tensor: Tensor, expression: Expression, frame: Frame
+) -> None:
+    """P0501 where an argument lies outside its domain in some lane."""
+    if tensor.dim() - 1 < parameter.event:
+        return
+    mask = violation(parameter.domain, tensor, parameter.event)
+    if mask is None:
+        return
+    lane = first_of(mask)
+    entry = tensor.detach()[lane]
+    if mask.dim() > 1:
+        entry = entry[tuple(int(index) for index in mask[lane].nonzero()[0])]
+    value = show(entry)
+    given = circumstances(expression, frame, lane, machine.constants)
+    text = " ".join(machine.where.source.slice(expression.span).split())
+    raise machine.where.error(
+        "P0501", f"`{parameter.name}` of {row.name} must {domain_words(parameter.domain)}, but is {value}", expression.span,
+        f"= {value}{given}", (in_runs(*count_runs(mask, frame)),), domain_help(row, parameter.name, text),
+    )
+
+
+def _check_order(
+    machine: Interpreter, bound: Bound, expressions: dict[str, Expression], node: Distribution, frame: Frame
+) -> None:
+    mask = order_violation(bound.row, bound.arguments)
+    if mask is None:
+        return
+    assert bound.row.ordered is not None
+    first, second = bound.row.ordered
+    lane = first_of(mask)
+    low, high = (show(row_of(bound.arguments[name], lane)) for name in (first, second))
+    raise machine.where.error(
+        "P0501", f"`{first}` of {bound.row.name} must {order_words(bound.row)}, but they are {low} and {high}",
+        expressions[second].span if second in expressions else node.span, f"= {high}",
+        (in_runs(*count_runs(mask, frame)),),
+    )
+
+
+# --------------------------------------------------------------------------------------------------- boundary
+def at_boundary(
+    machine: Interpreter, node: Sample | Draw, bound: Bound, mask: Tensor, frame: Frame
+) -> dict[str, Tensor]:
+    """Arguments under which some outcome has probability exactly 0: harmless where they do not move, else P0404.
+
+    A density says nothing about outcomes that cannot be drawn, so a score (or relaxation) would miss that they become
+    possible.  Where the derivative of the argument is 0, the argument is detached there, and the answer is right.
+    """
+    harmless = {}
+    for name, argument in bound.arguments.items():
+        if not argument.requires_grad:
+            harmless[name] = argument
+            continue
+        entries = mask.reshape(*mask.shape, *(1,) * bound.row.parameter(name).event)
+        here, _ = torch.broadcast_tensors(entries, argument) if entries.shape != argument.shape else (entries, argument)
+        total = torch.where(here, argument, 0.0).sum()
+        gradients = torch.autograd.grad(total, machine.leaves, retain_graph=True, allow_unused=True)
+        if any(gradient is not None and bool((gradient != 0).any()) for gradient in gradients):
+            raise _refusal(machine, node, bound, name, mask, frame)
+        harmless[name] = torch.where(here, argument.detach(), argument)
+    return harmless
+
+
+def _refusal(
+    machine: Interpreter, node: Sample | Draw, bound: Bound, name: str, mask: Tensor, frame: Frame
+) -> ProbError:
+    lane = first_of(mask)
+    site = machine.resolved.site_at[id(node)]
+    estimator = machine.choices[site.index].estimator
+    expression = machine.resolved.arguments[id(node.distribution)][name]
+    entry = bound.arguments[name].detach()
+    entry = entry[0 if entry.shape[0] == 1 else lane]
+    value = show(entry)
+    return machine.where.error(
+        "P0404", f"`{estimator}` breaks down at site `{site.name}`: an outcome of {bound.row.name} has probability 0",
+        expression.span, f"= {value}{circumstances(expression, frame, lane, machine.constants)}",
+        (in_runs(*count_runs(mask, frame)), "an outcome that is never drawn cannot be weighed, but it becomes possible "
+         "where the parameter moves"),
+        "keep the argument inside the domain, for instance by a sigmoid or by another parameter value",
+    )
+
+

@@ -1,0 +1,119 @@
+"""What a run keeps an eye on: the assumptions of the plan (guards), and how many numbers a lane holds.
+
+A guard watches one expression over all lanes and blocks.  `sign`: the expression never takes both signs, or more
+generally stays between the same two poles (of `tan`, of `lgamma` below zero); only its smallest and largest value matter.
+`support`: the value of a `logpdf` stays inside the support.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from ..dsl.flow import Guard
+from ..dsl.syntax import Call, Node
+from .lanes import Value
+
+
+class GuardBroken(Exception):
+    """An assumption of the plan failed in a run; `place` is the id of the guarded node."""
+
+    def __init__(self, place: int):
+        self.place = place
+        super().__init__("an assumption of the plan failed")
+
+
+class TooBig(Exception):
+    """A block holds more numbers than it should: make it smaller."""
+
+
+def _between_integers(x: float) -> float:
+    return min(math.floor(x), 0)
+
+
+# Of functions with several poles: the number of the stretch between poles that a value lies in.
+_STRETCH: dict[str, Callable[[float], float]] = {
+    "tan": lambda x: math.floor(x / math.pi + 0.5),
+    "lgamma": _between_integers,
+    "digamma": _between_integers,
+}
+
+
+def _side(x: float) -> float:
+    return float(x > 0)
+
+
+@dataclass
+class Watched:
+    """The span of values that a guarded expression has taken."""
+
+    owner: int
+    stretch: Callable[[float], float]
+    low: float = math.inf
+    high: float = -math.inf
+
+
+class Guards:
+    """The guards of one plan."""
+
+    def __init__(self, guards: Mapping[int, Guard]):
+        self.supports = frozenset(place for place, guard in guards.items() if guard.kind == "support")
+        self.signs = {
+            id(guard.node): Watched(place, self._stretch(guard)) for place, guard in guards.items() if guard.kind == "sign"
+        }
+
+    @staticmethod
+    def _stretch(guard: Guard) -> Callable[[float], float]:
+        owner = guard.owner
+        return _STRETCH.get(owner.function, _side) if isinstance(owner, Call) else _side
+
+    def __contains__(self, place: int) -> bool:
+        return place in self.supports
+
+    def broken(self, place: int) -> None:
+        """Report a broken guard."""
+        raise GuardBroken(place)
+
+    def see(self, node: Node, value: Value) -> None:
+        """Take in the value of an expression; raises GuardBroken."""
+        watched = self.signs.get(id(node))
+        if watched is None:
+            return
+        if isinstance(value, Tensor):
+            if not value.numel():
+                return
+            low, high = map(float, value.detach().aminmax())
+        elif isinstance(value, float | bool | int):
+            low = high = float(value)
+        else:
+            return
+        watched.low, watched.high = min(watched.low, low), max(watched.high, high)
+        if not math.isfinite(watched.low) or not math.isfinite(watched.high):
+            return
+        crossed = watched.low < 0 < watched.high if watched.stretch is _side else (
+            watched.stretch(watched.low) != watched.stretch(watched.high)
+        )
+        if crossed:
+            raise GuardBroken(watched.owner)
+
+
+class Counter:
+    """Counts the numbers that a block creates: `widest` in one value, `kept` in all that carry a derivative."""
+
+    def __init__(self, most: int):
+        self.most = most
+        self.widest = 0
+        self.kept = 0
+
+    def see(self, value: Value) -> None:
+        """Take in a value; raises TooBig."""
+        if isinstance(value, Tensor):
+            numbers = value.numel()
+            self.widest = max(self.widest, numbers)
+            if value.requires_grad:
+                self.kept += numbers
+                if self.kept > self.most:
+                    raise TooBig

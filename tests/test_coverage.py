@@ -1,0 +1,58 @@
+"""Standard errors are honest: 95 % intervals cover the truth in 92 to 98 % of many repetitions.
+
+1000 repetitions each: a true coverage of 95 % is missed by more than 3 points with probability 1.4e-5 a program
+(binomial sd 0.69 %), and a coverage of 91 % or 99 % is seen with probability above 0.85.
+"""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+
+import probrun
+
+REPETITIONS = 1000
+
+# name, program, parameters, exact gradient, runs, options
+PROGRAMS = [
+    ("fixed noise", "z ~ Normal(1, 2); y = theta^2*(z + 4)", {"theta": 2.0}, 20.0, 1000, {}),
+    ("fixed noise, 20 runs", "z ~ Normal(1, 2); y = theta^2*(z + 4)", {"theta": 2.0}, 20.0, 20, {}),
+    ("pathwise", "z ~ Normal(theta, 2); y = theta^2*(z + 4)", {"theta": 2.0}, 28.0, 500, {}),
+    ("pathwise, 30 runs", "z ~ Normal(theta, 2); y = sin(z)", {"theta": 0.3}, math.exp(-2) * math.cos(0.3), 30, {}),
+    ("implicit", "z ~ Gamma(theta, 1); y = z^2", {"theta": 2.0}, 5.0, 1000, {}),
+    ("score", "b ~ Bernoulli(theta); y = (b + theta)^2", {"theta": 0.3}, 2.2, 1000, {"unbiased": True}),
+    ("score, 50 runs", "x ~ Normal(theta, 1); y = x > 0", {"theta": 0.2}, math.exp(-0.02) / math.sqrt(2 * math.pi), 50, {}),
+    ("score, 10 runs", "x ~ Normal(theta, 1); y = x > 0", {"theta": 0.2}, math.exp(-0.02) / math.sqrt(2 * math.pi), 10, {}),
+    ("score of a count", "k ~ Poisson(theta); y = k^2", {"theta": 2.5}, 6.0, 1000, {}),
+    (
+        "score by branches", "b ~ Bernoulli(theta); if b { x ~ Normal(theta, 1); y = x } else { y = 2 }",
+        {"theta": 0.4}, 2 * 0.4 - 2, 500, {"unbiased": True},
+    ),
+    ("score by a loop", "n = 0; g = 1; while g { b ~ Bernoulli(theta); g = 1 - b; n = n + g }; y = n", {"theta": 0.5}, -4.0, 1000, {}),
+    ("mixed", "z ~ Normal(theta, 1); k ~ Poisson(exp(z)); y = k", {"theta": 0.0}, math.exp(0.5), 2000, {}),
+]
+
+
+def covers(result: probrun.GradResult, exact: float, runs: int) -> bool:
+    moments = result.gradient["theta"]
+    return abs(float(moments.mean) - exact) <= probrun.report.quantile(runs) * float(moments.se)
+
+
+@pytest.mark.parametrize(("name", "text", "parameters", "exact", "runs", "options"), PROGRAMS, ids=[p[0] for p in PROGRAMS])
+def test_intervals_cover(name: str, text: str, parameters: dict, exact: float, runs: int, options: dict) -> None:
+    program = probrun.parse(text)
+    hits = sum(
+        covers(program.grad(parameters, samples=runs, seed=seed, **options), exact, runs) for seed in range(REPETITIONS)
+    )
+    assert 0.92 <= hits / REPETITIONS <= 0.98
+
+
+def test_standard_error_is_the_spread_over_blocks() -> None:
+    """Many blocks: the reported error agrees with the spread of independent repetitions (chi-square, 199 degrees)."""
+    program = probrun.parse("x ~ Normal(theta, 1); y = (x > 0)*x")
+    results = [program.grad({"theta": 0.3}, samples=5000, seed=seed, block=256).gradient["theta"] for seed in range(200)]
+    spread = torch.stack([r.mean for r in results]).std()
+    reported = torch.stack([r.se for r in results]).mean()
+    assert abs(float(spread / reported) - 1) < 5 / math.sqrt(2 * 199)

@@ -1,0 +1,118 @@
+"""What the documents show is run: `prob` blocks are planned, `console` blocks compared, `python` blocks executed.
+
+In a console block numbers are compared by place only, a line `...` stands for any lines.  A `prob` block with a code in
+its fence (```prob P0403) must be refused with it.
+"""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import probrun
+from probrun import cli
+from probrun import help as pages
+from probrun.dsl.distributions import DISTRIBUTIONS, signature
+from probrun.dsl.functions import FUNCTIONS
+
+ROOT = Path(__file__).resolve().parent.parent
+DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+FOR_USERS = [document for document in DOCUMENTS if document.stem != "architecture"]  # whose programs are run
+FENCE = re.compile(r"^```(\w+)([^\n]*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+
+
+def blocks(kind: str) -> list[object]:
+    found = []
+    for document in FOR_USERS:
+        for number, match in enumerate(FENCE.finditer(document.read_text()), start=1):
+            if match[1] == kind:
+                found.append(pytest.param(match[3], match[2].strip(), id=f"{document.stem}-{number}"))
+    return found
+
+
+@pytest.mark.parametrize(("text", "code"), blocks("prob"))
+def test_programs(text: str, code: str) -> None:
+    if code:
+        with pytest.raises(probrun.ProbError) as caught:
+            probrun.parse(text).explain()
+        assert caught.value.code == code
+    else:
+        probrun.parse(text).explain()
+
+
+@pytest.mark.parametrize(("text", "words"), blocks("console"))
+def test_screens(text: str, words: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+    for command, expected in _commands(text):
+        arguments = shlex.split(command)
+        if arguments[0] != "probrun":
+            continue
+        status = cli.execute(arguments[1:])
+        captured = capsys.readouterr()
+        assert status == ("error[P" in expected), captured.err
+        assert re.fullmatch(_pattern(expected), _normal(captured.out + captured.err)), captured.out + captured.err
+
+
+def _commands(text: str) -> Iterator[tuple[str, str]]:
+    for part in re.split(r"^\$ ", text, flags=re.MULTILINE)[1:]:
+        command, _, expected = part.partition("\n")
+        yield command, expected
+
+
+def _normal(text: str) -> str:
+    text = re.sub(r"(?<!\w)-?\d+(\.\d+)?(e[-+]?\d+)?", "#", text)
+    return "\n".join(" ".join(line.split()) for line in text.strip().splitlines())
+
+
+def _pattern(expected: str) -> str:
+    lines = [".*" if line.strip() == "..." else re.escape(_normal(line)) for line in expected.strip().splitlines()]
+    return "(?s:" + "\n".join(lines) + ")"
+
+
+@pytest.mark.parametrize("document", FOR_USERS, ids=lambda document: document.stem)
+def test_python(document: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+    namespace: dict[str, object] = {}
+    for match in FENCE.finditer(document.read_text()):
+        if match[1] == "python":
+            exec(compile(match[3], str(document), "exec"), namespace)
+
+
+def test_links_lead_somewhere() -> None:
+    for document in DOCUMENTS:
+        for target in re.findall(r"\]\(([^)#:]+)\)", document.read_text()):
+            assert (document.parent / target).exists(), (document, target)
+
+
+def test_the_reference_is_complete() -> None:
+    text = (ROOT / "docs" / "language.md").read_text()
+    for row in FUNCTIONS.values():
+        assert f"`{row.signature}`" in text
+    for distribution in DISTRIBUTIONS.values():
+        assert f"`{signature(distribution)}`" in text
+    options = (ROOT / "docs" / "command-line.md").read_text()
+    for command in (cli.grad, cli.run):
+        for parameter in command.params:
+            for name in parameter.opts:
+                assert not name.startswith("-") or name in options, name
+
+
+def test_every_topic_has_a_page_and_a_line() -> None:
+    for group, members in pages.topics().items():
+        assert pages.page(group)
+        for member in members:
+            page = pages.page(member)
+            assert page and page.strip(), member
+            assert pages.SUMMARIES[group](member).strip(), member
+
+
+def test_help_knows_the_estimators_that_there_are() -> None:
+    from probrun.dsl.plan import ORDER
+    from probrun.runtime.estimators import ESTIMATORS
+
+    names = [estimator if isinstance(estimator, str) else estimator.name for estimator in ESTIMATORS]
+    assert set(pages.ESTIMATORS) == set(ORDER) == set(names)

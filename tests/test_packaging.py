@@ -1,0 +1,64 @@
+"""The package list against the tree (a forgotten sub-package is silent otherwise), and the direction of imports."""
+
+from __future__ import annotations
+
+import ast
+import tomllib
+from pathlib import Path
+
+import pytest
+
+import probrun
+
+ROOT = Path(__file__).resolve().parent.parent
+SETTINGS = tomllib.loads((ROOT / "pyproject.toml").read_text())
+ROOMS = ("grammar", "dsl", "runtime")
+
+
+def test_the_package_list_is_the_tree() -> None:
+    expected = {"probrun"}
+    for room in ROOMS:
+        for found in (ROOT / room).rglob("*.py"):
+            expected.add(".".join(["probrun", *found.parent.relative_to(ROOT).parts]))
+    tool = SETTINGS["tool"]["setuptools"]
+    assert set(tool["packages"]) == set(tool["package-dir"]) == expected
+    for package, folder in tool["package-dir"].items():
+        assert (ROOT / folder / "__init__.py").is_file(), package
+
+
+def test_the_rooms_are_linked() -> None:
+    for room in ROOMS:
+        link = ROOT / "probrun" / room
+        assert link.is_symlink() and link.resolve() == ROOT / room
+        assert not link.readlink().is_absolute()
+
+
+def test_one_version() -> None:
+    assert SETTINGS["project"]["version"] == probrun.__version__
+    assert probrun.__version__ in (ROOT / "CHANGELOG.md").read_text()
+
+
+ALLOWED = {"grammar": set(), "dsl": {"grammar"}, "runtime": {"grammar", "dsl"}}
+FORBIDDEN = {"grammar": {"torch", "numpy"}, "dsl": {"torch", "numpy", "matplotlib", "click", "rich"}, "runtime": {"click", "rich"}}
+
+
+@pytest.mark.parametrize("room", ROOMS)
+def test_imports_go_one_way(room: str) -> None:
+    for path in (ROOT / room).rglob("*.py"):
+        depth = len(path.relative_to(ROOT).parts) - 1  # dots that lead to the room's parent: depth + 1
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.ImportFrom) and node.level == depth + 1 and node.module:
+                assert node.module.split(".")[0] in ALLOWED[room] | {room}, (path, node.module)
+            elif isinstance(node, ast.ImportFrom) and node.level == 0 and node.module:
+                assert node.module.split(".")[0] not in FORBIDDEN[room] | {"probrun"}, (path, node.module)
+            elif isinstance(node, ast.Import):
+                for name in node.names:
+                    assert name.name.split(".")[0] not in FORBIDDEN[room] | {"probrun"}, (path, name.name)
+
+
+def test_the_face_imports_the_workshop_only_where_it_runs_something() -> None:
+    for path in (ROOT / "probrun").glob("*.py"):
+        for node in ast.parse(path.read_text()).body:
+            if isinstance(node, ast.ImportFrom) and node.module:
+                assert not node.module.startswith("runtime"), path
+                assert node.module.split(".")[0] not in {"torch", "numpy", "matplotlib", "rich"}, path
