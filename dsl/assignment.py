@@ -4,8 +4,8 @@ One walk over the statements carries the set of names that are set on every way 
 additions are kept in a log, taken back at its end and, after an `if`, added again where all branches that go on made
 them: the cost is linear in the program.  After a `return` nothing goes on, so any name counts as set.
 
-- What a loop sets does not count after it: it may run zero times.  This holds for the loop's variable too, which is an
-  ordinary variable: after the loop it keeps its last value, and can be read where it was set before the loop as well.
+- What a loop sets does not count after it: it may run zero times.  Only a `for` over `range` of plain numbers, or over
+  a literal vector, surely runs.  The loop's variable is an ordinary variable: it keeps its last value after the loop.
 - Only `while true` never goes on to the next statement; without a `return` in it, it can never end (P0504).
 - Branches count whatever their conditions say: `if true { x = 1 }` does not surely set `x`.
 - A function may read outer variables, and cannot change them.  So it is enough to look at each call from outside
@@ -39,6 +39,7 @@ from .syntax import (
     Slice,
     Statement,
     Unary,
+    Vector,
     While,
 )
 from .uses import Uses
@@ -90,6 +91,8 @@ def check_end(outline: Outline, uses: Uses, checker: Checker, problems: Problems
                 "only the runs that come here return something", (), (),
                 "add a `return` as the last line, for the runs that reach the end",
             ))
+    elif uses.misplaced:
+        return
     elif uses.last is None:
         statements = outline.program.body.statements
         problems.add(Diagnostic(
@@ -127,6 +130,17 @@ def is_true(condition: Expression) -> bool:
             return False
 
 
+def surely_runs(iterable: Range | Expression) -> bool:
+    """Whether a `for` runs at least once, as it is written."""
+    match iterable:
+        case Range(start=None, stop=Number(value=stop)):
+            return stop > 0
+        case Range(start=Number(value=start), stop=Number(value=stop)):
+            return stop > start
+        case _:
+            return isinstance(iterable, Vector)
+
+
 class Checker:
     """The walk over one scope.  `known` are the names surely set here; `ended`: no run comes to this place."""
 
@@ -141,6 +155,8 @@ class Checker:
         self.returns = 0
         self.fall_through: Span | None = None
         self.at_the_end: set[str] | None = None
+        self.looped: set[str] = set()
+        self.setting: Span | None = None
         self.reported: set[str] = set()
 
     def start(self, names: tuple[str, ...]) -> None:
@@ -175,13 +191,12 @@ class Checker:
     def statement(self, statement: Statement) -> None:
         """One statement."""
         match statement:
-            case Assign():
+            case Assign() | Sample():
+                self.setting = statement.name_span
                 self.element(statement)
-                self.read([*statement.indices, statement.value])
-                self.settle(statement.name)
-            case Sample():
-                self.element(statement)
-                self.read([*statement.indices, statement.distribution])
+                fed = statement.value if isinstance(statement, Assign) else statement.distribution
+                self.read([*statement.indices, fed])
+                self.setting = None
                 self.settle(statement.name)
             case If():
                 self.branches(statement)
@@ -239,7 +254,9 @@ class Checker:
         before, mark = self.ended, len(self.log)
         self.settle(statement.variable)
         self.block(statement.body)
-        self.take_back(mark)
+        if surely_runs(iterable):
+            return
+        self.looped |= self.take_back(mark)
         self.ended = before
 
     def while_loop(self, statement: While) -> None:
@@ -247,7 +264,7 @@ class Checker:
         self.read([statement.condition])
         before, mark, returns = self.ended, len(self.log), self.returns
         self.block(statement.body)
-        self.take_back(mark)
+        self.looped |= self.take_back(mark)
         self.ended = before
         if is_true(statement.condition):
             self.ended = True
@@ -283,12 +300,14 @@ class Checker:
         place = span or node.span
         first = self.scope.variables[name]
         notes: tuple[str, ...] = ()
-        if first.start < place.start:
+        if first.start < place.start and first != self.setting:
             title, label = f"`{name}` may not be set here", "set here, but not on every way to the place where it is read"
+            if name in self.looped:
+                notes = ("what a loop sets does not count after it: the loop may run zero times",)
         else:
-            title, label = f"`{name}` is read before it is set", "set only here"
+            title, label = f"`{name}` is read before it is set", "set here for the first time"
         if name in self.outer:
-            notes = (f"the function sets `{name}`, so this is its own variable and not the outer `{name}`",)
+            notes += (f"the function sets `{name}`, so this is its own variable and not the outer `{name}`",)
         labels = () if first == place else (Label(first, label),)
         self.problems.add(Diagnostic(
             "P0205", title, place, "read here", labels, notes, f"set it first, on every way to this line: {name} = ...",

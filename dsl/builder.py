@@ -81,6 +81,7 @@ class Builder:
         self.source = source
         self.diagnostics: list[Diagnostic] = []
         self.loose_ranges: dict[int, Call] = {}  # by start: calls of `range` that no `for` has taken
+        self.nesting_nodes = 0  # how many nodes that nest without brackets there are
 
     def report(self, code: str, title: str, span: Span, help: str | None = None, label: str = "") -> None:
         """Note a problem; the tree is thrown away later."""
@@ -118,9 +119,11 @@ class Builder:
         return Slice(start, children[-1] if colon < len(children) - 1 else None, span=_span(children))
 
     def index(self, children: Children) -> Index:
+        self.nesting_nodes += 1
         return Index(children[0], _nodes(children[1:]), span=_span(children))
 
     def unary(self, children: Children) -> Unary:
+        self.nesting_nodes += 1
         return Unary(str(children[0]), children[1], span=_span(children))
 
     def arithmetic(self, children: Children) -> Arithmetic:
@@ -130,6 +133,7 @@ class Builder:
         return Arithmetic(children[0], rest, span=_span(children))
 
     def raised(self, children: Children) -> Power:
+        self.nesting_nodes += 1
         return Power(children[0], children[2], span=_span(children))
 
     def comparison(self, children: Children) -> Comparison:
@@ -147,6 +151,7 @@ class Builder:
         return Logical("and", _nodes(children), span=_span(children))
 
     def conditional(self, children: Children) -> Conditional:
+        self.nesting_nodes += 1
         return Conditional(children[1], children[3], children[5], span=_span(children))
 
     def positional(self, children: Children) -> Argument:

@@ -29,6 +29,7 @@ from .syntax import (
     Conditional,
     EstimatorCall,
     Expression,
+    Index,
     Node,
     Power,
     Program,
@@ -84,7 +85,7 @@ def _parse(source: Source, start: str) -> Any:
             title, help_text = "`range` stands only after `for ... in`", "arange(n) is the vector 0, 1, ..., n-1"
             builder.report("P0110", title, call.name_span, help_text)
         diagnostics += builder.diagnostics
-    if not diagnostics and isinstance(result, Node):
+    if not diagnostics and isinstance(result, Node) and builder.nesting_nodes > MAX_NESTING:
         diagnostics += _too_deep(result, source)
     if diagnostics:
         ordered = sorted(diagnostics, key=lambda found: found.span.start if found.span else 0)
@@ -172,6 +173,7 @@ class _Run:
         """Report the token, and put `ERROR` in the place of its statement."""
         token, first = self.tokens[index], self.tokens[self.statement]
         known = token.type == BRACKET or (token.type == "ELSE" and self.colon_blocks)
+        known = known or any(other.span is not None and other.span == span_of(token) for other in self.diagnostics)
         if not known:
             accepted = frozenset(self.interactive.accepts())
             self.diagnostics.append(explain(Place(self.tokens, index, self.statement, accepted, self.source)))
@@ -205,11 +207,11 @@ def _deep(span: Span, source: Source) -> Diagnostic:
 
 
 def _too_deep(root: Node, source: Source) -> list[Diagnostic]:
-    """P0107 where signs, powers and conditional expressions are nested too deep (brackets were counted before)."""
+    """P0107 where signs, powers, conditional expressions and indices of indices are nested too deep (brackets were counted before)."""
     pending: list[tuple[Node, int]] = [(root, 0)]
     while pending:
         node, depth = pending.pop()
-        depth += isinstance(node, Unary | Power | Conditional)
+        depth += isinstance(node, Unary | Power | Conditional | Index)
         if depth > MAX_NESTING:
             return [_deep(node.span, source)]
         pending.extend((child, depth) for child in children(node))

@@ -14,7 +14,7 @@ from .distributions import DISTRIBUTIONS, DistributionRow
 from .facts import Hazard
 from .flow import Flow, Guard, SiteFlow, analyse
 from .names import Resolved, Site
-from .refusals import excluded, forced_wrong, inapplicable, no_plan, unknown_site
+from .refusals import excluded, forced_wrong, inapplicable, no_plan, unknown_estimator, unknown_site
 from .syntax import EstimatorCall, Sample
 from .words import Words
 
@@ -118,6 +118,8 @@ class Chooser:
             elif name == site.name:
                 state.forced, state.forced_by = call, f"--estimator {name}={call.name}"
         if state.forced is not None:
+            if state.forced.name not in ORDER:
+                raise ProbError(unknown_estimator(state.forced, ORDER).within(self.resolved.program.source))
             why = unsuited(state.forced, state.row)
             if why:
                 raise ProbError(inapplicable(self.resolved, site, state.forced, state.forced_by, why))

@@ -20,7 +20,7 @@ from .diagnostics import Diagnostic, Label
 from .source import Source, Span
 from .syntax import MAX_NESTING
 
-MAX_CHARACTERS = 2_000_000
+MAX_CHARACTERS = 500_000
 PARTNER = {"(": ")", "[": "]", "{": "}"}
 BRACKET = "BRACKET"
 JOINING = frozenset({"ELSE", "THEN", "LBRACE"})

@@ -49,6 +49,7 @@ class Uses:
     returns: list[Return] = field(default_factory=list)
     last: Assign | Sample | None = None
     assigned: set[str] = field(default_factory=set)
+    misplaced: bool = False  # something is set that cannot be set: the missing result is no second problem
 
 
 def find_uses(outline: Outline, problems: Problems) -> Uses:
@@ -129,9 +130,13 @@ class Walker:
 
     def setter(self, statement: Assign | Sample, scope: Scope) -> None:
         """Remember the variables that are set outside functions, and the textually last of them."""
-        if scope.function is None and statement.name in scope.variables:
+        if scope.function is not None:
+            return
+        if statement.name in scope.variables:
             self.uses.last = statement
             self.uses.assigned.add(statement.name)
+        else:
+            self.uses.misplaced = True
 
     def returned(self, statement: Return, scope: Scope) -> None:
         """The returns of the outer program; a function has one result (P0211)."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from .facts import Hazard
 from .flow import Flow
 from .names import Resolved, Site
-from .syntax import Span
+from .source import Span
 
 if TYPE_CHECKING:
     from .plan import State

@@ -109,11 +109,11 @@ def index_text(position: Sequence[int]) -> str:
 
 # ----------------------------------------------------------------------------------------------------- tables
 def table(
-    headers: Sequence[str], rows: Sequence[Sequence[str]], *, prose: bool = False, left: int = 1, colour: bool = False
+    headers: Sequence[str], rows: Sequence[Sequence[str]], *, align: str, prose: bool = False, colour: bool = False
 ) -> str:
     """Rows under headers, indented by two.
 
-    The first `left` columns and, if `prose`, the last one are aligned left; prose is wrapped to fit into 80 columns.
+    `align` has `l` or `r` for each column; `prose` wraps the last one to fit into 80 columns.
     """
     from rich.console import Console
     from rich.table import Table
@@ -126,7 +126,7 @@ def table(
     for column, header in enumerate(headers):
         wrapped = prose and column == last
         grid.add_column(
-            Text(header), justify="left" if column < left or wrapped else "right", no_wrap=not wrapped,
+            Text(header), justify="left" if align[column] == "l" else "right", no_wrap=not wrapped,
             width=room if wrapped else None,
         )
     for row in rows:
@@ -169,9 +169,10 @@ def gradient_text(result: GradientResult, colour: bool = False) -> str:
             shown = []
             for entry, position in zip(entries(moments), _positions(moments), strict=True):
                 above = name + index_text(position[:axes]) if several or axes else ""
-                shown.append((f"d{' ' * several}{above}/d{parameter}{index_text(position[axes:])}", *entry.cells(freedom)))
+                label = f"d {above}" if above else "d"
+                shown.append((f"{label}/d{parameter}{index_text(position[axes:])}", *entry.cells(freedom)))
             rows += _capped(list(shown), 4)
-    parts = [header(result), "", table(("", "estimate", "std. error", "95 % interval"), rows, colour=colour)]
+    parts = [header(result), "", table(("", "estimate", "std. error", "95 % interval"), rows, align="lrrr", colour=colour)]
     if result.sites:
         parts += ["", sites_text(result.sites, colour)]
     if result.biased:
@@ -196,7 +197,7 @@ def sites_text(sites: Sequence[SiteReport], colour: bool = False) -> str:
         more = len(rows) - MOST_ENTRIES
         rows = [*rows[:MOST_ENTRIES], ("...", "", "", "", f"{more} more sites (probrun explain)")]
     headers = ("site", "line", "distribution", "estimator", "why")
-    return table(headers, rows, prose=True, left=1, colour=colour) if rows else ""
+    return table(headers, rows, align="lrlll", prose=True, colour=colour) if rows else ""
 
 
 def short(text: str, length: int) -> str:
@@ -216,7 +217,7 @@ def run_text(result: RunResult, colour: bool = False) -> str:
             shown.append((f"{name}{entry.index}", mean, error, *levels))
         rows += _capped(list(shown), 3 + len(QUANTILES))
     headers = ("", "mean", "std. error", *(f"{level} %" for level in QUANTILES))
-    return "\n".join([header(result), "", table(headers, rows, colour=colour)])
+    return "\n".join([header(result), "", table(headers, rows, align="l" + "r" * (len(headers) - 1), colour=colour)])
 
 
 # ---------------------------------------------------------------------------------------------------- explain

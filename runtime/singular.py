@@ -53,6 +53,23 @@ def _times(gradient: Tensor, derivative: Tensor) -> Tensor:
     return gradient * torch.where(unused, 0.0, derivative)
 
 
+class _Product(torch.autograd.Function):
+    """`a * b` of one shape, for local derivatives that may be infinite."""
+
+    @staticmethod
+    def forward(ctx: Any, a: Tensor, b: Tensor) -> Tensor:
+        ctx.save_for_backward(a, b)
+        return a * b
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor]:
+        a, b = ctx.saved_tensors
+        return _times(gradients[0], b), _times(gradients[0], a)
+
+
+_product: Callable[..., Tensor] = _Product.apply
+
+
 class _Divide(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, a: Tensor, b: Tensor) -> Tensor:
@@ -85,10 +102,10 @@ class _Power(torch.autograd.Function):
         if ctx.needs_input_grad[0]:
             constant = b == 0
             lower = power(a, torch.where(constant, 1.0, b) - 1, safe=True)
-            by_a = _times(gradient, torch.where(constant, 0.0, b * lower))
+            by_a = _times(gradient, torch.where(constant, 0.0, _product(b, lower)))
         if ctx.needs_input_grad[1]:
             vanishing = (a == 0) & (b >= 0)
-            growth = power(a, b, safe=True) * SAFE["log"](torch.where(vanishing, 1.0, a))
+            growth = _product(power(a, b, safe=True), SAFE["log"](torch.where(vanishing, 1.0, a)))
             by_b = _times(gradient, torch.where(vanishing, 0.0, growth))
         return by_a, by_b
 

@@ -96,7 +96,7 @@ def test_arrays_and_several_results(call) -> None:
     assert answer["gradient"]["b"]["mean"] == [1, 2, 6]
     assert answer["gradient"]["b"]["se"] == [0, 0, 0]
     status, out, _ = call("grad", "-e", source)
-    assert status == 0 and "exact" in out and "d result1[0]/da[1]" in out.replace("dresult1", "d result1")
+    assert status == 0 and "exact" in out and "d result1[0]/da[1]" in out
 
 
 def test_run(call) -> None:

@@ -142,9 +142,9 @@ def forced(*settings: tuple[str | None, str], **more: object) -> PlanOptions:
 def test_options() -> None:
     smooth = "x ~ Normal(theta, 1); b ~ Bernoulli(sigmoid(x)); y = b*x"
     assert outcome(smooth, PlanOptions(unbiased=True)) == "x=rsample b=score"
-    assert outcome(smooth, PlanOptions(among=frozenset({"score"}))) == "x=score b=score"
+    assert outcome(smooth, PlanOptions(among=frozenset({"score"}))) == "x=score b=sample"
     assert outcome(smooth, PlanOptions(among=frozenset({"rsample"}))) == "P0405:1"
-    assert outcome(smooth, forced((None, "score"))) == "x=score b=score"
+    assert outcome(smooth, forced((None, "score"))) == "x=score b=sample"
     assert outcome(smooth, forced(("b", "score"))) == "x=rsample b=score"
     assert outcome(smooth, forced(("c", "score"))) == "P0607:None"
     assert outcome("x ~ Uniform(0, theta); y = x", forced((None, "score"))) == "x=rsample"

@@ -1,0 +1,66 @@
+"""Mean and spread of many numbers that come block by block, merged in float64 (Chan, Golub & LeVeque 1979)."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Moments:
+    """Over the runs, float64 of one shape: the mean, its standard error, and the standard deviation of one run.
+
+    A spread that cannot be known (of a single run) is nan.
+    """
+
+    mean: Tensor
+    se: Tensor
+    sd: Tensor
+
+
+class Accumulator:
+    """`count` entries so far, their `mean` and the sum of squared deviations `squares`."""
+
+    def __init__(self, shape: tuple[int, ...], device: torch.device):
+        self.count = 0
+        self.mean = torch.zeros(shape, dtype=torch.float64, device=device)
+        self.squares = torch.zeros(shape, dtype=torch.float64, device=device)
+
+    def add(self, values: Tensor) -> None:
+        """Take in a block `[runs, *shape]`."""
+        runs = values.shape[0]
+        wide = values.detach().to(torch.float64)
+        mean = wide.mean(0)
+        deviation = wide - mean
+        squares = (deviation * deviation).sum(0) if deviation.dim() > 1 else torch.dot(deviation, deviation)
+        first = wide[0]
+        same = squares <= (1e-12 * first) ** 2 * runs  # all equal, but for the rounding of the mean
+        if bool(same.any()):
+            equal = same & (wide == first).all(0)
+            mean, squares = torch.where(equal, first, mean), torch.where(equal, 0.0, squares)
+        self._merge(runs, mean, squares)
+
+    def add_constant(self, runs: int, value: Tensor) -> None:
+        """Take in `runs` equal entries `[*shape]`."""
+        self._merge(runs, value.detach().to(torch.float64), torch.zeros_like(self.squares))
+
+    def _merge(self, runs: int, mean: Tensor, squares: Tensor) -> None:
+        total = self.count + runs
+        shift = mean - self.mean
+        self.mean = self.mean + shift * (runs / total)
+        self.squares = self.squares + squares + shift * shift * (self.count * runs / total)
+        self.count = total
+
+    def moments(self, exact: bool = False) -> Moments:
+        """The moments so far; with `exact` the spread is known to be 0."""
+        if exact:
+            zero = torch.zeros_like(self.mean)
+            return Moments(self.mean, zero, zero)
+        if self.count < 2:
+            unknown = torch.where(self.squares == 0, math.nan, math.nan)
+            return Moments(self.mean, unknown, unknown)
+        sd = (self.squares / (self.count - 1)).sqrt()
+        return Moments(self.mean, sd / math.sqrt(self.count), sd)

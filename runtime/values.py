@@ -1,0 +1,230 @@
+"""Parameters and data: from numbers, lists, NumPy arrays and tensors to what a run reads.
+
+Data becomes Python numbers and tensors `[1, *shape]` (the same in every lane); a bare name in the shape of `data x[n]` is
+bound to the size.  Parameters become tensors `[*shape]` of the run's dtype and keep the graph they come with.
+Defaults and sizes are constant expressions and are worked out by the interpreter, in float64, on a single lane.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from difflib import get_close_matches
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ..dsl.names import Resolved
+from ..dsl.source import Span
+from ..dsl.syntax import Data, Expression, Interval, Name, Parameter, Simplex, deep_recursion
+from .broadcast import shape_words
+from .frames import Activation, Frame
+from .indexing import size
+from .interpreter import CONSTANTS, Context, Interpreter
+from .lanes import Lanes, Value
+from .problems import Where, show
+
+SIMPLEX_TOLERANCE = 1e-5
+
+
+def bind_values(
+    resolved: Resolved, parameters: Mapping[str, object], data: Mapping[str, object], dtype: torch.dtype, device: torch.device
+) -> tuple[dict[str, Tensor], dict[str, Value]]:
+    """Parameters `[*shape]` and data for a run.
+
+    Raises ProbError: P0601 (a parameter without a value), P0602 (data without one), P0603 (no such name), P0604 (cannot be
+    read, or wrong shape), P0605 (outside the declared domain).
+    """
+    binder = _Binder(resolved, dtype, device)
+    binder.refuse_unknown(parameters, resolved.parameters, "parameter", "-p")
+    binder.refuse_unknown(data, resolved.data, "data", "-d")
+    with torch.enable_grad(), deep_recursion():
+        for name, node in resolved.data.items():
+            binder.bind_data(name, node, data)
+        bound = {name: binder.bind_parameter(name, parameters) for name in resolved.parameters}
+    return bound, {name: _for_run(value, dtype, device) for name, value in binder.known.items()}
+
+
+def _for_run(value: float | Tensor, dtype: torch.dtype, device: torch.device) -> Value:
+    """Scalars as Python numbers, arrays with a lane axis."""
+    if isinstance(value, Tensor):
+        return value.to(device, dtype).unsqueeze(0)
+    return value
+
+
+class _Binder:
+    """The values known so far, in float64."""
+
+    def __init__(self, resolved: Resolved, dtype: torch.dtype, device: torch.device):
+        self.resolved = resolved
+        self.dtype = dtype
+        self.device = device
+        self.where = Where(resolved.program.source)
+        self.known: dict[str, float | Tensor] = {}
+
+    def refuse_unknown(
+        self, given: Mapping[str, object], declared: Mapping[str, object], kind: str, option: str
+    ) -> None:
+        """P0603 for a name that the program does not declare."""
+        for name in given:
+            if name in declared:
+                continue
+            near = get_close_matches(str(name), list(declared), n=1)
+            other = self.resolved.data if kind == "parameter" else self.resolved.parameters
+            known = ", ".join(f"`{entry}`" for entry in declared) or "none"
+            if name in other:
+                help = f"`{name}` is {'data: give it by -d' if kind == 'parameter' else 'a parameter: give it by -p'}"
+            else:
+                help = f"did you mean `{near[0]}`?" if near else ""
+            noun = "parameter" if kind == "parameter" else "data"
+            raise self.where.error(
+                "P0603", f"the program has no {noun} `{name}`", Span(0, 0),
+                notes=(f"its {'parameters' if kind == 'parameter' else 'data'}: {known}",),
+                help=help or f"{option} names what the program declares",
+            )
+
+    # ------------------------------------------------------------------------------------------- constants
+    def constant(self, node: Expression) -> float | Tensor:
+        """A constant expression: a Python number, or a float64 tensor `[*shape]`."""
+        context = Context(torch.float64, torch.device("cpu"))
+        machine = Interpreter(self.resolved, {}, context, torch.Generator())
+        frame = Frame(Lanes(1), None, Activation(), True, None)
+        for name, number in CONSTANTS.items():
+            frame.write(name, number)
+        for name, value in self.known.items():
+            frame.write(name, value.to("cpu").unsqueeze(0) if isinstance(value, Tensor) else value)
+        found = machine.evaluate(node, frame)
+        if not isinstance(found, Tensor):
+            return float(found)
+        return float(found) if found.dim() == 1 else found[0].double()
+
+    def sizes(self, name: str, nodes: tuple[Expression, ...], shape: tuple[int, ...] | None, span: Span) -> tuple[int, ...]:
+        """The declared shape; bare names that are not known yet are bound to the sizes of the value."""
+        if shape is not None and len(shape) != len(nodes):
+            if nodes or shape:
+                raise self.misshapen(name, shape, self.declared(nodes), span)
+        wanted = []
+        for axis, node in enumerate(nodes):
+            if isinstance(node, Name) and node.id not in self.known and node.id not in CONSTANTS:
+                if shape is None:
+                    raise self.where.error(
+                        "P0602", f"the size `{node.id}` of `{name}` is not known", node.span, "nothing has bound it",
+                        help=f"give `{name}` a value",
+                    )
+                self.known[node.id] = float(shape[axis])
+            value = self.constant(node)
+            found = value if not isinstance(value, Tensor) else value.unsqueeze(0)
+            wanted.append(size(found, "a size", node.span, self.where))
+        if any(entry < 0 for entry in wanted):
+            raise self.where.error("P0305", f"a size of `{name}` must be at least 0, but is {min(wanted)}", span)
+        return tuple(wanted)
+
+    def declared(self, nodes: tuple[Expression, ...]) -> str:
+        """The declared shape as it is written."""
+        if not nodes:
+            return "a scalar"
+        return "[" + ", ".join(self.where.source.slice(node.span) for node in nodes) + "]"
+
+    def misshapen(self, name: str, given: tuple[int, ...], wanted: str, span: Span) -> Exception:
+        """P0604 for a wrong shape."""
+        words = "a scalar" if not given else f"of shape {shape_words(given)}"
+        return self.where.error("P0604", f"the value of `{name}` is {words}, but {wanted} is declared", span, wanted)
+
+    # ------------------------------------------------------------------------------------- parameters, data
+    def read(self, name: str, value: object, span: Span) -> Tensor:
+        """Any number-like value as a tensor `[*shape]`; P0604."""
+        try:
+            if isinstance(value, Tensor):
+                tensor = value
+            else:
+                plain: Any = value
+                tensor = torch.as_tensor(plain, dtype=torch.float64)
+            if tensor.is_complex():
+                raise TypeError("complex numbers")
+        except (TypeError, ValueError, RuntimeError, OverflowError) as problem:
+            shown = repr(value)
+            shown = shown if len(shown) <= 40 else shown[:37] + "..."
+            raise self.where.error(
+                "P0604", f"the value of `{name}` is no number or array of numbers: {shown}", span,
+                notes=(str(problem).splitlines()[0],) if str(problem) and "too many dimensions 'str'" not in str(problem) else (),
+            ) from None
+        tensor = tensor if tensor.is_floating_point() else tensor.to(torch.float64)
+        if bool(tensor.detach().isnan().any()):
+            raise self.where.error("P0604", f"the value of `{name}` is not a number (nan)", span)
+        return tensor
+
+    def bind_data(self, name: str, node: Data, given: Mapping[str, object]) -> None:
+        """Take the value of one `data` line, or its default."""
+        span = node.name_span
+        if name in given:
+            tensor = self.read(name, given[name], span).detach()
+            shape = self.sizes(name, node.shape, tuple(tensor.shape), span)
+            if shape != tuple(tensor.shape):
+                raise self.misshapen(name, tuple(tensor.shape), shape_words(shape), span)
+        elif node.default is not None:
+            tensor = self.default(name, node, span)
+        else:
+            flag = f"{name}=" + ("[...]" if node.shape else "...")
+            raise self.where.error(
+                "P0602", f"data `{name}` has no value", span, "it has no default", help=f"give it one: -d {flag}"
+            )
+        self.known[name] = float(tensor) if tensor.dim() == 0 else tensor
+
+    def bind_parameter(self, name: str, given: Mapping[str, object]) -> Tensor:
+        """The value of one parameter `[*shape]`, with the graph it comes with."""
+        fact = self.resolved.parameters[name]
+        span = fact.span
+        if name in given:
+            tensor = self.read(name, given[name], span)
+            shape = self.sizes(name, fact.shape, None, span)
+            if shape != tuple(tensor.shape):
+                if tensor.dim():
+                    raise self.misshapen(name, tuple(tensor.shape), "a scalar" if not shape else shape_words(shape), span)
+                tensor = tensor.expand(shape)
+        elif fact.node is not None and fact.node.default is not None:
+            tensor = self.default(name, fact.node, span)
+        else:
+            shape = self.sizes(name, fact.shape, None, span)
+            flag = f"{name}=" + ("[...]" if shape else "...")
+            declared = "it is a free name of a program without `param` lines" if fact.node is None else "it has no default"
+            raise self.where.error(
+                "P0601", f"parameter `{name}` has no value", span, declared, help=f"give it one: -p {flag}"
+            )
+        if not bool(tensor.detach().isfinite().all()):
+            raise self.where.error("P0604", f"the value of parameter `{name}` is not finite", span)
+        if fact.node is not None:
+            self.check_domain(name, fact.node, tensor.detach())
+        return tensor.to(self.device, self.dtype)
+
+    def default(self, name: str, node: Parameter | Data, span: Span) -> Tensor:
+        """The default, broadcast to the declared shape where it is a scalar."""
+        assert node.default is not None
+        value = self.constant(node.default)
+        tensor = value if isinstance(value, Tensor) else torch.tensor(value, dtype=torch.float64)
+        scalar = tensor.dim() == 0
+        shape = self.sizes(name, node.shape, None if scalar else tuple(tensor.shape), span)
+        if scalar:
+            return tensor.expand(shape)
+        if shape != tuple(tensor.shape):
+            raise self.misshapen(name, tuple(tensor.shape), shape_words(shape), node.default.span)
+        return tensor
+
+    def check_domain(self, name: str, node: Parameter, value: Tensor) -> None:
+        """P0605."""
+        domain = node.domain
+        if isinstance(domain, Interval):
+            bad = ~((value > domain.low) & (value < domain.high))
+            if bool(bad.any()):
+                low, high = (show(float(end)) for end in (domain.low, domain.high))
+                raise self.where.error(
+                    "P0605", f"parameter `{name}` must lie in ({low}, {high}), but is {show(float(value[bad][0]))}",
+                    node.name_span, f"declared to lie in ({low}, {high})",
+                )
+        elif isinstance(domain, Simplex):
+            if not value.dim() or bool((value < 0).any()) or bool(
+                ((value.sum(-1) - 1).abs() > SIMPLEX_TOLERANCE).any()
+            ):
+                raise self.where.error(
+                    "P0605", f"parameter `{name}` must have entries that are at least 0 and sum to 1, but is {show(value)}",
+                    node.name_span, "declared to lie in the simplex",
+                )
