@@ -8,6 +8,8 @@ reported here, where the whole form is at hand and the message can be precise.
 from __future__ import annotations
 
 import math
+import operator
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -55,6 +57,9 @@ from .syntax import (
 )
 from .tokens import span_of
 
+OPERATIONS: dict[str, Callable[[float, float], Any]] = {
+    "+": operator.add, "-": operator.sub, "*": operator.mul, "/": operator.truediv, "%": operator.mod, "^": operator.pow,
+}  # fmt: skip
 CONSTANTS = {"pi": math.pi, "inf": math.inf}
 Children = list[Any]  # tokens, nodes, and the tuples of rules that are only lists
 
@@ -97,7 +102,8 @@ class Builder:
         token = children[0]
         value = float(token)
         if math.isinf(value):
-            self.report("P0106", f"`{token}` is too large a number", span_of(token), "the largest is about 1.8e308; infinity is `inf`")
+            help_text = "the largest is about 1.8e308; infinity is `inf`"
+            self.report("P0106", f"`{token}` is too large a number", span_of(token), help_text)
         return Number(value, str(token), span=span_of(token))
 
     def boolean(self, children: Children) -> Boolean:
@@ -216,7 +222,8 @@ class Builder:
         span = Span(span_of(children[1]).start, span_of(children[-1]).end)
         low, high = self._bound(children[2]), self._bound(children[4])
         if low is not None and high is not None and not low < high:
-            self.report("P0101", f"no number lies between {low:g} and {high:g}", span, "write the lower bound first: (0, 1)")
+            title = f"no number lies between {low:g} and {high:g}"
+            self.report("P0101", title, span, "write the lower bound first: (0, 1)")
         return Interval(-math.inf if low is None else low, math.inf if high is None else high, span=span)
 
     def _bound(self, node: Expression) -> float | None:
@@ -229,7 +236,8 @@ class Builder:
 
     def named_domain(self, children: Children) -> Simplex:
         if children[1] != "simplex":
-            self.report("P0101", f"unknown domain `{children[1]}`", span_of(children[1]), "write an interval such as (0, 1), or simplex")
+            title, help_text = f"unknown domain `{children[1]}`", "write an interval such as (0, 1), or simplex"
+            self.report("P0101", title, span_of(children[1]), help_text)
         return Simplex(span=span_of(children[1]))
 
     def parameter(self, children: Children) -> Parameter:
@@ -247,7 +255,7 @@ class Builder:
 
     def data(self, children: Children) -> Data:
         shape = next((child for child in children if isinstance(child, tuple)), ())
-        default = children[-1] if isinstance(children[-1], Node) else None
+        default: Expression | None = children[-1] if isinstance(children[-1], Node) else None  # type: ignore[assignment]
         return Data(str(children[1]), shape, default, span=self._end(children), name_span=span_of(children[1]))
 
     def _end(self, children: Children) -> Span:
@@ -367,7 +375,8 @@ class Builder:
         name = children[1]
         if name in DISTRIBUTIONS or name in ("range", "logpdf"):
             what = "a distribution" if name in DISTRIBUTIONS else "a form"
-            self.report("P0207", f"`{name}` is {what} of the language and cannot be a function", span_of(name), "choose another name")
+            title = f"`{name}` is {what} of the language and cannot be a function"
+            self.report("P0207", title, span_of(name), "choose another name")
         return Function(
             str(name), tuple(str(token) for token in names), children[-1],
             span=_span(children), name_span=span_of(name), parameter_spans=tuple(span_of(token) for token in names),
@@ -441,16 +450,13 @@ def constant_value(node: Expression) -> float | None:
             return None
 
 
-def _apply(operator: str, left: float | None, right: float | None) -> float | None:
+def _apply(sign: str, left: float | None, right: float | None) -> float | None:
     if left is None or right is None:
         return None
     try:
-        result = {
-            "+": lambda: left + right, "-": lambda: left - right, "*": lambda: left * right,
-            "/": lambda: left / right, "%": lambda: left % right, "^": lambda: left**right,
-        }[operator]()  # fmt: skip
+        result = OPERATIONS[sign](left, right)
     except (ArithmeticError, ValueError):
         return None
-    return result if isinstance(result, float) else None
+    return result if isinstance(result, float) else None  # (-1)^0.5 is complex
 
 

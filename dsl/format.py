@@ -10,6 +10,7 @@ break or a comment goes behind the same token.  `parse(format(s)) == parse(s)` a
 from __future__ import annotations
 
 import re
+import unicodedata
 from dataclasses import dataclass, field
 from typing import assert_never
 
@@ -346,11 +347,11 @@ class _Printer:
             self.next_comment += 1
         too_long = len(INDENT) * self.level + len(text) > WIDTH and self.newlines(span.start, span.end)
         if inside or too_long:
-            self.laid_out(text, span, inside)
+            self.laid_out(text, span, inside, bool(too_long))
         else:
             self.emit(text)
 
-    def laid_out(self, text: str, span: Span, comments: list[tuple[int, int]]) -> None:
+    def laid_out(self, text: str, span: Span, comments: list[tuple[int, int]], too_long: bool) -> None:
         """The tokens of `text`, broken where the source is."""
         assert self.source is not None
         printed, written = _tokens(text), _tokens(self.source.slice(span))
@@ -367,7 +368,7 @@ class _Printer:
         lines, hoisted = _broken_lines(text, printed, after)
         for remark in hoisted:
             self.emit(remark)
-        self.emit("\n".join(lines))
+        self.emit("\n".join(lines) if too_long or len(hoisted) < len(comments) else text)
 
 
 def _iterable(node: Range | Expression) -> str:
@@ -397,7 +398,10 @@ class _Token:
     end: int
 
 
-_WORD = re.compile(r"#[^\r\n]*|\r\n|\r|\n|\*\*|[<>=!]=|(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?|(?:\w|[^\x00-\x7f\s])+|[^\s]")
+_WORD = re.compile(
+    r"#[^\r\n]*|\r\n|\r|\n|\*\*|[<>=!]=|(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?"
+    r"|(?:\w|[^\x00-\x7f\s])+|[^\s]"
+)
 
 
 def _tokens(text: str) -> list[_Token]:
@@ -405,7 +409,7 @@ def _tokens(text: str) -> list[_Token]:
 
 
 def _same(printed: str, written: str) -> bool:
-    return printed == written or (printed == "^" and written == "**")
+    return printed == unicodedata.normalize("NFC", written) or (printed == "^" and written == "**")
 
 
 def _broken_lines(text: str, printed: list[_Token], after: dict[int, list[str]]) -> tuple[list[str], list[str]]:
@@ -431,8 +435,7 @@ def _broken_lines(text: str, printed: list[_Token], after: dict[int, list[str]])
         own_line = marks[0] == "\n"
         if line:
             lines.append(INDENT * line_depth + line + ("" if own_line or not remarks else "  " + remarks.pop(0)))
-        inner = depth - (following in (")", "]"))
-        lines.extend(INDENT * max(inner, depth) + remark for remark in remarks)
+        lines.extend(INDENT * depth + remark for remark in remarks)
         line = ""
     if line:
         lines.append(INDENT * line_depth + line)

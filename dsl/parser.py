@@ -51,7 +51,8 @@ def parse(source: Source) -> Program:
     if not body.statements:
         title = "the program is empty"
         end = Span(0, min(1, len(source.text)))
-        raise ProbError(Diagnostic("P0109", title, end, help="z ~ Normal(theta, 1); y = z^2 is a whole program", source=source))
+        help_text = "z ~ Normal(theta, 1); y = z^2 is a whole program"
+        raise ProbError(Diagnostic("P0109", title, end, help=help_text, source=source))
     return Program(body, source)
 
 
@@ -101,7 +102,7 @@ class _Run:
         if text.startswith("\ufeff"):
             text = " " + text[1:]
         self.source = source
-        self.interactive = lark.parse_interactive(text, start=start)
+        self.interactive: Any = lark.parse_interactive(text, start=start)  # lark leaves parts of it untyped
         raw: Iterator[Token] = self.interactive.lexer_thread.lex(self.interactive.parser_state)
         arranged = arrange(raw, source)
         self.diagnostics = arranged.diagnostics

@@ -17,7 +17,7 @@ from .source import Source, Span
 from .tokens import span_of
 
 KEYWORDS = frozenset(
-    ("PARAM", "DATA", "IN", "USING", "IF", "THEN", "ELSE", "FOR", "WHILE", "FN", "RETURN", "OBSERVE", "OR", "AND", "NOT", "TRUE", "FALSE")
+    "PARAM DATA IN USING IF THEN ELSE FOR WHILE FN RETURN OBSERVE OR AND NOT TRUE FALSE".split()
 )
 SPELLING = {
     "LPAR": "`(`", "RPAR": "`)`", "LSQB": "`[`", "RSQB": "`]`", "LBRACE": "`{`", "RBRACE": "`}`", "COMMA": "`,`", "COLON": "`:`",
@@ -30,34 +30,41 @@ BLOCK_STARTS = frozenset({"IF", "ELSE", "FOR", "WHILE", "FN"})
 BLOCK_WORDS = frozenset({"elif", "elseif", "elsif", "def", "function", "func", "fun", "repeat", "until", "loop", "foreach"})
 
 CHARACTERS = {
-    "−": "write the minus sign of the keyboard: -", "–": "write the minus sign of the keyboard: -", "—": "write the minus sign of the keyboard: -",
-    "×": "multiply with *", "·": "multiply with *", "⋅": "multiply with *", "∗": "multiply with *", "÷": "divide with /", "∕": "divide with /",
-    "²": "write ^2", "³": "write ^3", "¹": "leave it out", "⁰": "write ^0", "⁻": "write ^-1", "√": "write sqrt(x)", "½": "write 0.5",
-    "≤": "write <=", "≥": "write >=", "≠": "write !=", "←": "assign with =", "→": "there is no arrow; assign with =", "∼": "write ~",
-    "∞": "write inf", "∑": "write sum(x)", "∏": "write prod(x)", "∈": "write in", "¬": "write not", "∧": "write and", "∨": "write or",
-    "\u00a0": "this is a no-break space; type an ordinary space", "\u200b": "this is an invisible zero-width space; delete it",
-    "\u202f": "this is a narrow no-break space; type an ordinary space", "\u3000": "this is an ideographic space; type an ordinary space",
-    "\ufeff": "this is an invisible byte order mark; delete it", "\u2028": "this is a Unicode line separator; press Enter there",
-    "&": "write and", "|": "write or; for an absolute value abs(x)", "!": "write not", "@": "multiply matrices with matmul(a, b)",
-    "$": "leave it out", "?": "write if c then a else b", "\\": "a long expression goes on over several lines inside parentheses",
+    "−": "write the minus sign of the keyboard: -", "–": "write the minus sign of the keyboard: -",
+    "—": "write the minus sign of the keyboard: -", "×": "multiply with *", "·": "multiply with *",
+    "⋅": "multiply with *", "∗": "multiply with *", "÷": "divide with /", "∕": "divide with /", "²": "write ^2",
+    "³": "write ^3", "¹": "leave it out", "⁰": "write ^0", "⁻": "write ^-1", "√": "write sqrt(x)", "½": "write 0.5",
+    "≤": "write <=", "≥": "write >=", "≠": "write !=", "←": "assign with =", "→": "there is no arrow; assign with =",
+    "∼": "write ~", "∞": "write inf", "∑": "write sum(x)", "∏": "write prod(x)", "∈": "write in", "¬": "write not",
+    "∧": "write and", "∨": "write or", "\xa0": "this is a no-break space; type an ordinary space",
+    "\u200b": "this is an invisible zero-width space; delete it",
+    "\u202f": "this is a narrow no-break space; type an ordinary space",
+    "\u3000": "this is an ideographic space; type an ordinary space",
+    "\ufeff": "this is an invisible byte order mark; delete it",
+    "\u2028": "this is a Unicode line separator; press Enter there", "&": "write and",
+    "|": "write or; for an absolute value abs(x)", "!": "write not", "@": "multiply matrices with matmul(a, b)",
+    "$": "leave it out", "?": "write if c then a else b",
+    "\\": "a long expression goes on over several lines inside parentheses",
     '"': "there is no text in this language, only numbers", "'": "there is no text in this language, only numbers",
     "“": "there is no text in this language, only numbers", "”": "there is no text in this language, only numbers",
     "‘": "there is no text in this language, only numbers", "’": "there is no text in this language, only numbers",
-    "`": "leave it out", ".": "a name has no parts; write sum(x), not x.sum()", "（": "write (", "）": "write )", "，": "write ,", "；": "write ;",
-    "＝": "write =", "\v": "delete this control character",
+    "`": "leave it out", ".": "a name has no parts; write sum(x), not x.sum()", "（": "write (", "）": "write )",
+    "，": "write ,", "；": "write ;", "＝": "write =", "\x0b": "delete this control character",
 }  # fmt: skip
 
 SIGNS = {
-    "&&": "write and", "||": "write or", ":=": "assign with =", "===": "compare with ==", "!==": "compare with !=", "<>": "compare with !=",
-    "=>": "compare with >=", "->": "assign with =", "|>": "write f(x)", "//": "write floor(a / b); a comment starts with #",
-    "/*": "a comment starts with # and ends with the line",
+    "&&": "write and", "||": "write or", ":=": "assign with =", "===": "compare with ==", "!==": "compare with !=",
+    "<>": "compare with !=", "=>": "compare with >=", "->": "assign with =", "|>": "write f(x)",
+    "//": "write floor(a / b); a comment starts with #", "/*": "a comment starts with # and ends with the line",
 }  # fmt: skip
+
+RANGES = "a slice is x[1:3], a loop is for i in range(1, 3)"
 
 # First words of statements in other languages: what to write here.
 WORDS = {
-    "let": "write y = ...", "var": "write y = ...", "const": "write y = ...", "local": "write y = ...", "auto": "write y = ...",
-    "int": "write n = ...", "real": "write y = ...", "float": "write y = ...", "vector": "write y = [1, 2, 3]",
-    "elif": "write else if", "elseif": "write else if", "elsif": "write else if",
+    "let": "write y = ...", "var": "write y = ...", "const": "write y = ...", "local": "write y = ...",
+    "auto": "write y = ...", "int": "write n = ...", "real": "write y = ...", "float": "write y = ...",
+    "vector": "write y = [1, 2, 3]", "elif": "write else if", "elseif": "write else if", "elsif": "write else if",
     "def": "write fn name(x) { ... return ... }", "function": "write fn name(x) { ... return ... }",
     "func": "write fn name(x) { ... return ... }", "fun": "write fn name(x) { ... return ... }",
     "parameter": "write param", "parameters": "write param", "parm": "write param", "const_data": "write data",
@@ -99,7 +106,10 @@ class Place:
         place = self.index + offset
         return self.tokens[place].type if 0 <= place < len(self.tokens) else ""
 
-    def diagnostic(self, code: str, title: str, help: str | None = None, label: str = "", span: Span | None = None) -> Diagnostic:
+    def diagnostic(
+        self, code: str, title: str, help: str | None = None, label: str = "", span: Span | None = None
+    ) -> Diagnostic:
+        """A diagnostic at the token, or at `span`."""
         return Diagnostic(code, title, span or span_of(self.token), label, help=help, source=self.source)
 
 
@@ -124,7 +134,7 @@ def _sign(place: Place) -> Diagnostic | None:
             help_text = f"write {place.before} = {place.before} + 1" if counting and place.before else "write one +"
             return place.diagnostic("P0110", "`++` is not an operator", help_text)
         if text.startswith(".."):
-            return place.diagnostic("P0110", f"`{text}` is not an operator", "a slice is x[1:3], a loop is for i in range(1, 3)")
+            return place.diagnostic("P0110", f"`{text}` is not an operator", RANGES)
         if text in SIGNS:
             return place.diagnostic("P0110", f"`{text}` is not an operator", SIGNS[text])
         left = _text(place, place.statement, place.index) or "x"
@@ -153,7 +163,8 @@ def _foreign_word(place: Place) -> Diagnostic | None:
     word = place.before
     if place.token.type == "NAME" and str(place.token) in WORDS and word is not None and word.type == "RBRACE":
         return place.diagnostic("P0110", f"there is no `{place.token}`", WORDS[str(place.token)])
-    if word is place.first and word is not None and word.type == "NAME" and str(word) in WORDS and place.token.type in VALUE_STARTS | {"LBRACE", "COLON", "WRONG"}:
+    started = word is not None and word is place.first and word.type == "NAME" and str(word) in WORDS
+    if started and word is not None and place.token.type in VALUE_STARTS | {"LBRACE", "COLON", "WRONG"}:
         return place.diagnostic("P0110", f"there is no `{word}`", WORDS[str(word)], span=span_of(word))
     return None
 
@@ -173,11 +184,11 @@ def _colon(place: Place) -> Diagnostic | None:
 def _equals(place: Place) -> Diagnostic | None:
     if place.token.type != "ASSIGN":
         return None
-    if place.first.type in ("IF", "WHILE", "RETURN") or "THEN" in place.accepted:
+    assigned = any(token.type == "ASSIGN" for token in place.tokens[place.statement : place.index])
+    inside = not place.accepted.isdisjoint(("THEN", "ELSE", "RPAR", "RSQB"))
+    if place.first.type in ("IF", "WHILE", "RETURN") or (assigned and inside) or "THEN" in place.accepted:
         return place.diagnostic("P0110", "`=` assigns, it does not compare", "compare with ==")
-    if any(token.type == "ASSIGN" for token in place.tokens[place.statement : place.index]):
-        if "ELSE" in place.accepted or "RPAR" in place.accepted or "RSQB" in place.accepted:
-            return place.diagnostic("P0110", "`=` assigns, it does not compare", "compare with ==")
+    if assigned:
         return place.diagnostic("P0110", "a second `=` in one statement", "assign in two statements, or compare with ==")
     if place.first.type == "FN":
         return place.diagnostic("P0110", "an argument of a function has no default here", "leave the default out and pass it in the call")
@@ -199,7 +210,7 @@ def _keyword_as_name(place: Place) -> Diagnostic | None:
     token, starts = place.token, place.index == place.statement
     if token.type not in KEYWORDS:
         before = place.before
-        started = before is not None and before is place.first and before.type in KEYWORDS - {"RETURN", "NOT", "TRUE", "FALSE"}
+        started = before is not None and before is place.first and before.type in KEYWORDS - {"RETURN"}
         if not (started and token.type in ("ASSIGN", "TILDE")):
             return None
         token = place.first
@@ -235,7 +246,8 @@ def _declaration(place: Place) -> Diagnostic | None:
             return place.diagnostic("P0101", "only a parameter has a domain", "leave it out; data is not differentiated")
         return place.diagnostic("P0110", "the domain comes before the default", "write param p in (0, 1) = 0.3")
     if kind == "COMMA":
-        return place.diagnostic("P0110", f"one `{word}` declares one name", f"write another line: {word} {place.after or ''}".rstrip())
+        hint = f"write another line: {word} {place.after or ''}".rstrip()
+        return place.diagnostic("P0110", f"one `{word}` declares one name", hint)
     if kind == "LPAR" and place.before is not None and place.before.type == "NAME":
         return place.diagnostic("P0110", "sizes stand in square brackets", f"write {word} {place.before}[...]")
     if kind == "TILDE":
@@ -260,7 +272,7 @@ def _juxtaposed(place: Place) -> Diagnostic | None:
         return place.diagnostic("P0110", "a number has no `_` in it", f"write {before}{token.replace('_', '')}", span=span)
     if before.type == "NUMBER" and token.type == "NUMBER":
         if before.endswith(".") and token.startswith("."):
-            return place.diagnostic("P0110", "`..` is not an operator", "a slice is x[1:3], a loop is for i in range(1, 3)", span=span)
+            return place.diagnostic("P0110", "`..` is not an operator", RANGES, span=span)
         return place.diagnostic("P0101", "two numbers side by side", "a number has one decimal point", span=span)
     left = {"RPAR": "(...)", "RSQB": "[...]"}.get(before.type, str(before))
     right = "(...)" if token.type == "LPAR" else token
@@ -308,7 +320,7 @@ RULES: tuple[Callable[[Place], Diagnostic | None], ...] = (
 def _plain(place: Place) -> Diagnostic:
     token, before = place.token, place.before
     wanted = expectation(place.accepted)
-    ending = token.type == "$END" or (token.type == "SEPARATOR" and all(t.type in ("SEPARATOR", "$END") for t in place.tokens[place.index :]))
+    ending = all(other.type in ("SEPARATOR", "$END") for other in place.tokens[place.index :])
     if token.type in ("SEPARATOR", "$END"):
         end = before.end_pos if before is not None and before.end_pos is not None else span_of(token).start
         after = f" after `{before}`" if before is not None else ""

@@ -33,7 +33,9 @@ class TokenList:
     tokens: list[Token] = field(default_factory=list)
     diagnostics: list[Diagnostic] = field(default_factory=list)
 
-    def report(self, code: str, title: str, span: Span, source: Source, label: str = "", other: Label | None = None, help: str = "") -> None:
+    def report(
+        self, code: str, title: str, span: Span, source: Source, label: str = "", other: Label | None = None, help: str = ""
+    ) -> None:
         """Note a problem, one in a line: a second one there would be a consequence of the first."""
         line = source.line_column(span.start)[0]
         if all(known.position[0] != line for known in self.diagnostics[-3:]):

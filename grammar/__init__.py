@@ -50,10 +50,10 @@ def load_parser(transformer: Any = None) -> lark.Lark:
     try:
         from . import tables
 
-        if tables.FINGERPRINT == fingerprint():
-            return lark.Lark._load_from_dict(
-                tables.DATA, tables.MEMO, postlex=KeepTerminals(), transformer=transformer
-            )  # the way of lark's own standalone parsers
+        if fingerprint() == tables.FINGERPRINT:
+            load: Any = lark.Lark._load_from_dict  # the way of lark's own standalone parsers
+            parser: lark.Lark = load(tables.DATA, tables.MEMO, postlex=KeepTerminals(), transformer=transformer)
+            return parser
     except (ImportError, LookupError, TypeError, AttributeError):
         pass  # tables of a lark with another inside: build instead
     return build_parser(transformer)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
@@ -18,9 +19,11 @@ from .options import (
     DEFAULT_TAU,
     EstimatorOption,
     NamesOption,
+    RunOptions,
     plan_options,
     refuse,
     run_options,
+    variables,
 )
 from .reading import Value, read_program
 
@@ -29,7 +32,7 @@ if TYPE_CHECKING:
 
     from .dsl.names import Resolved
     from .dsl.plan import Choice, Plan, PlanOptions
-    from .runtime.estimate import Moments
+    from .runtime.estimate import Estimate, Moments, Settings
 
 Values: TypeAlias = Mapping[str, Value] | None
 Progress: TypeAlias = Callable[[int, int], None] | None
@@ -94,6 +97,10 @@ class Result:
     interrupted: bool
     reached: bool
     target_se: float | None = field(repr=False)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The JSON object of the command line."""
+        raise NotImplementedError
 
     def _head(self) -> dict[str, Any]:
         return {
@@ -254,14 +261,21 @@ class Program:
         options = plan_options(
             self.resolved, estimator=estimator, unbiased=unbiased, among=among, tau=tau, allow_biased=allow_biased, of=of
         )
-        self._plan(options)
+        planner = self._planner(options)
+        planner(frozenset())  # a refusal must not wait for torch
         from .runtime import estimate as runtime
 
-        settings = self._settings(run, options, keep_runs)
+        settings = self._settings(run, options.of, keep_runs)
         estimate = runtime.gradient(
-            self.resolved, self._planner(options), parameters or {}, data or {}, settings, progress
+            self.resolved, planner, parameters or {}, data or {}, settings, progress
         )
-        return self._gradient_result(estimate, run)
+        single = len(estimate.value) == 1
+        assert estimate.plan is not None
+        return GradientResult(
+            **self._common(run, estimate), gradient=_unkeyed(estimate.gradient) if single else estimate.gradient,
+            biased=estimate.plan.biased, sites=self._reports(estimate.plan), exact=estimate.exact,
+            per_run=estimate.per_run if keep_runs else None,
+        )
 
     def run(
         self, parameters: Values = None, *, samples: int = DEFAULT_SAMPLES, seed: int | None = None,
@@ -269,7 +283,55 @@ class Program:
         device: Any = "cpu", progress: Progress = None,
     ) -> RunResult:
         """Sample the program: mean, standard error and draws of the results and of the variables in `of`."""
-        raise NotImplementedError
+        run = run_options(samples, seed, dtype, device, target_se)
+        names = tuple(name for name in variables(self.resolved, of) if name not in self.results)
+        from .runtime import estimate as runtime
+
+        settings = self._settings(run, names, False)
+        estimate = runtime.moments_of_run(self.resolved, parameters or {}, data or {}, settings, progress)
+        return RunResult(**self._common(run, estimate), draws=estimate.draws)
+
+    def expectation(
+        self, parameters: Values = None, *, samples: int = DEFAULT_SAMPLES, seed: int | None = None,
+        data: Values = None, estimator: EstimatorOption = None, unbiased: bool = False, among: NamesOption = None,
+        tau: float = DEFAULT_TAU, allow_biased: bool = False, of: NamesOption = None, dtype: Any = "float32",
+        device: Any = "cpu",
+    ) -> Any:
+        """The expected result as a torch tensor of the result's shape, a node of the graph that `parameters` are in.
+
+        Its value is an estimate from `samples` runs, and so is its derivative (in float32 tensors, `dtype` is that of the
+        runs).  A dict by result where there are several.
+        """
+        run = run_options(samples, seed, dtype, device, None)
+        options = plan_options(
+            self.resolved, estimator=estimator, unbiased=unbiased, among=among, tau=tau, allow_biased=allow_biased, of=of
+        )
+        from .runtime import estimate as runtime
+
+        settings = self._settings(run, options.of, False)
+        return runtime.expectation(self.resolved, self._planner(options), parameters or {}, data or {}, settings)
+
+    def _settings(self, run: RunOptions, of: tuple[str, ...], keep_runs: bool) -> Settings:
+        from .runtime.estimate import Settings
+
+        if run.device != "cpu":
+            import torch
+
+            if not torch.cuda.is_available():
+                raise refuse(f"device `{run.device}` is not there: this torch sees no GPU", "leave --device out, or use cpu")
+        return Settings(
+            samples=run.samples, seed=run.seed, dtype=run.dtype, device=run.device, target_se=run.target_se, of=of,
+            keep_runs=keep_runs,
+        )
+
+    def _common(self, run: RunOptions, estimate: Estimate) -> dict[str, Any]:
+        names = tuple(estimate.value)
+        return {
+            "program": self.source.name, "samples": estimate.samples, "requested": run.samples, "seed": run.seed,
+            "dtype": run.dtype, "device": run.device, "results": names,
+            "value": estimate.value[names[0]] if len(names) == 1 else estimate.value, "seconds": estimate.seconds,
+            "interrupted": estimate.interrupted, "reached": estimate.reached, "target_se": run.target_se,
+        }
 
     def _plan(self, options: PlanOptions, broken: frozenset[int] = frozenset()) -> Plan:
         from .dsl.plan import make_plan
@@ -277,7 +339,7 @@ class Program:
         return make_plan(self.resolved, options, broken)
 
     def _planner(self, options: PlanOptions) -> Callable[[frozenset[int]], Plan]:
-        return lambda broken: self._plan(options, broken)
+        return cache(lambda broken: self._plan(options, broken))
 
     def _require_parameters(self) -> None:
         if not self.resolved.parameters:

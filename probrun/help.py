@@ -62,7 +62,8 @@ data x[n, d]                   must be given, and binds n and d to its sizes
 z ~ Normal(theta, 1) using score
 b ~ Bernoulli(p) using gumbel(tau=0.1)
 
-Fixes the estimator of a site by hand. One that would give a wrong gradient is refused.
+Fixes the estimator of a site by hand. One that would give a wrong gradient is
+refused.
 """,
     "if": """
 if x > 0 { y = x } else if x < -1 { y = 1 } else { y = 0 }
@@ -78,12 +79,14 @@ for v in xs { ... }            the entries of a vector
     "while": """
 while x < 10 { x ~ Normal(x + 1, 1) }
 
-Each run leaves the loop when its own condition fails. A step limit turns an endless loop into an error.
+Each run leaves the loop when its own condition fails. A step limit turns an
+endless loop into an error.
 """,
     "fn": """
 fn step(x, drift) { e ~ Normal(drift, 1); return x + e }
 
-A function sees its arguments, its own variables and the outer names, and may call itself. Every path returns.
+A function sees its arguments, its own variables and the outer names, and may
+call itself. Every path through it returns.
 """,
     "return": """
 return y                       the result, whose expectation is differentiated

@@ -60,6 +60,8 @@ def run_options(samples: int, seed: int | None, dtype: Any, device: Any, target_
     dtype_name = str(dtype).removeprefix("torch.")
     if dtype_name not in DTYPES:
         raise refuse(f"`dtype` must be float32 or float64, but is `{dtype_name}`")
+    if str(device).split(":")[0] not in DEVICES:
+        raise refuse(f"`device` must be cpu or cuda, but is `{device}`")
     if target_se is not None and not (_is_number(target_se) and 0 < target_se < math.inf):
         raise refuse(f"`target_se` must be a positive number, but is {target_se!r}")
     return RunOptions(samples, seed, dtype_name, str(device), None if target_se is None else float(target_se))
@@ -79,7 +81,7 @@ def plan_options(
         _check_estimators(names)
     return PlanOptions(
         estimator=_estimators(estimator), unbiased=bool(unbiased), among=names,
-        allow_biased=bool(allow_biased), tau=float(tau), of=_variables(resolved, of),
+        allow_biased=bool(allow_biased), tau=float(tau), of=variables(resolved, of),
     )
 
 
@@ -130,7 +132,8 @@ def _estimators(option: EstimatorOption) -> tuple[tuple[str | None, EstimatorCal
     return tuple((site, parse_estimator(text)) for site, text in pairs)
 
 
-def _variables(resolved: Resolved, of: NamesOption) -> tuple[str, ...]:
+def variables(resolved: Resolved, of: NamesOption) -> tuple[str, ...]:
+    """The names of `--of`, each a variable of the program (P0607)."""
     names = () if of is None else _names(of)
     for name in names:
         if name not in resolved.variables:

@@ -23,7 +23,7 @@ Number = Tensor | float
 def divide(a: Number, b: Number, safe: bool = False) -> Tensor:
     """`a / b`, shapes that broadcast in torch."""
     if not safe or not _differentiated(a, b):
-        return torch.true_divide(a, b)  # type: ignore[arg-type]
+        return torch.true_divide(a, b)
     return _divide(*_together(a, b))
 
 

@@ -21,7 +21,6 @@ from probrun.dsl.syntax import Argument, Call, Number
 from probrun.runtime.broadcast import ShapeMismatch, align
 from probrun.runtime.functions import FUNCTION_CODE, FunctionProblem
 
-
 CPU = torch.device("cpu")
 
 

@@ -1,0 +1,75 @@
+"""Pages of the codes P04: estimators."""
+
+from __future__ import annotations
+
+from .code_page import page
+
+PAGES = (
+    page("P0401", "an estimator that is unknown or does not apply", """
+`--estimator`, or `using` in the program, names an estimator that does not
+exist or that cannot serve at this site at all: `rsample` needs a distribution
+with a reparameterisation, `gumbel` one of Bernoulli, Categorical and
+OneHotCategorical.
+
+`probrun explain FILE` shows what each site could use, and why.
+""", "param p = 0.3\nb ~ Bernoulli(p)\nreturn b\n", "--estimator b=rsample"),
+    page("P0402", "a forced estimator that would be wrong", """
+The estimator applies at the site, but the gradient would not be that of the
+expectation, and nothing in its output would show it.
+
+The most common case: a pathwise draw (`rsample`) whose value decides an `if`,
+a comparison, `floor` or an index. Along each path the result is piecewise
+constant there, so its derivative is 0; the derivative of the expectation is
+not. The score function sees the jump, because it differentiates the
+probability of a draw and not the result.
+
+Leave the choice to probrun. To see the wrong number all the same, for a
+figure or a comparison, add `--allow-biased`; the report then says so.
+""", "param theta = 0.4\nx ~ Normal(theta, 1) using rsample\nif x > 0 { y = 1 } else { y = 0 }\nreturn y\n"),
+    page("P0403", "no estimator is right for this program", """
+Every estimator that probrun has would give a wrong gradient here, so there is
+none, rather than a wrong one. The caret shows where the derivative is lost,
+the labels which randomness is involved. Typical cases:
+
+- A parameter itself meets a jump together with continuous randomness, as in
+  `x < theta`. No density depends on `theta`, so neither the path nor the
+  score sees it. Shift the distribution instead: compare `Normal(-theta, 1)`
+  with 0.
+- The support of a distribution moves with a parameter, as in
+  `Uniform(0, theta)`, and the draw meets a jump: the score is wrong because
+  of the support, the path because of the jump. Draw from a fixed support and
+  scale.
+- The derivative is not integrable: `log(abs(x))` where `x` crosses zero.
+
+A smoothed version of the jump, `sigmoid((x - theta)/0.1)` for `x > theta`,
+has a gradient; it is that of another, nearby program.
+""", "param theta = 0.5\nx ~ Normal(0, 1)\ny = if x > theta then 1 else 0\nreturn y\n"),
+    page("P0404", "an estimator breaks down at a boundary", """
+An outcome of this draw has probability exactly 0 (`Bernoulli(0)`, a
+Categorical weight of 0, `Poisson(0)`), and the parameters still move that
+probability. The outcome is never drawn, so the score function cannot learn
+what would happen if it were; its answer would be wrong by exactly that part.
+
+Move the parameter a little inside its domain, or let it reach the
+distribution through a map that stays inside (`sigmoid`, `softmax`, `exp`).
+Where the parameters do not move the probability, a boundary is harmless and
+is not reported.
+""", "param p = 0\nb ~ Bernoulli(p)\ny = if b then 3 else 1\nreturn y\n", "--estimator score"),
+    page("P0405", "no estimator is left", """
+The estimators that would be right at this site were all ruled out by
+`--among` or by `--unbiased`. The label names the one that is needed.
+
+`--among rsample,score` restricts the choice for every site at once. To fix
+one site only, use `--estimator site=name`.
+""", "param theta = 0.4\nx ~ Normal(theta, 1)\nif x > 0 { y = 1 } else { y = 0 }\nreturn y\n", "--among rsample"),
+    page("P0406", "a second derivative that is not available", """
+`expectation` was differentiated twice, and the way leads through a pathwise
+draw of a distribution whose reparameterisation is implicit: Gamma, Beta,
+Dirichlet, Chi2, StudentT, InverseGamma. PyTorch has their first derivatives
+only; differentiating again would raise an error deep inside, or silently give
+a wrong number.
+
+The score function has derivatives of all orders: fix the site with
+`using score`, or `estimator={"z": "score"}`.
+"""),
+)

@@ -1,0 +1,153 @@
+"""Pages of the codes P03, P05, P06 and P09: shapes, running, given values, our own faults."""
+
+from __future__ import annotations
+
+from .code_page import page
+
+PAGES = (
+    page("P0301", "shapes that do not fit", """
+Two arrays meet whose sizes do not fit each other. The message names both
+shapes, for one run.
+
+A scalar goes with anything. Otherwise the rule is that of NumPy and PyTorch:
+sizes are compared from the last axis on, and must be equal or 1. `dot`,
+`matmul`, `stack` and `concat` have their own rules; see
+`probrun help matmul`.
+""", "param mu[3] = 0\nz ~ Normal(mu, 1)\ny = dot(z, [1, 2])\nreturn y\n"),
+    page("P0302", "an index out of range", """
+The array has no such element. Indices count from 0, so an axis of 3 entries
+has 0, 1 and 2; -1 is the last one, as in Python.
+
+An index may be random. Then it is enough that one run goes out of range; the
+message says how many did.
+""", "param mu[3] = [1, 2, 3]\ny = mu[3]\nreturn y\n"),
+    page("P0303", "a size that differs from run to run", """
+All runs of a program are computed together, so an array has the same shape in
+each of them. Here a size depends on something random: `ones(n)` for a random
+`n`, or branches that give one name different shapes.
+
+Use an array of the largest size and count how much of it is in use, or a
+loop, whose number of rounds may well be random.
+""", "param lam = 3\nn ~ Poisson(lam)\nx = ones(n + 1)\nreturn sum(x)\n"),
+    page("P0304", "a condition that is not a scalar", """
+`if`, `while`, `and`, `or` and `if c then a else b` choose one way for the
+whole run, so the condition is one value. This one is an array.
+
+To choose element by element use `where(c, a, b)`. To ask about all elements
+at once use `all(c)` or `any(c)`.
+""", "param mu[3] = 0\nz ~ Normal(mu, 1)\ny = if z > 0 then 1 else 0\nreturn y\n"),
+    page("P0305", "a size or an index that is not a whole number", """
+Sizes, indices, slice bounds and the bounds of `range` are whole numbers. A
+number such as 2.5 here is not rounded silently; `floor(x)` or `round(x)` says
+what is meant. A size is at least 0.
+""", "param theta = 1\nx = [1, 2, 3]\ny = theta * x[0.5]\nreturn y\n"),
+    page("P0306", "more indices than axes", """
+The value has fewer axes than there are indices: a scalar has none, a vector
+one, a matrix two. Perhaps the array is meant that this one was taken from.
+""", "param theta = 1\ny = theta[0]\nreturn y\n"),
+    page("P0501", "an argument outside a distribution's domain", """
+The distribution is not defined for this value: a probability outside [0, 1],
+a standard deviation that is not positive. The run stops, since any number
+that came out would be meaningless.
+
+Only runs that come to the site are looked at; the note says how many of them
+had such a value. To use a value without bounds, map it first: `sigmoid(x)`
+for a probability (or `Bernoulli(logits=x)`), `exp(x)` or `softplus(x)` for
+something positive, `softmax(x)` for weights.
+
+`Bernoulli(0)`, `Bernoulli(1)`, `Poisson(0)` and `Binomial(0, p)` are allowed:
+they draw the sure value.
+""", "param theta = 0.5\nx = 2*Bernoulli(3*theta) + Bernoulli(theta)\nreturn x\n"),
+    page("P0502", "a value that is not finite", """
+An infinite or undefined value (inf, nan) reached the result. The place is the
+operation where it first arose, with the values that went in, in one run that
+shows it: a division by zero, `log(0)`, `exp` of a large number.
+
+A mean over runs with such a value would be meaningless, so there is none.
+If only large numbers are the trouble, try `--dtype float64`; for products of
+probabilities, add logarithms and use `logsumexp`.
+""", "param theta = 1\nz ~ Normal(theta, 1)\ny = theta / (z - z)\nreturn y\n"),
+    page("P0503", "a gradient that is not finite", """
+All values are finite, but a derivative is not: `sqrt(x)` at 0 and
+`x^0.5` at 0 have an infinite slope. The place is the operation where the
+derivative first became infinite or undefined.
+
+Keep away from the point, for example by `sqrt(x + 1e-8)`, or check whether
+the expectation has a derivative there at all.
+""", "param theta = 0\ny = sqrt(theta)\nreturn y\n"),
+    page("P0504", "a loop that does not end", """
+Either the condition is true as it is written and nothing in the loop returns,
+or the loop was still going on in some run after the largest number of rounds.
+
+Check that something in the loop can make the condition false. A loop that
+ends with probability 1, but only slowly, may need a higher limit.
+""", "param theta = 1\nx = theta\nwhile x > 0 {\n    x = x + 1\n}\nreturn x\n"),
+    page("P0505", "a recursion that does not end", """
+A function called itself, directly or through others, more often than the
+limit allows. Each way through a recursive function needs a case that returns
+without calling on; check that the arguments come nearer to it.
+
+A recursion that only counts can be written as a `while` loop, which has a
+higher limit.
+""", "param theta = 1\nfn f(x) { return f(x + 1) + 1 }\ny = f(theta)\nreturn y\n"),
+    page("P0506", "a value that a function cannot take", """
+The function has no value for this argument, not even nan, such as the largest
+entry of an empty array. Treat that case before the call.
+""", "param theta = 1\nx = zeros(0)\ny = theta * max(x)\nreturn y\n"),
+    page("P0601", "a parameter without a value", """
+The parameter has no default in the program and none was given. Give one on
+the command line, `-p theta=2` (arrays as JSON, `-p 'mu=[1, 2]'`, or from a
+file, `-p mu=@mu.npy`), from Python as `program.grad({"theta": 2})`, or write
+a default into the program: `param theta = 2`.
+
+A program without `param` lines takes all free names as parameters. If this
+one was meant to be something else, it is perhaps misspelt.
+""", "param theta\nz ~ Normal(theta, 1)\nreturn z\n"),
+    page("P0602", "data without a value", """
+The program declares data without a default, so it must be given: `-d n=100`,
+`-d x=@table.csv`, or `program.grad(..., data={"x": x})`.
+
+The sizes in `data x[n, d]` come from the given array and are not given
+themselves.
+""", "param theta = 1\ndata x[n]\nreturn theta * sum(x)\n"),
+    page("P0603", "a value for a name that the program does not have", """
+`-p` names a parameter and `-d` names data that the program does not declare.
+A misspelt name would otherwise leave the default in use unnoticed. The note
+lists the names there are.
+""", "param theta = 1\nz ~ Normal(theta, 1)\nreturn z\n", "-p tehta=2"),
+    page("P0604", "a value that cannot be used", """
+The value that was given is not a number or an array of numbers, is not
+finite, or has another shape than the program declares.
+
+Arrays are written as JSON: `-p 'mu=[1, 2, 3]'`, a matrix as a list of rows.
+`@file.json`, `@file.npy` and `@file.csv` read a file. A single number is
+taken for every entry of a declared array.
+""", "param mu[3] = 0\nz ~ Normal(mu, 1)\nreturn sum(z)\n", "-p mu=[1,2]"),
+    page("P0605", "a value outside its declared domain", """
+The program says where the parameter lies, `param p in (0, 1)`, and the value
+is not there. The interval is open: its ends do not belong to it. Entries of a
+`simplex` are at least 0 and sum to 1 along the last axis.
+""", "param p in (0, 1) = 0.3\nb ~ Bernoulli(p)\nreturn b\n", "-p p=1.5"),
+    page("P0606", "nothing to differentiate", """
+`grad` needs at least one parameter, and this program has none. Declare what
+the derivative should be taken with respect to, `param theta = 1`, or sample
+the program with `probrun run`.
+""", "z ~ Normal(0, 1)\nreturn z\n"),
+    page("P0607", "an unknown variable or site", """
+`--of` names a variable that the program does not set outside functions (or
+not in every run), or `--estimator` names a site that it does not have.
+
+Sites are called by the variable they feed: `z ~ ...` is `z`; the unnamed ones
+of `x = 2*Bernoulli(p) + Bernoulli(q)` are `x.1` and `x.2`; inside a function
+`f` they are `f.e`; several of one name are `x`, `x#2`, `x#3` in the order of
+the text. `probrun explain FILE` lists them.
+""", "param theta = 1\nz ~ Normal(theta, 1)\nreturn z\n", "--of peak"),
+    page("P0901", "a fault of probrun itself", """
+Something inside probrun went wrong that no program and no value should be
+able to cause. It is not your mistake.
+
+The traceback and the version block below the message tell where it happened.
+Please report them together with the program; leaving statements out of the
+program one by one often shows which one does it, and a way around.
+"""),
+)

@@ -1,0 +1,1 @@
+"""The workshop: runs a program on torch.  The only room that imports torch."""
