@@ -48,8 +48,9 @@ from .uses import Uses
 def check_assignment(outline: Outline, uses: Uses, problems: Problems) -> frozenset[str]:
     """Check every scope; gives the outer variables that are set in every run, wherever it ends."""
     needed = needed_by(uses)
+    outside = frozenset((*outline.outer.variables, *outline.parameters, *outline.data, *outline.sizes, *uses.free))
     for name, function in outline.functions.items():
-        checker = Checker(outline.inner[name], needed, problems, frozenset(outline.outer.variables))
+        checker = Checker(outline.inner[name], needed, problems, outside)
         checker.start(function.parameters)
         checker.block(function.body)
         if not checker.ended:
@@ -309,8 +310,10 @@ class Checker:
         if name in self.outer:
             notes += (f"the function sets `{name}`, so this is its own variable and not the outer `{name}`",)
         labels = () if first == place else (Label(first, label),)
+        said = "read here" if span is None else "an element of it is set here"
+        value = "..." if span is None else "zeros(n)"
         self.problems.add(Diagnostic(
-            "P0205", title, place, "read here", labels, notes, f"set it first, on every way to this line: {name} = ...",
+            "P0205", title, place, said, labels, notes, f"set it first, on every way to this line: {name} = {value}",
         ))
 
     def call(self, node: Call) -> None:

@@ -81,7 +81,7 @@ or the loop was still going on in some run after the largest number of rounds.
 
 Check that something in the loop can make the condition false. A loop that
 ends with probability 1, but only slowly, may need a higher limit.
-""", "param theta = 1\nx = theta\nwhile x > 0 {\n    x = x + 1\n}\nreturn x\n"),
+""", "param theta = 1\nx = theta\nwhile true { x = x + 1 }\nreturn x\n"),
     page("P0505", "a recursion that does not end", """
 A function called itself, directly or through others, more often than the
 limit allows. Each way through a recursive function needs a case that returns

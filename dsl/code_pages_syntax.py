@@ -25,15 +25,17 @@ Inside `( )` and `[ ]` a new line does not end the statement. So a missing
 `)` often shows only further down: look at the opening bracket first.
 """, "param theta = 1\nz ~ Normal(theta, 2))\nreturn z\n"),
     page("P0103", "the file ends too early", """
-The text ends in the middle of a statement or of a block. The place is just
-after the last word; the message says what was still expected, and the second
-label what is still open.
-""", "param theta = 1\nif theta > 0 {\n    y = theta\n"),
+The text ends in the middle of a statement. The place is just after the last
+word, and the message says what was still expected. Perhaps the file was cut
+off when it was copied.
+
+A bracket that is still open at the end is P0102.
+""", "param theta = 1\ny = theta +\n"),
     page("P0104", "a character that is not part of the language", """
 The file holds a character that means nothing here. Often it came from a word
 processor, a PDF or a web page: a long minus sign instead of `-`, a
-multiplication sign instead of `*`, a raised 2 instead of `^2`, curly quotes, a
-space that is not an ordinary space. The help line says what to type.
+multiplication sign instead of `*`, a raised 2 instead of `^2`, curly quotes,
+a space that is not an ordinary space. The help line says what to type.
 
 Names may use the letters of any script (`θ`, `größe`); operators are those
 of the keyboard. The words `and`, `or` and `not` take the place of `&`, `|`

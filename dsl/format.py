@@ -268,7 +268,7 @@ class _Printer:
         return place
 
     def comment(self, left: int, right: int) -> str:
-        return "" if self.source is None else self.source.text[left:right].expandtabs(4).rstrip()
+        return "" if self.source is None else self.source.text[left:right].rstrip()
 
     def newlines(self, start: int, end: int) -> int:
         """How many lines end in `[start, end)`."""

@@ -42,6 +42,7 @@ from .tokens import BRACKET, arrange, span_of, unreadable
 
 MAX_ERRORS = 20
 MAX_STACK = 30_000
+STATEMENT_STARTS = frozenset({"PARAM", "DATA", "IF", "FOR", "WHILE", "FN", "RETURN", "OBSERVE", "RBRACE", "$END"})
 _LOCK = Lock()
 
 
@@ -102,8 +103,9 @@ class _Run:
         if text.startswith("\ufeff"):
             text = " " + text[1:]
         self.source = source
-        self.interactive: Any = lark.parse_interactive(text, start=start)  # lark leaves parts of it untyped
-        raw: Iterator[Token] = self.interactive.lexer_thread.lex(self.interactive.parser_state)
+        self.interactive = lark.parse_interactive(text, start=start)
+        lexer: Any = self.interactive.lexer_thread  # untyped in lark
+        raw: Iterator[Token] = lexer.lex(self.interactive.parser_state)
         arranged = arrange(raw, source)
         self.diagnostics = arranged.diagnostics
         self.tokens = arranged.tokens
@@ -123,7 +125,7 @@ class _Run:
         index = failed = 0
         while index < len(self.tokens):
             token = self.tokens[index]
-            if self._skipping(token):
+            if self._skipping(index):
                 index = self._after_skipped(index)
                 continue
             try:
@@ -145,10 +147,23 @@ class _Run:
         """How many braces are open."""
         return len(self.enclosing)
 
-    def _skipping(self, token: Token) -> bool:
+    def _skipping(self, index: int) -> bool:
         if not self.broken or self.broken[-1].depth != self.depth:
             return False
-        return not (token.type in ("SEPARATOR", "RBRACE", "$END") or (token.type == "LBRACE" and self.broken[-1].has_bodies))
+        kind, broken = self.tokens[index].type, self.broken[-1]
+        if kind == "SEPARATOR":
+            return broken.unclosed and not self._starts_statement(index + 1)
+        return not (kind in ("RBRACE", "$END") or (kind == "LBRACE" and broken.has_bodies))
+
+    def _starts_statement(self, index: int) -> bool:
+        """Whether a line after a bracket that is never closed looks like a statement, not like the next of its items."""
+        first = self.tokens[index].type
+        if first != "NAME":
+            return first in STATEMENT_STARTS
+        stop = index
+        while self.tokens[stop].type not in ("SEPARATOR", "$END"):
+            stop += 1
+        return self.tokens[index + 1].type in ("ASSIGN", "TILDE", "LSQB") and self.tokens[stop - 1].type != "COMMA"
 
     def _after_skipped(self, index: int) -> int:
         """The index after a token that is skipped, with what it opens."""
@@ -176,7 +191,8 @@ class _Run:
         known = token.type == BRACKET or (token.type == "ELSE" and self.colon_blocks)
         known = known or any(other.span is not None and other.span == span_of(token) for other in self.diagnostics)
         if not known:
-            accepted = frozenset(self.interactive.accepts())
+            interactive: Any = self.interactive  # partly untyped in lark
+            accepted = frozenset(interactive.accepts())
             self.diagnostics.append(explain(Place(self.tokens, index, self.statement, accepted, self.source)))
         self.colon_blocks |= token.type == "COLON" and first.type in BLOCK_STARTS
         if not self.recovering:
@@ -190,16 +206,17 @@ class _Run:
             braces -= isinstance(value, Token) and value.type == "LBRACE"
         self.interactive.feed_token(Token("ERROR", "", token.start_pos))
         has_bodies = first.type in BLOCK_STARTS or str(first) in BLOCK_WORDS
-        self.broken.append(_Broken(self.depth, has_bodies))
+        self.broken.append(_Broken(self.depth, has_bodies, token.type == BRACKET and token in ("(", "[")))
         return True
 
 
 @dataclass(frozen=True)
 class _Broken:
-    """A statement with an error: the depth it stands at, and whether its braces hold statements."""
+    """A statement with an error: its depth, whether its braces hold statements, whether a bracket of it stays open."""
 
     depth: int
     has_bodies: bool
+    unclosed: bool
 
 
 def _deep(span: Span, source: Source) -> Diagnostic:
@@ -208,7 +225,7 @@ def _deep(span: Span, source: Source) -> Diagnostic:
 
 
 def _too_deep(root: Node, source: Source) -> list[Diagnostic]:
-    """P0107 where signs, powers, conditional expressions and indices of indices are nested too deep (brackets were counted before)."""
+    """P0107 where signs, powers, `if` expressions and indices of indices are nested too deep (brackets are counted before)."""
     pending: list[tuple[Node, int]] = [(root, 0)]
     while pending:
         node, depth = pending.pop()

@@ -40,14 +40,14 @@ def report(passes: Iterable[Problems], source: Source) -> None:
         raise ProbError(found[key] for key in order[:MOST])
 
 
-def nearest(name: str, candidates: Iterable[str]) -> str | None:
-    """The candidate that was most likely meant, or None where none is close."""
+def nearest(name: str, candidates: Iterable[str], closeness: float = 0.66) -> str | None:
+    """The candidate that was most likely meant, or None where none is close (1: the same, 0: no letter in common)."""
     known = list(candidates)
     folded = name.casefold()
     for candidate in known:
         if candidate != name and candidate.casefold() == folded:
             return candidate
-    close = get_close_matches(name, known, n=1, cutoff=0.66)
+    close = get_close_matches(name, known, n=1, cutoff=closeness)
     return close[0] if close else None
 
 

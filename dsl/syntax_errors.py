@@ -16,9 +16,10 @@ from .diagnostics import Diagnostic, Label
 from .source import Source, Span
 from .tokens import span_of
 
-KEYWORDS = frozenset(
-    "PARAM DATA IN USING IF THEN ELSE FOR WHILE FN RETURN OBSERVE OR AND NOT TRUE FALSE".split()
-)
+KEYWORDS = frozenset({
+    "PARAM", "DATA", "IN", "USING", "IF", "THEN", "ELSE", "FOR", "WHILE", "FN", "RETURN", "OBSERVE",
+    "OR", "AND", "NOT", "TRUE", "FALSE",
+})  # fmt: skip
 SPELLING = {
     "LPAR": "`(`", "RPAR": "`)`", "LSQB": "`[`", "RSQB": "`]`", "LBRACE": "`{`", "RBRACE": "`}`", "COMMA": "`,`", "COLON": "`:`",
     "ASSIGN": "`=`", "TILDE": "`~`", "NAME": "a name", "IN": "`in`", "THEN": "`then`", "ELSE": "`else`", "USING": "`using`",
@@ -191,7 +192,8 @@ def _equals(place: Place) -> Diagnostic | None:
     if assigned:
         return place.diagnostic("P0110", "a second `=` in one statement", "assign in two statements, or compare with ==")
     if place.first.type == "FN":
-        return place.diagnostic("P0110", "an argument of a function has no default here", "leave the default out and pass it in the call")
+        hint = "leave the default out and pass it in the call"
+        return place.diagnostic("P0110", "an argument of a function has no default here", hint)
     return None
 
 
@@ -214,9 +216,7 @@ def _keyword_as_name(place: Place) -> Diagnostic | None:
         if not (started and token.type in ("ASSIGN", "TILDE")):
             return None
         token = place.first
-    elif starts and place.kind(1) not in ("ASSIGN", "TILDE", "LSQB"):
-        return None
-    elif "NAME" not in place.accepted:
+    elif (starts and place.kind(1) not in ("ASSIGN", "TILDE", "LSQB")) or "NAME" not in place.accepted:
         return None
     hint = f"choose another name, such as {token}_"
     return place.diagnostic("P0105", f"`{token}` is a reserved word and cannot be a name", hint, span=span_of(token))

@@ -197,7 +197,7 @@ class Walker:
     def unknown(self, node: Name, scope: Scope) -> Diagnostic:
         """P0201, with the nearest known name."""
         name = node.id
-        near = nearest(name, self.outline.values(scope)) or nearest(name, self.outline.callables())
+        near = nearest(name, self.outline.values(scope)) or nearest(name, self.outline.callables(), 0.8)
         owner = self.owners.get(name)
         labels: tuple[Label, ...] = ()
         if owner is not None:

@@ -8,6 +8,7 @@ never used: the parser is then built from the text, only slower.
 from __future__ import annotations
 
 import hashlib
+import json
 from importlib.resources import files
 from typing import Any
 
@@ -45,6 +46,11 @@ def build_parser(transformer: Any = None, strict: bool = False) -> lark.Lark:
     )  # fmt: skip
 
 
+def _with_numbers(mapping: dict[str, Any]) -> dict[Any, Any]:
+    """Whole numbers as keys again, which JSON has turned into text."""
+    return {int(key): value for key, value in mapping.items()} if all(map(str.isdecimal, mapping)) else mapping
+
+
 def load_parser(transformer: Any = None) -> lark.Lark:
     """The parser, from the prepared tables where they fit; `transformer` has a method per rule (`list -> node`)."""
     try:
@@ -52,8 +58,9 @@ def load_parser(transformer: Any = None) -> lark.Lark:
 
         if fingerprint() == tables.FINGERPRINT:
             load: Any = lark.Lark._load_from_dict  # the way of lark's own standalone parsers
-            parser: lark.Lark = load(tables.DATA, tables.MEMO, postlex=KeepTerminals(), transformer=transformer)
+            stored = json.loads(tables.TABLES, object_hook=_with_numbers)
+            parser: lark.Lark = load(**stored, postlex=KeepTerminals(), transformer=transformer)
             return parser
-    except (ImportError, LookupError, TypeError, AttributeError):
+    except (ImportError, LookupError, TypeError, AttributeError, ValueError):
         pass  # tables of a lark with another inside: build instead
     return build_parser(transformer)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import re
+import json
 from pathlib import Path
 
 from lark.grammar import Rule
@@ -12,19 +12,15 @@ from . import build_parser, fingerprint
 
 HEAD = '''"""LALR tables of `prob.lark`, written by `python -m probrun.grammar.build_tables`; do not edit."""
 # ruff: noqa
-from typing import Any
-
 '''
 
 
 def tables_text() -> str:
-    """The text of `tables.py`."""
+    """The text of `tables.py`: JSON in a string, which Python reads faster than a literal."""
     data, memo = build_parser().memo_serialize([TerminalDef, Rule])
     data["options"]["postlex"] = None
-    parts = [f"FINGERPRINT = {fingerprint()!r}"]
-    for name, value in (("DATA", data), ("MEMO", memo)):
-        parts.append(f"{name}: Any = " + re.sub(r"(\}, )(?=\d+: \{)", r"},\n", repr(value)))
-    return HEAD + "\n".join(parts) + "\n"
+    stored = json.dumps({"data": data, "memo": memo}, separators=(",", ":")).replace("},", "},\n")
+    return f"{HEAD}FINGERPRINT = {fingerprint()!r}\nTABLES = r'''{stored}'''\n"
 
 
 if __name__ == "__main__":

@@ -151,7 +151,7 @@ def test_training() -> None:
         optimiser.zero_grad()
         program.expectation({"m": m, "s": s}, samples=100, seed=step).backward()
         optimiser.step()
-    assert abs(float(m) - 1) < 0.3 and float(s) < -1
+    assert abs(m.item() - 1) < 0.3 and s.item() < -1
 
 
 # ---------------------------------------------------------------------------------------------- own functions

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import json
 import os
-import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -360,17 +358,30 @@ def test_a_closed_pipe_is_quiet() -> None:
     assert done.stdout.strip() == "0" and done.stderr == ""
 
 
-def test_an_interrupt_reports_what_there_is() -> None:
-    command = [sys.executable, "-m", "probrun", "grad", "examples/waiting.prob", "--json", "-n", "2000000000"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=ROOT) as process:
-        time.sleep(8)
-        process.send_signal(signal.SIGINT)
-        out, err = process.communicate(timeout=60)
-    assert process.returncode == 130, err
+@pytest.mark.parametrize("patience", [0, 20_000])
+def test_an_interrupt_reports_what_there_is(call, monkeypatch: pytest.MonkeyPatch, patience: int) -> None:
+    def interrupt(_: object, done: int, total: int) -> None:
+        if done >= patience:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(cli.report.Progress, "__call__", interrupt)
+    arguments = ("grad", "examples/waiting.prob", "-n", "2000000000", "--seed", "0")
+    status, out, err = call(*arguments, "--json")
     answer = json.loads(out)
-    assert answer["interrupted"] is True and 0 < answer["samples"] < 2_000_000_000
+    assert status == 130 and "interrupted after" in err and "Traceback" not in err
+    assert answer["interrupted"] is True and max(patience, 1) <= answer["samples"] < 2_000_000_000
     assert abs(answer["gradient"]["p"]["mean"] + 4) < 5 * answer["gradient"]["p"]["se"]
-    assert b"Traceback" not in err
+    status, out, _ = call(*arguments)
+    assert status == 130 and "(interrupted)" in out
+
+
+def test_an_interrupt_before_anything(call, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(cli, "from_source", interrupt)
+    status, out, err = call("grad", REPARAM)
+    assert (status, out) == (130, "") and "interrupted" in err and "Traceback" not in err
 
 
 def test_no_colour_in_a_pipe() -> None:

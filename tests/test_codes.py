@@ -3,7 +3,7 @@
 A program of `tests/programs/` says in its first line how it is run (`#$ grad -p p=1.5`; `grad` where nothing is said,
 `second` takes a second derivative through `expectation`) and on the line of a problem what is expected there
 (`#! P0201 words of the message`; `#?` where the problem has no place).  The screen is compared with the `.txt` beside
-it; `python -m tests.test_codes` writes the screens anew: read the difference.
+it; `python -m tests.test_codes [CODE...]` writes the screens anew: read the difference.
 """
 
 from __future__ import annotations
@@ -154,4 +154,5 @@ def test_codes_in_the_code_have_pages() -> None:
 if __name__ == "__main__":
     os.environ["NO_COLOR"] = "1"
     for file in FILES:
-        file.with_suffix(".txt").write_text(screen(file)[2], encoding="utf-8")
+        if not sys.argv[1:] or file.stem.startswith(tuple(sys.argv[1:])):
+            file.with_suffix(".txt").write_text(screen(file)[2], encoding="utf-8")

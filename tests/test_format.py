@@ -96,13 +96,13 @@ declarations = st.one_of(
 programs = st.builds(s.Block, st.lists(statements | declarations, min_size=1, max_size=4).map(tuple))
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(expressions)
 def test_an_expression_comes_back(node: s.Expression) -> None:
     assert parse_expression(format_expression(node)) == node
 
 
-@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(programs)
 def test_a_program_comes_back(body: s.Block) -> None:
     text = format_program(body)
@@ -118,7 +118,7 @@ SKELETONS = [
 ]  # fmt: skip
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(st.data())
 def test_comments_and_blank_lines_anywhere(data: st.DataObject) -> None:
     pieces = data.draw(st.sampled_from(SKELETONS)).split("@")
@@ -199,5 +199,5 @@ def test_a_long_statement_keeps_its_line_breaks() -> None:
 
 def test_long_and_deep_programs() -> None:
     formatted("y = " + " + ".join(["x"] * 3000))
-    text = formatted("y = " + "-(1 + " * 500 + "x" + ")" * 500) if False else format_source(Source("t", "y = " + "f(1 + " * 900 + "x" + ")" * 900))
+    text = format_source(Source("t", "y = " + "f(1 + " * 900 + "x" + ")" * 900))
     assert text.count("f(") == 900

@@ -53,7 +53,7 @@ WRONG = [
     "while p > 2 { s = 1 }\ny = s   #! P0205 zero times",
     "for t in range(n) { s = t }\nu = t   #! P0205 zero times\ny = s   #! P0205 zero times",
     "for t in range(n) { if t > 0 { z = s }; s = t }   #! P0205 before it is set\ny = 1",
-    "x[0] = 3   #! P0205 before it is set\nreturn x",
+    "x[0] = 3   #! P0205 x = zeros(n)\nreturn x",
     "k = 1\nfn f(x) { k = k + x; return k }   #! P0205 its own variable\ny = f(2)",
     "fn f(x) { return g(x) }\nfn g(x) { return x * k }   #! P0205 when `f` is called\ny = f(2)\nk = 3",
     "fn f(n) { return if n <= 0 then k else f(n - 1) }   #! P0205 when `f` is called\nk = f(2)",
@@ -206,8 +206,8 @@ def test_at_most_twenty_problems_sorted_by_place() -> None:
 
 BIG = {
     "sum": "y = " + " + ".join(["a"] * 10_000),
-    "statements": "\n".join(f"x{i} = a + {f'x{i - 1}' if i else 0}" for i in range(10_000)),
-    "branches": "\n".join(f"if a > {i} {{ x{i} = a }} else {{ x{i} = 2 }}" for i in range(3_000)),
+    "statements": "\n".join(f"x{i} = a + {f'x{i - 1}' if i else 0}" for i in range(5_000)),
+    "branches": "\n".join(f"if a > {i} {{ x{i} = a }} else {{ x{i} = 2 }}" for i in range(2_000)),
     "blocks": "y = 1\n" + "if a > 0 {" * 990 + "y = a" + "}" * 990,
     "calls": "y = " + "exp(" * 990 + "a" + ")" * 990,
     "functions": "\n".join(f"fn f{i}(x) {{ return f{i + 1}(x) + k }}" for i in range(1_000))

@@ -121,6 +121,7 @@ def test_a_mistake_is_reported_once_at_its_place_with_a_hint(case: str) -> None:
     [
         ("y = z +\n", "P0103", 1, 8), ("y = 1\ny = z +", "P0103", 2, 8), ("y = z +\nreturn y", "P0101", 1, 8),
         ("while x > 0", "P0103", 1, 12), ("", "P0109", 1, 1), ("# c\n;;\n", "P0109", 1, 1),
+        ("m = [\n [1, 2],\n  3, # ]\n k=4,\n\n -5\ny = 1", "P0102", 1, 5), ("z ~ Normal(0,\n  scale=1,\n\ny = z", "P0102", 1, 11),
         ("fn f(x) {\n return x\n", "P0102", 1, 9), ("z ~ Normal(theta, 2\ny = z\nreturn y", "P0102", 1, 11),
     ],
 )  # fmt: skip
@@ -143,7 +144,7 @@ PIECES = ["y", "=", "~", "Normal", "(", ")", "[", "]", "{", "}", "if", "else", "
           "\n", ";", ",", ":", "return", "param", "data", "fn", "using", "while", "and", "not", "×", "observe", "#", "'", "logpdf", "&&"]  # fmt: skip
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(st.one_of(st.text(max_size=60), st.lists(st.sampled_from(PIECES), max_size=40).map(" ".join)))
 def test_nothing_but_prob_error_escapes(text: str) -> None:
     source = Source("test.prob", text)

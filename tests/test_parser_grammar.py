@@ -17,6 +17,7 @@ def test_the_prepared_tables_are_those_of_the_grammar() -> None:
     assert tables.FINGERPRINT.split()[2] == fingerprint().split()[2], hint
     if tables.FINGERPRINT.split()[1] == lark.__version__:
         text = "if a { x[1:2,] = f(k=2) } else { z ~ Normal(0, 1) using gumbel(tau=0.1) }\n"
+        assert load_parser().source_path == "<deserialized>"
         assert load_parser().parse(text, start="program") == build_parser().parse(text, start="program")
 
 
