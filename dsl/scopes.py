@@ -68,13 +68,18 @@ class Outline:
     implicit: bool = True  # no `param` line: free names are parameters
 
     def fixed(self, name: str) -> str | None:
-        """What a name means in every scope, in words, or None where a variable may have it."""
+        """What a name means where no variable has it, in words, or None."""
+        return "a built-in function" if name in FUNCTIONS else self.taken(name)
+
+    def taken(self, name: str) -> str | None:
+        """What keeps a name from being a variable's, in words, or None.
+
+        Built-in functions do not: only a name before `(` is a call, so `mean = 3` leaves `mean(x)` alone.
+        """
         if name in CONSTANTS:
             return "a constant"
         if name in self.functions or name in self.external:
             return "a function"
-        if name in FUNCTIONS:
-            return "a built-in function"
         return "a distribution" if name in DISTRIBUTIONS else None
 
     def given(self, name: str) -> str | None:
@@ -131,7 +136,7 @@ class Declarations:
         self.outline.implicit = not self.parameters
         later = {statement.name: statement for statement in statements if isinstance(statement, Data)}
         for statement in statements:
-            if isinstance(statement, Function) and self.declare(statement.name, statement.name_span):
+            if isinstance(statement, Function) and self.declare(statement.name, statement.name_span, callable=True):
                 self.outline.functions[statement.name] = statement
         for statement in statements:
             if isinstance(statement, Data):
@@ -145,9 +150,9 @@ class Declarations:
             if parameter.default is not None:
                 self.constant(parameter.default, "a default", {})
 
-    def declare(self, name: str, span: Span) -> bool:
-        """Whether a name is still to be had; P0207 where it is not."""
-        meaning = self.outline.fixed(name) or self.outline.given(name)
+    def declare(self, name: str, span: Span, callable: bool = False) -> bool:
+        """Whether a name is still to be had (as a function's: `callable`); P0207 where it is not."""
+        meaning = (self.outline.fixed if callable else self.outline.taken)(name) or self.outline.given(name)
         if meaning is None:
             return True
         place = self.outline.place(name)
@@ -172,13 +177,13 @@ class Declarations:
 
     def is_new_size(self, name: str) -> bool:
         """Whether a bare name in the shape of data is bound by it."""
-        taken = name in self.parameters or name in self.outline.data or self.outline.fixed(name) is not None
+        taken = name in self.parameters or name in self.outline.data or self.outline.taken(name) is not None
         return not taken and name not in self.outline.sizes
 
     def arguments(self, function: Function, scope: Scope) -> None:
         """The arguments of a function become its variables."""
         for name, span in zip(function.parameters, function.parameter_spans, strict=False):
-            meaning = self.outline.fixed(name)
+            meaning = self.outline.taken(name)
             if meaning is not None:
                 self.problems.add(Diagnostic(
                     "P0207", f"`{name}` is already {meaning}", span, "an argument needs a name of its own",
@@ -260,7 +265,7 @@ class Setters:
     def set(self, name: str, span: Span, element: bool) -> None:
         """One place that sets a name (or an element of it)."""
         outline = self.outline
-        meaning = outline.fixed(name)
+        meaning = outline.taken(name)
         if meaning is None and self.scope.function is None:
             meaning = outline.given(name)
         if meaning is None:

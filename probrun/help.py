@@ -123,19 +123,25 @@ def overview(commands: Iterable[str]) -> str:
             break_on_hyphens=False,
         )
         lines += [words, ""]
-    lines.append("`probrun help distributions` (functions, estimators, codes) lists a group with a line for each.")
+    lines.append("A group's name is a topic too: `probrun help functions` has a line for each.")
     return "\n".join(lines)
 
 
 def page(topic: str) -> str | None:
-    """The page of a topic, or None where there is none.  Upper and lower case do not matter."""
-    for name, members in topics().items():
-        if topic.lower() == name:
-            return _group(name, members)
-    for name, members in topics().items():
-        for member in members:
-            if member.lower() == topic.lower():
-                return PAGES[name](member)
+    """The page of a topic, or None where there is none.
+
+    Upper and lower case matter only where they tell two topics apart (`gumbel` and `Gumbel`).
+    """
+    groups = topics()
+    if topic.lower() in groups:
+        return _group(topic.lower(), groups[topic.lower()])
+    members = [(name, member) for name, found in groups.items() for member in found]
+    for name, member in members:
+        if member == topic:
+            return PAGES[name](member)
+    for name, member in members:
+        if member.lower() == topic.lower():
+            return PAGES[name](member)
     return None
 
 

@@ -97,21 +97,28 @@ def _histogram(axes: Axes, moments: Moments, runs: torch.Tensor | None, samples:
 
 
 def _bars(axes: Axes, moments: Moments, runs: torch.Tensor | None, samples: int) -> None:
+    from matplotlib.ticker import MaxNLocator
+
     mean, error = moments.mean.cpu().numpy(), moments.se.nan_to_num().cpu().numpy()
     half = student_quantile(samples - 1) * error
     marker = "o" if len(mean) <= 100 else "."
     axes.errorbar(range(len(mean)), mean, yerr=half, fmt=marker, color=BLUE, ecolor=ORANGE, capsize=2, label="95 % interval")
     axes.axhline(0, color="grey", linewidth=0.5)
     axes.set_xlabel("entry")
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.legend(fontsize="small")
 
 
 def _heat_map(axes: Axes, moments: Moments, runs: torch.Tensor | None, samples: int) -> None:
+    from matplotlib.ticker import MaxNLocator
+
     mean = moments.mean.cpu()
     table = mean.reshape(mean.shape[0], -1).numpy()
     largest = float(abs(table).max()) or 1.0
     image = axes.imshow(table, cmap="RdBu_r", vmin=-largest, vmax=largest, aspect="auto")
     axes.set_xlabel("last axis" if mean.dim() == 2 else "other axes, flattened")
     axes.set_ylabel("first axis")
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.yaxis.set_major_locator(MaxNLocator(integer=True))
     typical = float(moments.se.nan_to_num().double().mean())
     axes.figure.colorbar(image, ax=axes, label=f"estimate (standard error about {typical:.2g})")

@@ -3,7 +3,8 @@
 For each run i with result y and score S (the sum of its log-probabilities at score sites), with W = exp(S - stop(S)),
     Y_i = W y + (1 - W) b_i,      b_i the mean result of the other runs of the block (leave-one-out, Kool et al. 2019),
 so dY_i = dy + (y - b_i) dS: one backward pass per result entry.  Every run has its own copy of the parameters, so the pass
-gives the gradient of every single run, and their spread is the standard error.
+gives the gradient of every single run, and their spread is the standard error.  The baselines tie the runs together a
+little; that matters with few of them, so there the jackknife's error is computed as well and the larger one reported.
 
 Blocks keep memory flat and the numbers in cache.  The first one is small and measures how many numbers a run holds; the
 others follow from that by a fixed rule, so the same seed gives the same answer.  Two things make the estimate start afresh
@@ -44,6 +45,8 @@ TOO_BIG = 2**26  # numbers at which a block that is being measured is started ag
 LEAST_LANES = 16
 KEPT_RUNS = 100_000  # gradients of single runs
 KEPT_DRAWS = 1_000_000  # results of single runs
+FEW = 200  # up to so many runs a jackknife checks the standard error of a score
+LEAST_FOR_JACKKNIFE = 3
 LEAST_FOR_TARGET = 1000  # runs before a standard error is believed
 DTYPES = {"float32": torch.float32, "float64": torch.float64}
 DEPTH = 1_000_000  # of Python calls
@@ -347,9 +350,12 @@ def _differentiate(session: _Session, collected: _Collected, progress: Progress)
                 raise value_problem(session, runs, leaves, collected.names)
         for number, (name, value) in enumerate(zip(collected.names, values, strict=True)):
             last = number == len(values) - 1
-            for entry, gradients in _gradients(value, outcome.score, list(leaves.values()), runs, last):
-                for (parameter, leaf), found in zip(leaves.items(), gradients, strict=True):
-                    accumulator = collected.add_gradient(name, parameter, entry, found, leaf)
+            few = session.settings.samples <= FEW
+            for entry, gradients, pseudo in _gradients(value, outcome.score, list(leaves.values()), runs, last, few):
+                for place, (parameter, leaf) in enumerate(leaves.items()):
+                    accumulator = collected.add_gradient(name, parameter, entry, gradients[place], leaf)
+                    if pseudo and (spread := pseudo[place]) is not None:
+                        accumulator.widen(spread)
                     if not bool(torch.isfinite(accumulator.mean).all()):
                         if not session.safe:
                             raise _NotFinite
@@ -366,14 +372,17 @@ def without_self(value: Tensor) -> Tensor:
 
 
 def _gradients(
-    value: Tensor, score: Tensor | None, leaves: list[Tensor], runs: int, last: bool
-) -> Iterator[tuple[int, tuple[Tensor | None, ...]]]:
-    """For each entry of a result `[runs or 1, *shape]` the gradient of every run in every leaf."""
+    value: Tensor, score: Tensor | None, leaves: list[Tensor], runs: int, last: bool, few: bool = False
+) -> Iterator[tuple[int, list[Tensor | None], list[Tensor | None]]]:
+    """For each entry of a result `[runs or 1, *shape]` the gradient of every run in every leaf.
+
+    With `few`, also the jackknife's pseudo-values for the standard error (else an empty list).
+    """
     flat = value.reshape(value.shape[0], -1)
     entries = flat.shape[1]
     scored = score if value.shape[0] == runs else None  # the same in every run: nothing to weigh
     weighed: tuple[Tensor | None, ...] | None = None
-    if scored is not None and entries > 1:
+    if scored is not None and (entries > 1 or few):
         weighed = torch.autograd.grad(scored.sum(), leaves, retain_graph=True, allow_unused=True)
     for entry in range(entries):
         keep = not (last and entry == entries - 1)
@@ -386,13 +395,22 @@ def _gradients(
         if scored is not None and weighed is None:
             outputs.append(scored.expand(runs))
             incoming.append(without_self(column))
-        found: tuple[Tensor | None, ...] = (None,) * len(leaves)
+        path: tuple[Tensor | None, ...] = (None,) * len(leaves)
         if outputs:
-            found = torch.autograd.grad(outputs, leaves, incoming, retain_graph=keep, allow_unused=True)
-        if weighed is not None:
-            weight = without_self(column)
-            found = tuple(_plus(path, density, weight) for path, density in zip(found, weighed, strict=True))
-        yield entry, found
+            path = torch.autograd.grad(outputs, leaves, incoming, retain_graph=keep, allow_unused=True)
+        if weighed is None:
+            yield entry, list(path), []
+            continue
+        weight = without_self(column)
+        found = [_plus(part, density, weight) for part, density in zip(path, weighed, strict=True)]
+        pseudo: list[Tensor | None] = []
+        if few and runs > LEAST_FOR_JACKKNIFE:
+            weight = weight * ((runs - 1) / (runs - 2))
+            pseudo = [
+                _plus(part, None if density is None else density - density.mean(0), weight)
+                for part, density in zip(path, weighed, strict=True)
+            ]
+        yield entry, found, pseudo
 
 
 def _plus(path: Tensor | None, density: Tensor | None, weight: Tensor) -> Tensor | None:

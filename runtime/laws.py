@@ -15,18 +15,24 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
+from ..dsl.diagnostics import Diagnostic, ProbError
+
 Shape = tuple[int, ...]
 Generator = torch.Generator | None
 HALF_LOG_TWO_PI = 0.5 * math.log(2 * math.pi)
 LEAST_FOR_BOX_MULLER = 4096
 
 
-class SecondDerivativeUnavailable(RuntimeError):
+class SecondDerivativeUnavailable(ProbError):
     """The reparameterised draw of this distribution has no second derivative: P0406."""
 
     def __init__(self, name: str):
         self.name = name
-        super().__init__(f"the reparameterised draw of {name} has no second derivative")
+        super().__init__(Diagnostic(
+            "P0406", f"the reparameterised draw of {name} has no second derivative",
+            notes=("torch's implicit derivative cannot be differentiated again",),
+            help='use estimator="score" for this site: the score function has derivatives of every order',
+        ))
 
 
 class Law:

@@ -28,6 +28,12 @@ class Accumulator:
         self.count = 0
         self.mean = torch.zeros(shape, dtype=torch.float64, device=device)
         self.squares = torch.zeros(shape, dtype=torch.float64, device=device)
+        self.least_squares: Tensor | None = None  # what the standard error must at least rest on
+
+    def widen(self, values: Tensor) -> None:
+        """Pseudo-values `[runs, *shape]` of all runs, whose spread the standard error must not fall below."""
+        wide = values.detach().to(torch.float64)
+        self.least_squares = ((wide - wide.mean(0)) ** 2).sum(0)
 
     def add(self, values: Tensor) -> None:
         """Take in a block `[runs, *shape]`."""
@@ -63,4 +69,7 @@ class Accumulator:
             unknown = torch.where(self.squares == 0, math.nan, math.nan)
             return Moments(self.mean, unknown, unknown)
         sd = (self.squares / (self.count - 1)).sqrt()
-        return Moments(self.mean, sd / math.sqrt(self.count), sd)
+        spread = sd
+        if self.least_squares is not None:
+            spread = torch.maximum(sd, (self.least_squares / (self.count - 1)).sqrt())
+        return Moments(self.mean, spread / math.sqrt(self.count), sd)

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from .broadcast import align
-from .singular import divide, power
+from .singular import divide, multiply, power
 
 Plain = float | bool
 Operand = float | bool | Tensor
@@ -20,7 +20,7 @@ _PLAIN: dict[str, Callable[[Any, Any], Any]] = {
     "+": operator.add, "-": operator.sub, "*": operator.mul, "/": operator.truediv, "%": operator.mod, "^": operator.pow,
 }
 _TENSOR: dict[str, Callable[[Any, Any], Any]] = {
-    "+": torch.add, "-": torch.sub, "*": torch.mul, "%": torch.remainder,
+    "+": torch.add, "-": torch.sub, "%": torch.remainder,
 }
 _COMPARE_PLAIN: dict[str, Callable[[Any, Any], bool]] = {
     "<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge, "==": operator.eq, "!=": operator.ne,
@@ -49,7 +49,9 @@ def calculate(symbol: str, a: Operand, b: Operand, dtype: torch.dtype, safe: boo
         return divide(a, b, safe)
     if symbol == "^":
         return power(a, b, safe)
-    if symbol in "+*" and not isinstance(a, Tensor):
+    if symbol == "*":
+        return multiply(a, b, safe)
+    if symbol == "+" and not isinstance(a, Tensor):
         a, b = b, a
     elif symbol == "-" and not isinstance(a, Tensor):
         return torch.rsub(b, a)  # type: ignore[no-any-return, arg-type, call-overload]

@@ -20,6 +20,13 @@ from .broadcast import together
 Number = Tensor | float
 
 
+def multiply(a: Number, b: Number, safe: bool = False) -> Tensor:
+    """`a * b`, shapes that broadcast in torch; safe: a factor that is not finite does no harm where nobody asks."""
+    if not safe or not _differentiated(a, b):
+        return cast(Tensor, torch.mul(a, b) if isinstance(a, Tensor) else torch.mul(cast(Tensor, b), a))
+    return _product(*_together(a, b))
+
+
 def divide(a: Number, b: Number, safe: bool = False) -> Tensor:
     """`a / b`, shapes that broadcast in torch."""
     if not safe or not _differentiated(a, b):
@@ -158,4 +165,8 @@ SAFE: dict[str, Callable[[Tensor], Tensor]] = {
     "expm1": _safe(torch.expm1, lambda x: SAFE["exp"](x)),
     "sinh": _safe(torch.sinh, lambda x: SAFE["cosh"](x)),
     "cosh": _safe(torch.cosh, lambda x: SAFE["sinh"](x)),
+    "sin": _safe(torch.sin, lambda x: SAFE["cos"](x)),
+    "cos": _safe(torch.cos, lambda x: -SAFE["sin"](x)),
+    "tanh": _safe(torch.tanh, lambda x: 1 - power(SAFE["tanh"](x), 2.0, safe=True)),
+    "atan": _safe(torch.atan, lambda x: _reciprocal(1 + x * x)),
 }

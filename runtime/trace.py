@@ -245,7 +245,7 @@ def gradient_problem(
     value = _result(outcome.values[number], session.context)
     title = f"the derivative of `{name}` in `{parameter}` is not finite"
     points = [record.value for record in tensors if isinstance(record.value, Tensor)] + list(leaves.values())
-    found = next(grads for index, grads in _gradients(value, outcome.score, points, runs, False) if index == entry)
+    found = next(grads for index, grads, _ in _gradients(value, outcome.score, points, runs, False) if index == entry)
     incoming = {id(point): grad for point, grad in zip(points, found, strict=True)}
     bad = _bad_rows(incoming.get(id(leaves[parameter])))  # type: ignore[arg-type]
     run = int(bad.nonzero()[0]) if bad is not None else 0

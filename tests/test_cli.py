@@ -153,6 +153,7 @@ def test_help(call) -> None:
         assert (status, err) == (0, "") and out.strip(), topic
         if topic != "P0402" and topic != "p0402":
             assert all(len(line) <= 80 for line in out.splitlines()), topic
+    assert "Softmax" in call("help", "gumbel")[1] and "Gumbel(loc, scale)" in call("help", "Gumbel")[1]
     status, out, err = call("help", "Nromal")
     assert (status, out) == (2, "") and "did you mean Normal?" in err
 
