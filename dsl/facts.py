@@ -9,7 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from .ranges import ANY, Range, join, widen
-from .syntax import Node, Span
+from .source import Span
+from .syntax import Node
 
 NONE: frozenset[Hazard] = frozenset()
 

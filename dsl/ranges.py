@@ -141,7 +141,7 @@ def power(a: Range, b: Range) -> Range:
 
 def _power(x: float, exponent: float) -> float:
     try:
-        return x**exponent
+        return float(x**exponent)
     except OverflowError:
         return INF
 

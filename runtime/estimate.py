@@ -346,7 +346,7 @@ def _differentiate(session: _Session, collected: _Collected, progress: Progress)
         values = [_result(value, session.context) for value in outcome.values]
         for name, value in zip(collected.names, values, strict=True):
             collected.add_value(session, name, value, runs)
-            if not bool(torch.isfinite(collected.value[name].mean).all()):
+            if not collected.value[name].finite:
                 raise value_problem(session, runs, leaves, collected.names)
         for number, (name, value) in enumerate(zip(collected.names, values, strict=True)):
             last = number == len(values) - 1
@@ -356,7 +356,7 @@ def _differentiate(session: _Session, collected: _Collected, progress: Progress)
                     accumulator = collected.add_gradient(name, parameter, entry, gradients[place], leaf)
                     if pseudo and (spread := pseudo[place]) is not None:
                         accumulator.widen(spread)
-                    if not bool(torch.isfinite(accumulator.mean).all()):
+                    if not accumulator.finite:
                         if not session.safe:
                             raise _NotFinite
                         raise gradient_problem(session, runs, session.leaves(runs), name, parameter, number, entry)
@@ -436,7 +436,7 @@ def moments_of_run(
         for name, found in zip(collected.names, outcome.values, strict=True):
             value = _result(found, session.context)
             collected.add_value(session, name, value, runs)
-            if not bool(torch.isfinite(collected.value[name].mean).all()):
+            if not collected.value[name].finite:
                 raise value_problem(session, runs, values, collected.names)
             collected.keep_draws(name, value, runs)
 

@@ -36,18 +36,22 @@ class Accumulator:
         self.least_squares = ((wide - wide.mean(0)) ** 2).sum(0)
 
     def add(self, values: Tensor) -> None:
-        """Take in a block `[runs, *shape]`."""
+        """Take in a block `[runs, *shape]`.
+
+        Deviations from the first row, in the block's own dtype: equal rows have a spread of exactly 0, and the row
+        is within a few standard deviations of the mean, so that little cancels.
+        """
         runs = values.shape[0]
-        wide = values.detach().to(torch.float64)
-        mean = wide.mean(0)
-        deviation = wide - mean
-        squares = (deviation * deviation).sum(0) if deviation.dim() > 1 else torch.dot(deviation, deviation)
-        first = wide[0]
-        same = squares <= (1e-12 * first) ** 2 * runs  # all equal, but for the rounding of the mean
-        if bool(same.any()):
-            equal = same & (wide == first).all(0)
-            mean, squares = torch.where(equal, first, mean), torch.where(equal, 0.0, squares)
-        self._merge(runs, mean, squares)
+        deviation = values.detach() - values[0].detach()
+        shift = deviation.mean(0).to(torch.float64)
+        squares = torch.dot(deviation, deviation) if deviation.dim() == 1 else (deviation * deviation).sum(0)
+        spread = (squares.to(torch.float64) - runs * shift * shift).clamp_min(0.0)
+        self._merge(runs, values[0].detach().to(torch.float64) + shift, spread)
+
+    @property
+    def finite(self) -> bool:
+        """Whether every mean is a finite number."""
+        return math.isfinite(float(self.mean.sum()))
 
     def add_constant(self, runs: int, value: Tensor) -> None:
         """Take in `runs` equal entries `[*shape]`."""

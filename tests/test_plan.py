@@ -6,9 +6,9 @@ Each entry is a program and what must be chosen: ``x=score b=sample``, or the co
 from __future__ import annotations
 
 import pytest
-from probrun.dsl.names import External, resolve
 
 from probrun.dsl.diagnostics import ProbError
+from probrun.dsl.names import External, resolve
 from probrun.dsl.parser import parse, parse_estimator
 from probrun.dsl.plan import Plan, PlanOptions, make_plan
 from probrun.dsl.source import Source
