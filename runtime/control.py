@@ -16,8 +16,22 @@ from torch import Tensor
 
 from ..dsl.source import Span
 from ..dsl.syntax import (
-    Assign, Block, Call, Conditional, Data, Expression, For, Function, If, Logical, Parameter, Range, Return, Sample,
-    Statement, While,
+    Assign,
+    Block,
+    Call,
+    Conditional,
+    Data,
+    Expression,
+    For,
+    Function,
+    If,
+    Logical,
+    Parameter,
+    Range,
+    Return,
+    Sample,
+    Statement,
+    While,
 )
 from .broadcast import ShapeMismatch, align, event_shape, shape_words
 from .frames import HIDDEN, Activation, Frame, Returned, merge

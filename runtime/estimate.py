@@ -53,6 +53,7 @@ DEPTH = 1_000_000  # of Python calls
 
 MakePlan = Callable[[frozenset[int]], Plan]
 Progress = Callable[[int, int], None] | None
+Leaves = Callable[[int], dict[str, Tensor]]  # parameters for so many runs
 
 
 @dataclass(frozen=True)
@@ -139,7 +140,7 @@ class _Session:
         """Parameters that are the same in every lane and are not differentiated."""
         return {name: value.detach().unsqueeze(0) for name, value in self.parameters.items()}
 
-    def measured(self, runs: int, parameters: Callable[[int], dict[str, Tensor]]) -> tuple[int, Counter, dict[str, Tensor], Outcome]:
+    def measured(self, runs: int, parameters: Leaves) -> tuple[int, Counter, dict[str, Tensor], Outcome]:
         """The first block, with as many of `runs` runs as it can hold."""
         while True:
             counter = Counter(TOO_BIG if runs > LEAST_LANES else 2**62)
@@ -150,7 +151,7 @@ class _Session:
                 runs = max(runs // 8, LEAST_LANES)
                 self.generator.set_state(self.state)
 
-    def blocks(self, parameters: Callable[[int], dict[str, Tensor]]) -> Iterator[tuple[int, dict[str, Tensor], Outcome]]:
+    def blocks(self, parameters: Leaves) -> Iterator[tuple[int, dict[str, Tensor], Outcome]]:
         """Run block after block until all samples are made: (runs, parameters, outcome)."""
         samples, fixed = self.settings.samples, self.settings.block_lanes
         first = min(samples, fixed or (samples if samples <= ONE_BLOCK else FIRST_BLOCK))
@@ -302,7 +303,8 @@ def gradient(
     started = time.perf_counter()
     bound, known = bind_values(resolved, parameters, data, DTYPES[settings.dtype], torch.device(settings.device))
     if not bound:
-        raise ProbError(Diagnostic("P0606", "there is nothing to differentiate: the program has no parameters", source=resolved.program.source))
+        title = "there is nothing to differentiate: the program has no parameters"
+        raise ProbError(Diagnostic("P0606", title, source=resolved.program.source))
     broken: frozenset[int] = frozenset()
     safe = False
     while True:
@@ -320,7 +322,7 @@ def gradient(
 
 
 def _drive(
-    session: _Session, collected: _Collected, parameters: Callable[[int], dict[str, Tensor]],
+    session: _Session, collected: _Collected, parameters: Leaves,
     consume: Callable[[int, dict[str, Tensor], Outcome], None], progress: Progress,
 ) -> None:
     """Make and consume blocks until a rule says stop; an interruption keeps the blocks that are complete."""

@@ -21,8 +21,24 @@ from ..dsl.names import Resolved
 from ..dsl.plan import Choice
 from ..dsl.source import Span
 from ..dsl.syntax import (
-    Arithmetic, Boolean, Call, Comparison, Conditional, Draw, Expression, Index, Logical, LogPdf, Name, Node, Number, Power,
-    Sample, Slice, Unary, Vector,
+    Arithmetic,
+    Boolean,
+    Call,
+    Comparison,
+    Conditional,
+    Draw,
+    Expression,
+    Index,
+    Logical,
+    LogPdf,
+    Name,
+    Node,
+    Number,
+    Power,
+    Sample,
+    Slice,
+    Unary,
+    Vector,
 )
 from . import control, sites
 from .broadcast import ShapeMismatch, event_shape, shape_words

@@ -54,7 +54,7 @@ def calculate(symbol: str, a: Operand, b: Operand, dtype: torch.dtype, safe: boo
     if symbol == "+" and not isinstance(a, Tensor):
         a, b = b, a
     elif symbol == "-" and not isinstance(a, Tensor):
-        return torch.rsub(b, a)  # type: ignore[no-any-return, arg-type, call-overload]
+        return torch.rsub(b, a)
     return _TENSOR[symbol](a, b)  # type: ignore[no-any-return]
 
 

@@ -23,7 +23,7 @@ Number = Tensor | float
 def multiply(a: Number, b: Number, safe: bool = False) -> Tensor:
     """`a * b`, shapes that broadcast in torch; safe: a factor that is not finite does no harm where nobody asks."""
     if not safe or not _differentiated(a, b):
-        return cast(Tensor, torch.mul(a, b) if isinstance(a, Tensor) else torch.mul(cast(Tensor, b), a))
+        return torch.mul(a, b) if isinstance(a, Tensor) else torch.mul(cast(Tensor, b), a)
     return _product(*_together(a, b))
 
 
@@ -168,5 +168,5 @@ SAFE: dict[str, Callable[[Tensor], Tensor]] = {
     "sin": _safe(torch.sin, lambda x: SAFE["cos"](x)),
     "cos": _safe(torch.cos, lambda x: -SAFE["sin"](x)),
     "tanh": _safe(torch.tanh, lambda x: 1 - power(SAFE["tanh"](x), 2.0, safe=True)),
-    "atan": _safe(torch.atan, lambda x: _reciprocal(1 + x * x)),
+    "atan": _safe(torch.atan, lambda x: _reciprocal(1 + power(x, 2.0, safe=True))),
 }

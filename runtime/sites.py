@@ -212,12 +212,11 @@ def at_boundary(
             harmless[name] = argument
             continue
         entries = mask.reshape(*mask.shape, *(1,) * bound.row.parameter(name).event)
-        here, _ = torch.broadcast_tensors(entries, argument) if entries.shape != argument.shape else (entries, argument)
-        total = torch.where(here, argument, 0.0).sum()
+        total = torch.where(entries, argument, 0.0).sum()
         gradients = torch.autograd.grad(total, machine.leaves, retain_graph=True, allow_unused=True)
         if any(gradient is not None and bool((gradient != 0).any()) for gradient in gradients):
             raise _refusal(machine, node, bound, name, mask, frame)
-        harmless[name] = torch.where(here, argument.detach(), argument)
+        harmless[name] = torch.where(entries, argument.detach(), argument)
     return harmless
 
 

@@ -101,8 +101,7 @@ class _Binder:
     def sizes(self, name: str, nodes: tuple[Expression, ...], shape: tuple[int, ...] | None, span: Span) -> tuple[int, ...]:
         """The declared shape; bare names that are not known yet are bound to the sizes of the value."""
         if shape is not None and len(shape) != len(nodes):
-            if nodes or shape:
-                raise self.misshapen(name, shape, self.declared(nodes), span)
+            raise self.misshapen(name, shape, self.declared(nodes), span)
         wanted = []
         for axis, node in enumerate(nodes):
             if isinstance(node, Name) and node.id not in self.known and node.id not in CONSTANTS:
@@ -220,11 +219,14 @@ class _Binder:
                     "P0605", f"parameter `{name}` must lie in ({low}, {high}), but is {show(float(value[bad][0]))}",
                     node.name_span, f"declared to lie in ({low}, {high})",
                 )
-        elif isinstance(domain, Simplex):
-            if not value.dim() or bool((value < 0).any()) or bool(
-                ((value.sum(-1) - 1).abs() > SIMPLEX_TOLERANCE).any()
-            ):
-                raise self.where.error(
-                    "P0605", f"parameter `{name}` must have entries that are at least 0 and sum to 1, but is {show(value)}",
-                    node.name_span, "declared to lie in the simplex",
-                )
+        elif isinstance(domain, Simplex) and not _in_simplex(value):
+            raise self.where.error(
+                "P0605", f"parameter `{name}` must have entries that are at least 0 and sum to 1, but is {show(value)}",
+                node.name_span, "declared to lie in the simplex",
+            )
+
+
+def _in_simplex(value: Tensor) -> bool:
+    if not value.dim() or bool((value < 0).any()):
+        return False
+    return bool(((value.sum(-1) - 1).abs() <= SIMPLEX_TOLERANCE).all())

@@ -9,12 +9,12 @@ import pytest
 import torch
 from torch import Tensor
 
-from probrun.runtime.singular import SAFE, divide, power
+from probrun.runtime.singular import SAFE, divide, multiply, power
 
 # A place where the local derivative is not finite.
 SINGULAR = {
     "sqrt": 0.0, "log": 0.0, "log1p": -1.0, "logit": 1.0, "lgamma": 0.0, "digamma": 0.0, "tan": math.nan, "exp": 800.0,
-    "expm1": 800.0, "sinh": 800.0, "cosh": 800.0,
+    "expm1": 800.0, "sinh": 800.0, "cosh": 800.0, "sin": math.nan, "cos": math.nan, "tanh": math.nan, "atan": math.nan,
 }
 
 
@@ -64,7 +64,7 @@ def test_unused_quotients_and_powers(code: Callable[[Tensor], Tensor], x: float)
 def test_quotients_and_powers_are_right() -> None:
     a = torch.tensor([[0.4], [1.7]], dtype=torch.float64, requires_grad=True)
     b = torch.tensor([0.6, -1.3, 2.0], dtype=torch.float64, requires_grad=True)
-    for code in (divide, power):
+    for code in (multiply, divide, power):
         def safe(x: Tensor, y: Tensor, code: Callable[..., Tensor] = code) -> Tensor:
             return code(x, y, safe=True)
 
