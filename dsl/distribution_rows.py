@@ -124,6 +124,8 @@ def _free(name: str, domain: Domain, **facts: bool | int | float) -> ParameterRo
 
 _LOC = _free("loc", Domain.REAL)
 _SCALE = _free("scale", Domain.POSITIVE)
+# a Cauchy draw has no mean, and so its derivative in the scale has none: pathwise is not integrable there
+_HEAVY_SCALE = ParameterRow("scale", Domain.POSITIVE)
 _RATE = _free("rate", Domain.POSITIVE)
 _CONCENTRATION = _free("concentration", Domain.POSITIVE)
 _CONCENTRATION1 = _free("concentration1", Domain.POSITIVE)
@@ -153,7 +155,7 @@ _REAL_LINE = (
         formula="proportional to (1 + ((x - loc)/scale)^2/df)^(-(df + 1)/2) / scale",
     ),
     DistributionRow(
-        "Cauchy", (_LOC, _SCALE), whole_line=True, torch="Cauchy",
+        "Cauchy", (_LOC, _HEAVY_SCALE), whole_line=True, torch="Cauchy",
         summary="the Cauchy distribution, whose tails are so heavy that it has no mean",
         formula="1 / (pi*scale*(1 + ((x - loc)/scale)^2))",
     ),
@@ -205,7 +207,7 @@ _HALF_LINE = (
         formula="2*exp(-(x/scale)^2/2) / (scale*sqrt(2*pi)) for x >= 0",
     ),
     DistributionRow(
-        "HalfCauchy", (_SCALE,), support=_within(POSITIVE), torch="HalfCauchy",
+        "HalfCauchy", (_HEAVY_SCALE,), support=_within(POSITIVE), torch="HalfCauchy",
         summary="abs of a Cauchy(0, scale); it has no mean",
         formula="2 / (pi*scale*(1 + (x/scale)^2)) for x >= 0",
     ),

@@ -60,6 +60,7 @@ class Choice:
     path: str
     live: bool
     effect: bool
+    movable: bool = False  # earlier draws carry the derivative to it, and could be detached
 
 
 @dataclass(frozen=True)
@@ -190,6 +191,9 @@ class Chooser:
                 if state.demoted is None and state.forced is None:
                     state.demoted = hazard
                     changed = True
+        for state in self.states.values():
+            if id(state.site.node) in self.broken:
+                changed |= self.detach(self.carriers(state, flow), state)
         if changed:
             return True
         for index, state in self.states.items():
@@ -200,15 +204,24 @@ class Chooser:
 
     def follow(self, state: State, flow: Flow) -> bool:
         """A score whose support moves with earlier pathwise draws becomes right when those are detached."""
-        changed = False
+        moving = 0
         for parameter in state.row.parameters:
             fact = flow.sites[state.site.index].arguments.get(parameter.name)
             if parameter.moves_support and fact is not None:
-                for index in flow.origins.sites_in(fact.live):
-                    other = self.states[index]
-                    if other.demoted is None and other.followed is None and other.forced is None:
-                        other.followed = state.site
-                        changed = True
+                moving |= fact.live
+        return self.detach([self.states[index] for index in flow.origins.sites_in(moving)], state)
+
+    def carriers(self, state: State, flow: Flow) -> list[State]:
+        """The earlier sites whose draws carry a derivative into a site's arguments."""
+        return [self.states[index] for index in flow.origins.sites_in(flow.sites[state.site.index].live)]
+
+    def detach(self, carriers: list[State], follower: State) -> bool:
+        """Demote sites for the sake of a later one; True where something changed."""
+        changed = False
+        for other in carriers:
+            if other.demoted is None and other.followed is None and other.forced is None:
+                other.followed = follower.site
+                changed = True
         return changed
 
     def reaches(self, flow: Flow, index: int) -> bool:
@@ -272,6 +285,7 @@ class Chooser:
         return Choice(
             state.site, name, options, bool(state.wrong) or (name in BIASED), reason, because, rejected, valid,
             words.path(state.site, state.demoted), bool(live), effect,
+            any(other.forced is None for other in self.carriers(state, flow)),
         )
 
 
@@ -294,7 +308,9 @@ def make_plan(
 ) -> Plan:
     """Choose an estimator for every site.
 
-    `broken` holds ids of guards that a run saw fail (`runtime`'s GuardBroken).  Raises ProbError with P0401 (an estimator
+    `broken` holds ids of guards that a run saw fail (`runtime`'s GuardBroken), and of sampling sites (Sample, Draw) whose
+    estimator broke down at the edge of their domain: the earlier draws that lead there are detached.
+     Raises ProbError with P0401 (an estimator
     that does not apply), P0402 (a forced one that would be wrong), P0403 (none is right), P0405 (none is left after
     --among), P0607 (--estimator names no site).
     """

@@ -64,7 +64,7 @@ class Words:
         elif state.demoted is not None:
             reason = f"{site} {self.hazard(state.demoted)}"
         elif state.followed is not None:
-            reason = f"the support of `{state.followed.name}` moves with {site}, and `{state.followed.name}` reaches a jump"
+            reason = f"`{state.followed.name}` depends on {site}, and only a detached {site} keeps its density usable"
         else:
             reason = f"{state.row.name}: the density carries the derivative" if not state.row.discrete else (
                 f"{state.row.name} is discrete: its probabilities carry the derivative"
@@ -93,7 +93,7 @@ class Words:
             if why == "jump":
                 hazard = state.demoted
                 if hazard is None:
-                    why = f"wrong here: the support of `{state.followed.name if state.followed else ''}` moves with it"
+                    why = f"wrong here: the density of `{state.followed.name if state.followed else ''}` must not move with it"
                 elif hazard.kind == "singular":
                     why = f"wrong here: its derivative is not integrable at line {line_of(self.resolved, hazard.span)}"
                 else:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from .dsl.diagnostics import Diagnostic, ProbError
+from .dsl.limits import MAX_DEPTH, MAX_STEPS
 from .dsl.source import Source, Span
 from .options import (
     DEFAULT_SAMPLES,
@@ -249,14 +250,15 @@ class Program:
         self, parameters: Values = None, *, samples: int = DEFAULT_SAMPLES, seed: int | None = None,
         data: Values = None, estimator: EstimatorOption = None, unbiased: bool = False, among: NamesOption = None,
         target_se: float | None = None, tau: float = DEFAULT_TAU, allow_biased: bool = False, of: NamesOption = None,
-        dtype: Any = "float32", device: Any = "cpu", keep_runs: bool = False, progress: Progress = None,
+        dtype: Any = "float32", device: Any = "cpu", max_steps: int = MAX_STEPS, max_depth: int = MAX_DEPTH,
+        keep_runs: bool = False, progress: Progress = None,
     ) -> GradientResult:
         """The gradient of the expected result in every parameter, with standard errors.
 
         The keyword arguments are the options of the command line.  `keep_runs` keeps the gradients of single runs
         (`per_run`), `progress` is called with (runs made, runs asked for).
         """
-        run = run_options(samples, seed, dtype, device, target_se)
+        run = run_options(samples, seed, dtype, device, target_se, max_steps, max_depth)
         self._require_parameters()
         options = plan_options(
             self.resolved, estimator=estimator, unbiased=unbiased, among=among, tau=tau, allow_biased=allow_biased, of=of
@@ -280,10 +282,10 @@ class Program:
     def run(
         self, parameters: Values = None, *, samples: int = DEFAULT_SAMPLES, seed: int | None = None,
         data: Values = None, of: NamesOption = None, target_se: float | None = None, dtype: Any = "float32",
-        device: Any = "cpu", progress: Progress = None,
+        device: Any = "cpu", max_steps: int = MAX_STEPS, max_depth: int = MAX_DEPTH, progress: Progress = None,
     ) -> RunResult:
         """Sample the program: mean, standard error and draws of the results and of the variables in `of`."""
-        run = run_options(samples, seed, dtype, device, target_se)
+        run = run_options(samples, seed, dtype, device, target_se, max_steps, max_depth)
         names = tuple(name for name in variables(self.resolved, of) if name not in self.results)
         from .runtime import estimate as runtime
 
@@ -295,14 +297,14 @@ class Program:
         self, parameters: Values = None, *, samples: int = DEFAULT_SAMPLES, seed: int | None = None,
         data: Values = None, estimator: EstimatorOption = None, unbiased: bool = False, among: NamesOption = None,
         tau: float = DEFAULT_TAU, allow_biased: bool = False, of: NamesOption = None, dtype: Any = "float32",
-        device: Any = "cpu",
+        device: Any = "cpu", max_steps: int = MAX_STEPS, max_depth: int = MAX_DEPTH,
     ) -> Any:
         """The expected result as a torch tensor of the result's shape, a node of the graph that `parameters` are in.
 
         Its value is an estimate from `samples` runs, and so is its derivative (in float32 tensors, `dtype` is that of the
         runs).  A dict by result where there are several.
         """
-        run = run_options(samples, seed, dtype, device, None)
+        run = run_options(samples, seed, dtype, device, None, max_steps, max_depth)
         options = plan_options(
             self.resolved, estimator=estimator, unbiased=unbiased, among=among, tau=tau, allow_biased=allow_biased, of=of
         )
@@ -321,7 +323,7 @@ class Program:
                 raise refuse(f"device `{run.device}` is not there: this torch sees no GPU", "leave --device out, or use cpu")
         return Settings(
             samples=run.samples, seed=run.seed, dtype=run.dtype, device=run.device, target_se=run.target_se, of=of,
-            keep_runs=keep_runs,
+            keep_runs=keep_runs, max_steps=run.max_steps, max_depth=run.max_depth,
         )
 
     def _common(self, run: RunOptions, estimate: Estimate) -> dict[str, Any]:

@@ -21,6 +21,7 @@ import click
 from . import report
 from .api import GradientResult, Program, Result, RunResult, from_source
 from .dsl.diagnostics import Diagnostic, ProbError, render_all
+from .dsl.limits import MAX_DEPTH, MAX_STEPS
 from .dsl.source import Source
 from .options import DEFAULT_SAMPLES, DEFAULT_TAU, DEVICES, DTYPES, LARGEST_SEED, nearest, split_estimator
 from .reading import read_program, read_values
@@ -156,6 +157,12 @@ running_options = _stack([
     ),
     click.option("--seed", type=click.IntRange(0, LARGEST_SEED), help="Same seed, same output. Random if not given."),
     click.option("--target-se", type=Positive(), help="Go on until every standard error is at most this; -n is the limit."),
+    click.option(
+        "--max-steps", type=click.IntRange(1), default=MAX_STEPS, show_default=True, help="Rounds of a loop before it is an error."
+    ),
+    click.option(
+        "--max-depth", type=click.IntRange(1), default=MAX_DEPTH, show_default=True, help="Levels of recursion likewise."
+    ),
     click.option("--dtype", type=click.Choice(DTYPES), default="float32", show_default=True, help="Arithmetic."),
     click.option("--device", type=click.Choice(DEVICES), default="cpu", show_default=True, help="Place."),
     click.option("--json", "as_json", is_flag=True, help="Print one JSON object."),
@@ -227,7 +234,8 @@ def _finish(result: Result) -> int:
 @choice_options
 def grad(
     file: str | None, expression: str | None, parameters: dict[str, str], data: dict[str, str], samples: int,
-    seed: int | None, target_se: float | None, dtype: str, device: str, as_json: bool, plot: Path | None,
+    seed: int | None, target_se: float | None, max_steps: int, max_depth: int, dtype: str, device: str,
+    as_json: bool, plot: Path | None,
     estimator: tuple[str, ...], unbiased: bool, among: str | None, tau: float, allow_biased: bool, of: str | None,
 ) -> int:
     """The gradient of the expected result, with standard errors."""
@@ -238,7 +246,7 @@ def grad(
             parameter_values, samples=samples, seed=seed, data=data_values,
             estimator=[split_estimator(text) for text in estimator], unbiased=unbiased, among=among,
             target_se=target_se, tau=tau, allow_biased=allow_biased, of=of, dtype=dtype, device=device,
-            keep_runs=plot is not None, progress=progress,
+            max_steps=max_steps, max_depth=max_depth, keep_runs=plot is not None, progress=progress,
         )
     _show(result, as_json, plot)
     return _finish(result)
@@ -250,7 +258,8 @@ def grad(
 @choice_options
 def run(
     file: str | None, expression: str | None, parameters: dict[str, str], data: dict[str, str], samples: int,
-    seed: int | None, target_se: float | None, dtype: str, device: str, as_json: bool, plot: Path | None,
+    seed: int | None, target_se: float | None, max_steps: int, max_depth: int, dtype: str, device: str,
+    as_json: bool, plot: Path | None,
     estimator: tuple[str, ...], unbiased: bool, among: str | None, tau: float, allow_biased: bool, of: str | None,
 ) -> int:
     """Sample the program: mean, standard error and quantiles of the result.
@@ -263,7 +272,7 @@ def run(
     with report.Progress() as progress:
         result = program.run(
             parameter_values, samples=samples, seed=seed, data=data_values, of=of, target_se=target_se, dtype=dtype,
-            device=device, progress=progress,
+            device=device, max_steps=max_steps, max_depth=max_depth, progress=progress,
         )
     _show(result, as_json, plot)
     return _finish(result)

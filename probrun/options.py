@@ -11,6 +11,7 @@ from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from .dsl.diagnostics import Diagnostic, ProbError
+from .dsl.limits import MAX_DEPTH, MAX_STEPS
 from .dsl.syntax import EstimatorCall
 
 if TYPE_CHECKING:
@@ -36,6 +37,8 @@ class RunOptions:
     dtype: str
     device: str
     target_se: float | None
+    max_steps: int
+    max_depth: int
 
 
 def refuse(message: str, hint: str | None = None) -> ProbError:
@@ -49,7 +52,10 @@ def nearest(name: str, known: Iterable[str]) -> str | None:
     return found[0] if found else None
 
 
-def run_options(samples: int, seed: int | None, dtype: Any, device: Any, target_se: float | None) -> RunOptions:
+def run_options(
+    samples: int, seed: int | None, dtype: Any, device: Any, target_se: float | None,
+    max_steps: int = MAX_STEPS, max_depth: int = MAX_DEPTH,
+) -> RunOptions:
     """Checked run options; a missing seed is drawn from the system."""
     if isinstance(samples, bool) or not isinstance(samples, int) or samples < 1:
         raise refuse(f"`samples` must be a whole number, at least 1, but is {samples!r}")
@@ -64,7 +70,11 @@ def run_options(samples: int, seed: int | None, dtype: Any, device: Any, target_
         raise refuse(f"`device` must be cpu or cuda, but is `{device}`")
     if target_se is not None and not (_is_number(target_se) and 0 < target_se < math.inf):
         raise refuse(f"`target_se` must be a positive number, but is {target_se!r}")
-    return RunOptions(samples, seed, dtype_name, str(device), None if target_se is None else float(target_se))
+    for name, limit in (("max_steps", max_steps), ("max_depth", max_depth)):
+        if isinstance(limit, bool) or not isinstance(limit, int) or limit < 1:
+            raise refuse(f"`{name}` must be a whole number, at least 1, but is {limit!r}")
+    target = None if target_se is None else float(target_se)
+    return RunOptions(samples, seed, dtype_name, str(device), target, max_steps, max_depth)
 
 
 def plan_options(

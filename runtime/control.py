@@ -43,7 +43,7 @@ from .sites import draw
 if TYPE_CHECKING:
     from .interpreter import Interpreter
 
-FIXED_LOOP_FACTOR = 100  # a loop whose length is known when it starts may be this much longer than one that is not
+FIXED_LOOP_FACTOR = 500  # a loop whose length is known when it starts may be this much longer than one that is not
 
 
 def block(machine: Interpreter, statements: tuple[Statement, ...], frame: Frame) -> None:

@@ -23,10 +23,11 @@ import torch
 from torch import Tensor
 
 from ..dsl.diagnostics import Diagnostic, ProbError
+from ..dsl.limits import MAX_DEPTH, MAX_STEPS
 from ..dsl.names import Resolved
 from ..dsl.plan import Choice, Plan
 from ..dsl.syntax import deep_recursion
-from .interpreter import MAX_DEPTH, MAX_STEPS, Context, Interpreter, Limits, Outcome
+from .interpreter import Context, Interpreter, Limits, Outcome
 from .lanes import Ragged, Value
 from .moments import Accumulator, Moments
 from .operations import numeric

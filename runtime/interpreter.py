@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from ..dsl.functions import FUNCTIONS, FunctionRow
+from ..dsl.limits import MAX_DEPTH, MAX_STEPS
 from ..dsl.names import Resolved
 from ..dsl.plan import Choice
 from ..dsl.source import Span
@@ -46,14 +47,12 @@ from .frames import Activation, Frame
 from .functions import FUNCTION_CODE, FunctionProblem
 from .indexing import Item, check_axes, position, select, size
 from .lanes import Join, Lanes, Ragged, Value
-from .operations import Operand, as_tensor, calculate, compare, negative, numeric, opposite
+from .operations import Operand, as_tensor, calculate, compare, filled, negative, numeric, opposite
 from .problems import Where
 from .singular import SAFE
 from .watch import Counter, Guards
 
 CONSTANTS = {"pi": math.pi, "inf": math.inf}
-MAX_STEPS = 100_000
-MAX_DEPTH = 10_000
 
 
 @dataclass(frozen=True)
@@ -170,7 +169,7 @@ class Interpreter:
         """A number as a tensor `[1]`, shared by all who ask."""
         known = self._numbers.get(value)
         if known is None:
-            known = torch.full((1,), value, dtype=self.dtype, device=self.device)
+            known = filled(value, self.dtype, self.device)
             if len(self._numbers) < 1000:
                 self._numbers[value] = known
         return known

@@ -16,11 +16,27 @@ from .singular import divide, multiply, power
 Plain = float | bool
 Operand = float | bool | Tensor
 
+
+def _modulo(a: Any, b: Any) -> Tensor:
+    """`a % b` with the sign of b, differentiable in both (torch.remainder is not in b)."""
+    if isinstance(b, Tensor) and b.requires_grad:
+        result: Tensor = a - b * torch.floor((a.detach() if isinstance(a, Tensor) else a) / b.detach())
+        return result
+    return torch.remainder(a, b)
+
+
+def filled(value: float, dtype: torch.dtype, device: torch.device) -> Tensor:
+    """A number as a tensor `[1]`; what the dtype cannot hold is infinite."""
+    if math.isfinite(value) and abs(value) > torch.finfo(dtype).max:
+        value = math.copysign(math.inf, value)
+    return torch.full((1,), value, dtype=dtype, device=device)
+
+
 _PLAIN: dict[str, Callable[[Any, Any], Any]] = {
     "+": operator.add, "-": operator.sub, "*": operator.mul, "/": operator.truediv, "%": operator.mod, "^": operator.pow,
 }
 _TENSOR: dict[str, Callable[[Any, Any], Any]] = {
-    "+": torch.add, "-": torch.sub, "%": torch.remainder,
+    "+": torch.add, "-": torch.sub, "%": _modulo,
 }
 _COMPARE_PLAIN: dict[str, Callable[[Any, Any], bool]] = {
     "<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge, "==": operator.eq, "!=": operator.ne,
@@ -54,7 +70,7 @@ def calculate(symbol: str, a: Operand, b: Operand, dtype: torch.dtype, safe: boo
     if symbol == "+" and not isinstance(a, Tensor):
         a, b = b, a
     elif symbol == "-" and not isinstance(a, Tensor):
-        return torch.rsub(b, a)
+        return torch.rsub(b, a)  # type: ignore[arg-type]
     return _TENSOR[symbol](a, b)  # type: ignore[no-any-return]
 
 
@@ -107,11 +123,11 @@ def numeric(a: Operand, dtype: torch.dtype, device: torch.device) -> Tensor:
     """A value as a tensor `[lanes or 1, *event]` of the run's dtype."""
     if isinstance(a, Tensor):
         return a if a.dtype == dtype else a.to(dtype)
-    return torch.full((1,), float(a), dtype=dtype, device=device)
+    return filled(float(a), dtype, device)
 
 
 def as_tensor(a: Operand, dtype: torch.dtype, device: torch.device) -> Tensor:
     """A value as a tensor `[lanes or 1, *event]`; truth values stay what they are."""
     if isinstance(a, Tensor):
         return a
-    return torch.full((1,), a, dtype=torch.bool if isinstance(a, bool) else dtype, device=device)
+    return torch.full((1,), a, dtype=torch.bool, device=device) if isinstance(a, bool) else filled(a, dtype, device)

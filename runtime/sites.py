@@ -20,6 +20,7 @@ from .distributions import build, domain_help, domain_words, order_violation, or
 from .estimators import ESTIMATORS, Request
 from .frames import Frame
 from .problems import circumstances, count_runs, first_of, in_runs, row_of, show
+from .watch import GuardBroken
 
 if TYPE_CHECKING:
     from .interpreter import Interpreter
@@ -215,6 +216,8 @@ def at_boundary(
         total = torch.where(entries, argument, 0.0).sum()
         gradients = torch.autograd.grad(total, machine.leaves, retain_graph=True, allow_unused=True)
         if any(gradient is not None and bool((gradient != 0).any()) for gradient in gradients):
+            if machine.choices[machine.resolved.site_at[id(node)].index].movable:
+                raise GuardBroken(id(node))
             raise _refusal(machine, node, bound, name, mask, frame)
         harmless[name] = torch.where(entries, argument.detach(), argument)
     return harmless

@@ -22,7 +22,7 @@ from ..dsl.syntax import Arithmetic, Call, Conditional, Draw, Expression, Logica
 from .frames import Frame
 from .interpreter import Interpreter
 from .lanes import Join, Lanes, Ragged, Value
-from .operations import Operand, calculate
+from .operations import Operand, calculate, filled
 from .problems import in_runs, row_of, rows_of, show
 
 if TYPE_CHECKING:
@@ -158,7 +158,7 @@ def _step(node: Arithmetic, record: Record, run: int, dtype: torch.dtype) -> tup
     if len(entries) != len(node.rest) + 1 or any(entry is None for entry in entries):
         return node.span, ""
     rows: list[Operand] = [
-        entry.reshape(1, *entry.shape) if isinstance(entry, Tensor) else torch.full((1,), float(entry or 0), dtype=dtype)
+        entry.reshape(1, *entry.shape) if isinstance(entry, Tensor) else filled(float(entry or 0), dtype, torch.device("cpu"))
         for entry in entries
     ]
     value = rows[0]

@@ -141,3 +141,23 @@ def test_refused(text: str, parameters: dict[str, float], code: str) -> None:
     with pytest.raises(probrun.ProbError) as caught:
         probrun.parse(text).grad(parameters, samples=2000, seed=0, unbiased=True)
     assert caught.value.code == code and caught.value.line == 1
+
+
+@pytest.mark.parametrize("unbiased", [True, False])
+def test_relaxed_draw_as_a_probability(unbiased: bool) -> None:
+    """A probability that an earlier draw sets to exactly 0: the earlier draw is detached, and nothing is refused."""
+    program = probrun.parse("b ~ Bernoulli(theta); c ~ Bernoulli(0.5*b); y = c + theta")
+    result = program.grad({"theta": 0.4}, samples=40_000, seed=2, unbiased=unbiased)
+    moments = result.gradient["theta"]
+    assert not result.biased and abs(float(moments.mean) - 1.5) <= 5 * float(moments.se) <= 0.2
+
+
+def test_remainder_by_a_parameter() -> None:
+    result = probrun.parse("y = 7 % theta").grad({"theta": 2.5}, samples=10, seed=0)
+    assert float(result.value.mean) == 2 and float(result.gradient["theta"].mean) == -2
+
+
+def test_number_beyond_float32_is_a_diagnostic() -> None:
+    with pytest.raises(probrun.ProbError) as caught:
+        probrun.parse("z ~ Normal(theta, 1); y = z + 1e300").grad({"theta": 1}, samples=10, seed=0)
+    assert caught.value.code == "P0502"

@@ -1,0 +1,4 @@
+"""Limits of a run, for every room: reaching one is an error that names the line, never a hang."""
+
+MAX_STEPS = 20_000  # rounds of a `while`, or of a `for` with random bounds
+MAX_DEPTH = 10_000  # levels of recursion
