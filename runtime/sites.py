@@ -165,6 +165,11 @@ def check(
     """P0501 where an argument lies outside its domain in some lane."""
     if tensor.dim() - 1 < parameter.event:
         return
+    if parameter.event == 2 and tensor.shape[-1] != tensor.shape[-2]:
+        raise machine.where.error(
+            "P0301", f"`{parameter.name}` of {row.name} must be a square matrix", expression.span,
+            f"this is {shape_words(tuple(tensor.shape[1:]))}",
+        )
     mask = violation(parameter.domain, tensor, parameter.event)
     if mask is None:
         return

@@ -161,3 +161,9 @@ def test_number_beyond_float32_is_a_diagnostic() -> None:
     with pytest.raises(probrun.ProbError) as caught:
         probrun.parse("z ~ Normal(theta, 1); y = z + 1e300").grad({"theta": 1}, samples=10, seed=0)
     assert caught.value.code == "P0502"
+
+
+def test_matrix_that_is_not_square_is_a_diagnostic() -> None:
+    with pytest.raises(probrun.ProbError) as caught:
+        probrun.parse("x ~ MultivariateNormal([0, 0], [[1, 0, 0], [0, 1, 0]]); y = x*t").grad({"t": 1}, samples=10, seed=0)
+    assert caught.value.code == "P0301"
