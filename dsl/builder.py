@@ -325,14 +325,14 @@ class Builder:
         return None
 
     def estimator(self, children: Children) -> EstimatorCall:
-        options: list[tuple[str, float | bool]] = []
+        options: list[tuple[str, float | bool | str]] = []
         for argument in children[2] if len(children) > 1 else ():
             value = _option_value(argument.value)
             if argument.name is None:
                 help_text = f"write {children[0]}(tau={self.text(argument)})" if children[0] == "gumbel" else "write name=value"
                 self.report("P0101", "an option of an estimator needs its name", argument.span, help_text)
             elif value is None:
-                title = f"the option `{argument.name}` must be a number, `true` or `false`"
+                title = f"the option `{argument.name}` must be a number, a word, `true` or `false`"
                 self.report("P0101", title, argument.value.span)
             elif argument.name in [name for name, _ in options]:
                 self.report("P0204", f"the option `{argument.name}` is given twice", argument.span)
@@ -425,8 +425,12 @@ def _as_distribution(node: Expression) -> Distribution | None:
             return None
 
 
-def _option_value(node: Expression) -> float | bool | None:
-    return node.value if isinstance(node, Boolean) else constant_value(node)
+def _option_value(node: Expression) -> float | bool | str | None:
+    """A number, a truth value, or a word (`baseline=mean`)."""
+    if isinstance(node, Boolean):
+        return node.value
+    number = constant_value(node)
+    return node.id if number is None and isinstance(node, Name) else number
 
 
 def constant_value(node: Expression) -> float | None:

@@ -2,3 +2,4 @@
 
 MAX_STEPS = 20_000  # rounds of a `while`, or of a `for` with random bounds
 MAX_DEPTH = 10_000  # levels of recursion
+MAX_LANES = 65_536  # lanes that the enumeration of outcomes may make of one run

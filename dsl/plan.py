@@ -7,30 +7,40 @@ until nothing changes.  Demotion only removes live values, so this ends.  What i
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from .diagnostics import ProbError
 from .distributions import DISTRIBUTIONS, DistributionRow
 from .facts import Hazard
 from .flow import Flow, Guard, SiteFlow, analyse
 from .names import Resolved, Site
-from .refusals import excluded, forced_wrong, inapplicable, no_plan, unknown_estimator, unknown_site
+from .refusals import excluded, forced_wrong, inapplicable, no_plan, too_many, unknown_estimator, unknown_option, unknown_site
 from .syntax import EstimatorCall, Sample
 from .words import Words
 
-ORDER = ("sample", "rsample", "gumbel", "score")  # of preference among valid estimators (without measuring)
+ORDER = ("sample", "rsample", "enumerate", "gumbel", "score")  # of preference among valid estimators (without measuring)
 BIASED = frozenset({"gumbel"})
 SUMMARY = {
     "sample": "a plain draw",
     "rsample": "unbiased; reparameterised draw",
+    "enumerate": "exact; a lane for every outcome, weighed by its probability",
     "gumbel": "biased; straight-through Gumbel-Softmax",
     "score": "unbiased; leave-one-out baseline",
 }
+DEFAULTS: dict[str, dict[str, float | bool | str]] = {
+    "gumbel": {"hard": True},
+    "score": {"baseline": "mean", "credit": True},
+}
+BASELINES = ("mean", "regression", "none")
+MEASURED = ("gumbel", "score", "enumerate", "rsample")  # among which a pilot may choose
 
 
 @dataclass(frozen=True)
 class PlanOptions:
-    """The options that bear on the choice (CONTRACT.md).  `estimator` holds (site name or None, estimator) pairs."""
+    """The options that bear on the choice (CONTRACT.md).  `estimator` holds (site name or None, estimator) pairs.
+
+    `prefer`: what a pilot run found best, by site index; used where it is valid and nothing else was asked for.
+    """
 
     estimator: tuple[tuple[str | None, EstimatorCall], ...] = ()
     unbiased: bool = False
@@ -38,6 +48,28 @@ class PlanOptions:
     allow_biased: bool = False
     tau: float = 0.5
     of: tuple[str, ...] = ()
+    prefer: tuple[tuple[int, EstimatorCall], ...] = ()
+
+
+@dataclass(frozen=True)
+class Lessons:
+    """What runs have taught about earlier plans.
+
+    broken     ids of guards that a run saw fail, and of sampling sites (Sample, Draw) whose estimator broke down at the edge
+               of their domain: the earlier draws that lead there are detached
+    crowded    indices of sites whose outcomes are too many to be enumerated
+    """
+
+    broken: frozenset[int] = frozenset()
+    crowded: frozenset[int] = frozenset()
+
+    def broke(self, place: int) -> Lessons:
+        """With one more broken place."""
+        return replace(self, broken=self.broken | {place})
+
+    def crowd(self, site: int) -> Lessons:
+        """With one more crowded site."""
+        return replace(self, crowded=self.crowded | {site})
 
 
 @dataclass(frozen=True)
@@ -51,7 +83,7 @@ class Choice:
 
     site: Site
     estimator: str
-    options: dict[str, float | bool]
+    options: dict[str, float | bool | str]
     biased: bool
     reason: str
     because: tuple[str, ...]
@@ -65,11 +97,20 @@ class Choice:
 
 @dataclass(frozen=True)
 class Plan:
-    """A right choice for every site, and the assumptions that a run must watch."""
+    """A right choice for every site, and the assumptions that a run must watch.
+
+    exact      every site that has an effect is enumerated: one run tells everything
+    """
 
     choices: dict[int, Choice]
     guards: dict[int, Guard]
     biased: bool
+    exact: bool = False
+
+    @property
+    def key(self) -> tuple[object, ...]:
+        """What two plans that do the same have in common."""
+        return tuple((index, c.estimator, tuple(sorted(c.options.items()))) for index, c in sorted(self.choices.items()))
 
 
 @dataclass
@@ -81,6 +122,8 @@ class State:
     forced: EstimatorCall | None = None
     forced_by: str = ""  # "using" or "--estimator x=rsample"
     preferred: EstimatorCall | None = None  # from --estimator without a site: used where it is valid
+    measured: EstimatorCall | None = None  # what a pilot found best
+    crowded: bool = False  # its outcomes are too many to be enumerated
     set_aside: str = ""  # a forced estimator that --unbiased overrode
     demoted: Hazard | None = None
     followed: Site | None = None  # demoted because this site's support would move with it
@@ -94,23 +137,31 @@ class Chooser:
 
     resolved: Resolved
     options: PlanOptions
-    broken: frozenset[int]
+    lessons: Lessons
     states: dict[int, State] = field(default_factory=dict)
+    all_finite: bool = False  # every site that has an effect has few outcomes, as far as the text tells
 
     def run(self) -> Plan:
         self.states = {site.index: self.start(site) for site in self.resolved.sites}
         while True:
-            flow = analyse(self.resolved, self.assumed(), self.broken, self.options.of)
+            flow = analyse(self.resolved, self.assumed(), self.lessons.broken, self.options.of)
             if not self.learn(flow) and not self.demote(flow):
                 break
         self.refuse(flow)
+        self.all_finite = all(
+            state.row.finite and not state.crowded and not state.site.repeated
+            for index, state in self.states.items() if self.reaches(flow, index)
+        )
         words = Words(self.resolved, flow)
         choices = {index: self.choice(state, flow, words) for index, state in self.states.items()}
-        return Plan(choices, flow.guards, any(choice.biased for choice in choices.values()))
+        felt = [choice for choice in choices.values() if choice.effect]
+        exact = bool(felt) and all(choice.estimator == "enumerate" for choice in felt)
+        return Plan(choices, flow.guards, any(choice.biased for choice in choices.values()), exact)
 
     # -------------------------------------------------------------------------------------------------- start
     def start(self, site: Site) -> State:
-        state = State(site, DISTRIBUTIONS[site.distribution.name])
+        state = State(site, DISTRIBUTIONS[site.distribution.name], crowded=site.index in self.lessons.crowded)
+        state.measured = dict(self.options.prefer).get(site.index)
         if isinstance(site.node, Sample) and site.node.using is not None:
             state.forced, state.forced_by = site.node.using, "using"
         for name, call in self.options.estimator:
@@ -121,11 +172,14 @@ class Chooser:
         if state.forced is not None:
             if state.forced.name not in ORDER:
                 raise ProbError(unknown_estimator(state.forced, ORDER).within(self.resolved.program.source))
+            check_options(state.forced, self.resolved)
             why = unsuited(state.forced, state.row)
             if why:
                 raise ProbError(inapplicable(self.resolved, site, state.forced, state.forced_by, why))
             if self.options.unbiased and state.forced.name in BIASED:
                 state.set_aside, state.forced = state.forced.name, None
+        if state.forced is not None and state.forced.name == "enumerate" and state.crowded:
+            raise ProbError(too_many(self.resolved, site, state.forced_by))
         if state.preferred is not None and (
             unsuited(state.preferred, state.row) or (self.options.unbiased and state.preferred.name in BIASED)
         ):
@@ -146,8 +200,11 @@ class Chooser:
         if state.forced is not None and (state.forced.name != "sample" or self.options.allow_biased):
             return state.forced.name
         order = [name for name in ORDER[1:] if self.allowed(name)]
-        if state.preferred is not None and state.preferred.name != "sample":
-            order.insert(0, state.preferred.name)
+        if state.site.repeated and "enumerate" in order:  # may be many draws: only if it is asked for, or measured
+            order.remove("enumerate")
+        for call in (state.measured, state.preferred):
+            if call is not None and call.name != "sample":
+                order.insert(0, call.name)
         for name in order:
             if not self.ruled_out(state, name, state.live):
                 return name
@@ -156,6 +213,8 @@ class Chooser:
     def ruled_out(self, state: State, name: str, live: frozenset[str]) -> str:
         """Why an estimator cannot be right at a site (an empty string where it can)."""
         row = state.row
+        if name == "enumerate":
+            return unsuited(EstimatorCall(name), row) or ("too many outcomes" if state.crowded else "")
         if name in ("rsample", "gumbel"):
             why = unsuited(EstimatorCall(name), row)
             if why:
@@ -192,7 +251,7 @@ class Chooser:
                     state.demoted = hazard
                     changed = True
         for state in self.states.values():
-            if id(state.site.node) in self.broken:
+            if id(state.site.node) in self.lessons.broken:
                 changed |= self.detach(self.carriers(state, flow), state)
         if changed:
             return True
@@ -277,8 +336,11 @@ class Chooser:
         live = live_arguments(flow.sites[index])
         effect = self.reaches(flow, index)
         name = self.candidate(state) if live and effect else "sample"
-        call = next((c for c in (state.forced, state.preferred) if c is not None and c.name == name), EstimatorCall(name))
-        options = {"tau": self.options.tau, "hard": True} | dict(call.options) if name == "gumbel" else {}
+        if effect and not live and self.enumerable_noise(state):
+            name = "enumerate"
+        calls = (state.forced, state.preferred, state.measured)
+        call = next((c for c in calls if c is not None and c.name == name), EstimatorCall(name))
+        options = DEFAULTS.get(name, {}) | ({"tau": self.options.tau} if name == "gumbel" else {}) | dict(call.options)
         valid = tuple(n for n in ORDER[1:] if not self.ruled_out(state, n, live)) if live and effect else ("sample",)
         reason, because = words.reason(state, name, options, bool(live), effect)
         rejected = words.rejected(state, name, valid, live if effect else frozenset(), self.ruled_out)
@@ -288,11 +350,38 @@ class Chooser:
             any(other.forced is None for other in self.carriers(state, flow)),
         )
 
+    def enumerable_noise(self, state: State) -> bool:
+        """Whether a site that no parameter reaches is enumerated: when asked for, or where everything else is."""
+        if state.crowded or unsuited(EstimatorCall("enumerate"), state.row):
+            return False
+        call = state.forced or state.preferred or state.measured
+        if call is not None:
+            return call.name == "enumerate"
+        return self.allowed("enumerate") and self.all_finite
+
+
+def check_options(call: EstimatorCall, resolved: Resolved) -> None:
+    """P0401 for an option that the estimator does not have, or that it cannot have so."""
+    known = DEFAULTS.get(call.name, {}).keys() | ({"tau"} if call.name == "gumbel" else set())
+    for name, value in call.options:
+        if name not in known:
+            raise ProbError(unknown_option(resolved, call, name, tuple(sorted(known))))
+        if name == "tau":
+            wanted = "a positive number" if isinstance(value, bool | str) or not 0 < value < float("inf") else ""
+        elif name == "baseline":
+            wanted = "one of mean, regression, none" if value not in BASELINES else ""
+        else:
+            wanted = "true or false" if not isinstance(value, bool) else ""
+        if wanted:
+            raise ProbError(unknown_option(resolved, call, name, (), wanted))
+
 
 def unsuited(call: EstimatorCall, row: DistributionRow) -> str:
     """Why an estimator can never be used with a distribution (an empty string where it can)."""
     if call.name == "rsample" and (row.discrete or not any(p.reparameterised for p in row.parameters)):
         return f"{row.name} has no reparameterisation"
+    if call.name == "enumerate" and not row.finite:
+        return f"{row.name} has infinitely many outcomes"
     if call.name == "gumbel" and not row.relaxable:
         return "only for Bernoulli, Categorical, OneHotCategorical"
     return ""
@@ -303,20 +392,16 @@ def live_arguments(site: SiteFlow) -> frozenset[str]:
     return frozenset(name for name, fact in site.arguments.items() if fact.live)
 
 
-def make_plan(
-    resolved: Resolved, options: PlanOptions | None = None, broken: frozenset[int] = frozenset()
-) -> Plan:
+def make_plan(resolved: Resolved, options: PlanOptions | None = None, lessons: Lessons | None = None) -> Plan:
     """Choose an estimator for every site.
 
-    `broken` holds ids of guards that a run saw fail (`runtime`'s GuardBroken), and of sampling sites (Sample, Draw) whose
-    estimator broke down at the edge of their domain: the earlier draws that lead there are detached.
-     Raises ProbError with P0401 (an estimator
-    that does not apply), P0402 (a forced one that would be wrong), P0403 (none is right), P0405 (none is left after
-    --among), P0607 (--estimator names no site).
+    Raises ProbError with P0401 (an estimator that does not apply), P0402 (a forced one that would be wrong), P0403 (none is
+    right), P0405 (none is left after --among), P0407 (too many outcomes to enumerate), P0607 (--estimator names no site).
     """
     options = options or PlanOptions()
     names = {site.name for site in resolved.sites}
     for site_name, call in options.estimator:
         if call.name not in ORDER or (site_name is not None and site_name not in names):
             raise ProbError(unknown_site(resolved, site_name, call, ORDER))
-    return Chooser(resolved, options, broken).run()
+        check_options(call, resolved)
+    return Chooser(resolved, options, lessons or Lessons()).run()

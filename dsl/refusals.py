@@ -89,6 +89,15 @@ def inapplicable(
     )
 
 
+def too_many(resolved: Resolved, site: Site, by: str) -> Diagnostic:
+    """P0407: the outcomes of a site that was to be enumerated take too many lanes."""
+    return Diagnostic(
+        "P0407", f"site `{site.name}` has too many outcomes to enumerate", site.span, "more lanes per run than allowed", (),
+        () if by == "using" else (f"it was set by {by}",),
+        "allow more with --max-lanes N, or leave the choice to probrun: remove the setting", resolved.program.source,
+    )
+
+
 def excluded(resolved: Resolved, site: Site, needed: str, options: PlanOptions) -> Diagnostic:
     """P0405: the only right estimator was left out by --among."""
     among = ",".join(sorted(options.among or ()))
@@ -113,6 +122,20 @@ def unknown_site(
     )
 
 
+def unknown_option(
+    resolved: Resolved, call: EstimatorCall, name: str, known: tuple[str, ...], wanted: str = ""
+) -> Diagnostic:
+    """P0401: an estimator's option that is not there, or must be `wanted`."""
+    title = f"`{name}` of `{call.name}` must be {wanted}" if wanted else f"`{call.name}` has no option `{name}`"
+    note = () if wanted else (f"its options are: {', '.join(known) or '(none)'}",)
+    near = get_close_matches(name, known, 1)
+    return Diagnostic(
+        "P0401", title, call.span if call.span.end else None, "", (), note,
+        f"did you mean `{near[0]}`?" if near else f"probrun help {call.name}",
+        resolved.program.source if call.span.end else None,
+    )
+
+
 def unknown_estimator(call: EstimatorCall, order: tuple[str, ...]) -> Diagnostic:
     """P0401: no estimator of that name."""
     near = get_close_matches(call.name, order, 1)
@@ -122,4 +145,7 @@ def unknown_estimator(call: EstimatorCall, order: tuple[str, ...]) -> Diagnostic
     )
 
 
-__all__ = ["excluded", "forced_wrong", "inapplicable", "line_of", "no_plan", "quoted", "unknown_estimator", "unknown_site"]
+__all__ = [
+    "excluded", "forced_wrong", "inapplicable", "line_of", "no_plan", "quoted", "too_many", "unknown_estimator", "unknown_option",
+    "unknown_site",
+]

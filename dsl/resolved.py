@@ -25,7 +25,10 @@ class External:
 
 @dataclass(frozen=True)
 class Site:
-    """A place in the text where a random value is drawn; `function` names the `fn` that it stands in."""
+    """A place in the text where a random value is drawn; `function` names the `fn` that it stands in.
+
+    `repeated`: it stands in a loop or a function, so that one run may draw there many times.
+    """
 
     index: int
     name: str
@@ -33,6 +36,7 @@ class Site:
     distribution: Distribution
     span: Span
     function: str | None
+    repeated: bool = False
 
 
 @dataclass(frozen=True)

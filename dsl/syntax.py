@@ -245,7 +245,7 @@ class EstimatorCall(Node):
     """`score`, `gumbel(tau=0.1, hard=true)` after `using` or in `--estimator`."""
 
     name: str
-    options: tuple[tuple[str, float | bool], ...] = ()
+    options: tuple[tuple[str, float | bool | str], ...] = ()
 
 
 @dataclass(frozen=True)

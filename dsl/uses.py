@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from .diagnostics import Diagnostic, Label
 from .distributions import DISTRIBUTIONS, bind
@@ -74,7 +74,7 @@ def unique(sites: list[Site]) -> list[Site]:
     for site in sites:
         number = seen[site.name] = seen.get(site.name, 0) + 1
         name = site.name if number == 1 else f"{site.name}#{number}"
-        result.append(Site(site.index, name, site.node, site.distribution, site.span, site.function))
+        result.append(replace(site, name=name))
     return result
 
 
@@ -86,6 +86,7 @@ class Walker:
         self.uses = uses
         self.problems = problems
         self.unnamed: dict[str, int] = {}
+        self.loops = 0  # how many stand around the present statement
         self.reported: set[tuple[str | None, str]] = set()
         self.owners: dict[str, Scope] = {
             name: scope for scope in outline.inner.values() for name in scope.variables
@@ -96,6 +97,12 @@ class Walker:
         """All statements of a block."""
         for statement in block.statements:
             self.statement(statement, scope)
+
+    def body(self, block: Block, scope: Scope) -> None:
+        """The statements of a loop."""
+        self.loops += 1
+        self.block(block, scope)
+        self.loops -= 1
 
     def statement(self, statement: Statement, scope: Scope) -> None:
         """One statement; its unnamed sites are called by the variable it feeds."""
@@ -115,13 +122,15 @@ class Walker:
                     self.block(statement.otherwise, scope)
             case For(iterable=Range(start=start, stop=stop)):
                 self.all([stop] if start is None else [start, stop], scope, "for")
-                self.block(statement.body, scope)
+                self.body(statement.body, scope)
             case For():
                 self.all([statement.iterable], scope, "for")
-                self.block(statement.body, scope)
+                self.body(statement.body, scope)
             case While():
+                self.loops += 1
                 self.all([statement.condition], scope, "while")
-                self.block(statement.body, scope)
+                self.loops -= 1
+                self.body(statement.body, scope)
             case Return():
                 self.returned(statement, scope)
                 self.all(list(statement.values), scope, "return")
@@ -277,4 +286,5 @@ class Walker:
     def site(self, node: Sample | Draw, distribution: Distribution, name: str, scope: Scope) -> None:
         """One more site."""
         full = name if scope.name is None else f"{scope.name}.{name}"
-        self.uses.sites.append(Site(len(self.uses.sites), full, node, distribution, node.span, scope.name))
+        repeated = self.loops > 0 or scope.name is not None
+        self.uses.sites.append(Site(len(self.uses.sites), full, node, distribution, node.span, scope.name, repeated))

@@ -47,12 +47,14 @@ class Words:
                 return f"reaches a jump: {at} decides {self.result}"
 
     def reason(
-        self, state: State, name: str, options: dict[str, float | bool], live: bool, effect: bool
+        self, state: State, name: str, options: dict[str, float | bool | str], live: bool, effect: bool
     ) -> tuple[str, tuple[str, ...]]:
         """The reason in one line, and the sentences behind it for `probrun explain`."""
         site = state.site.name
         if not effect:
             reason = f"does not reach {self.result}"
+        elif name == "enumerate":
+            reason = f"{state.row.name} has finitely many outcomes: each gets a lane, weighed by its probability"
         elif not live:
             reason = "no parameter reaches its distribution: fixed noise"
         elif name == "rsample":
@@ -86,7 +88,7 @@ class Words:
         if not live:
             return ()
         found = []
-        for other in ("rsample", "gumbel", "score"):
+        for other in ("rsample", "enumerate", "gumbel", "score"):
             if other == name:
                 continue
             why = ruled_out(state, other, live)

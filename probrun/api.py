@@ -66,7 +66,7 @@ class SiteReport:
     text: str = field(repr=False)
     call: str = field(repr=False)
     summary: str = field(repr=False)
-    options: Mapping[str, float | bool] = field(default_factory=dict, repr=False)
+    options: Mapping[str, float | bool | str] = field(default_factory=dict, repr=False)
     because: tuple[str, ...] = field(default=(), repr=False)
     rejected: tuple[tuple[str, str], ...] = field(default=(), repr=False)
     path: str = field(default="", repr=False)

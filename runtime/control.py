@@ -34,9 +34,10 @@ from ..dsl.syntax import (
     While,
 )
 from .broadcast import ShapeMismatch, align, event_shape, shape_words
-from .frames import HIDDEN, Activation, Frame, Returned, merge
+from .frames import HIDDEN, Activation, Frame, Returned, merge, together
 from .indexing import check_axes, replace, whole_number
-from .lanes import NOWHERE, Lanes, Ragged, Value, carry
+from .lanes import NOWHERE, Ragged, Value, carry
+from .ledger import Term
 from .operations import Operand, as_tensor, truth
 from .sites import draw
 
@@ -49,15 +50,20 @@ FIXED_LOOP_FACTOR = 500  # a loop whose length is known when it starts may be th
 def block(machine: Interpreter, statements: tuple[Statement, ...], frame: Frame) -> None:
     """Execute statements as long as lanes are left."""
     for statement in statements:
-        _EXECUTE[statement.__class__](machine, statement, frame)
+        machine.execute(statement, frame)
         if not frame.lanes.count:
             return
+
+
+def execute(machine: Interpreter, statement: Statement, frame: Frame) -> None:
+    """Execute one statement."""
+    _EXECUTE[statement.__class__](machine, statement, frame)
 
 
 # --------------------------------------------------------------------------------------------------- branches
 def decide(machine: Interpreter, condition: Expression, frame: Frame) -> bool | tuple[Tensor, Tensor]:
     """Whether a condition holds: in all lanes (True), in none (False), or the lanes where it does and where not."""
-    held = truth(machine.evaluate(condition, frame))
+    held = truth(machine.condition(condition, frame))
     if not isinstance(held, Tensor):
         return held
     if held.dim() != 1:
@@ -93,7 +99,7 @@ def _branch(machine: Interpreter, node: If, number: int, frame: Frame) -> None:
             taken, others = (frame.child(frame.lanes.restrict(index)) for index in held)
             block(machine, body.statements, taken)
             _branch(machine, node, number, others)
-            merge(frame, [taken, others], machine.joiner)
+            merge(frame, [taken, others], machine.joiner, machine.ledger)
             return
     if node.otherwise is not None:
         block(machine, node.otherwise.statements, frame)
@@ -106,12 +112,23 @@ def conditional(machine: Interpreter, node: Conditional, frame: Frame) -> Operan
         return machine.evaluate(node.then, frame)
     if held is False:
         return machine.evaluate(node.otherwise, frame)
-    taken, others = (frame.child(frame.lanes.restrict(index)) for index in held)
-    values: list[Value] = [machine.evaluate(node.then, taken), machine.evaluate(node.otherwise, others)]
-    merge(frame, [taken, others], machine.joiner)
-    value = machine.joiner(list(held), frame.lanes, True)(values)
+    return _either(machine, frame, held, (node.then, node.otherwise), "if ... then ... else ...", node.span)
+
+
+def _either(
+    machine: Interpreter, frame: Frame, held: tuple[Tensor, Tensor], sides: tuple[Expression | bool, Expression | bool],
+    what: str, span: Span,
+) -> Operand:
+    """One expression (or truth value) on some lanes and another on the others."""
+    children = [frame.child(frame.lanes.restrict(index)) for index in held]
+    values: list[Value] = [
+        side if isinstance(side, bool) else machine.evaluate(side, child) for side, child in zip(sides, children, strict=True)
+    ]
+    join = merge(frame, children, machine.joiner, machine.ledger)
+    assert join is not None
+    value = join(values)
     if isinstance(value, Ragged):
-        raise machine.where.ragged("if ... then ... else ...", value, node.span)
+        raise machine.where.ragged(what, value, span)
     return value
 
 
@@ -132,24 +149,26 @@ def _logical_step(
     if not isinstance(left, Tensor):
         return truth(machine.evaluate(item, frame)) if left == both else left
     if left.dim() > 1:
-        right = as_tensor(truth(machine.evaluate(item, frame)), machine.dtype, machine.device)
-        try:
-            return (torch.logical_and if both else torch.logical_or)(*align(left, right))
-        except ShapeMismatch as problem:
-            raise machine.where.shapes(problem, node.span) from None
-    open_lanes = (left if both else torch.logical_not(left)).nonzero().squeeze(1)
-    if open_lanes.shape[0] == 0:
+        return _elementwise(machine, node, left, item, frame)
+    undecided = (left if both else torch.logical_not(left)).nonzero().squeeze(1)
+    if undecided.shape[0] == 0:
         return left
-    if open_lanes.shape[0] == left.shape[0]:
+    if undecided.shape[0] == left.shape[0]:
         return truth(machine.evaluate(item, frame))
-    child = frame.child(frame.lanes.restrict(open_lanes))
-    right = as_tensor(truth(machine.evaluate(item, child)), machine.dtype, machine.device)
-    result = torch.full((left.shape[0], *right.shape[1:]), not both, dtype=torch.bool, device=machine.device)
-    result[open_lanes] = right
-    if child.score is not None:
-        score = child.score.expand(open_lanes.shape[0])
-        frame.add_score(torch.zeros_like(left, dtype=score.dtype).index_copy(0, open_lanes, score))
-    return result
+    decided = (torch.logical_not(left) if both else left).nonzero().squeeze(1)
+    return truth(_either(machine, frame, (undecided, decided), (item, not both), f"`{node.operator}`", node.span))
+
+
+def _elementwise(machine: Interpreter, node: Logical, left: Tensor, item: Expression, frame: Frame) -> Tensor:
+    """`and`, `or` of arrays: both sides on all lanes."""
+    entered = frame.lanes
+    right = as_tensor(truth(machine.evaluate(item, frame)), machine.dtype, machine.device)
+    left = cast(Tensor, carry(left, entered, frame.lanes))
+    try:
+        pair = align(left, right)
+    except ShapeMismatch as problem:
+        raise machine.where.shapes(problem, node.span) from None
+    return torch.logical_and(*pair) if node.operator == "and" else torch.logical_or(*pair)
 
 
 # ------------------------------------------------------------------------------------------------------ loops
@@ -186,7 +205,7 @@ def _loop(
         loop.rebase(entry, frame)
     if loop.lanes.count:
         loop.rebase(entry, frame)
-    merge(frame, [*gone, loop], machine.joiner)
+    merge(frame, [*gone, loop], machine.joiner, machine.ledger)
 
 
 def _endless(machine: Interpreter, span: Span, steps: int) -> Exception:
@@ -201,6 +220,7 @@ def _for(machine: Interpreter, node: For, frame: Frame) -> None:
         _for_range(machine, node, node.iterable, frame)
         return
     values = check_axes(machine.evaluate(node.iterable, frame), 1, node.iterable.span, machine.where)
+    machine.note_loop(node, frame)
     for number in range(values.shape[1]):
         entered = frame.lanes
         frame.write(node.variable, values.select(1, number))
@@ -211,8 +231,10 @@ def _for(machine: Interpreter, node: For, frame: Frame) -> None:
 
 
 def _for_range(machine: Interpreter, node: For, bounds: Range, frame: Frame) -> None:
-    start: Operand = 0.0 if bounds.start is None else machine.evaluate(bounds.start, frame)
-    stop = machine.evaluate(bounds.stop, frame)
+    given = (bounds.stop,) if bounds.start is None else (bounds.start, bounds.stop)
+    *first_bound, stop = machine.evaluate_all(given, frame)
+    start: Operand = first_bound[0] if first_bound else 0.0
+    machine.note_loop(node, frame)
     first = 0 if bounds.start is None else whole_number(start, "a bound of a loop", bounds.start.span, machine.where)
     last = whole_number(stop, "a bound of a loop", bounds.stop.span, machine.where)
     if first is not None and last is not None:
@@ -272,33 +294,44 @@ def call(machine: Interpreter, node: Call, function: Function, arguments: list[O
     for name, value in zip(function.parameters, arguments, strict=True):
         inner.write(name, value)
     activation = inner.activation
+    machine.note_entry(function, activation)
     block(machine, function.body.statements, inner)
     machine.depth -= 1
-    values, score = collect(machine, activation, frame.lanes)
-    frame.add_score(score)
-    return cast(Operand, values[0])
+    returned = collect(machine, activation)
+    if returned.lanes is not frame.lanes:
+        frame.narrow(returned.lanes)
+    frame.multiply(returned.weight)
+    machine.note_call(activation, returned)
+    return cast(Operand, returned.values[0])
 
 
 def _return(machine: Interpreter, node: Return, frame: Frame) -> None:
     values: list[Value] = []
+    terms: list[list[Term] | None] = []
     if machine.results or machine.depth:
-        values = [machine.evaluate(value, frame) for value in node.values]
-    _leave(machine, frame, values, node.span)
+        values, terms = machine.results_of(node.values, frame)
+    _leave(machine, frame, values, terms, node.span)
 
 
 def finish(machine: Interpreter, frame: Frame) -> None:
     """The end of a program without `return`: its objective is a variable."""
     values: list[Value] = []
-    span = machine.resolved.program.body.span
-    if machine.results and machine.resolved.objective is not None:
-        values = [_wanted(machine, machine.resolved.objective, frame)]
-    _leave(machine, frame, values, span)
+    terms: list[list[Term] | None] = []
+    objective = machine.resolved.objective
+    if machine.results and objective is not None:
+        values = [_wanted(machine, objective, frame)]
+        terms = [machine.terms_of_name(objective, frame)]
+    _leave(machine, frame, values, terms, machine.resolved.program.body.span)
 
 
-def _leave(machine: Interpreter, frame: Frame, values: list[Value], span: Span) -> None:
+def _leave(
+    machine: Interpreter, frame: Frame, values: list[Value], terms: list[list[Term] | None], span: Span
+) -> None:
     if not machine.depth:
         values = values + [_wanted(machine, name, frame) for name in machine.wanted]
-    frame.activation.returned.append(Returned(span, frame.lanes, values, frame.total_score()))
+        terms = terms + [machine.terms_of_name(name, frame) for name in machine.wanted]
+    machine.note_return(frame)
+    frame.activation.returned.append(Returned(span, frame.lanes, values, frame.total_weight(), terms))
     frame.narrow(NOWHERE)
 
 
@@ -312,27 +345,21 @@ def _wanted(machine: Interpreter, name: str, frame: Frame) -> Value:
         ) from None
 
 
-def collect(machine: Interpreter, activation: Activation, lanes: Lanes) -> tuple[list[Value], Tensor | None]:
-    """What all lanes of an activation have returned, on the lanes it began with, and their score."""
+def collect(machine: Interpreter, activation: Activation) -> Returned:
+    """What all lanes of an activation have returned as one: on the lanes it began with, unless they were split since."""
     parts = activation.returned
     first = parts[0]
-    if len(parts) == 1:
-        index = first.lanes.map_to(lanes)
-        if index is None:
-            _refuse_ragged(machine, first.values, first.span)
-            return first.values, first.score
-    indices = [part.lanes.map_to(lanes) for part in parts]
-    whole = [index for index in indices if index is not None]
-    assert len(whole) == len(parts)
-    join = machine.joiner(whole, lanes, True)
+    if len(parts) == 1 and first.lanes is activation.lanes:
+        _refuse_ragged(machine, first.values, first.span)
+        return first
+    whole, join = together(activation.lanes, [part.lanes for part in parts], machine.joiner, machine.ledger)
     values = [join([part.values[number] for part in parts]) for number in range(len(first.values))]
     _refuse_ragged(machine, values, parts[-1].span)
-    if all(part.score is None for part in parts):
-        return values, None
-    scores: list[Value] = [0.0 if part.score is None else part.score for part in parts]
-    score = join(scores)
-    assert isinstance(score, Tensor)
-    return values, score
+    terms = first.terms if len(parts) == 1 else [None] * len(values)
+    weight: Value | None = None
+    if any(part.weight is not None for part in parts):
+        weight = join([1.0 if part.weight is None else part.weight for part in parts])
+    return Returned(parts[-1].span, whole, values, cast("Tensor | None", weight), terms)
 
 
 def _refuse_ragged(machine: Interpreter, values: list[Value], span: Span) -> None:
@@ -366,7 +393,11 @@ def _store(machine: Interpreter, node: Assign | Sample, value: Operand, frame: F
     if isinstance(held, Ragged):
         raise machine.where.ragged(node.name, held, node.span)
     target = check_axes(held, len(node.indices), node.span, machine.where)
+    entered = frame.lanes
     items = machine.items(target, node.indices, frame)
+    if frame.lanes is not entered:
+        target = cast(Tensor, carry(target, entered, frame.lanes))
+        value = cast(Operand, carry(value, entered, frame.lanes))
     for item, index in zip(items, node.indices, strict=True):
         if isinstance(item, Tensor) and item.dim() > 1:
             raise machine.where.error("P0305", "an index of an assignment must be one whole number", index.span)

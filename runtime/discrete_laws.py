@@ -7,6 +7,7 @@ the derivative.
 
 from __future__ import annotations
 
+import itertools
 import math
 
 import torch
@@ -18,6 +19,13 @@ from .laws import Generator, Law, Shape, double, exponential, uniform, weigh, we
 
 SLACK = 1e-5  # a relaxed draw is hard up to rounding
 SMALL = 1e-3  # probabilities below this are compared with float64 uniforms
+
+
+def numbers(low: float, high: float, most: int, like: Tensor) -> Tensor | None:
+    """The whole numbers from `low` to `high`; None where they are more than `most`."""
+    if not high - low < most:
+        return None
+    return torch.arange(low, high + 1, dtype=like.dtype, device=like.device)
 
 
 class Chance(Law):
@@ -89,9 +97,34 @@ class Bernoulli(Chance):
     def boundary(self) -> Tensor | None:
         return self.edge(0.0, 1.0)
 
+    def outcomes(self, most: int) -> Tensor | None:
+        return numbers(0, 1, most, self.first)
+
+    def probabilities(self, outcomes: Tensor) -> tuple[Tensor, Tensor]:
+        chance = self.chance()
+        table = torch.stack((1 - chance, chance), -1)
+        return table, torch.ones_like(table, dtype=torch.bool)
+
 
 class Binomial(Chance):
     total_count: Tensor
+
+    def outcomes(self, most: int) -> Tensor | None:
+        return numbers(0, float(self.total_count.max()), most, self.first)
+
+    def probabilities(self, outcomes: Tensor) -> tuple[Tensor, Tensor]:
+        n = self.total_count.detach().double().unsqueeze(-1)
+        x = outcomes.double()
+        possible = x <= n
+        x = torch.where(possible, x, 0.0)
+        ways = torch.lgamma(n + 1) - torch.lgamma(x + 1) - torch.lgamma(n - x + 1)
+        chance = self.chance().double().unsqueeze(-1)
+        inner = (chance > 0) & (chance < 1)
+        safe = torch.where(inner, chance, 0.5)
+        usual = torch.exp(ways + x * safe.log() + (n - x) * torch.log1p(-safe))
+        at_edge = torch.exp(ways) * chance**x * (1 - chance) ** (n - x)
+        table = torch.where(possible, torch.where(inner, usual, at_edge) if not bool(inner.all()) else usual, 0.0)
+        return table.to(self.first.dtype), possible.expand(table.shape)
 
     def sample(self, shape: Shape, generator: Generator = None) -> Tensor:
         chance = self.chance().detach()
@@ -223,6 +256,15 @@ class Weighted(Law):
         rows = table.expand(*places.shape, table.shape[-1])
         return rows.gather(-1, places.unsqueeze(-1)).squeeze(-1)
 
+    def shares(self) -> tuple[Tensor, Tensor]:
+        """The probability of each category, and that all are in the support."""
+        if self.logits is not None:
+            table = torch.softmax(self.logits, -1)
+        else:
+            assert self.probs is not None
+            table = self.probs / self.probs.sum(-1, keepdim=True)
+        return table, torch.ones_like(table, dtype=torch.bool)
+
     def boundary(self) -> Tensor | None:
         if self.probs is None:
             found = (self.logits == -math.inf).any(-1)  # type: ignore[union-attr]
@@ -232,6 +274,12 @@ class Weighted(Law):
 
 
 class Categorical(Weighted):
+    def outcomes(self, most: int) -> Tensor | None:
+        return numbers(0, self.first.shape[-1] - 1, most, self.first)
+
+    def probabilities(self, outcomes: Tensor) -> tuple[Tensor, Tensor]:
+        return self.shares()
+
     def sample(self, shape: Shape, generator: Generator = None) -> Tensor:
         return self.draw_index(shape, generator).to(self.first.dtype)
 
@@ -247,6 +295,13 @@ class Categorical(Weighted):
 
 class OneHotCategorical(Weighted):
     event = 1
+
+    def outcomes(self, most: int) -> Tensor | None:
+        count = self.first.shape[-1]
+        return torch.eye(count, dtype=self.first.dtype, device=self.first.device) if count <= most else None
+
+    def probabilities(self, outcomes: Tensor) -> tuple[Tensor, Tensor]:
+        return self.shares()
 
     def sample(self, shape: Shape, generator: Generator = None) -> Tensor:
         index = self.draw_index(shape[:-1], generator).unsqueeze(-1)
@@ -279,6 +334,23 @@ class Multinomial(Weighted):
     event = 1
     total_count: Tensor
 
+    def outcomes(self, most: int) -> Tensor | None:
+        least, largest = int(self.total_count.min()), int(self.total_count.max())
+        categories = self.shares()[0].shape[-1]
+        ways = sum(math.comb(total + categories - 1, categories - 1) for total in range(least, largest + 1))
+        if ways > most:
+            return None
+        rows = [row for total in range(least, largest + 1) for row in _shared_out(total, categories)]
+        return torch.tensor(rows, dtype=self.first.dtype, device=self.first.device)
+
+    def probabilities(self, outcomes: Tensor) -> tuple[Tensor, Tensor]:
+        x, n = double(outcomes, self.total_count.detach().unsqueeze(-1))
+        possible = x.sum(-1) == n
+        share = self.shares()[0].double().unsqueeze(-2)
+        ways = torch.exp(torch.lgamma(x.sum(-1) + 1) - torch.lgamma(x + 1).sum(-1))
+        table = torch.where(possible, ways * (share**x).prod(-1), 0.0)
+        return table.to(self.first.dtype), possible.expand(table.shape)
+
     def sample(self, shape: Shape, generator: Generator = None) -> Tensor:
         weights = self.weights()
         rest = weights.flip(-1).cumsum(-1).flip(-1)
@@ -309,11 +381,28 @@ class Multinomial(Weighted):
         return torch.where((absent & (x != 0)).any(-1), -math.inf, mass + ways).to(value.dtype)
 
 
+def _shared_out(total: int, categories: int) -> list[list[int]]:
+    """Every way to share `total` things out among categories."""
+    bars = itertools.combinations(range(total + categories - 1), categories - 1)
+    return [
+        [after - before - 1 for before, after in zip((-1, *places), (*places, total + categories - 1), strict=True)]
+        for places in bars
+    ]
+
+
 class DiscreteUniform(Law):
     """Every whole number from `low` to `high` alike."""
 
     low: Tensor
     high: Tensor
+
+    def outcomes(self, most: int) -> Tensor | None:
+        return numbers(float(self.low.min()), float(self.high.max()), most, self.first)
+
+    def probabilities(self, outcomes: Tensor) -> tuple[Tensor, Tensor]:
+        low, high = self.low.detach().unsqueeze(-1), self.high.detach().unsqueeze(-1)
+        possible = (outcomes >= low) & (outcomes <= high)
+        return torch.where(possible, 1 / (high - low + 1), 0.0), possible
 
     def sample(self, shape: Shape, generator: Generator = None) -> Tensor:
         low, high = self.low.detach(), self.high.detach()

@@ -1,15 +1,15 @@
 """Blocks of runs -> mean, standard error, gradient; when to stop, and what to do when something gives way.
 
-For each run i with result y and score S (the sum of its log-probabilities at score sites), with W = exp(S - stop(S)),
-    Y_i = W y + (1 - W) b_i,      b_i the mean result of the other runs of the block (leave-one-out, Kool et al. 2019),
-so dY_i = dy + (y - b_i) dS: one backward pass per result entry.  Every run has its own copy of the parameters, so the pass
-gives the gradient of every single run, and their spread is the standard error.  The baselines tie the runs together a
-little; that matters with few of them, so there the jackknife's error is computed as well and the larger one reported.
+Every run has its own copy of the parameters, so that one backward pass per result entry (`weighing.py`) gives the gradient of
+every single run, and their spread is the standard error.  The baselines tie the runs together a little; that matters with
+few of them, so there the jackknife's error is computed as well and the larger one reported.  A plan under which every
+outcome is enumerated needs one run, in float64: its answer is exact.
 
 Blocks keep memory flat and the numbers in cache.  The first one is small and measures how many numbers a run holds; the
 others follow from that by a fixed rule, so the same seed gives the same answer.  Two things make the estimate start afresh
 from the same seed: an assumption of the plan that fails (`GuardBroken`: plan again without it) and a gradient that is not
-finite (go on with derivatives that are 0 where nobody asks for them, `singular.py`).
+finite (go on with derivatives that are 0 where nobody asks for them, `singular.py`).  A third one is an enumeration that
+takes too many lanes: the plan is made again without it.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ import torch
 from torch import Tensor
 
 from ..dsl.diagnostics import Diagnostic, ProbError
-from ..dsl.limits import MAX_DEPTH, MAX_STEPS
+from ..dsl.limits import MAX_DEPTH, MAX_LANES, MAX_STEPS
 from ..dsl.names import Resolved
-from ..dsl.plan import Choice, Plan
+from ..dsl.plan import Choice, Lessons, Plan
 from ..dsl.syntax import deep_recursion
 from .interpreter import Context, Interpreter, Limits, Outcome
 from .lanes import Ragged, Value
@@ -33,7 +33,9 @@ from .moments import Accumulator, Moments
 from .operations import numeric
 from .trace import gradient_problem, value_problem
 from .values import bind_values
-from .watch import Counter, GuardBroken, Guards, TooBig
+from .surrogate import expected
+from .watch import Counter, GuardBroken, Guards, TooBig, TooManyLanes
+from .weighing import Weighing, per_run
 
 __all__ = ["Estimate", "Moments", "Settings", "expectation", "gradient", "moments_of_run"]
 
@@ -44,6 +46,7 @@ LANES_OF_A_BLOCK = 2**18  # numbers in the widest value of a block, at most
 KEPT_BY_A_BLOCK = 2**24  # numbers that a block keeps for the backward pass, about
 TOO_BIG = 2**26  # numbers at which a block that is being measured is started again with fewer runs
 LEAST_LANES = 16
+LANES_IN_ALL = 2**22  # of all runs together, where outcomes are enumerated and the rest is sampled
 KEPT_RUNS = 100_000  # gradients of single runs
 KEPT_DRAWS = 1_000_000  # results of single runs
 FEW = 200  # up to so many runs a jackknife checks the standard error of a score
@@ -52,7 +55,7 @@ LEAST_FOR_TARGET = 1000  # runs before a standard error is believed
 DTYPES = {"float32": torch.float32, "float64": torch.float64}
 DEPTH = 1_000_000  # of Python calls
 
-MakePlan = Callable[[frozenset[int]], Plan]
+MakePlan = Callable[[Lessons], Plan]
 Progress = Callable[[int, int], None] | None
 Leaves = Callable[[int], dict[str, Tensor]]  # parameters for so many runs
 
@@ -69,8 +72,15 @@ class Settings:
     of: tuple[str, ...] = ()
     max_steps: int = MAX_STEPS
     max_depth: int = MAX_DEPTH
+    max_lanes: int | None = None
     block_lanes: int | None = None
     keep_runs: bool = False
+
+    def lanes(self, exact: bool) -> int:
+        """How many lanes enumeration may make of one run."""
+        if self.max_lanes is not None:
+            return self.max_lanes
+        return MAX_LANES if exact else min(max(LANES_IN_ALL // self.samples, LEAST_LANES), MAX_LANES)
 
 
 @dataclass(frozen=True)
@@ -110,14 +120,19 @@ class _Session:
         settings: Settings, safe: bool, results: bool,
     ):
         self.resolved = resolved
+        self.plan = plan
+        self.exact = plan is not None and plan.exact
         self.choices: Mapping[int, Choice] = {} if plan is None else plan.choices
         self.guards = Guards({} if plan is None else plan.guards)
-        self.parameters = parameters
-        self.data = data
         self.settings = settings
         self.safe = safe
         self.results = results
-        self.context = Context(DTYPES[settings.dtype], torch.device(settings.device))
+        self.context = Context(torch.float64 if self.exact else DTYPES[settings.dtype], torch.device(settings.device))
+        self.parameters = {name: value.to(self.context.dtype) for name, value in parameters.items()}
+        self.data = {
+            name: value.to(self.context.dtype) if isinstance(value, Tensor) and value.is_floating_point() else value
+            for name, value in data.items()
+        }
         self.generator = torch.Generator(device=self.context.device)
         self.generator.manual_seed(settings.seed)
         self.state = self.generator.get_state()  # at the start of the present block
@@ -127,7 +142,7 @@ class _Session:
         settings = self.settings
         return kind(
             self.resolved, self.choices, self.context, self.generator,
-            limits=Limits(settings.max_steps, settings.max_depth), guards=self.guards, safe=self.safe,
+            limits=Limits(settings.max_steps, settings.max_depth, settings.lanes(self.exact)), guards=self.guards, safe=self.safe,
             results=self.results, wanted=settings.of, counter=counter,
         )
 
@@ -156,7 +171,7 @@ class _Session:
         """Run block after block until all samples are made: (runs, parameters, outcome)."""
         samples, fixed = self.settings.samples, self.settings.block_lanes
         first = min(samples, fixed or (samples if samples <= ONE_BLOCK else FIRST_BLOCK))
-        if not self.resolved.sites:
+        if not self.resolved.sites or self.exact:
             first = 1
         runs, counter, values, outcome = self.measured(first, parameters)
         yield runs, values, outcome
@@ -306,10 +321,12 @@ def gradient(
     if not bound:
         title = "there is nothing to differentiate: the program has no parameters"
         raise ProbError(Diagnostic("P0606", title, source=resolved.program.source))
-    broken: frozenset[int] = frozenset()
+    lessons = Lessons()
     safe = False
     while True:
-        plan = make_plan(broken)
+        plan = make_plan(lessons)
+        if plan.exact:
+            bound, known = bind_values(resolved, parameters, data, torch.float64, torch.device(settings.device))
         session = _Session(resolved, plan, bound, known, settings, safe, results=not settings.of)
         collected = _Collected(_names(resolved, settings, not settings.of), settings)
         try:
@@ -317,7 +334,9 @@ def gradient(
                 _differentiate(session, collected, progress)
             return collected.estimate(plan, started)
         except GuardBroken as guard:
-            broken |= {guard.place}
+            lessons = lessons.broke(guard.place)
+        except TooManyLanes as many:
+            lessons = lessons.crowd(many.site.index)
         except _NotFinite:
             safe = True
 
@@ -332,7 +351,7 @@ def _drive(
         for runs, values, outcome in session.blocks(parameters):
             consume(runs, values, outcome)
             collected.done += runs
-            collected.exact = not outcome.random and collected.done == runs
+            collected.exact = session.exact or (not outcome.random and collected.done == runs)
             if progress is not None:
                 progress(collected.done, settings.samples)
             if collected.exact or (settings.target_se is not None and collected.reached()):
@@ -346,82 +365,26 @@ def _drive(
 
 def _differentiate(session: _Session, collected: _Collected, progress: Progress) -> None:
     def consume(runs: int, leaves: dict[str, Tensor], outcome: Outcome) -> None:
-        values = [_result(value, session.context) for value in outcome.values]
-        for name, value in zip(collected.names, values, strict=True):
-            collected.add_value(session, name, value, runs)
+        weighings = []
+        for number, (name, found) in enumerate(zip(collected.names, outcome.values, strict=True)):
+            weighing = Weighing(outcome, number, _result(found, session.context), runs)
+            collected.add_value(session, name, weighing.value, runs)
             if not collected.value[name].finite:
                 raise value_problem(session, runs, leaves, collected.names)
-        for number, (name, value) in enumerate(zip(collected.names, values, strict=True)):
-            last = number == len(values) - 1
-            few = session.settings.samples <= FEW
-            for entry, gradients, pseudo in _gradients(value, outcome.score, list(leaves.values()), runs, last, few):
+            weighings.append(weighing)
+        few = not session.exact and session.settings.samples <= FEW
+        for number, (name, weighing) in enumerate(zip(collected.names, weighings, strict=True)):
+            for found_at in weighing.gradients(list(leaves.values()), number == len(weighings) - 1, few):
                 for place, (parameter, leaf) in enumerate(leaves.items()):
-                    accumulator = collected.add_gradient(name, parameter, entry, gradients[place], leaf)
-                    if pseudo and (spread := pseudo[place]) is not None:
+                    accumulator = collected.add_gradient(name, parameter, found_at.entry, found_at.per_run[place], leaf)
+                    if found_at.pseudo and (spread := found_at.pseudo[place]) is not None:
                         accumulator.widen(spread)
                     if not accumulator.finite:
                         if not session.safe:
                             raise _NotFinite
-                        raise gradient_problem(session, runs, session.leaves(runs), name, parameter, number, entry)
+                        raise gradient_problem(session, runs, session.leaves(runs), name, parameter, number, found_at.entry)
 
     _drive(session, collected, session.leaves, consume, progress)
-
-
-def without_self(value: Tensor) -> Tensor:
-    """`y_i - b_i` with b_i the mean of the others `[runs]` (0 where there are none)."""
-    value = value.detach()
-    runs = value.shape[0]
-    return (value - value.mean()) * (runs / (runs - 1)) if runs > 1 else value
-
-
-def _gradients(
-    value: Tensor, score: Tensor | None, leaves: list[Tensor], runs: int, last: bool, few: bool = False
-) -> Iterator[tuple[int, list[Tensor | None], list[Tensor | None]]]:
-    """For each entry of a result `[runs or 1, *shape]` the gradient of every run in every leaf.
-
-    With `few`, also the jackknife's pseudo-values for the standard error (else an empty list).
-    """
-    flat = value.reshape(value.shape[0], -1)
-    entries = flat.shape[1]
-    scored = score if value.shape[0] == runs else None  # the same in every run: nothing to weigh
-    weighed: tuple[Tensor | None, ...] | None = None
-    if scored is not None and (entries > 1 or few):
-        weighed = torch.autograd.grad(scored.sum(), leaves, retain_graph=True, allow_unused=True)
-    for entry in range(entries):
-        keep = not (last and entry == entries - 1)
-        column = value if value.dim() == 1 else flat[:, entry]
-        outputs: list[Tensor] = []
-        incoming: list[Tensor] = []
-        if column.requires_grad:
-            outputs.append(column.expand(runs))
-            incoming.append(torch.ones_like(outputs[0]))
-        if scored is not None and weighed is None:
-            outputs.append(scored.expand(runs))
-            incoming.append(without_self(column))
-        path: tuple[Tensor | None, ...] = (None,) * len(leaves)
-        if outputs:
-            path = torch.autograd.grad(outputs, leaves, incoming, retain_graph=keep, allow_unused=True)
-        if weighed is None:
-            yield entry, list(path), []
-            continue
-        weight = without_self(column)
-        found = [_plus(part, density, weight) for part, density in zip(path, weighed, strict=True)]
-        pseudo: list[Tensor | None] = []
-        if few and runs > LEAST_FOR_JACKKNIFE:
-            weight = weight * ((runs - 1) / (runs - 2))
-            pseudo = [
-                _plus(part, None if density is None else density - density.mean(0), weight)
-                for part, density in zip(path, weighed, strict=True)
-            ]
-        yield entry, found, pseudo
-
-
-def _plus(path: Tensor | None, density: Tensor | None, weight: Tensor) -> Tensor | None:
-    """The pathwise part plus the weighted score of one entry."""
-    if density is None:
-        return path
-    scored = density * weight.reshape(-1, *(1,) * (density.dim() - 1))
-    return scored if path is None else path + scored
 
 
 # ------------------------------------------------------------------------------------------------ run, expect
@@ -455,29 +418,24 @@ def expectation(
     estimators allow it.  A single result is not keyed."""
     bound, known = bind_values(resolved, parameters, data, DTYPES[settings.dtype], torch.device(settings.device))
     names = _names(resolved, settings, not settings.of)
-    runs = settings.samples
-    broken: frozenset[int] = frozenset()
+    lessons = Lessons()
     while True:
-        session = _Session(resolved, make_plan(broken), bound, known, settings, True, results=not settings.of)
-        leaves = {name: value.expand(runs, *value.shape) for name, value in bound.items()}
+        session = _Session(resolved, make_plan(lessons), bound, known, settings, True, results=not settings.of)
+        runs = 1 if session.exact else settings.samples
+        leaves = {name: value.expand(runs, *value.shape) for name, value in session.parameters.items()}
         try:
             with _room(grad=True):
-                outcome = session.interpreter(Interpreter).run(leaves, known, runs)
-                found = [_expected(_result(value, session.context), outcome.score) for value in outcome.values]
+                outcome = session.interpreter(Interpreter).run(leaves, session.data, runs)
+                found = [
+                    expected(outcome, number, _result(value, session.context), runs).to(DTYPES[settings.dtype])
+                    for number, value in enumerate(outcome.values)
+                ]
                 if not all(bool(torch.isfinite(value).all()) for value in found):
                     raise value_problem(session, runs, leaves, names)
         except GuardBroken as guard:
-            broken |= {guard.place}
+            lessons = lessons.broke(guard.place)
+            continue
+        except TooManyLanes as many:
+            lessons = lessons.crowd(many.site.index)
             continue
         return found[0] if len(found) == 1 else dict(zip(names, found, strict=True))
-
-
-def _expected(value: Tensor, score: Tensor | None) -> Tensor:
-    """The mean over the runs of `W y + (1 - W) b`."""
-    if score is None or (value.shape[0] == 1 and score.shape[0] > 1):
-        return value.mean(0)
-    runs = value.shape[0]
-    weight = torch.exp(score - score.detach()).reshape(-1, *(1,) * (value.dim() - 1))
-    detached = value.detach()
-    baseline = (detached.sum(0) - detached) / (runs - 1) if runs > 1 else torch.zeros_like(detached)
-    return (weight * value + (1 - weight) * baseline).mean(0)

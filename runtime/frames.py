@@ -4,8 +4,10 @@ A frame sees its own variables, then those of its parent.  A branch or loop gets
 into the parent when its lanes come back.  A function call gets a frame whose parent is the top-level frame of the moment
 (`outer`), so a function sees the globals as they are when it is called, and never the variables of its caller.
 
-The score (the sum of the log-probabilities of the score sites that were executed) is kept per frame, starting from
-nothing, and added to the parent's at the merge; so a branch without score sites costs nothing.
+The weight (the product of the probabilities of enumerated outcomes) is kept per frame, starting from nothing, and
+multiplied into the parent's at the merge; so a branch that enumerates nothing costs nothing.  Where lanes have been split
+inside a branch, the merge does not put them back in order: the frame goes on with the new lanes, one part after the other.
+`control` and `terms` belong to the assignment of credit (`credit.py`).
 """
 
 from __future__ import annotations
@@ -19,31 +21,50 @@ from torch import Tensor
 
 from ..dsl.source import Span
 from .lanes import NOWHERE, Join, Lanes, Value, carry
+from .ledger import CLEAN, Ledger, Taint, Term
 
 HIDDEN = "\0"  # what a loop keeps for itself is a variable whose name starts so
 
 
 @dataclass(frozen=True)
 class Returned:
-    """What some lanes have returned, by the statement at `span`: their values, and the score since the call began."""
+    """What some lanes have returned, by the statement at `span`: their values, and the weight since the call began.
+
+    `terms`: per value the terms whose sum it is, where that is known.
+    """
 
     span: Span
     lanes: Lanes
     values: list[Value]
-    score: Tensor | None
+    weight: Tensor | None
+    terms: list[list[Term] | None]
 
 
 @dataclass
 class Activation:
-    """One call of a function, or the program itself."""
+    """One call of a function, or the program itself.
 
+    lanes      those it began with
+    taints     per variable the score sites that it depends on (`credit.py`), `returned_taint` likewise
+    escaped    the score sites that decided who has already returned
+    additive   the caller wants the terms of the result
+    """
+
+    lanes: Lanes
     returned: list[Returned] = field(default_factory=list)
+    taints: dict[str, Taint] = field(default_factory=dict)
+    returned_taint: Taint = CLEAN
+    escaped: int = 0
+    additive: bool = False
 
 
 class Frame:
-    """Variables with the lanes they were computed on; `score` `[lanes]` is always on the frame's own lanes."""
+    """Variables with the lanes they were computed on; `weight` `[lanes or 1]` is always on the frame's own lanes.
 
-    __slots__ = ("activation", "base", "gathered", "lanes", "outer", "parent", "score", "values")
+    `control`: the score sites that decided that these lanes are here.  `terms`: of variables that are sums.
+    """
+
+    __slots__ = ("activation", "base", "control", "gathered", "lanes", "outer", "parent", "terms", "values", "weight")
 
     def __init__(self, lanes: Lanes, parent: Frame | None, activation: Activation, base: bool, outer: Frame | None):
         self.lanes = lanes
@@ -53,7 +74,9 @@ class Frame:
         self.outer = self if outer is None else outer  # where a function called from here finds the globals
         self.values: dict[str, tuple[Value, Lanes]] = {}
         self.gathered: dict[str, tuple[Value, Lanes]] = {}
-        self.score: Tensor | None = None
+        self.weight: Tensor | None = None
+        self.control = 0 if parent is None else parent.control
+        self.terms: dict[str, list[Term]] = {}
 
     def child(self, lanes: Lanes) -> Frame:
         """A frame for some of the lanes, in the same activation."""
@@ -62,7 +85,9 @@ class Frame:
 
     def call(self) -> Frame:
         """The frame of a function called from here."""
-        return Frame(self.lanes, self.outer, Activation(), True, self.outer)
+        inner = Frame(self.lanes, self.outer, Activation(self.lanes), True, self.outer)
+        inner.control = self.control | self.activation.escaped
+        return inner
 
     def entry(self, name: str) -> tuple[Value, Lanes]:
         """A variable and its lanes, wherever it is; KeyError where there is none."""
@@ -106,43 +131,53 @@ class Frame:
             frame = frame.parent
         return True
 
-    def add_score(self, log_weight: Tensor | None) -> None:
-        """Multiply the weight of the frame's lanes; `log_weight` is `[lanes or 1]`."""
-        if log_weight is not None:
-            self.score = log_weight if self.score is None else self.score + log_weight
+    def multiply(self, weight: Tensor | None) -> None:
+        """Multiply the weight of the frame's lanes by `[lanes or 1]`."""
+        if weight is not None:
+            self.weight = weight if self.weight is None else self.weight * weight
 
     def narrow(self, lanes: Lanes) -> None:
-        """Go on with some of the lanes."""
-        if self.score is not None and lanes is not NOWHERE:
-            score = carry(self.score, self.lanes, lanes)
-            assert isinstance(score, Tensor)
-            self.score = score
+        """Go on with other lanes: some of the present ones, or what they were split into."""
+        if self.weight is not None and lanes is not NOWHERE:
+            weight = carry(self.weight, self.lanes, lanes)
+            assert isinstance(weight, Tensor)
+            self.weight = weight
         self.lanes = lanes
 
-    def total_score(self) -> Tensor | None:
-        """The score since the activation began, on the frame's lanes."""
+    def total_weight(self) -> Tensor | None:
+        """The weight since the activation began, on the frame's lanes."""
         total: Tensor | None = None
         frame: Frame = self
         while True:
-            if frame.score is not None:
-                part = carry(frame.score, frame.lanes, self.lanes)
+            if frame.weight is not None:
+                part = carry(frame.weight, frame.lanes, self.lanes)
                 assert isinstance(part, Tensor)
-                total = part if total is None else total + part
+                total = part if total is None else total * part
             if frame.base or frame.parent is None:
                 return total
             frame = frame.parent
 
+    def find_terms(self, name: str) -> list[Term] | None:
+        """The terms of a variable of this activation."""
+        frame: Frame = self
+        while True:
+            if name in frame.terms:
+                return frame.terms[name]
+            if frame.base or frame.parent is None:
+                return None
+            frame = frame.parent
+
     def departed(self, index: Tensor, entry: Lanes, into: Frame) -> Frame:
         """The lanes at `index` as they leave a loop that was entered on `entry`: with what `into` keeps of them."""
-        leaving = Frame(rebased(self.lanes.restrict(index), entry), into, self.activation, False, self.outer)
         here = self.lanes
+        leaving = Frame(rebased(here.restrict(index), entry), into, self.activation, False, self.outer)
         for name in self.values:
             if into.has(name):
                 value = self.read(name)
                 gathered = value.index_select(0, index) if isinstance(value, Tensor) and value.shape[0] != 1 else value
                 leaving.write(name, gathered)
-        if self.score is not None:
-            leaving.score = self.score if self.score.shape[0] != here.count else self.score.index_select(0, index)
+        if self.weight is not None:
+            leaving.weight = self.weight if self.weight.shape[0] != here.count else self.weight.index_select(0, index)
         return leaving
 
     def rebase(self, entry: Lanes, into: Frame) -> None:
@@ -152,13 +187,17 @@ class Frame:
         if self.lanes is entry or self.lanes.parent is entry:
             return
         fresh = rebased(self.lanes, entry)
+        if fresh is self.lanes:
+            return
         for name in self.values:
             self.values[name] = (self.read(name), fresh)
         self.lanes = fresh
 
 
 def rebased(lanes: Lanes, ancestor: Lanes) -> Lanes:
-    """The same lanes as direct children of `ancestor`."""
+    """The same lanes as direct children of `ancestor`; unchanged where lanes were split in between, whose way must be kept."""
+    if lanes.spread_since(ancestor):
+        return lanes
     index = lanes.map_to(ancestor)
     return lanes if index is None else Lanes(lanes.count, ancestor, index)
 
@@ -166,35 +205,47 @@ def rebased(lanes: Lanes, ancestor: Lanes) -> Lanes:
 Joiner: TypeAlias = Callable[[list[Tensor], Lanes, bool], Join]  # indices of the parts, the whole, whether to permute
 
 
-def merge(frame: Frame, children: list[Frame], joiner: Joiner) -> None:
-    """Put what the children assigned and scored back into their parent, on the lanes that have not returned."""
+def together(base: Lanes, parts: list[Lanes], joiner: Joiner, ledger: Ledger) -> tuple[Lanes, Join]:
+    """The lanes of all `parts`, which continue lanes of `base`, as one, and what puts their values together."""
+    indices = []
+    for part in parts:
+        index = part.map_to(base)
+        assert index is not None
+        indices.append(index)
+    total = sum(part.count for part in parts)
+    spread = any(part.spread_since(base) for part in parts)
+    if not spread and total == base.count:
+        return base, joiner(indices, base, True)
+    whole = Lanes(total, base, torch.cat(indices), spread)
+    if spread:
+        ledger.regroup(base, parts, whole)
+    return whole, joiner(indices, whole, False)
+
+
+def merge(frame: Frame, children: list[Frame], joiner: Joiner, ledger: Ledger) -> Join | None:
+    """Put what the children assigned back into their parent, on the lanes that have not returned.
+
+    Gives what joins further values of the children; None where there is but one, on all lanes, or none.
+    """
     alive = [child for child in children if child.lanes.count]
     if not alive:
         frame.narrow(NOWHERE)
-        return
+        return None
     if len(alive) == 1 and alive[0].lanes is frame.lanes:
         _absorb(frame, alive[0])
-        return
-    indices = [_index(child, frame) for child in alive]
-    total = sum(child.lanes.count for child in alive)
-    complete = total == frame.lanes.count
-    if not complete:
-        frame.narrow(Lanes(total, frame.lanes, torch.cat(indices)))
-    join = joiner(indices, frame.lanes, complete)
+        return None
+    whole, join = together(frame.lanes, [child.lanes for child in alive], joiner, ledger)
+    if whole is not frame.lanes:
+        frame.narrow(whole)
     names = dict.fromkeys(name for child in alive for name in child.values if name[0] != HIDDEN)
     for name in names:
         if frame.has(name) or all(name in child.values for child in alive):
             frame.write(name, join([child.read(name) for child in alive]))
-    if any(child.score is not None for child in alive):
-        score = join([0.0 if child.score is None else child.score for child in alive])
-        assert isinstance(score, Tensor)
-        frame.add_score(score)
-
-
-def _index(child: Frame, frame: Frame) -> Tensor:
-    index = child.lanes.map_to(frame.lanes)
-    assert index is not None
-    return index
+    if any(child.weight is not None for child in alive):
+        weight = join([1.0 if child.weight is None else child.weight for child in alive])
+        assert isinstance(weight, Tensor)
+        frame.multiply(weight)
+    return join
 
 
 def _absorb(frame: Frame, child: Frame) -> None:
@@ -202,4 +253,4 @@ def _absorb(frame: Frame, child: Frame) -> None:
     for name in child.values:
         if name[0] != HIDDEN:
             frame.write(name, child.read(name))
-    frame.add_score(child.score)
+    frame.multiply(child.weight)

@@ -9,7 +9,7 @@ a question of memory and not of the C stack.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -17,8 +17,8 @@ import torch
 from torch import Tensor
 
 from ..dsl.functions import FUNCTIONS, FunctionRow
-from ..dsl.limits import MAX_DEPTH, MAX_STEPS
-from ..dsl.names import Resolved
+from ..dsl.limits import MAX_DEPTH, MAX_LANES, MAX_STEPS
+from ..dsl.names import Resolved, Site
 from ..dsl.plan import Choice
 from ..dsl.source import Span
 from ..dsl.syntax import (
@@ -29,6 +29,8 @@ from ..dsl.syntax import (
     Conditional,
     Draw,
     Expression,
+    For,
+    Function,
     Index,
     Logical,
     LogPdf,
@@ -38,19 +40,21 @@ from ..dsl.syntax import (
     Power,
     Sample,
     Slice,
+    Statement,
     Unary,
     Vector,
 )
 from . import control, sites
 from .broadcast import ShapeMismatch, event_shape, shape_words
-from .frames import Activation, Frame
+from .frames import Activation, Frame, Returned
 from .functions import FUNCTION_CODE, FunctionProblem
 from .indexing import Item, check_axes, position, select, size
-from .lanes import Join, Lanes, Ragged, Value
+from .lanes import Join, Lanes, Ragged, Value, carry
+from .ledger import Ledger, Term
 from .operations import Operand, as_tensor, calculate, compare, filled, negative, numeric, opposite
 from .problems import Where
 from .singular import SAFE
-from .watch import Counter, Guards
+from .watch import Counter, Guards, TooManyLanes
 
 CONSTANTS = {"pi": math.pi, "inf": math.inf}
 
@@ -65,18 +69,30 @@ class Context:
 
 @dataclass(frozen=True)
 class Limits:
-    """`steps` of one loop and `depth` of calls before a run is stopped."""
+    """`steps` of one loop and `depth` of calls before a run is stopped; `lanes` that enumeration may make of one run."""
 
     steps: int = MAX_STEPS
     depth: int = MAX_DEPTH
+    lanes: int = MAX_LANES
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a block of runs gave: a value per result on the runs, the score `[runs or 1]`, and whether it was random."""
+    """What a block of runs gave.
+
+    values     per result `[lanes or 1, *shape]`
+    terms      per result the terms that it is the sum of; None: one term that depends on every score site
+    lanes      those at the end: the runs, or what they were split into
+    weight     of the lanes `[lanes or 1]` (None: 1)
+    ledger     the score sites that were executed
+    random     whether anything was drawn
+    """
 
     values: list[Value]
-    score: Tensor | None
+    terms: list[list[Term] | None]
+    lanes: Lanes
+    weight: Tensor | None
+    ledger: Ledger
     random: bool
 
 
@@ -106,6 +122,8 @@ class Interpreter:
         self.leaves: list[Tensor] = []
         self.draws = 0
         self.depth = 0
+        self.ledger = Ledger()
+        self.most_lanes = self.lanes_made = 0
         self.allowed: set[tuple[str, str, float]] = set()  # arguments that are numbers and known to be in their domain
         self._numbers: dict[float, Tensor] = {}
         self._plain_calls: dict[tuple[str, tuple[float, ...]], float] = {}
@@ -114,7 +132,8 @@ class Interpreter:
     def run(self, parameters: Mapping[str, Tensor], data: Mapping[str, Value], count: int) -> Outcome:
         """Run the program on `count` lanes.  `parameters` are `[count or 1, *shape]`.  Wants `deep_recursion()`."""
         lanes = Lanes(count)
-        activation = Activation()
+        self.most_lanes, self.lanes_made = self.limits.lanes * count, count
+        activation = Activation(lanes)
         frame = Frame(lanes, None, activation, True, None)
         for name, constant in CONSTANTS.items():
             frame.write(name, constant)
@@ -129,10 +148,68 @@ class Interpreter:
             raise self.where.error("P0505", "the program nests too deeply to run", self.resolved.program.body.span) from None
         if frame.lanes.count:
             control.finish(self, frame)
-        values, score = control.collect(self, activation, lanes)
-        return Outcome(values, score, self.draws > 0)
+        end = control.collect(self, activation)
+        return Outcome(end.values, self.last_terms(end, activation), end.lanes, end.weight, self.ledger, self.draws > 0)
+
+    def execute(self, statement: Statement, frame: Frame) -> None:
+        """Execute one statement (a hook for credit)."""
+        control.execute(self, statement, frame)
+
+    def split(self, site: Site, frame: Frame, index: Tensor, probability: Tensor) -> None:
+        """Go on with several lanes in place of one: `index` `[new lanes]` of the present ones, each of a probability."""
+        lanes = frame.lanes.split(index)
+        self.lanes_made += lanes.count - frame.lanes.count
+        if self.lanes_made > self.most_lanes:
+            raise TooManyLanes(site)
+        frame.narrow(lanes)
+        frame.multiply(probability)
+
+    # -------------------------------------------------------------------------------- hooks for credit (credit.py)
+    def condition(self, node: Expression, frame: Frame) -> Operand:
+        """The value of a condition of `if` or `while`."""
+        return self.evaluate(node, frame)
+
+    def note_loop(self, node: For, frame: Frame) -> None:
+        """The bounds of a loop have been evaluated."""
+
+    def note_entry(self, function: Function, activation: Activation) -> None:
+        """A function begins; its arguments were the last thing evaluated."""
+
+    def note_return(self, frame: Frame) -> None:
+        """The frame's lanes return."""
+
+    def note_call(self, activation: Activation, returned: Returned) -> None:
+        """A call has ended."""
+
+    def note_score(self, node: Sample | Draw, log_density: Tensor, baseline: str, frame: Frame) -> None:
+        """A site has drawn by score."""
+        self.ledger.execute(frame.lanes, log_density, baseline)
+
+    def results_of(self, nodes: tuple[Expression, ...], frame: Frame) -> tuple[list[Value], list[list[Term] | None]]:
+        """What a `return` gives, and the terms of it where they are known."""
+        return list(self.evaluate_all(nodes, frame)), [None] * len(nodes)
+
+    def terms_of_name(self, name: str, frame: Frame) -> list[Term] | None:
+        """The terms of a variable at the end of the run."""
+        return None
+
+    def last_terms(self, end: Returned, activation: Activation) -> list[list[Term] | None]:
+        """The terms of the results of the program."""
+        return end.terms
 
     # ---------------------------------------------------------------------------------------------- expressions
+    def evaluate_all(self, nodes: Sequence[Expression], frame: Frame) -> list[Operand]:
+        """The values of several expressions, one after another, on the frame's lanes after the last."""
+        entered = frame.lanes
+        values: list[tuple[Operand, Lanes]] = []
+        for node in nodes:
+            value = self.evaluate(node, frame)
+            values.append((value, frame.lanes))
+        here = frame.lanes
+        if here is entered:
+            return [value for value, _ in values]
+        return [cast(Operand, carry(value, lanes, here)) for value, lanes in values]
+
     def evaluate(self, node: Expression, frame: Frame) -> Operand:
         """The value of an expression on the frame's lanes."""
         value = _EVALUATE[node.__class__](self, node, frame)
@@ -238,18 +315,20 @@ class Interpreter:
 
     def items(self, target: Tensor, nodes: tuple[Expression | Slice, ...], frame: Frame) -> list[Item]:
         """The indices of `target[...]`; P0302, P0303, P0305."""
+        parts = [(node.start, node.stop) if isinstance(node, Slice) else (node,) for node in nodes]
+        wanted = [part for pair in parts for part in pair if part is not None]
+        values = iter(self.evaluate_all(wanted, frame))
         found: list[Item] = []
         for axis, node in enumerate(nodes, start=1):
-            length = target.shape[axis]
             if isinstance(node, Slice):
-                ends = [self._bound(end, frame) for end in (node.start, node.stop)]
+                ends = [
+                    None if end is None else size(next(values), "a bound of a slice", end.span, self.where)
+                    for end in (node.start, node.stop)
+                ]
                 found.append(slice(*ends))
             else:
-                found.append(position(self.evaluate(node, frame), length, node.span, self.where))
+                found.append(position(next(values), target.shape[axis], node.span, self.where))
         return found
-
-    def _bound(self, node: Expression | None, frame: Frame) -> int | None:
-        return None if node is None else size(self.evaluate(node, frame), "a bound of a slice", node.span, self.where)
 
 
 # ------------------------------------------------------------------------------------------------ one per form
@@ -269,7 +348,7 @@ def _name(machine: Interpreter, node: Name, frame: Frame) -> Operand:
 
 
 def _vector(machine: Interpreter, node: Vector, frame: Frame) -> Operand:
-    values = [machine.evaluate(item, frame) for item in node.items]
+    values = machine.evaluate_all(node.items, frame)
     if not any(isinstance(value, Tensor) for value in values):
         return torch.tensor([values], dtype=machine.dtype, device=machine.device)
     tensors = [machine.number(value) for value in values]
@@ -285,7 +364,9 @@ def _vector(machine: Interpreter, node: Vector, frame: Frame) -> Operand:
 def _index(machine: Interpreter, node: Index, frame: Frame) -> Operand:
     target = machine.evaluate(node.target, frame)
     tensor = check_axes(target, len(node.items), node.span, machine.where)
-    return select(tensor, machine.items(tensor, node.items, frame))
+    entered = frame.lanes
+    items = machine.items(tensor, node.items, frame)
+    return select(cast(Tensor, carry(tensor, entered, frame.lanes)), items)
 
 
 def _unary(machine: Interpreter, node: Unary, frame: Frame) -> Operand:
@@ -296,19 +377,21 @@ def _unary(machine: Interpreter, node: Unary, frame: Frame) -> Operand:
 def _arithmetic(machine: Interpreter, node: Arithmetic, frame: Frame) -> Operand:
     value = machine.evaluate(node.first, frame)
     for term in node.rest:
+        entered = frame.lanes
         operand = machine.evaluate(term.operand, frame)
+        if frame.lanes is not entered:
+            value = cast(Operand, carry(value, entered, frame.lanes))
         value = machine.calculate(term.operator, value, operand, node.first.span.to(term.span))
     return value
 
 
 def _power(machine: Interpreter, node: Power, frame: Frame) -> Operand:
-    base = machine.evaluate(node.base, frame)
-    return machine.calculate("^", base, machine.evaluate(node.exponent, frame), node.span)
+    base, exponent = machine.evaluate_all((node.base, node.exponent), frame)
+    return machine.calculate("^", base, exponent, node.span)
 
 
 def _comparison(machine: Interpreter, node: Comparison, frame: Frame) -> Operand:
-    left = machine.evaluate(node.left, frame)
-    right = machine.evaluate(node.right, frame)
+    left, right = machine.evaluate_all((node.left, node.right), frame)
     try:
         return compare(node.operator, left, right)
     except ShapeMismatch as problem:
@@ -324,7 +407,7 @@ def _conditional(machine: Interpreter, node: Conditional, frame: Frame) -> Opera
 
 
 def _call(machine: Interpreter, node: Call, frame: Frame) -> Operand:
-    arguments = [machine.evaluate(argument.value, frame) for argument in node.arguments]
+    arguments = machine.evaluate_all([argument.value for argument in node.arguments], frame)
     function = machine.resolved.functions.get(node.function)
     if function is not None:
         return control.call(machine, node, function, arguments, frame)

@@ -2,7 +2,7 @@
 
 A *lane* is one run of the program, or the part of a run that goes through one branch.  The lanes that are executing now
 are a `Lanes`: how many there are, and for each the lane of the parent that it continues.  A branch, a loop that some runs
-have left, an early return and (later) the enumeration of outcomes are all this one thing: new lanes with a map to old ones.
+have left, an early return and the enumeration of outcomes are all this one thing: new lanes with a map to old ones.
 
 A value is a Python number, the same in every lane and not differentiated, or a tensor `[count or 1, *event]`.  A variable
 is a value together with the lanes it was computed on; it is gathered through the composed map when other lanes read it,
@@ -32,19 +32,46 @@ class Ragged:
 
 
 class Lanes:
-    """`count` lanes; `index` `[count]` maps each to a lane of `parent`.  Neither is set for the runs themselves."""
+    """`count` lanes; `index` `[count]` maps each to a lane of `parent`.  Neither is set for the runs themselves.
 
-    __slots__ = ("count", "index", "maps", "parent")
+    `spread`: several lanes may continue the same lane of the parent (outcomes have been enumerated).
+    """
 
-    def __init__(self, count: int, parent: Lanes | None = None, index: Tensor | None = None):
+    __slots__ = ("count", "index", "maps", "parent", "spread")
+
+    def __init__(self, count: int, parent: Lanes | None = None, index: Tensor | None = None, spread: bool = False):
         self.count = count
         self.parent = parent
         self.index = index
+        self.spread = spread
         self.maps: dict[Lanes, Tensor] = {}
 
     def restrict(self, index: Tensor) -> Lanes:
         """The lanes at `index`."""
         return Lanes(index.shape[0], self, index)
+
+    def split(self, index: Tensor) -> Lanes:
+        """New lanes, of which several may continue the same one of these."""
+        return Lanes(index.shape[0], self, index, True)
+
+    def spread_since(self, ancestor: Lanes) -> bool:
+        """Whether lanes have been split between `ancestor` and these."""
+        lanes = self
+        while lanes is not ancestor:
+            if lanes.spread:
+                return True
+            assert lanes.parent is not None
+            lanes = lanes.parent
+        return False
+
+    def line(self) -> set[Lanes]:
+        """These lanes and all they descend from."""
+        found = {self}
+        lanes = self
+        while lanes.parent is not None:
+            lanes = lanes.parent
+            found.add(lanes)
+        return found
 
     def map_to(self, ancestor: Lanes) -> Tensor | None:
         """For every lane the lane of `ancestor` that it continues, `[count]`; None for the identity."""

@@ -92,6 +92,14 @@ class Law:
         """Where some outcome of the support has probability exactly 0, `[L or 1, *batch]`; None: nowhere."""
         return None
 
+    def outcomes(self, most: int) -> Tensor | None:
+        """All that one element can be, over all lanes `[K, *event]`; None where they are more than `most` or infinitely many."""
+        return None
+
+    def probabilities(self, outcomes: Tensor) -> tuple[Tensor, Tensor]:
+        """Of each of the outcomes `[L or 1, *batch, K]`, and which are in the support `[L or 1, *batch, K]`."""
+        raise NotImplementedError(f"{type(self).__name__} has infinitely many outcomes")
+
     @property
     def first(self) -> Tensor:
         """One of the arguments: knows dtype and device."""

@@ -7,7 +7,7 @@ Arguments `[lanes or 1, *batch, *event]` are aligned so that the batch axes of a
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import torch
 from torch import Tensor
@@ -19,8 +19,9 @@ from .broadcast import ShapeMismatch, broadcast_shapes, shape_words
 from .distributions import build, domain_help, domain_words, order_violation, order_words, violation
 from .estimators import ESTIMATORS, Request
 from .frames import Frame
+from .lanes import carry
 from .problems import circumstances, count_runs, first_of, in_runs, row_of, show
-from .watch import GuardBroken
+from .watch import GuardBroken, TooManyLanes
 
 if TYPE_CHECKING:
     from .interpreter import Interpreter
@@ -50,21 +51,30 @@ def draw(machine: Interpreter, node: Sample | Draw, frame: Frame) -> Tensor:
         if mask is not None and bool(mask.any()):
             arguments = at_boundary(machine, node, bound, mask, frame)
             law = build(bound.row, arguments)
-    machine.draws += 1
+    options = {} if choice is None else choice.options
     request = Request(
-        bound.row, law, arguments, (frame.lanes.count, *bound.batch, *bound.event), len(bound.batch), live,
-        {} if choice is None else choice.options, machine.generator,
+        bound.row, law, arguments, (frame.lanes.count, *bound.batch, *bound.event), len(bound.batch), live, options,
+        machine.generator, machine.leaves, machine.most_lanes,
     )
-    value, log_weight = estimator.draw(request)
-    frame.add_score(log_weight)
-    machine.note_draw(node, value, log_weight, frame)
-    return value
+    drawn = estimator.draw(request)
+    if drawn is None:
+        raise TooManyLanes(site)
+    machine.draws += drawn.index is None
+    if drawn.index is not None:
+        assert drawn.probability is not None
+        machine.split(site, frame, drawn.index, drawn.probability)
+    machine.note_draw(node, drawn.value, drawn.log_density, frame)
+    if drawn.log_density is not None:
+        machine.note_score(node, drawn.log_density, str(options.get("baseline", "mean")), frame)
+    return drawn.value
 
 
 def log_density(machine: Interpreter, node: LogPdf, frame: Frame) -> Tensor:
     """`logpdf(Dist(...), value)`, elementwise: `[lanes or 1, *batch]`, -inf outside the support."""
     bound = bind_arguments(machine, node.distribution, frame)
+    entered = frame.lanes
     value = machine.number(machine.evaluate(node.value, frame))
+    arguments = {name: cast(Tensor, carry(argument, entered, frame.lanes)) for name, argument in bound.arguments.items()}
     events = bound.row.event
     if value.dim() - 1 < events or value.shape[value.dim() - events :] != bound.event:
         given = shape_words(tuple(value.shape[1:]))
@@ -72,7 +82,6 @@ def log_density(machine: Interpreter, node: LogPdf, frame: Frame) -> Tensor:
             "P0301", f"a draw of {bound.row.name} here has the shape {shape_words((*bound.batch, *bound.event))}",
             node.value.span, f"this is {given}",
         )
-    arguments = bound.arguments
     rank = max(len(bound.batch), value.dim() - 1 - events)
     if rank:
         try:
@@ -99,13 +108,14 @@ def bind_arguments(machine: Interpreter, node: Distribution, frame: Frame) -> Bo
     expressions = machine.resolved.arguments[id(node)]
     arguments: dict[str, Tensor] = {}
     simple = row.event == 0
+    given = [parameter.name for parameter in row.parameters if parameter.name in expressions]
+    values = dict(zip(given, machine.evaluate_all([expressions[name] for name in given], frame), strict=True))
     for parameter in row.parameters:
-        expression = expressions.get(parameter.name)
-        if expression is None:
+        if parameter.name not in values:
             if parameter.default is not None:
                 arguments[parameter.name] = machine.constant(parameter.default)
             continue
-        value = machine.evaluate(expression, frame)
+        value, expression = values[parameter.name], expressions[parameter.name]
         if isinstance(value, Tensor):
             tensor = machine.number(value)
             check(machine, row, parameter, tensor, expression, frame)

@@ -114,7 +114,10 @@ def _row(record: Record, run: int) -> int | None:
     origin = record.lanes.origin
     if origin is None:
         return run
-    found = (origin == run).nonzero()
+    found = (origin == run).nonzero().squeeze(1)
+    if found.shape[0] > 1:  # outcomes were enumerated: the lane that shows it, if one does
+        bad = rows_of(~torch.isfinite(record.value.detach()[found]))
+        return int(found[int(bad.int().argmax())])
     return int(found[0]) if found.shape[0] else None
 
 
@@ -178,12 +181,15 @@ def value_problem(session: _Session, runs: int, parameters: Mapping[str, Tensor]
     assert isinstance(machine, Tracer)
     session.generator.set_state(session.state)
     outcome = machine.run(parameters, session.data, runs)
+    origin = outcome.lanes.origin
     for name, value in zip(names, outcome.values, strict=True):
         bad = _bad_rows(value)
         if bad is None:
             continue
         run = int(bad.nonzero()[0])
         count = int(bad.sum()) if bad.shape[0] > 1 else runs
+        if origin is not None and bad.shape[0] > 1:
+            run, count = int(origin[run]), int(origin[bad].unique().shape[0])
         record = machine.of(value)
         notes = (in_runs(count, runs) + (f"; run {run} shows it" if runs > 1 else ""),)
         if record is None:
@@ -235,7 +241,8 @@ def gradient_problem(
     session: _Session, runs: int, leaves: Mapping[str, Tensor], name: str, parameter: str, number: int, entry: int
 ) -> ProbError:
     """P0503: the operation of the present block that turns a finite gradient into one that is not."""
-    from .estimate import _gradients, _result
+    from .estimate import _result
+    from .weighing import Weighing
 
     machine = session.interpreter(Tracer)
     assert isinstance(machine, Tracer)
@@ -245,7 +252,8 @@ def gradient_problem(
     value = _result(outcome.values[number], session.context)
     title = f"the derivative of `{name}` in `{parameter}` is not finite"
     points = [record.value for record in tensors if isinstance(record.value, Tensor)] + list(leaves.values())
-    found = next(grads for index, grads, _ in _gradients(value, outcome.score, points, runs, False) if index == entry)
+    weighing = Weighing(outcome, number, value, runs)
+    found = next(at.per_run for at in weighing.gradients(points, False) if at.entry == entry)
     incoming = {id(point): grad for point, grad in zip(points, found, strict=True)}
     bad = _bad_rows(incoming.get(id(leaves[parameter])))  # type: ignore[arg-type]
     run = int(bad.nonzero()[0]) if bad is not None else 0

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from ..dsl.flow import Guard
+from ..dsl.names import Site
 from ..dsl.syntax import Call, Node
 from .lanes import Value
 
@@ -24,6 +25,14 @@ class GuardBroken(Exception):
     def __init__(self, place: int):
         self.place = place
         super().__init__("an assumption of the plan failed")
+
+
+class TooManyLanes(Exception):
+    """Enumerating the outcomes of a site takes more lanes per run than allowed."""
+
+    def __init__(self, site: Site):
+        self.site = site
+        super().__init__(site.name)
 
 
 class TooBig(Exception):

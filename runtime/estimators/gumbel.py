@@ -10,7 +10,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from .request import Request
+from .request import Drawn, Request
 
 
 class Gumbel:
@@ -19,7 +19,7 @@ class Gumbel:
     name = "gumbel"
     needs_interior = True
 
-    def draw(self, request: Request) -> tuple[Tensor, None]:
+    def draw(self, request: Request) -> Drawn:
         """The draw, without a weight."""
         tau, hard = float(request.options["tau"]), bool(request.options.get("hard", True))
         vector = any(request.row.parameter(name).event == 1 for name in request.arguments)
@@ -28,7 +28,7 @@ class Gumbel:
             soft = exact + (soft - soft.detach())  # the bracket is exactly 0
         if vector and request.row.event == 0:  # the index, as a differentiable mean of indices
             soft = soft @ torch.arange(soft.shape[-1], dtype=soft.dtype, device=soft.device)
-        return soft, None
+        return Drawn(soft)
 
 
 def _uniform(shape: tuple[int, ...], like: Tensor, generator: torch.Generator) -> Tensor:

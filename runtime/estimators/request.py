@@ -1,8 +1,8 @@
-"""What a site asks of its estimator."""
+"""What a site asks of its estimator, and what it gets."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -11,6 +11,8 @@ from torch import Tensor
 
 from ...dsl.distributions import DistributionRow
 from ..distributions import Law
+
+Options = Mapping[str, float | bool | str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +24,9 @@ class Request:
     shape       of the draw: `[lanes, *batch, *event]`
     batch       how many batch axes there are
     live        whether an argument carries a derivative
-    options     of the choice: `tau`, `hard`
+    options     of the choice: `tau`, `hard`, `baseline`
+    leaves      the parameters, for those who must know whether something moves with them
+    most_lanes  that enumeration may make
     """
 
     row: DistributionRow
@@ -31,8 +35,25 @@ class Request:
     shape: tuple[int, ...]
     batch: int
     live: bool
-    options: Mapping[str, float | bool]
+    options: Options
     generator: torch.Generator
+    leaves: Sequence[Tensor]
+    most_lanes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Drawn:
+    """A draw `[lanes, *batch, *event]` and what it adds to the weights.
+
+    log_density   of a score site, `[lanes or 1, *batch]`: the factor is `exp(l - stop(l))`
+    index         where lanes are split: the old lane of each new one `[new lanes]`; the value is on the new lanes
+    probability   of each new lane, given the old one `[new lanes]`
+    """
+
+    value: Tensor
+    log_density: Tensor | None = None
+    index: Tensor | None = None
+    probability: Tensor | None = None
 
 
 class Estimator(Protocol):
@@ -41,6 +62,6 @@ class Estimator(Protocol):
     name: str
     needs_interior: bool
 
-    def draw(self, request: Request) -> tuple[Tensor, Tensor | None]:
-        """The value `[lanes, *batch, *event]` and the log of its weight's factor `[lanes or 1]` (None: 1)."""
+    def draw(self, request: Request) -> Drawn | None:
+        """The draw; None where it would take more lanes than allowed."""
         ...

@@ -6,9 +6,7 @@ unless the reparameterisation is implicit (Figurnov et al. 2018: Gamma, Beta, Di
 
 from __future__ import annotations
 
-from torch import Tensor
-
-from .request import Request
+from .request import Drawn, Request
 
 
 class Rsample:
@@ -17,8 +15,8 @@ class Rsample:
     name = "rsample"
     needs_interior = False
 
-    def draw(self, request: Request) -> tuple[Tensor, None]:
+    def draw(self, request: Request) -> Drawn:
         """The draw, without a weight."""
         if not request.live:
-            return request.law.sample(request.shape, request.generator), None
-        return request.law.rsample(request.shape, request.generator), None
+            return Drawn(request.law.sample(request.shape, request.generator))
+        return Drawn(request.law.rsample(request.shape, request.generator))

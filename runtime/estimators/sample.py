@@ -5,9 +5,7 @@ Limits: a derivative of the arguments is dropped, so the plan chooses it only wh
 
 from __future__ import annotations
 
-from torch import Tensor
-
-from .request import Request
+from .request import Drawn, Request
 
 
 class Sample:
@@ -16,6 +14,6 @@ class Sample:
     name = "sample"
     needs_interior = False
 
-    def draw(self, request: Request) -> tuple[Tensor, None]:
+    def draw(self, request: Request) -> Drawn:
         """The draw, without a weight."""
-        return request.law.sample(request.shape, request.generator), None
+        return Drawn(request.law.sample(request.shape, request.generator))

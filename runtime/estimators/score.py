@@ -1,15 +1,14 @@
 """`score`: a detached draw whose log-probability weighs the run (score function, REINFORCE; as DiCE, Foerster et al. 2018).
 
-The factor is `exp(log p - stop(log p))`: its value is 1, its derivatives of every order are those of the density.  The
-leave-one-out baseline (Kool et al. 2019) belongs to the whole run, so it is in `estimate.py`.
+The factor is `exp(log p - stop(log p))`: its value is 1, its derivatives of every order are those of the density.  What
+it is multiplied by (the terms of the result that depend on the draw, less a baseline) is known at the end of the run:
+`ledger.py`, `weighing.py`.
 Limits: the support must not move with a live argument; where an outcome has probability exactly 0 the formula misses it.
 """
 
 from __future__ import annotations
 
-from torch import Tensor
-
-from .request import Request
+from .request import Drawn, Request
 
 
 class Score:
@@ -18,10 +17,7 @@ class Score:
     name = "score"
     needs_interior = True
 
-    def draw(self, request: Request) -> tuple[Tensor, Tensor | None]:
-        """The draw and the sum of its log-probabilities over the batch axes `[lanes]`."""
+    def draw(self, request: Request) -> Drawn:
+        """The draw and its log-probabilities `[lanes or 1, *batch]`."""
         value = request.law.sample(request.shape, request.generator)
-        if not request.live:
-            return value, None
-        density = request.law.relative_log_prob(value)
-        return value, density if density.dim() == 1 else density.reshape(density.shape[0], -1).sum(1)
+        return Drawn(value, request.law.relative_log_prob(value) if request.live else None)

@@ -1,0 +1,69 @@
+"""`enumerate`: every outcome on a lane of its own, weighed by its probability (exact; ADEV's `enum`, Lew et al. 2023).
+
+An array site has the product of its elements' outcomes.  Weights are probabilities, not their logarithms: where one is
+exactly 0 its derivative counts all the same, so the answer is right at the edge of the domain, where a score is not.
+Outcomes of probability 0 that do not move with a parameter are left out: nobody takes the way that they open.
+Limits: finitely many outcomes, and a budget of lanes per run.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from .request import Drawn, Request
+
+
+class Enumerate:
+    """One lane per outcome."""
+
+    name = "enumerate"
+    needs_interior = False
+
+    def draw(self, request: Request) -> Drawn | None:
+        """The outcomes, the lanes they continue and their probabilities; None where they are too many."""
+        lanes, elements = request.shape[0], 1
+        for size in request.shape[1 : 1 + request.batch]:
+            elements *= size
+        outcomes = request.law.outcomes(request.most_lanes)
+        if outcomes is None or outcomes.shape[0] ** elements * lanes > request.most_lanes * max(lanes, 1):
+            return None
+        table, possible = request.law.probabilities(outcomes)
+        count = outcomes.shape[0]
+        rows = table.shape[0]
+        batch = request.shape[1 : 1 + request.batch]
+        table = table.expand(rows, *batch, count).reshape(rows, elements, count)
+        open_ways = possible.expand(possible.shape[0], *batch, count).reshape(possible.shape[0], elements, count)
+        open_ways = open_ways & ((table > 0) | _moving(table, open_ways, request))
+        digits = _digits(count, elements, outcomes.device)
+        places = torch.arange(elements, device=outcomes.device)
+        kept = open_ways[:, places, digits].all(-1)
+        probability = table[:, places, digits].prod(-1) if elements != 1 else table[:, 0]
+        if rows == 1:
+            ways = kept[0].nonzero().squeeze(1).repeat(lanes)
+            index = torch.arange(lanes, device=outcomes.device).repeat_interleave(int(kept.sum()))
+            weights = probability[0].index_select(0, ways)
+        else:
+            index, ways = kept.nonzero(as_tuple=True)
+            weights = probability[kept]
+        value = outcomes[digits[ways]].reshape(index.shape[0], *request.shape[1:])
+        return Drawn(value, None, index, weights)
+
+
+def _digits(count: int, elements: int, device: torch.device) -> Tensor:
+    """All ways to choose one of `count` outcomes for each element `[count^elements, elements]`."""
+    number = torch.arange(count**elements, device=device).unsqueeze(1)
+    powers = torch.tensor([count**place for place in reversed(range(elements))], device=device, dtype=torch.long)
+    return number // powers % count
+
+
+def _moving(table: Tensor, possible: Tensor, request: Request) -> Tensor:
+    """Where a probability of exactly 0 moves with a parameter `[rows, elements, count]` (one bool where nothing does)."""
+    zero = possible & (table == 0)
+    none = torch.zeros((), dtype=torch.bool, device=table.device)
+    if not table.requires_grad or not bool(zero.any()):
+        return none
+    total = torch.where(zero, table, 0.0).sum()
+    gradients = torch.autograd.grad(total, list(request.leaves), retain_graph=True, allow_unused=True)
+    moves = any(gradient is not None and bool((gradient != 0).any()) for gradient in gradients)
+    return zero if moves else none

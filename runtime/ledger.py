@@ -1,0 +1,185 @@
+"""Who depends on whom: the executions of score sites, and the terms that the results are sums of.
+
+Every execution of a score site has a bit.  A `Taint` is the set of executions that a value depends on, by data or by
+control; a `Term` is a summand of a result with its taint.  The derivative of E[y] by the scores is then
+    sum over executions s of  d log p_s * Q_s,      Q_s the sum of the terms that depend on s
+(Schulman et al. 2015, theorem 1: the cost downstream of s).  A taint distinguishes `whole` from `aligned`: where element
+i of an array depends only on element i of an array site of the same shape (a thousand agents), each element's score is
+multiplied by its own terms.  Without credit a result is one term that depends on everything (`EVERYTHING`).
+
+Log densities and terms stay on the lanes where they arose, and are brought to others when they are read (`view`): back
+from a branch to its origin every lane has one place, so nothing is joined on the way.  Only where lanes have been split
+inside a branch is that not so, and there `regroup` moves them when the branch is merged.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy
+import torch
+from torch import Tensor
+
+from .lanes import Lanes
+
+EVERYTHING = -1  # a taint with every bit
+
+
+@dataclass(frozen=True, slots=True)
+class Taint:
+    """Executions that a value depends on: as a `whole`, or element by element (`aligned`; the value's event has `shape`)."""
+
+    whole: int = 0
+    aligned: int = 0
+    shape: tuple[int, ...] = ()
+
+    @property
+    def all(self) -> int:
+        """Every execution in it."""
+        return self.whole | self.aligned
+
+    def joined(self, other: Taint) -> Taint:
+        """Of a value made of both, element by element where their shapes agree."""
+        if not other.whole and not other.aligned:
+            return self
+        if not self.whole and not self.aligned:
+            return other
+        if self.shape == other.shape or not other.aligned:
+            return Taint(self.whole | other.whole, self.aligned | other.aligned, self.shape)
+        if not self.aligned:
+            return Taint(self.whole | other.whole, other.aligned, other.shape)
+        return Taint(self.all | other.all)
+
+    def under(self, control: int) -> Taint:
+        """Of a value that is only there by a decision."""
+        return Taint(self.whole | control, self.aligned, self.shape) if control else self
+
+    def within(self, shape: tuple[int, ...], elementwise: bool) -> Taint:
+        """Of a value of the given shape that was made of this one, element by element or not."""
+        if not self.aligned or (elementwise and shape == self.shape):
+            return self
+        return Taint(self.all)
+
+
+CLEAN = Taint()
+
+
+@dataclass(slots=True)
+class Execution:
+    """A site drew by score: `log_density` `[lanes or 1, *batch]`; `baseline` is that of the site's choice."""
+
+    bit: int
+    lanes: Lanes
+    log_density: Tensor
+    baseline: str
+
+    @property
+    def value(self) -> Tensor:
+        """What `regroup` moves."""
+        return self.log_density
+
+    @value.setter
+    def value(self, tensor: Tensor) -> None:
+        self.log_density = tensor
+
+
+@dataclass(slots=True, eq=False)
+class Term:
+    """A summand `[lanes or 1, *shape]` of a value; `reduced`: it enters as the sum over its shape."""
+
+    value: Tensor
+    lanes: Lanes
+    taint: Taint
+    reduced: bool = False
+
+    def scaled(self, factor: Tensor | float) -> Term:
+        """This term times a factor without taint, a number or `[lanes, ...]` on the same lanes."""
+        return Term(self.value * factor, self.lanes, self.taint, self.reduced)
+
+
+@dataclass
+class Ledger:
+    """The executions and terms of one block of runs."""
+
+    executions: list[Execution] = field(default_factory=list)
+    terms: list[Term] = field(default_factory=list)
+
+    def execute(self, lanes: Lanes, log_density: Tensor, baseline: str) -> int:
+        """A score site has drawn; gives its bit."""
+        bit = 1 << len(self.executions)
+        self.executions.append(Execution(bit, lanes, log_density, baseline))
+        return bit
+
+    def term(self, value: Tensor, lanes: Lanes, taint: Taint, reduced: bool = False) -> Term:
+        """A new term."""
+        return self.keep(Term(value, lanes, taint, reduced))
+
+    def keep(self, term: Term) -> Term:
+        """Have a term moved with the others."""
+        self.terms.append(term)
+        return term
+
+    def regroup(self, base: Lanes, parts: Sequence[Lanes], whole: Lanes) -> None:
+        """Move what arose between `base` and `parts`, where lanes were split, to the joined lanes `whole`."""
+        above = base.line()
+        for entry in (*self.executions, *self.terms):
+            if entry.lanes in above:
+                continue
+            views = [view(entry.value, entry.lanes, part) for part in parts]
+            entry.value = torch.cat([rows.expand(part.count, *rows.shape[1:]) for rows, part in zip(views, parts, strict=True)])
+            entry.lanes = whole
+
+
+def view(value: Tensor, lanes: Lanes, target: Lanes) -> Tensor:
+    """A value `[lanes or 1, ...]` on other lanes `[target or 1, ...]`: 0 for lanes that did not come by."""
+    if lanes is target:
+        return value
+    line = target.line()
+    ancestor = lanes
+    while ancestor not in line:
+        assert ancestor.parent is not None
+        ancestor = ancestor.parent
+    if ancestor is not lanes:
+        index = lanes.map_to(ancestor)
+        assert index is not None
+        rows = value.expand(lanes.count, *value.shape[1:])
+        value = torch.zeros(ancestor.count, *value.shape[1:], dtype=value.dtype, device=value.device).index_copy(0, index, rows)
+    if ancestor is target or value.shape[0] == 1:
+        return value
+    onward = target.map_to(ancestor)
+    assert onward is not None
+    return value.index_select(0, onward)
+
+
+def returned(incoming: Tensor, target: Lanes, lanes: Lanes) -> Tensor:
+    """The converse of `view` for gradients: what `[target, ...]` adds up to on the lanes `[lanes, ...]` of a value."""
+    if lanes is target:
+        return incoming
+    line = target.line()
+    ancestor = lanes
+    while ancestor not in line:
+        assert ancestor.parent is not None
+        ancestor = ancestor.parent
+    if ancestor is not target:
+        index = target.map_to(ancestor)
+        assert index is not None
+        empty = torch.zeros(ancestor.count, *incoming.shape[1:], dtype=incoming.dtype, device=incoming.device)
+        incoming = empty.index_add(0, index, incoming)
+    if ancestor is lanes:
+        return incoming
+    onward = lanes.map_to(ancestor)
+    assert onward is not None
+    return incoming.index_select(0, onward)
+
+
+def columns(masks: Sequence[int], count: int) -> list[int]:
+    """The transpose of a matrix of bits: `masks` are rows of `count` bits, the result has `count` rows."""
+    if len(masks) == 1:
+        return [(masks[0] >> position) & 1 for position in range(count)]
+    every = (1 << count) - 1
+    width = -(-count // 8)
+    rows = numpy.frombuffer(b"".join((mask & every).to_bytes(width, "little") for mask in masks), dtype=numpy.uint8)
+    bits = numpy.unpackbits(rows.reshape(len(masks), width), axis=1, bitorder="little")[:, :count]
+    packed = numpy.packbits(bits, axis=0, bitorder="little")
+    return [int.from_bytes(packed[:, position].tobytes(), "little") for position in range(count)]

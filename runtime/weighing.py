@@ -1,0 +1,332 @@
+"""From the outcome of a block to the gradient of every run.
+
+For run i, with lanes l of weight w_l (1 unless outcomes were enumerated) and result y_l,
+    Y_i = sum_l w_l y_l,      dY_i = autograd's derivative of that + sum_l w_l sum_s (Q_sl - b_si) d log p_sl,
+where Q_s is the sum of the terms that depend on execution s (`ledger.py`) and b_si a baseline made of other runs only:
+
+`mean`         b_si = mean over the other runs of sum_l w_l Q_sl (leave-one-out, Kool et al. 2019)
+`regression`   b = the coefficient of the gradient on the score, E[G S] / E[S^2], per parameter and leave-one-out: the
+               best constant (Weaver & Tao 2001; Greensmith et al. 2004, theorem 13), where the mean can be worse than none
+`none`         0
+
+Any b that does not involve run i leaves the mean right, as the scores have mean zero.  Executions with the same terms and
+baseline form a `Group`; for groups in a chain (a random walk) one group's Q is the next one's plus its own terms.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from .interpreter import Outcome
+from .lanes import Lanes
+from .ledger import EVERYTHING, Execution, Taint, Term, columns, returned, view
+
+LEAST_FOR_JACKKNIFE = 3
+MOST_GROUPS_FOR_JACKKNIFE = 16
+MOST_ENTRIES_FOR_JACKKNIFE = 2**22  # numbers in the leave-two-out table of a regression
+RECENT = 4  # sums of terms that are kept to build others on
+
+
+@dataclass(slots=True)
+class Group:
+    """Executions that the same terms depend on: sets of term numbers, as masks."""
+
+    whole: int
+    aligned: int
+    baseline: str
+    members: list[Execution] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Gradients:
+    """Of one result entry, per leaf: of every run `[runs, *parameter]` (None: zero); `pseudo` the jackknife's pseudo-values."""
+
+    entry: int
+    per_run: list[Tensor | None]
+    pseudo: list[Tensor | None]
+
+
+class Weighing:
+    """One result of a block: its value in every run and, entry by entry, the gradients."""
+
+    def __init__(self, outcome: Outcome, number: int, value: Tensor, runs: int):
+        self.outcome = outcome
+        self.runs = runs
+        self.lanes = outcome.lanes
+        self.split = outcome.weight is not None
+        self.shape = tuple(value.shape[1:])
+        self.value = per_run(value, outcome, runs)
+        executions = outcome.ledger.executions
+        terms = outcome.terms[number]
+        if terms is None:
+            terms = [Term(value, outcome.lanes, Taint(EVERYTHING))] if executions else []
+        self.terms = _gathered(terms, self.lanes)
+        self.groups = _grouped(self.terms, executions)
+
+    # ------------------------------------------------------------------------------------------------- entries
+    def gradients(self, leaves: list[Tensor], last: bool, few: bool = False) -> Iterator[Gradients]:
+        """The gradients of each entry of the result in every leaf.  `last`: the graph is not needed afterwards."""
+        column_of = self.value.reshape(self.value.shape[0], -1)
+        entries = column_of.shape[1]
+        weighed = self._scores(leaves, entries, few)
+        for entry in range(entries):
+            keep = few or not (last and entry == entries - 1)
+            column = self.value if self.value.dim() == 1 else column_of[:, entry]
+            outputs: list[Tensor] = []
+            incoming: list[Tensor] = []
+            if column.requires_grad:
+                outputs.append(column.expand(self.runs))
+                incoming.append(torch.ones_like(outputs[0]))
+            regressed = [group for group in self.groups if group.baseline == "regression"]
+            if weighed is None:
+                for group, due in self.dues(entry):
+                    for execution in group.members:
+                        self._add(outputs, incoming, execution, due)
+            gradient: tuple[Tensor | None, ...] = (None,) * len(leaves)
+            if outputs:
+                gradient = torch.autograd.grad(
+                    outputs, leaves, incoming, retain_graph=keep or bool(regressed), allow_unused=True
+                )
+            if weighed is not None:
+                yield self._from_scores(entry, gradient, weighed, few)
+            elif regressed:
+                yield self._regressed(entry, gradient, regressed, leaves, keep, few)
+            else:
+                pseudo = self._pseudo(entry, gradient, leaves) if few and self.groups else []
+                yield Gradients(entry, list(gradient), pseudo)
+
+    def _add(self, outputs: list[Tensor], incoming: list[Tensor], execution: Execution, due: Tensor) -> None:
+        """Let `due` `[lanes, *batch or nothing]` be what the log density of an execution is multiplied by."""
+        density = execution.log_density
+        if not density.requires_grad:
+            return
+        back = returned(due, self.lanes, execution.lanes)
+        full = density.expand(execution.lanes.count, *density.shape[1:])
+        outputs.append(full)
+        incoming.append(back.reshape(back.shape[0], *back.shape[1:], *(1,) * (full.dim() - back.dim())).expand(full.shape))
+
+    # ------------------------------------------------------------------------------------------- what is due to whom
+    def dues(self, entry: int) -> Iterator[tuple[Group, Tensor]]:
+        """For each group the weighed sum of its terms less the baseline `[lanes]`, or `[lanes, *batch]` where it is aligned."""
+        recent: list[tuple[int, Tensor]] = []
+        for group in reversed(self.groups):
+            total = self._downstream(group.whole, entry, recent)
+            for number in _members(group.aligned):
+                own = self._aligned(self.terms[number], entry)
+                rest = own.dim() - (total.dim() if total is not None else 0)
+                total = own if total is None else own + total.reshape(*total.shape, *(1,) * rest)
+            if total is None:
+                continue
+            yield group, self.centred(total.expand(self.lanes.count, *total.shape[1:]), group.baseline)
+
+    def _downstream(self, mask: int, entry: int, recent: list[tuple[int, Tensor]]) -> Tensor | None:
+        """The sum of the terms in a mask, built on a recent one where that helps; only ever by adding."""
+        if not mask:
+            return None
+        base, total = 0, None
+        for known, value in recent:
+            if known & ~mask == 0 and known.bit_count() > base.bit_count():
+                base, total = known, value
+        for number in _members(mask & ~base):
+            own = self._column(self.terms[number], entry)
+            total = own if total is None else total + own
+        assert total is not None
+        if mask != base:
+            recent.append((mask, total))
+            del recent[:-RECENT]
+        return total
+
+    def _column(self, term: Term, entry: int) -> Tensor:
+        """A term's part in one entry of the result `[lanes or 1]`."""
+        value = term.value.detach()
+        flat = value.reshape(value.shape[0], -1)
+        if term.reduced:
+            return flat.sum(1)
+        return flat[:, entry] if flat.shape[1] > 1 else flat[:, 0]
+
+    def _aligned(self, term: Term, entry: int) -> Tensor:
+        """What each element of an aligned site has to do with one entry of the result `[lanes or 1, *batch]`."""
+        value = term.value.detach()
+        if term.reduced:
+            return value
+        alone = torch.zeros_like(value)
+        alone.reshape(alone.shape[0], -1)[:, entry] = value.reshape(value.shape[0], -1)[:, entry]
+        return alone
+
+    def centred(self, total: Tensor, baseline: str) -> Tensor:
+        """`w (Q - b)` on the lanes."""
+        with torch.no_grad():
+            weight = self.outcome.weight
+            if weight is None:
+                return without_self(total) if baseline == "mean" else total
+            weight = weight.detach().expand(self.lanes.count).reshape(-1, *(1,) * (total.dim() - 1))
+            if baseline == "mean" and self.runs > 1:
+                of_run = per_run(total, self.outcome, self.runs).detach()
+                others = (of_run.sum(0) - of_run) / (self.runs - 1)
+                total = total - others.index_select(0, _origin(self.lanes, self.runs, total.device))
+            return total * weight
+
+    # -------------------------------------------------------------------------------- one group: the scores by themselves
+    def _scores(self, leaves: list[Tensor], entries: int, few: bool) -> list[Tensor | None] | None:
+        """Where there is but one group, and more than one use of it: the score of every run in every leaf."""
+        if len(self.groups) != 1 or self.groups[0].aligned or self.groups[0].baseline == "regression" or self.split:
+            return None
+        return self._score_of(self.groups, leaves) if entries > 1 or few else None
+
+    def _score_of(self, groups: Sequence[Group], leaves: list[Tensor], keep: bool = True) -> list[Tensor | None]:
+        """The score of every run: the derivative of the (weighed) sum of its log densities."""
+        outputs: list[Tensor] = []
+        incoming: list[Tensor] = []
+        one = self.outcome.lanes.count
+        due = self.centred(torch.ones(one, dtype=self.value.dtype, device=self.value.device), "none")
+        for group in groups:
+            for execution in group.members:
+                self._add(outputs, incoming, execution, due)
+        if not outputs:
+            return [None] * len(leaves)
+        return list(torch.autograd.grad(outputs, leaves, incoming, retain_graph=keep, allow_unused=True))
+
+    def _from_scores(
+        self, entry: int, path: Sequence[Tensor | None], weighed: list[Tensor | None], few: bool
+    ) -> Gradients:
+        total = self._downstream(self.groups[0].whole, entry, [])
+        assert total is not None
+        total = total.expand(self.runs)
+        weight = self.centred(total, self.groups[0].baseline)
+        found = [_plus(part, density, weight) for part, density in zip(path, weighed, strict=True)]
+        pseudo: list[Tensor | None] = []
+        if few and self.runs > LEAST_FOR_JACKKNIFE and self.groups[0].baseline == "mean":
+            weight = weight * ((self.runs - 1) / (self.runs - 2))
+            pseudo = [
+                _plus(part, None if density is None else density - density.mean(0), weight)
+                for part, density in zip(path, weighed, strict=True)
+            ]
+        return Gradients(entry, found, pseudo)
+
+    def _pseudo(self, entry: int, gradient: Sequence[Tensor | None], leaves: list[Tensor]) -> list[Tensor | None]:
+        """The jackknife's pseudo-values where several groups (or split lanes) have mean baselines: dY_i + what the mean
+        scores of the groups take off, up to a constant."""
+        groups = [group for group in self.groups if group.baseline == "mean"]
+        if self.runs <= LEAST_FOR_JACKKNIFE or not 0 < len(groups) <= MOST_GROUPS_FOR_JACKKNIFE or self.split:
+            return []
+        found: list[Tensor | None] = list(gradient)
+        dues = {id(group): due for group, due in self.dues(entry)}
+        wider = (self.runs - 1) / (self.runs - 2)
+        for group in groups:
+            due = dues.get(id(group))
+            if due is None or due.dim() > 1:
+                continue
+            for place, score in enumerate(self._score_of([group], leaves)):
+                if score is not None:
+                    change = (wider * (score - score.mean(0)) - score) * due.reshape(-1, *(1,) * (score.dim() - 1))
+                    before = found[place]
+                    found[place] = change if before is None else before + change
+        return found
+
+    # --------------------------------------------------------------------------------------------------- regression
+    def _regressed(
+        self, entry: int, gradient: Sequence[Tensor | None], groups: list[Group], leaves: list[Tensor], keep: bool, few: bool
+    ) -> Gradients:
+        """Take the regression on the score off, with the coefficient of the other runs."""
+        scores = self._score_of(groups, leaves, keep)
+        found: list[Tensor | None] = []
+        pseudo: list[Tensor | None] = []
+        for own, score in zip(gradient, scores, strict=True):
+            if own is None or score is None or self.runs < 2:
+                found.append(own)
+                pseudo.append(own)
+                continue
+            product, square = own * score, score * score
+            above, below = product.sum(0) - product, square.sum(0) - square
+            found.append(own - _ratio(above, below) * score)
+            wide = few and self.runs > LEAST_FOR_JACKKNIFE and own.numel() * self.runs <= MOST_ENTRIES_FOR_JACKKNIFE
+            pseudo.append(_regression_pseudo(own, score, product, square) if wide else None)
+        return Gradients(entry, found, pseudo if few else [])
+
+
+def _ratio(above: Tensor, below: Tensor) -> Tensor:
+    return torch.where(below > 0, above / torch.where(below > 0, below, 1.0), 0.0)
+
+
+def _regression_pseudo(own: Tensor, score: Tensor, product: Tensor, square: Tensor) -> Tensor:
+    """n T - (n - 1) T without run k, T the mean of own - (leave-one-out coefficient) * score `[runs, *parameter]`."""
+    runs = own.shape[0]
+    above, below = product.sum(0), square.sum(0)
+    whole = (own - _ratio(above - product, below - square) * score).mean(0)
+    rows = []
+    for k in range(runs):
+        coefficient = _ratio(above - product[k] - product, below - square[k] - square)
+        rest = own - coefficient * score
+        rows.append(runs * whole - (rest.sum(0) - rest[k]))
+    return torch.stack(rows)
+
+
+# ------------------------------------------------------------------------------------------------------- helpers
+def without_self(value: Tensor) -> Tensor:
+    """`y_i - b_i` with b_i the mean of the others `[runs, ...]` (0 where there are none)."""
+    value = value.detach()
+    runs = value.shape[0]
+    return (value - value.mean(0)) * (runs / (runs - 1)) if runs > 1 else value
+
+
+def per_run(value: Tensor, outcome: Outcome, runs: int) -> Tensor:
+    """`sum_l w_l v_l` over the lanes of each run `[runs or 1, *shape]`, from `[lanes or 1, *shape]`."""
+    weight = outcome.weight
+    if weight is None:
+        return value
+    lanes = outcome.lanes.count
+    rows = value.expand(lanes, *value.shape[1:])
+    weights = weight.expand(lanes).reshape(-1, *(1,) * (rows.dim() - 1))
+    empty = torch.zeros(runs, *value.shape[1:], dtype=value.dtype, device=value.device)
+    return empty.index_add(0, _origin(outcome.lanes, runs, value.device), rows * weights)
+
+
+def _origin(lanes: Lanes, runs: int, device: torch.device) -> Tensor:
+    origin = lanes.origin
+    return torch.arange(runs, device=device) if origin is None else origin
+
+
+def _plus(path: Tensor | None, density: Tensor | None, weight: Tensor) -> Tensor | None:
+    """The pathwise part plus the weighted score of one entry."""
+    if density is None:
+        return path
+    scored = density * weight.reshape(-1, *(1,) * (density.dim() - 1))
+    return scored if path is None else path + scored
+
+
+def _members(mask: int) -> Iterator[int]:
+    while mask:
+        low = mask & -mask
+        yield low.bit_length() - 1
+        mask ^= low
+
+
+def _gathered(terms: Sequence[Term], lanes: Lanes) -> list[Term]:
+    """The terms that depend on anything, on the lanes at the end; those of one taint added up."""
+    merged: dict[tuple[Taint, bool, tuple[int, ...]], Term] = {}
+    for term in terms:
+        if not term.taint.all:
+            continue
+        value = view(term.value, term.lanes, lanes)
+        key = (term.taint, term.reduced, tuple(value.shape[1:]))
+        known = merged.get(key)
+        merged[key] = Term(value if known is None else known.value + value, lanes, term.taint, term.reduced)
+    return list(merged.values())
+
+
+def _grouped(terms: list[Term], executions: list[Execution]) -> list[Group]:
+    """Executions by the terms that depend on them; those on which none does are left out."""
+    if not terms or not executions:
+        return []
+    whole = columns([term.taint.whole for term in terms], len(executions))
+    aligned = columns([term.taint.aligned & ~term.taint.whole for term in terms], len(executions))
+    groups: dict[tuple[int, int, str], Group] = {}
+    for execution, of_whole, of_aligned in zip(executions, whole, aligned, strict=True):
+        if of_whole | of_aligned:
+            key = (of_whole, of_aligned, execution.baseline)
+            groups.setdefault(key, Group(*key)).members.append(execution)
+    return list(groups.values())
