@@ -35,7 +35,8 @@ class FunctionRow:
     """One function; the fields as in docs/architecture.md.
 
     `singular_at`: places where the derivative is not integrable although the values meet from both sides
-    (`log` at 0, `logit` at 0 and 1).  `pole`: goes through infinity where a guard changes sign.
+    (`log` at 0, `logit` at 0 and 1).  `pole`: goes through infinity where a guard changes sign.  `adds`: the result is a
+    sum over the arguments' entries.
     """
 
     name: str
@@ -48,6 +49,7 @@ class FunctionRow:
     range: Callable[..., Range] = _ANYWHERE
     singular_at: tuple[float, ...] = ()
     pole: bool = False
+    adds: bool = False
     summary: str = ""
     signature: str = ""
 
@@ -193,8 +195,8 @@ def _reducing(name: str, smoothness: tuple[Smoothness, ...], summary: str, **fac
 _REDUCTIONS = (
     _reducing("min", _KINK, "the smallest entry, or the smallest of several", range=_folded(union, ranges.minimum)),
     _reducing("max", _KINK, "the largest entry, or the largest of several", range=_folded(union, ranges.maximum)),
-    _reducing("sum", _SMOOTH, "the sum of all entries, or of several values", range=_folded(ranges.total, ranges.add)),
-    _reducing("mean", _SMOOTH, "the mean of all entries, or of several values", range=union),
+    _reducing("sum", _SMOOTH, "the sum of all entries, or of several values", range=_folded(ranges.total, ranges.add), adds=True),
+    _reducing("mean", _SMOOTH, "the mean of all entries, or of several values", range=union, adds=True),
     _reducing("prod", _SMOOTH, "the product of all entries, or of several", range=_folded(_product, ranges.multiply)),
     _reducing("any", _JUMP, "whether some entry is not 0", discrete=True, range=always(UNIT)),
     _reducing("all", _JUMP, "whether no entry is 0", discrete=True, range=always(UNIT)),
@@ -209,6 +211,7 @@ _ARRAYS = (
     _one("length", _SMOOTH, "the size of the first axis", discrete=True, valueless=True, range=always(NONNEGATIVE)),
     FunctionRow(
         "dot", 2, 2, _SMOOTH, range=_sum_of_products, signature="dot(a, b)", summary="the inner product of two vectors",
+        adds=True,
     ),
     FunctionRow(
         "matmul", 2, 2, _SMOOTH, range=_sum_of_products, signature="matmul(a, b)",
@@ -237,3 +240,10 @@ _ARRAYS = (
 )
 
 FUNCTIONS: dict[str, FunctionRow] = {row.name: row for row in (*_ELEMENTWISE, *_REDUCTIONS, *_ARRAYS)}
+_BY_ELEMENT = frozenset(row.name for row in _ELEMENTWISE)
+_BY_ELEMENT_OF_SEVERAL = frozenset(row.name for row in _REDUCTIONS)
+
+
+def elementwise(name: str, count: int) -> bool:
+    """Whether element i of the result of a built-in function of `count` arguments depends on their elements i only."""
+    return name in _BY_ELEMENT or (name in _BY_ELEMENT_OF_SEVERAL and count > 1)

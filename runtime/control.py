@@ -61,9 +61,9 @@ def execute(machine: Interpreter, statement: Statement, frame: Frame) -> None:
 
 
 # --------------------------------------------------------------------------------------------------- branches
-def decide(machine: Interpreter, condition: Expression, frame: Frame) -> bool | tuple[Tensor, Tensor]:
+def decide(machine: Interpreter, value: Operand, condition: Expression) -> bool | tuple[Tensor, Tensor]:
     """Whether a condition holds: in all lanes (True), in none (False), or the lanes where it does and where not."""
-    held = truth(machine.condition(condition, frame))
+    held = truth(value)
     if not isinstance(held, Tensor):
         return held
     if held.dim() != 1:
@@ -90,12 +90,13 @@ def _branch(machine: Interpreter, node: If, number: int, frame: Frame) -> None:
     """The branches from `number` on."""
     while number < len(node.branches):
         condition, body = node.branches[number]
-        held = decide(machine, condition, frame)
+        held = decide(machine, machine.condition(condition, frame), condition)
         number += 1
         if held is True:
             block(machine, body.statements, frame)
             return
         if held is not False:
+            machine.apart = True
             taken, others = (frame.child(frame.lanes.restrict(index)) for index in held)
             block(machine, body.statements, taken)
             _branch(machine, node, number, others)
@@ -107,7 +108,7 @@ def _branch(machine: Interpreter, node: If, number: int, frame: Frame) -> None:
 
 def conditional(machine: Interpreter, node: Conditional, frame: Frame) -> Operand:
     """`if c then a else b`: each side on its own lanes."""
-    held = decide(machine, node.condition, frame)
+    held = decide(machine, machine.evaluate(node.condition, frame), node.condition)
     if held is True:
         return machine.evaluate(node.then, frame)
     if held is False:
@@ -176,7 +177,7 @@ def _while(machine: Interpreter, node: While, frame: Frame) -> None:
     span = Span(node.span.start, node.condition.span.end)
 
     def going(loop: Frame) -> bool | tuple[Tensor, Tensor]:
-        return decide(machine, node.condition, loop)
+        return decide(machine, machine.condition(node.condition, loop), node.condition)
 
     _loop(machine, node.body, frame, going, span)
 
@@ -194,6 +195,7 @@ def _loop(
         if held is False:
             break
         if held is not True:
+            machine.apart = True
             gone.append(loop.departed(held[1], entry, frame))
             loop.narrow(loop.lanes.restrict(held[0]))
         steps += 1

@@ -18,15 +18,18 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 
 import torch
 from torch import Tensor
 
+from ..dsl.additive import find_sums
 from ..dsl.diagnostics import Diagnostic, ProbError
 from ..dsl.limits import MAX_DEPTH, MAX_LANES, MAX_STEPS
 from ..dsl.names import Resolved
 from ..dsl.plan import Choice, Lessons, Plan
 from ..dsl.syntax import deep_recursion
+from .credit import Crediting
 from .interpreter import Context, Interpreter, Limits, Outcome
 from .lanes import Ragged, Value
 from .moments import Accumulator, Moments
@@ -123,6 +126,8 @@ class _Session:
         self.plan = plan
         self.exact = plan is not None and plan.exact
         self.choices: Mapping[int, Choice] = {} if plan is None else plan.choices
+        scored = [choice for choice in self.choices.values() if choice.estimator == "score"]
+        self.sums = find_sums(resolved) if scored and all(choice.options["credit"] for choice in scored) else None
         self.guards = Guards({} if plan is None else plan.guards)
         self.settings = settings
         self.safe = safe
@@ -140,6 +145,8 @@ class _Session:
     def interpreter(self, kind: type[Interpreter], counter: Counter | None = None) -> Interpreter:
         """An interpreter for one block."""
         settings = self.settings
+        if kind is Interpreter and self.sums is not None:
+            kind = partial(Crediting, sums=self.sums)  # type: ignore[assignment]
         return kind(
             self.resolved, self.choices, self.context, self.generator,
             limits=Limits(settings.max_steps, settings.max_depth, settings.lanes(self.exact)), guards=self.guards, safe=self.safe,

@@ -44,18 +44,23 @@ class Returned:
 class Activation:
     """One call of a function, or the program itself.
 
-    lanes      those it began with
+    lanes      those it began with; `frame` its first frame
+    scope      the function's name; None for the program
     taints     per variable the score sites that it depends on (`credit.py`), `returned_taint` likewise
+    entry      the score sites that decided that the call happens
     escaped    the score sites that decided who has already returned
-    additive   the caller wants the terms of the result
+    additive   the terms of the results are wanted
     """
 
     lanes: Lanes
+    scope: str | None = None
     returned: list[Returned] = field(default_factory=list)
     taints: dict[str, Taint] = field(default_factory=dict)
     returned_taint: Taint = CLEAN
+    entry: int = 0
     escaped: int = 0
     additive: bool = False
+    frame: Frame = field(init=False, repr=False)
 
 
 class Frame:
@@ -71,6 +76,8 @@ class Frame:
         self.parent = parent
         self.activation = activation
         self.base = base  # the first frame of its activation
+        if base:
+            activation.frame = self
         self.outer = self if outer is None else outer  # where a function called from here finds the globals
         self.values: dict[str, tuple[Value, Lanes]] = {}
         self.gathered: dict[str, tuple[Value, Lanes]] = {}
@@ -86,7 +93,7 @@ class Frame:
     def call(self) -> Frame:
         """The frame of a function called from here."""
         inner = Frame(self.lanes, self.outer, Activation(self.lanes), True, self.outer)
-        inner.control = self.control | self.activation.escaped
+        inner.control = inner.activation.entry = self.control | self.activation.escaped
         return inner
 
     def entry(self, name: str) -> tuple[Value, Lanes]:

@@ -124,6 +124,7 @@ class Interpreter:
         self.depth = 0
         self.ledger = Ledger()
         self.most_lanes = self.lanes_made = 0
+        self.apart = False  # lanes have gone different ways (credit)
         self.allowed: set[tuple[str, str, float]] = set()  # arguments that are numbers and known to be in their domain
         self._numbers: dict[float, Tensor] = {}
         self._plain_calls: dict[tuple[str, tuple[float, ...]], float] = {}

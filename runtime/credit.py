@@ -1,0 +1,394 @@
+"""An interpreter that keeps account of what depends on which score site (ESTIMATORS.md section 1, "Credit").
+
+Beside each value goes a `Taint`: while an expression is evaluated, `taint` gathers what it reads; variables keep theirs per
+call.  What is set under a decision depends on what decided, also where no lane of the block went that way: a taint may
+differ from block to block only through sites that it contains, or the estimate would be biased by the difference.
+Results, and the variables that add up to them (`dsl/additive.py`), are kept as terms; a term is multiplied by the
+scores in its own taint only (`ledger.py`).
+
+Taints are unions, never intersections, so a mistake towards "depends" costs variance and nothing else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, cast
+
+from torch import Tensor
+
+from ..dsl.additive import Sums, signed_operands
+from ..dsl.distributions import DISTRIBUTIONS
+from ..dsl.functions import FUNCTIONS, elementwise
+from ..dsl.syntax import (
+    Arithmetic,
+    Assign,
+    Call,
+    Comparison,
+    Conditional,
+    Draw,
+    Expression,
+    For,
+    Function,
+    If,
+    Logical,
+    LogPdf,
+    Name,
+    Power,
+    Sample,
+    Statement,
+    Unary,
+    While,
+)
+from .broadcast import event_shape
+from .frames import Activation, Frame, Returned
+from .interpreter import Interpreter
+from .lanes import Lanes, Value, carry
+from .ledger import CLEAN, Taint, Term, view
+from .operations import Operand, negative
+
+Summed = tuple[Operand, list[Term]]  # a value and the terms that it is the sum of, less those that depend on nothing
+
+
+class Crediting(Interpreter):
+    """An interpreter whose outcome holds the terms of the results."""
+
+    def __init__(self, *arguments: Any, sums: Sums, **options: Any):
+        super().__init__(*arguments, **options)
+        self.sums = sums
+        self.taint = CLEAN
+        self.item_taints: list[Taint] = []
+        self.decided = 0  # by which sites the conditions of the present statement were decided
+        self.wants_terms = False
+        self.call_terms: list[Term] | None = None
+
+    # --------------------------------------------------------------------------------------------- expressions
+    def evaluate(self, node: Expression, frame: Frame) -> Operand:
+        """As always; what the value depends on is added to `taint`."""
+        outer, self.taint = self.taint, CLEAN
+        value = super().evaluate(node, frame)
+        own = self.taint_of(node.id, frame) if isinstance(node, Name) else self.taint
+        if own.aligned:
+            own = own.within(event_shape(value) if isinstance(value, Tensor) else (), self._by_element(node))
+        self.taint = outer.joined(own)
+        return value
+
+    def evaluate_all(self, nodes: Sequence[Expression], frame: Frame) -> list[Operand]:
+        """As always; `item_taints` has the taint of each value."""
+        outer, taints = self.taint, []
+        values: list[tuple[Operand, Lanes]] = []
+        for node in nodes:
+            self.taint = CLEAN
+            values.append((self.evaluate(node, frame), frame.lanes))
+            taints.append(self.taint)
+            outer = outer.joined(self.taint)
+        self.taint, self.item_taints = outer, taints
+        return [cast(Operand, carry(value, lanes, frame.lanes)) for value, lanes in values]
+
+    def taint_of(self, name: str, frame: Frame) -> Taint:
+        """What a variable depends on."""
+        taints = frame.activation.taints
+        return taints[name] if name in taints else frame.outer.activation.taints.get(name, CLEAN)
+
+    def note_score(self, node: Sample | Draw, log_density: Tensor, baseline: str, frame: Frame) -> None:
+        """One more execution: the draw depends on it, element by element if the site is an array."""
+        bit = self.ledger.execute(frame.lanes, log_density, baseline)
+        batch = tuple(log_density.shape[1:])
+        scalar = not batch or DISTRIBUTIONS[node.distribution.name].event > 0
+        self.taint = self.taint.joined(Taint(bit) if scalar else Taint(0, bit, batch))
+
+    # ---------------------------------------------------------------------------------------------- statements
+    def execute(self, statement: Statement, frame: Frame) -> None:
+        """As always, and account for what it sets."""
+        if isinstance(statement, Assign | Sample):
+            self.taint = CLEAN
+            self._set(statement, frame)
+        elif isinstance(statement, If | For | While):
+            self._compound(statement, frame)
+        else:
+            self.taint = CLEAN
+            super().execute(statement, frame)
+
+    def _set(self, node: Assign | Sample, frame: Frame) -> None:
+        kept = node.name in self.sums.accumulators.get(frame.activation.scope, ())
+        if isinstance(node, Assign) and kept and not node.indices:
+            self._accumulate(node, frame)
+            return
+        super().execute(node, frame)
+        value = frame.read(node.name)
+        own = self.taint.within(event_shape(value) if isinstance(value, Tensor) else (), not node.indices)
+        if node.indices:
+            own = Taint(own.all | self.taint_of(node.name, frame).all)
+        self._wrote(node.name, own, frame)
+        if kept:
+            frame.terms[node.name] = self._whole(value, self.taint_of(node.name, frame), frame.lanes)
+
+    def _accumulate(self, node: Assign, frame: Frame) -> None:
+        """Set a variable whose terms are kept: `v = v + ...` adds terms, anything else begins anew."""
+        known = frame.find_terms(node.name) if id(node) in self.sums.updates else None
+        if known is not None:
+            assert isinstance(node.value, Arithmetic)
+            value, terms = self._sum(node.value, frame, node.name)
+            frame.write(node.name, value)
+            known.extend(terms)
+        else:
+            value, terms = self.terms_of(node.value, frame)
+            frame.write(node.name, value)
+            frame.terms[node.name] = list(terms)
+        if self.watching:
+            self.watch(node.value, value)
+        self._wrote(node.name, self.taint, frame)
+
+    def _wrote(self, name: str, taint: Taint, frame: Frame) -> None:
+        """A variable has been set: on all lanes of the call, or beside what it was on others."""
+        taints = frame.activation.taints
+        control = frame.control | frame.activation.escaped
+        own = taint.under(control)
+        everywhere = frame.lanes is frame.activation.frame.lanes and not control
+        taints[name] = own if everywhere or name not in taints else taints[name].joined(own)
+
+    def _compound(self, node: If | For | While, frame: Frame) -> None:
+        """A branch or a loop: what it may set depends on what decided."""
+        control, outside, apart = frame.control, self.decided, self.apart
+        self.decided, self.apart, self.taint = 0, False, CLEAN
+        super().execute(node, frame)
+        mask, split = self.decided, self.apart
+        frame.control, self.decided, self.apart = control, outside | mask, apart or split
+        activation = frame.activation
+        if mask:
+            for name in self.sums.assigned[id(node)]:
+                if name in activation.taints:
+                    activation.taints[name] = activation.taints[name].under(mask)
+            if id(node) in self.sums.returns:
+                activation.escaped |= mask
+        if (mask or split) and frame.lanes.count:
+            for name in self.sums.replaced[id(node)]:
+                if frame.has(name):
+                    frame.terms[name] = self._whole(frame.read(name), self.taint_of(name, frame), frame.lanes)
+
+    def condition(self, node: Expression, frame: Frame) -> Operand:
+        """A condition: what follows on these lanes depends on it."""
+        outer, self.taint = self.taint, CLEAN
+        value = self.evaluate(node, frame)
+        frame.control |= self.taint.all
+        self.decided |= self.taint.all
+        self.taint = outer
+        return value
+
+    def note_loop(self, node: For, frame: Frame) -> None:
+        """The bounds decide who goes on; what is looped over taints the variable."""
+        mask = self.taint.all
+        frame.activation.taints[node.variable] = Taint(mask)
+        frame.control |= mask
+        self.decided |= mask
+
+    # ------------------------------------------------------------------------------------------ calls and returns
+    def note_entry(self, function: Function, activation: Activation) -> None:
+        """Arguments bring their taints along."""
+        activation.taints = dict(zip(function.parameters, self.item_taints, strict=True))
+        activation.scope = function.name
+        activation.additive, self.wants_terms = self.wants_terms, False
+
+    def note_return(self, frame: Frame) -> None:
+        """These lanes leave; who stays depends on what decided that."""
+        activation = frame.activation
+        activation.returned_taint = activation.returned_taint.joined(self.taint.under(frame.control))
+        activation.escaped |= frame.control
+
+    def note_call(self, activation: Activation, returned: Returned) -> None:
+        """The value of a call depends on what was returned and on who returned."""
+        beyond = activation.escaped & ~activation.entry
+        self.taint = activation.returned_taint.under(activation.escaped)
+        alone = len(activation.returned) == 1 and not beyond
+        self.call_terms = returned.terms[0] if activation.additive and alone else None
+
+    def results_of(self, nodes: tuple[Expression, ...], frame: Frame) -> tuple[list[Value], list[list[Term] | None]]:
+        """What a `return` gives, with its terms where they are wanted: at the end of the program, or of an additive call."""
+        if self.depth and not frame.activation.additive:
+            return super().results_of(nodes, frame)
+        values: list[tuple[Operand, Lanes]] = []
+        terms: list[list[Term] | None] = []
+        for node in nodes:
+            value, own = self.terms_of(node, frame)
+            values.append((value, frame.lanes))
+            terms.append(own)
+        return [carry(value, lanes, frame.lanes) for value, lanes in values], terms
+
+    def terms_of_name(self, name: str, frame: Frame) -> list[Term] | None:
+        """The terms of a variable at the end of the run."""
+        known = frame.find_terms(name)
+        if known is not None and frame.lanes is frame.activation.frame.lanes:
+            return list(known)
+        return self._whole(frame.read(name), self.taint_of(name, frame).under(frame.control), frame.lanes)
+
+    def last_terms(self, end: Returned, activation: Activation) -> list[list[Term] | None]:
+        """The terms of the results; where runs ended in different ways, each result as a whole."""
+        parts = activation.returned
+        if len(parts) == 1 and not activation.escaped:
+            return end.terms
+        found: list[list[Term] | None] = []
+        for number, value in enumerate(end.values):
+            taint = CLEAN
+            for part in parts:
+                for term in part.terms[number] or ():
+                    taint = taint.joined(Taint(term.taint.all))
+            found.append(self._whole(value, taint.under(activation.escaped), end.lanes))
+        return found
+
+    # --------------------------------------------------------------------------------------------------- terms
+    def terms_of(self, node: Expression, frame: Frame) -> Summed:
+        """The value of an expression and the terms that it is the sum of; its taint is added to `taint`."""
+        outer, self.taint = self.taint, CLEAN
+        value, terms = self._terms(node, frame)
+        self.taint = outer.joined(self.taint)
+        return value, terms
+
+    def _terms(self, node: Expression, frame: Frame) -> Summed:
+        match node:
+            case Name() if id(node) in self.sums.expand:
+                value = self.evaluate(node, frame)
+                known = frame.find_terms(node.id) if frame.lanes is frame.activation.frame.lanes else None
+                if known is not None:
+                    return value, list(known)
+                return value, self._leaf(value, frame)
+            case Arithmetic():
+                found = self._sum(node, frame) if signed_operands(node) else self._product(node, frame)
+            case Unary(operator="-"):
+                operand, terms = self.terms_of(node.operand, frame)
+                found = negative(operand, self.dtype), [self.ledger.keep(term.scaled(-1.0)) for term in terms]
+            case Call(function=name) if name in FUNCTIONS and FUNCTIONS[name].adds:
+                found = self._added(node, frame)
+            case Call(function=name) if name in self.resolved.functions:
+                self.wants_terms = True
+                self.call_terms = None
+                value = self.evaluate(node, frame)
+                known, self.call_terms = self.call_terms, None
+                return value, self._leaf(value, frame) if known is None else known
+            case _:
+                value = self.evaluate(node, frame)
+                return value, self._leaf(value, frame)
+        if self.watching:
+            self.watch(node, found[0])
+        return found
+
+    def _leaf(self, value: Operand, frame: Frame) -> list[Term]:
+        """A value that is one term."""
+        return self._whole(value, self.taint.under(frame.control | frame.activation.escaped), frame.lanes)
+
+    def _whole(self, value: Value, taint: Taint, lanes: Lanes) -> list[Term]:
+        if not taint.all:
+            return []
+        tensor = self.number(cast(Operand, value))
+        return [self.ledger.term(tensor, lanes, taint.within(event_shape(tensor), True))]
+
+    def _sum(self, node: Arithmetic, frame: Frame, own: str = "") -> Summed:
+        """A sum: the terms of all operands (but those of the variable `own`, which are there already)."""
+        operands = signed_operands(node)
+        assert operands is not None
+        total: Operand = 0.0
+        terms: list[Term] = []
+        shapes = set()
+        skipped = False
+        for number, (sign, operand) in enumerate(operands):
+            entered = frame.lanes
+            if not skipped and own and isinstance(operand, Name) and operand.id == own:
+                value, found, skipped = self.evaluate(operand, frame), [], True
+            else:
+                value, found = self.terms_of(operand, frame)
+            shapes.add(event_shape(value) if isinstance(value, Tensor) else ())
+            terms += found if sign == 1 else [self.ledger.keep(term.scaled(-1.0)) for term in found]
+            if number == 0:
+                total = value
+                continue
+            if frame.lanes is not entered:
+                total = cast(Operand, carry(total, entered, frame.lanes))
+            total = self.calculate("+" if sign == 1 else "-", total, value, node.first.span.to(node.rest[number - 1].span))
+        if len(shapes) > 1:  # something was broadcast: bring the terms to the shape of the whole
+            shape = event_shape(total) if isinstance(total, Tensor) else ()
+            terms = [self._broadcast(term, shape) for term in terms]
+        return total, terms
+
+    def _broadcast(self, term: Term, shape: tuple[int, ...]) -> Term:
+        if not term.reduced and tuple(term.value.shape[1:]) == shape:
+            return term
+        value = term.value.reshape(term.value.shape[0], -1).sum(1) if term.reduced else term.value
+        value = value.reshape(value.shape[0], *(1,) * (len(shape) - value.dim() + 1), *value.shape[1:])
+        return self.ledger.term(value.expand(value.shape[0], *shape), term.lanes, Taint(term.taint.all))
+
+    def _product(self, node: Arithmetic, frame: Frame) -> Summed:
+        """A product of which only one factor depends on score sites: its terms, scaled.  Else one term."""
+        total: Operand = 0.0
+        factor: Operand = 1.0
+        terms: list[Term] | None = None
+        start = frame.lanes
+        operands = [("*", node.first), *((term.operator, term.operand) for term in node.rest)]
+        apart = "%" not in [symbol for symbol, _ in operands]
+        for number, (symbol, operand) in enumerate(operands):
+            entered, outer = frame.lanes, self.taint
+            self.taint = CLEAN
+            value, found = self.terms_of(operand, frame)
+            if self.taint.all:
+                apart = apart and terms is None and symbol == "*"
+                terms = found
+            elif symbol in "*/":
+                factor = self.calculate(symbol, factor, value, operand.span)
+            self.taint = outer.joined(self.taint)
+            if number == 0:
+                total = value
+                continue
+            if frame.lanes is not entered:
+                total = cast(Operand, carry(total, entered, frame.lanes))
+            total = self.calculate(symbol, total, value, node.first.span.to(node.rest[number - 1].span))
+        simple = not isinstance(factor, Tensor) or factor.dim() == 1
+        structured = terms is not None and (len(terms) > 1 or any(term.reduced for term in terms))
+        if apart and simple and structured and terms is not None and frame.lanes is start:
+            return total, [self._scaled(term, factor, frame) for term in terms]
+        self.taint = self.taint.within(event_shape(total) if isinstance(total, Tensor) else (), True)
+        return total, self._leaf(total, frame)
+
+    def _scaled(self, term: Term, factor: Operand, frame: Frame) -> Term:
+        if not isinstance(factor, Tensor) or factor.shape[0] == 1:
+            return self.ledger.keep(term.scaled(factor if isinstance(factor, Tensor) else float(factor)))
+        value = view(term.value, term.lanes, frame.lanes)
+        rows = factor.reshape(-1, *(1,) * (value.dim() - 1))
+        return self.ledger.term(value * rows, frame.lanes, term.taint, term.reduced)
+
+    def _added(self, node: Call, frame: Frame) -> Summed:
+        """`sum`, `mean` of one array, or `dot`: element by element where the elements have their own scores."""
+        row = FUNCTIONS[node.function]
+        if len(node.arguments) == 1:
+            array, terms = self.terms_of(node.arguments[0].value, frame)
+            value = self.call_code(row, [array], node)
+        else:
+            before = len(node.arguments) == 2 and row.most == 2
+            values = self.evaluate_all([argument.value for argument in node.arguments], frame)
+            value = self.call_code(row, values, node)
+            if not before or not self.taint.aligned:
+                self.taint = self.taint.within(event_shape(value) if isinstance(value, Tensor) else (), not before)
+                return value, self._leaf(value, frame)
+            array = self.calculate("*", values[0], values[1], node.span)
+            self.taint = self.taint.within(event_shape(array) if isinstance(array, Tensor) else (), True)
+            terms = self._leaf(array, frame)
+        self.taint = Taint(self.taint.all)
+        if not isinstance(array, Tensor) or array.dim() == 1:
+            return value, terms
+        size = array[0].numel()
+        return value, [self._reduced(term, size if row.name == "mean" else 1) for term in terms]
+
+    def _reduced(self, term: Term, size: int) -> Term:
+        value = term.value if size == 1 else term.value / size
+        if not term.taint.aligned and not term.reduced:
+            return self.ledger.term(value.reshape(value.shape[0], -1).sum(1), term.lanes, term.taint)
+        return self.ledger.term(value, term.lanes, term.taint, True)
+
+    def _by_element(self, node: Expression) -> bool:
+        """Whether element i of a form's value depends on the elements i of its parts only."""
+        match node:
+            case Call(function=name, arguments=arguments):
+                return name in self.resolved.functions or (name in FUNCTIONS and elementwise(name, len(arguments)))
+            case LogPdf(distribution=distribution) | Draw(distribution=distribution):
+                row = DISTRIBUTIONS[distribution.name]
+                return row.event == 0 and all(parameter.event == 0 for parameter in row.parameters)
+            case Name() | Unary() | Arithmetic() | Power() | Comparison() | Logical() | Conditional():
+                return True
+            case _:
+                return False
