@@ -76,9 +76,13 @@ class Lessons:
 class Choice:
     """The estimator of one site and why.
 
-    live      a parameter's derivative reaches an argument (else the site is fixed noise)
-    effect    the draw reaches a result
-    valid     every estimator that would be right here, in the order of preference
+    live        a parameter's derivative reaches an argument (else the site is fixed noise)
+    effect      the draw reaches a result
+    valid       every estimator that would be right here, in the order of preference
+    candidates  those of them that the options allow
+    free        nobody has set an estimator
+    finite      it has finitely many outcomes, and they may be enumerated
+    movable     earlier draws carry the derivative to it, and could be detached
     """
 
     site: Site
@@ -92,7 +96,10 @@ class Choice:
     path: str
     live: bool
     effect: bool
-    movable: bool = False  # earlier draws carry the derivative to it, and could be detached
+    movable: bool = False
+    candidates: tuple[str, ...] = ()
+    free: bool = True
+    finite: bool = False
 
 
 @dataclass(frozen=True)
@@ -341,6 +348,7 @@ class Chooser:
         calls = (state.forced, state.preferred, state.measured)
         call = next((c for c in calls if c is not None and c.name == name), EstimatorCall(name))
         options = DEFAULTS.get(name, {}) | ({"tau": self.options.tau} if name == "gumbel" else {}) | dict(call.options)
+        finite = state.row.finite and not state.crowded and self.allowed("enumerate")
         valid = tuple(n for n in ORDER[1:] if not self.ruled_out(state, n, live)) if live and effect else ("sample",)
         reason, because = words.reason(state, name, options, bool(live), effect)
         rejected = words.rejected(state, name, valid, live if effect else frozenset(), self.ruled_out)
@@ -348,6 +356,7 @@ class Chooser:
             state.site, name, options, bool(state.wrong) or (name in BIASED), reason, because, rejected, valid,
             words.path(state.site, state.demoted), bool(live), effect,
             any(other.forced is None for other in self.carriers(state, flow)),
+            tuple(n for n in valid if self.allowed(n)), state.forced is None and state.preferred is None, finite,
         )
 
     def enumerable_noise(self, state: State) -> bool:

@@ -6,9 +6,9 @@ and by `runtime` (run), which is imported only inside the methods that run somet
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from functools import cache
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
@@ -32,7 +32,8 @@ if TYPE_CHECKING:
     import torch
 
     from .dsl.names import Resolved
-    from .dsl.plan import Choice, Plan, PlanOptions
+    from .dsl.plan import Choice, Lessons, Plan, PlanOptions
+    from .runtime.choose import Measured, Verdict
     from .runtime.estimate import Estimate, Moments, Settings
 
 Values: TypeAlias = Mapping[str, Value] | None
@@ -69,6 +70,7 @@ class SiteReport:
     options: Mapping[str, float | bool | str] = field(default_factory=dict, repr=False)
     because: tuple[str, ...] = field(default=(), repr=False)
     rejected: tuple[tuple[str, str], ...] = field(default=(), repr=False)
+    measured: Mapping[str, Measured] = field(default_factory=dict, repr=False)
     path: str = field(default="", repr=False)
 
     def to_dict(self) -> dict[str, Any]:
@@ -79,6 +81,8 @@ class SiteReport:
         }
         if self.options:
             entry["options"] = dict(self.options)
+        if self.measured:
+            entry["measured"] = {name: figures.to_dict() for name, figures in self.measured.items()}
         return entry
 
 
@@ -140,6 +144,7 @@ class GradientResult(Result):
     sites: tuple[SiteReport, ...]
     exact: bool
     per_run: Any = field(default=None, repr=False)
+    pilot_runs: int = field(default=0, repr=False)
 
     @property
     def gradients(self) -> dict[str, dict[str, Moments]]:
@@ -251,32 +256,39 @@ class Program:
         data: Values = None, estimator: EstimatorOption = None, unbiased: bool = False, among: NamesOption = None,
         target_se: float | None = None, tau: float = DEFAULT_TAU, allow_biased: bool = False, of: NamesOption = None,
         dtype: Any = "float32", device: Any = "cpu", max_steps: int = MAX_STEPS, max_depth: int = MAX_DEPTH,
-        keep_runs: bool = False, progress: Progress = None,
+        max_lanes: int | None = None, pilot: bool | None = None, keep_runs: bool = False, progress: Progress = None,
     ) -> GradientResult:
         """The gradient of the expected result in every parameter, with standard errors.
 
-        The keyword arguments are the options of the command line.  `keep_runs` keeps the gradients of single runs
-        (`per_run`), `progress` is called with (runs made, runs asked for).
+        The keyword arguments are the options of the command line.  `pilot`: whether estimators are chosen by measuring;
+        None: unless `among` is given.  `keep_runs` keeps the gradients of single runs (`per_run`), `progress` is called
+        with (runs made, runs asked for).
         """
-        run = run_options(samples, seed, dtype, device, target_se, max_steps, max_depth)
+        run = run_options(samples, seed, dtype, device, target_se, max_steps, max_depth, max_lanes)
         self._require_parameters()
         options = plan_options(
             self.resolved, estimator=estimator, unbiased=unbiased, among=among, tau=tau, allow_biased=allow_biased, of=of
         )
-        planner = self._planner(options)
-        planner(frozenset())  # a refusal must not wait for torch
+        self._plan(options)  # a refusal must not wait for torch
+        started = time.perf_counter()
         from .runtime import estimate as runtime
+        from .runtime.choose import Verdict, choose
 
         settings = self._settings(run, options.of, keep_runs)
-        estimate = runtime.gradient(
-            self.resolved, planner, parameters or {}, data or {}, settings, progress
-        )
+        verdict = Verdict()
+        if among is None if pilot is None else pilot:
+            verdict = choose(self.resolved, options, parameters or {}, data or {}, settings)
+        estimate = verdict.exact
+        if estimate is None:
+            planner = self._planner(replace(options, prefer=verdict.prefer))
+            estimate = runtime.gradient(self.resolved, planner, parameters or {}, data or {}, settings, progress)
         single = len(estimate.value) == 1
         assert estimate.plan is not None
         return GradientResult(
-            **self._common(run, estimate), gradient=_unkeyed(estimate.gradient) if single else estimate.gradient,
-            biased=estimate.plan.biased, sites=self._reports(estimate.plan), exact=estimate.exact,
-            per_run=estimate.per_run if keep_runs else None,
+            **self._common(run, replace(estimate, seconds=time.perf_counter() - started)),
+            gradient=_unkeyed(estimate.gradient) if single else estimate.gradient,
+            biased=estimate.plan.biased, sites=self._reports(estimate.plan, verdict), exact=estimate.exact,
+            per_run=estimate.per_run if keep_runs else None, pilot_runs=verdict.runs,
         )
 
     def run(
@@ -297,14 +309,15 @@ class Program:
         self, parameters: Values = None, *, samples: int = DEFAULT_SAMPLES, seed: int | None = None,
         data: Values = None, estimator: EstimatorOption = None, unbiased: bool = False, among: NamesOption = None,
         tau: float = DEFAULT_TAU, allow_biased: bool = False, of: NamesOption = None, dtype: Any = "float32",
-        device: Any = "cpu", max_steps: int = MAX_STEPS, max_depth: int = MAX_DEPTH,
+        device: Any = "cpu", max_steps: int = MAX_STEPS, max_depth: int = MAX_DEPTH, max_lanes: int | None = None,
     ) -> Any:
         """The expected result as a torch tensor of the result's shape, a node of the graph that `parameters` are in.
 
         Its value is an estimate from `samples` runs, and so is its derivative (in float32 tensors, `dtype` is that of the
-        runs).  A dict by result where there are several.
+        runs).  A dict by result where there are several.  Estimators are chosen by order, without measuring: a loss must not
+        change its estimator from step to step.
         """
-        run = run_options(samples, seed, dtype, device, None, max_steps, max_depth)
+        run = run_options(samples, seed, dtype, device, None, max_steps, max_depth, max_lanes)
         options = plan_options(
             self.resolved, estimator=estimator, unbiased=unbiased, among=among, tau=tau, allow_biased=allow_biased, of=of
         )
@@ -323,7 +336,7 @@ class Program:
                 raise refuse(f"device `{run.device}` is not there: this torch sees no GPU", "leave --device out, or use cpu")
         return Settings(
             samples=run.samples, seed=run.seed, dtype=run.dtype, device=run.device, target_se=run.target_se, of=of,
-            keep_runs=keep_runs, max_steps=run.max_steps, max_depth=run.max_depth,
+            keep_runs=keep_runs, max_steps=run.max_steps, max_depth=run.max_depth, max_lanes=run.max_lanes,
         )
 
     def _common(self, run: RunOptions, estimate: Estimate) -> dict[str, Any]:
@@ -335,13 +348,13 @@ class Program:
             "interrupted": estimate.interrupted, "reached": estimate.reached, "target_se": run.target_se,
         }
 
-    def _plan(self, options: PlanOptions, broken: frozenset[int] = frozenset()) -> Plan:
+    def _plan(self, options: PlanOptions, lessons: Lessons | None = None) -> Plan:
         from .dsl.plan import make_plan
 
-        return make_plan(self.resolved, options, broken)
+        return make_plan(self.resolved, options, lessons)
 
-    def _planner(self, options: PlanOptions) -> Callable[[frozenset[int]], Plan]:
-        return cache(lambda broken: self._plan(options, broken))
+    def _planner(self, options: PlanOptions) -> Callable[[Lessons], Plan]:
+        return lambda lessons: self._plan(options, lessons)
 
     def _require_parameters(self) -> None:
         if not self.resolved.parameters:
@@ -352,13 +365,14 @@ class Program:
                 )
             )
 
-    def _reports(self, plan: Plan) -> tuple[SiteReport, ...]:
-        return tuple(self._report(plan.choices[site.index]) for site in self.resolved.sites)
+    def _reports(self, plan: Plan, verdict: Verdict | None = None) -> tuple[SiteReport, ...]:
+        measured = {} if verdict is None else verdict.measured
+        return tuple(self._report(plan.choices[site.index], measured.get(site.index, {})) for site in self.resolved.sites)
 
     def _words(self, span: Span) -> str:
         return " ".join(self.source.slice(span).split())
 
-    def _report(self, choice: Choice) -> SiteReport:
+    def _report(self, choice: Choice, measured: Mapping[str, Measured]) -> SiteReport:
         from .dsl.plan import SUMMARY
 
         site = choice.site
@@ -369,6 +383,7 @@ class Program:
             call=self._words(site.distribution.span),
             summary=SUMMARY[choice.estimator],
             options=choice.options, because=choice.because, rejected=choice.rejected, path=choice.path,
+            measured=measured,
         )
 
 

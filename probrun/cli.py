@@ -232,11 +232,16 @@ def _finish(result: Result) -> int:
 @program_options
 @running_options
 @choice_options
+@click.option(
+    "--pilot/--no-pilot", default=None, help="Choose estimators by measuring (default, unless --among is given) or by order.",
+)
+@click.option("--max-lanes", type=click.IntRange(1), help="Lanes that enumerating outcomes may make of one run.")
 def grad(
     file: str | None, expression: str | None, parameters: dict[str, str], data: dict[str, str], samples: int,
     seed: int | None, target_se: float | None, max_steps: int, max_depth: int, dtype: str, device: str,
     as_json: bool, plot: Path | None,
     estimator: tuple[str, ...], unbiased: bool, among: str | None, tau: float, allow_biased: bool, of: str | None,
+    pilot: bool | None, max_lanes: int | None,
 ) -> int:
     """The gradient of the expected result, with standard errors."""
     program = from_source(_source(file, expression))
@@ -246,7 +251,8 @@ def grad(
             parameter_values, samples=samples, seed=seed, data=data_values,
             estimator=[split_estimator(text) for text in estimator], unbiased=unbiased, among=among,
             target_se=target_se, tau=tau, allow_biased=allow_biased, of=of, dtype=dtype, device=device,
-            max_steps=max_steps, max_depth=max_depth, keep_runs=plot is not None, progress=progress,
+            max_steps=max_steps, max_depth=max_depth, max_lanes=max_lanes, pilot=pilot, keep_runs=plot is not None,
+            progress=progress,
         )
     _show(result, as_json, plot)
     return _finish(result)

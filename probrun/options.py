@@ -39,6 +39,7 @@ class RunOptions:
     target_se: float | None
     max_steps: int
     max_depth: int
+    max_lanes: int | None
 
 
 def refuse(message: str, hint: str | None = None) -> ProbError:
@@ -54,7 +55,7 @@ def nearest(name: str, known: Iterable[str]) -> str | None:
 
 def run_options(
     samples: int, seed: int | None, dtype: Any, device: Any, target_se: float | None,
-    max_steps: int = MAX_STEPS, max_depth: int = MAX_DEPTH,
+    max_steps: int = MAX_STEPS, max_depth: int = MAX_DEPTH, max_lanes: int | None = None,
 ) -> RunOptions:
     """Checked run options; a missing seed is drawn from the system."""
     if isinstance(samples, bool) or not isinstance(samples, int) or samples < 1:
@@ -70,11 +71,13 @@ def run_options(
         raise refuse(f"`device` must be cpu or cuda, but is `{device}`")
     if target_se is not None and not (_is_number(target_se) and 0 < target_se < math.inf):
         raise refuse(f"`target_se` must be a positive number, but is {target_se!r}")
-    for name, limit in (("max_steps", max_steps), ("max_depth", max_depth)):
+    for name, limit in (("max_steps", max_steps), ("max_depth", max_depth), ("max_lanes", max_lanes)):
+        if name == "max_lanes" and limit is None:
+            continue
         if isinstance(limit, bool) or not isinstance(limit, int) or limit < 1:
             raise refuse(f"`{name}` must be a whole number, at least 1, but is {limit!r}")
     target = None if target_se is None else float(target_se)
-    return RunOptions(samples, seed, dtype_name, str(device), target, max_steps, max_depth)
+    return RunOptions(samples, seed, dtype_name, str(device), target, max_steps, max_depth, max_lanes)
 
 
 def plan_options(

@@ -88,7 +88,9 @@ class _Binder:
         """A constant expression: a Python number, or a float64 tensor `[*shape]`."""
         context = Context(torch.float64, torch.device("cpu"))
         machine = Interpreter(self.resolved, {}, context, torch.Generator())
-        frame = Frame(Lanes(1), None, Activation(), True, None)
+        lanes = Lanes(1)
+        lanes = Lanes(1)
+        frame = Frame(lanes, None, Activation(lanes), True, None)
         for name, number in CONSTANTS.items():
             frame.write(name, number)
         for name, value in self.known.items():

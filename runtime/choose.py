@@ -1,0 +1,326 @@
+"""The choice among right plans by a pilot run (ESTIMATORS.md section 3).
+
+Which estimators are right is decided by the text; which of them is best is measured.  First, if every site that matters has
+finitely many outcomes, the exact answer is tried: it ends the search.  Else plans that treat all sites alike are run with a
+few samples each (`enumerate` where outcomes are finite, `score`, `gumbel`; score at pathwise sites too), with both baselines where
+there are scores; then, where sites differ, the best plan is varied one group of like sites at a time.  The number of trials
+grows with the number of groups, never with that of sites, and at most `MOST_GROUPS` groups are varied.
+
+A plan's figure is the mean squared error of its gradient at the requested number of runs, bias^2 + variance/n, per entry
+relative to that of the best unbiased plan, summed over entries.  A relaxation's bias is the difference d of the means, known
+up to its standard error s.  Where s is large (it is the score's, with a part of the runs) neither d^2 nor d^2 - s^2 can be
+used: the first rejects every relaxation, the second takes a coin's throw for a measurement.  So the bias has a prior
+N(0, t^2) with t a fifth of the gradient (what Gumbel-Softmax at tau = 0.5 typically has), and counts with its posterior mean square,
+    (d t^2/(t^2 + s^2))^2 + t^2 s^2/(t^2 + s^2),
+which is d^2 less its uncertainty where the pilot sees it, and t^2 where it sees nothing.
+
+Pilot runs have seeds of their own and are not used again: reusing them would favour the plan that was lucky.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+
+import torch
+from torch import Tensor
+
+from ..dsl.diagnostics import ProbError
+from ..dsl.names import Resolved
+from ..dsl.plan import Choice, Lessons, Plan, PlanOptions, make_plan
+from ..dsl.syntax import EstimatorCall
+from .estimate import Estimate, Settings, gradient
+
+SHARE = 0.2  # of the runs, for all trials together
+LEAST_RUNS = 32
+MOST_RUNS = 2000
+MOST_GROUPS = 6
+BETTER = 0.9  # a variation must be so much better than what is there (mean squared errors)
+FOR_PATHWISE = 0.25  # and to give up a reparameterised draw, so much: what it gains elsewhere is not seen in one program point
+PRIOR = 0.2  # of the gradient: the bias that a relaxation is thought to have
+EXACT_LANES = 4096  # tried for an exact answer, or as many as runs were asked for
+
+FAMILIES = (
+    ("rsample", "score", "gumbel"), ("rsample", "enumerate", "score"), ("rsample", "gumbel", "score"), ("score",),
+)  # for each site the first that is right there
+
+Prefer = tuple[tuple[int, EstimatorCall], ...]
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What a pilot saw of an estimator: of the gradient, the bias and its standard error, the sd of one run, and the error
+    at the requested number of runs.  Of several parameters, the Euclidean norms; unbiased estimators have a bias of 0."""
+
+    bias: float
+    bias_se: float
+    sd: float
+    error: float
+
+    def to_dict(self) -> dict[str, float]:
+        """The JSON."""
+        return {"bias": self.bias, "bias_se": self.bias_se, "sd": self.sd}
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """The outcome of a search: what to prefer at each site, what was measured there, and the answer if it came out exact."""
+
+    prefer: Prefer = ()
+    measured: Mapping[int, Mapping[str, Measured]] = field(default_factory=dict)
+    runs: int = 0
+    exact: Estimate | None = None
+
+
+@dataclass(frozen=True)
+class _Trial:
+    """A plan that was run: per entry of the gradient the mean and the sd of a run."""
+
+    prefer: Prefer
+    plan: Plan
+    mean: Tensor
+    sd: Tensor
+    runs: int
+
+    @property
+    def pathwise(self) -> int:
+        """How many sites are reparameterised."""
+        return sum(choice.estimator == "rsample" for choice in self.plan.choices.values())
+
+
+class _NotExact(Exception):
+    """An exact plan has turned out to take too many lanes."""
+
+
+@dataclass
+class _Pilot:
+    resolved: Resolved
+    options: PlanOptions
+    parameters: Mapping[str, object]
+    data: Mapping[str, object]
+    settings: Settings
+    trials: list[_Trial] = field(default_factory=list)
+    known: set[object] = field(default_factory=set)
+    runs: int = LEAST_RUNS
+
+    # --------------------------------------------------------------------------------------------------- trials
+    def plan(self, prefer: Prefer) -> Plan | None:
+        """The plan with these preferences; None where it is refused."""
+        try:
+            return make_plan(self.resolved, replace(self.options, prefer=prefer))
+        except ProbError:
+            return None
+
+    def estimate(self, prefer: Prefer, settings: Settings, exact: bool = False) -> Estimate | None:
+        """Run a plan; with `exact` only as long as it is exact."""
+        options = replace(self.options, prefer=prefer)
+
+        def planner(lessons: Lessons) -> Plan:
+            plan = make_plan(self.resolved, options, lessons)
+            if exact and not plan.exact:
+                raise _NotExact
+            return plan
+
+        try:
+            found = gradient(self.resolved, planner, self.parameters, self.data, settings)
+        except (ProbError, _NotExact):
+            return None  # the main run will say it, with all its runs
+        if found.interrupted:
+            raise KeyboardInterrupt
+        return found
+
+    def trial(self, prefer: Prefer, number: int) -> _Trial | None:
+        """Run a plan, unless one like it has been."""
+        plan = self.plan(prefer)
+        if plan is None or plan.key in self.known:
+            return None
+        self.known.add(plan.key)
+        seed = (self.settings.seed * 2_654_435_761 + 7919 * number + 104_729) % 2**63
+        budget = self.settings.lanes(False)
+        found = self.estimate(prefer, replace(self.settings, samples=self.runs, seed=seed, max_lanes=budget))
+        if found is None or found.plan is None or (found.plan.key in self.known and found.plan.key != plan.key):
+            return None
+        self.known.add(found.plan.key)
+        moments = [m for rows in found.gradient.values() for m in rows.values()]
+        mean = torch.cat([m.mean.reshape(-1) for m in moments]).cpu()
+        sd = torch.cat([m.sd.reshape(-1) for m in moments]).cpu()
+        trial = _Trial(prefer, found.plan, mean, sd, self.runs)
+        self.trials.append(trial)
+        return trial
+
+    # -------------------------------------------------------------------------------------------------- figures
+    @property
+    def reference(self) -> _Trial | None:
+        """The unbiased plan with the least variance."""
+        fair = [trial for trial in self.trials if not trial.plan.biased]
+        return min(fair, key=lambda trial: float((trial.sd**2).sum()), default=None)
+
+    def errors(self, trial: _Trial) -> Tensor:
+        """The mean squared error of each entry at the requested number of runs."""
+        error = trial.sd**2 / self.settings.samples
+        reference = self.reference
+        if trial.plan.biased and reference is not None:
+            difference = trial.mean - reference.mean
+            doubt = trial.sd**2 / trial.runs + reference.sd**2 / reference.runs
+            prior = (PRIOR * trial.mean) ** 2
+            share = torch.where(prior + doubt > 0, prior / (prior + doubt), 0.0)
+            error = error + torch.where(doubt > 0, (difference * share) ** 2 + share * doubt, difference**2)
+        return error
+
+    def figure(self, trial: _Trial) -> float:
+        """The error of a plan relative to the best unbiased one's, over all entries."""
+        reference = self.reference
+        own = self.errors(trial)
+        if reference is None:
+            return float(own.sum())
+        unit = self.errors(reference)
+        floor = float(unit.sum()) * 1e-12 + 1e-300
+        return float((own / (unit + floor)).sum())
+
+    def weighed(self, trial: _Trial) -> float:
+        """The figure, with a handicap for the regression baseline: it takes a second backward pass."""
+        regression = any(choice.options.get("baseline") == "regression" for choice in trial.plan.choices.values())
+        return self.figure(trial) / (BETTER if regression else 1.0)
+
+    def best(self) -> _Trial | None:
+        """The plan with the least error; of equals the earlier one.  Reparameterised draws are kept unless it pays well."""
+        best = min(self.trials, key=self.weighed, default=None)
+        if best is None:
+            return None
+        pathwise = [trial for trial in self.trials if trial.pathwise > best.pathwise and not trial.plan.biased]
+        kept = min(pathwise, key=self.weighed, default=None)
+        return best if kept is None or self.figure(best) < FOR_PATHWISE * self.figure(kept) else kept
+
+    def measured(self, trial: _Trial) -> Measured:
+        """A plan's figures for the report."""
+        bias = bias_se = 0.0
+        reference = self.reference
+        if trial.plan.biased and reference is not None:
+            difference = trial.mean - reference.mean
+            bias = float(difference) if difference.numel() == 1 else float(difference.norm())
+            bias_se = float((trial.sd**2 / trial.runs + reference.sd**2 / reference.runs).sum().sqrt())
+        return Measured(bias, bias_se, float(trial.sd.norm()), float(self.errors(trial).sum().sqrt()))
+
+
+def choose(
+    resolved: Resolved, options: PlanOptions, parameters: Mapping[str, object], data: Mapping[str, object], settings: Settings
+) -> Verdict:
+    """Measure, and say what to prefer.  The same seed and options give the same choice."""
+    start = make_plan(resolved, options)
+    free = [choice for choice in start.choices.values() if choice.effect and choice.free and (choice.live or choice.finite)]
+    if not any(choice.live for choice in free):
+        return Verdict()
+    pilot = _Pilot(resolved, options, parameters, data, replace(settings, target_se=None, keep_runs=False))
+    everything = _prefer(free, lambda choice: "enumerate" if _finite(choice) else None)
+    plan = pilot.plan(everything)
+    if plan is not None and plan.exact:
+        lanes = settings.max_lanes or max(EXACT_LANES, settings.samples)
+        exact = pilot.estimate(everything, replace(settings, max_lanes=min(lanes, settings.lanes(True))), exact=True)
+        if exact is not None:
+            nothing = Measured(0.0, 0.0, 0.0, 0.0)
+            return Verdict(everything, {choice.site.index: {"enumerate": nothing} for choice in free}, 0, exact)
+    live = [choice for choice in free if choice.live]
+    families = _families(live, free)
+    groups = _groups(live)
+    trials = len(families) + (sum(len(_alternatives(group[0])) - 1 for group in groups) if len(groups) > 1 else 0)
+    if trials < 2:
+        return Verdict()
+    pilot.runs = max(int(SHARE * settings.samples / trials), min(LEAST_RUNS, settings.samples), 2)
+    pilot.runs = min(pilot.runs, MOST_RUNS)
+    for number, family in families:
+        pilot.trial(family, number)
+    best = _vary(pilot, groups, len(FAMILIES)) if len(groups) > 1 else pilot.best()
+    if best is None or len(pilot.trials) < 2:
+        return Verdict()
+    return Verdict(best.prefer, _per_site(pilot, live, best), pilot.runs)
+
+
+def _finite(choice: Choice) -> bool:
+    return choice.finite and (not choice.live or "enumerate" in choice.candidates)
+
+
+def _alternatives(choice: Choice) -> list[str]:
+    """What may be tried at a site."""
+    return [name for name in ("enumerate", "rsample", "score", "gumbel") if name in choice.candidates]
+
+
+def _prefer(choices: list[Choice], name: Callable[[Choice], str | None], **options: str) -> Prefer:
+    found = []
+    for choice in choices:
+        wanted = name(choice)
+        if wanted is not None:
+            given = tuple(options.items()) if wanted == "score" else ()
+            found.append((choice.site.index, EstimatorCall(wanted, given)))
+    return tuple(found)
+
+
+def _families(live: list[Choice], free: list[Choice]) -> list[tuple[int, Prefer]]:
+    """Plans that treat all sites alike, with the number of their noise: plans that differ in the baseline share it."""
+
+    def first_of(choice: Choice, *names: str) -> str | None:
+        return next((name for name in names if name in choice.candidates), None)
+
+    found: list[Prefer] = []
+    numbers: list[int] = []
+    for number, order in enumerate(FAMILIES):
+        for baseline in ("mean", "regression"):
+            prefer = _prefer(live, lambda choice, order=order: first_of(choice, *order), baseline=baseline)  # type: ignore[misc]
+            if prefer and prefer not in found and not (baseline == "regression" and not _scores(prefer)):
+                found.append(prefer)
+                numbers.append(number)
+    if any(not choice.live for choice in free):
+        prefer = _prefer(free, lambda choice: "enumerate" if _finite(choice) else first_of(choice, "rsample", "score"))
+        if prefer not in found:
+            found.append(prefer)
+            numbers.append(len(FAMILIES))
+    return list(zip(numbers, found, strict=True))
+
+
+def _scores(prefer: Prefer) -> bool:
+    return any(call.name == "score" for _, call in prefer)
+
+
+def _groups(live: list[Choice]) -> list[list[Choice]]:
+    """Sites that are alike: one distribution, the same candidates."""
+    found: dict[object, list[Choice]] = {}
+    for choice in live:
+        if len(_alternatives(choice)) > 1:
+            found.setdefault((choice.site.distribution.name, choice.candidates), []).append(choice)
+    if len(live) <= MOST_GROUPS:
+        return [[choice] for members in found.values() for choice in members]
+    return list(found.values())[:MOST_GROUPS]
+
+
+def _vary(pilot: _Pilot, groups: list[list[Choice]], number: int) -> _Trial | None:
+    """Change one group at a time, as long as it pays."""
+    best = pilot.best()
+    for group in groups:
+        members = {choice.site.index for choice in group}
+        for name in _alternatives(group[0]):
+            if best is None:
+                return None
+            number += 1
+            options = next((call.options for _, call in best.prefer if call.name == "score"), ())
+            call = EstimatorCall(name, options if name == "score" else ())
+            prefer = tuple((index, call if index in members else old) for index, old in best.prefer)
+            trial = pilot.trial(prefer, number)
+            if trial is not None:
+                limit = FOR_PATHWISE if trial.pathwise < best.pathwise else BETTER
+                if pilot.figure(trial) < limit * pilot.figure(best):
+                    best = trial
+    return best
+
+
+def _per_site(pilot: _Pilot, live: list[Choice], best: _Trial) -> dict[int, dict[str, Measured]]:
+    """For each site the best plan that uses each estimator there."""
+    found: dict[int, dict[str, Measured]] = {}
+    for choice in live:
+        index = choice.site.index
+        for trial in sorted(pilot.trials, key=lambda trial: (trial is not best, pilot.figure(trial))):
+            name = trial.plan.choices[index].estimator
+            if name not in found.setdefault(index, {}):
+                found[index][name] = pilot.measured(trial)
+    return found
+
+
+__all__ = ["Measured", "Verdict", "choose"]
