@@ -54,7 +54,7 @@ class Words:
         if not effect:
             reason = f"does not reach {self.result}"
         elif name == "enumerate":
-            reason = f"{state.row.name} has finitely many outcomes: each gets a lane, weighed by its probability"
+            reason = "all outcomes, weighed by their probabilities"
         elif not live:
             reason = "no parameter reaches its distribution: fixed noise"
         elif name == "rsample":
@@ -92,6 +92,8 @@ class Words:
             if other == name:
                 continue
             why = ruled_out(state, other, live)
+            if other == "enumerate" and not state.row.finite:
+                continue
             if why == "jump":
                 hazard = state.demoted
                 if hazard is None:

@@ -73,14 +73,22 @@ class SiteReport:
     measured: Mapping[str, Measured] = field(default_factory=dict, repr=False)
     path: str = field(default="", repr=False)
 
+    @property
+    def unusual(self) -> dict[str, float | bool | str]:
+        """The options of a score that are not the usual ones, all of the others."""
+        from .dsl.plan import DEFAULTS
+
+        usual = DEFAULTS["score"] if self.estimator == "score" else {}
+        return {name: value for name, value in self.options.items() if usual.get(name) != value}
+
     def to_dict(self) -> dict[str, Any]:
         """The entry of `sites` in the JSON."""
         entry: dict[str, Any] = {
             "name": self.name, "line": self.line, "column": self.column, "distribution": self.distribution,
             "estimator": self.estimator, "biased": self.biased, "reason": self.reason,
         }
-        if self.options:
-            entry["options"] = dict(self.options)
+        if self.unusual:
+            entry["options"] = self.unusual
         if self.measured:
             entry["measured"] = {name: figures.to_dict() for name, figures in self.measured.items()}
         return entry

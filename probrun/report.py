@@ -226,7 +226,7 @@ def explain_text(program: Program, sites: Sequence[SiteReport]) -> str:
     parts = []
     for site in sites:
         lines = [f"{site.name}    line {site.line}    {site.text}"]
-        options = ", ".join(f"{name}={_option(value)}" for name, value in site.options.items())
+        options = ", ".join(f"{name}={_option(value)}" for name, value in site.unusual.items())
         chosen = f"{site.estimator}({options})" if options else site.estimator
         width = max([10, *(len(name) + 1 for name in [chosen, *(name for name, _ in site.rejected)])])
         lines += _item("chosen", chosen, site.summary, width)
@@ -249,8 +249,8 @@ def _item(title: str, name: str, text: str, width: int) -> list[str]:
     )
 
 
-def _option(value: float | bool) -> str:
-    return str(value).lower() if isinstance(value, bool) else f"{value:g}"
+def _option(value: float | bool | str) -> str:
+    return str(value).lower() if isinstance(value, bool | str) else f"{value:g}"
 
 
 def count(number: int, noun: str) -> str:

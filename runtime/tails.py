@@ -12,11 +12,19 @@ up to 2 there is no variance and a standard error says little.  Two things are l
   power of a normal.
 
 A gradient is heavy when the share exceeds 0.03, the index, and also the index carried on outwards along the slope (to
-`log(k/i) = 4`), stays below the limit, and the slope is below 2.3 standard deviations.  The limit is 2.2 from 3,900 runs on
-and lower for fewer (1.7 for 1,000; 1.1 for 200), where heavy and light differ little; under 200 runs nothing is said.  Numbers
-that are mostly ties (gradients of counts, of rare events) are no power law: there the index is infinite.
+`log(k/i) = 4`), stays below `LIMITS`, and the slope is below `STEEPEST`.  Both limits are stricter with few runs, where heavy and
+light differ little; under 200 runs nothing is said.  Numbers that are mostly ties (gradients of counts, of rare events) are no
+power law: there the index is infinite.
 
-MEASURED
+How often it speaks, simulated with 200 / 1,000 / 10,000 / 1,000,000 runs (1,000 repetitions, 40 for the last column).  Heavy:
+`|x|^-1.5` 0.84 / 0.98 / 0.99+ / all; Cauchy 0.42 / 0.98 / 0.99 / all; Student with 1.5 degrees 0.03 / 0.61 / 0.99+ / all;
+Pareto 1.5 0.12 / 0.72 / 0.97 / 0.98.  At an index of exactly 2, 0 / 0 to 0.07 / 0.65 to 0.7 / 0.6 to 0.75.  Light (2,000 to 10,000
+repetitions up to 10,000 runs; for 1,000,000 runs 4,000 of the smooth heavier ones, 30 of the others): not once for the normal, its
+square, the exponential, the uniform, Student with 5 degrees, constants, two-valued, Poisson and mostly-zero gradients; lognormal
+(sigma 1) 0.0004 / 0.0009 / 0 / 0, normal^3 0 / 0.0002 / 0 / 0.  It is wrong more often for the fourth power of a normal,
+0.02 / 0.07 / 0.014 / 0, and for the score gradient `x^2 (1 - x)` of an exponential, 0.20 / 0.08 / 0.05 / 0: with so few runs they
+cannot be told from a power law, and there, too, the variance rests on a few of them.
+
 The centre is the median of the first 128 runs, fixed from then on, so that one huge run does not displace it; a centre that is
 off by d blurs the index of tails that are not yet well beyond d, and the share refers to the spread about this centre.
 """

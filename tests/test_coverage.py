@@ -58,7 +58,7 @@ def test_standard_error_is_the_spread_over_blocks() -> None:
     program = probrun.parse("x ~ Normal(theta, 1); y = (x > 0)*x")
     results = [
         gradient(
-            program.resolved, lambda broken: make_plan(program.resolved, None, broken), {"theta": 0.3}, {},
+            program.resolved, lambda lessons: make_plan(program.resolved, None, lessons), {"theta": 0.3}, {},
             Settings(samples=5000, seed=seed, block_lanes=256),
         ).gradient["y"]["theta"]
         for seed in range(200)

@@ -10,7 +10,7 @@ import pytest
 from probrun.dsl.diagnostics import ProbError
 from probrun.dsl.names import External, resolve
 from probrun.dsl.parser import parse, parse_estimator
-from probrun.dsl.plan import Plan, PlanOptions, make_plan
+from probrun.dsl.plan import Lessons, Plan, PlanOptions, make_plan
 from probrun.dsl.source import Source
 
 
@@ -128,9 +128,46 @@ CHOICES = [
 ]
 
 
+SAMPLING = PlanOptions(among=frozenset({"rsample", "score", "gumbel"}))
+
+
 @pytest.mark.parametrize(("text", "expected"), CHOICES, ids=[text for text, _ in CHOICES])
 def test_choice(text: str, expected: str) -> None:
+    assert outcome(text, SAMPLING) == expected
+
+
+# with enumeration, which comes before relaxations and scores where a run draws at most once at the site
+ENUMERATED = [
+    ("x = 2*Bernoulli(3*theta) + Bernoulli(theta)", "x.1=enumerate x.2=enumerate"),
+    ("b ~ Bernoulli(theta); y = 0; if b { y = 5 }", "b=enumerate"),
+    ("x ~ Normal(theta, 1); b ~ Bernoulli(sigmoid(x)); y = b*x", "x=rsample b=enumerate"),
+    ("q ~ Beta(theta, 2); n ~ Binomial(10, q); y = n", "q=rsample n=enumerate"),
+    ("k ~ Poisson(theta); y = k", "k=score"),
+    ("n = 0; for i in range(9) { b ~ Bernoulli(theta); n = n + b }; y = n", "b=gumbel"),
+    # noise is enumerated where that makes the answer exact
+    ("b ~ Bernoulli(0.3); c ~ Bernoulli(theta); y = b*c", "b=enumerate c=enumerate"),
+    ("b ~ Bernoulli(0.3); x ~ Normal(theta, 1); y = b*x", "b=sample x=rsample"),
+    ("b ~ Bernoulli(theta); x ~ Normal(theta, 1); y = b", "b=enumerate x=sample"),
+    ("x ~ Normal(theta, 1) using enumerate\ny = x", "P0401:1"),
+    ("b ~ Bernoulli(theta) using score(baseline=none, credit=false)\ny = b", "b=score"),
+    ("b ~ Bernoulli(theta) using score(baseline=median)\ny = b", "P0401:1"),
+    ("b ~ Bernoulli(theta) using score(tau=1)\ny = b", "P0401:1"),
+    ("b ~ Bernoulli(theta) using gumbel(tau=-1)\ny = b", "P0401:1"),
+    ("b ~ Bernoulli(theta) using gumbel(hard=2)\ny = b", "P0401:1"),
+]
+
+
+@pytest.mark.parametrize(("text", "expected"), ENUMERATED, ids=[text for text, _ in ENUMERATED])
+def test_choice_with_enumeration(text: str, expected: str) -> None:
     assert outcome(text) == expected
+
+
+def test_exact_plans() -> None:
+    assert plan_of("b ~ Bernoulli(theta); x ~ Normal(theta, 1); y = b").exact
+    assert not plan_of("b ~ Bernoulli(theta); x ~ Normal(theta, 1); y = b*x").exact
+    assert not plan_of("y = theta").exact
+    crowded = make_plan(resolve(parse(Source("t", "b ~ Bernoulli(theta); y = b"))), None, Lessons(crowded=frozenset({0})))
+    assert crowded.choices[0].estimator == "gumbel" and "enumerate" not in crowded.choices[0].valid
 
 
 def forced(*settings: tuple[str | None, str], **more: object) -> PlanOptions:
@@ -141,7 +178,8 @@ def forced(*settings: tuple[str | None, str], **more: object) -> PlanOptions:
 
 def test_options() -> None:
     smooth = "x ~ Normal(theta, 1); b ~ Bernoulli(sigmoid(x)); y = b*x"
-    assert outcome(smooth, PlanOptions(unbiased=True)) == "x=rsample b=score"
+    assert outcome(smooth, PlanOptions(unbiased=True)) == "x=rsample b=enumerate"
+    assert outcome(smooth, PlanOptions(unbiased=True, among=frozenset({"rsample", "score", "gumbel"}))) == "x=rsample b=score"
     assert outcome(smooth, PlanOptions(among=frozenset({"score"}))) == "x=score b=sample"
     assert outcome(smooth, PlanOptions(among=frozenset({"rsample"}))) == "P0405:1"
     assert outcome(smooth, forced((None, "score"))) == "x=score b=sample"
@@ -150,7 +188,7 @@ def test_options() -> None:
     assert outcome("x ~ Uniform(0, theta); y = x", forced((None, "score"))) == "x=rsample"
     assert outcome("x ~ Normal(theta, 1); y = x > 0", forced((None, "rsample"))) == "x=score"
     assert outcome("x ~ Normal(theta, 1)\ny = x > 0", forced(("x", "rsample"))) == "P0402:2"
-    assert outcome("b ~ Bernoulli(theta) using gumbel; y = b", PlanOptions(unbiased=True)) == "b=score"
+    assert outcome("b ~ Bernoulli(theta) using gumbel; y = b", PlanOptions(unbiased=True)) == "b=enumerate"
 
 
 def test_wrong_by_force_is_reported() -> None:
@@ -173,16 +211,16 @@ def test_guards_are_placed_and_counted_as_jumps_when_broken() -> None:
     plan = make_plan(resolved)
     assert plan.choices[0].estimator == "rsample"
     assert [guard.kind for guard in plan.guards.values()] == ["sign"]
-    again = make_plan(resolved, None, frozenset(plan.guards))
+    again = make_plan(resolved, None, Lessons(frozenset(plan.guards)))
     assert again.choices[0].estimator == "score" and not again.guards
     with pytest.raises(ProbError) as caught:
         refused = resolve(parse(Source("test.prob", "x ~ Normal(1, 0.1); y = atan(1/(x - theta))")))
-        make_plan(refused, None, frozenset(make_plan(refused).guards))
+        make_plan(refused, None, Lessons(frozenset(make_plan(refused).guards)))
     assert caught.value.code == "P0403"
 
 
 def test_gumbel_options() -> None:
-    plan = plan_of("b ~ Bernoulli(theta) using gumbel(tau=0.1); c ~ Bernoulli(theta); y = b + c", PlanOptions(tau=0.7))
+    plan = plan_of("b ~ Bernoulli(theta) using gumbel(tau=0.1); c ~ Bernoulli(theta); y = b + c", PlanOptions(tau=0.7, among=frozenset({"gumbel"})))
     assert plan.choices[0].options == {"tau": 0.1, "hard": True}
     assert plan.choices[1].options == {"tau": 0.7, "hard": True}
     assert plan.biased

@@ -79,8 +79,8 @@ LIGHT: dict[str, Draw] = {
 
 def diagnosed(values: Tensor, block: int = 65_536) -> Tail:
     watch = TailWatch()
-    for part in values.split(block):
-        watch.add(part)
+    for start in range(0, len(values), block):
+        watch.add(values[start : start + block])
     return watch.diagnosis()
 
 
