@@ -9,7 +9,9 @@ PAGES = (
 `--estimator`, or `using` in the program, names an estimator that does not
 exist or that cannot serve at this site at all: `rsample` needs a distribution
 with a reparameterisation, `gumbel` one of Bernoulli, Categorical and
-OneHotCategorical.
+OneHotCategorical, `enumerate` one with finitely many outcomes. Or it has no
+such option: `gumbel` has `tau` and `hard`, `score` has `baseline` (`mean`,
+`regression`, `none`) and `credit`.
 
 `probrun explain FILE` shows what each site could use, and why.
 """, "param p = 0.3\nb ~ Bernoulli(p)\nreturn b\n", "--estimator b=rsample"),
@@ -72,4 +74,15 @@ a wrong number.
 The score function has derivatives of all orders: fix the site with
 `using score`, or `estimator={"z": "score"}`.
 """),
+    page("P0407", "too many outcomes to enumerate", """
+`enumerate` gives every outcome of a draw a lane of its own. An array has the
+product of its elements' outcomes, and a site in a loop multiplies the lanes
+each time it is met, so that ten Bernoulli draws make a thousand lanes of one
+run, and twenty a million.
+
+`--max-lanes N` allows more lanes per run; the default is 65536 where the
+answer comes out exact, and fewer where other sites are sampled many times.
+Otherwise let probrun choose (it tries `score` and, where it is right,
+`gumbel`), or enumerate some of the sites only.
+""", "param p = 0.3\nb ~ Bernoulli(p*ones(40)) using enumerate\nreturn max(b)\n"),
 )

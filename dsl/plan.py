@@ -131,6 +131,7 @@ class State:
     preferred: EstimatorCall | None = None  # from --estimator without a site: used where it is valid
     measured: EstimatorCall | None = None  # what a pilot found best
     crowded: bool = False  # its outcomes are too many to be enumerated
+    natural: State | None = None  # the same site without what a pilot found: why it cannot be otherwise
     set_aside: str = ""  # a forced estimator that --unbiased overrode
     demoted: Hazard | None = None
     followed: Site | None = None  # demoted because this site's support would move with it
@@ -150,6 +151,11 @@ class Chooser:
 
     def run(self) -> Plan:
         self.states = {site.index: self.start(site) for site in self.resolved.sites}
+        if self.options.prefer:
+            natural = Chooser(self.resolved, replace(self.options, prefer=()), self.lessons)
+            natural.run()
+            for index, state in self.states.items():
+                state.natural = natural.states[index]
         while True:
             flow = analyse(self.resolved, self.assumed(), self.lessons.broken, self.options.of)
             if not self.learn(flow) and not self.demote(flow):
@@ -304,7 +310,7 @@ class Chooser:
                         raise ProbError(
                             forced_wrong(self.resolved, flow, state.site, state.forced, state.forced_by, hazard)
                         )
-                    state.wrong = "the derivative is lost at a jump"
+                    state.wrong = f"the derivative is lost at a {'pole' if hazard.kind == 'singular' else 'jump'}"
             if flow.origins.parameters_in(hazard.live):
                 if not self.options.allow_biased:
                     raise ProbError(no_plan(self.resolved, flow, hazard))
@@ -349,12 +355,13 @@ class Chooser:
         call = next((c for c in calls if c is not None and c.name == name), EstimatorCall(name))
         options = DEFAULTS.get(name, {}) | ({"tau": self.options.tau} if name == "gumbel" else {}) | dict(call.options)
         finite = state.row.finite and not state.crowded and self.allowed("enumerate")
-        valid = tuple(n for n in ORDER[1:] if not self.ruled_out(state, n, live)) if live and effect else ("sample",)
-        reason, because = words.reason(state, name, options, bool(live), effect)
-        rejected = words.rejected(state, name, valid, live if effect else frozenset(), self.ruled_out)
+        shown = state if state.natural is None or state.demoted or state.followed else state.natural
+        valid = tuple(n for n in ORDER[1:] if not self.ruled_out(shown, n, live)) if live and effect else ("sample",)
+        reason, because = words.reason(shown, name, options, bool(live), effect)
+        rejected = words.rejected(shown, name, valid, live if effect else frozenset(), self.ruled_out)
         return Choice(
             state.site, name, options, bool(state.wrong) or (name in BIASED), reason, because, rejected, valid,
-            words.path(state.site, state.demoted), bool(live), effect,
+            words.path(state.site, shown.demoted), bool(live), effect,
             any(other.forced is None for other in self.carriers(state, flow)),
             tuple(n for n in valid if self.allowed(n)), state.forced is None and state.preferred is None, finite,
         )

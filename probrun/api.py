@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from .dsl.plan import Choice, Lessons, Plan, PlanOptions
     from .runtime.choose import Measured, Verdict
     from .runtime.estimate import Estimate, Moments, Settings
+    from .runtime.tails import Tail
 
 Values: TypeAlias = Mapping[str, Value] | None
 Progress: TypeAlias = Callable[[int, int], None] | None
@@ -153,11 +154,20 @@ class GradientResult(Result):
     exact: bool
     per_run: Any = field(default=None, repr=False)
     pilot_runs: int = field(default=0, repr=False)
+    tails: Mapping[tuple[str, str], Tail] = field(default_factory=dict, repr=False)
 
     @property
     def gradients(self) -> dict[str, dict[str, Moments]]:
         """The moments of each gradient, by result and parameter."""
         return self.gradient if len(self.results) != 1 else {self.results[0]: self.gradient}
+
+    def _doubts(self) -> dict[str, Any]:
+        """What must be said of standard errors that cannot be trusted."""
+        found = [
+            {"result": result, "parameter": name, "tail_index": tail.index, "largest_share": tail.largest_share}
+            for (result, name), tail in self.tails.items()
+        ]
+        return {"heavy_tails": found} if found else {}
 
     def _reported(self) -> list[Moments]:
         return super()._reported() + [moments for rows in self.gradients.values() for moments in rows.values()]
@@ -171,7 +181,7 @@ class GradientResult(Result):
         }
         return {
             **self._head(), "value": _unkeyed(values), "gradient": _unkeyed(gradients), "biased": self.biased,
-            "sites": [site.to_dict() for site in self.sites], **self._tail(),
+            "sites": [site.to_dict() for site in self.sites], **self._doubts(), **self._tail(),
         }
 
 
@@ -296,7 +306,7 @@ class Program:
             **self._common(run, replace(estimate, seconds=time.perf_counter() - started)),
             gradient=_unkeyed(estimate.gradient) if single else estimate.gradient,
             biased=estimate.plan.biased, sites=self._reports(estimate.plan, verdict), exact=estimate.exact,
-            per_run=estimate.per_run if keep_runs else None, pilot_runs=verdict.runs,
+            per_run=estimate.per_run if keep_runs else None, pilot_runs=verdict.runs, tails=estimate.tails,
         )
 
     def run(

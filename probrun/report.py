@@ -175,8 +175,13 @@ def gradient_text(result: GradientResult, colour: bool = False) -> str:
     parts = [header(result), "", table(("", "estimate", "std. error", "95 % interval"), rows, align="lrrr", colour=colour)]
     if result.sites:
         parts += ["", sites_text(result.sites, colour)]
+    measured = _measured_lines(result)
+    if measured:
+        parts += ["", *measured]
     if result.biased:
         parts += ["", *_biased_lines(result.sites)]
+    if result.tails:
+        parts += ["", *_tail_lines(result)]
     return "\n".join(parts)
 
 
@@ -187,6 +192,38 @@ def _positions(moments: Any) -> Iterator[tuple[int, ...]]:
 def _biased_lines(sites: Sequence[SiteReport]) -> list[str]:
     named = ", ".join(f"{site.name} ({site.estimator})" for site in sites if site.biased)
     text = f"biased: the gradient carries a bias that the standard error does not show, from {named}; --unbiased avoids it"
+    return textwrap.wrap(text, WIDTH - 2, initial_indent="  ", subsequent_indent="  ")
+
+
+def _measured_lines(result: GradientResult) -> list[str]:
+    """What the pilot saw, one line for all sites that were seen alike."""
+    seen: dict[tuple[tuple[str, float, float, float, float], ...], list[str]] = {}
+    for site in result.sites:
+        if len(site.measured) > 1:
+            key = tuple((name, m.bias, m.bias_se, m.sd, m.error) for name, m in site.measured.items())
+            seen.setdefault(key, []).append(site.name)
+    lines = []
+    for key, names in seen.items():
+        parts = []
+        for name, bias, bias_se, _, error in key:
+            doubt = f", bias {bias:.2g} +- {bias_se:.1g}" if bias_se or bias else ""
+            parts.append(f"{name} {error:.2g}{doubt}")
+        named = ", ".join(names[:4]) + (f" and {len(names) - 4} more" if len(names) > 4 else "")
+        text = f"measured at {named} ({result.pilot_runs} runs each): error of the gradient {'; '.join(parts)}"
+        lines += textwrap.wrap(text, WIDTH - 2, initial_indent="  ", subsequent_indent="    ")
+    return lines
+
+
+def _tail_lines(result: GradientResult) -> list[str]:
+    """Standard errors that are not to be trusted, and what to do."""
+    several = len(result.results) > 1
+    named = ", ".join(f"d {name}/d{parameter}" if several else f"d/d{parameter}" for name, parameter in result.tails)
+    worst = min(result.tails.values(), key=lambda tail: tail.index)
+    text = (
+        f"heavy tails: do not trust the standard error of {named}. A few runs carry most of the variance (the largest "
+        f"{worst.largest_share:.0%}), and the tail index is about {worst.index:.1f}; below 2 the variance is infinite. More runs "
+        "will not mend it: try another estimator (probrun compare), or keep values away from poles and from tiny probabilities"
+    )
     return textwrap.wrap(text, WIDTH - 2, initial_indent="  ", subsequent_indent="  ")
 
 

@@ -34,9 +34,10 @@ from .interpreter import Context, Interpreter, Limits, Outcome
 from .lanes import Ragged, Value
 from .moments import Accumulator, Moments
 from .operations import numeric
+from .surrogate import expected
+from .tails import Tail, TailWatch
 from .trace import gradient_problem, value_problem
 from .values import bind_values
-from .surrogate import expected
 from .watch import Counter, GuardBroken, Guards, TooBig, TooManyLanes
 from .weighing import Weighing, per_run
 
@@ -54,6 +55,8 @@ KEPT_RUNS = 100_000  # gradients of single runs
 KEPT_DRAWS = 1_000_000  # results of single runs
 FEW = 200  # up to so many runs a jackknife checks the standard error of a score
 LEAST_FOR_JACKKNIFE = 3
+WATCHED_RUNS = 16_384  # whose gradients' tails are looked at
+WATCHED_GRADIENTS = 16
 LEAST_FOR_TARGET = 1000  # runs before a standard error is believed
 DTYPES = {"float32": torch.float32, "float64": torch.float64}
 DEPTH = 1_000_000  # of Python calls
@@ -93,6 +96,7 @@ class Estimate:
     exact        nothing random was involved: the standard errors are 0 by right
     reached      the target standard error (True where none was asked for)
     per_run      gradients of single runs `[runs, *result, *parameter]`, when asked for
+    tails        by result and parameter, where the tails are so heavy that the standard error cannot be trusted
     draws        of `moments_of_run`: results of single runs `[runs, *result]`
     """
 
@@ -108,6 +112,7 @@ class Estimate:
     reached: bool = True
     per_run: dict[str, dict[str, Tensor]] = field(default_factory=dict, repr=False)
     draws: dict[str, Tensor] = field(default_factory=dict, repr=False)
+    tails: dict[tuple[str, str], Tail] = field(default_factory=dict, repr=False)
 
 
 class _NotFinite(Exception):
@@ -225,12 +230,14 @@ class _Collected:
         self.settings = settings
         self.done = 0
         self.exact = False
+        self.session_exact = False
         self.interrupted = False
         self.shapes: dict[str, tuple[int, ...]] = {}
         self.value: dict[str, Accumulator] = {}
         self.gradient: dict[str, dict[str, list[Accumulator]]] = {}
         self.kept: dict[str, dict[str, list[Tensor]]] = {}
         self.draws: dict[str, list[Tensor]] = {name: [] for name in names}
+        self.tails: dict[tuple[str, str], TailWatch] = {}
 
     def add_value(self, session: _Session, name: str, value: Tensor, runs: int) -> None:
         """Take in the results `[runs or 1, *shape]` of a block; P0303 where blocks differ in shape."""
@@ -249,6 +256,12 @@ class _Collected:
         room = KEPT_DRAWS - self.done
         if room > 0:
             self.draws[name].append(value.detach().expand(runs, *value.shape[1:])[:room])
+
+    def watch_tails(self, name: str, parameter: str, entry: int, gradient: Tensor | None) -> None:
+        """Look at the first runs of the first entries: do they let the standard error be trusted?"""
+        if gradient is None or entry or self.done >= WATCHED_RUNS or len(self.tails) > WATCHED_GRADIENTS or self.session_exact:
+            return
+        self.tails.setdefault((name, parameter), TailWatch()).add(gradient.detach())
 
     def add_gradient(self, name: str, parameter: str, entry: int, gradient: Tensor | None, leaf: Tensor) -> Accumulator:
         """Take in the gradients `[runs, *parameter]` of one result entry (None: zero)."""
@@ -299,6 +312,7 @@ class _Collected:
             seed=self.settings.seed, plan=plan, seconds=time.perf_counter() - started, interrupted=self.interrupted,
             exact=self.exact, reached=self.reached(), per_run=per_run,
             draws={name: torch.cat(parts) for name, parts in self.draws.items() if parts},
+            tails={key: tail for key, watch in self.tails.items() if (tail := watch.diagnosis()).heavy},
         )
 
     def _kept(self, name: str, parameter: str, entries: int) -> Tensor:
@@ -338,6 +352,7 @@ def gradient(
         collected = _Collected(_names(resolved, settings, not settings.of), settings)
         try:
             with _room(grad=True):
+                collected.session_exact = session.exact
                 _differentiate(session, collected, progress)
             return collected.estimate(plan, started)
         except GuardBroken as guard:
@@ -384,6 +399,7 @@ def _differentiate(session: _Session, collected: _Collected, progress: Progress)
             for found_at in weighing.gradients(list(leaves.values()), number == len(weighings) - 1, few):
                 for place, (parameter, leaf) in enumerate(leaves.items()):
                     accumulator = collected.add_gradient(name, parameter, found_at.entry, found_at.per_run[place], leaf)
+                    collected.watch_tails(name, parameter, found_at.entry, found_at.per_run[place])
                     if found_at.pseudo and (spread := found_at.pseudo[place]) is not None:
                         accumulator.widen(spread)
                     if not accumulator.finite:

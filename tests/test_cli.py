@@ -55,7 +55,9 @@ def test_grad_json_follows_the_contract(call) -> None:
     assert set(answer["gradient"]["theta"]) == {"mean", "se", "sd"}
     assert abs(answer["gradient"]["theta"]["mean"] - 28) < 5 * answer["gradient"]["theta"]["se"]
     (site,) = answer["sites"]
-    assert list(site) == ["name", "line", "column", "distribution", "estimator", "biased", "reason"]
+    assert list(site) == ["name", "line", "column", "distribution", "estimator", "biased", "reason", "measured"]
+    assert site["estimator"] == "rsample" and set(site["measured"]) == {"rsample", "score"}
+    assert all(set(figures) == {"bias", "bias_se", "sd"} for figures in site["measured"].values())
     assert (site["name"], site["line"], site["column"]) == ("z", 3, 1)
     assert (site["distribution"], site["estimator"], site["biased"]) == ("Normal", "rsample", False)
 
