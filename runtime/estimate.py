@@ -18,7 +18,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import partial
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -147,15 +147,15 @@ class _Session:
         self.generator.manual_seed(settings.seed)
         self.state = self.generator.get_state()  # at the start of the present block
 
-    def interpreter(self, kind: type[Interpreter], counter: Counter | None = None) -> Interpreter:
+    def interpreter(self, kind: type[Interpreter], counter: Counter | None = None, **more: Any) -> Interpreter:
         """An interpreter for one block."""
         settings = self.settings
         if kind is Interpreter and self.sums is not None:
-            kind = partial(Crediting, sums=self.sums)  # type: ignore[assignment]
+            kind, more = Crediting, {"sums": self.sums}
         return kind(
             self.resolved, self.choices, self.context, self.generator,
             limits=Limits(settings.max_steps, settings.max_depth, settings.lanes(self.exact)), guards=self.guards, safe=self.safe,
-            results=self.results, wanted=settings.of, counter=counter,
+            results=self.results, wanted=settings.of, counter=counter, **more,
         )
 
     def leaves(self, runs: int) -> dict[str, Tensor]:

@@ -46,6 +46,7 @@ from ..dsl.syntax import (
 )
 from . import control, sites
 from .broadcast import ShapeMismatch, event_shape, shape_words
+from .estimators import ESTIMATORS, Estimator
 from .frames import Activation, Frame, Returned
 from .functions import FUNCTION_CODE, FunctionProblem
 from .indexing import Item, check_axes, position, select, size
@@ -164,6 +165,10 @@ class Interpreter:
             raise TooManyLanes(site)
         frame.narrow(lanes)
         frame.multiply(probability)
+
+    def estimator(self, choice: Choice | None, site: Site) -> Estimator:
+        """How a site is drawn."""
+        return ESTIMATORS["sample" if choice is None else choice.estimator]
 
     # -------------------------------------------------------------------------------- hooks for credit (credit.py)
     def condition(self, node: Expression, frame: Frame) -> Operand:

@@ -17,7 +17,7 @@ from ..dsl.distributions import DISTRIBUTIONS, DistributionRow, ParameterRow
 from ..dsl.syntax import Distribution, Draw, Expression, LogPdf, Sample
 from .broadcast import ShapeMismatch, broadcast_shapes, shape_words
 from .distributions import build, domain_help, domain_words, order_violation, order_words, violation
-from .estimators import ESTIMATORS, Request
+from .estimators import Request
 from .frames import Frame
 from .lanes import carry
 from .problems import circumstances, count_runs, first_of, in_runs, row_of, show
@@ -44,7 +44,7 @@ def draw(machine: Interpreter, node: Sample | Draw, frame: Frame) -> Tensor:
     bound = bind_arguments(machine, node.distribution, frame)
     arguments = bound.arguments
     live = any(argument.requires_grad for argument in arguments.values())
-    estimator = ESTIMATORS["sample" if choice is None else choice.estimator]
+    estimator = machine.estimator(choice, site)
     law = build(bound.row, arguments)
     if live and estimator.needs_interior:
         mask = law.boundary()

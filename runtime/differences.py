@@ -1,0 +1,164 @@
+"""Finite differences of E[y]: gradients without any derivative, to compare with and to verify by.
+
+A *stencil* is a set of displacements of one parameter entry, in steps, with the weight of each: `central` is
+(y(theta + h) - y(theta - h)) / 2h, `extrapolated` is Richardson's (4 D(h/2) - D(h)) / 3, whose error is of order h^4.  With
+common random numbers all points of a stencil are run with the same generator state, and the spread is that of single-run
+differences: of order 1 for smooth programs, of order 1/h where results jump (Glasserman 2003, section 7.1).  The
+streams stay aligned only as long as all points draw alike; where they do not, the estimate is still right, with more spread.
+
+Values come from a `Source`: samples, or (`oracle.py`) sums over all outcomes or over a grid, which have no spread at all.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from ..dsl.diagnostics import ProbError
+from ..dsl.names import Resolved
+from .estimate import DTYPES, Settings, _names, _result, _room, _Session
+from .interpreter import Interpreter
+from .lanes import Value
+from .moments import Accumulator, Moments
+from .values import bind_values
+
+LARGEST_BLOCK = 16_384  # runs
+DEFAULT_STEP = 0.1  # of max(1, |theta|)
+
+Stencil = tuple[tuple[float, float], ...]  # (displacement in steps, weight times the step)
+CENTRAL: Stencil = ((1.0, 0.5), (-1.0, -0.5))
+FORWARD: Stencil = ((1.0, 1.0), (0.0, -1.0))
+BACKWARD: Stencil = ((0.0, 1.0), (-1.0, -1.0))
+EXTRAPOLATED: Stencil = ((0.5, 4 / 3), (-0.5, -4 / 3), (1.0, -1 / 6), (-1.0, 1 / 6))
+
+
+@dataclass(frozen=True)
+class Difference:
+    """A gradient by differences: `gradient[result][parameter]` `[*result, *parameter]`, float64."""
+
+    step: float
+    common: bool
+    gradient: dict[str, dict[str, Moments]]
+    samples: int
+    seconds: float
+
+
+class Source(Protocol):
+    """Where results at displaced parameters come from."""
+
+    names: tuple[str, ...]
+
+    def results(self, parameters: dict[str, Tensor], stream: int) -> Iterator[tuple[int, list[Tensor]]]:
+        """Block after block: how many runs, and per result `[runs or 1, *shape]` in float64.  The same stream, the same
+        random numbers."""
+        ...
+
+
+class Samples:
+    """Results of sampled runs."""
+
+    def __init__(self, resolved: Resolved, parameters: dict[str, Tensor], data: dict[str, Value], settings: Settings):
+        self.resolved = resolved
+        self.parameters = parameters
+        self.data = data
+        self.settings = settings
+        self.names = _names(resolved, settings, not settings.of)
+
+    def results(self, parameters: dict[str, Tensor], stream: int) -> Iterator[tuple[int, list[Tensor]]]:
+        settings = replace(self.settings, seed=(self.settings.seed + 1_000_003 * stream) % 2**63)
+        session = _Session(self.resolved, None, parameters, self.data, settings, False, not settings.of)
+        first = min(settings.samples, LARGEST_BLOCK)
+        runs, counter, values, outcome = session.measured(first, lambda _: session.uniform())
+        done = 0
+        block = max(min(LARGEST_BLOCK, 2**24 // max(counter.widest // runs, 1)), 16)
+        while True:
+            yield runs, [_result(value, session.context).double() for value in outcome.values]
+            done += runs
+            if done >= settings.samples:
+                return
+            runs = min(block, settings.samples - done)
+            session.generator.manual_seed((settings.seed + 7919 * done) % 2**63)  # blocks start alike at every point
+            outcome = session.interpreter(Interpreter).run(session.uniform(), session.data, runs)
+
+
+def differences(
+    source: Source, parameters: Mapping[str, Tensor], step: float, stencil: Stencil, common: bool
+) -> dict[str, dict[str, Moments]]:
+    """The differences of every result in every parameter entry."""
+    found: dict[str, dict[str, Moments]] = {name: {} for name in source.names}
+    for parameter, value in parameters.items():
+        entries: list[list[Moments]] = []
+        for entry in range(value.numel()):
+            entries.append(_entry(source, dict(parameters), parameter, entry, step, stencil, common))
+        for number, name in enumerate(source.names):
+            parts = [row[number] for row in entries]
+            shape = (*(parts[0].mean.shape if parts else ()), *value.shape)
+            found[name][parameter] = Moments(*(
+                torch.stack([getattr(part, field) for part in parts], -1).reshape(shape) if parts else torch.zeros(shape)
+                for field in ("mean", "se", "sd")
+            ))
+    return found
+
+
+def _entry(
+    source: Source, parameters: dict[str, Tensor], name: str, entry: int, step: float, stencil: Stencil, common: bool
+) -> list[Moments]:
+    """One parameter entry; at the edge of a distribution's domain a one-sided difference takes the place of a central one."""
+    h = step * max(1.0, abs(float(parameters[name].reshape(-1)[entry])))
+    sides = (stencil, FORWARD, BACKWARD) if stencil == CENTRAL else (stencil, CENTRAL, FORWARD, BACKWARD)
+    trouble: ProbError | None = None
+    for points in sides:
+        try:
+            return _stencil(source, parameters, name, entry, h, points, common)
+        except ProbError as problem:
+            if problem.code not in ("P0501", "P0502"):
+                raise
+            trouble = trouble or problem
+    assert trouble is not None
+    raise trouble
+
+
+def _stencil(
+    source: Source, parameters: dict[str, Tensor], name: str, entry: int, h: float, stencil: Stencil, common: bool
+) -> list[Moments]:
+    streams = []
+    for number, (place, _) in enumerate(stencil):
+        moved = parameters[name].clone()
+        moved.reshape(-1)[entry] += place * h
+        streams.append(source.results({**parameters, name: moved}, 0 if common else number + 1))
+    accumulators: list[Accumulator] | None = None
+    for blocks in zip(*streams, strict=True):
+        runs = blocks[0][0]
+        rows = []
+        for number in range(len(source.names)):
+            parts = [weight / h * values[number] for (_, values), (_, weight) in zip(blocks, stencil, strict=True)]
+            rows.append(sum(parts[1:], parts[0]))
+        if accumulators is None:
+            accumulators = [Accumulator(tuple(row.shape[1:]), row.device) for row in rows]
+        for accumulator, row in zip(accumulators, rows, strict=True):
+            if row.shape[0] == 1 and runs > 1:
+                accumulator.add_constant(runs, row[0])
+            else:
+                accumulator.add(row)
+    assert accumulators is not None
+    return [accumulator.moments(exact=getattr(source, "exact", False)) for accumulator in accumulators]
+
+
+def finite_differences(
+    resolved: Resolved, parameters: Mapping[str, object], data: Mapping[str, object], settings: Settings, step: float, *,
+    common: bool,
+) -> Difference:
+    """Central differences of sampled results; `step` is relative to max(1, |theta|) of each entry.
+
+    Raises ProbError where neither side of an entry lies in the domain.
+    """
+    started = time.perf_counter()
+    bound, known = bind_values(resolved, parameters, data, DTYPES[settings.dtype], torch.device(settings.device))
+    with _room(grad=False):
+        found = differences(Samples(resolved, bound, known, settings), bound, step, CENTRAL, common)
+    return Difference(step, common, found, settings.samples, time.perf_counter() - started)

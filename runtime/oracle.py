@@ -1,0 +1,241 @@
+"""An independent answer to hold a gradient against: `probrun grad --verify`.
+
+No derivative of ours is used: E[y] itself is computed at displaced parameters and differences are taken (`differences.py`),
+in float64.  E[y] comes from the first of these that the program allows:
+
+`enumeration`   all outcomes of all sites, if they are finitely many and few: no error but rounding
+`quadrature`    the same with every other site on a grid: whole numbers up to a negligible tail, continuous draws at the midpoints of
+                equal cells, weighed by the density there.  The grid stands still while the parameters move, so jumps of the
+                result are integrated over; a support that moves is not, and is seen by the sum of the weights.  What the grid
+                misses is estimated from one of half the size.
+`differences`   samples with common random numbers at two steps, extrapolated, with its standard error
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ..dsl.diagnostics import ProbError
+from ..dsl.names import Resolved, Site
+from ..dsl.plan import Choice
+from .differences import EXTRAPOLATED, Samples, differences
+from .distributions import Law
+from .estimate import Estimate, Settings, _names, _result, _room, _Session
+from .estimators import Drawn, Estimator, Request
+from .estimators.enumerate import Enumerate
+from .interpreter import Interpreter
+from .lanes import Value
+from .moments import Moments
+from .values import bind_values
+from .watch import TooManyLanes
+from .weighing import per_run
+
+LANES = 2**20
+STEPS = 200  # rounds of a loop
+CELLS = (20_001, 801, 101)  # of one continuous draw: as many as the lanes allow
+REACH = 4.5  # ranges between the quartiles that a grid covers beyond what a few thousand draws do
+SMOOTH_STEP = 0.01  # of a program whose results come without noise
+NOISY_STEP = 0.1
+NORMAL = 1e-4  # the weights of a grid must add up to 1 so closely
+LIMIT = 5.0  # standard errors at which a gradient fails
+ROUNDING = {"float32": 2e-5, "float64": 1e-8}  # of the answer's size: what arithmetic alone may do
+
+
+@dataclass(frozen=True)
+class Check:
+    """A gradient against the oracle: per result and parameter the oracle's `Moments` (`se`: its own error) and the largest
+    z-score; `passed` where none exceeds `LIMIT`."""
+
+    method: str
+    gradient: dict[str, dict[str, Moments]]
+    z: dict[str, dict[str, float]]
+
+    @property
+    def worst(self) -> float:
+        """The largest z-score in size."""
+        return max((score for rows in self.z.values() for score in rows.values()), key=abs, default=0.0)
+
+    @property
+    def passed(self) -> bool:
+        """Whether the gradient agrees."""
+        return abs(self.worst) <= LIMIT
+
+
+def verify(
+    resolved: Resolved, parameters: Mapping[str, object], data: Mapping[str, object], settings: Settings, estimate: Estimate
+) -> Check:
+    """Hold an estimate against the oracle."""
+    settings = replace(settings, dtype="float64", target_se=None, keep_runs=False, seed=(settings.seed + 15_485_863) % 2**63)
+    method, found = answer(resolved, parameters, data, settings)
+    z = {
+        result: {name: _score(estimate.gradient[result][name], oracle) for name, oracle in rows.items()}
+        for result, rows in found.items()
+    }
+    return Check(method, found, z)
+
+
+def _score(own: Moments, oracle: Moments) -> float:
+    """The largest z-score of a gradient's entries."""
+    size = oracle.mean.abs().clamp_min(1.0)
+    spread = (own.se.nan_to_num(0.0) ** 2 + oracle.se**2 + (ROUNDING["float32"] * size) ** 2).sqrt()
+    scores = ((own.mean.to(oracle.mean.device) - oracle.mean) / spread).reshape(-1)
+    return float(scores[scores.abs().argmax()]) if scores.numel() else 0.0
+
+
+def answer(
+    resolved: Resolved, parameters: Mapping[str, object], data: Mapping[str, object], settings: Settings
+) -> tuple[str, dict[str, dict[str, Moments]]]:
+    """The gradient by the best method that the program allows, and the method's name."""
+    bound, known = bind_values(resolved, parameters, data, torch.float64, torch.device(settings.device))
+    with _room(grad=False):
+        for cells in (0, *CELLS):
+            try:
+                return _summed(resolved, bound, known, settings, cells)
+            except (TooManyLanes, _NoGrid, ProbError):
+                continue  # where it is the program's fault, the samples will tell whether it is the program's fault
+        samples = Samples(resolved, bound, known, settings)
+        extrapolated = differences(samples, bound, NOISY_STEP, EXTRAPOLATED, True)
+    return "differences", extrapolated
+
+
+def _summed(
+    resolved: Resolved, bound: dict[str, Tensor], known: dict[str, Value], settings: Settings, cells: int
+) -> tuple[str, dict[str, dict[str, Moments]]]:
+    """Sums over outcomes (`cells` 0) or over a grid, whose error is taken from one of half the cells."""
+    fine = differences(_Sums(resolved, bound, known, settings, cells), bound, SMOOTH_STEP, EXTRAPOLATED, True)
+    if not cells:
+        return "enumeration", fine
+    coarse = differences(_Sums(resolved, bound, known, settings, cells // 2), bound, SMOOTH_STEP, EXTRAPOLATED, True)
+    for result, rows in fine.items():
+        for name, moments in rows.items():
+            error = (moments.mean - coarse[result][name].mean).abs()
+            rows[name] = Moments(moments.mean, error, error)
+    return "quadrature", fine
+
+
+class _NoGrid(Exception):
+    """A site cannot be put on a grid."""
+
+
+@dataclass
+class _Grid:
+    """Draws every site on a grid that is found where it is first met and stands still from then on."""
+
+    cells: int
+    name: str = "grid"
+    needs_interior: bool = False
+    places: list[Tensor] = field(default_factory=list)
+    met: int = 0
+
+    def draw(self, request: Request) -> Drawn | None:
+        """The outcomes or the midpoints of the cells, each on a lane of its own."""
+        if request.row.finite:
+            return Enumerate().draw(request)
+        if not self.cells or request.batch or request.row.event:
+            raise _NoGrid
+        if self.met == len(self.places):
+            self.places.append(_whole(request) if request.row.discrete else _cells(request, self.cells))
+        nodes = self.places[self.met]
+        self.met += 1
+        lanes, count = request.shape[0], nodes.shape[0]
+        if lanes * count > LANES:
+            return None
+        weights = _weights(request.law, nodes, request.row.discrete)
+        weights = weights.expand(lanes, count)
+        if bool(((weights.sum(1) - 1).abs() > NORMAL).any()):
+            raise _NoGrid
+        index = torch.arange(lanes).repeat_interleave(count)
+        return Drawn(nodes.repeat(lanes), None, index, weights.reshape(-1))
+
+
+def _weights(law: Law, nodes: Tensor, discrete: bool) -> Tensor:
+    """The probability of each cell or number `[lanes or 1, nodes]`, without derivatives."""
+    density = _density(law, nodes).exp()
+    return density if discrete else density * (nodes[1] - nodes[0])
+
+
+def _density(law: Law, nodes: Tensor) -> Tensor:
+    arguments = {name: value.unsqueeze(1) for name, value in law.arguments.items()}
+    wide = type(law)(arguments) if not hasattr(law, "distribution") else None
+    if wide is None:
+        raise _NoGrid
+    return wide.log_prob(nodes.unsqueeze(0).expand(1, nodes.shape[0]))
+
+
+def _spread(request: Request) -> Tensor:
+    """Draws of the site over all lanes."""
+    lanes = request.shape[0]
+    repeats = max(4096 // max(lanes, 1), 1)
+    generator = torch.Generator()
+    generator.manual_seed(0)
+    draws = [request.law.sample(request.shape, generator) for _ in range(repeats)]
+    return torch.cat(draws).sort().values
+
+
+def _cells(request: Request, cells: int) -> Tensor:
+    """Midpoints of equal cells over where the site's draws lie."""
+    draws = _spread(request)
+    least, most = float(draws[0]), float(draws[-1])
+    width = float(draws[3 * draws.shape[0] // 4] - draws[draws.shape[0] // 4])
+    bottom, top = least - REACH * width, most + REACH * width
+    if least >= 0 and bottom < 0 and not _possible(request, -1e-9):
+        bottom = 0.0
+    if most <= 1 and top > 1 and not _possible(request, 1 + 1e-9):
+        top = 1.0
+    edges = torch.linspace(bottom, top, cells + 1, dtype=torch.float64)
+    return (edges[1:] + edges[:-1]) / 2
+
+
+def _possible(request: Request, value: float) -> bool:
+    found = request.law.support(torch.full((1,), value, dtype=torch.float64))
+    return found is None or bool(found.any())
+
+
+def _whole(request: Request) -> Tensor:
+    """Whole numbers from 0 to far beyond what is drawn."""
+    draws = _spread(request)
+    top = float(draws[-1]) * 2 + 60
+    if top > 20_000:
+        raise _NoGrid
+    return torch.arange(0, top + 1, dtype=torch.float64)
+
+
+class _Summing(Interpreter):
+    """An interpreter whose sites are all enumerated, or put on a grid."""
+
+    def __init__(self, *arguments: Any, grid: _Grid, **options: Any):
+        super().__init__(*arguments, **options)
+        self.grid = grid
+        grid.met = 0
+
+    def estimator(self, choice: Choice | None, site: Site) -> Estimator:
+        return self.grid
+
+
+class _Sums:
+    """Results without noise: sums over the outcomes of every site."""
+
+    exact = True
+
+    def __init__(
+        self, resolved: Resolved, parameters: dict[str, Tensor], data: dict[str, Value], settings: Settings, cells: int
+    ):
+        self.session = _Session(resolved, None, parameters, data, replace(settings, max_lanes=LANES, max_steps=STEPS), False, not settings.of)
+        self.names = _names(resolved, settings, not settings.of)
+        self.grid = _Grid(cells)
+
+    def results(self, parameters: dict[str, Tensor], stream: int) -> Iterator[tuple[int, list[Tensor]]]:
+        """One run, which stands for all."""
+        session = self.session
+        machine = session.interpreter(_Summing, grid=self.grid)
+        values = {name: value.detach().unsqueeze(0) for name, value in parameters.items()}
+        if not self.grid.places and self.grid.cells:  # the grid is found at the parameters themselves
+            session.interpreter(_Summing, grid=self.grid).run(session.uniform(), session.data, 1)
+            self.grid.met = 0
+        outcome = machine.run(values, session.data, 1)
+        yield 1, [per_run(_result(value, session.context), outcome, 1).double() for value in outcome.values]
