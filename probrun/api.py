@@ -7,7 +7,7 @@ and by `runtime` (run), which is imported only inside the methods that run somet
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
@@ -21,9 +21,11 @@ from .options import (
     EstimatorOption,
     NamesOption,
     RunOptions,
+    included,
     plan_options,
     refuse,
     run_options,
+    step_sizes,
     variables,
 )
 from .reading import Value, read_program
@@ -31,10 +33,12 @@ from .reading import Value, read_program
 if TYPE_CHECKING:
     import torch
 
+    from .comparison import Comparison
     from .dsl.names import Resolved
     from .dsl.plan import Choice, Lessons, Plan, PlanOptions
     from .runtime.choose import Measured, Verdict
     from .runtime.estimate import Estimate, Moments, Settings
+    from .runtime.oracle import Check
     from .runtime.tails import Tail
 
 Values: TypeAlias = Mapping[str, Value] | None
@@ -155,6 +159,7 @@ class GradientResult(Result):
     per_run: Any = field(default=None, repr=False)
     pilot_runs: int = field(default=0, repr=False)
     tails: Mapping[tuple[str, str], Tail] = field(default_factory=dict, repr=False)
+    check: Check | None = field(default=None, repr=False)
 
     @property
     def gradients(self) -> dict[str, dict[str, Moments]]:
@@ -167,7 +172,14 @@ class GradientResult(Result):
             {"result": result, "parameter": name, "tail_index": tail.index, "largest_share": tail.largest_share}
             for (result, name), tail in self.tails.items()
         ]
-        return {"heavy_tails": found} if found else {}
+        doubts: dict[str, Any] = {"heavy_tails": found} if found else {}
+        if self.check is not None:
+            oracle = {
+                result: {name: _moments(moments, ("mean", "se")) | {"z": self.check.z[result][name]} for name, moments in rows.items()}
+                for result, rows in self.check.gradient.items()
+            }
+            doubts["verified"] = {"method": self.check.method, "passed": self.check.passed, "gradient": _unkeyed(oracle)}
+        return doubts
 
     def _reported(self) -> list[Moments]:
         return super()._reported() + [moments for rows in self.gradients.values() for moments in rows.values()]
@@ -274,12 +286,13 @@ class Program:
         data: Values = None, estimator: EstimatorOption = None, unbiased: bool = False, among: NamesOption = None,
         target_se: float | None = None, tau: float = DEFAULT_TAU, allow_biased: bool = False, of: NamesOption = None,
         dtype: Any = "float32", device: Any = "cpu", max_steps: int = MAX_STEPS, max_depth: int = MAX_DEPTH,
-        max_lanes: int | None = None, pilot: bool | None = None, keep_runs: bool = False, progress: Progress = None,
+        max_lanes: int | None = None, pilot: bool | None = None, verify: bool = False, keep_runs: bool = False,
+        progress: Progress = None,
     ) -> GradientResult:
         """The gradient of the expected result in every parameter, with standard errors.
 
         The keyword arguments are the options of the command line.  `pilot`: whether estimators are chosen by measuring;
-        None: unless `among` is given.  `keep_runs` keeps the gradients of single runs (`per_run`), `progress` is called
+        None: unless `among` is given.  `verify` holds the result against an independent oracle (`check`).  `keep_runs` keeps the gradients of single runs (`per_run`), `progress` is called
         with (runs made, runs asked for).
         """
         run = run_options(samples, seed, dtype, device, target_se, max_steps, max_depth, max_lanes)
@@ -302,11 +315,48 @@ class Program:
             estimate = runtime.gradient(self.resolved, planner, parameters or {}, data or {}, settings, progress)
         single = len(estimate.value) == 1
         assert estimate.plan is not None
+        check = None
+        if verify:
+            from .runtime.oracle import verify as verify_estimate
+
+            check = verify_estimate(self.resolved, parameters or {}, data or {}, settings, estimate)
         return GradientResult(
             **self._common(run, replace(estimate, seconds=time.perf_counter() - started)),
             gradient=_unkeyed(estimate.gradient) if single else estimate.gradient,
             biased=estimate.plan.biased, sites=self._reports(estimate.plan, verdict), exact=estimate.exact,
             per_run=estimate.per_run if keep_runs else None, pilot_runs=verdict.runs, tails=estimate.tails,
+            check=check,
+        )
+
+    def compare(
+        self, parameters: Values = None, *, samples: int = DEFAULT_SAMPLES, seed: int | None = None, data: Values = None,
+        include: NamesOption = None, steps: Iterable[float] | None = None, unbiased: bool = False, among: NamesOption = None,
+        estimator: EstimatorOption = None, tau: float = DEFAULT_TAU, of: NamesOption = None, dtype: Any = "float32",
+        device: Any = "cpu", max_steps: int = MAX_STEPS, max_depth: int = MAX_DEPTH, max_lanes: int | None = None,
+        keep_runs: bool = False, progress: Progress = None,
+    ) -> Comparison:
+        """Every estimator that is right here, side by side, with bias, spread and time.
+
+        `include` adds ways that are not: names of estimators to force everywhere, and "finite-differences" at the `steps`.
+        `keep_runs` keeps the gradients of single runs for pictures.
+        """
+        from .comparison import Comparison
+
+        run = run_options(samples, seed, dtype, device, None, max_steps, max_depth, max_lanes)
+        self._require_parameters()
+        options = plan_options(
+            self.resolved, estimator=estimator, unbiased=unbiased, among=among, tau=tau, allow_biased=False, of=of
+        )
+        self._plan(options)
+        started = time.perf_counter()
+        from .runtime import compare as runtime
+
+        names = included(include, runtime.INCLUDABLE)
+        widths = step_sizes(steps, runtime.STEPS)
+        settings = self._settings(run, options.of, keep_runs)
+        table = runtime.compare(self.resolved, options, parameters or {}, data or {}, settings, names, widths, progress)
+        return Comparison(
+            self.source.name, run.samples, run.seed, run.dtype, run.device, table, time.perf_counter() - started
         )
 
     def run(

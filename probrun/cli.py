@@ -170,6 +170,11 @@ running_options = _stack([
 ])
 
 
+lanes_option = click.option(
+    "--max-lanes", type=click.IntRange(1), help="Lanes that enumerating outcomes may make of one run.",
+)
+
+
 class Ordered(click.Group):
     """Lists its commands in the order in which they are defined."""
 
@@ -224,6 +229,12 @@ def _finish(result: Result) -> int:
             f"runs is {largest:.2g}; about -n {float(f'{needed:.2g}'):.0f} would do"
         )
         return DOUBTFUL
+    if isinstance(result, GradientResult) and result.check is not None and not result.check.passed:
+        complain(
+            f"probrun: the gradient disagrees with the oracle ({result.check.method}) by {abs(result.check.worst):.1f} "
+            "standard errors"
+        )
+        return DOUBTFUL
     return DONE
 
 
@@ -235,13 +246,14 @@ def _finish(result: Result) -> int:
 @click.option(
     "--pilot/--no-pilot", default=None, help="Choose estimators by measuring (default, unless --among is given) or by order.",
 )
-@click.option("--max-lanes", type=click.IntRange(1), help="Lanes that enumerating outcomes may make of one run.")
+@lanes_option
+@click.option("--verify", is_flag=True, help="Compare the result with an independent oracle; exit 3 if it fails.")
 def grad(
     file: str | None, expression: str | None, parameters: dict[str, str], data: dict[str, str], samples: int,
     seed: int | None, target_se: float | None, max_steps: int, max_depth: int, dtype: str, device: str,
     as_json: bool, plot: Path | None,
     estimator: tuple[str, ...], unbiased: bool, among: str | None, tau: float, allow_biased: bool, of: str | None,
-    pilot: bool | None, max_lanes: int | None,
+    pilot: bool | None, max_lanes: int | None, verify: bool,
 ) -> int:
     """The gradient of the expected result, with standard errors."""
     program = from_source(_source(file, expression))
@@ -251,8 +263,8 @@ def grad(
             parameter_values, samples=samples, seed=seed, data=data_values,
             estimator=[split_estimator(text) for text in estimator], unbiased=unbiased, among=among,
             target_se=target_se, tau=tau, allow_biased=allow_biased, of=of, dtype=dtype, device=device,
-            max_steps=max_steps, max_depth=max_depth, max_lanes=max_lanes, pilot=pilot, keep_runs=plot is not None,
-            progress=progress,
+            max_steps=max_steps, max_depth=max_depth, max_lanes=max_lanes, pilot=pilot, verify=verify,
+            keep_runs=plot is not None, progress=progress,
         )
     _show(result, as_json, plot)
     return _finish(result)
@@ -284,6 +296,64 @@ def run(
     return _finish(result)
 
 
+@commands.command()
+@program_options
+@running_options
+@choice_options
+@lanes_option
+@click.option(
+    "--include", metavar="NAME,...", help="Add ways that are not right here: estimators to force, finite-differences.",
+)
+@click.option("--steps", metavar="H,...", help="Steps of the finite differences.  [default: 1,0.5,0.1]")
+def compare(
+    file: str | None, expression: str | None, parameters: dict[str, str], data: dict[str, str], samples: int,
+    seed: int | None, target_se: float | None, max_steps: int, max_depth: int, dtype: str, device: str,
+    as_json: bool, plot: Path | None,
+    estimator: tuple[str, ...], unbiased: bool, among: str | None, tau: float, allow_biased: bool, of: str | None,
+    max_lanes: int | None, include: str | None, steps: str | None,
+) -> int:
+    """Several estimators side by side: bias, variance, time, plots.
+
+    Every estimator that is right for the program, and a star at the one that probrun chooses by itself.
+    """
+    from . import comparison as shown
+
+    program = from_source(_source(file, expression))
+    parameter_values, data_values = _values(program, parameters, data)
+    with report.Progress(unit="estimators") as progress:
+        found = program.compare(
+            parameter_values, samples=samples, seed=seed, data=data_values, include=include, steps=_numbers(steps),
+            estimator=[split_estimator(text) for text in estimator], unbiased=unbiased, among=among, tau=tau, of=of,
+            dtype=dtype, device=device, max_steps=max_steps, max_depth=max_depth, max_lanes=max_lanes,
+            keep_runs=plot is not None, progress=progress,
+        )
+    if as_json:
+        emit(json.dumps(found.to_dict(), allow_nan=False))
+    else:
+        emit(shown.comparison_text(found, report.wants_colour(sys.stdout)))
+    if plot is not None:
+        _save(lambda path: shown.draw(found, path), plot)
+    return DONE
+
+
+def _numbers(text: str | None) -> list[float] | None:
+    if text is None:
+        return None
+    try:
+        return [float(part) for part in text.split(",") if part.strip()]
+    except ValueError:
+        raise click.BadParameter(f"{text!r} is not a list of numbers", param_hint="--steps") from None
+
+
+def _save(write: Callable[[Path], None], path: Path) -> None:
+    """Write a picture."""
+    try:
+        write(path)
+    except OSError as error:
+        raise NoFile(error, str(path)) from None
+    complain(f"probrun: wrote {path}")
+
+
 def _show(result: Result, as_json: bool, plot: Path | None) -> None:
     if as_json:
         emit(json.dumps(result.to_dict(), allow_nan=False))
@@ -294,11 +364,7 @@ def _show(result: Result, as_json: bool, plot: Path | None) -> None:
     if plot is not None:
         from . import plots
 
-        try:
-            plots.draw(result, plot)
-        except OSError as error:
-            raise NoFile(error, str(plot)) from None
-        complain(f"probrun: wrote {plot}")
+        _save(lambda path: plots.draw(result, path), plot)
 
 
 @commands.command()

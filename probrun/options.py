@@ -98,6 +98,27 @@ def plan_options(
     )
 
 
+def included(value: NamesOption, known: Sequence[str]) -> tuple[str, ...]:
+    """The names of `--include`."""
+    names = () if value is None else _names(value)
+    for name in names:
+        if name not in known:
+            close = nearest(name, known)
+            raise refuse(
+                f"`include` knows {', '.join(known)}, but not `{name}`", f"did you mean `{close}`?" if close else None
+            )
+    return names
+
+
+def step_sizes(value: Iterable[float] | None, default: tuple[float, ...]) -> tuple[float, ...]:
+    """Steps of finite differences."""
+    steps = default if value is None else tuple(value)
+    for step in steps:
+        if not (_is_number(step) and 0 < step < math.inf):
+            raise refuse(f"`steps` must be positive numbers, but one is {step!r}")
+    return steps
+
+
 def split_estimator(text: str) -> tuple[str | None, str]:
     """`site=name(args)` or `name(args)` of the command line: the site (None for all) and the rest."""
     match = re.match(r"\s*([^\s=()]+)\s*=\s*(.*)$", text, re.DOTALL)

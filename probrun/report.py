@@ -182,6 +182,8 @@ def gradient_text(result: GradientResult, colour: bool = False) -> str:
         parts += ["", *_biased_lines(result.sites)]
     if result.tails:
         parts += ["", *_tail_lines(result)]
+    if result.check is not None:
+        parts += ["", *_check_lines(result)]
     return "\n".join(parts)
 
 
@@ -211,6 +213,23 @@ def _measured_lines(result: GradientResult) -> list[str]:
         named = ", ".join(names[:4]) + (f" and {len(names) - 4} more" if len(names) > 4 else "")
         text = f"measured at {named} ({result.pilot_runs} runs each): error of the gradient {'; '.join(parts)}"
         lines += textwrap.wrap(text, WIDTH - 2, initial_indent="  ", subsequent_indent="    ")
+    return lines
+
+
+def _check_lines(result: GradientResult) -> list[str]:
+    """The gradient against the oracle, an entry a line."""
+    assert result.check is not None
+    several = len(result.results) > 1
+    verdict = "agrees" if result.check.passed else "DISAGREES"
+    lines = [f"  verified by {result.check.method}: {verdict}"]
+    for name, rows in result.check.gradient.items():
+        for parameter, moments in rows.items():
+            label = f"d {name}/d{parameter}" if several else f"d/d{parameter}"
+            shown = ", ".join(
+                f"{entry.mean:.5g}" + (f" +- {entry.error:.1g}" if entry.error > 0 else "") for entry in list(entries(moments))[:4]
+            )
+            more = " ..." if moments.mean.numel() > 4 else ""
+            lines.append(f"    {label} = {shown}{more}    z = {result.check.z[name][parameter]:.1f}")
     return lines
 
 
@@ -319,7 +338,8 @@ class Progress:
 
     PATIENCE = 0.5
 
-    def __init__(self, stream: IO[str] | None = None) -> None:
+    def __init__(self, stream: IO[str] | None = None, unit: str = "runs") -> None:
+        self.unit = unit
         self.stream = stream or sys.stderr
         self.started = time.monotonic()
         self.bar: Bar | None = None
@@ -344,6 +364,6 @@ class Progress:
 
             self.bar = Bar(console=Console(file=self.stream), transient=True)
             self.bar.start()
-            self.task = self.bar.add_task("runs", total=total)
+            self.task = self.bar.add_task(self.unit, total=total)
         if self.bar is not None:
             self.bar.update(self.task, completed=done, total=total)

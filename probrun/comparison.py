@@ -1,0 +1,234 @@
+"""What `probrun compare` gives and shows: a table per gradient entry, JSON, and pictures of single-run gradients."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import product
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from .report import WIDTH, decimals_for, fixed, index_text, table
+
+if TYPE_CHECKING:
+    import torch
+    from matplotlib.figure import Figure
+
+    from .runtime.compare import Row, Table
+    from .runtime.moments import Moments
+
+MOST_ENTRIES = 4
+MOST_BARS = 60
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """The outcome of `Program.compare`; `table.rows` holds a row per estimator."""
+
+    program: str
+    samples: int
+    seed: int
+    dtype: str
+    device: str
+    table: Table
+    seconds: float
+
+    @property
+    def rows(self) -> tuple[Row, ...]:
+        """One per estimator."""
+        return self.table.rows
+
+    def to_dict(self) -> dict[str, Any]:
+        """The JSON object of `probrun compare --json`."""
+        return {
+            "program": self.program, "samples": self.samples, "seed": self.seed, "dtype": self.dtype, "device": self.device,
+            "reference": self.table.reference, "rows": [_row(row) for row in self.rows], "seconds": round(self.seconds, 6),
+        }
+
+
+def _row(row: Row) -> dict[str, Any]:
+    entry: dict[str, Any] = {
+        "estimator": row.label, "chosen": row.chosen, "biased": row.biased, "wrong": row.wrong or None, "exact": row.exact,
+        "gradient": _keyed(row.gradient, ("mean", "se", "sd")),
+    }
+    if row.value is not None:
+        values = {name: _numbers(moments, ("mean", "se")) for name, moments in row.value.items()}
+        entry["value"] = next(iter(values.values())) if len(values) == 1 else values
+    if row.bias is not None:
+        entry["bias"] = _keyed(row.bias, ("mean", "se", "z"))
+    return entry | {"seconds": round(row.seconds, 6), "error": row.error, "error_at_equal_time": row.equal_time}
+
+
+def _keyed(gradient: dict[str, dict[str, Moments]], fields: tuple[str, ...]) -> Any:
+    found = {
+        result: {name: _numbers(moments, fields) for name, moments in rows.items()} for result, rows in gradient.items()
+    }
+    return next(iter(found.values())) if len(found) == 1 else found
+
+
+def _numbers(moments: Moments, fields: tuple[str, ...]) -> dict[str, Any]:
+    return {field: _finite(getattr(moments, "sd" if field == "z" else field).cpu().tolist()) for field in fields}
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_finite(entry) for entry in value]
+    return value if value - value == 0 else None
+
+
+# ------------------------------------------------------------------------------------------------------- text
+def comparison_text(comparison: Comparison, colour: bool = False) -> str:
+    """The screen of `probrun compare`."""
+    rows = comparison.rows
+    head = (
+        f"{comparison.program}     {comparison.samples} runs each    seed {comparison.seed}    "
+        f"{comparison.dtype} on {comparison.device}"
+    )
+    parts = [head]
+    entries = list(_entries(rows[0]))
+    for result, parameter, position in entries[:MOST_ENTRIES]:
+        title = _title(rows[0], result, parameter, position)
+        lines = [_cells(row, result, parameter, position) for row in rows]
+        headers = ("estimator", title, "std. error", "bias", "sd of a run", "time", "error", "same time")
+        parts += ["", table(headers, lines, align="lrrrrrrr", colour=colour)]
+    if len(entries) > MOST_ENTRIES:
+        parts += ["", f"  ... {len(entries) - MOST_ENTRIES} more entries of the gradient (--json)"]
+    parts += ["", *_footnotes(comparison)]
+    return "\n".join(parts)
+
+
+def _footnotes(comparison: Comparison) -> Iterator[str]:
+    notes = [
+        f"bias: against {comparison.table.reference}, with its z-score. error: root mean square, at this number of runs; "
+        "same time: if all took the same time"
+    ]
+    chosen = [row.label for row in comparison.rows if row.chosen]
+    if chosen:
+        notes.append(f"* what probrun chooses by itself: {chosen[0]}")
+    notes += [f"! {row.label}: {row.wrong}" for row in comparison.rows if row.wrong and row.value is not None]
+    for note in notes:
+        yield from textwrap.wrap(note, WIDTH - 2, initial_indent="  ", subsequent_indent="    ")
+
+
+def _entries(row: Row) -> Iterator[tuple[str, str, tuple[int, ...]]]:
+    for result, parameters in row.gradient.items():
+        for name, moments in parameters.items():
+            for position in product(*(range(size) for size in moments.mean.shape)):
+                yield result, name, position
+
+
+def _title(row: Row, result: str, parameter: str, position: tuple[int, ...]) -> str:
+    axes = row.value[result].mean.dim() if row.value is not None else 0
+    above = f" {result}{index_text(position[:axes])}" if len(row.gradient) > 1 or axes else ""
+    return f"d{above}/d{parameter}{index_text(position[axes:])}"
+
+
+def _cells(row: Row, result: str, parameter: str, position: tuple[int, ...]) -> tuple[str, ...]:
+    moments = row.gradient[result][parameter]
+    mean, se, sd = (float(getattr(moments, field)[position]) for field in ("mean", "se", "sd"))
+    mark = "*" if row.chosen else "!" if row.wrong and row.value is not None else ""
+    label = row.label + (f" {mark}" if mark else "")
+    if row.exact or se == 0:
+        shown = (f"{mean:.7g}", "exact" if row.exact else "0")
+    elif se - se != 0:
+        shown = (f"{mean:.5g}", "unknown")
+    else:
+        decimals = decimals_for(se)
+        shown = (fixed(mean, decimals), fixed(se, decimals))
+    bias = "-"
+    if row.bias is not None:
+        off = row.bias[result][parameter]
+        difference, doubt, z = (float(getattr(off, field)[position]) for field in ("mean", "se", "sd"))
+        decimals = decimals_for(doubt) if doubt > 0 else 2
+        bias = fixed(difference, decimals) + (f" ({z:.1f})" if doubt > 0 else "")
+    return (label, *shown, bias, f"{sd:.3g}", _time(row.seconds), f"{row.error:.2g}", f"{row.equal_time:.2g}")
+
+
+def _time(seconds: float) -> str:
+    return f"{seconds * 1000:.0f} ms" if seconds < 1 else f"{seconds:.1f} s"
+
+
+# --------------------------------------------------------------------------------------------------- pictures
+def picture(comparison: Comparison) -> Figure:
+    """Histograms of single-run gradients, one below the other, and box plots with means and the reference."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    result, parameter, position = next(_entries(comparison.rows[0]))
+    rows = [row for row in comparison.rows if result in row.per_run]
+    reference = next(row for row in comparison.rows if row.label == comparison.table.reference)
+    truth = float(reference.gradient[result][parameter].mean[position])
+    drawn = [(row, _runs(row.per_run[result][parameter], position)) for row in rows]
+    drawn = [(row, runs) for row, runs in drawn if runs.numel() > 1 and float(runs.std()) > 0] or drawn
+    low, high = _range([runs for _, runs in drawn], truth)
+    figure = Figure(figsize=(11, max(1.1 * len(drawn) + 1.6, 4)), layout="constrained")
+    FigureCanvasAgg(figure)
+    grid = figure.add_gridspec(len(drawn), 2, width_ratios=(1, 1))
+    for number, (row, runs) in enumerate(drawn):
+        axes = figure.add_subplot(grid[number, 0])
+        axes.hist(runs.clamp(low, high).numpy(), bins=MOST_BARS, range=(low, high), density=True, color=_colour(row))
+        axes.axvline(truth, color="black", linewidth=1)
+        axes.set_yticks([])
+        axes.set_xlim(low, high)
+        axes.set_ylabel(_wrapped(row.label), rotation=0, ha="right", va="center", fontsize="small")
+        if number + 1 < len(drawn):
+            axes.set_xticklabels([])
+    axes.set_xlabel(f"{_title(comparison.rows[0], result, parameter, position)} of one run")
+    _boxes(figure.add_subplot(grid[:, 1]), comparison, drawn, truth, (low, high), (result, parameter, position))
+    figure.suptitle(f"{comparison.program}: {comparison.samples} runs each, seed {comparison.seed}", fontsize="medium")
+    return figure
+
+
+def _boxes(
+    axes: Any, comparison: Comparison, drawn: list[tuple[Row, torch.Tensor]], truth: float, limits: tuple[float, float],
+    entry: tuple[str, str, tuple[int, ...]],
+) -> None:
+    result, parameter, position = entry
+    places = list(range(len(drawn), 0, -1))
+    boxes = axes.boxplot(
+        [runs.numpy() for _, runs in drawn], positions=places, vert=False, widths=0.55, whis=(5, 95), showfliers=False,
+        patch_artist=True, medianprops={"color": "0.3"},
+    )
+    for patch, (row, _) in zip(boxes["boxes"], drawn, strict=True):
+        patch.set_facecolor(_colour(row))
+        patch.set_alpha(0.5)
+    for place, (row, _) in zip(places, drawn, strict=True):
+        moments = row.gradient[result][parameter]
+        mean, error = float(moments.mean[position]), float(moments.se[position])
+        label = "mean and 95 % interval" if place == len(drawn) else None
+        axes.errorbar([mean], [place], xerr=[1.96 * error], fmt="o", color="black", markersize=4, capsize=3, label=label)
+    name = "exact" if any(row.exact for row in comparison.rows) else f"mean of {comparison.table.reference}"
+    axes.axvline(truth, color="black", linewidth=1, linestyle="--", label=f"{name}: {truth:.4g}")
+    axes.set_yticks(places, [""] * len(places))
+    axes.set_ylim(0.4, len(drawn) + 0.6)
+    axes.set_xlim(*limits)
+    axes.set_xlabel("boxes: quartiles; whiskers: 5 % and 95 % of single runs")
+    axes.legend(fontsize="small", loc="upper center", bbox_to_anchor=(0.5, 1.0 + 0.35 / max(len(drawn), 3)), ncols=2, frameon=False)
+
+
+def _runs(values: torch.Tensor, position: tuple[int, ...]) -> torch.Tensor:
+    return values[(slice(None), *position)].detach().double().cpu()
+
+
+def _range(all_runs: list[torch.Tensor], truth: float) -> tuple[float, float]:
+    """Where 98 % of the runs of every row lie, and the truth."""
+    import numpy
+
+    ends = [numpy.quantile(runs.numpy(), (0.01, 0.99)) for runs in all_runs]
+    low, high = min([float(end[0]) for end in ends] + [truth]), max([float(end[1]) for end in ends] + [truth])
+    room = 0.05 * (high - low) or 1.0
+    return low - room, high + room
+
+
+def _colour(row: Row) -> str:
+    return "#cc3311" if row.wrong else "#ee7733" if row.biased else "#4477aa"
+
+
+def _wrapped(label: str) -> str:
+    return "\n".join(textwrap.wrap(label, 18))
+
+
+def draw(comparison: Comparison, path: Path) -> None:
+    """The picture as a file; its ending chooses the format."""
+    picture(comparison).savefig(path, dpi=150)

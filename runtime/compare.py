@@ -1,0 +1,254 @@
+"""Several estimators on one program, side by side: `probrun compare`.
+
+The rows are the plans that treat all sites alike (as in the pilot of `choose.py`), with the variants worth seeing: several
+temperatures, the score without credit, with either baseline.  With `include` come plans that are wrong here, marked as such, and
+finite differences.  Bias is against the reference: the exact answer if a row is exact, else the unbiased row with the smallest
+standard error (from which an unbiased row's difference is noise, as its z-score says).
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from ..dsl.diagnostics import ProbError
+from ..dsl.names import Resolved
+from ..dsl.plan import DEFAULTS, Choice, Lessons, Plan, PlanOptions, make_plan
+from ..dsl.syntax import EstimatorCall
+from .choose import Verdict, choose
+from .differences import finite_differences
+from .estimate import Estimate, Settings, gradient
+from .moments import Moments
+
+TEMPERATURES = (0.1, 0.5)
+WARM_UP = 16
+STEPS = (1.0, 0.5, 0.1)
+INCLUDABLE = ("rsample", "gumbel", "score", "sample", "finite-differences")
+
+
+@dataclass(frozen=True)
+class Row:
+    """One way to estimate the gradient.
+
+    gradient    by result and parameter, `[*result, *parameter]`
+    bias        likewise: the difference from the reference (`mean`), its standard error, and in `sd` the z-score; None for
+                the reference itself
+    wrong       why the numbers are not the gradient (an empty string where they are)
+    error       the root mean squared error at this number of runs, over all entries; `equal_time`: at the time of the reference
+    per_run     gradients of single runs `[runs, *result, *parameter]`, where they were kept
+    """
+
+    label: str
+    gradient: dict[str, dict[str, Moments]]
+    value: dict[str, Moments] | None
+    bias: dict[str, dict[str, Moments]] | None
+    biased: bool
+    wrong: str
+    exact: bool
+    seconds: float
+    error: float
+    equal_time: float
+    chosen: bool
+    per_run: dict[str, dict[str, Tensor]]
+
+
+@dataclass(frozen=True)
+class Table:
+    """All rows, the label of the reference, and how many runs each had."""
+
+    rows: tuple[Row, ...]
+    reference: str
+    samples: int
+
+
+@dataclass
+class _Made:
+    label: str
+    estimate: Estimate | None
+    gradient: dict[str, dict[str, Moments]]
+    seconds: float
+    wrong: str = ""
+    key: object = None
+
+    @property
+    def biased(self) -> bool:
+        return bool(self.wrong) or (self.estimate is not None and self.estimate.plan is not None and self.estimate.plan.biased)
+
+    @property
+    def exact(self) -> bool:
+        return self.estimate is not None and self.estimate.exact
+
+
+def compare(
+    resolved: Resolved, options: PlanOptions, parameters: Mapping[str, object], data: Mapping[str, object], settings: Settings,
+    include: tuple[str, ...] = (), steps: tuple[float, ...] = STEPS, progress: Callable[[int, int], None] | None = None,
+) -> Table:
+    """Run every row with the same number of runs."""
+    start = make_plan(resolved, options)
+    free = [choice for choice in start.choices.values() if choice.effect and choice.free]
+    wanted = _wanted(free, options) + _wrong(resolved, free, include)
+    differences = [(step, common) for step in steps for common in (False, True)] if "finite-differences" in include else []
+    made: list[_Made] = []
+    for number, (row_options, label, marked) in enumerate(wanted):
+        row = _run(resolved, row_options, parameters, data, settings, label, marked)
+        if row is not None and row.key not in [other.key for other in made]:
+            made.append(row)
+        if progress is not None:
+            progress(number + 1, len(wanted) + len(differences))
+    for number, (step, common) in enumerate(differences):
+        found = finite_differences(
+            resolved, parameters, data, replace(settings, dtype="float64", keep_runs=False), step, common=common
+        )
+        label = f"difference h={step:g}" + (", common" if common else "")
+        made.append(_Made(label, None, found.gradient, found.seconds, f"a difference quotient over {2 * step:g}", (step, common)))
+        if progress is not None:
+            progress(len(wanted) + number + 1, len(wanted) + len(differences))
+    verdict = choose(resolved, options, parameters, data, settings)
+    chosen = verdict.exact.plan if verdict.exact is not None else _settled(resolved, options, verdict)
+    return _table(made, settings.samples, None if chosen is None else chosen.key)
+
+
+def _settled(resolved: Resolved, options: PlanOptions, verdict: Verdict) -> Plan:
+    return make_plan(resolved, replace(options, prefer=verdict.prefer))
+
+
+# ------------------------------------------------------------------------------------------------------- rows
+def _wanted(free: list[Choice], options: PlanOptions) -> list[tuple[PlanOptions, str, str]]:
+    """Options, the label where the plan does not give one, and why the row is wrong."""
+    calls: list[tuple[tuple[str, ...], dict[str, float | bool | str]]] = [
+        (("rsample", "enumerate", "score"), {}),
+        (("rsample", "score"), {}),
+        (("rsample", "score"), {"baseline": "regression"}),
+        (("rsample", "score"), {"credit": False}),
+        (("rsample", "score"), {"credit": False, "baseline": "none"}),
+    ]
+    calls += [(("rsample", "gumbel", "score"), {"tau": tau}) for tau in sorted({*TEMPERATURES, options.tau})]
+    if any("rsample" in choice.candidates for choice in free):
+        calls += [(("score",), {}), (("score",), {"baseline": "regression"})]
+    found = []
+    for order, extra in calls:
+        prefer = []
+        for choice in free:
+            if not choice.live:
+                if choice.finite and order[1:2] == ("enumerate",):
+                    prefer.append((choice.site.index, EstimatorCall("enumerate")))
+                continue
+            name = next((name for name in order if name in choice.candidates), None)
+            if name is not None:
+                known = {"tau"} if name == "gumbel" else DEFAULTS.get(name, {}).keys()
+                given = tuple((key, value) for key, value in extra.items() if key in known)
+                prefer.append((choice.site.index, EstimatorCall(name, given)))
+        if prefer:
+            found.append((replace(options, prefer=tuple(prefer)), "", ""))
+    if not found:
+        found.append((options, "", ""))
+    return found
+
+
+def _wrong(resolved: Resolved, free: list[Choice], include: tuple[str, ...]) -> list[tuple[PlanOptions, str, str]]:
+    """Plans with an estimator forced everywhere it can be computed, right or not."""
+    found = []
+    for name in include:
+        if name == "finite-differences":
+            continue
+        forced = tuple((choice.site.name, EstimatorCall(name)) for choice in free if choice.live)
+        taken = []
+        for pair in forced:  # where it cannot serve at all, the site is left to the rules
+            try:
+                make_plan(resolved, PlanOptions(estimator=(pair,), allow_biased=True))
+            except ProbError:
+                continue
+            taken.append(pair)
+        if taken:
+            found.append((PlanOptions(estimator=tuple(taken), allow_biased=True), f"{name}, forced", "wrong here"))
+    return found
+
+
+def _run(
+    resolved: Resolved, options: PlanOptions, parameters: Mapping[str, object], data: Mapping[str, object], settings: Settings,
+    label: str, marked: str,
+) -> _Made | None:
+    def planner(lessons: Lessons) -> Plan:
+        return make_plan(resolved, options, lessons)
+
+    try:
+        gradient(resolved, planner, parameters, data, replace(settings, samples=WARM_UP))  # the first time is always slow
+        started = time.perf_counter()
+        estimate = gradient(resolved, planner, parameters, data, settings)
+    except ProbError as problem:
+        if marked or (options.prefer and problem.code in ("P0404", "P0407", "P0503")):
+            return None  # this way cannot be gone; the others will tell of what is wrong with the program
+        raise
+    if estimate.interrupted:
+        raise KeyboardInterrupt
+    assert estimate.plan is not None
+    live = [choice for choice in estimate.plan.choices.values() if choice.effect and choice.estimator != "sample"]
+    wrong = next((choice.reason for choice in live if "wrong by" in choice.reason), "") if marked else ""
+    if marked and not wrong:
+        return None  # it is right after all, and has its row
+    return _Made(label if wrong else _label(live), estimate, estimate.gradient, time.perf_counter() - started, wrong, estimate.plan.key)
+
+
+def _label(live: list[Choice]) -> str:
+    """`enumerate + rsample`, `gumbel tau=0.1`, `score, no credit`."""
+    names: dict[str, None] = {}
+    for choice in live:
+        name = choice.estimator
+        if name == "gumbel":
+            name += f" tau={choice.options['tau']:g}" + ("" if choice.options["hard"] else ", soft")
+        elif name == "score":
+            baseline = choice.options["baseline"]
+            name += {"mean": "", "regression": " regression", "none": " no baseline"}[str(baseline)]
+            name += "" if choice.options["credit"] else " no credit"
+        names[name] = None
+    return " + ".join(sorted(names)) or "fixed noise"
+
+
+# ------------------------------------------------------------------------------------------------------ table
+def _table(made: list[_Made], samples: int, chosen: object) -> Table:
+    fair = [row for row in made if not row.biased]
+    exact = next((row for row in fair if row.exact), None)
+    reference = exact or min(fair, key=lambda row: _norm(row.gradient, "se"), default=made[0])
+    rows = []
+    for row in made:
+        bias = None if row is reference else _bias(row.gradient, reference.gradient)
+        off = _norm(bias, "mean") if bias is not None and row.biased else 0.0
+        doubt = _norm(bias, "se") if bias is not None and row.biased else 0.0
+        off = max(off**2 - doubt**2, 0.0) ** 0.5
+        spread = _norm(row.gradient, "se")
+        error = (off**2 + spread**2) ** 0.5
+        faster = row.seconds / max(reference.seconds if not reference.exact else _usual(made), 1e-9)
+        rows.append(Row(
+            row.label, row.gradient, None if row.estimate is None else row.estimate.value, bias, row.biased, row.wrong, row.exact,
+            row.seconds, error, (off**2 + spread**2 * faster) ** 0.5, row.key == chosen,
+            {} if row.estimate is None else row.estimate.per_run,
+        ))
+    return Table(tuple(rows), reference.label, samples)
+
+
+def _usual(made: list[_Made]) -> float:
+    """The time of the middle row that is not exact."""
+    times = sorted(row.seconds for row in made if not row.exact)
+    return times[len(times) // 2] if times else made[0].seconds
+
+
+def _bias(own: dict[str, dict[str, Moments]], reference: dict[str, dict[str, Moments]]) -> dict[str, dict[str, Moments]]:
+    found: dict[str, dict[str, Moments]] = {}
+    for result, rows in own.items():
+        for name, moments in rows.items():
+            other = reference[result][name]
+            difference = moments.mean.cpu() - other.mean.cpu()
+            doubt = (moments.se.cpu().nan_to_num(0.0) ** 2 + other.se.cpu().nan_to_num(0.0) ** 2).sqrt()
+            z = torch.where(doubt > 0, difference / torch.where(doubt > 0, doubt, 1.0), 0.0)
+            found.setdefault(result, {})[name] = Moments(difference, doubt, z)
+    return found
+
+
+def _norm(gradient: dict[str, dict[str, Moments]], field: str) -> float:
+    """The Euclidean norm over all entries."""
+    parts = [getattr(moments, field).reshape(-1).double().cpu() for rows in gradient.values() for moments in rows.values()]
+    return float(torch.cat(parts).nan_to_num(0.0).norm()) if parts else 0.0
