@@ -33,7 +33,22 @@ derivative. A baseline, the mean result of the other runs, takes most of the noi
 Right for every site whose support does not move with a parameter, whatever happens to the value afterwards. Unbiased.
 Its variance grows with the number of draws.
 
-Sources: Williams 1992; Foerster et al. 2018 (DiCE); Kool, van Hoof & Welling 2019 (leave-one-out baseline).
+Options: score(baseline=mean), the mean of the other runs; score(baseline=regression), the coefficient of the gradient on the score,
+which is never worse than none; score(baseline=none). score(credit=false) multiplies each score by the whole result; otherwise
+by the terms of the result that depend on the draw, which for long sums is far less noisy. Left out, the baseline is measured.
+
+Sources: Williams 1992; Schulman et al. 2015 (credit); Foerster et al. 2018 (DiCE); Kool, van Hoof & Welling 2019 (leave-one-out
+baseline); Greensmith, Bartlett & Baxter 2004 (the best constant baseline).
+""",
+    "enumerate": """
+Every outcome goes on as a lane of its own, weighed by its probability, through branches, loops and functions. Exact: where every
+site that matters is enumerated, the answer is computed once and has standard error 0. It is right at the edge of the domain,
+too, where an outcome has probability 0 and only its derivative counts.
+
+For Bernoulli, Categorical, OneHotCategorical, Binomial, DiscreteUniform and Multinomial sites; an array has the product of its
+elements' outcomes. `--max-lanes` is the limit of lanes per run; what takes more is left to the other estimators.
+
+Source: Lew et al. 2023 (ADEV, `flip_enum`).
 """,
     "gumbel": """
 The straight-through Gumbel-Softmax estimator: the forward run is an exact draw, the derivative is that of a softened

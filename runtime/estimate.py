@@ -152,11 +152,13 @@ class _Session:
         settings = self.settings
         if kind is Interpreter and self.sums is not None:
             kind, more = Crediting, {"sums": self.sums}
-        return kind(
+        machine = kind(
             self.resolved, self.choices, self.context, self.generator,
             limits=Limits(settings.max_steps, settings.max_depth, settings.lanes(self.exact)), guards=self.guards, safe=self.safe,
             results=self.results, wanted=settings.of, counter=counter, **more,
         )
+        machine.stands_for = settings.samples if self.exact else 1
+        return machine
 
     def leaves(self, runs: int) -> dict[str, Tensor]:
         """Parameters with a row per run, each the start of a derivative."""

@@ -52,13 +52,17 @@ def rows_of(mask: Tensor) -> Tensor:
     return mask.reshape(mask.shape[0], -1).any(1) if mask.dim() > 1 else mask
 
 
-def count_runs(mask: Tensor, frame: Frame) -> tuple[int, int]:
-    """How many runs have a lane where the mask `[lanes or 1, ...]` holds, and how many runs there are."""
-    rows = rows_of(mask)
+def count_runs(mask: Tensor, frame: Frame, stands_for: int = 1) -> tuple[int, int]:
+    """How many runs have a lane where the mask `[lanes or 1, ...]` holds, and how many runs there are.
+
+    An exact run `stands_for` many: so many of them as the probability of the lanes says.
+    """
+    rows = rows_of(mask).expand(frame.lanes.count)
     total = frame.lanes.root.count
-    here = frame.lanes.count
-    if rows.shape[0] == 1:
-        return (here if bool(rows) else 0), total
+    if stands_for > 1:
+        weight = frame.total_weight()
+        share = 1.0 if weight is None else float(weight.detach().expand(frame.lanes.count)[rows].sum())
+        return max(1, min(round(share * stands_for), stands_for)), stands_for
     origin = frame.lanes.origin
     if origin is None:
         return int(rows.sum()), total

@@ -192,7 +192,7 @@ def check(
     text = " ".join(machine.where.source.slice(expression.span).split())
     raise machine.where.error(
         "P0501", f"`{parameter.name}` of {row.name} must {domain_words(parameter.domain)}, but is {value}", expression.span,
-        f"= {value}{given}", (in_runs(*count_runs(mask, frame)),), domain_help(row, parameter.name, text),
+        f"= {value}{given}", (in_runs(*count_runs(mask, frame, machine.stands_for)),), domain_help(row, parameter.name, text),
     )
 
 
@@ -209,7 +209,7 @@ def _check_order(
     raise machine.where.error(
         "P0501", f"`{first}` of {bound.row.name} must {order_words(bound.row)}, but they are {low} and {high}",
         expressions[second].span if second in expressions else node.span, f"= {high}",
-        (in_runs(*count_runs(mask, frame)),),
+        (in_runs(*count_runs(mask, frame, machine.stands_for)),),
     )
 
 
@@ -251,7 +251,7 @@ def _refusal(
     return machine.where.error(
         "P0404", f"`{estimator}` breaks down at site `{site.name}`: an outcome of {bound.row.name} has probability 0",
         expression.span, f"= {value}{circumstances(expression, frame, lane, machine.constants)}",
-        (in_runs(*count_runs(mask, frame)), "an outcome that is never drawn cannot be weighed, but it becomes possible "
+        (in_runs(*count_runs(mask, frame, machine.stands_for)), "an outcome that is never drawn cannot be weighed, but it becomes possible "
          "where the parameter moves"),
         "keep the argument inside the domain, for instance by a sigmoid or by another parameter value",
     )

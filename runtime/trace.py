@@ -258,7 +258,7 @@ def gradient_problem(
     bad = _bad_rows(incoming.get(id(leaves[parameter])))  # type: ignore[arg-type]
     run = int(bad.nonzero()[0]) if bad is not None else 0
     count = int(bad.sum()) if bad is not None else 0
-    notes = (in_runs(count, runs) + (f"; run {run} shows it" if runs > 1 else ""),) if bad is not None else ()
+    notes = (in_runs(count, runs) + (f"; run {run} shows it" if runs > 1 else ""),) if bad is not None and not session.exact else ()
     for record in reversed(tensors):
         if _breaks(record, incoming, run):
             assert record.node is not None

@@ -216,7 +216,7 @@ def test_objects_in_npy_are_not_unpickled(call, tmp_path: Path) -> None:
     ("grad", REPARAM, "-p", "theta"), ("grad", REPARAM, "-p", "theta=1", "-p", "theta=2"),
     ("grad", "no/such/file.prob"), ("grad", REPARAM, "-p", "theta=@no_such_file.json"),
     ("grad", REPARAM, "--plot", "picture.doc"), ("grad", REPARAM, "--plot", "no/such/folder/a.png"),
-    ("check",), ("check", REPARAM, "no_such.prob"), ("fmt",), ("compare", REPARAM), ("fit", REPARAM),
+    ("check",), ("check", REPARAM, "no_such.prob"), ("fmt",), ("compare",), ("compare", REPARAM, "--steps", "a"), ("fit", REPARAM),
 ])
 def test_usage_errors(call, arguments: tuple[str, ...]) -> None:
     status, out, err = call(*arguments)
