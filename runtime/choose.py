@@ -7,12 +7,12 @@ there are scores; then, where sites differ, the best plan is varied one group of
 grows with the number of groups, never with that of sites, and at most `MOST_GROUPS` groups are varied.
 
 A plan's figure is the mean squared error of its gradient at the requested number of runs, bias^2 + variance/n, per entry
-relative to that of the best unbiased plan, summed over entries.  A relaxation's bias is the difference d of the means, known
-up to its standard error s.  Where s is large (it is the score's, with a part of the runs) neither d^2 nor d^2 - s^2 can be
-used: the first rejects every relaxation, the second takes a coin's throw for a measurement.  So the bias has a prior
-N(0, t^2) with t a fifth of the gradient (what Gumbel-Softmax at tau = 0.5 typically has), and counts with its posterior mean square,
-    (d t^2/(t^2 + s^2))^2 + t^2 s^2/(t^2 + s^2),
-which is d^2 less its uncertainty where the pilot sees it, and t^2 where it sees nothing.
+relative to that of the best unbiased plan, summed over entries.  A relaxation's bias is the difference d from the best unbiased
+plan, or from finite differences with common random numbers where those are less noisy (thousands of discrete draws), known
+up to its standard error s.  Where |d| > 2s it counts as d^2 - s^2.  Else neither d^2 nor d^2 - s^2 can be used: with a score's
+s, from a part of the runs, the first rejects every relaxation and the second takes a throw of a coin for a measurement.  So
+the bias has a prior N(0, t^2), t = 0.2 (tau/0.5)^2 of the gradient (the bias of a relaxation falls with the square of its
+temperature), and counts with its posterior mean square, (d t^2/(t^2 + s^2))^2 + t^2 s^2/(t^2 + s^2).
 
 Pilot runs have seeds of their own and are not used again: reusing them would favour the plan that was lucky.
 """
@@ -29,6 +29,7 @@ from ..dsl.diagnostics import ProbError
 from ..dsl.names import Resolved
 from ..dsl.plan import Choice, Lessons, Plan, PlanOptions, make_plan
 from ..dsl.syntax import EstimatorCall
+from .differences import extrapolated
 from .estimate import Estimate, Settings, gradient
 
 SHARE = 0.2  # of the runs, for all trials together
@@ -37,12 +38,15 @@ MOST_RUNS = 2000
 MOST_GROUPS = 6
 BETTER = 0.9  # a variation must be so much better than what is there (mean squared errors)
 FOR_PATHWISE = 0.25  # and to give up a reparameterised draw, so much: what it gains elsewhere is not seen in one program point
-PRIOR = 0.2  # of the gradient: the bias that a relaxation is thought to have
+PRIOR = 0.2  # of the gradient: the bias that a relaxation at tau = 0.5 is thought to have
+COLD = 0.1  # a second temperature that is tried
+MOST_DIFFERENCES = 4  # parameter entries for which finite differences are taken
+CONTENDS = 0.5  # a relaxation matters whose variance is below this part of the best unbiased error
 EXACT_LANES = 4096  # tried for an exact answer, or as many as runs were asked for
 
-FAMILIES = (
+ORDERS = (  # for each site the first that is right there
     ("rsample", "score", "gumbel"), ("rsample", "enumerate", "score"), ("rsample", "gumbel", "score"), ("score",),
-)  # for each site the first that is right there
+)
 
 Prefer = tuple[tuple[int, EstimatorCall], ...]
 
@@ -87,6 +91,11 @@ class _Trial:
         """How many sites are reparameterised."""
         return sum(choice.estimator == "rsample" for choice in self.plan.choices.values())
 
+    @property
+    def temperature(self) -> float:
+        """The highest one of a relaxation."""
+        return max((float(choice.options["tau"]) for choice in self.plan.choices.values() if choice.estimator == "gumbel"), default=0.0)
+
 
 class _NotExact(Exception):
     """An exact plan has turned out to take too many lanes."""
@@ -102,6 +111,7 @@ class _Pilot:
     trials: list[_Trial] = field(default_factory=list)
     known: set[object] = field(default_factory=set)
     runs: int = LEAST_RUNS
+    differences: tuple[Tensor, Tensor] | None = None  # means and variances of finite differences
 
     # --------------------------------------------------------------------------------------------------- trials
     def plan(self, prefer: Prefer) -> Plan | None:
@@ -158,14 +168,41 @@ class _Pilot:
     def errors(self, trial: _Trial) -> Tensor:
         """The mean squared error of each entry at the requested number of runs."""
         error = trial.sd**2 / self.settings.samples
-        reference = self.reference
-        if trial.plan.biased and reference is not None:
-            difference = trial.mean - reference.mean
-            doubt = trial.sd**2 / trial.runs + reference.sd**2 / reference.runs
-            prior = (PRIOR * trial.mean) ** 2
+        if trial.plan.biased and (against := self.against(trial)) is not None:
+            difference, doubt = against
+            prior = (PRIOR * (trial.temperature / 0.5) ** 2 * trial.mean) ** 2
             share = torch.where(prior + doubt > 0, prior / (prior + doubt), 0.0)
-            error = error + torch.where(doubt > 0, (difference * share) ** 2 + share * doubt, difference**2)
+            believed = (difference * share) ** 2 + share * doubt
+            error = error + torch.where(difference**2 > 4 * doubt, difference**2 - doubt, believed)
         return error
+
+    def against(self, trial: _Trial) -> tuple[Tensor, Tensor] | None:
+        """A relaxation's difference from what is known best, and the variance of that, per entry."""
+        reference = self.reference
+        if reference is None:
+            return None
+        mean, variance = reference.mean, reference.sd**2 / reference.runs
+        if self.differences is not None:
+            closer = self.differences[1] < variance
+            mean = torch.where(closer, self.differences[0], mean)
+            variance = torch.where(closer, self.differences[1], variance)
+        return trial.mean - mean, variance + trial.sd**2 / trial.runs
+
+    def difference(self) -> None:
+        """Take finite differences, where a relaxation contends and they do not cost too much."""
+        reference = self.reference
+        contenders = [trial for trial in self.trials if trial.plan.biased]
+        if reference is None or not contenders or reference.mean.numel() > MOST_DIFFERENCES:
+            return
+        unit = float((reference.sd**2).sum())
+        if not any(float((trial.sd**2).sum()) < CONTENDS * unit for trial in contenders):
+            return
+        settings = replace(self.settings, samples=self.runs, seed=(self.settings.seed * 48_271 + 11) % 2**63, dtype="float64")
+        try:
+            mean, se = extrapolated(self.resolved, self.parameters, self.data, settings)
+        except ProbError:
+            return  # a displaced parameter leaves the domain
+        self.differences = mean, se**2
 
     def figure(self, trial: _Trial) -> float:
         """The error of a plan relative to the best unbiased one's, over all entries."""
@@ -194,11 +231,10 @@ class _Pilot:
     def measured(self, trial: _Trial) -> Measured:
         """A plan's figures for the report."""
         bias = bias_se = 0.0
-        reference = self.reference
-        if trial.plan.biased and reference is not None:
-            difference = trial.mean - reference.mean
+        if trial.plan.biased and (against := self.against(trial)) is not None:
+            difference, doubt = against
             bias = float(difference) if difference.numel() == 1 else float(difference.norm())
-            bias_se = float((trial.sd**2 / trial.runs + reference.sd**2 / reference.runs).sum().sqrt())
+            bias_se = float(doubt.sum().sqrt())
         return Measured(bias, bias_se, float(trial.sd.norm()), float(self.errors(trial).sum().sqrt()))
 
 
@@ -220,7 +256,7 @@ def choose(
             nothing = Measured(0.0, 0.0, 0.0, 0.0)
             return Verdict(everything, {choice.site.index: {"enumerate": nothing} for choice in free}, 0, exact)
     live = [choice for choice in free if choice.live]
-    families = _families(live, free)
+    families = _families(live, free, options.tau)
     groups = _groups(live)
     trials = len(families) + (sum(len(_alternatives(group[0])) - 1 for group in groups) if len(groups) > 1 else 0)
     if trials < 2:
@@ -229,7 +265,8 @@ def choose(
     pilot.runs = min(pilot.runs, MOST_RUNS)
     for number, family in families:
         pilot.trial(family, number)
-    best = _vary(pilot, groups, len(FAMILIES)) if len(groups) > 1 else pilot.best()
+    pilot.difference()
+    best = _vary(pilot, groups, len(ORDERS)) if len(groups) > 1 else pilot.best()
     if best is None or len(pilot.trials) < 2:
         return Verdict()
     return Verdict(best.prefer, _per_site(pilot, live, best), pilot.runs)
@@ -244,17 +281,18 @@ def _alternatives(choice: Choice) -> list[str]:
     return [name for name in ("enumerate", "rsample", "score", "gumbel") if name in choice.candidates]
 
 
-def _prefer(choices: list[Choice], name: Callable[[Choice], str | None], **options: str) -> Prefer:
+def _prefer(choices: list[Choice], name: Callable[[Choice], str | None], **options: float | str) -> Prefer:
     found = []
     for choice in choices:
         wanted = name(choice)
         if wanted is not None:
-            given = tuple(options.items()) if wanted == "score" else ()
+            known = {"score": "baseline", "gumbel": "tau"}.get(wanted)
+            given = tuple((option, value) for option, value in options.items() if option == known)
             found.append((choice.site.index, EstimatorCall(wanted, given)))
     return tuple(found)
 
 
-def _families(live: list[Choice], free: list[Choice]) -> list[tuple[int, Prefer]]:
+def _families(live: list[Choice], free: list[Choice], tau: float) -> list[tuple[int, Prefer]]:
     """Plans that treat all sites alike, with the number of their noise: plans that differ in the baseline share it."""
 
     def first_of(choice: Choice, *names: str) -> str | None:
@@ -262,22 +300,20 @@ def _families(live: list[Choice], free: list[Choice]) -> list[tuple[int, Prefer]
 
     found: list[Prefer] = []
     numbers: list[int] = []
-    for number, order in enumerate(FAMILIES):
-        for baseline in ("mean", "regression"):
-            prefer = _prefer(live, lambda choice, order=order: first_of(choice, *order), baseline=baseline)  # type: ignore[misc]
-            if prefer and prefer not in found and not (baseline == "regression" and not _scores(prefer)):
+    for number, order in enumerate(ORDERS):
+        for baseline, temperature in (("mean", COLD), ("mean", tau), ("regression", COLD)):
+            prefer = _prefer(
+                live, lambda choice, order=order: first_of(choice, *order), baseline=baseline, tau=temperature,  # type: ignore[misc]
+            )
+            if prefer and prefer not in found:
                 found.append(prefer)
                 numbers.append(number)
     if any(not choice.live for choice in free):
         prefer = _prefer(free, lambda choice: "enumerate" if _finite(choice) else first_of(choice, "rsample", "score"))
         if prefer not in found:
             found.append(prefer)
-            numbers.append(len(FAMILIES))
+            numbers.append(len(ORDERS))
     return list(zip(numbers, found, strict=True))
-
-
-def _scores(prefer: Prefer) -> bool:
-    return any(call.name == "score" for _, call in prefer)
 
 
 def _groups(live: list[Choice]) -> list[list[Choice]]:
@@ -300,8 +336,7 @@ def _vary(pilot: _Pilot, groups: list[list[Choice]], number: int) -> _Trial | No
             if best is None:
                 return None
             number += 1
-            options = next((call.options for _, call in best.prefer if call.name == "score"), ())
-            call = EstimatorCall(name, options if name == "score" else ())
+            call = next((call for _, call in best.prefer if call.name == name), EstimatorCall(name))
             prefer = tuple((index, call if index in members else old) for index, old in best.prefer)
             trial = pilot.trial(prefer, number)
             if trial is not None:

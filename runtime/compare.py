@@ -38,6 +38,7 @@ class Row:
     bias        likewise: the difference from the reference (`mean`), its standard error, and in `sd` the z-score; None for
                 the reference itself
     wrong       why the numbers are not the gradient (an empty string where they are)
+    sites       per site its name, estimator and options
     error       the root mean squared error at this number of runs, over all entries; `equal_time`: at the time of the reference
     per_run     gradients of single runs `[runs, *result, *parameter]`, where they were kept
     """
@@ -54,6 +55,7 @@ class Row:
     equal_time: float
     chosen: bool
     per_run: dict[str, dict[str, Tensor]]
+    sites: tuple[tuple[str, str, tuple[tuple[str, float | bool | str], ...]], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -81,6 +83,13 @@ class _Made:
     @property
     def exact(self) -> bool:
         return self.estimate is not None and self.estimate.exact
+
+    @property
+    def sites(self) -> tuple[tuple[str, str, tuple[tuple[str, float | bool | str], ...]], ...]:
+        if self.estimate is None or self.estimate.plan is None:
+            return ()
+        choices = (choice for _, choice in sorted(self.estimate.plan.choices.items()))
+        return tuple((choice.site.name, choice.estimator, tuple(sorted(choice.options.items()))) for choice in choices)
 
 
 def compare(
@@ -225,7 +234,7 @@ def _table(made: list[_Made], samples: int, chosen: object) -> Table:
         rows.append(Row(
             row.label, row.gradient, None if row.estimate is None else row.estimate.value, bias, row.biased, row.wrong, row.exact,
             row.seconds, error, (off**2 + spread**2 * faster) ** 0.5, row.key == chosen,
-            {} if row.estimate is None else row.estimate.per_run,
+            {} if row.estimate is None else row.estimate.per_run, row.sites,
         ))
     return Table(tuple(rows), reference.label, samples)
 

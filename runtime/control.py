@@ -40,10 +40,12 @@ from .lanes import NOWHERE, Ragged, Value, carry
 from .ledger import Term
 from .operations import Operand, as_tensor, truth
 from .sites import draw
+from .watch import TooManyLanes
 
 if TYPE_CHECKING:
     from .interpreter import Interpreter
 
+MOST_ENUMERATED = 300  # rounds, or levels of calls, in which outcomes are enumerated: without end there is always one lane left
 FIXED_LOOP_FACTOR = 500  # a loop whose length is known when it starts may be this much longer than one that is not
 
 
@@ -190,6 +192,7 @@ def _loop(
     entry = frame.lanes
     gone: list[Frame] = []
     steps = 0
+    lanes_before = machine.lanes_made
     while True:
         held = going(loop)
         if held is False:
@@ -201,6 +204,8 @@ def _loop(
         steps += 1
         if steps > machine.limits.steps:
             raise _endless(machine, span, machine.limits.steps)
+        if steps > MOST_ENUMERATED and machine.lanes_made > lanes_before and machine.last_split is not None:
+            raise TooManyLanes(machine.last_split)
         block(machine, body.statements, loop)
         if not loop.lanes.count:
             break
@@ -291,6 +296,8 @@ def call(machine: Interpreter, node: Call, function: Function, arguments: list[O
             "P0505", f"`{node.function}` was called {machine.limits.depth} levels deep", node.span, "called again here",
             help="make sure that every run comes to a `return` without a further call",
         )
+    if machine.depth > MOST_ENUMERATED and machine.last_split is not None:
+        raise TooManyLanes(machine.last_split)
     machine.depth += 1
     inner = frame.call()
     for name, value in zip(function.parameters, arguments, strict=True):

@@ -162,3 +162,16 @@ def finite_differences(
     with _room(grad=False):
         found = differences(Samples(resolved, bound, known, settings), bound, step, CENTRAL, common)
     return Difference(step, common, found, settings.samples, time.perf_counter() - started)
+
+
+def extrapolated(
+    resolved: Resolved, parameters: Mapping[str, object], data: Mapping[str, object], settings: Settings,
+    step: float = DEFAULT_STEP,
+) -> tuple[Tensor, Tensor]:
+    """All entries of the gradient by extrapolated differences with common random numbers: means and standard errors."""
+    bound, known = bind_values(resolved, parameters, data, DTYPES[settings.dtype], torch.device(settings.device))
+    with _room(grad=False):
+        found = differences(Samples(resolved, bound, known, settings), bound, step, EXTRAPOLATED, True)
+    moments = [m for rows in found.values() for m in rows.values()]
+    mean, se = (torch.cat([getattr(m, field).reshape(-1) for m in moments]).cpu() for field in ("mean", "se"))
+    return mean, se

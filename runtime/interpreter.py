@@ -125,6 +125,7 @@ class Interpreter:
         self.depth = 0
         self.ledger = Ledger()
         self.most_lanes = self.lanes_made = 0
+        self.last_split: Site | None = None
         self.stands_for = 1  # how many runs an exact one is in place of
         self.apart = False  # lanes have gone different ways (credit)
         self.allowed: set[tuple[str, str, float]] = set()  # arguments that are numbers and known to be in their domain
@@ -164,6 +165,7 @@ class Interpreter:
         self.lanes_made += lanes.count - frame.lanes.count
         if self.lanes_made > self.most_lanes:
             raise TooManyLanes(site)
+        self.last_split = site
         frame.narrow(lanes)
         frame.multiply(probability)
 
