@@ -14,6 +14,7 @@ from torch import Tensor
 
 from ..dsl.diagnostics import ProbError
 from ..dsl.distributions import DISTRIBUTIONS, DistributionRow, ParameterRow
+from ..dsl.plan import BIASED
 from ..dsl.syntax import Distribution, Draw, Expression, LogPdf, Sample
 from .broadcast import ShapeMismatch, broadcast_shapes, shape_words
 from .distributions import build, domain_help, domain_words, order_violation, order_words, violation
@@ -25,6 +26,9 @@ from .watch import GuardBroken, TooManyLanes
 
 if TYPE_CHECKING:
     from .interpreter import Interpreter
+
+
+RARE = 0.01  # part of the draws of a relaxed site that may be at the edge of its domain
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,6 +225,8 @@ def at_boundary(
 
     A density says nothing about outcomes that cannot be drawn, so a score (or relaxation) would miss that they become
     possible.  Where the derivative of the argument is 0, the argument is detached there, and the answer is right.
+    Where earlier draws lead there, the plan is made again with those detached; but a relaxation, which is biased anyway,
+    lets pass what is rare (an epidemic that dies out in one of a thousand runs).
     """
     harmless = {}
     for name, argument in bound.arguments.items():
@@ -231,8 +237,13 @@ def at_boundary(
         total = torch.where(entries, argument, 0.0).sum()
         gradients = torch.autograd.grad(total, machine.leaves, retain_graph=True, allow_unused=True)
         if any(gradient is not None and bool((gradient != 0).any()) for gradient in gradients):
-            if machine.choices[machine.resolved.site_at[id(node)].index].movable:
+            choice = machine.choices[machine.resolved.site_at[id(node)].index]
+            rare = choice.estimator in BIASED and float(mask.float().mean()) <= RARE
+            if choice.movable and not rare:
                 raise GuardBroken(id(node))
+            if choice.movable:
+                harmless[name] = torch.where(entries, argument.detach(), argument)
+                continue
             raise _refusal(machine, node, bound, name, mask, frame)
         harmless[name] = torch.where(entries, argument.detach(), argument)
     return harmless
