@@ -19,10 +19,10 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
-import probrun  # noqa: E402
-from probrun.runtime.compare import Row  # noqa: E402
-from probrun.runtime.estimate import Settings  # noqa: E402
-from probrun.runtime.oracle import answer  # noqa: E402
+import probrun
+from probrun.runtime.compare import Row
+from probrun.runtime.estimate import Settings
+from probrun.runtime.oracle import answer
 
 PAGE = Path(__file__).parent.parent / "docs" / "choice.md"
 MARKS = ("<!-- begin:table -->", "<!-- end:table -->")

@@ -194,7 +194,9 @@ def format_estimator(node: EstimatorCall) -> str:
     return f"{node.name}({', '.join(options)})"
 
 
-def _constant(value: float | bool) -> str:
+def _constant(value: float | bool | str) -> str:
+    if isinstance(value, str):
+        return value
     if isinstance(value, bool):
         return "true" if value else "false"
     text = repr(float(value))

@@ -175,7 +175,9 @@ class GradientResult(Result):
         doubts: dict[str, Any] = {"heavy_tails": found} if found else {}
         if self.check is not None:
             oracle = {
-                result: {name: _moments(moments, ("mean", "se")) | {"z": self.check.z[result][name]} for name, moments in rows.items()}
+                result: {
+                    name: _moments(moments, ("mean", "se")) | {"z": self.check.z[result][name]} for name, moments in rows.items()
+                }
                 for result, rows in self.check.gradient.items()
             }
             doubts["verified"] = {"method": self.check.method, "passed": self.check.passed, "gradient": _unkeyed(oracle)}

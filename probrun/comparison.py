@@ -208,7 +208,7 @@ def _boxes(
 
 
 def _runs(values: torch.Tensor, position: tuple[int, ...]) -> torch.Tensor:
-    return values[(slice(None), *position)].detach().double().cpu()
+    return values.movedim(0, -1)[position].detach().double().cpu()
 
 
 def _range(all_runs: list[torch.Tensor], truth: float) -> tuple[float, float]:

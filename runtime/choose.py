@@ -94,7 +94,8 @@ class _Trial:
     @property
     def temperature(self) -> float:
         """The highest one of a relaxation."""
-        return max((float(choice.options["tau"]) for choice in self.plan.choices.values() if choice.estimator == "gumbel"), default=0.0)
+        relaxed = [choice for choice in self.plan.choices.values() if choice.estimator == "gumbel"]
+        return max((float(choice.options["tau"]) for choice in relaxed), default=0.0)
 
 
 class _NotExact(Exception):

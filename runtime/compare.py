@@ -199,7 +199,8 @@ def _run(
     wrong = next((choice.reason for choice in live if "wrong by" in choice.reason), "") if marked else ""
     if marked and not wrong:
         return None  # it is right after all, and has its row
-    return _Made(label if wrong else _label(live), estimate, estimate.gradient, time.perf_counter() - started, wrong, estimate.plan.key)
+    seconds = time.perf_counter() - started
+    return _Made(label if wrong else _label(live), estimate, estimate.gradient, seconds, wrong, estimate.plan.key)
 
 
 def _label(live: list[Choice]) -> str:

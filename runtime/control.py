@@ -364,7 +364,7 @@ def collect(machine: Interpreter, activation: Activation) -> Returned:
     whole, join = together(activation.lanes, [part.lanes for part in parts], machine.joiner, machine.ledger)
     values = [join([part.values[number] for part in parts]) for number in range(len(first.values))]
     _refuse_ragged(machine, values, parts[-1].span)
-    terms = first.terms if len(parts) == 1 else [None] * len(values)
+    terms: list[list[Term] | None] = first.terms if len(parts) == 1 else [None] * len(values)
     weight: Value | None = None
     if any(part.weight is not None for part in parts):
         weight = join([1.0 if part.weight is None else part.weight for part in parts])

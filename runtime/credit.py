@@ -286,6 +286,7 @@ class Crediting(Interpreter):
         assert operands is not None
         total: Operand = 0.0
         terms: list[Term] = []
+        found: list[Term] = []
         shapes = set()
         skipped = False
         for number, (sign, operand) in enumerate(operands):

@@ -73,7 +73,7 @@ class Samples:
         settings = replace(self.settings, seed=(self.settings.seed + 1_000_003 * stream) % 2**63)
         session = _Session(self.resolved, None, parameters, self.data, settings, False, not settings.of)
         first = min(settings.samples, LARGEST_BLOCK)
-        runs, counter, values, outcome = session.measured(first, lambda _: session.uniform())
+        runs, counter, _, outcome = session.measured(first, lambda _: session.uniform())
         done = 0
         block = max(min(LARGEST_BLOCK, 2**24 // max(counter.widest // runs, 1)), 16)
         while True:

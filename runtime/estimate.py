@@ -39,7 +39,7 @@ from .tails import Tail, TailWatch
 from .trace import gradient_problem, value_problem
 from .values import bind_values
 from .watch import Counter, GuardBroken, Guards, TooBig, TooManyLanes
-from .weighing import Weighing, per_run
+from .weighing import Weighing
 
 __all__ = ["Estimate", "Moments", "Settings", "expectation", "gradient", "moments_of_run"]
 

@@ -82,7 +82,7 @@ class Frame:
         self.values: dict[str, tuple[Value, Lanes]] = {}
         self.gathered: dict[str, tuple[Value, Lanes]] = {}
         self.weight: Tensor | None = None
-        self.control = 0 if parent is None else parent.control
+        self.control: int = 0 if parent is None else parent.control
         self.terms: dict[str, list[Term]] = {}
 
     def child(self, lanes: Lanes) -> Frame:

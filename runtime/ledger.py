@@ -123,7 +123,8 @@ class Ledger:
     def regroup(self, base: Lanes, parts: Sequence[Lanes], whole: Lanes) -> None:
         """Move what arose between `base` and `parts`, where lanes were split, to the joined lanes `whole`."""
         above = base.line()
-        for entry in (*self.executions, *self.terms):
+        entries: list[Execution | Term] = [*self.executions, *self.terms]
+        for entry in entries:
             if entry.lanes in above:
                 continue
             views = [view(entry.value, entry.lanes, part) for part in parts]

@@ -4,10 +4,10 @@ No derivative of ours is used: E[y] itself is computed at displaced parameters a
 in float64.  E[y] comes from the first of these that the program allows:
 
 `enumeration`   all outcomes of all sites, if they are finitely many and few: no error but rounding
-`quadrature`    the same with every other site on a grid: whole numbers up to a negligible tail, continuous draws at the midpoints of
-                equal cells, weighed by the density there.  The grid stands still while the parameters move, so jumps of the
-                result are integrated over; a support that moves is not, and is seen by the sum of the weights.  What the grid
-                misses is estimated from one of half the size.
+`quadrature`    the same with every other site on a grid: whole numbers up to a negligible tail, continuous draws at the
+                midpoints of equal cells, weighed by the density there.  The grid stands still while the parameters move, so
+                jumps of the result are integrated over; a support that moves is not, and is seen by the sum of the weights.
+                What the grid misses is estimated from one of half the size.
 `differences`   samples with common random numbers at two steps, extrapolated, with its standard error
 """
 
@@ -225,7 +225,8 @@ class _Sums:
     def __init__(
         self, resolved: Resolved, parameters: dict[str, Tensor], data: dict[str, Value], settings: Settings, cells: int
     ):
-        self.session = _Session(resolved, None, parameters, data, replace(settings, max_lanes=LANES, max_steps=STEPS), False, not settings.of)
+        limited = replace(settings, max_lanes=LANES, max_steps=STEPS)
+        self.session = _Session(resolved, None, parameters, data, limited, False, not settings.of)
         self.names = _names(resolved, settings, not settings.of)
         self.grid = _Grid(cells)
 

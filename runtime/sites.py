@@ -262,8 +262,10 @@ def _refusal(
     return machine.where.error(
         "P0404", f"`{estimator}` breaks down at site `{site.name}`: an outcome of {bound.row.name} has probability 0",
         expression.span, f"= {value}{circumstances(expression, frame, lane, machine.constants)}",
-        (in_runs(*count_runs(mask, frame, machine.stands_for)), "an outcome that is never drawn cannot be weighed, but it becomes possible "
-         "where the parameter moves"),
+        (
+            in_runs(*count_runs(mask, frame, machine.stands_for)),
+            "an outcome that is never drawn cannot be weighed, but it becomes possible where the parameter moves",
+        ),
         "keep the argument inside the domain, for instance by a sigmoid or by another parameter value",
     )
 

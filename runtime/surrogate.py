@@ -81,7 +81,8 @@ class _Surrogate:
             if group.baseline == "none":
                 continue
             if group.whole:
-                level = sum(self.level(self.reduced(self.weighing.terms[k], self.weighing.terms[k].value)) for k in _members(group.whole))
+                terms = [self.weighing.terms[k] for k in _members(group.whole)]
+                level = sum(self.level(self.reduced(term, term.value)) for term in terms)
                 factor = -torch.expm1(self.centred(self.density(group, False)))
                 assert isinstance(level, Tensor)
                 total = total + factor.reshape(-1, *(1,) * (level.dim() - 1)) * level

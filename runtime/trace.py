@@ -189,7 +189,7 @@ def value_problem(session: _Session, runs: int, parameters: Mapping[str, Tensor]
         run = int(bad.nonzero()[0])
         count = int(bad.sum()) if bad.shape[0] > 1 else runs
         if origin is not None and bad.shape[0] > 1:
-            run, count = int(origin[run]), int(origin[bad].unique().shape[0])
+            run, count = int(origin[run]), len(set(origin[bad].tolist()))
         record = machine.of(value)
         notes = (in_runs(count, runs) + (f"; run {run} shows it" if runs > 1 else ""),)
         if record is None:
