@@ -294,8 +294,8 @@ class Program:
         """The gradient of the expected result in every parameter, with standard errors.
 
         The keyword arguments are the options of the command line.  `pilot`: whether estimators are chosen by measuring;
-        None: unless `among` is given.  `verify` holds the result against an independent oracle (`check`).  `keep_runs` keeps the gradients of single runs (`per_run`), `progress` is called
-        with (runs made, runs asked for).
+        None: unless `among` is given.  `verify` holds the result against an independent oracle (`check`).  `keep_runs` keeps
+        the gradients of single runs (`per_run`), `progress` is called with (runs made, runs asked for).
         """
         run = run_options(samples, seed, dtype, device, target_se, max_steps, max_depth, max_lanes)
         self._require_parameters()

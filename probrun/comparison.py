@@ -160,7 +160,7 @@ def picture(comparison: Comparison) -> Figure:
     reference = next(row for row in comparison.rows if row.label == comparison.table.reference)
     truth = float(reference.gradient[result][parameter].mean[position])
     drawn = [(row, _runs(row.per_run[result][parameter], position)) for row in rows]
-    drawn = [(row, runs) for row, runs in drawn if runs.numel() > 1 and float(runs.std()) > 0] or drawn
+    drawn = [(row, runs) for row, runs in drawn if runs.numel() > 1] or drawn
     low, high = _range([runs for _, runs in drawn], truth)
     figure = Figure(figsize=(11, max(1.1 * len(drawn) + 1.6, 4)), layout="constrained")
     FigureCanvasAgg(figure)
@@ -187,7 +187,7 @@ def _boxes(
     result, parameter, position = entry
     places = list(range(len(drawn), 0, -1))
     boxes = axes.boxplot(
-        [runs.numpy() for _, runs in drawn], positions=places, vert=False, widths=0.55, whis=(5, 95), showfliers=False,
+        [runs.numpy() for _, runs in drawn], positions=places, orientation="horizontal", widths=0.55, whis=(5, 95), showfliers=False,
         patch_artist=True, medianprops={"color": "0.3"},
     )
     for patch, (row, _) in zip(boxes["boxes"], drawn, strict=True):

@@ -70,8 +70,7 @@ def verify(
     resolved: Resolved, parameters: Mapping[str, object], data: Mapping[str, object], settings: Settings, estimate: Estimate
 ) -> Check:
     """Hold an estimate against the oracle."""
-    settings = replace(settings, dtype="float64", target_se=None, keep_runs=False, seed=(settings.seed + 15_485_863) % 2**63)
-    method, found = answer(resolved, parameters, data, settings)
+    method, found = answer(resolved, parameters, data, replace(settings, seed=(settings.seed + 15_485_863) % 2**63))
     z = {
         result: {name: _score(estimate.gradient[result][name], oracle) for name, oracle in rows.items()}
         for result, rows in found.items()
@@ -91,6 +90,7 @@ def answer(
     resolved: Resolved, parameters: Mapping[str, object], data: Mapping[str, object], settings: Settings
 ) -> tuple[str, dict[str, dict[str, Moments]]]:
     """The gradient by the best method that the program allows, and the method's name."""
+    settings = replace(settings, dtype="float64", target_se=None, keep_runs=False)
     bound, known = bind_values(resolved, parameters, data, torch.float64, torch.device(settings.device))
     with _room(grad=False):
         for cells in (0, *CELLS):

@@ -1,0 +1,177 @@
+"""The choice among right plans: what must be chosen, that it is measured honestly, and that it costs little."""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from typing import Any
+
+import pytest
+
+import probrun
+from probrun.cli import main
+from probrun.dsl.plan import PlanOptions
+from probrun.runtime import choose as runtime
+from probrun.runtime.estimate import Settings
+
+SEED_PROGRAM = "x = 2*Bernoulli(3*theta) + Bernoulli(theta)"
+AGENTS = "b ~ Bernoulli(theta*ones(1000)); y = mean(b)^2"
+EPIDEMIC = """
+param beta in (0, inf) = 0.3
+param gamma in (0, 1) = 0.1
+N = 1000
+ill = arange(N) < 10
+well = 1 - ill
+for t in range(20) {
+  p = 1 - exp(-beta*sum(ill)/N)
+  caught ~ Bernoulli(p*ones(N))
+  healed ~ Bernoulli(gamma*ones(N))
+  new = well*caught
+  well = well - new
+  ill = ill + new - ill*healed
+}
+return N - sum(well)
+"""
+
+
+def chosen(text: str, parameters: dict[str, Any], **options: Any) -> dict[str, str]:
+    result = probrun.parse(text).grad(parameters, seed=1, **options)
+    return {site.name: site.estimator for site in result.sites}
+
+
+def test_what_must_be_chosen() -> None:
+    assert chosen(SEED_PROGRAM, {"theta": 0.1}) == {"x.1": "enumerate", "x.2": "enumerate"}
+    # few draws, many runs: score over gumbel, also where enumeration is not allowed
+    assert set(chosen(SEED_PROGRAM, {"theta": 0.1}, among="score,gumbel", pilot=True).values()) == {"score"}
+    # many draws, few runs
+    assert chosen(AGENTS, {"theta": 0.3}, samples=200) == {"b": "gumbel"}
+    assert chosen(AGENTS, {"theta": 0.3}, samples=200, unbiased=True) == {"b": "score"}
+    # a derivative with infinite variance along the path
+    assert chosen("x ~ Normal(theta, 1); y = sqrt(abs(x))", {"theta": 0.3}) == {"x": "score"}
+    assert chosen("z ~ Normal(theta, 2); y = theta^2*(z + 4)", {"theta": 2}) == {"z": "rsample"}
+    assert chosen("k ~ Categorical([theta, 1]); x ~ Normal(3*k, 1); y = x^2", {"theta": 1}) == {"k": "enumerate", "x": "sample"}
+
+
+def test_an_epidemic_is_relaxed_and_nearly_right() -> None:
+    """1000 agents, 20 steps, 1000 runs; truth by differences of the count chain with 1.3 million replicates."""
+    result = probrun.parse(EPIDEMIC).grad(samples=1000, seed=1)
+    assert {site.estimator for site in result.sites} == {"gumbel"} and result.biased
+    for name, truth in (("beta", 3225.93), ("gamma", -2802.64)):
+        assert abs(float(result.gradient[name].mean) - truth) < 0.1 * abs(truth)
+        assert set(result.sites[0].measured) == {"gumbel", "score"}
+
+
+def test_among_takes_the_first_by_order() -> None:
+    """`--among` names estimators: the first that is right, without measuring, as before there was a pilot."""
+    result = probrun.parse(SEED_PROGRAM).grad({"theta": 0.1}, among="rsample,score,gumbel", seed=0)
+    assert [site.estimator for site in result.sites] == ["gumbel", "gumbel"] and not result.sites[0].measured
+    assert result.pilot_runs == 0
+
+
+def test_the_same_seed_makes_the_same_choice() -> None:
+    program = probrun.parse("n = 0; for t in range(30) { b ~ Bernoulli(theta); n = n + b }; return exp(n/10)")
+    first, second = (program.grad({"theta": 0.3}, samples=3000, seed=7).to_dict() for _ in range(2))
+    first.pop("seconds"), second.pop("seconds")
+    assert first == second
+
+
+def test_measured_figures() -> None:
+    """The pilot's figures agree with long runs: bias of a relaxation, sd of both."""
+    options = PlanOptions(among=frozenset({"score", "gumbel"}))
+    settings = Settings(samples=10_000, seed=3)
+    verdict = runtime.choose(probrun.parse(SEED_PROGRAM).resolved, options, {"theta": 0.1}, {}, settings)
+    figures = verdict.measured[0]
+    assert figures["score"].bias == figures["score"].bias_se == 0
+    assert 1 < figures["score"].sd < 8
+    gumbel = figures["gumbel"]
+    assert gumbel.bias_se > 0 and abs(gumbel.bias - (6.55 - 7)) < 5 * gumbel.bias_se + 0.5
+    assert figures["score"].error == pytest.approx(figures["score"].sd / 100)
+
+
+def test_the_number_of_trials_does_not_grow_with_the_sites() -> None:
+    lines = [f"b{i} ~ Bernoulli(theta); x{i} ~ Normal(theta*b{i}, 1)" for i in range(20)]
+    text = "; ".join(lines) + "; return exp((" + " + ".join(f"x{i}*b{i}" for i in range(20)) + ")/20)"
+    resolved = probrun.parse(text).resolved
+    made = []
+
+    class Counting(runtime._Pilot):
+        def trial(self, *arguments: Any) -> Any:
+            found = super().trial(*arguments)
+            made.append(found)
+            return found
+
+    original, runtime._Pilot = runtime._Pilot, Counting  # type: ignore[misc]
+    try:
+        runtime.choose(resolved, PlanOptions(), {"theta": 0.3}, {}, Settings(samples=2000, seed=0))
+    finally:
+        runtime._Pilot = original  # type: ignore[misc]
+    assert 2 <= len(made) <= 20
+
+
+def test_the_pilot_runs_are_a_fifth(monkeypatch: pytest.MonkeyPatch) -> None:
+    runs = []
+    original = runtime.gradient
+
+    def counted(*arguments: Any) -> Any:
+        runs.append(arguments[4].samples)
+        return original(*arguments)
+
+    monkeypatch.setattr(runtime, "gradient", counted)
+    text = "x ~ Normal(theta, 1); n = 0; for t in range(20) { b ~ Bernoulli(sigmoid(x)); n = n + b }; y = n^2 + x"
+    probrun.parse(text).grad({"theta": 0.3}, samples=20_000, seed=0)
+    assert 0 < sum(runs) <= 0.21 * 20_000
+
+
+def test_a_pilot_costs_little() -> None:
+    """Not a benchmark: a choice that took as long as the run itself would be a bug."""
+    program = probrun.parse("n = 0; for t in range(30) { b ~ Bernoulli(theta); n = n + b }; return exp(n/10)")
+    program.grad({"theta": 0.3}, samples=1000, seed=0)
+    started = time.perf_counter()
+    result = program.grad({"theta": 0.3}, samples=300_000, seed=0)
+    whole = time.perf_counter() - started
+    name = next(f"{site.estimator}({', '.join(f'{k}={v}' for k, v in site.unusual.items())})".lower() for site in result.sites)
+    started = time.perf_counter()
+    program.grad({"theta": 0.3}, samples=300_000, seed=0, estimator=name)
+    assert whole < 3 * (time.perf_counter() - started) + 0.5
+
+
+def test_json_carries_what_was_measured(capsys: pytest.CaptureFixture[str]) -> None:
+    status = main(["grad", "examples/mixture.prob", "--json", "--seed", "0"])
+    answer = json.loads(capsys.readouterr().out)
+    assert status == 0
+    site = next(site for site in answer["sites"] if site["name"] == "k")
+    assert set(site["measured"]) >= {"enumerate", "score"}
+    assert all(set(figures) == {"bias", "bias_se", "sd"} for figures in site["measured"].values())
+    status = main(["grad", "examples/bernoulli.prob", "--json", "--seed", "0", "-n", "500"])
+    answer = json.loads(capsys.readouterr().out)
+    assert answer["gradient"]["theta"] == {"mean": pytest.approx(7), "se": 0, "sd": 0} and answer["samples"] == 500
+    assert answer["sites"][0]["measured"] == {"enumerate": {"bias": 0, "bias_se": 0, "sd": 0}}
+
+
+@pytest.mark.parametrize(("text", "theta", "heavy"), [
+    ("x ~ Normal(theta, 1); y = abs(x)^(-0.5)", 0.3, None),
+    ("x ~ Normal(theta, 1) using rsample; y = abs(x)^(-0.5)", 0.3, True),
+    ("z ~ Normal(theta, 2); y = theta^2*(z + 4)", 2.0, False),
+    ("x ~ Normal(theta, 1); y = x > 0", 0.5, False),
+    ("k ~ Poisson(theta); y = k^2", 3.0, False),
+    ("x ~ Exponential(theta); y = x^2", 1.0, False),
+    ("n = 0; g = 1; while g { b ~ Bernoulli(theta); g = not b; n = n + g }; y = n", 0.3, False),
+], ids=lambda value: str(value))
+def test_heavy_tails(text: str, theta: float, heavy: bool | None) -> None:
+    result = probrun.parse(text).grad({"theta": theta}, seed=2, allow_biased=True)
+    if heavy is None:  # flagged, or not by pathwise
+        assert result.tails or result.sites[0].estimator != "rsample"
+    else:
+        assert bool(result.tails) == heavy
+    assert ("heavy_tails" in result.to_dict()) == bool(result.tails)
+
+
+def test_the_choice_does_not_bias() -> None:
+    """The mean over 300 answers, each with its own pilot; the truth lies within 5 standard errors."""
+    program = probrun.parse("b ~ Bernoulli(theta*ones(30)); x ~ Normal(theta, 1); y = mean(b)*x + (x > 0)")
+    truth = 2 * 0.3 + math.exp(-0.045) / math.sqrt(2 * math.pi)
+    found = [float(program.grad({"theta": 0.3}, samples=200, seed=seed, unbiased=True).gradient["theta"].mean) for seed in range(300)]
+    mean = sum(found) / 300
+    se = math.sqrt(sum((value - mean) ** 2 for value in found) / 299 / 300)
+    assert abs(mean - truth) <= 5 * se and se < 0.02
