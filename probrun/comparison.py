@@ -187,8 +187,8 @@ def _boxes(
     result, parameter, position = entry
     places = list(range(len(drawn), 0, -1))
     boxes = axes.boxplot(
-        [runs.numpy() for _, runs in drawn], positions=places, orientation="horizontal", widths=0.55, whis=(5, 95), showfliers=False,
-        patch_artist=True, medianprops={"color": "0.3"},
+        [runs.numpy() for _, runs in drawn], positions=places, orientation="horizontal", widths=0.55, whis=(5, 95),
+        showfliers=False, patch_artist=True, medianprops={"color": "0.3"},
     )
     for patch, (row, _) in zip(boxes["boxes"], drawn, strict=True):
         patch.set_facecolor(_colour(row))

@@ -43,7 +43,7 @@ SMOOTH_STEP = 0.01  # of a program whose results come without noise
 NOISY_STEP = 0.1
 NORMAL = 1e-4  # the weights of a grid must add up to 1 so closely
 LIMIT = 5.0  # standard errors at which a gradient fails
-ROUNDING = {"float32": 2e-5, "float64": 1e-8}  # of the answer's size: what arithmetic alone may do
+ROUNDING = 2e-5  # of the answer's size: what float32 arithmetic alone may do
 
 
 @dataclass(frozen=True)
@@ -81,7 +81,7 @@ def verify(
 def _score(own: Moments, oracle: Moments) -> float:
     """The largest z-score of a gradient's entries."""
     size = oracle.mean.abs().clamp_min(1.0)
-    spread = (own.se.nan_to_num(0.0) ** 2 + oracle.se**2 + (ROUNDING["float32"] * size) ** 2).sqrt()
+    spread = (own.se.nan_to_num(0.0) ** 2 + oracle.se**2 + (ROUNDING * size) ** 2).sqrt()
     scores = ((own.mean.to(oracle.mean.device) - oracle.mean) / spread).reshape(-1)
     return float(scores[scores.abs().argmax()]) if scores.numel() else 0.0
 

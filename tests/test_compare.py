@@ -26,7 +26,7 @@ def phi(x: float) -> float:
 def test_rows_and_reference() -> None:
     table = probrun.parse("x = 2*Bernoulli(3*theta) + Bernoulli(theta)").compare({"theta": 0.1}, samples=20_000, seed=0)
     rows = {row.label: row for row in table.rows}
-    assert list(rows)[0] == "enumerate" and table.table.reference == "enumerate"
+    assert next(iter(rows)) == "enumerate" and table.table.reference == "enumerate"
     assert {"score", "score regression", "score no credit", "gumbel tau=0.1", "gumbel tau=0.5"} < set(rows)
     assert rows["enumerate"].exact and rows["enumerate"].bias is None and rows["enumerate"].error == 0
     assert [row.label for row in table.rows if row.chosen] == ["enumerate"]

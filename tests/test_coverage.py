@@ -26,16 +26,41 @@ PROGRAMS = [
     ("pathwise", "z ~ Normal(theta, 2); y = theta^2*(z + 4)", {"theta": 2.0}, 28.0, 500, {}),
     ("pathwise, 30 runs", "z ~ Normal(theta, 2); y = sin(z)", {"theta": 0.3}, math.exp(-2) * math.cos(0.3), 30, {}),
     ("implicit", "z ~ Gamma(theta, 1); y = z^2", {"theta": 2.0}, 5.0, 1000, {}),
-    ("score", "b ~ Bernoulli(theta); y = (b + theta)^2", {"theta": 0.3}, 2.8, 1000, {"unbiased": True}),
+    ("score", "b ~ Bernoulli(theta); y = (b + theta)^2", {"theta": 0.3}, 2.8, 1000, {"estimator": "score"}),
     ("score, 50 runs", "x ~ Normal(theta, 1); y = x > 0", {"theta": 0.2}, math.exp(-0.02) / math.sqrt(2 * math.pi), 50, {}),
     ("score, 10 runs", "x ~ Normal(theta, 1); y = x > 0", {"theta": 0.2}, math.exp(-0.02) / math.sqrt(2 * math.pi), 10, {}),
     ("score of a count", "k ~ Poisson(theta); y = k", {"theta": 2.5}, 1.0, 1000, {}),
     (
         "score by branches", "b ~ Bernoulli(theta); if b { x ~ Normal(theta, 1); y = x } else { y = 2 }",
-        {"theta": 0.4}, 2 * 0.4 - 2, 500, {"unbiased": True},
+        {"theta": 0.4}, 2 * 0.4 - 2, 500, {"estimator": "score"},
     ),
     ("score by a loop", "n = 0; g = 1; while g { b ~ Bernoulli(theta); g = 1 - b; n = n + g }; y = n", {"theta": 0.5}, -4.0, 1000, {}),
-    ("mixed", "z ~ Normal(theta, 1); k ~ Poisson(exp(z)); y = k", {"theta": 0.0}, math.exp(0.5), 2000, {}),
+    ("mixed", "z ~ Normal(theta, 1); k ~ Poisson(exp(z)); y = k", {"theta": 0.0}, math.exp(0.5), 2000, {"pilot": False}),
+    # enumeration of some sites, credit, the other baseline, and the pilot before the run
+    (
+        "some enumerated", "k ~ Categorical([theta, 1 - theta]); m = [0, 3]; x ~ Normal(m[k], 1); y = x^2", {"theta": 0.3},
+        -9.0, 300, {"estimator": {"k": "enumerate"}},
+    ),
+    (
+        "credit", "n = 0; for i in range(5) { b ~ Bernoulli(theta); n = n + b*i }; y = n", {"theta": 0.3}, 10.0, 300,
+        {"estimator": "score"},
+    ),
+    ("credit, 20 runs", "n = 0; for i in range(3) { b ~ Bernoulli(theta); n = n + b*i }; y = n", {"theta": 0.4}, 3.0, 20, {"estimator": "score"}),
+    ("credit by element", "b ~ Bernoulli(theta*ones(4)); y = sum(b)", {"theta": 0.3}, 4.0, 200, {"estimator": "score"}),
+    (
+        "regression", "x ~ Normal(theta, 1); y = x > 0", {"theta": 0.2}, math.exp(-0.02) / math.sqrt(2 * math.pi), 400,
+        {"estimator": "score(baseline=regression)"},
+    ),
+    (
+        "regression, 30 runs", "x ~ Normal(theta, 1); y = x > 0", {"theta": 0.2}, math.exp(-0.02) / math.sqrt(2 * math.pi), 30,
+        {"estimator": "score(baseline=regression)"},
+    ),
+    ("no baseline", "b ~ Bernoulli(theta); y = (b + theta)^2", {"theta": 0.3}, 2.8, 400, {"estimator": "score(baseline=none)"}),
+    ("pilot", "x ~ Normal(theta, 1); y = x > 0", {"theta": 0.2}, math.exp(-0.02) / math.sqrt(2 * math.pi), 500, {"pilot": True}),
+    (
+        "pilot among draws", "k ~ Categorical([theta, 1 - theta]); m = [0, 3]; x ~ Normal(m[k], 1); y = x^2", {"theta": 0.3},
+        -9.0, 200, {"pilot": True},
+    ),
 ]
 
 
@@ -47,6 +72,7 @@ def covers(result: Any, exact: float, runs: int) -> bool:
 @pytest.mark.parametrize(("name", "text", "parameters", "exact", "runs", "options"), PROGRAMS, ids=[p[0] for p in PROGRAMS])
 def test_intervals_cover(name: str, text: str, parameters: dict, exact: float, runs: int, options: dict) -> None:
     program = probrun.parse(text)
+    options = {"pilot": False, **options}
     hits = sum(
         covers(program.grad(parameters, samples=runs, seed=seed, **options), exact, runs) for seed in range(REPETITIONS)
     )
