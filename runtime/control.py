@@ -102,7 +102,7 @@ def _branch(machine: Interpreter, node: If, number: int, frame: Frame) -> None:
             taken, others = (frame.child(frame.lanes.restrict(index)) for index in held)
             block(machine, body.statements, taken)
             _branch(machine, node, number, others)
-            merge(frame, [taken, others], machine.joiner, machine.ledger)
+            merge(frame, [taken, others], machine.joiner)
             return
     if node.otherwise is not None:
         block(machine, node.otherwise.statements, frame)
@@ -127,7 +127,7 @@ def _either(
     values: list[Value] = [
         side if isinstance(side, bool) else machine.evaluate(side, child) for side, child in zip(sides, children, strict=True)
     ]
-    join = merge(frame, children, machine.joiner, machine.ledger)
+    join = merge(frame, children, machine.joiner)
     assert join is not None
     value = join(values)
     if isinstance(value, Ragged):
@@ -212,7 +212,7 @@ def _loop(
         loop.rebase(entry, frame)
     if loop.lanes.count:
         loop.rebase(entry, frame)
-    merge(frame, [*gone, loop], machine.joiner, machine.ledger)
+    merge(frame, [*gone, loop], machine.joiner)
 
 
 def _endless(machine: Interpreter, span: Span, steps: int) -> Exception:
@@ -361,7 +361,7 @@ def collect(machine: Interpreter, activation: Activation) -> Returned:
     if len(parts) == 1 and first.lanes is activation.lanes:
         _refuse_ragged(machine, first.values, first.span)
         return first
-    whole, join = together(activation.lanes, [part.lanes for part in parts], machine.joiner, machine.ledger)
+    whole, join = together(activation.lanes, [part.lanes for part in parts], machine.joiner)
     values = [join([part.values[number] for part in parts]) for number in range(len(first.values))]
     _refuse_ragged(machine, values, parts[-1].span)
     terms: list[list[Term] | None] = first.terms if len(parts) == 1 else [None] * len(values)

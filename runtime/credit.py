@@ -254,7 +254,7 @@ class Crediting(Interpreter):
                 found = self._sum(node, frame) if signed_operands(node) else self._product(node, frame)
             case Unary(operator="-"):
                 operand, terms = self.terms_of(node.operand, frame)
-                found = negative(operand, self.dtype), [self.ledger.keep(term.scaled(-1.0)) for term in terms]
+                found = negative(operand, self.dtype), [term.scaled(-1.0) for term in terms]
             case Call(function=name) if name in FUNCTIONS and FUNCTIONS[name].adds:
                 found = self._added(node, frame)
             case Call(function=name) if name in self.resolved.functions:
@@ -278,7 +278,7 @@ class Crediting(Interpreter):
         if not taint.all:
             return []
         tensor = self.number(cast(Operand, value))
-        return [self.ledger.term(tensor, lanes, taint.within(event_shape(tensor), True))]
+        return [Term(tensor, lanes, taint.within(event_shape(tensor), True))]
 
     def _sum(self, node: Arithmetic, frame: Frame, own: str = "") -> Summed:
         """A sum: the terms of all operands (but those of the variable `own`, which are there already)."""
@@ -296,7 +296,7 @@ class Crediting(Interpreter):
             else:
                 value, found = self.terms_of(operand, frame)
             shapes.add(event_shape(value) if isinstance(value, Tensor) else ())
-            terms += found if sign == 1 else [self.ledger.keep(term.scaled(-1.0)) for term in found]
+            terms += found if sign == 1 else [term.scaled(-1.0) for term in found]
             if number == 0:
                 total = value
                 continue
@@ -313,7 +313,7 @@ class Crediting(Interpreter):
             return term
         value = term.value.reshape(term.value.shape[0], -1).sum(1) if term.reduced else term.value
         value = value.reshape(value.shape[0], *(1,) * (len(shape) - value.dim() + 1), *value.shape[1:])
-        return self.ledger.term(value.expand(value.shape[0], *shape), term.lanes, Taint(term.taint.all))
+        return Term(value.expand(value.shape[0], *shape), term.lanes, Taint(term.taint.all))
 
     def _product(self, node: Arithmetic, frame: Frame) -> Summed:
         """A product of which only one factor depends on score sites: its terms, scaled.  Else one term."""
@@ -327,6 +327,9 @@ class Crediting(Interpreter):
             entered, outer = frame.lanes, self.taint
             self.taint = CLEAN
             value, found = self.terms_of(operand, frame)
+            if frame.lanes is not entered:
+                total = cast(Operand, carry(total, entered, frame.lanes))
+                factor = cast(Operand, carry(factor, entered, frame.lanes))
             if self.taint.all:
                 apart = apart and terms is None and symbol == "*"
                 terms = found
@@ -336,8 +339,6 @@ class Crediting(Interpreter):
             if number == 0:
                 total = value
                 continue
-            if frame.lanes is not entered:
-                total = cast(Operand, carry(total, entered, frame.lanes))
             total = self.calculate(symbol, total, value, node.first.span.to(node.rest[number - 1].span))
         simple = not isinstance(factor, Tensor) or factor.dim() == 1
         structured = terms is not None and (len(terms) > 1 or any(term.reduced for term in terms))
@@ -348,10 +349,10 @@ class Crediting(Interpreter):
 
     def _scaled(self, term: Term, factor: Operand, frame: Frame) -> Term:
         if not isinstance(factor, Tensor) or factor.shape[0] == 1:
-            return self.ledger.keep(term.scaled(factor if isinstance(factor, Tensor) else float(factor)))
+            return term.scaled(factor if isinstance(factor, Tensor) else float(factor))
         value = view(term.value, term.lanes, frame.lanes)
         rows = factor.reshape(-1, *(1,) * (value.dim() - 1))
-        return self.ledger.term(value * rows, frame.lanes, term.taint, term.reduced)
+        return Term(value * rows, frame.lanes, term.taint, term.reduced)
 
     def _added(self, node: Call, frame: Frame) -> Summed:
         """`sum`, `mean` of one array, or `dot`: element by element where the elements have their own scores."""
@@ -378,8 +379,8 @@ class Crediting(Interpreter):
     def _reduced(self, term: Term, size: int) -> Term:
         value = term.value if size == 1 else term.value / size
         if not term.taint.aligned and not term.reduced:
-            return self.ledger.term(value.reshape(value.shape[0], -1).sum(1), term.lanes, term.taint)
-        return self.ledger.term(value, term.lanes, term.taint, True)
+            return Term(value.reshape(value.shape[0], -1).sum(1), term.lanes, term.taint)
+        return Term(value, term.lanes, term.taint, True)
 
     def _by_element(self, node: Expression) -> bool:
         """Whether element i of a form's value depends on the elements i of its parts only."""

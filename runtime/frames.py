@@ -21,7 +21,7 @@ from torch import Tensor
 
 from ..dsl.source import Span
 from .lanes import NOWHERE, Join, Lanes, Value, carry
-from .ledger import CLEAN, Ledger, Taint, Term
+from .ledger import CLEAN, Taint, Term
 
 HIDDEN = "\0"  # what a loop keeps for itself is a variable whose name starts so
 
@@ -212,7 +212,7 @@ def rebased(lanes: Lanes, ancestor: Lanes) -> Lanes:
 Joiner: TypeAlias = Callable[[list[Tensor], Lanes, bool], Join]  # indices of the parts, the whole, whether to permute
 
 
-def together(base: Lanes, parts: list[Lanes], joiner: Joiner, ledger: Ledger) -> tuple[Lanes, Join]:
+def together(base: Lanes, parts: list[Lanes], joiner: Joiner) -> tuple[Lanes, Join]:
     """The lanes of all `parts`, which continue lanes of `base`, as one, and what puts their values together."""
     indices = []
     for part in parts:
@@ -225,11 +225,11 @@ def together(base: Lanes, parts: list[Lanes], joiner: Joiner, ledger: Ledger) ->
         return base, joiner(indices, base, True)
     whole = Lanes(total, base, torch.cat(indices), spread)
     if spread:
-        ledger.regroup(base, parts, whole)
+        whole.parts = tuple(parts)
     return whole, joiner(indices, whole, False)
 
 
-def merge(frame: Frame, children: list[Frame], joiner: Joiner, ledger: Ledger) -> Join | None:
+def merge(frame: Frame, children: list[Frame], joiner: Joiner) -> Join | None:
     """Put what the children assigned back into their parent, on the lanes that have not returned.
 
     Gives what joins further values of the children; None where there is but one, on all lanes, or none.
@@ -241,7 +241,7 @@ def merge(frame: Frame, children: list[Frame], joiner: Joiner, ledger: Ledger) -
     if len(alive) == 1 and alive[0].lanes is frame.lanes:
         _absorb(frame, alive[0])
         return None
-    whole, join = together(frame.lanes, [child.lanes for child in alive], joiner, ledger)
+    whole, join = together(frame.lanes, [child.lanes for child in alive], joiner)
     if whole is not frame.lanes:
         frame.narrow(whole)
     names = dict.fromkeys(name for child in alive for name in child.values if name[0] != HIDDEN)

@@ -34,17 +34,20 @@ class Ragged:
 class Lanes:
     """`count` lanes; `index` `[count]` maps each to a lane of `parent`.  Neither is set for the runs themselves.
 
-    `spread`: several lanes may continue the same lane of the parent (outcomes have been enumerated).
+    `spread`: several lanes may continue the same lane of the parent (outcomes have been enumerated).  `parts`: where lanes
+    that were split on the way have come together again, what they consist of, one after another; the parent does not tell.
     """
 
-    __slots__ = ("count", "index", "maps", "parent", "spread")
+    __slots__ = ("count", "index", "maps", "parent", "parts", "places", "spread")
 
     def __init__(self, count: int, parent: Lanes | None = None, index: Tensor | None = None, spread: bool = False):
         self.count = count
         self.parent = parent
         self.index = index
         self.spread = spread
+        self.parts: tuple[Lanes, ...] = ()
         self.maps: dict[Lanes, Tensor] = {}
+        self.places: dict[Lanes, Tensor] = {}
 
     def restrict(self, index: Tensor) -> Lanes:
         """The lanes at `index`."""
@@ -93,6 +96,40 @@ class Lanes:
             composed = lanes.index if composed is None else composed.index_select(0, lanes.index)
             lanes.maps[ancestor] = composed
         return composed
+
+    def places_in(self, other: Lanes) -> Tensor:
+        """For every lane its place in `other`, through which it came on its way, -1 where it did not `[count]`."""
+        known = self.places.get(other)
+        if known is not None:
+            return known
+        found = self._find(other)
+        self.places[other] = found
+        return found
+
+    def _find(self, other: Lanes) -> Tensor:
+        line = other.line()
+        step: Lanes = self
+        while True:
+            if step is other:
+                found = torch.arange(other.count, device=self._device)
+                break
+            if step.parts and step.parent in line:
+                found = torch.cat([part.places_in(other) for part in step.parts])
+                break
+            if step in line:
+                found = torch.full((step.count,), -1, device=self._device)
+                index = other.map_to(step)
+                assert index is not None
+                found[index] = torch.arange(other.count, device=self._device)
+                break
+            assert step.parent is not None
+            step = step.parent
+        onward = self.map_to(step)
+        return found if onward is None else found.index_select(0, onward)
+
+    @property
+    def _device(self) -> torch.device:
+        return torch.device("cpu") if self.index is None else self.index.device
 
     @property
     def root(self) -> Lanes:

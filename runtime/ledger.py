@@ -7,9 +7,9 @@ control; a `Term` is a summand of a result with its taint.  The derivative of E[
 i of an array depends only on element i of an array site of the same shape (a thousand agents), each element's score is
 multiplied by its own terms.  Without credit a result is one term that depends on everything (`EVERYTHING`).
 
-Log densities and terms stay on the lanes where they arose, and are brought to others when they are read (`view`): back
-from a branch to its origin every lane has one place, so nothing is joined on the way.  Only where lanes have been split
-inside a branch is that not so, and there `regroup` moves them when the branch is merged.
+Log densities and terms stay on the lanes where they arose, and are brought to others when they are read (`view`): nothing
+is joined on the way.  Where lanes were split inside a branch, the lanes that come out of it remember what they were made
+of (`Lanes.parts`).
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ class Taint:
 CLEAN = Taint()
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Execution:
     """A site drew by score: `log_density` `[lanes or 1, *batch]`; `baseline` is that of the site's choice."""
 
@@ -74,17 +74,8 @@ class Execution:
     log_density: Tensor
     baseline: str
 
-    @property
-    def value(self) -> Tensor:
-        """What `regroup` moves."""
-        return self.log_density
 
-    @value.setter
-    def value(self, tensor: Tensor) -> None:
-        self.log_density = tensor
-
-
-@dataclass(slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False)
 class Term:
     """A summand `[lanes or 1, *shape]` of a value; `reduced`: it enters as the sum over its shape."""
 
@@ -100,10 +91,9 @@ class Term:
 
 @dataclass
 class Ledger:
-    """The executions and terms of one block of runs."""
+    """The executions of one block of runs."""
 
     executions: list[Execution] = field(default_factory=list)
-    terms: list[Term] = field(default_factory=list)
 
     def execute(self, lanes: Lanes, log_density: Tensor, baseline: str) -> int:
         """A score site has drawn; gives its bit."""
@@ -111,67 +101,37 @@ class Ledger:
         self.executions.append(Execution(bit, lanes, log_density, baseline))
         return bit
 
-    def term(self, value: Tensor, lanes: Lanes, taint: Taint, reduced: bool = False) -> Term:
-        """A new term."""
-        return self.keep(Term(value, lanes, taint, reduced))
-
-    def keep(self, term: Term) -> Term:
-        """Have a term moved with the others."""
-        self.terms.append(term)
-        return term
-
-    def regroup(self, base: Lanes, parts: Sequence[Lanes], whole: Lanes) -> None:
-        """Move what arose between `base` and `parts`, where lanes were split, to the joined lanes `whole`."""
-        above = base.line()
-        entries: list[Execution | Term] = [*self.executions, *self.terms]
-        for entry in entries:
-            if entry.lanes in above:
-                continue
-            views = [view(entry.value, entry.lanes, part) for part in parts]
-            entry.value = torch.cat([rows.expand(part.count, *rows.shape[1:]) for rows, part in zip(views, parts, strict=True)])
-            entry.lanes = whole
-
 
 def view(value: Tensor, lanes: Lanes, target: Lanes) -> Tensor:
     """A value `[lanes or 1, ...]` on other lanes `[target or 1, ...]`: 0 for lanes that did not come by."""
     if lanes is target:
         return value
-    line = target.line()
-    ancestor = lanes
-    while ancestor not in line:
-        assert ancestor.parent is not None
-        ancestor = ancestor.parent
-    if ancestor is not lanes:
-        index = lanes.map_to(ancestor)
+    if lanes in target.line():
+        index = target.map_to(lanes)
+        return value if value.shape[0] == 1 or index is None else value.index_select(0, index)
+    rows = value.expand(lanes.count, *value.shape[1:])
+    if target in lanes.line():
+        index = lanes.map_to(target)
         assert index is not None
-        rows = value.expand(lanes.count, *value.shape[1:])
-        value = torch.zeros(ancestor.count, *value.shape[1:], dtype=value.dtype, device=value.device).index_copy(0, index, rows)
-    if ancestor is target or value.shape[0] == 1:
-        return value
-    onward = target.map_to(ancestor)
-    assert onward is not None
-    return value.index_select(0, onward)
+        empty = torch.zeros(target.count, *value.shape[1:], dtype=value.dtype, device=value.device)
+        return empty.index_add(0, index, rows) if lanes.spread_since(target) else empty.index_copy(0, index, rows)
+    places = target.places_in(lanes)
+    came = (places >= 0).reshape(-1, *(1,) * (value.dim() - 1))
+    return torch.where(came, rows.index_select(0, places.clamp_min(0)), 0.0)
 
 
 def returned(incoming: Tensor, target: Lanes, lanes: Lanes) -> Tensor:
     """The converse of `view` for gradients: what `[target, ...]` adds up to on the lanes `[lanes, ...]` of a value."""
     if lanes is target:
         return incoming
-    line = target.line()
-    ancestor = lanes
-    while ancestor not in line:
-        assert ancestor.parent is not None
-        ancestor = ancestor.parent
-    if ancestor is not target:
-        index = target.map_to(ancestor)
-        assert index is not None
-        empty = torch.zeros(ancestor.count, *incoming.shape[1:], dtype=incoming.dtype, device=incoming.device)
-        incoming = empty.index_add(0, index, incoming)
-    if ancestor is lanes:
-        return incoming
-    onward = lanes.map_to(ancestor)
-    assert onward is not None
-    return incoming.index_select(0, onward)
+    if target in lanes.line():
+        index = lanes.map_to(target)
+        return incoming if index is None else incoming.index_select(0, index)
+    places = target.map_to(lanes) if lanes in target.line() else target.places_in(lanes)
+    assert places is not None
+    came = places >= 0
+    empty = torch.zeros(lanes.count, *incoming.shape[1:], dtype=incoming.dtype, device=incoming.device)
+    return empty.index_add(0, places[came], incoming[came])
 
 
 def columns(masks: Sequence[int], count: int) -> list[int]:
