@@ -195,8 +195,9 @@ def _run(
     if estimate.interrupted:
         raise KeyboardInterrupt
     assert estimate.plan is not None
-    live = [choice for choice in estimate.plan.choices.values() if choice.effect and choice.estimator != "sample"]
-    wrong = next((choice.reason for choice in live if "wrong by" in choice.reason), "") if marked else ""
+    felt = [choice for choice in estimate.plan.choices.values() if choice.effect]
+    live = [choice for choice in felt if choice.estimator != "sample"]
+    wrong = next((choice.reason for choice in felt if "wrong by" in choice.reason), "") if marked else ""
     if marked and not wrong:
         return None  # it is right after all, and has its row
     seconds = time.perf_counter() - started
