@@ -6,6 +6,9 @@ common random numbers all points of a stencil are run with the same generator st
 differences: of order 1 for smooth programs, of order 1/h where results jump (Glasserman 2003, section 7.1).  The
 streams stay aligned only as long as all points draw alike; where they do not, the estimate is still right, with more spread.
 
+Where a point of a stencil would leave the domain (of the parameter, or of a distribution), the step is made smaller, and at an
+edge itself a one-sided stencil of the same order as the central one takes its place.
+
 Values come from a `Source`: samples, or (`oracle.py`) sums over all outcomes or over a grid, which have no spread at all.
 """
 
@@ -21,20 +24,28 @@ from torch import Tensor
 
 from ..dsl.diagnostics import ProbError
 from ..dsl.names import Resolved
+from ..dsl.syntax import Interval
 from .estimate import DTYPES, Settings, _names, _result, _room, _Session
 from .interpreter import Interpreter
-from .lanes import Value
+from .lanes import Ragged, Value
 from .moments import Accumulator, Moments
+from .problems import Where
+from .trace import value_problem
 from .values import bind_values
+from .watch import Counter
 
 LARGEST_BLOCK = 16_384  # runs
+NUMBERS_OF_A_BLOCK = 2**23  # in its widest value, at most
+FIRST_RUNS = 256  # that tell how wide values are
 DEFAULT_STEP = 0.1  # of max(1, |theta|)
+SHRINK = (1.0, 0.25, 1 / 16)  # of the step, until all points are inside
+OUTSIDE = ("P0501", "P0502", "P0504", "P0505", "P0605")  # what a displaced parameter may run into
 
 Stencil = tuple[tuple[float, float], ...]  # (displacement in steps, weight times the step)
 CENTRAL: Stencil = ((1.0, 0.5), (-1.0, -0.5))
-FORWARD: Stencil = ((1.0, 1.0), (0.0, -1.0))
-BACKWARD: Stencil = ((0.0, 1.0), (-1.0, -1.0))
 EXTRAPOLATED: Stencil = ((0.5, 4 / 3), (-0.5, -4 / 3), (1.0, -1 / 6), (-1.0, 1 / 6))
+FORWARD: Stencil = ((0.5, 4.0), (0.0, -3.0), (1.0, -1.0))
+BACKWARD: Stencil = ((-0.5, -4.0), (0.0, 3.0), (-1.0, 1.0))
 
 
 @dataclass(frozen=True)
@@ -51,6 +62,7 @@ class Difference:
 class Source(Protocol):
     """Where results at displaced parameters come from."""
 
+    resolved: Resolved
     names: tuple[str, ...]
 
     def results(self, parameters: dict[str, Tensor], stream: int) -> Iterator[tuple[int, list[Tensor]]]:
@@ -64,26 +76,33 @@ class Samples:
 
     def __init__(self, resolved: Resolved, parameters: dict[str, Tensor], data: dict[str, Value], settings: Settings):
         self.resolved = resolved
-        self.parameters = parameters
         self.data = data
         self.settings = settings
         self.names = _names(resolved, settings, not settings.of)
+        session = self._session(parameters, 0)
+        counter = Counter(2**62)
+        runs = min(FIRST_RUNS, settings.samples)
+        session.interpreter(Interpreter, counter).run(session.uniform(), session.data, runs)
+        self.block = max(min(LARGEST_BLOCK, NUMBERS_OF_A_BLOCK * runs // max(counter.widest, 1)), 16)
+
+    def _session(self, parameters: dict[str, Tensor], stream: int) -> _Session:
+        settings = replace(self.settings, seed=(self.settings.seed * 6_364_136_223_846_793_005 + 1_000_003 * stream + 17) % 2**63)
+        return _Session(self.resolved, None, parameters, self.data, settings, False, not settings.of)
 
     def results(self, parameters: dict[str, Tensor], stream: int) -> Iterator[tuple[int, list[Tensor]]]:
-        settings = replace(self.settings, seed=(self.settings.seed + 1_000_003 * stream) % 2**63)
-        session = _Session(self.resolved, None, parameters, self.data, settings, False, not settings.of)
-        first = min(settings.samples, LARGEST_BLOCK)
-        runs, counter, _, outcome = session.measured(first, lambda _: session.uniform())
-        done = 0
-        block = max(min(LARGEST_BLOCK, 2**24 // max(counter.widest // runs, 1)), 16)
-        while True:
-            yield runs, [_result(value, session.context).double() for value in outcome.values]
-            done += runs
-            if done >= settings.samples:
-                return
-            runs = min(block, settings.samples - done)
-            session.generator.manual_seed((settings.seed + 7919 * done) % 2**63)  # blocks start alike at every point
+        """Blocks of at most `block` runs; each begins alike at every point."""
+        session = self._session(parameters, stream)
+        done, samples = 0, self.settings.samples
+        while done < samples:
+            runs = min(self.block, samples - done)
+            session.generator.manual_seed((session.settings.seed + 2_654_435_761 * done) % 2**63)
+            session.state = session.generator.get_state()
             outcome = session.interpreter(Interpreter).run(session.uniform(), session.data, runs)
+            values = [_result(value, session.context).double() for value in outcome.values]
+            if not all(bool(torch.isfinite(value).all()) for value in values):
+                raise value_problem(session, runs, session.uniform(), self.names)
+            yield runs, values
+            done += runs
 
 
 def differences(
@@ -108,34 +127,49 @@ def differences(
 def _entry(
     source: Source, parameters: dict[str, Tensor], name: str, entry: int, step: float, stencil: Stencil, common: bool
 ) -> list[Moments]:
-    """One parameter entry; at the edge of a distribution's domain a one-sided difference takes the place of a central one."""
+    """One parameter entry: with a smaller step, or from one side, where the stencil does not fit."""
     h = step * max(1.0, abs(float(parameters[name].reshape(-1)[entry])))
-    sides = (stencil, FORWARD, BACKWARD) if stencil == CENTRAL else (stencil, CENTRAL, FORWARD, BACKWARD)
     trouble: ProbError | None = None
-    for points in sides:
+    for points, factor in [(stencil, factor) for factor in SHRINK] + [(FORWARD, 1.0), (BACKWARD, 1.0), (FORWARD, 0.1), (BACKWARD, 0.1)]:
         try:
-            return _stencil(source, parameters, name, entry, h, points, common)
+            if all(_allowed(source.resolved, name, parameters[name], entry, place * h * factor) for place, _ in points):
+                return _stencil(source, parameters, name, entry, h * factor, points, common)
         except ProbError as problem:
-            if problem.code not in ("P0501", "P0502"):
+            if problem.code not in OUTSIDE:
                 raise
             trouble = trouble or problem
-    assert trouble is not None
+    if trouble is None:  # the declared domain is narrower than every step: as close as it goes
+        return _stencil(source, parameters, name, entry, h * SHRINK[-1] / 64, stencil, common)
     raise trouble
 
 
+def _allowed(resolved: Resolved, name: str, value: Tensor, entry: int, shift: float) -> bool:
+    """Whether a displaced entry lies in the declared interval (the entries of a simplex are free numbers)."""
+    node = resolved.parameters[name].node
+    domain = node.domain if node is not None else None
+    if not isinstance(domain, Interval) or shift == 0:
+        return True
+    return domain.low < float(value.reshape(-1)[entry]) + shift < domain.high
+
+
 def _stencil(
-    source: Source, parameters: dict[str, Tensor], name: str, entry: int, h: float, stencil: Stencil, common: bool
+    source: Source, parameters: dict[str, Tensor], parameter: str, entry: int, h: float, stencil: Stencil, common: bool
 ) -> list[Moments]:
     streams = []
     for number, (place, _) in enumerate(stencil):
-        moved = parameters[name].clone()
+        moved = parameters[parameter].clone()
         moved.reshape(-1)[entry] += place * h
-        streams.append(source.results({**parameters, name: moved}, 0 if common else number + 1))
+        streams.append(source.results({**parameters, parameter: moved}, 0 if common else number + 1))
     accumulators: list[Accumulator] | None = None
     for blocks in zip(*streams, strict=True):
         runs = blocks[0][0]
         rows = []
-        for number in range(len(source.names)):
+        for number, name in enumerate(source.names):
+            shapes = {tuple(values[number].shape[1:]) for _, values in blocks}
+            if len(shapes) > 1:
+                raise Where(source.resolved.program.source).ragged(
+                    name, Ragged(tuple(sorted(shapes))), source.resolved.program.body.statements[-1].span
+                )
             parts = [weight / h * values[number] for (_, values), (_, weight) in zip(blocks, stencil, strict=True)]
             rows.append(sum(parts[1:], parts[0]))
         if accumulators is None:

@@ -227,6 +227,7 @@ class _Sums:
     ):
         limited = replace(settings, max_lanes=LANES, max_steps=STEPS)
         self.session = _Session(resolved, None, parameters, data, limited, False, not settings.of)
+        self.resolved = resolved
         self.names = _names(resolved, settings, not settings.of)
         self.grid = _Grid(cells)
 

@@ -94,7 +94,7 @@ def test_differences_at_the_edge_are_one_sided() -> None:
     program = probrun.parse("b ~ Bernoulli(theta); y = b")
     found = finite_differences(program.resolved, {"theta": 1.0}, {}, Settings(samples=20_000, seed=0, dtype="float64"), 0.1, common=True)
     moments = found.gradient["y"]["theta"]
-    assert abs(float(moments.mean) - 1) <= 5 * float(moments.se) < 0.2
+    assert abs(float(moments.mean) - 1) <= 5 * float(moments.se) < 0.3
 
 
 # --------------------------------------------------------------------------------------------------- verify
