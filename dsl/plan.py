@@ -40,6 +40,7 @@ class PlanOptions:
     """The options that bear on the choice (CONTRACT.md).  `estimator` holds (site name or None, estimator) pairs.
 
     `prefer`: what a pilot run found best, by site index; used where it is valid and nothing else was asked for.
+    `cautious`: nobody will see a report, so biased estimators come last in the order.
     """
 
     estimator: tuple[tuple[str | None, EstimatorCall], ...] = ()
@@ -49,6 +50,7 @@ class PlanOptions:
     tau: float = 0.5
     of: tuple[str, ...] = ()
     prefer: tuple[tuple[int, EstimatorCall], ...] = ()
+    cautious: bool = False
 
 
 @dataclass(frozen=True)
@@ -213,6 +215,8 @@ class Chooser:
         if state.forced is not None and (state.forced.name != "sample" or self.options.allow_biased):
             return state.forced.name
         order = [name for name in ORDER[1:] if self.allowed(name)]
+        if self.options.cautious:
+            order.sort(key=lambda name: name in BIASED)
         if state.site.repeated and "enumerate" in order:  # may be many draws: only if it is asked for, or measured
             order.remove("enumerate")
         for call in (state.measured, state.preferred):

@@ -385,7 +385,7 @@ class Program:
 
         Its value is an estimate from `samples` runs, and so is its derivative (in float32 tensors, `dtype` is that of the
         runs).  A dict by result where there are several.  Estimators are chosen by order, without measuring: a loss must not
-        change its estimator from step to step.
+        change its estimator from step to step; and as there is no report, a biased one is taken only when asked for.
         """
         run = run_options(samples, seed, dtype, device, None, max_steps, max_depth, max_lanes)
         options = plan_options(
@@ -393,6 +393,7 @@ class Program:
         )
         from .runtime import estimate as runtime
 
+        options = replace(options, cautious=True)
         settings = self._settings(run, options.of, False)
         return runtime.expectation(self.resolved, self._planner(options), parameters or {}, data or {}, settings)
 

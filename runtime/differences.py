@@ -130,7 +130,9 @@ def _entry(
     """One parameter entry: with a smaller step, or from one side, where the stencil does not fit."""
     h = step * max(1.0, abs(float(parameters[name].reshape(-1)[entry])))
     trouble: ProbError | None = None
-    for points, factor in [(stencil, factor) for factor in SHRINK] + [(FORWARD, 1.0), (BACKWARD, 1.0), (FORWARD, 0.1), (BACKWARD, 0.1)]:
+    ways = [(stencil, factor) for factor in SHRINK]
+    ways += [(one_side, factor) for factor in (1.0, 0.1) for one_side in (FORWARD, BACKWARD)]
+    for points, factor in ways:
         try:
             if all(_allowed(source.resolved, name, parameters[name], entry, place * h * factor) for place, _ in points):
                 return _stencil(source, parameters, name, entry, h * factor, points, common)

@@ -151,3 +151,16 @@ def test_second_derivatives() -> None:
         found = torch.tensor([second_derivative(cubic, T, samples=500, seed=seed, **options) for seed in range(200)])
         se = float(found.std()) / math.sqrt(200)
         assert abs(float(found.mean()) - 6 * T) <= 5 * se and se < 0.2
+
+
+def test_an_expectation_is_not_biased_unless_asked() -> None:
+    """In a loop, where a site is not enumerated by order: the score, not the relaxation (E = (1 + theta)^3)."""
+    text = "p = 1; for i in range(3) { b ~ Bernoulli(theta); p = p*(1 + b^3) }; y = p"
+    theta = torch.tensor(0.3, requires_grad=True)
+    found = []
+    for seed in range(20):
+        loss = probrun.parse(text).expectation({"theta": theta}, samples=4000, seed=seed)
+        found.append(float(torch.autograd.grad(loss, theta)[0]))
+    mean = sum(found) / 20
+    se = math.sqrt(sum((value - mean) ** 2 for value in found) / 19 / 20)
+    assert abs(mean - 3 * 1.3**2) <= 5 * se < 0.5
