@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 
 import torch
@@ -184,9 +185,10 @@ def _run(
     def planner(lessons: Lessons) -> Plan:
         return make_plan(resolved, options, lessons)
 
-    try:
+    with suppress(ProbError):
         gradient(resolved, planner, parameters, data, replace(settings, samples=WARM_UP))  # the first time is always slow
-        started = time.perf_counter()
+    started = time.perf_counter()
+    try:
         estimate = gradient(resolved, planner, parameters, data, settings)
     except ProbError as problem:
         if marked or (options.prefer and problem.code in ("P0404", "P0407", "P0503")):

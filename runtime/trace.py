@@ -191,7 +191,7 @@ def value_problem(session: _Session, runs: int, parameters: Mapping[str, Tensor]
         if origin is not None and bad.shape[0] > 1:
             run, count = int(origin[run]), len(set(origin[bad].tolist()))
         record = machine.of(value)
-        notes = (in_runs(count, runs) + (f"; run {run} shows it" if runs > 1 else ""),)
+        notes = () if session.exact else (in_runs(count, runs) + (f"; run {run} shows it" if runs > 1 else ""),)
         if record is None:
             break
         found = _culprit(record, run)
