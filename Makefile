@@ -23,7 +23,7 @@ lint: $(READY)
 	$(BIN)/mypy
 
 bench: $(READY)
-	$(BIN)/python benchmarks/seed_programs.py
+	$(BIN)/python benchmarks/performance.py
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info

@@ -82,7 +82,8 @@ def find_sums(resolved: Resolved) -> Sums:
         for compound in facts.compounds:
             inside = list(_statements(compound))
             setters = [node for node in inside if isinstance(node, Assign | Sample)]
-            assigned[id(compound)] = tuple(dict.fromkeys(node.name for node in setters))
+            counters = [node.variable for node in (compound, *inside) if isinstance(node, For)]
+            assigned[id(compound)] = tuple(dict.fromkeys([*(node.name for node in setters), *counters]))
             replaced[id(compound)] = tuple(
                 dict.fromkeys(node.name for node in setters if node.name in kept and id(node) not in updates)
             )

@@ -185,20 +185,21 @@ def _while(machine: Interpreter, node: While, frame: Frame) -> None:
 
 
 def _loop(
-    machine: Interpreter, body: Block, frame: Frame, going: Callable[[Frame], bool | tuple[Tensor, Tensor]], span: Span
+    machine: Interpreter, body: Block, frame: Frame, going: Callable[[Frame], bool | tuple[Tensor, Tensor]], span: Span,
+    begin: Callable[[Frame], None] | None = None,
 ) -> None:
-    """Repeat while `going` holds; lanes leave one by one."""
+    """Repeat while `going` holds, each time after `begin`; lanes leave one by one."""
     loop = frame.child(frame.lanes)
     entry = frame.lanes
     gone: list[Frame] = []
     steps = 0
     lanes_before = machine.lanes_made
+    machine.apart = True  # the loop has a frame of its own
     while True:
         held = going(loop)
         if held is False:
             break
         if held is not True:
-            machine.apart = True
             gone.append(loop.departed(held[1], entry, frame))
             loop.narrow(loop.lanes.restrict(held[0]))
         steps += 1
@@ -206,6 +207,8 @@ def _loop(
             raise _endless(machine, span, machine.limits.steps)
         if steps > MOST_ENUMERATED and machine.lanes_made > lanes_before and machine.last_split is not None:
             raise TooManyLanes(machine.last_split)
+        if begin is not None:
+            begin(loop)
         block(machine, body.statements, loop)
         if not loop.lanes.count:
             break
@@ -276,7 +279,6 @@ def _count_apart(machine: Interpreter, node: For, start: Operand, stop: Operand,
         else:
             loop.write(counter, cast(Operand, loop.read(counter)) + 1)
         number = cast(Operand, loop.read(counter))
-        loop.write(node.variable, number)
         inside = cast(Tensor, number < cast(Operand, loop.read(end)))
         if inside.shape[0] == 1:
             return bool(inside)
@@ -285,7 +287,10 @@ def _count_apart(machine: Interpreter, node: For, start: Operand, stop: Operand,
             return staying.shape[0] > 0
         return staying, torch.logical_not(inside).nonzero().squeeze(1)
 
-    _loop(machine, node.body, frame, going, Span(node.span.start, node.iterable.span.end))
+    def begin(loop: Frame) -> None:
+        loop.write(node.variable, loop.read(counter))  # only on lanes that go on: the others keep the last number
+
+    _loop(machine, node.body, frame, going, Span(node.span.start, node.iterable.span.end), begin)
 
 
 # ------------------------------------------------------------------------------------------ calls and returns

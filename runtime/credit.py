@@ -25,6 +25,7 @@ from ..dsl.syntax import (
     Call,
     Comparison,
     Conditional,
+    Distribution,
     Draw,
     Expression,
     For,
@@ -115,7 +116,8 @@ class Crediting(Interpreter):
             return
         super().execute(node, frame)
         value = frame.read(node.name)
-        own = self.taint.within(event_shape(value) if isinstance(value, Tensor) else (), not node.indices)
+        by_element = isinstance(node, Assign) or self._law_by_element(node.distribution)
+        own = self.taint.within(event_shape(value) if isinstance(value, Tensor) else (), by_element)
         if node.indices:
             own = Taint(own.all | self.taint_of(node.name, frame).all)
         self._wrote(node.name, own, frame)
@@ -127,8 +129,12 @@ class Crediting(Interpreter):
         known = frame.find_terms(node.name) if id(node) in self.sums.updates else None
         if known is not None:
             assert isinstance(node.value, Arithmetic)
+            before = frame.read(node.name)
             value, terms = self._sum(node.value, frame, node.name)
             frame.write(node.name, value)
+            shape = event_shape(value) if isinstance(value, Tensor) else ()
+            if shape != (event_shape(before) if isinstance(before, Tensor) else ()):
+                known[:] = [self._broadcast(term, shape) for term in known]
             known.extend(terms)
         else:
             value, terms = self.terms_of(node.value, frame)
@@ -141,10 +147,12 @@ class Crediting(Interpreter):
     def _wrote(self, name: str, taint: Taint, frame: Frame) -> None:
         """A variable has been set: on all lanes of the call, or beside what it was on others."""
         taints = frame.activation.taints
-        control = frame.control | frame.activation.escaped
-        own = taint.under(control)
-        everywhere = frame.lanes is frame.activation.frame.lanes and not control
-        taints[name] = own if everywhere or name not in taints else taints[name].joined(own)
+        own = taint.under(frame.control | frame.activation.escaped)
+        taints[name] = own if self._everywhere(frame) or name not in taints else taints[name].joined(own)
+
+    def _everywhere(self, frame: Frame) -> bool:
+        """Whether all lanes of the call are here, and no decision of a score site brought them."""
+        return frame.lanes is frame.activation.frame.lanes and not frame.control and not frame.activation.escaped
 
     def _compound(self, node: If | For | While, frame: Frame) -> None:
         """A branch or a loop: what it may set depends on what decided."""
@@ -177,7 +185,9 @@ class Crediting(Interpreter):
     def note_loop(self, node: For, frame: Frame) -> None:
         """The bounds decide who goes on; what is looped over taints the variable."""
         mask = self.taint.all
-        frame.activation.taints[node.variable] = Taint(mask)
+        taints = frame.activation.taints
+        control = mask | frame.control | frame.activation.escaped
+        taints[node.variable] = taints.get(node.variable, CLEAN).joined(Taint(control))  # no round, and it is what it was
         frame.control |= mask
         self.decided |= mask
 
@@ -246,7 +256,7 @@ class Crediting(Interpreter):
         match node:
             case Name() if id(node) in self.sums.expand:
                 value = self.evaluate(node, frame)
-                known = frame.find_terms(node.id) if frame.lanes is frame.activation.frame.lanes else None
+                known = frame.find_terms(node.id) if self._everywhere(frame) else None
                 if known is not None:
                     return value, list(known)
                 return value, self._leaf(value, frame)
@@ -382,14 +392,18 @@ class Crediting(Interpreter):
             return Term(value.reshape(value.shape[0], -1).sum(1), term.lanes, term.taint)
         return Term(value, term.lanes, term.taint, True)
 
+    def _law_by_element(self, distribution: Distribution) -> bool:
+        """Whether the elements of a draw are independent, each with its own element of the arguments."""
+        row = DISTRIBUTIONS[distribution.name]
+        return row.event == 0 and all(parameter.event == 0 for parameter in row.parameters)
+
     def _by_element(self, node: Expression) -> bool:
         """Whether element i of a form's value depends on the elements i of its parts only."""
         match node:
             case Call(function=name, arguments=arguments):
                 return name in self.resolved.functions or (name in FUNCTIONS and elementwise(name, len(arguments)))
             case LogPdf(distribution=distribution) | Draw(distribution=distribution):
-                row = DISTRIBUTIONS[distribution.name]
-                return row.event == 0 and all(parameter.event == 0 for parameter in row.parameters)
+                return self._law_by_element(distribution)
             case Name() | Unary() | Arithmetic() | Power() | Comparison() | Logical() | Conditional():
                 return True
             case _:

@@ -113,14 +113,14 @@ class Lanes:
             if step is other:
                 found = torch.arange(other.count, device=self._device)
                 break
-            if step.parts and step.parent in line:
-                found = torch.cat([part.places_in(other) for part in step.parts])
-                break
             if step in line:
                 found = torch.full((step.count,), -1, device=self._device)
                 index = other.map_to(step)
                 assert index is not None
                 found[index] = torch.arange(other.count, device=self._device)
+                break
+            if step.parts and step.parent in line:
+                found = torch.cat([part.places_in(other) for part in step.parts])
                 break
             assert step.parent is not None
             step = step.parent

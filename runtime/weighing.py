@@ -228,19 +228,34 @@ class Weighing:
         return found
 
     # --------------------------------------------------------------------------------------------------- regression
+    def _bare(self, entry: int, leaves: list[Tensor]) -> tuple[Tensor | None, ...]:
+        """The part of the gradient by the groups with a regression baseline, which is not taken off yet."""
+        outputs: list[Tensor] = []
+        incoming: list[Tensor] = []
+        for group, due in self.dues(entry):
+            if group.baseline == "regression":
+                for execution in group.members:
+                    self._add(outputs, incoming, execution, due)
+        if not outputs:
+            return (None,) * len(leaves)
+        return torch.autograd.grad(outputs, leaves, incoming, retain_graph=True, allow_unused=True)
+
     def _regressed(
         self, entry: int, gradient: Sequence[Tensor | None], groups: list[Group], leaves: list[Tensor], keep: bool, few: bool
     ) -> Gradients:
         """Take the regression on the score off, with the coefficient of the other runs."""
+        bare: Sequence[Tensor | None] = gradient
+        if len(groups) < len(self.groups):  # other baselines tie runs together: the coefficient must not see them
+            bare = self._bare(entry, leaves)
         scores = self._score_of(groups, leaves, keep)
         found: list[Tensor | None] = []
         pseudo: list[Tensor | None] = []
-        for own, score in zip(gradient, scores, strict=True):
-            if own is None or score is None or self.runs < 2:
+        for own, seen, score in zip(gradient, bare, scores, strict=True):
+            if own is None or seen is None or score is None or self.runs < 2:
                 found.append(own)
                 pseudo.append(own)
                 continue
-            product, square = own * score, score * score
+            product, square = seen * score, score * score
             above, below = product.sum(0) - product, square.sum(0) - square
             found.append(own - _ratio(above, below) * score)
             wide = few and self.runs > LEAST_FOR_JACKKNIFE and own.numel() * self.runs <= MOST_ENTRIES_FOR_JACKKNIFE
