@@ -32,7 +32,7 @@ DEFAULTS: dict[str, dict[str, float | bool | str]] = {
     "score": {"baseline": "mean", "credit": True},
 }
 BASELINES = ("mean", "regression", "none")
-MEASURED = ("gumbel", "score", "enumerate", "rsample")  # among which a pilot may choose
+MOST_PLANS = 256  # of one program that are remembered
 
 
 @dataclass(frozen=True)
@@ -425,3 +425,20 @@ def make_plan(resolved: Resolved, options: PlanOptions | None = None, lessons: L
             raise ProbError(unknown_site(resolved, site_name, call, ORDER))
         check_options(call, resolved)
     return Chooser(resolved, options, lessons or Lessons()).run()
+
+
+class Planner:
+    """The plans of one program, each made once."""
+
+    def __init__(self, resolved: Resolved):
+        self.resolved = resolved
+        self.made: dict[tuple[PlanOptions, Lessons], Plan] = {}
+
+    def __call__(self, options: PlanOptions, lessons: Lessons | None = None) -> Plan:
+        """As `make_plan`."""
+        key = (options, lessons or Lessons())
+        if key not in self.made:
+            if len(self.made) >= MOST_PLANS:
+                self.made.clear()
+            self.made[key] = make_plan(self.resolved, *key)
+        return self.made[key]

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
     from .comparison import Comparison
     from .dsl.names import Resolved
-    from .dsl.plan import Choice, Lessons, Plan, PlanOptions
+    from .dsl.plan import Choice, Lessons, Plan, Planner, PlanOptions
     from .runtime.choose import Measured, Verdict
     from .runtime.estimate import Estimate, Moments, Settings
     from .runtime.oracle import Check
@@ -253,6 +253,7 @@ class Program:
 
     def __init__(self, resolved: Resolved) -> None:
         self.resolved = resolved
+        self._plans: Planner | None = None
 
     def __repr__(self) -> str:
         parameters = ", ".join(self.parameters)
@@ -310,7 +311,7 @@ class Program:
         settings = self._settings(run, options.of, keep_runs)
         verdict = Verdict()
         if among is None if pilot is None else pilot:
-            verdict = choose(self.resolved, options, parameters or {}, data or {}, settings)
+            verdict = choose(self._all_plans(), options, parameters or {}, data or {}, settings)
         estimate = verdict.exact
         if estimate is None:
             planner = self._planner(replace(options, prefer=verdict.prefer))
@@ -356,7 +357,7 @@ class Program:
         names = included(include, runtime.INCLUDABLE)
         widths = step_sizes(steps, runtime.STEPS)
         settings = self._settings(run, options.of, keep_runs)
-        table = runtime.compare(self.resolved, options, parameters or {}, data or {}, settings, names, widths, progress)
+        table = runtime.compare(self._all_plans(), options, parameters or {}, data or {}, settings, names, widths, progress)
         return Comparison(
             self.source.name, run.samples, run.seed, run.dtype, run.device, table, time.perf_counter() - started
         )
@@ -420,9 +421,14 @@ class Program:
         }
 
     def _plan(self, options: PlanOptions, lessons: Lessons | None = None) -> Plan:
-        from .dsl.plan import make_plan
+        return self._all_plans()(options, lessons)
 
-        return make_plan(self.resolved, options, lessons)
+    def _all_plans(self) -> Planner:
+        from .dsl.plan import Planner
+
+        if self._plans is None:
+            self._plans = Planner(self.resolved)
+        return self._plans
 
     def _planner(self, options: PlanOptions) -> Callable[[Lessons], Plan]:
         return lambda lessons: self._plan(options, lessons)

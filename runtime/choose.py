@@ -26,8 +26,7 @@ import torch
 from torch import Tensor
 
 from ..dsl.diagnostics import ProbError
-from ..dsl.names import Resolved
-from ..dsl.plan import Choice, Lessons, Plan, PlanOptions, make_plan
+from ..dsl.plan import Choice, Lessons, Plan, Planner, PlanOptions
 from ..dsl.syntax import EstimatorCall
 from .differences import extrapolated
 from .estimate import Estimate, Settings, gradient
@@ -42,6 +41,7 @@ PRIOR = 0.2  # of the gradient: the bias that a relaxation at tau = 0.5 is thoug
 COLD = 0.1  # a second temperature that is tried
 MOST_DIFFERENCES = 4  # parameter entries for which finite differences are taken
 CONTENDS = 0.5  # a relaxation matters whose variance is below this part of the best unbiased error
+TRIED_ROUNDS = 24  # of a `while`, or levels of calls, in which outcomes are enumerated
 EXACT_LANES = 4096  # tried for an exact answer, or as many as runs were asked for
 
 ORDERS = (  # for each site the first that is right there
@@ -104,7 +104,7 @@ class _NotExact(Exception):
 
 @dataclass
 class _Pilot:
-    resolved: Resolved
+    planner: Planner
     options: PlanOptions
     parameters: Mapping[str, object]
     data: Mapping[str, object]
@@ -118,7 +118,7 @@ class _Pilot:
     def plan(self, prefer: Prefer) -> Plan | None:
         """The plan with these preferences; None where it is refused."""
         try:
-            return make_plan(self.resolved, replace(self.options, prefer=prefer))
+            return self.planner(replace(self.options, prefer=prefer))
         except ProbError:
             return None
 
@@ -127,13 +127,13 @@ class _Pilot:
         options = replace(self.options, prefer=prefer)
 
         def planner(lessons: Lessons) -> Plan:
-            plan = make_plan(self.resolved, options, lessons)
+            plan = self.planner(options, lessons)
             if exact and not plan.exact:
                 raise _NotExact
             return plan
 
         try:
-            found = gradient(self.resolved, planner, self.parameters, self.data, settings)
+            found = gradient(self.planner.resolved, planner, self.parameters, self.data, settings)
         except (ProbError, _NotExact):
             return None  # the main run will say it, with all its runs
         if found.interrupted:
@@ -148,7 +148,8 @@ class _Pilot:
         self.known.add(plan.key)
         seed = (self.settings.seed * 2_654_435_761 + 7919 * number + 104_729) % 2**63
         budget = self.settings.lanes(False)
-        found = self.estimate(prefer, replace(self.settings, samples=self.runs, seed=seed, max_lanes=budget))
+        settings = replace(self.settings, samples=self.runs, seed=seed, max_lanes=budget, max_rounds=TRIED_ROUNDS)
+        found = self.estimate(prefer, settings)
         if found is None or found.plan is None or (found.plan.key in self.known and found.plan.key != plan.key):
             return None
         self.known.add(found.plan.key)
@@ -200,7 +201,7 @@ class _Pilot:
             return
         settings = replace(self.settings, samples=self.runs, seed=(self.settings.seed * 48_271 + 11) % 2**63, dtype="float64")
         try:
-            mean, se = extrapolated(self.resolved, self.parameters, self.data, settings)
+            mean, se = extrapolated(self.planner.resolved, self.parameters, self.data, settings)
         except ProbError:
             return  # a displaced parameter leaves the domain
         self.differences = mean, se**2
@@ -240,19 +241,20 @@ class _Pilot:
 
 
 def choose(
-    resolved: Resolved, options: PlanOptions, parameters: Mapping[str, object], data: Mapping[str, object], settings: Settings
+    plans: Planner, options: PlanOptions, parameters: Mapping[str, object], data: Mapping[str, object], settings: Settings
 ) -> Verdict:
     """Measure, and say what to prefer.  The same seed and options give the same choice."""
-    start = make_plan(resolved, options)
+    start = plans(options)
     free = [choice for choice in start.choices.values() if choice.effect and choice.free and (choice.live or choice.finite)]
     if not any(choice.live for choice in free):
         return Verdict()
-    pilot = _Pilot(resolved, options, parameters, data, replace(settings, target_se=None, keep_runs=False))
+    pilot = _Pilot(plans, options, parameters, data, replace(settings, target_se=None, keep_runs=False))
     everything = _prefer(free, lambda choice: "enumerate" if _finite(choice) else None)
     plan = pilot.plan(everything)
     if plan is not None and plan.exact:
         lanes = settings.max_lanes or max(EXACT_LANES, settings.samples)
-        exact = pilot.estimate(everything, replace(settings, max_lanes=min(lanes, settings.lanes(True))), exact=True)
+        limits = replace(settings, max_lanes=min(lanes, settings.lanes(True)), max_rounds=TRIED_ROUNDS)
+        exact = pilot.estimate(everything, limits, exact=True)
         if exact is not None:
             nothing = Measured(0.0, 0.0, 0.0, 0.0)
             return Verdict(everything, {choice.site.index: {"enumerate": nothing} for choice in free}, 0, exact)

@@ -18,9 +18,9 @@ from torch import Tensor
 
 from ..dsl.diagnostics import ProbError
 from ..dsl.names import Resolved
-from ..dsl.plan import DEFAULTS, Choice, Lessons, Plan, PlanOptions, make_plan
+from ..dsl.plan import DEFAULTS, Choice, Lessons, Plan, Planner, PlanOptions, make_plan
 from ..dsl.syntax import EstimatorCall
-from .choose import Verdict, choose
+from .choose import choose
 from .differences import finite_differences
 from .estimate import Estimate, Settings, gradient
 from .moments import Moments
@@ -94,17 +94,18 @@ class _Made:
 
 
 def compare(
-    resolved: Resolved, options: PlanOptions, parameters: Mapping[str, object], data: Mapping[str, object], settings: Settings,
+    plans: Planner, options: PlanOptions, parameters: Mapping[str, object], data: Mapping[str, object], settings: Settings,
     include: tuple[str, ...] = (), steps: tuple[float, ...] = STEPS, progress: Callable[[int, int], None] | None = None,
 ) -> Table:
     """Run every row with the same number of runs."""
-    start = make_plan(resolved, options)
+    resolved = plans.resolved
+    start = plans(options)
     free = [choice for choice in start.choices.values() if choice.effect and choice.free]
     wanted = _wanted(free, options) + _wrong(resolved, free, include)
     differences = [(step, common) for step in steps for common in (False, True)] if "finite-differences" in include else []
     made: list[_Made] = []
     for number, (row_options, label, marked) in enumerate(wanted):
-        row = _run(resolved, row_options, parameters, data, settings, label, marked)
+        row = _run(plans, row_options, parameters, data, settings, label, marked)
         if row is not None and row.key not in [other.key for other in made]:
             made.append(row)
         if progress is not None:
@@ -117,13 +118,9 @@ def compare(
         made.append(_Made(label, None, found.gradient, found.seconds, f"a difference quotient over {2 * step:g}", (step, common)))
         if progress is not None:
             progress(len(wanted) + number + 1, len(wanted) + len(differences))
-    verdict = choose(resolved, options, parameters, data, settings)
-    chosen = verdict.exact.plan if verdict.exact is not None else _settled(resolved, options, verdict)
+    verdict = choose(plans, options, parameters, data, settings)
+    chosen = verdict.exact.plan if verdict.exact is not None else plans(replace(options, prefer=verdict.prefer))
     return _table(made, settings.samples, None if chosen is None else chosen.key)
-
-
-def _settled(resolved: Resolved, options: PlanOptions, verdict: Verdict) -> Plan:
-    return make_plan(resolved, replace(options, prefer=verdict.prefer))
 
 
 # ------------------------------------------------------------------------------------------------------- rows
@@ -179,17 +176,17 @@ def _wrong(resolved: Resolved, free: list[Choice], include: tuple[str, ...]) -> 
 
 
 def _run(
-    resolved: Resolved, options: PlanOptions, parameters: Mapping[str, object], data: Mapping[str, object], settings: Settings,
+    plans: Planner, options: PlanOptions, parameters: Mapping[str, object], data: Mapping[str, object], settings: Settings,
     label: str, marked: str,
 ) -> _Made | None:
     def planner(lessons: Lessons) -> Plan:
-        return make_plan(resolved, options, lessons)
+        return plans(options, lessons)
 
     with suppress(ProbError):
-        gradient(resolved, planner, parameters, data, replace(settings, samples=WARM_UP))  # the first time is always slow
+        gradient(plans.resolved, planner, parameters, data, replace(settings, samples=WARM_UP))  # the first time is always slow
     started = time.perf_counter()
     try:
-        estimate = gradient(resolved, planner, parameters, data, settings)
+        estimate = gradient(plans.resolved, planner, parameters, data, settings)
     except ProbError as problem:
         if marked or (options.prefer and problem.code in ("P0404", "P0407", "P0503")):
             return None  # this way cannot be gone; the others will tell of what is wrong with the program

@@ -45,7 +45,6 @@ from .watch import TooManyLanes
 if TYPE_CHECKING:
     from .interpreter import Interpreter
 
-MOST_ENUMERATED = 300  # rounds, or levels of calls, in which outcomes are enumerated: without end there is always one lane left
 FIXED_LOOP_FACTOR = 500  # a loop whose length is known when it starts may be this much longer than one that is not
 
 
@@ -205,7 +204,7 @@ def _loop(
         steps += 1
         if steps > machine.limits.steps:
             raise _endless(machine, span, machine.limits.steps)
-        if steps > MOST_ENUMERATED and machine.lanes_made > lanes_before and machine.last_split is not None:
+        if steps > machine.limits.rounds and machine.lanes_made > lanes_before and machine.last_split is not None:
             raise TooManyLanes(machine.last_split)
         if begin is not None:
             begin(loop)
@@ -301,7 +300,7 @@ def call(machine: Interpreter, node: Call, function: Function, arguments: list[O
             "P0505", f"`{node.function}` was called {machine.limits.depth} levels deep", node.span, "called again here",
             help="make sure that every run comes to a `return` without a further call",
         )
-    if machine.depth > MOST_ENUMERATED and machine.last_split is not None:
+    if machine.depth > machine.limits.rounds and machine.last_split is not None:
         raise TooManyLanes(machine.last_split)
     machine.depth += 1
     inner = frame.call()

@@ -25,7 +25,7 @@ from torch import Tensor
 
 from ..dsl.additive import find_sums
 from ..dsl.diagnostics import Diagnostic, ProbError
-from ..dsl.limits import MAX_DEPTH, MAX_LANES, MAX_STEPS
+from ..dsl.limits import MAX_DEPTH, MAX_LANES, MAX_ROUNDS, MAX_STEPS
 from ..dsl.names import Resolved
 from ..dsl.plan import Choice, Lessons, Plan
 from ..dsl.syntax import deep_recursion
@@ -45,7 +45,7 @@ __all__ = ["Estimate", "Moments", "Settings", "expectation", "gradient", "moment
 
 FIRST_BLOCK = 1024  # runs of the block that measures
 ONE_BLOCK = 2048  # up to so many runs are one block
-MOST_LANES = 65_536
+MOST_LANES = 131_072
 LANES_OF_A_BLOCK = 2**18  # numbers in the widest value of a block, at most
 KEPT_BY_A_BLOCK = 2**24  # numbers that a block keeps for the backward pass, about
 TOO_BIG = 2**26  # numbers at which a block that is being measured is started again with fewer runs
@@ -79,6 +79,7 @@ class Settings:
     max_steps: int = MAX_STEPS
     max_depth: int = MAX_DEPTH
     max_lanes: int | None = None
+    max_rounds: int = MAX_ROUNDS
     block_lanes: int | None = None
     keep_runs: bool = False
 
@@ -154,7 +155,8 @@ class _Session:
             kind, more = Crediting, {"sums": self.sums}
         machine = kind(
             self.resolved, self.choices, self.context, self.generator,
-            limits=Limits(settings.max_steps, settings.max_depth, settings.lanes(self.exact)), guards=self.guards, safe=self.safe,
+            limits=Limits(settings.max_steps, settings.max_depth, settings.lanes(self.exact), settings.max_rounds),
+            guards=self.guards, safe=self.safe,
             results=self.results, wanted=settings.of, counter=counter, **more,
         )
         machine.stands_for = settings.samples if self.exact else 1

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from ..dsl.functions import FUNCTIONS, FunctionRow
-from ..dsl.limits import MAX_DEPTH, MAX_LANES, MAX_STEPS
+from ..dsl.limits import MAX_DEPTH, MAX_LANES, MAX_ROUNDS, MAX_STEPS
 from ..dsl.names import Resolved, Site
 from ..dsl.plan import Choice
 from ..dsl.source import Span
@@ -70,11 +70,13 @@ class Context:
 
 @dataclass(frozen=True)
 class Limits:
-    """`steps` of one loop and `depth` of calls before a run is stopped; `lanes` that enumeration may make of one run."""
+    """`steps` of one loop and `depth` of calls before a run is stopped; `lanes` that enumeration may make of one run,
+    `rounds` of a loop, or levels of calls, in which it may do so."""
 
     steps: int = MAX_STEPS
     depth: int = MAX_DEPTH
     lanes: int = MAX_LANES
+    rounds: int = MAX_ROUNDS
 
 
 @dataclass(frozen=True)

@@ -22,12 +22,14 @@ class Moments:
 
 
 class Accumulator:
-    """`count` entries so far, their `mean` and the sum of squared deviations `squares`."""
+    """`count` entries so far, their `mean` and the sum of squared deviations `squares`; of scalars, Python numbers."""
 
     def __init__(self, shape: tuple[int, ...], device: torch.device):
+        self.shape = shape
+        self.device = device
         self.count = 0
-        self.mean = torch.zeros(shape, dtype=torch.float64, device=device)
-        self.squares = torch.zeros(shape, dtype=torch.float64, device=device)
+        self.mean: Tensor | float = torch.zeros(shape, dtype=torch.float64, device=device) if shape else 0.0
+        self.squares: Tensor | float = torch.zeros(shape, dtype=torch.float64, device=device) if shape else 0.0
         self.least_squares: Tensor | None = None  # what the standard error must at least rest on
 
     def widen(self, values: Tensor) -> None:
@@ -41,23 +43,32 @@ class Accumulator:
         Deviations from the first row, in the block's own dtype: equal rows have a spread of exactly 0, and the row
         is within a few standard deviations of the mean, so that little cancels.
         """
+        values = values.detach()
         runs = values.shape[0]
-        deviation = values.detach() - values[0].detach()
+        if values.dim() == 1:
+            first = float(values[0])
+            apart = values - first
+            offset = float(apart.mean())
+            self._merge(runs, first + offset, max(float(torch.dot(apart, apart)) - runs * offset * offset, 0.0))
+            return
+        deviation = values - values[0]
         shift = deviation.mean(0).to(torch.float64)
-        squares = torch.dot(deviation, deviation) if deviation.dim() == 1 else (deviation * deviation).sum(0)
-        spread = (squares.to(torch.float64) - runs * shift * shift).clamp_min(0.0)
-        self._merge(runs, values[0].detach().to(torch.float64) + shift, spread)
+        spread = ((deviation * deviation).sum(0).to(torch.float64) - runs * shift * shift).clamp_min(0.0)
+        self._merge(runs, values[0].to(torch.float64) + shift, spread)
 
     @property
     def finite(self) -> bool:
         """Whether every mean is a finite number."""
-        return math.isfinite(float(self.mean.sum()))
+        return math.isfinite(self.mean if isinstance(self.mean, float) else float(self.mean.sum()))
 
     def add_constant(self, runs: int, value: Tensor) -> None:
         """Take in `runs` equal entries `[*shape]`."""
-        self._merge(runs, value.detach().to(torch.float64), torch.zeros_like(self.squares))
+        if not self.shape:
+            self._merge(runs, float(value.detach()), 0.0)
+        else:
+            self._merge(runs, value.detach().to(torch.float64), torch.zeros_like(value, dtype=torch.float64))
 
-    def _merge(self, runs: int, mean: Tensor, squares: Tensor) -> None:
+    def _merge(self, runs: int, mean: Tensor | float, squares: Tensor | float) -> None:
         total = self.count + runs
         shift = mean - self.mean
         self.mean = self.mean + shift * (runs / total)
@@ -66,14 +77,15 @@ class Accumulator:
 
     def moments(self, exact: bool = False) -> Moments:
         """The moments so far; with `exact` the spread is known to be 0."""
+        mean, squares = (torch.as_tensor(part, dtype=torch.float64, device=self.device) for part in (self.mean, self.squares))
         if exact:
-            zero = torch.zeros_like(self.mean)
-            return Moments(self.mean, zero, zero)
+            zero = torch.zeros_like(mean)
+            return Moments(mean, zero, zero)
         if self.count < 2:
-            unknown = torch.where(self.squares == 0, math.nan, math.nan)
-            return Moments(self.mean, unknown, unknown)
-        sd = (self.squares / (self.count - 1)).sqrt()
+            unknown = torch.full_like(mean, math.nan)
+            return Moments(mean, unknown, unknown)
+        sd = (squares / (self.count - 1)).sqrt()
         spread = sd
         if self.least_squares is not None:
             spread = torch.maximum(sd, (self.least_squares / (self.count - 1)).sqrt())
-        return Moments(self.mean, spread / math.sqrt(self.count), sd)
+        return Moments(mean, spread / math.sqrt(self.count), sd)

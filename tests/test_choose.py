@@ -11,7 +11,7 @@ import pytest
 
 import probrun
 from probrun.cli import main
-from probrun.dsl.plan import PlanOptions
+from probrun.dsl.plan import Planner, PlanOptions
 from probrun.runtime import choose as runtime
 from probrun.runtime.estimate import Settings
 
@@ -80,7 +80,7 @@ def test_measured_figures() -> None:
     """The pilot's figures agree with long runs: bias of a relaxation, sd of both."""
     options = PlanOptions(among=frozenset({"score", "gumbel"}))
     settings = Settings(samples=10_000, seed=3)
-    verdict = runtime.choose(probrun.parse(SEED_PROGRAM).resolved, options, {"theta": 0.1}, {}, settings)
+    verdict = runtime.choose(Planner(probrun.parse(SEED_PROGRAM).resolved), options, {"theta": 0.1}, {}, settings)
     figures = verdict.measured[0]
     assert figures["score"].bias == figures["score"].bias_se == 0
     assert 1 < figures["score"].sd < 8
@@ -103,7 +103,7 @@ def test_the_number_of_trials_does_not_grow_with_the_sites() -> None:
 
     original, runtime._Pilot = runtime._Pilot, Counting  # type: ignore[misc]
     try:
-        runtime.choose(resolved, PlanOptions(), {"theta": 0.3}, {}, Settings(samples=2000, seed=0))
+        runtime.choose(Planner(resolved), PlanOptions(), {"theta": 0.3}, {}, Settings(samples=2000, seed=0))
     finally:
         runtime._Pilot = original  # type: ignore[misc]
     assert 2 <= len(made) <= 20
