@@ -2,8 +2,8 @@
 
 Which estimators are right is decided by the text; which of them is best is measured.  First, if every site that matters has
 finitely many outcomes, the exact answer is tried: it ends the search.  Else plans that treat all sites alike are run with a
-few samples each (`enumerate` where outcomes are finite, `score`, `gumbel`; score at pathwise sites too), with both baselines where
-there are scores; then, where sites differ, the best plan is varied one group of like sites at a time.  The number of trials
+few samples each (`enumerate` where outcomes are finite, `score`, `gumbel`; score at pathwise sites too), scores with both
+baselines at once; then, where sites differ, the best plan is varied one group of like sites at a time.  The number of trials
 grows with the number of groups, never with that of sites, and at most `MOST_GROUPS` groups are varied.
 
 A plan's figure is the mean squared error of its gradient at the requested number of runs, bias^2 + variance/n, per entry
@@ -29,7 +29,7 @@ from ..dsl.diagnostics import ProbError
 from ..dsl.plan import Choice, Lessons, Plan, Planner, PlanOptions
 from ..dsl.syntax import EstimatorCall
 from .differences import extrapolated
-from .estimate import Estimate, Settings, gradient
+from .estimate import Estimate, Moments, Settings, gradient
 
 SHARE = 0.2  # of the runs, for all trials together
 LEAST_RUNS = 32
@@ -153,10 +153,17 @@ class _Pilot:
         if found is None or found.plan is None or (found.plan.key in self.known and found.plan.key != plan.key):
             return None
         self.known.add(found.plan.key)
-        moments = [m for rows in found.gradient.values() for m in rows.values()]
+        trial = self.take(with_baseline(prefer, "mean"), found.plan, found.gradient)
+        if found.other:
+            self.take(with_baseline(prefer, "regression"), found.plan, found.other)
+        return trial
+
+    def take(self, prefer: Prefer, plan: Plan, gradient: dict[str, dict[str, Moments]]) -> _Trial:
+        """Write down what the plan that was run (without what turned out to be too many outcomes) gave."""
+        moments = [m for rows in gradient.values() for m in rows.values()]
         mean = torch.cat([m.mean.reshape(-1) for m in moments]).cpu()
         sd = torch.cat([m.sd.reshape(-1) for m in moments]).cpu()
-        trial = _Trial(prefer, found.plan, mean, sd, self.runs)
+        trial = _Trial(prefer, plan, mean, sd, self.runs)
         self.trials.append(trial)
         return trial
 
@@ -218,7 +225,7 @@ class _Pilot:
 
     def weighed(self, trial: _Trial) -> float:
         """The figure, with a handicap for the regression baseline: it takes a second backward pass."""
-        regression = any(choice.options.get("baseline") == "regression" for choice in trial.plan.choices.values())
+        regression = any(("baseline", "regression") in call.options for _, call in trial.prefer)
         return self.figure(trial) / (BETTER if regression else 1.0)
 
     def best(self) -> _Trial | None:
@@ -262,7 +269,7 @@ def choose(
     families = _families(live, free, options.tau)
     groups = _groups(live)
     trials = len(families) + (sum(len(_alternatives(group[0])) - 1 for group in groups) if len(groups) > 1 else 0)
-    if trials < 2:
+    if trials < 2 and not any(call.name == "score" for _, family in families for _, call in family):
         return Verdict()
     pilot.runs = max(int(SHARE * settings.samples / trials), min(LEAST_RUNS, settings.samples), 2)
     pilot.runs = min(pilot.runs, MOST_RUNS)
@@ -296,7 +303,7 @@ def _prefer(choices: list[Choice], name: Callable[[Choice], str | None], **optio
 
 
 def _families(live: list[Choice], free: list[Choice], tau: float) -> list[tuple[int, Prefer]]:
-    """Plans that treat all sites alike, with the number of their noise: plans that differ in the baseline share it."""
+    """Plans that treat all sites alike, with the number of their noise.  Both baselines are measured on the same runs."""
 
     def first_of(choice: Choice, *names: str) -> str | None:
         return next((name for name in names if name in choice.candidates), None)
@@ -304,9 +311,9 @@ def _families(live: list[Choice], free: list[Choice], tau: float) -> list[tuple[
     found: list[Prefer] = []
     numbers: list[int] = []
     for number, order in enumerate(ORDERS):
-        for baseline, temperature in (("mean", COLD), ("mean", tau), ("regression", COLD)):
+        for temperature in (COLD, tau):
             prefer = _prefer(
-                live, lambda choice, order=order: first_of(choice, *order), baseline=baseline, tau=temperature,  # type: ignore[misc]
+                live, lambda choice, order=order: first_of(choice, *order), baseline="both", tau=temperature,  # type: ignore[misc]
             )
             if prefer and prefer not in found:
                 found.append(prefer)
@@ -317,6 +324,14 @@ def _families(live: list[Choice], free: list[Choice], tau: float) -> list[tuple[
             found.append(prefer)
             numbers.append(len(ORDERS))
     return list(zip(numbers, found, strict=True))
+
+
+def with_baseline(prefer: Prefer, baseline: str) -> Prefer:
+    """The same preferences with one baseline where there were both."""
+    both = (("baseline", "both"),)
+    return tuple(
+        (index, EstimatorCall(call.name, (("baseline", baseline),)) if call.options == both else call) for index, call in prefer
+    )
 
 
 def _groups(live: list[Choice]) -> list[list[Choice]]:

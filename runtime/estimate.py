@@ -98,6 +98,7 @@ class Estimate:
     reached      the target standard error (True where none was asked for)
     per_run      gradients of single runs `[runs, *result, *parameter]`, when asked for
     tails        by result and parameter, where the tails are so heavy that the standard error cannot be trusted
+    other        the gradient with the other baseline (of a pilot)
     draws        of `moments_of_run`: results of single runs `[runs, *result]`
     """
 
@@ -114,6 +115,7 @@ class Estimate:
     per_run: dict[str, dict[str, Tensor]] = field(default_factory=dict, repr=False)
     draws: dict[str, Tensor] = field(default_factory=dict, repr=False)
     tails: dict[tuple[str, str], Tail] = field(default_factory=dict, repr=False)
+    other: dict[str, dict[str, Moments]] = field(default_factory=dict, repr=False)
 
 
 class _NotFinite(Exception):
@@ -242,6 +244,7 @@ class _Collected:
         self.kept: dict[str, dict[str, list[Tensor]]] = {}
         self.draws: dict[str, list[Tensor]] = {name: [] for name in names}
         self.tails: dict[tuple[str, str], TailWatch] = {}
+        self.other: dict[str, dict[str, list[Accumulator]]] = {}
 
     def add_value(self, session: _Session, name: str, value: Tensor, runs: int) -> None:
         """Take in the results `[runs or 1, *shape]` of a block; P0303 where blocks differ in shape."""
@@ -267,16 +270,18 @@ class _Collected:
             return
         self.tails.setdefault((name, parameter), TailWatch()).add(gradient.detach())
 
-    def add_gradient(self, name: str, parameter: str, entry: int, gradient: Tensor | None, leaf: Tensor) -> Accumulator:
-        """Take in the gradients `[runs, *parameter]` of one result entry (None: zero)."""
-        entries = self.gradient.setdefault(name, {}).setdefault(parameter, [])
+    def add_gradient(
+        self, name: str, parameter: str, entry: int, gradient: Tensor | None, leaf: Tensor, other: bool = False
+    ) -> Accumulator:
+        """Take in the gradients `[runs, *parameter]` of one result entry (None: zero), with the usual or the `other` baseline."""
+        entries = (self.other if other else self.gradient).setdefault(name, {}).setdefault(parameter, [])
         if entry == len(entries):
             entries.append(Accumulator(tuple(leaf.shape[1:]), leaf.device))
         if gradient is None:
             entries[entry].add_constant(leaf.shape[0], torch.zeros_like(leaf[0]))
         else:
             entries[entry].add(gradient)
-        if self.settings.keep_runs and self.done < KEPT_RUNS:
+        if self.settings.keep_runs and not other and self.done < KEPT_RUNS:
             rows = torch.zeros_like(leaf) if gradient is None else gradient
             self.kept.setdefault(name, {}).setdefault(f"{parameter}\0{entry}", []).append(
                 rows[: KEPT_RUNS - self.done].detach().clone()
@@ -316,6 +321,10 @@ class _Collected:
             seed=self.settings.seed, plan=plan, seconds=time.perf_counter() - started, interrupted=self.interrupted,
             exact=self.exact, reached=self.reached(), per_run=per_run,
             draws={name: torch.cat(parts) for name, parts in self.draws.items() if parts},
+            other={
+                name: {p: _stacked([e.moments(self.exact) for e in entries], self.shapes[name]) for p, entries in rows.items()}
+                for name, rows in self.other.items()
+            },
             tails={key: tail for key, watch in self.tails.items() if (tail := watch.diagnosis()).heavy},
         )
 
@@ -406,6 +415,8 @@ def _differentiate(session: _Session, collected: _Collected, progress: Progress)
                     collected.watch_tails(name, parameter, found_at.entry, found_at.per_run[place])
                     if found_at.pseudo and (spread := found_at.pseudo[place]) is not None:
                         accumulator.widen(spread)
+                    if found_at.other:
+                        collected.add_gradient(name, parameter, found_at.entry, found_at.other[place], leaf, other=True)
                     if not accumulator.finite:
                         if not session.safe:
                             raise _NotFinite

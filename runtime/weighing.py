@@ -8,6 +8,7 @@ where Q_s is the sum of the terms that depend on execution s (`ledger.py`) and b
 `regression`   b = the coefficient of the gradient on the score, E[G S] / E[S^2], per parameter and leave-one-out: the
                best constant (Weaver & Tao 2001; Greensmith et al. 2004, theorem 13), where the mean can be worse than none
 `none`         0
+`both`         (of a pilot) the mean, and beside it what the regression would have given
 
 Any b that does not involve run i leaves the mean right, as the scores have mean zero.  Executions with the same terms and
 baseline form a `Group`; for groups in a chain (a random walk) one group's Q is the next one's plus its own terms.
@@ -28,6 +29,7 @@ from .ledger import EVERYTHING, Execution, Taint, Term, columns, returned, view
 LEAST_FOR_JACKKNIFE = 3
 MOST_GROUPS_FOR_JACKKNIFE = 16
 MOST_ENTRIES_FOR_JACKKNIFE = 2**22  # numbers in the leave-two-out table of a regression
+MEANS, REGRESSIONS = ("mean", "both"), ("regression", "both")
 RECENT = 4  # sums of terms that are kept to build others on
 
 
@@ -43,11 +45,13 @@ class Group:
 
 @dataclass(frozen=True)
 class Gradients:
-    """Of one result entry, per leaf: of every run `[runs, *parameter]` (None: zero); `pseudo` the jackknife's pseudo-values."""
+    """Of one result entry, per leaf: of every run `[runs, *parameter]` (None: zero); `pseudo` the jackknife's pseudo-values,
+    `other` the same gradients with the other baseline."""
 
     entry: int
     per_run: list[Tensor | None]
     pseudo: list[Tensor | None]
+    other: list[Tensor | None] = field(default_factory=list)
 
 
 class Weighing:
@@ -73,8 +77,9 @@ class Weighing:
         column_of = self.value.reshape(self.value.shape[0], -1)
         entries = column_of.shape[1]
         weighed = self._scores(leaves, entries, few)
+        both = [group for group in self.groups if group.baseline == "both"]
         for entry in range(entries):
-            keep = few or not (last and entry == entries - 1)
+            keep = few or bool(both) or not (last and entry == entries - 1)
             column = self.value if self.value.dim() == 1 else column_of[:, entry]
             outputs: list[Tensor] = []
             incoming: list[Tensor] = []
@@ -97,7 +102,8 @@ class Weighing:
                 yield self._regressed(entry, gradient, regressed, leaves, keep, few)
             else:
                 pseudo = self._pseudo(entry, gradient, leaves) if few and self.groups else []
-                yield Gradients(entry, list(gradient), pseudo)
+                other = self._other(entry, column, leaves, both) if both else []
+                yield Gradients(entry, list(gradient), pseudo, other)
 
     def _add(self, outputs: list[Tensor], incoming: list[Tensor], execution: Execution, due: Tensor) -> None:
         """Let `due` `[lanes, *batch or nothing]` be what the log density of an execution is multiplied by."""
@@ -110,8 +116,11 @@ class Weighing:
         incoming.append(back.reshape(back.shape[0], *back.shape[1:], *(1,) * (full.dim() - back.dim())).expand(full.shape))
 
     # ------------------------------------------------------------------------------------------- what is due to whom
-    def dues(self, entry: int) -> Iterator[tuple[Group, Tensor]]:
-        """For each group the weighed sum of its terms less the baseline `[lanes]`, or `[lanes, *batch]` where it is aligned."""
+    def dues(self, entry: int, raw: bool = False) -> Iterator[tuple[Group, Tensor]]:
+        """For each group the weighed sum of its terms less the baseline `[lanes]`, or `[lanes, *batch]` where it is aligned.
+
+        `raw`: nothing is taken off.
+        """
         recent: list[tuple[int, Tensor]] = []
         for group in reversed(self.groups):
             total = self._downstream(group.whole, entry, recent)
@@ -121,7 +130,7 @@ class Weighing:
                 total = own if total is None else own + total.reshape(*total.shape, *(1,) * rest)
             if total is None:
                 continue
-            yield group, self.centred(total.expand(self.lanes.count, *total.shape[1:]), group.baseline)
+            yield group, self.centred(total.expand(self.lanes.count, *total.shape[1:]), "none" if raw else group.baseline)
 
     def _downstream(self, mask: int, entry: int, recent: list[tuple[int, Tensor]]) -> Tensor | None:
         """The sum of the terms in a mask, built on a recent one where that helps; only ever by adding."""
@@ -162,9 +171,9 @@ class Weighing:
         with torch.no_grad():
             weight = self.outcome.weight
             if weight is None:
-                return without_self(total) if baseline == "mean" else total
+                return without_self(total) if baseline in MEANS else total
             weight = weight.detach().expand(self.lanes.count).reshape(-1, *(1,) * (total.dim() - 1))
-            if baseline == "mean" and self.runs > 1:
+            if baseline in MEANS and self.runs > 1:
                 of_run = per_run(total, self.outcome, self.runs).detach()
                 others = (of_run.sum(0) - of_run) / (self.runs - 1)
                 total = total - others.index_select(0, _origin(self.lanes, self.runs, total.device))
@@ -173,7 +182,7 @@ class Weighing:
     # -------------------------------------------------------------------------------- one group: the scores by themselves
     def _scores(self, leaves: list[Tensor], entries: int, few: bool) -> list[Tensor | None] | None:
         """Where there is but one group, and more than one use of it: the score of every run in every leaf."""
-        if len(self.groups) != 1 or self.groups[0].aligned or self.groups[0].baseline == "regression" or self.split:
+        if len(self.groups) != 1 or self.groups[0].aligned or self.groups[0].baseline in REGRESSIONS or self.split:
             return None
         return self._score_of(self.groups, leaves) if entries > 1 or few else None
 
@@ -210,7 +219,7 @@ class Weighing:
     def _pseudo(self, entry: int, gradient: Sequence[Tensor | None], leaves: list[Tensor]) -> list[Tensor | None]:
         """The jackknife's pseudo-values where several groups (or split lanes) have mean baselines: dY_i + what the mean
         scores of the groups take off, up to a constant."""
-        groups = [group for group in self.groups if group.baseline == "mean"]
+        groups = [group for group in self.groups if group.baseline in MEANS]
         if self.runs <= LEAST_FOR_JACKKNIFE or not 0 < len(groups) <= MOST_GROUPS_FOR_JACKKNIFE or self.split:
             return []
         found: list[Tensor | None] = list(gradient)
@@ -228,6 +237,21 @@ class Weighing:
         return found
 
     # --------------------------------------------------------------------------------------------------- regression
+    def _other(self, entry: int, column: Tensor, leaves: list[Tensor], groups: list[Group]) -> list[Tensor | None]:
+        """The gradient with the regression on the score taken off in place of the means."""
+        outputs: list[Tensor] = []
+        incoming: list[Tensor] = []
+        if column.requires_grad:
+            outputs.append(column.expand(self.runs))
+            incoming.append(torch.ones_like(outputs[0]))
+        for group, due in self.dues(entry, raw=True):
+            for execution in group.members:
+                self._add(outputs, incoming, execution, due)
+        if not outputs:
+            return [None] * len(leaves)
+        gradient = torch.autograd.grad(outputs, leaves, incoming, retain_graph=True, allow_unused=True)
+        return self._regressed(entry, gradient, groups, leaves, True, False).per_run
+
     def _bare(self, entry: int, leaves: list[Tensor]) -> tuple[Tensor | None, ...]:
         """The part of the gradient by the groups with a regression baseline, which is not taken off yet."""
         outputs: list[Tensor] = []
@@ -245,7 +269,7 @@ class Weighing:
     ) -> Gradients:
         """Take the regression on the score off, with the coefficient of the other runs."""
         bare: Sequence[Tensor | None] = gradient
-        if len(groups) < len(self.groups):  # other baselines tie runs together: the coefficient must not see them
+        if any(group.baseline == "mean" for group in self.groups):  # these tie runs together: the coefficient must not see them
             bare = self._bare(entry, leaves)
         scores = self._score_of(groups, leaves, keep)
         found: list[Tensor | None] = []
