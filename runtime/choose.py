@@ -28,8 +28,11 @@ from torch import Tensor
 from ..dsl.diagnostics import ProbError
 from ..dsl.plan import Choice, Lessons, Plan, Planner, PlanOptions
 from ..dsl.syntax import EstimatorCall
+from .collect import Estimate
 from .differences import extrapolated
-from .estimate import Estimate, Moments, Settings, gradient
+from .estimate import gradient
+from .moments import Moments
+from .session import Settings
 
 SHARE = 0.2  # of the runs, for all trials together
 LEAST_RUNS = 32

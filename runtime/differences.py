@@ -25,11 +25,12 @@ from torch import Tensor
 from ..dsl.diagnostics import ProbError
 from ..dsl.names import Resolved
 from ..dsl.syntax import Interval
-from .estimate import DTYPES, Settings, _names, _result, _room, _Session
+from .estimate import Settings, names_of
 from .interpreter import Interpreter
 from .lanes import Ragged, Value
 from .moments import Accumulator, Moments
 from .problems import Where
+from .session import DTYPES, Session, block_seed, room
 from .trace import value_problem
 from .values import bind_values
 from .watch import Counter
@@ -78,16 +79,16 @@ class Samples:
         self.resolved = resolved
         self.data = data
         self.settings = settings
-        self.names = _names(resolved, settings, not settings.of)
+        self.names = names_of(resolved, settings, not settings.of)
         session = self._session(parameters, 0)
-        counter = Counter(2**62)
+        counter = Counter(2**62, 2**62)
         runs = min(FIRST_RUNS, settings.samples)
         session.interpreter(Interpreter, counter).run(session.uniform(), session.data, runs)
         self.block = max(min(LARGEST_BLOCK, NUMBERS_OF_A_BLOCK * runs // max(counter.widest, 1)), 16)
 
-    def _session(self, parameters: dict[str, Tensor], stream: int) -> _Session:
+    def _session(self, parameters: dict[str, Tensor], stream: int) -> Session:
         settings = replace(self.settings, seed=(self.settings.seed * 6_364_136_223_846_793_005 + 1_000_003 * stream + 17) % 2**63)
-        return _Session(self.resolved, None, parameters, self.data, settings, False, not settings.of)
+        return Session(self.resolved, None, parameters, self.data, settings, False, not settings.of)
 
     def results(self, parameters: dict[str, Tensor], stream: int) -> Iterator[tuple[int, list[Tensor]]]:
         """Blocks of at most `block` runs; each begins alike at every point."""
@@ -95,10 +96,9 @@ class Samples:
         done, samples = 0, self.settings.samples
         while done < samples:
             runs = min(self.block, samples - done)
-            session.generator.manual_seed((session.settings.seed + 2_654_435_761 * done) % 2**63)
-            session.state = session.generator.get_state()
+            session.begin(block_seed(session.settings.seed, done))
             outcome = session.interpreter(Interpreter).run(session.uniform(), session.data, runs)
-            values = [_result(value, session.context).double() for value in outcome.values]
+            values = [session.result(value).double() for value in outcome.values]
             if not all(bool(torch.isfinite(value).all()) for value in values):
                 raise value_problem(session, runs, session.uniform(), self.names)
             yield runs, values
@@ -195,7 +195,7 @@ def finite_differences(
     """
     started = time.perf_counter()
     bound, known = bind_values(resolved, parameters, data, DTYPES[settings.dtype], torch.device(settings.device))
-    with _room(grad=False):
+    with room(grad=False):
         found = differences(Samples(resolved, bound, known, settings), bound, step, CENTRAL, common)
     return Difference(step, common, found, settings.samples, time.perf_counter() - started)
 
@@ -206,7 +206,7 @@ def extrapolated(
 ) -> tuple[Tensor, Tensor]:
     """All entries of the gradient by extrapolated differences with common random numbers: means and standard errors."""
     bound, known = bind_values(resolved, parameters, data, DTYPES[settings.dtype], torch.device(settings.device))
-    with _room(grad=False):
+    with room(grad=False):
         found = differences(Samples(resolved, bound, known, settings), bound, step, EXTRAPOLATED, True)
     moments = [m for rows in found.values() for m in rows.values()]
     mean, se = (torch.cat([getattr(m, field).reshape(-1) for m in moments]).cpu() for field in ("mean", "se"))

@@ -68,6 +68,12 @@ class Accumulator:
         else:
             self._merge(runs, value.detach().to(torch.float64), torch.zeros_like(value, dtype=torch.float64))
 
+    def merge(self, other: Accumulator) -> None:
+        """Take in what another one has."""
+        self._merge(other.count, other.mean, other.squares)
+        if other.least_squares is not None:
+            self.least_squares = other.least_squares
+
     def _merge(self, runs: int, mean: Tensor | float, squares: Tensor | float) -> None:
         total = self.count + runs
         shift = mean - self.mean

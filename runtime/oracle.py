@@ -25,12 +25,13 @@ from ..dsl.names import Resolved, Site
 from ..dsl.plan import Choice
 from .differences import EXTRAPOLATED, Samples, differences
 from .distributions import Law
-from .estimate import Estimate, Settings, _names, _result, _room, _Session
+from .estimate import Estimate, Settings, names_of
 from .estimators import Drawn, Estimator, Request
 from .estimators.enumerate import Enumerate
 from .interpreter import Interpreter
 from .lanes import Value
 from .moments import Moments
+from .session import Session, room
 from .values import bind_values
 from .watch import TooManyLanes
 from .weighing import per_run
@@ -92,7 +93,7 @@ def answer(
     """The gradient by the best method that the program allows, and the method's name."""
     settings = replace(settings, dtype="float64", target_se=None, keep_runs=False)
     bound, known = bind_values(resolved, parameters, data, torch.float64, torch.device(settings.device))
-    with _room(grad=False):
+    with room(grad=False):
         for cells in (0, *CELLS):
             try:
                 return _summed(resolved, bound, known, settings, cells)
@@ -226,9 +227,9 @@ class _Sums:
         self, resolved: Resolved, parameters: dict[str, Tensor], data: dict[str, Value], settings: Settings, cells: int
     ):
         limited = replace(settings, max_lanes=LANES, max_steps=STEPS)
-        self.session = _Session(resolved, None, parameters, data, limited, False, not settings.of)
+        self.session = Session(resolved, None, parameters, data, limited, False, not settings.of)
         self.resolved = resolved
-        self.names = _names(resolved, settings, not settings.of)
+        self.names = names_of(resolved, settings, not settings.of)
         self.grid = _Grid(cells)
 
     def results(self, parameters: dict[str, Tensor], stream: int) -> Iterator[tuple[int, list[Tensor]]]:
@@ -240,4 +241,4 @@ class _Sums:
             session.interpreter(_Summing, grid=self.grid).run(session.uniform(), session.data, 1)
             self.grid.met = 0
         outcome = machine.run(values, session.data, 1)
-        yield 1, [per_run(_result(value, session.context), outcome, 1).double() for value in outcome.values]
+        yield 1, [per_run(session.result(value), outcome, 1).double() for value in outcome.values]

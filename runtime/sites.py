@@ -6,6 +6,7 @@ Arguments `[lanes or 1, *batch, *event]` are aligned so that the batch axes of a
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, cast
 
@@ -60,6 +61,8 @@ def draw(machine: Interpreter, node: Sample | Draw, frame: Frame) -> Tensor:
         bound.row, law, arguments, (frame.lanes.count, *bound.batch, *bound.event), len(bound.batch), live, options,
         machine.generator, machine.leaves, machine.most_lanes,
     )
+    if machine.counter is not None:
+        machine.counter.expect(math.prod(request.shape))
     drawn = estimator.draw(request)
     if drawn is None:
         raise TooManyLanes(site)

@@ -26,7 +26,7 @@ from .operations import Operand, calculate, filled
 from .problems import in_runs, row_of, rows_of, show
 
 if TYPE_CHECKING:
-    from .estimate import _Session
+    from .session import Session
 
 
 @dataclass(eq=False)
@@ -175,11 +175,11 @@ def _step(node: Arithmetic, record: Record, run: int, dtype: torch.dtype) -> tup
 
 
 # ---------------------------------------------------------------------------------------------------- reports
-def value_problem(session: _Session, runs: int, parameters: Mapping[str, Tensor], names: tuple[str, ...]) -> ProbError:
+def value_problem(session: Session, runs: int, parameters: Mapping[str, Tensor], names: tuple[str, ...]) -> ProbError:
     """P0502: where a value of the present block first ceased to be finite."""
     machine = session.interpreter(Tracer)
     assert isinstance(machine, Tracer)
-    session.generator.set_state(session.state)
+    session.again()
     outcome = machine.run(parameters, session.data, runs)
     origin = outcome.lanes.origin
     for name, value in zip(names, outcome.values, strict=True):
@@ -238,18 +238,17 @@ def _advice(node: Node) -> str | None:
 
 
 def gradient_problem(
-    session: _Session, runs: int, leaves: Mapping[str, Tensor], name: str, parameter: str, number: int, entry: int
+    session: Session, runs: int, leaves: Mapping[str, Tensor], name: str, parameter: str, number: int, entry: int
 ) -> ProbError:
     """P0503: the operation of the present block that turns a finite gradient into one that is not."""
-    from .estimate import _result
     from .weighing import Weighing
 
     machine = session.interpreter(Tracer)
     assert isinstance(machine, Tracer)
-    session.generator.set_state(session.state)
+    session.again()
     outcome = machine.run(leaves, session.data, runs)
     tensors = [r for r in machine.records if isinstance(r.value, Tensor) and r.value.requires_grad and r.node is not None]
-    value = _result(outcome.values[number], session.context)
+    value = session.result(outcome.values[number])
     title = f"the derivative of `{name}` in `{parameter}` is not finite"
     points = [record.value for record in tensors if isinstance(record.value, Tensor)] + list(leaves.values())
     weighing = Weighing(outcome, number, value, runs)

@@ -7,6 +7,7 @@ generally stays between the same two poles (of `tan`, of `lgamma` below zero); o
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -74,6 +75,21 @@ class Guards:
             id(guard.node): Watched(place, self._stretch(guard)) for place, guard in guards.items() if guard.kind == "sign"
         }
 
+    def fork(self) -> Guards:
+        """The same guards for one block, which have seen nothing."""
+        if not self.signs:
+            return self
+        block = copy.copy(self)
+        block.signs = {node: Watched(watched.owner, watched.stretch) for node, watched in self.signs.items()}
+        return block
+
+    def join(self, block: Guards) -> None:
+        """Take in what a block has seen; raises GuardBroken."""
+        if block is not self:
+            for node, seen in block.signs.items():
+                if seen.low <= seen.high:
+                    self._widen(self.signs[node], seen.low, seen.high)
+
     @staticmethod
     def _stretch(guard: Guard) -> Callable[[float], float]:
         owner = guard.owner
@@ -99,6 +115,10 @@ class Guards:
             low = high = float(value)
         else:
             return
+        self._widen(watched, low, high)
+
+    @staticmethod
+    def _widen(watched: Watched, low: float, high: float) -> None:
         watched.low, watched.high = min(watched.low, low), max(watched.high, high)
         if not math.isfinite(watched.low) or not math.isfinite(watched.high):
             return
@@ -112,16 +132,24 @@ class Guards:
 class Counter:
     """Counts the numbers that a block creates: `widest` in one value, `kept` in all that carry a derivative."""
 
-    def __init__(self, most: int):
+    def __init__(self, most: int, most_wide: int):
         self.most = most
+        self.most_wide = most_wide
         self.widest = 0
         self.kept = 0
+
+    def expect(self, numbers: int) -> None:
+        """A value of so many numbers is about to be made; raises TooBig."""
+        if numbers > self.widest:
+            self.widest = numbers
+            if numbers > self.most_wide:
+                raise TooBig
 
     def see(self, value: Value) -> None:
         """Take in a value; raises TooBig."""
         if isinstance(value, Tensor):
             numbers = value.numel()
-            self.widest = max(self.widest, numbers)
+            self.expect(numbers)
             if value.requires_grad:
                 self.kept += numbers
                 if self.kept > self.most:

@@ -1,0 +1,204 @@
+"""What is kept of the blocks: moments of results and gradients, single runs where they are wanted, and the largest for the tails.
+
+Each block makes a `Collected` of its own (in whatever thread), and they are merged in order.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from ..dsl.plan import Plan
+from .interpreter import Interpreter
+from .lanes import Ragged
+from .moments import Accumulator, Moments
+from .session import Session, Settings
+from .tails import Tail, TailWatch
+
+KEPT_RUNS = 100_000  # gradients of single runs
+KEPT_DRAWS = 1_000_000  # results of single runs
+WATCHED_RUNS = 16_384  # whose gradients' tails are looked at
+WATCHED_GRADIENTS = 16
+LEAST_FOR_TARGET = 1000  # runs before a standard error is believed
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """The outcome.  `gradient[result][parameter]` has the shape `[*result, *parameter]`; all moments are float64.
+
+    exact        nothing random was involved: the standard errors are 0 by right
+    reached      the target standard error (True where none was asked for)
+    per_run      gradients of single runs `[runs, *result, *parameter]`, when asked for
+    tails        by result and parameter, where the tails are so heavy that the standard error cannot be trusted
+    other        the gradient with the other baseline (of a pilot)
+    draws        of `moments_of_run`: results of single runs `[runs, *result]`
+    """
+
+    value: dict[str, Moments]
+    gradient: dict[str, dict[str, Moments]]
+    samples: int
+    requested: int
+    seed: int
+    plan: Plan | None
+    seconds: float
+    interrupted: bool = False
+    exact: bool = False
+    reached: bool = True
+    per_run: dict[str, dict[str, Tensor]] = field(default_factory=dict, repr=False)
+    draws: dict[str, Tensor] = field(default_factory=dict, repr=False)
+    tails: dict[tuple[str, str], Tail] = field(default_factory=dict, repr=False)
+    other: dict[str, dict[str, Moments]] = field(default_factory=dict, repr=False)
+
+
+class Collected:
+    """Moments of every result and of its gradient, entry by entry."""
+
+    def __init__(self, names: tuple[str, ...], settings: Settings, start: int = 0):
+        self.names = names
+        self.settings = settings
+        self.start = start  # runs before these
+        self.done = 0
+        self.exact = False
+        self.interrupted = False
+        self.shapes: dict[str, tuple[int, ...]] = {}
+        self.value: dict[str, Accumulator] = {}
+        self.gradient: dict[str, dict[str, list[Accumulator]]] = {}
+        self.other: dict[str, dict[str, list[Accumulator]]] = {}
+        self.kept: dict[str, dict[str, list[Tensor]]] = {}
+        self.draws: dict[str, list[Tensor]] = {}
+        self.watched: dict[tuple[str, str], list[Tensor]] = {}
+
+    def merge(self, part: Collected, session: Session) -> None:
+        """Take in the next block; P0303 where blocks differ in shape."""
+        if not self.done:
+            self.shapes, self.value, self.gradient, self.other = part.shapes, part.value, part.gradient, part.other
+            self.kept, self.draws, self.watched, self.exact = part.kept, part.draws, part.watched, part.exact
+            self.done = part.done
+            return
+        for name, shape in part.shapes.items():
+            if self.shapes[name] != shape:
+                where = session.interpreter(Interpreter).where
+                raise where.ragged(name, Ragged((self.shapes[name], shape)), session.resolved.program.body.statements[-1].span)
+            self.value[name].merge(part.value[name])
+        for mine, others in ((self.gradient, part.gradient), (self.other, part.other)):
+            for name, rows in others.items():
+                for parameter, entries in rows.items():
+                    for own, other in zip(mine[name][parameter], entries, strict=True):
+                        own.merge(other)
+        for name, columns in part.kept.items():
+            for key, tensors in columns.items():
+                self.kept[name][key].extend(tensors)
+        for name, tensors in part.draws.items():
+            self.draws.setdefault(name, []).extend(tensors)
+        for place, tensors in part.watched.items():
+            self.watched.setdefault(place, []).extend(tensors)
+        self.exact = False
+        self.done += part.done
+
+    def add_value(self, name: str, value: Tensor, runs: int) -> Accumulator:
+        """Take in the results `[runs or 1, *shape]` of the block."""
+        shape = self.shapes[name] = tuple(value.shape[1:])
+        accumulator = self.value[name] = Accumulator(shape, value.device)
+        if value.shape[0] == 1:
+            accumulator.add_constant(runs, value[0])
+        else:
+            accumulator.add(value)
+        return accumulator
+
+    def keep_draws(self, name: str, value: Tensor, runs: int) -> None:
+        """Keep the first results of single runs."""
+        room = KEPT_DRAWS - self.start
+        if room > 0:
+            self.draws.setdefault(name, []).append(value.detach().expand(runs, *value.shape[1:])[:room])
+
+    def watch_tails(self, name: str, parameter: str, entry: int, gradient: Tensor | None) -> None:
+        """Keep the first runs of the first entries: do they let the standard error be trusted?"""
+        if gradient is None or entry or self.start >= WATCHED_RUNS or len(self.watched) > WATCHED_GRADIENTS:
+            return
+        self.watched.setdefault((name, parameter), []).append(gradient.detach()[: WATCHED_RUNS - self.start])
+
+    def add_gradient(
+        self, name: str, parameter: str, entry: int, gradient: Tensor | None, leaf: Tensor, other: bool = False
+    ) -> Accumulator:
+        """Take in the gradients `[runs, *parameter]` of one result entry (None: zero), with the usual or the `other` baseline."""
+        entries = (self.other if other else self.gradient).setdefault(name, {}).setdefault(parameter, [])
+        if entry == len(entries):
+            entries.append(Accumulator(tuple(leaf.shape[1:]), leaf.device))
+        if gradient is None:
+            entries[entry].add_constant(leaf.shape[0], torch.zeros_like(leaf[0]))
+        else:
+            entries[entry].add(gradient)
+        if self.settings.keep_runs and not other and self.start < KEPT_RUNS:
+            rows = torch.zeros_like(leaf) if gradient is None else gradient
+            self.kept.setdefault(name, {}).setdefault(f"{parameter}\0{entry}", []).append(
+                rows[: KEPT_RUNS - self.start].detach().clone()
+            )
+        return entries[entry]
+
+    def errors(self) -> Iterator[Tensor]:
+        """Every standard error so far."""
+        for accumulator in self.value.values():
+            yield accumulator.moments(self.exact).se
+        for rows in self.gradient.values():
+            for entries in rows.values():
+                for accumulator in entries:
+                    yield accumulator.moments(self.exact).se
+
+    def reached(self) -> bool:
+        """Whether every standard error is small enough."""
+        target = self.settings.target_se
+        if target is None or self.exact:
+            return True
+        return self.done >= min(LEAST_FOR_TARGET, self.settings.samples) and all(
+            bool((error <= target).all()) for error in self.errors()
+        )
+
+    def estimate(self, plan: Plan | None, started: float) -> Estimate:
+        """What there is."""
+        gradients: dict[str, dict[str, Moments]] = {}
+        per_run: dict[str, dict[str, Tensor]] = {}
+        for name, rows in self.gradient.items():
+            shape = self.shapes[name]
+            gradients[name] = {p: _stacked([e.moments(self.exact) for e in entries], shape) for p, entries in rows.items()}
+            if self.settings.keep_runs:
+                per_run[name] = {p: self._kept(name, p, len(entries)) for p, entries in rows.items()}
+        return Estimate(
+            value={name: self.value[name].moments(self.exact) for name in self.names}, gradient=gradients,
+            samples=self.settings.samples if self.exact else self.done, requested=self.settings.samples,
+            seed=self.settings.seed, plan=plan, seconds=time.perf_counter() - started, interrupted=self.interrupted,
+            exact=self.exact, reached=self.reached(), per_run=per_run,
+            draws={name: torch.cat(parts) for name, parts in self.draws.items() if parts},
+            other={
+                name: {p: _stacked([e.moments(self.exact) for e in entries], self.shapes[name]) for p, entries in rows.items()}
+                for name, rows in self.other.items()
+            },
+            tails={} if self.exact else {key: tail for key, parts in self.watched.items() if (tail := _tail(parts)).heavy},
+        )
+
+    def _kept(self, name: str, parameter: str, entries: int) -> Tensor:
+        columns = [torch.cat(self.kept[name][f"{parameter}\0{entry}"]) for entry in range(entries)]
+        if not self.shapes[name]:
+            return columns[0]
+        return torch.stack(columns, dim=1).reshape(columns[0].shape[0], *self.shapes[name], *columns[0].shape[1:])
+
+
+def _tail(parts: list[Tensor]) -> Tail:
+    watch = TailWatch()
+    for part in parts:
+        watch.add(part)
+    return watch.diagnosis()
+
+
+def _stacked(moments: list[Moments], shape: tuple[int, ...]) -> Moments:
+    """Moments of the entries of a result as one array `[*shape, *parameter]`."""
+    if not shape:
+        return moments[0]
+    parts = ([m.mean for m in moments], [m.se for m in moments], [m.sd for m in moments])
+    mean, se, sd = (torch.stack(part).reshape(*shape, *part[0].shape) if part else torch.zeros(shape) for part in parts)
+    return Moments(mean, se, sd)
+
+

@@ -1,0 +1,281 @@
+"""Blocks of runs: how many lanes each has, what it draws from, and the threads that make them.
+
+Blocks keep memory flat and the numbers in cache.  The first one measures how many numbers a run holds, and is started again
+with fewer runs where they are too many; the sizes of the others follow from that by a fixed rule.  Every block has a
+generator of its own, seeded from the seed and its number, so it does not matter who makes it and when: on the CPU, blocks are
+made in as many threads as torch uses, each with one core, and taken in in order (torch's own threads share out a
+single operation, which does not pay for short ones, and random numbers are drawn by one of them alone).  A function that
+the embedding program passed is called from its own thread only.
+"""
+
+from __future__ import annotations
+
+import copy
+import threading
+from collections import deque
+from collections.abc import Callable, Generator, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import torch
+from torch import Tensor
+
+from ..dsl.additive import find_sums
+from ..dsl.limits import MAX_DEPTH, MAX_LANES, MAX_ROUNDS, MAX_STEPS
+from ..dsl.names import Resolved
+from ..dsl.plan import Choice, Plan
+from ..dsl.syntax import deep_recursion
+from .credit import Crediting
+from .interpreter import Context, Interpreter, Limits, Outcome
+from .lanes import Ragged, Value
+from .operations import numeric
+from .watch import Counter, Guards, TooBig
+
+ONE_BLOCK = 16_384  # up to so many runs are one block, if they are scalar
+FIRST_BLOCK = 4096  # runs of the block that measures, of more
+MOST_LANES = 65_536
+NUMBERS_OF_A_BLOCK = 2**18  # in its widest value, at most
+SPARE = 4  # times as many are suffered in the first block
+KEPT_BY_A_BLOCK = 2**24  # numbers that a block keeps for the backward pass, about
+LEAST_LANES = 16
+LEAST_LANES_OF_WIDE = 256  # below which blocks are made smaller for what they keep only
+LANES_IN_ALL = 2**22  # of all runs together, where outcomes are enumerated and the rest is sampled
+AHEAD = 2  # blocks per thread that may wait to be taken in
+STACK = 2**28  # bytes of address space for the stack of a thread
+DTYPES = {"float32": torch.float32, "float64": torch.float64}
+DEPTH = 1_000_000  # of Python calls
+
+Leaves = Callable[[int], dict[str, Tensor]]  # parameters for so many runs
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How to run.  `block_lanes` overrides the size of the blocks, `of` names variables in place of the results."""
+
+    samples: int = 10_000
+    seed: int = 0
+    dtype: str = "float32"
+    device: str = "cpu"
+    target_se: float | None = None
+    of: tuple[str, ...] = ()
+    max_steps: int = MAX_STEPS
+    max_depth: int = MAX_DEPTH
+    max_lanes: int | None = None
+    max_rounds: int = MAX_ROUNDS
+    block_lanes: int | None = None
+    keep_runs: bool = False
+
+    def lanes(self, exact: bool) -> int:
+        """How many lanes enumeration may make of one run."""
+        if self.max_lanes is not None:
+            return self.max_lanes
+        return MAX_LANES if exact else min(max(LANES_IN_ALL // self.samples, LEAST_LANES), MAX_LANES)
+
+
+def block_seed(seed: int, number: int) -> int:
+    """The seed of a block: different for all blocks of a run (torch's generator on the CPU looks at 32 bits only)."""
+    mixed = (seed + 0x9E3779B97F4A7C15) % 2**64  # splitmix64 (Steele, Lea & Flood 2014)
+    mixed = (mixed ^ (mixed >> 30)) * 0xBF58476D1CE4E5B9 % 2**64
+    mixed = (mixed ^ (mixed >> 27)) * 0x94D049BB133111EB % 2**64
+    return ((mixed ^ (mixed >> 31)) + number * 0x9E3779B9) % 2**32
+
+
+class Session:
+    """One attempt at an estimate: a plan, the values, and the blocks made so far.  `at` gives the session of one block."""
+
+    def __init__(
+        self, resolved: Resolved, plan: Plan | None, parameters: dict[str, Tensor], data: dict[str, Value],
+        settings: Settings, safe: bool, results: bool,
+    ):
+        self.resolved = resolved
+        self.plan = plan
+        self.exact = plan is not None and plan.exact
+        self.choices: Mapping[int, Choice] = {} if plan is None else plan.choices
+        scored = [choice for choice in self.choices.values() if choice.estimator == "score"]
+        self.sums = find_sums(resolved) if scored and all(choice.options["credit"] for choice in scored) else None
+        self.guards = Guards({} if plan is None else plan.guards)
+        self.settings = settings
+        self.safe = safe
+        self.results = results
+        self.context = Context(torch.float64 if self.exact else DTYPES[settings.dtype], torch.device(settings.device))
+        self.parameters = {name: value.to(self.context.dtype) for name, value in parameters.items()}
+        self.data = {
+            name: value.to(self.context.dtype) if isinstance(value, Tensor) and value.is_floating_point() else value
+            for name, value in data.items()
+        }
+        self.start = 0  # runs before this block
+        self.begin(block_seed(settings.seed, 0))
+
+    def begin(self, seed: int) -> None:
+        """A generator for what comes next."""
+        self.seed = seed
+        self.generator = torch.Generator(device=self.context.device)
+        self.generator.manual_seed(seed)
+
+    def again(self) -> None:
+        """Back to the beginning of the block."""
+        self.generator.manual_seed(self.seed)
+
+    def at(self, number: int, start: int) -> Session:
+        """The session of one block, with guards and a generator of its own."""
+        block = copy.copy(self)
+        block.start = start
+        block.guards = self.guards.fork()
+        block.begin(block_seed(self.settings.seed, number))
+        return block
+
+    def interpreter(self, kind: type[Interpreter], counter: Counter | None = None, **more: Any) -> Interpreter:
+        """An interpreter for one block."""
+        settings = self.settings
+        if kind is Interpreter and self.sums is not None:
+            kind, more = Crediting, {"sums": self.sums}
+        machine = kind(
+            self.resolved, self.choices, self.context, self.generator,
+            limits=Limits(settings.max_steps, settings.max_depth, settings.lanes(self.exact), settings.max_rounds),
+            guards=self.guards, safe=self.safe,
+            results=self.results, wanted=settings.of, counter=counter, **more,
+        )
+        machine.stands_for = settings.samples if self.exact else 1
+        return machine
+
+    def leaves(self, runs: int) -> dict[str, Tensor]:
+        """Parameters with a row per run, each the start of a derivative."""
+        return {name: value.detach().expand(runs, *value.shape).requires_grad_() for name, value in self.parameters.items()}
+
+    def uniform(self, runs: int = 1) -> dict[str, Tensor]:
+        """Parameters that are the same in every lane and are not differentiated."""
+        return {name: value.detach().unsqueeze(0) for name, value in self.parameters.items()}
+
+    def result(self, value: Value) -> Tensor:
+        """A result as `[runs or 1, *event]`."""
+        assert not isinstance(value, Ragged)
+        return numeric(value, self.context.dtype, self.context.device)
+
+    # ---------------------------------------------------------------------------------------------------- blocks
+    def blocks(
+        self, leaves: Leaves, take: Callable[[Session, int, dict[str, Tensor], Outcome], T]
+    ) -> Generator[tuple[int, T], None, None]:
+        """Run block after block until all samples are made; gives how many runs, and what `take` made of each block."""
+        samples, fixed = self.settings.samples, self.settings.block_lanes
+        first = min(samples, fixed or (samples if samples <= ONE_BLOCK else FIRST_BLOCK))
+        if not self.resolved.sites or self.exact:
+            first = 1
+        block = self.at(0, 0)
+        runs, counter, values, outcome = block.measured(first, leaves)
+        made = take(block, runs, values, outcome)
+        del values, outcome
+        self.guards.join(block.guards)
+        yield runs, made
+        rest = _sizes(samples - runs, fixed or _lanes(counter, runs))
+        if rest:
+            yield from self._rest(leaves, take, runs, rest)
+
+    def measured(self, runs: int, leaves: Leaves) -> tuple[int, Counter, dict[str, Tensor], Outcome]:
+        """The first block, with as many of `runs` runs as it can hold."""
+        while True:
+            small = runs <= LEAST_LANES
+            counter = Counter(2**62, 2**62) if small else Counter(SPARE * KEPT_BY_A_BLOCK, SPARE * NUMBERS_OF_A_BLOCK)
+            values = leaves(runs)
+            try:
+                return runs, counter, values, self.interpreter(Interpreter, counter).run(values, self.data, runs)
+            except TooBig:
+                runs = min(max(_lanes(counter, runs), LEAST_LANES), max(runs // 2, LEAST_LANES))
+                self.again()
+                self.guards = self.guards.fork()
+
+    def _rest(
+        self, leaves: Leaves, take: Callable[[Session, int, dict[str, Tensor], Outcome], T], start: int, sizes: list[int]
+    ) -> Iterator[tuple[int, T]]:
+        grad = torch.is_grad_enabled()
+
+        def make(number: int, start: int, runs: int) -> tuple[Session, T]:
+            with torch.set_grad_enabled(grad):
+                block = self.at(number, start)
+                values = leaves(runs)
+                outcome = block.interpreter(Interpreter).run(values, self.data, runs)
+                return block, take(block, runs, values, outcome)
+
+        todo = [(number, start + sum(sizes[:number]), runs) for number, runs in enumerate(sizes)]
+        todo = [(number + 1, start, runs) for number, start, runs in todo]
+        alone = len(todo) == 1 or self.context.device.type != "cpu" or bool(self.resolved.external)
+        for (_, _, runs), (block, made) in zip(todo, _in_order(make, todo, 1 if alone else torch.get_num_threads()), strict=True):
+            self.guards.join(block.guards)
+            yield runs, made
+
+
+def _lanes(counter: Counter, runs: int) -> int:
+    """How many lanes a block should have, from one of so many."""
+    widest, kept = max(-(-counter.widest // runs), 1), max(-(-counter.kept // runs), 1)
+    return max(min(MOST_LANES, max(NUMBERS_OF_A_BLOCK // widest, LEAST_LANES_OF_WIDE), KEPT_BY_A_BLOCK // kept), LEAST_LANES)
+
+
+def _sizes(runs: int, most: int) -> list[int]:
+    """Blocks of at most `most` runs, nearly equal, so that none has a single one."""
+    sizes = []
+    while runs > 0:
+        count = -(-runs // most)
+        sizes.append(-(-runs // count))
+        runs -= sizes[-1]
+    return sizes
+
+
+# --------------------------------------------------------------------------------------------------- threads
+_pools: dict[int, ThreadPoolExecutor] = {}
+_pools_lock = threading.Lock()
+
+
+def _pool(threads: int) -> ThreadPoolExecutor:
+    """Threads in each of which torch uses one core.  They are kept: the setting is made once, when a thread begins."""
+    with _pools_lock:
+        known = _pools.get(threads)
+        if known is not None:
+            return known
+        before, stack = torch.get_num_threads(), threading.stack_size(STACK)
+        gate = threading.Barrier(threads + 1)
+
+        def settle() -> None:
+            torch.set_num_threads(1)
+            gate.wait()
+
+        pool = ThreadPoolExecutor(threads, "probrun", initializer=settle)
+        for _ in range(threads):
+            pool.submit(int)
+        gate.wait()
+        torch.set_num_threads(before)
+        threading.stack_size(stack)
+        _pools[threads] = pool
+        return pool
+
+
+def _in_order(make: Callable[..., T], todo: list[tuple[int, int, int]], threads: int) -> Iterator[T]:
+    """`make` of every entry, in order; in threads if there are several."""
+    if threads == 1:
+        for arguments in todo:
+            yield make(*arguments)
+        return
+    pool = _pool(threads)
+    waiting: deque[Future[T]] = deque()
+    entries = iter(todo)
+    try:
+        for arguments in entries:
+            waiting.append(pool.submit(make, *arguments))
+            if len(waiting) > threads * AHEAD:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+    finally:
+        for future in waiting:
+            future.cancel()
+        for future in waiting:
+            if not future.cancelled():
+                future.exception()
+
+
+@contextmanager
+def room(grad: bool) -> Iterator[None]:
+    """The caller's grad mode and recursion limit are put back afterwards."""
+    with torch.set_grad_enabled(grad), deep_recursion(DEPTH):
+        yield
