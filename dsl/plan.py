@@ -109,12 +109,14 @@ class Plan:
     """A right choice for every site, and the assumptions that a run must watch.
 
     exact      every site that has an effect is enumerated: one run tells everything
+    memory     what runs have found out about it
     """
 
     choices: dict[int, Choice]
     guards: dict[int, Guard]
     biased: bool
     exact: bool = False
+    memory: dict[str, bool] = field(default_factory=dict, compare=False, repr=False)
 
     @property
     def key(self) -> tuple[object, ...]:

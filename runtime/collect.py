@@ -122,18 +122,19 @@ class Collected:
         self.watched.setdefault((name, parameter), []).append(gradient.detach()[: WATCHED_RUNS - self.start])
 
     def add_gradient(
-        self, name: str, parameter: str, entry: int, gradient: Tensor | None, leaf: Tensor, other: bool = False
+        self, name: str, parameter: str, entry: int, gradient: Tensor | None, leaf: Tensor, runs: int,
+        other: bool = False,
     ) -> Accumulator:
         """Take in the gradients `[runs, *parameter]` of one result entry (None: zero), with the usual or the `other` baseline."""
         entries = (self.other if other else self.gradient).setdefault(name, {}).setdefault(parameter, [])
         if entry == len(entries):
             entries.append(Accumulator(tuple(leaf.shape[1:]), leaf.device))
         if gradient is None:
-            entries[entry].add_constant(leaf.shape[0], torch.zeros_like(leaf[0]))
+            entries[entry].add_constant(runs, torch.zeros_like(leaf[0]))
         else:
             entries[entry].add(gradient)
         if self.settings.keep_runs and not other and self.start < KEPT_RUNS:
-            rows = torch.zeros_like(leaf) if gradient is None else gradient
+            rows = leaf.new_zeros(runs, *leaf.shape[1:]) if gradient is None else gradient
             self.kept.setdefault(name, {}).setdefault(f"{parameter}\0{entry}", []).append(
                 rows[: KEPT_RUNS - self.start].detach().clone()
             )

@@ -38,6 +38,7 @@ from .frames import HIDDEN, Activation, Frame, Returned, merge, together
 from .indexing import check_axes, replace, whole_number
 from .lanes import NOWHERE, Ragged, Value, carry
 from .ledger import Term
+from .lifting import NotLifted
 from .operations import Operand, as_tensor, truth
 from .sites import draw
 from .watch import TooManyLanes
@@ -266,6 +267,8 @@ def _count(machine: Interpreter, node: For, first: int, last: int, frame: Frame)
 
 def _count_apart(machine: Interpreter, node: For, start: Operand, stop: Operand, frame: Frame) -> None:
     """Bounds that differ from lane to lane: a loop that each lane leaves when its own count is done."""
+    if machine.lifter is not None:
+        raise NotLifted  # lanes leave one by one
     counter, end = HIDDEN + "counter", HIDDEN + "end"
     offset = -1.0
 
@@ -414,8 +417,13 @@ def _store(machine: Interpreter, node: Assign | Sample, value: Operand, frame: F
     for item, index in zip(items, node.indices, strict=True):
         if isinstance(item, Tensor) and item.dim() > 1:
             raise machine.where.error("P0305", "an index of an assignment must be one whole number", index.span)
+    stored = as_tensor(value, machine.dtype, machine.device)
+    if machine.lifter is not None and any(
+        tensor.shape[0] > 1 for tensor in (target, stored, *items) if isinstance(tensor, Tensor)
+    ):
+        target, stored = machine.lifter.lift(target), machine.lifter.lift(stored)
     try:
-        new = replace(target, items, as_tensor(value, machine.dtype, machine.device))
+        new = replace(target, items, stored)
     except ShapeMismatch as problem:
         raise machine.where.shapes(problem, node.span) from None
     if machine.watching:

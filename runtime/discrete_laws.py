@@ -69,6 +69,8 @@ class Chance(Law):
 
 
 class Bernoulli(Chance):
+    lifts = True
+
     def sample(self, shape: Shape, generator: Generator = None) -> Tensor:
         chance = self.chance().detach()
         rare = chance.dtype == torch.float32 and chance.numel() > 0 and float(chance.amin()) < SMALL
@@ -86,10 +88,18 @@ class Bernoulli(Chance):
             return self.log_chances(value, 1 - value)
         if self.probs is None:
             assert self.logits is not None
+            if self.lift is not None and self.logits.shape[0] == 1:
+                return torch.addcmul(self.lift(logsigmoid(-self.logits)), self.lift(self.logits), value)
             return logsigmoid(torch.where(value != 0, self.logits, -self.logits))
-        hit, p = value != 0, self.probs
+        p = self.probs
         if self.edge(0.0, 1.0) is None:
-            return torch.where(hit, p.log(), torch.log1p(-p))
+            one, none = p.log(), torch.log1p(-p)
+            if self.lift is not None and p.shape[0] == 1:
+                return torch.addcmul(self.lift(none), self.lift(one - none), value)
+            return torch.lerp(none, one, value)
+        hit = value != 0
+        if self.lift is not None:
+            p = self.lift(p)
         above, below = torch.where(p > 0, p, 1.0), torch.where(p < 1, p, 0.0)
         impossible = torch.where(hit, p == 0, p == 1)
         return torch.where(impossible, -math.inf, torch.where(hit, above.log(), torch.log1p(-below)))
@@ -188,6 +198,7 @@ class NegativeBinomial(Chance):
 
 class Poisson(Law):
     rate: Tensor
+    lifts = True
 
     def sample(self, shape: Shape, generator: Generator = None) -> Tensor:
         return torch.poisson(self.rate.detach().expand(shape).contiguous(), generator=generator)
@@ -203,7 +214,14 @@ class Poisson(Law):
         return (weigh(x, rate) - rate - torch.lgamma(x + 1)).to(value.dtype)
 
     def relative_log_prob(self, value: Tensor) -> Tensor:
-        return self.density(value) if value.requires_grad else weigh(value, self.rate) - self.rate
+        if value.requires_grad:
+            return self.density(value)
+        if self.lift is None or self.rate.shape[0] != 1:
+            return weigh(value, self.rate) - self.rate
+        if bool((self.rate > 0).all()):
+            return value * self.lift(self.rate.log()) - self.lift(self.rate)
+        rate = self.lift(self.rate)
+        return weigh(value, rate) - rate
 
     def boundary(self) -> Tensor | None:
         found = self.rate == 0

@@ -25,8 +25,9 @@ from ..dsl.names import Resolved
 from ..dsl.plan import Lessons, Plan
 from .collect import Collected, Estimate
 from .interpreter import Interpreter, Outcome
+from .lifting import NotLifted
 from .moments import Moments
-from .session import DTYPES, Leaves, Session, Settings, room
+from .session import DTYPES, Session, Settings, Start, room
 from .surrogate import expected
 from .trace import gradient_problem, value_problem
 from .values import bind_values
@@ -77,12 +78,14 @@ def gradient(
             lessons = lessons.broke(guard.place)
         except TooManyLanes as many:
             lessons = lessons.crowd(many.site.index)
+        except NotLifted:
+            plan.memory["liftable"] = False
         except _NotFinite:
             safe = True
 
 
 def _drive(
-    session: Session, collected: Collected, leaves: Leaves,
+    session: Session, collected: Collected, leaves: Start,
     take: Callable[[Session, int, dict[str, Tensor], Outcome], Collected], progress: Progress,
 ) -> None:
     """Make and collect blocks until a rule says stop; an interruption keeps the blocks that are complete."""
@@ -116,21 +119,21 @@ def _differentiate(session: Session, collected: Collected, progress: Progress) -
             weighings.append(weighing)
         few = not block.exact and settings.samples <= FEW
         for number, (name, weighing) in enumerate(zip(names, weighings, strict=True)):
-            for found_at in weighing.gradients(list(leaves.values()), number == len(weighings) - 1, few):
+            for found_at in weighing.gradients(block.points, number == len(weighings) - 1, few):
                 for place, (parameter, leaf) in enumerate(leaves.items()):
-                    accumulator = part.add_gradient(name, parameter, found_at.entry, found_at.per_run[place], leaf)
+                    accumulator = part.add_gradient(name, parameter, found_at.entry, found_at.per_run[place], leaf, runs)
                     part.watch_tails(name, parameter, found_at.entry, found_at.per_run[place])
                     if found_at.pseudo and (spread := found_at.pseudo[place]) is not None:
                         accumulator.widen(spread)
                     if found_at.other:
-                        part.add_gradient(name, parameter, found_at.entry, found_at.other[place], leaf, other=True)
+                        part.add_gradient(name, parameter, found_at.entry, found_at.other[place], leaf, runs, other=True)
                     if not accumulator.finite:
                         if not block.safe:
                             raise _NotFinite
-                        raise gradient_problem(block, runs, block.leaves(runs), name, parameter, number, found_at.entry)
+                        raise gradient_problem(block, runs, block.expanded(runs), name, parameter, number, found_at.entry)
         return part
 
-    _drive(session, collected, session.leaves, take, progress)
+    _drive(session, collected, Session.leaves, take, progress)
 
 
 # ------------------------------------------------------------------------------------------------ run, expect
@@ -155,7 +158,7 @@ def moments_of_run(
         return part
 
     with room(grad=False):
-        _drive(session, collected, session.uniform, take, progress)
+        _drive(session, collected, Session.uniform, take, progress)
     return collected.estimate(None, started)
 
 

@@ -52,6 +52,7 @@ from .functions import FUNCTION_CODE, FunctionProblem
 from .indexing import Item, check_axes, position, select, size
 from .lanes import Join, Lanes, Ragged, Value, carry
 from .ledger import Ledger, Term
+from .lifting import Lifter
 from .operations import Operand, as_tensor, calculate, compare, filled, negative, numeric, opposite
 from .problems import Where
 from .singular import SAFE
@@ -105,7 +106,7 @@ class Interpreter:
     def __init__(
         self, resolved: Resolved, choices: Mapping[int, Choice], context: Context, generator: torch.Generator, *,
         limits: Limits = Limits(), guards: Guards | None = None, safe: bool = False,
-        results: bool = True, wanted: tuple[str, ...] = (), counter: Counter | None = None,
+        results: bool = True, wanted: tuple[str, ...] = (), counter: Counter | None = None, lifter: Lifter | None = None,
     ):
         self.resolved = resolved
         self.choices = choices
@@ -119,6 +120,7 @@ class Interpreter:
         self.results = results
         self.wanted = wanted
         self.counter = counter
+        self.lifter = lifter
         self.watching = self.guards is not None or counter is not None
         self.where = Where(resolved.program.source)
         self.constants = frozenset(CONSTANTS)
@@ -249,6 +251,12 @@ class Interpreter:
     def note_store(self, target: Tensor, value: Operand, new: Tensor, frame: Frame) -> None:
         """An element has been assigned (a hook for tracing)."""
 
+    def lifted(self, tensors: list[Tensor]) -> list[Tensor]:
+        """Values that are used together: those that are the same in every lane are lifted where others are not."""
+        if self.lifter is None or all(tensor.shape[0] == 1 for tensor in tensors):
+            return tensors
+        return [self.lifter.lift(tensor) for tensor in tensors]
+
     def number(self, value: Operand) -> Tensor:
         """A value as a tensor `[lanes or 1, *event]` of the run's dtype."""
         return numeric(value, self.dtype, self.device) if isinstance(value, Tensor) else self.constant(float(value))
@@ -264,6 +272,8 @@ class Interpreter:
 
     def calculate(self, symbol: str, a: Operand, b: Operand, span: Span) -> Operand:
         """Arithmetic; P0301."""
+        if self.lifter is not None and isinstance(a, Tensor) and isinstance(b, Tensor) and a.shape[0] != b.shape[0]:
+            a, b = self.lifter.lift(a), self.lifter.lift(b)
         try:
             return calculate(symbol, a, b, self.dtype, self.safe)
         except ShapeMismatch as problem:
@@ -283,7 +293,7 @@ class Interpreter:
                 return code(*sizes, context=self.context)
             if not any(isinstance(value, Tensor) for value in arguments):
                 return self._plain_call(row, code, arguments)
-            tensors = [as_tensor(value, self.dtype, self.device) for value in arguments]
+            tensors = self.lifted([as_tensor(value, self.dtype, self.device) for value in arguments])
             result = code(*tensors, context=self.context)
         except ShapeMismatch as problem:
             raise self.where.shapes(problem, node.span) from None
@@ -314,6 +324,8 @@ class Interpreter:
         tensors = []
         for value in arguments:
             tensor = self.number(value)
+            if self.lifter is not None:
+                tensor = self.lifter.lift(tensor)
             tensors.append(tensor if tensor.shape[0] == count else tensor.expand(count, *tensor.shape[1:]))
         result = self.resolved.external[node.function].call(*tensors)
         if not isinstance(result, Tensor) or result.dim() == 0 or result.shape[0] not in (1, count):
@@ -362,7 +374,7 @@ def _vector(machine: Interpreter, node: Vector, frame: Frame) -> Operand:
     values = machine.evaluate_all(node.items, frame)
     if not any(isinstance(value, Tensor) for value in values):
         return torch.tensor([values], dtype=machine.dtype, device=machine.device)
-    tensors = [machine.number(value) for value in values]
+    tensors = machine.lifted([machine.number(value) for value in values])
     shapes = {event_shape(tensor) for tensor in tensors}
     if len(shapes) > 1:
         listed = sorted(shapes)
@@ -377,7 +389,10 @@ def _index(machine: Interpreter, node: Index, frame: Frame) -> Operand:
     tensor = check_axes(target, len(node.items), node.span, machine.where)
     entered = frame.lanes
     items = machine.items(tensor, node.items, frame)
-    return select(cast(Tensor, carry(tensor, entered, frame.lanes)), items)
+    target = cast(Tensor, carry(tensor, entered, frame.lanes))
+    if machine.lifter is not None and any(isinstance(item, Tensor) and item.shape[0] > 1 for item in items):
+        target = machine.lifter.lift(target)
+    return select(target, items)
 
 
 def _unary(machine: Interpreter, node: Unary, frame: Frame) -> Operand:

@@ -42,6 +42,8 @@ class Law:
     """
 
     event: ClassVar[int] = 0
+    lifts: ClassVar[bool] = False  # the density lifts what it computes from uniform arguments by itself (`lifting.py`)
+    lift: Callable[[Tensor], Tensor] | None = None
 
     def __init__(self, arguments: dict[str, Tensor]):
         self.arguments = arguments

@@ -30,6 +30,7 @@ from ..dsl.syntax import deep_recursion
 from .credit import Crediting
 from .interpreter import Context, Interpreter, Limits, Outcome
 from .lanes import Ragged, Value
+from .lifting import Leaves, Lifter, Slope, liftable
 from .operations import numeric
 from .watch import Counter, Guards, TooBig
 
@@ -47,8 +48,8 @@ STACK = 2**28  # bytes of address space for the stack of a thread
 DTYPES = {"float32": torch.float32, "float64": torch.float64}
 DEPTH = 1_000_000  # of Python calls
 
-Leaves = Callable[[int], dict[str, Tensor]]  # parameters for so many runs
 T = TypeVar("T")
+Start = Callable[["Session", int], dict[str, Tensor]]  # parameters of a block of so many runs
 
 
 @dataclass(frozen=True)
@@ -107,6 +108,13 @@ class Session:
             for name, value in data.items()
         }
         self.start = 0  # runs before this block
+        self.lifting = (
+            self.parameters != {} and plan is not None and settings.samples > 1 and not safe and not self.exact
+            and liftable(resolved, plan)
+        )
+        self.lifter: Lifter | None = None
+        self.points = Leaves([])
+        self.slopes: list[list[Slope | None]] = []
         self.begin(block_seed(settings.seed, 0))
 
     def begin(self, seed: int) -> None:
@@ -124,6 +132,7 @@ class Session:
         block = copy.copy(self)
         block.start = start
         block.guards = self.guards.fork()
+        block.slopes = list(self.slopes) if number else self.slopes
         block.begin(block_seed(self.settings.seed, number))
         return block
 
@@ -135,15 +144,26 @@ class Session:
         machine = kind(
             self.resolved, self.choices, self.context, self.generator,
             limits=Limits(settings.max_steps, settings.max_depth, settings.lanes(self.exact), settings.max_rounds),
-            guards=self.guards, safe=self.safe,
+            guards=self.guards, safe=self.safe, lifter=self.lifter,
             results=self.results, wanted=settings.of, counter=counter, **more,
         )
         machine.stands_for = settings.samples if self.exact else 1
         return machine
 
     def leaves(self, runs: int) -> dict[str, Tensor]:
+        """Parameters, each the start of a derivative: with a row per run, or lifted where they meet the runs."""
+        if not self.lifting:
+            return self.expanded(runs)
+        leaves = {name: value.detach().unsqueeze(0).requires_grad_() for name, value in self.parameters.items()}
+        self.points = self.lifter = Lifter(list(leaves.values()), runs, self.slopes)
+        return leaves
+
+    def expanded(self, runs: int) -> dict[str, Tensor]:
         """Parameters with a row per run, each the start of a derivative."""
-        return {name: value.detach().expand(runs, *value.shape).requires_grad_() for name, value in self.parameters.items()}
+        self.lifter = None
+        leaves = {name: value.detach().expand(runs, *value.shape).requires_grad_() for name, value in self.parameters.items()}
+        self.points = Leaves(list(leaves.values()))
+        return leaves
 
     def uniform(self, runs: int = 1) -> dict[str, Tensor]:
         """Parameters that are the same in every lane and are not differentiated."""
@@ -156,7 +176,7 @@ class Session:
 
     # ---------------------------------------------------------------------------------------------------- blocks
     def blocks(
-        self, leaves: Leaves, take: Callable[[Session, int, dict[str, Tensor], Outcome], T]
+        self, leaves: Start, take: Callable[[Session, int, dict[str, Tensor], Outcome], T]
     ) -> Generator[tuple[int, T], None, None]:
         """Run block after block until all samples are made; gives how many runs, and what `take` made of each block."""
         samples, fixed = self.settings.samples, self.settings.block_lanes
@@ -173,12 +193,12 @@ class Session:
         if rest:
             yield from self._rest(leaves, take, runs, rest)
 
-    def measured(self, runs: int, leaves: Leaves) -> tuple[int, Counter, dict[str, Tensor], Outcome]:
+    def measured(self, runs: int, leaves: Start) -> tuple[int, Counter, dict[str, Tensor], Outcome]:
         """The first block, with as many of `runs` runs as it can hold."""
         while True:
             small = runs <= LEAST_LANES
             counter = Counter(2**62, 2**62) if small else Counter(SPARE * KEPT_BY_A_BLOCK, SPARE * NUMBERS_OF_A_BLOCK)
-            values = leaves(runs)
+            values = leaves(self, runs)
             try:
                 return runs, counter, values, self.interpreter(Interpreter, counter).run(values, self.data, runs)
             except TooBig:
@@ -187,14 +207,14 @@ class Session:
                 self.guards = self.guards.fork()
 
     def _rest(
-        self, leaves: Leaves, take: Callable[[Session, int, dict[str, Tensor], Outcome], T], start: int, sizes: list[int]
+        self, leaves: Start, take: Callable[[Session, int, dict[str, Tensor], Outcome], T], start: int, sizes: list[int]
     ) -> Iterator[tuple[int, T]]:
         grad = torch.is_grad_enabled()
 
         def make(number: int, start: int, runs: int) -> tuple[Session, T]:
             with torch.set_grad_enabled(grad):
                 block = self.at(number, start)
-                values = leaves(runs)
+                values = leaves(block, runs)
                 outcome = block.interpreter(Interpreter).run(values, self.data, runs)
                 return block, take(block, runs, values, outcome)
 

@@ -56,6 +56,12 @@ def draw(machine: Interpreter, node: Sample | Draw, frame: Frame) -> Tensor:
         if mask is not None and bool(mask.any()):
             arguments = at_boundary(machine, node, bound, mask, frame)
             law = build(bound.row, arguments)
+    if live and machine.lifter is not None:
+        if law.lifts and estimator.name == "score":
+            law.lift = machine.lifter.lift
+        else:
+            arguments = {name: machine.lifter.lift(argument) for name, argument in arguments.items()}
+            law = build(bound.row, arguments)
     options = {} if choice is None else choice.options
     request = Request(
         bound.row, law, arguments, (frame.lanes.count, *bound.batch, *bound.event), len(bound.batch), live, options,
@@ -97,6 +103,9 @@ def log_density(machine: Interpreter, node: LogPdf, frame: Frame) -> Tensor:
             raise machine.where.shapes(problem, node.span) from None
         value = _lift(value, rank - (value.dim() - 1 - events))
         arguments = {name: _lift(argument, rank - len(bound.batch)) for name, argument in arguments.items()}
+    if machine.lifter is not None and (value.shape[0] > 1 or any(argument.shape[0] > 1 for argument in arguments.values())):
+        value = machine.lifter.lift(value)
+        arguments = {name: machine.lifter.lift(argument) for name, argument in arguments.items()}
     law = build(bound.row, arguments)
     if machine.guards and id(node) in machine.guards and not law.inside(value.detach()):
         machine.guards.broken(id(node))
@@ -238,7 +247,8 @@ def at_boundary(
             continue
         entries = mask.reshape(*mask.shape, *(1,) * bound.row.parameter(name).event)
         total = torch.where(entries, argument, 0.0).sum()
-        gradients = torch.autograd.grad(total, machine.leaves, retain_graph=True, allow_unused=True)
+        points = machine.leaves if machine.lifter is None else [*machine.lifter.lifted, *machine.leaves]
+        gradients = torch.autograd.grad(total, points, retain_graph=True, allow_unused=True)
         if any(gradient is not None and bool((gradient != 0).any()) for gradient in gradients):
             choice = machine.choices[machine.resolved.site_at[id(node)].index]
             rare = choice.estimator in BIASED and float(mask.float().mean()) <= RARE

@@ -241,6 +241,7 @@ def gradient_problem(
     session: Session, runs: int, leaves: Mapping[str, Tensor], name: str, parameter: str, number: int, entry: int
 ) -> ProbError:
     """P0503: the operation of the present block that turns a finite gradient into one that is not."""
+    from .lifting import Leaves
     from .weighing import Weighing
 
     machine = session.interpreter(Tracer)
@@ -252,7 +253,7 @@ def gradient_problem(
     title = f"the derivative of `{name}` in `{parameter}` is not finite"
     points = [record.value for record in tensors if isinstance(record.value, Tensor)] + list(leaves.values())
     weighing = Weighing(outcome, number, value, runs)
-    found = next(at.per_run for at in weighing.gradients(points, False) if at.entry == entry)
+    found = next(at.per_run for at in weighing.gradients(Leaves(points), False) if at.entry == entry)
     incoming = {id(point): grad for point, grad in zip(points, found, strict=True)}
     bad = _bad_rows(incoming.get(id(leaves[parameter])))  # type: ignore[arg-type]
     run = int(bad.nonzero()[0]) if bad is not None else 0

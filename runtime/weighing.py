@@ -25,6 +25,7 @@ from torch import Tensor
 from .interpreter import Outcome
 from .lanes import Lanes
 from .ledger import EVERYTHING, Execution, Taint, Term, columns, returned, view
+from .lifting import Leaves
 
 LEAST_FOR_JACKKNIFE = 3
 MOST_GROUPS_FOR_JACKKNIFE = 16
@@ -72,7 +73,7 @@ class Weighing:
         self.groups = _grouped(self.terms, executions)
 
     # ------------------------------------------------------------------------------------------------- entries
-    def gradients(self, leaves: list[Tensor], last: bool, few: bool = False) -> Iterator[Gradients]:
+    def gradients(self, leaves: Leaves, last: bool, few: bool = False) -> Iterator[Gradients]:
         """The gradients of each entry of the result in every leaf.  `last`: the graph is not needed afterwards."""
         column_of = self.value.reshape(self.value.shape[0], -1)
         entries = column_of.shape[1]
@@ -84,18 +85,16 @@ class Weighing:
             outputs: list[Tensor] = []
             incoming: list[Tensor] = []
             if column.requires_grad:
-                outputs.append(column.expand(self.runs))
+                outputs.append(leaves.lift(column, self.runs))
                 incoming.append(torch.ones_like(outputs[0]))
             regressed = [group for group in self.groups if group.baseline == "regression"]
             if weighed is None:
                 for group, due in self.dues(entry):
                     for execution in group.members:
-                        self._add(outputs, incoming, execution, due)
-            gradient: tuple[Tensor | None, ...] = (None,) * len(leaves)
+                        self._add(outputs, incoming, execution, due, leaves)
+            gradient: list[Tensor | None] = [None] * len(leaves.points)
             if outputs:
-                gradient = torch.autograd.grad(
-                    outputs, leaves, incoming, retain_graph=keep or bool(regressed), allow_unused=True
-                )
+                gradient = leaves.derive(outputs, incoming, keep or bool(regressed))
             if weighed is not None:
                 yield self._from_scores(entry, gradient, weighed, few)
             elif regressed:
@@ -105,13 +104,15 @@ class Weighing:
                 other = self._other(entry, column, leaves, both) if both else []
                 yield Gradients(entry, list(gradient), pseudo, other)
 
-    def _add(self, outputs: list[Tensor], incoming: list[Tensor], execution: Execution, due: Tensor) -> None:
+    def _add(
+        self, outputs: list[Tensor], incoming: list[Tensor], execution: Execution, due: Tensor, leaves: Leaves
+    ) -> None:
         """Let `due` `[lanes, *batch or nothing]` be what the log density of an execution is multiplied by."""
         density = execution.log_density
         if not density.requires_grad:
             return
         back = returned(due, self.lanes, execution.lanes)
-        full = density.expand(execution.lanes.count, *density.shape[1:])
+        full = leaves.lift(density, execution.lanes.count)
         outputs.append(full)
         incoming.append(back.reshape(back.shape[0], *back.shape[1:], *(1,) * (full.dim() - back.dim())).expand(full.shape))
 
@@ -180,13 +181,13 @@ class Weighing:
             return total * weight
 
     # -------------------------------------------------------------------------------- one group: the scores by themselves
-    def _scores(self, leaves: list[Tensor], entries: int, few: bool) -> list[Tensor | None] | None:
+    def _scores(self, leaves: Leaves, entries: int, few: bool) -> list[Tensor | None] | None:
         """Where there is but one group, and more than one use of it: the score of every run in every leaf."""
         if len(self.groups) != 1 or self.groups[0].aligned or self.groups[0].baseline in REGRESSIONS or self.split:
             return None
         return self._score_of(self.groups, leaves) if entries > 1 or few else None
 
-    def _score_of(self, groups: Sequence[Group], leaves: list[Tensor], keep: bool = True) -> list[Tensor | None]:
+    def _score_of(self, groups: Sequence[Group], leaves: Leaves, keep: bool = True) -> list[Tensor | None]:
         """The score of every run: the derivative of the (weighed) sum of its log densities."""
         outputs: list[Tensor] = []
         incoming: list[Tensor] = []
@@ -194,10 +195,10 @@ class Weighing:
         due = self.centred(torch.ones(one, dtype=self.value.dtype, device=self.value.device), "none")
         for group in groups:
             for execution in group.members:
-                self._add(outputs, incoming, execution, due)
+                self._add(outputs, incoming, execution, due, leaves)
         if not outputs:
-            return [None] * len(leaves)
-        return list(torch.autograd.grad(outputs, leaves, incoming, retain_graph=keep, allow_unused=True))
+            return [None] * len(leaves.points)
+        return leaves.derive(outputs, incoming, keep)
 
     def _from_scores(
         self, entry: int, path: Sequence[Tensor | None], weighed: list[Tensor | None], few: bool
@@ -216,7 +217,7 @@ class Weighing:
             ]
         return Gradients(entry, found, pseudo)
 
-    def _pseudo(self, entry: int, gradient: Sequence[Tensor | None], leaves: list[Tensor]) -> list[Tensor | None]:
+    def _pseudo(self, entry: int, gradient: Sequence[Tensor | None], leaves: Leaves) -> list[Tensor | None]:
         """The jackknife's pseudo-values where several groups (or split lanes) have mean baselines: dY_i + what the mean
         scores of the groups take off, up to a constant."""
         groups = [group for group in self.groups if group.baseline in MEANS]
@@ -237,35 +238,35 @@ class Weighing:
         return found
 
     # --------------------------------------------------------------------------------------------------- regression
-    def _other(self, entry: int, column: Tensor, leaves: list[Tensor], groups: list[Group]) -> list[Tensor | None]:
+    def _other(self, entry: int, column: Tensor, leaves: Leaves, groups: list[Group]) -> list[Tensor | None]:
         """The gradient with the regression on the score taken off in place of the means."""
         outputs: list[Tensor] = []
         incoming: list[Tensor] = []
         if column.requires_grad:
-            outputs.append(column.expand(self.runs))
+            outputs.append(leaves.lift(column, self.runs))
             incoming.append(torch.ones_like(outputs[0]))
         for group, due in self.dues(entry, raw=True):
             for execution in group.members:
-                self._add(outputs, incoming, execution, due)
+                self._add(outputs, incoming, execution, due, leaves)
         if not outputs:
-            return [None] * len(leaves)
-        gradient = torch.autograd.grad(outputs, leaves, incoming, retain_graph=True, allow_unused=True)
+            return [None] * len(leaves.points)
+        gradient = leaves.derive(outputs, incoming, True)
         return self._regressed(entry, gradient, groups, leaves, True, False).per_run
 
-    def _bare(self, entry: int, leaves: list[Tensor]) -> tuple[Tensor | None, ...]:
+    def _bare(self, entry: int, leaves: Leaves) -> list[Tensor | None]:
         """The part of the gradient by the groups with a regression baseline, which is not taken off yet."""
         outputs: list[Tensor] = []
         incoming: list[Tensor] = []
         for group, due in self.dues(entry):
             if group.baseline == "regression":
                 for execution in group.members:
-                    self._add(outputs, incoming, execution, due)
+                    self._add(outputs, incoming, execution, due, leaves)
         if not outputs:
-            return (None,) * len(leaves)
-        return torch.autograd.grad(outputs, leaves, incoming, retain_graph=True, allow_unused=True)
+            return [None] * len(leaves.points)
+        return leaves.derive(outputs, incoming, True)
 
     def _regressed(
-        self, entry: int, gradient: Sequence[Tensor | None], groups: list[Group], leaves: list[Tensor], keep: bool, few: bool
+        self, entry: int, gradient: Sequence[Tensor | None], groups: list[Group], leaves: Leaves, keep: bool, few: bool
     ) -> Gradients:
         """Take the regression on the score off, with the coefficient of the other runs."""
         bare: Sequence[Tensor | None] = gradient
