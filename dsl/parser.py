@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from threading import Lock
 from typing import Any
 
@@ -63,6 +63,7 @@ def parse_expression(text: str) -> Expression:
     return expression
 
 
+@lru_cache(maxsize=256)
 def parse_estimator(text: str) -> EstimatorCall:
     """`score`, `gumbel(tau=0.1, hard=true)`, as after `using`."""
     estimator: EstimatorCall = _parse(Source("<estimator>", text), "estimator")

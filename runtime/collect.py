@@ -5,6 +5,7 @@ Each block makes a `Collected` of its own (in whatever thread), and they are mer
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -17,7 +18,7 @@ from .interpreter import Interpreter
 from .lanes import Ragged
 from .moments import Accumulator, Moments
 from .session import Session, Settings
-from .tails import Tail, TailWatch
+from .tails import Tail, TailWatch, far
 
 KEPT_RUNS = 100_000  # gradients of single runs
 KEPT_DRAWS = 1_000_000  # results of single runs
@@ -188,6 +189,8 @@ class Collected:
 
 
 def _tail(parts: list[Tensor]) -> Tail:
+    if not far(parts):
+        return Tail(math.inf, 0.0, False)
     watch = TailWatch()
     for part in parts:
         watch.add(part)

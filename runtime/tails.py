@@ -94,6 +94,22 @@ class TailWatch:
         return judge(self.largest.cpu(), float(self.squares), self.count)
 
 
+def far(parts: list[Tensor]) -> bool:
+    """Whether one run may have more than `LEAST_SHARE` of the squared deviations `[runs, *shape]`: else no tail is heavy."""
+    most = total = 0.0
+    centre = parts[0][:CENTRE_ROWS].mean(0)
+    for part in parts:
+        deviation = (part - centre).reshape(part.shape[0], -1)
+        if deviation.shape[1] == 1:
+            low, high = deviation.aminmax()
+            largest = max(float(high), -float(low)) ** 2
+        else:
+            largest = float(torch.linalg.vector_norm(deviation, dim=1).amax()) ** 2
+        most = max(most, largest)
+        total += float(torch.linalg.vector_norm(deviation)) ** 2
+    return not most <= LEAST_SHARE / 2 * total
+
+
 def judge(largest: Tensor, squares: float, count: int) -> Tail:
     """The verdict on `count` runs with this sum of squared deviations, of which the `largest` are given (descending)."""
     if not math.isfinite(squares):
