@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from .source import Span
@@ -51,7 +51,8 @@ class ParameterFact:
 
 @dataclass(frozen=True)
 class Resolved:
-    """A program whose names are all known.  `settled` are those of `variables` that every run to the end has set."""
+    """A program whose names are all known.  `settled` are those of `variables` that every run to the end has set.
+    `memory` is for what others find out about its nodes."""
 
     program: Program
     parameters: dict[str, ParameterFact]
@@ -65,3 +66,4 @@ class Resolved:
     objective: str | None
     variables: frozenset[str]
     settled: frozenset[str] = frozenset()
+    memory: dict[object, object] = field(default_factory=dict, compare=False, repr=False)

@@ -40,6 +40,7 @@ from .lanes import NOWHERE, Ragged, Value, carry
 from .ledger import Term
 from .lifting import NotLifted
 from .operations import Operand, as_tensor, truth
+from .rounds import all_at_once
 from .sites import draw
 from .watch import TooManyLanes
 
@@ -258,6 +259,8 @@ def _count(machine: Interpreter, node: For, first: int, last: int, frame: Frame)
     most = machine.limits.steps * FIXED_LOOP_FACTOR
     if last - first > most:
         raise _endless(machine, Span(node.span.start, node.iterable.span.end), most)
+    if all_at_once(machine, node, first, last, frame):
+        return
     for number in range(first, last):
         frame.write(node.variable, float(number))
         block(machine, node.body.statements, frame)
@@ -388,6 +391,9 @@ def _refuse_ragged(machine: Interpreter, values: list[Value], span: Span) -> Non
 
 # ------------------------------------------------------------------------------------------- plain statements
 def _assign(machine: Interpreter, node: Assign, frame: Frame) -> None:
+    if machine.rounds is not None and id(node) in machine.rounds.loop.sums:
+        frame.write(node.name, machine.rounds.added(machine, node, frame))
+        return
     value = machine.evaluate(node.value, frame)
     if node.indices:
         _store(machine, node, value, frame)

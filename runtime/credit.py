@@ -53,6 +53,8 @@ Summed = tuple[Operand, list[Term]]  # a value and the terms that it is the sum 
 class Crediting(Interpreter):
     """An interpreter whose outcome holds the terms of the results."""
 
+    credits = True
+
     def __init__(self, *arguments: Any, sums: Sums, **options: Any):
         super().__init__(*arguments, **options)
         self.sums = sums
@@ -190,6 +192,17 @@ class Crediting(Interpreter):
         taints[node.variable] = taints.get(node.variable, CLEAN).joined(Taint(control))  # no round, and it is what it was
         frame.control |= mask
         self.decided |= mask
+
+    def keeps_terms(self, node: For, frame: Frame) -> bool:
+        """Whether something that the loop sets is an accumulator."""
+        kept = self.sums.accumulators.get(frame.activation.scope, ())
+        return any(name in kept for name in self.sums.assigned[id(node)])
+
+    def note_last(self, name: str, frame: Frame) -> None:
+        """One element depends on what the array depended on."""
+        taints = frame.activation.taints
+        if name in taints:
+            taints[name] = Taint(taints[name].all)
 
     # ------------------------------------------------------------------------------------------ calls and returns
     def note_entry(self, function: Function, activation: Activation) -> None:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any, ClassVar, cast
 
 import torch
 from torch import Tensor
@@ -55,6 +55,7 @@ from .ledger import Ledger, Term
 from .lifting import Lifter
 from .operations import Operand, as_tensor, calculate, compare, filled, negative, numeric, opposite
 from .problems import Where
+from .rounds import Rounds
 from .singular import SAFE
 from .watch import Counter, Guards, TooManyLanes
 
@@ -103,6 +104,8 @@ class Outcome:
 class Interpreter:
     """One block of runs.  It gives the results (if `results`), then the variables that are `wanted` (`--of`)."""
 
+    credits: ClassVar[bool] = False  # whether account is kept of what depends on which site
+
     def __init__(
         self, resolved: Resolved, choices: Mapping[int, Choice], context: Context, generator: torch.Generator, *,
         limits: Limits = Limits(), guards: Guards | None = None, safe: bool = False,
@@ -121,6 +124,7 @@ class Interpreter:
         self.wanted = wanted
         self.counter = counter
         self.lifter = lifter
+        self.rounds: Rounds | None = None  # those that are executed together
         self.watching = self.guards is not None or counter is not None
         self.where = Where(resolved.program.source)
         self.constants = frozenset(CONSTANTS)
@@ -184,6 +188,13 @@ class Interpreter:
 
     def note_loop(self, node: For, frame: Frame) -> None:
         """The bounds of a loop have been evaluated."""
+
+    def keeps_terms(self, node: For, frame: Frame) -> bool:
+        """Whether the terms of what a loop adds up are kept one by one."""
+        return False
+
+    def note_last(self, name: str, frame: Frame) -> None:
+        """Of a variable of all rounds the last round's is left."""
 
     def note_entry(self, function: Function, activation: Activation) -> None:
         """A function begins; its arguments were the last thing evaluated."""

@@ -85,6 +85,10 @@ class Law:
         """Log density of a draw up to terms without arguments: enough for `exp(l - stop(l))`."""
         return self.density(value)
 
+    def summed_log_prob(self, value: Tensor) -> Tensor | None:
+        """The sum of `relative_log_prob` over all elements of an array site `[L]`, where that is cheaper; else None."""
+        return None
+
     def inside(self, value: Tensor) -> bool:
         """Whether every value is possible."""
         possible = self.support(value)

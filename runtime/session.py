@@ -37,8 +37,8 @@ from .watch import Counter, Guards, TooBig
 ONE_BLOCK = 16_384  # up to so many runs are one block, if they are scalar
 FIRST_BLOCK = 4096  # runs of the block that measures, of more
 MOST_LANES = 65_536
-NUMBERS_OF_A_BLOCK = 2**18  # in its widest value, at most
-SPARE = 4  # times as many are suffered in the first block
+NUMBERS_OF_A_BLOCK = 2**19  # in its widest value, at most
+SPARE = 2  # times as many are suffered in the first block
 KEPT_BY_A_BLOCK = 2**24  # numbers that a block keeps for the backward pass, about
 LEAST_LANES = 16
 LEAST_LANES_OF_WIDE = 256  # below which blocks are made smaller for what they keep only

@@ -46,7 +46,8 @@ def draw(machine: Interpreter, node: Sample | Draw, frame: Frame) -> Tensor:
     """Execute a sampling site."""
     site = machine.resolved.site_at[id(node)]
     choice = machine.choices.get(site.index)
-    bound = bind_arguments(machine, node.distribution, frame)
+    batch = () if machine.rounds is None else (machine.rounds.count,)
+    bound = bind_arguments(machine, node.distribution, frame, batch)
     arguments = bound.arguments
     live = any(argument.requires_grad for argument in arguments.values())
     estimator = machine.estimator(choice, site)
@@ -65,7 +66,7 @@ def draw(machine: Interpreter, node: Sample | Draw, frame: Frame) -> Tensor:
     options = {} if choice is None else choice.options
     request = Request(
         bound.row, law, arguments, (frame.lanes.count, *bound.batch, *bound.event), len(bound.batch), live, options,
-        machine.generator, machine.leaves, machine.most_lanes,
+        machine.generator, machine.leaves, machine.most_lanes, not machine.credits,
     )
     if machine.counter is not None:
         machine.counter.expect(math.prod(request.shape))
@@ -118,8 +119,8 @@ def _lift(tensor: Tensor, axes: int) -> Tensor:
 
 
 # -------------------------------------------------------------------------------------------------- arguments
-def bind_arguments(machine: Interpreter, node: Distribution, frame: Frame) -> Bound:
-    """Evaluate, align and check the arguments; P0301, P0501."""
+def bind_arguments(machine: Interpreter, node: Distribution, frame: Frame, batch: tuple[int, ...] = ()) -> Bound:
+    """Evaluate, align and check the arguments, for draws of at least the shape `batch`; P0301, P0501."""
     row = DISTRIBUTIONS[node.name]
     expressions = machine.resolved.arguments[id(node)]
     arguments: dict[str, Tensor] = {}
@@ -145,16 +146,18 @@ def bind_arguments(machine: Interpreter, node: Distribution, frame: Frame) -> Bo
                 machine.allowed.add(key)
             simple = simple and parameter.event == 0
         arguments[parameter.name] = tensor
-    if simple:
+    if simple and not batch:
         bound = Bound(row, arguments, (), ())
     else:
-        bound = _align(machine, row, arguments, node)
+        bound = _align(machine, row, arguments, node, batch)
     if row.ordered is not None:
         _check_order(machine, bound, expressions, node, frame)
     return bound
 
 
-def _align(machine: Interpreter, row: DistributionRow, arguments: dict[str, Tensor], node: Distribution) -> Bound:
+def _align(
+    machine: Interpreter, row: DistributionRow, arguments: dict[str, Tensor], node: Distribution, least: tuple[int, ...]
+) -> Bound:
     """Give all arguments the same number of batch axes and find the shapes of batch and draw."""
     batches = {}
     events: list[tuple[int, ...]] = []
@@ -172,7 +175,7 @@ def _align(machine: Interpreter, row: DistributionRow, arguments: dict[str, Tens
         if own:
             events.append(shape[cut:])
     try:
-        batch = broadcast_shapes(list(batches.values()))
+        batch = broadcast_shapes([*batches.values(), least])
         sizes = {size for event in events for size in event}
         if len(sizes) > 1:
             raise ShapeMismatch(events)

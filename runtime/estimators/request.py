@@ -27,6 +27,7 @@ class Request:
     options     of the choice: `tau`, `hard`, `baseline`
     leaves      the parameters, for those who must know whether something moves with them
     most_lanes  that enumeration may make
+    whole       the log densities of all elements may be given as their sum
     """
 
     row: DistributionRow
@@ -39,6 +40,7 @@ class Request:
     generator: torch.Generator
     leaves: Sequence[Tensor]
     most_lanes: int
+    whole: bool = False
 
 
 @dataclass(frozen=True, slots=True)

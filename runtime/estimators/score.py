@@ -20,4 +20,7 @@ class Score:
     def draw(self, request: Request) -> Drawn:
         """The draw and its log-probabilities `[lanes or 1, *batch]`."""
         value = request.law.sample(request.shape, request.generator)
-        return Drawn(value, request.law.relative_log_prob(value) if request.live else None)
+        if not request.live:
+            return Drawn(value)
+        total = request.law.summed_log_prob(value) if request.whole and request.batch else None
+        return Drawn(value, request.law.relative_log_prob(value) if total is None else total)

@@ -1,0 +1,131 @@
+"""All rounds of a loop at once (`dsl/loops.py`): what a round computes gets an axis of rounds, `[lanes, rounds]`.
+
+A draw becomes an array site of independent elements; an accumulator gets the sum over the axis, with factors that are the same
+in all rounds taken out of it.  A loop of a hundred rounds then costs a few operations on wide tensors instead of a hundred
+times as many on narrow ones.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, cast
+
+import torch
+from torch import Tensor
+
+from ..dsl.loops import SumLoop, sum_loop, varies
+from ..dsl.syntax import Arithmetic, Assign, Expression, For, Unary
+from .frames import Frame
+from .lanes import Ragged, Value
+from .operations import Operand, negative
+
+if TYPE_CHECKING:
+    from .interpreter import Interpreter
+
+FEWEST, MOST = 3, 4096  # rounds
+
+
+class Rounds:
+    """A loop that is being executed: `count` rounds."""
+
+    def __init__(self, loop: SumLoop, node: For, count: int):
+        self.loop = loop
+        self.node = node
+        self.count = count
+
+    def added(self, machine: Interpreter, node: Assign, frame: Frame) -> Operand:
+        """The value of an accumulator after all rounds."""
+        assert isinstance(node.value, Arithmetic)
+        own, *operands = self.loop.sums[id(node)]
+        total = machine.evaluate(own[1], frame)
+        for sign, operand in operands:
+            total = machine.calculate("+" if sign == 1 else "-", total, self._total(machine, operand, frame), node.value.span)
+        return total
+
+    def _total(self, machine: Interpreter, node: Expression, frame: Frame) -> Operand:
+        """The sum of an expression over the rounds."""
+        if isinstance(node, Unary) and node.operator == "-":
+            return negative(self._total(machine, node.operand, frame), machine.dtype)
+        if isinstance(node, Arithmetic):
+            operators = [term.operator for term in node.rest]
+            if all(operator in "+-" for operator in operators):
+                value = self._total(machine, node.first, frame)
+                for term in node.rest:
+                    value = machine.calculate(term.operator, value, self._total(machine, term.operand, frame), node.span)
+                return value
+            if all(operator in "*/" for operator in operators) and self._one_varies(node):
+                return self._product(machine, node, frame)
+        return self._summed(machine, machine.evaluate(node, frame))
+
+    def _one_varies(self, node: Arithmetic) -> bool:
+        places = [varies(part, self.loop, self.node.variable) for part in (node.first, *(term.operand for term in node.rest))]
+        if sum(places) != 1:
+            return False
+        place = places.index(True)
+        return place == 0 or node.rest[place - 1].operator == "*"
+
+    def _product(self, machine: Interpreter, node: Arithmetic, frame: Frame) -> Operand:
+        value = self._factor(machine, node.first, frame)
+        for term in node.rest:
+            value = machine.calculate(term.operator, value, self._factor(machine, term.operand, frame), node.span)
+        return value
+
+    def _factor(self, machine: Interpreter, node: Expression, frame: Frame) -> Operand:
+        if varies(node, self.loop, self.node.variable):
+            return self._total(machine, node, frame)
+        return machine.evaluate(node, frame)
+
+    def _summed(self, machine: Interpreter, value: Operand) -> Operand:
+        if not isinstance(value, Tensor) or value.dim() == 1 or value.shape[1] != self.count:
+            return machine.calculate("*", value, float(self.count), self.node.span)
+        return value.sum(1, dtype=machine.dtype)
+
+
+def all_at_once(machine: Interpreter, node: For, first: int, last: int, frame: Frame) -> bool:
+    """Execute the rounds `first` to `last - 1` together, if they can be; False where nothing has been done."""
+    count = last - first
+    if not FEWEST <= count <= MOST or machine.rounds is not None:
+        return False
+    key = ("rounds", id(node))
+    memory = machine.resolved.memory
+    if key not in memory:
+        memory[key] = sum_loop(node, machine.resolved)
+    loop = cast("SumLoop | None", memory[key])
+    if loop is None or not _fits(machine, loop, node, frame):
+        return False
+    frame.write(node.variable, torch.arange(first, last, dtype=machine.dtype, device=machine.device).unsqueeze(0))
+    machine.rounds = Rounds(loop, node, count)
+    try:
+        for statement in node.body.statements:
+            machine.execute(statement, frame)
+    finally:
+        machine.rounds = None
+    frame.write(node.variable, float(last - 1))
+    for name in loop.own:
+        value = frame.read(name)
+        if isinstance(value, Tensor) and value.dim() > 1:
+            frame.write(name, value.select(1, count - 1) if value.shape[1] == count else value.select(1, 0))
+            machine.note_last(name, frame)
+    return True
+
+
+def _fits(machine: Interpreter, loop: SumLoop, node: For, frame: Frame) -> bool:
+    """Whether what the loop reads are single numbers, and nothing needs the rounds one by one."""
+    for draw in loop.draws:
+        choice = machine.choices.get(machine.resolved.site_at[id(draw)].index)
+        if choice is not None and choice.estimator == "enumerate":
+            return False
+    if machine.keeps_terms(node, frame):
+        return False
+    try:
+        sums = [s.name for s in node.body.statements if isinstance(s, Assign) and id(s) in loop.sums]
+        if any(_axes(frame.read(name)) != 0 for name in (*loop.scalars, *sums)):
+            return False
+        return all(_axes(frame.read(name)) == axes for name, axes in loop.arrays)
+    except KeyError:
+        return False
+
+
+def _axes(value: Value) -> int:
+    if isinstance(value, Ragged):
+        return -1
+    return value.dim() - 1 if isinstance(value, Tensor) else 0
