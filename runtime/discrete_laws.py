@@ -14,11 +14,12 @@ import torch
 from torch import Tensor
 from torch.nn.functional import logsigmoid, softplus
 
-from .broadcast import together
+from .broadcast import narrowed, together
 from .laws import Generator, Law, Shape, double, exponential, uniform, weigh, weigh_complement, whole
 
 SLACK = 1e-5  # a relaxed draw is hard up to rounding
 RARE = 1e-4  # a probability below this is compared with more than 32 bits
+FEW = 8  # coins of one probability, at least, for them to be made of bits
 SMALL = 1e-3  # probabilities below this are compared with float64 uniforms
 
 
@@ -69,27 +70,32 @@ class Chance(Law):
         raise NotImplementedError
 
 
-def coins(chance: float, shape: Shape, like: Tensor, generator: Generator) -> Tensor:
-    """Independent 0s and 1s of one probability, from 32 random bits each (half the time of a uniform number); a rare event
-    from 53."""
-    if chance < RARE:
-        noise = torch.rand(shape, generator=generator, dtype=torch.float64)
-        return (noise < chance).to(like.dtype)
+def coins(chance: Tensor, shape: Shape, generator: Generator) -> Tensor:
+    """Independent 0s and 1s `shape`, of few different probabilities, from 32 random bits each (half the time of a uniform
+    number)."""
     count = math.prod(shape)
     bits = torch.empty((count + 1) // 2, dtype=torch.int64).random_(-(2**63), None, generator=generator)
-    threshold = round(chance * 2**32) - 2**31 - 1  # of 2^32 numbers from -2^31 as many are at most this
-    hit = bits.view(torch.int32)[:count].view(shape) <= min(threshold, 2**31 - 1)
-    return hit.to(like.dtype)
+    threshold = (chance.double() * 2.0**32).round_().sub_(2.0**31)  # of 2^32 numbers from -2^31 as many are below this
+    hit = bits.view(torch.int32)[:count].view(shape) < threshold.clamp_max_(2.0**31 - 1).to(torch.int32)
+    sure = chance == 1
+    if bool(sure.any()):
+        hit |= sure
+    return hit.to(chance.dtype)
 
 
 class Bernoulli(Chance):
     lifts = True
 
+    def __init__(self, arguments: dict[str, Tensor]):
+        super().__init__({name: narrowed(argument) for name, argument in arguments.items()})
+
     def sample(self, shape: Shape, generator: Generator = None) -> Tensor:
         chance = self.chance().detach()
-        alike = chance.numel() == 1 or (chance.numel() > 1 and not any(chance.stride()))  # a view of one number
-        if alike and chance.device.type == "cpu":
-            return coins(float(chance.reshape(-1)[0]), shape, chance, generator)
+        if chance.numel() > 1 and not any(chance.stride()):
+            chance = chance.as_strided((1,) * chance.dim(), (1,) * chance.dim())  # a view of one number
+        few = chance.device.type == "cpu" and 0 < FEW * chance.numel() <= math.prod(shape)
+        if few and not bool(((chance > 0) & (chance < RARE)).any()):
+            return coins(chance, shape, generator)
         rare = chance.dtype == torch.float32 and chance.numel() > 0 and float(chance.amin()) < SMALL
         kind = torch.float64 if rare else chance.dtype
         noise = torch.rand(shape, generator=generator, dtype=kind, device=chance.device)

@@ -15,7 +15,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
-from .broadcast import ShapeMismatch, align, event_shape, shape_words, together
+from .broadcast import ShapeMismatch, align, event_shape, shape_words, together, widen
 
 
 class Context(Protocol):
@@ -173,7 +173,7 @@ def _filled(name: str, entry: float) -> Code:
     def call(*sizes: int, context: Context) -> Tensor:
         if any(size < 0 for size in sizes):
             raise FunctionProblem("P0305", f"a size of `{name}` must be at least 0, but is {min(sizes)}")
-        return torch.full((1, *sizes), entry, dtype=context.dtype, device=context.device)
+        return widen(torch.full((1, *(1 for _ in sizes)), entry, dtype=context.dtype, device=context.device), (1, *sizes))
 
     return call
 

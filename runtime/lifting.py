@@ -23,6 +23,7 @@ from torch import Tensor
 from ..dsl.plan import Plan
 from ..dsl.resolved import Resolved
 from ..dsl.syntax import Conditional, If, Logical, Node, While, children
+from .broadcast import narrowed, widen
 
 MOST_ROWS = 64  # of a matrix that is found row by row
 MOST_LIFTED = 256
@@ -93,6 +94,9 @@ class Lifter(Leaves):
         """The value as a leaf with a row per run; as it is where nothing is to be differentiated, or it has rows."""
         if value.shape[0] != 1 or not value.requires_grad:
             return value.expand(runs, *value.shape[1:]) if runs else value
+        small = narrowed(value)
+        if small is not value:
+            return widen(self.lift(small), (self.runs, *value.shape[1:]))
         known = self.known.get(id(value))
         if known is None:
             if len(self.lifted) == MOST_LIFTED:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import math
 import operator
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor
 
-from .broadcast import align
+from .broadcast import align, broadcast_shapes, event_shape, narrowed, pad, widen
 from .singular import divide, multiply, power
 
 Plain = float | bool
@@ -32,6 +32,19 @@ def filled(value: float, dtype: torch.dtype, device: torch.device) -> Tensor:
     return torch.full((1,), value, dtype=dtype, device=device)
 
 
+def _aligned(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
+    """Both with as many axes, those that repeat themselves still known."""
+    rank = len(broadcast_shapes([event_shape(a), event_shape(b)]))
+    return _padded(a, rank), _padded(b, rank)
+
+
+def _padded(tensor: Tensor, rank: int) -> Tensor:
+    if tensor.dim() == rank + 1:
+        return tensor
+    wide = pad(tensor, rank)
+    return widen(pad(narrowed(tensor), rank), wide.shape)
+
+
 _PLAIN: dict[str, Callable[[Any, Any], Any]] = {
     "+": operator.add, "-": operator.sub, "*": operator.mul, "/": operator.truediv, "%": operator.mod, "^": operator.pow,
 }
@@ -48,7 +61,13 @@ _MIRRORED = {"<": ">", "<=": ">=", ">": "<", ">=": "<=", "==": "==", "!=": "!="}
 
 
 def calculate(symbol: str, a: Operand, b: Operand, dtype: torch.dtype, safe: bool) -> Operand:
-    """`a symbol b` for ``+ - * / % ^``, elementwise; raises ShapeMismatch."""
+    """`a symbol b` for ``+ - * / % ^``, elementwise; raises ShapeMismatch.  What repeats itself (`p*ones(1000)`) is done once."""
+    if hasattr(a, "small") or hasattr(b, "small"):
+        if isinstance(a, Tensor) and isinstance(b, Tensor):
+            a, b = _aligned(a, b)
+        shape = torch.broadcast_shapes(*(side.shape for side in (a, b) if isinstance(side, Tensor)))  # type: ignore[no-untyped-call]
+        a, b = (narrowed(side) if isinstance(side, Tensor) else side for side in (a, b))
+        return widen(cast(Tensor, calculate(symbol, a, b, dtype, safe)), shape)
     if not isinstance(a, Tensor) and not isinstance(b, Tensor):
         return _calculate_plain(symbol, a, b)
     if isinstance(a, Tensor):

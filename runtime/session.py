@@ -38,8 +38,8 @@ ONE_BLOCK = 16_384  # up to so many runs are one block, if they are scalar
 FIRST_BLOCK = 4096  # runs of the block that measures, of more
 MOST_LANES = 65_536
 NUMBERS_OF_A_BLOCK = 2**19  # in its widest value, at most
-SPARE = 2  # times as many are suffered in the first block
 KEPT_BY_A_BLOCK = 2**24  # numbers that a block keeps for the backward pass, about
+SPARE = 2  # times as many are suffered in the first block
 LEAST_LANES = 16
 LEAST_LANES_OF_WIDE = 256  # below which blocks are made smaller for what they keep only
 LANES_IN_ALL = 2**22  # of all runs together, where outcomes are enumerated and the rest is sampled
@@ -197,7 +197,7 @@ class Session:
         """The first block, with as many of `runs` runs as it can hold."""
         while True:
             small = runs <= LEAST_LANES
-            counter = Counter(2**62, 2**62) if small else Counter(SPARE * KEPT_BY_A_BLOCK, SPARE * NUMBERS_OF_A_BLOCK)
+            counter = Counter(2**62, 2**62) if small else Counter(SPARE * KEPT_BY_A_BLOCK, NUMBERS_OF_A_BLOCK)
             values = leaves(self, runs)
             try:
                 return runs, counter, values, self.interpreter(Interpreter, counter).run(values, self.data, runs)

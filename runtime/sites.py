@@ -17,7 +17,7 @@ from ..dsl.diagnostics import ProbError
 from ..dsl.distributions import DISTRIBUTIONS, DistributionRow, ParameterRow
 from ..dsl.plan import BIASED
 from ..dsl.syntax import Distribution, Draw, Expression, LogPdf, Sample
-from .broadcast import ShapeMismatch, broadcast_shapes, shape_words
+from .broadcast import ShapeMismatch, broadcast_shapes, narrowed, shape_words, widen
 from .distributions import build, domain_help, domain_words, order_violation, order_words, violation
 from .estimators import Request
 from .frames import Frame
@@ -248,6 +248,7 @@ def at_boundary(
         if not argument.requires_grad:
             harmless[name] = argument
             continue
+        shape, argument = argument.shape, narrowed(argument)
         entries = mask.reshape(*mask.shape, *(1,) * bound.row.parameter(name).event)
         total = torch.where(entries, argument, 0.0).sum()
         points = machine.leaves if machine.lifter is None else [*machine.lifter.lifted, *machine.leaves]
@@ -258,10 +259,10 @@ def at_boundary(
             if choice.movable and not rare:
                 raise GuardBroken(id(node))
             if choice.movable:
-                harmless[name] = torch.where(entries, argument.detach(), argument)
+                harmless[name] = widen(torch.where(entries, argument.detach(), argument), shape)
                 continue
             raise _refusal(machine, node, bound, name, mask, frame)
-        harmless[name] = torch.where(entries, argument.detach(), argument)
+        harmless[name] = widen(torch.where(entries, argument.detach(), argument), shape)
     return harmless
 
 

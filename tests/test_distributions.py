@@ -320,3 +320,21 @@ def test_second_derivatives_are_right_or_refused(row: DistributionRow, given: di
             assert refusal.name == row.name
             continue
         assert torch.allclose(second, (slopes[0] - slopes[1]) / 2e-5, atol=1e-4), name
+
+
+@pytest.mark.parametrize("chance", [0.0, 1e-7, 1e-4, 0.3, 0.999, 1.0])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_coins_of_one_probability(chance: float, dtype: torch.dtype) -> None:
+    """Sure outcomes are sure, and rare ones as rare as they should be."""
+    from scipy.stats import binom
+
+    from probrun.runtime.discrete_laws import Bernoulli
+
+    runs = 4_000_001
+    generator = torch.Generator().manual_seed(5)
+    for shape, probs in (((runs,), torch.full((1,), chance, dtype=dtype)), ((4001, 1000), torch.full((4001, 1), chance, dtype=dtype))):
+        draw = Bernoulli({"probs": probs}).sample(shape, generator)
+        assert draw.shape == shape and draw.dtype == dtype
+        count = int(draw.double().sum())
+        low, high = binom.ppf([1e-7, 1 - 1e-7], draw.numel(), chance) if 0 < chance < 1 else (chance * draw.numel(),) * 2
+        assert low <= count <= high

@@ -25,9 +25,9 @@ PROGRAMS = {
 }
 
 
-def same_noise(chance: float, shape: tuple[int, ...], like: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+def same_noise(chance: torch.Tensor, shape: tuple[int, ...], generator: torch.Generator) -> torch.Tensor:
     """A coin from the noise that is used where the probability differs from run to run."""
-    return (torch.rand(shape, generator=generator, dtype=torch.float64) < chance).to(like.dtype)
+    return (torch.rand(shape, generator=generator, dtype=torch.float64) < chance).to(chance.dtype)
 
 
 @pytest.mark.parametrize("name", PROGRAMS)
