@@ -2,8 +2,9 @@
 
 The yardstick is `../shared/bench/handwritten_torch.py` beside this repository; without it there is nothing to compare with.  Both
 sides take turns in one process with the same estimator, dtype and number of runs, so that the ratio does not depend on what
-else the machine does; every gradient is held against its exact value first.  Times are medians after a warm-up.  The
-table of `docs/performance.md` is written anew with `--write`.
+else the machine does; every gradient is held against its exact value first.  Times are medians after a warm-up.  Programs
+without a counterpart there (random loops, recursion, branches in branches) are held against `straight.py`.  The
+tables of `docs/performance.md` are written anew with `--write`.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from __future__ import annotations
 import argparse
 import math
 import statistics
+import subprocess
 import sys
 import time
 from collections.abc import Callable
@@ -19,9 +21,10 @@ from pathlib import Path
 from typing import Any
 
 HERE = Path(__file__).resolve().parent
-sys.path.insert(0, str(HERE.parent))
+sys.path[:0] = [str(HERE.parent), str(HERE)]
 
 import numpy  # noqa: E402
+import straight  # noqa: E402
 
 import probrun  # noqa: E402
 
@@ -73,6 +76,7 @@ class Line:
     ours: list[float]
     theirs: list[float]
     sd: float
+    peak: float  # MB above what the process had before
 
     @property
     def ratio(self) -> float:
@@ -83,11 +87,14 @@ class Line:
         return [
             self.workload.name, self.workload.what, self.workload.estimator, f"{self.samples:.0e}".replace("e+0", "e"),
             f"{statistics.median(self.ours) * 1e3:.3g}", spread, f"{statistics.median(self.theirs) * 1e3:.3g}", f"{self.ratio:.2f}",
-            f"{self.sd:.3g}",
+            f"{self.peak:.0f}", f"{self.sd:.3g}",
         ]
 
 
-HEADERS = ["", "program", "estimator", "runs", "probrun, ms", "from - to", "by hand, ms", "ratio", "sd of a run"]
+HEADERS = ["", "program", "estimator", "runs", "probrun, ms", "from - to", "by hand, ms", "ratio", "MB", "sd of a run"]
+
+
+Side = Callable[[Workload, int, int], Any]  # workload, runs, seed
 
 
 def seconds(function: Callable[[], Any]) -> tuple[float, Any]:
@@ -97,27 +104,94 @@ def seconds(function: Callable[[], Any]) -> tuple[float, Any]:
     return time.perf_counter() - start, result
 
 
-def measure(workload: Workload, yardstick: Any, exact: Any, samples: int, repeats: int) -> Line | None:
+def measure(workload: Workload, theirs: Side, exact: Any, samples: int, repeats: int, peak: Peak) -> Line | None:
     """Both sides in turn; None where the yardstick takes too long."""
     program = probrun.load(HERE / "workloads" / f"{workload.name}.prob")
 
     def ours(seed: int) -> Any:
         return program.grad(workload.parameters, data=workload.data, samples=samples, seed=seed, pilot=False, **workload.options)
 
-    def theirs(seed: int) -> Any:
-        return yardstick.run(workload.name, samples, seed, workload.estimator)
-
-    first, _ = seconds(lambda: theirs(0))
+    first, _ = seconds(lambda: theirs(workload, samples, 0))
     if first > SLOWEST:
         return None
+    peak.start()
     result = ours(0)
+    most = peak.megabytes()
     check(workload, result, exact)
     own, other = [], []
     for seed in range(1, repeats + 1):
         own.append(seconds(lambda: ours(seed))[0])  # noqa: B023
-        other.append(seconds(lambda: theirs(seed))[0])  # noqa: B023
+        other.append(seconds(lambda: theirs(workload, samples, seed))[0])  # noqa: B023
     sd = math.sqrt(sum(float((moments.sd**2).sum()) for moments in result.gradient.values()))
-    return Line(workload, samples, own, other, sd)
+    return Line(workload, samples, own, other, sd, most)
+
+
+class Peak:
+    """The most memory of this process since `start`, above what it had then (Linux)."""
+
+    def __init__(self, common: Any):
+        self.common = common
+        self.before = 0.0
+
+    def start(self) -> None:
+        self.common.reset_peak()
+        self.before = self.common.peak_mb()
+
+    def megabytes(self) -> float:
+        return float(self.common.peak_mb() - self.before)
+
+
+# ------------------------------------------------------------------------------------------------- what else is asked
+def automatic(workload: Workload, yardstick: Any, samples: int) -> list[str]:
+    """The program as a user runs it, against the yardstick's own choice: error at equal time."""
+    program = probrun.load(HERE / "workloads" / f"{workload.name}.prob")
+
+    def ours(seed: int) -> Any:
+        return program.grad(workload.parameters, data=workload.data, samples=samples, seed=seed)
+
+    result = ours(0)
+    times = [seconds(lambda: ours(seed))[0] for seed in range(1, 4)]  # noqa: B023
+    hand = [seconds(lambda: yardstick.run(workload.name, samples, seed))[0] for seed in range(1, 4)]  # noqa: B023
+    other = yardstick.run(workload.name, samples, 0)
+    error = math.sqrt(sum(float((moments.se**2).sum()) for moments in result.gradient.values()))
+    hand_error = math.sqrt(float((numpy.atleast_1d(other["grad_se"]) ** 2).sum()))
+    took, hand_took = statistics.median(times), statistics.median(hand)
+    chosen = ", ".join(dict.fromkeys(site.estimator for site in result.sites))
+    ratio = "exact" if error == 0 else f"{error * math.sqrt(took) / (hand_error * math.sqrt(hand_took)):.2f}"
+    return [workload.name, workload.what, chosen, f"{took * 1e3:.3g}", f"{error:.3g}", other["estimator"],
+            f"{hand_took * 1e3:.3g}", f"{hand_error:.3g}", ratio]
+
+
+AUTOMATIC = ["", "program", "chosen", "ms", "se", "by hand", "ms", "se", "error at equal time, ratio"]
+
+
+def where_for_if(samples: int, repeats: int) -> str:
+    """W6 with its random `if` against the same with `where`."""
+    branch, straight_line = (probrun.load(HERE / "workloads" / f"{name}.prob") for name in ("W6", "W6where"))
+    one, other = [], []
+    for seed in range(repeats + 1):
+        one.append(seconds(lambda: branch.grad(samples=samples, seed=seed, pilot=False, unbiased=True))[0])  # noqa: B023
+        other.append(seconds(lambda: straight_line.grad(samples=samples, seed=seed, pilot=False, unbiased=True))[0])  # noqa: B023
+    ratio = statistics.median(one[1:]) / statistics.median(other[1:])
+    return f"A random `if` (W6) takes {ratio:.2f} times as long as the same program with `where`, at {samples} runs (mark: 2)."
+
+
+MEMORY = """
+import resource, sys
+sys.path.insert(0, sys.argv[1])
+import probrun
+probrun.load(sys.argv[2]).grad(samples=10**8, seed=1)
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+"""
+
+
+def memory() -> str:
+    """Peak memory of a whole process with 10^8 runs."""
+    took, done = seconds(lambda: subprocess.run(
+        [sys.executable, "-c", MEMORY, str(HERE.parent), str(HERE / "workloads" / "W2.prob")],
+        capture_output=True, text=True, check=True,
+    ))
+    return f"10^8 runs of W2: {float(done.stdout):.0f} MB at most for the whole process, {took:.1f} s (mark: 1000 MB)."
 
 
 def check(workload: Workload, result: Any, exact: Any) -> None:
@@ -129,15 +203,39 @@ def check(workload: Workload, result: Any, exact: Any) -> None:
         raise AssertionError(f"{workload.name}: the gradient is {off.max():.1f} standard errors off")
 
 
-def table(lines: list[Line]) -> str:
-    """Markdown, with the geometric means of the ratios."""
-    rows = [HEADERS, ["---"] * len(HEADERS), *(line.cells() for line in lines)]
-    text = "\n".join("| " + " | ".join(row) + " |" for row in rows)
+def markdown(headers: list[str], rows: list[list[str]]) -> str:
+    """A table."""
+    return "\n".join("| " + " | ".join(row) + " |" for row in [headers, ["---"] * len(headers), *rows])
+
+
+def marks(lines: list[Line]) -> str:
+    """What the ten say about the marks."""
+    text = []
     for samples in sorted({line.samples for line in lines}):
-        ratios = [line.ratio for line in lines if line.samples == samples]
-        mean = math.exp(sum(math.log(ratio) for ratio in ratios) / len(ratios))
-        text += f"\n\n{samples} runs: geometric mean of the ratio {mean:.2f} over {len(ratios)} programs, largest {max(ratios):.2f}."
-    return text
+        here = [line for line in lines if line.samples == samples]
+        mean = math.exp(sum(math.log(line.ratio) for line in here) / len(here))
+        worst = max(here, key=lambda line: line.ratio)
+        said = f"- {samples} runs: ratio {mean:.2f} in geometric mean over {len(here)}, largest {worst.ratio:.2f} ({worst.workload.name})"
+        if samples == 1000:
+            over = {line.workload.name: (statistics.median(line.ours) - statistics.median(line.theirs)) * 1e3 for line in here}
+            beyond = ", ".join(f"{name} {ms:.1f} ms" for name, ms in over.items() if ms > 1.5) or "none"
+            said += f"; on top of the yardstick at most {max(over.values()):.1f} ms (mark: 1.5 ms each; beyond it: {beyond})"
+        elif samples == 10_000:
+            said += " (mark: 2)"
+        elif samples == 1_000_000:
+            said += " (marks: 1.2 and 1.6)"
+        text.append(said + ".")
+    return "\n".join(text)
+
+
+def extra() -> list[Workload]:
+    """Programs the yardstick has no counterpart for."""
+    score = {"estimator": "score(credit=false)"}
+    return [
+        Workload("while", "random `while`", score, "geometric variable"),
+        Workload("recursion", "recursion", score, "geometric variable"),
+        Workload("nested", "branches in branches", {"unbiased": True}, "both branches everywhere"),
+    ]
 
 
 def main() -> int:
@@ -146,7 +244,7 @@ def main() -> int:
     parser.add_argument("--sizes", default="1000,10000,100000,1000000")
     parser.add_argument("--only", default="", help="names of workloads, with commas")
     parser.add_argument("--repeats", type=int, default=5)
-    parser.add_argument("--write", action="store_true", help="write the table into docs/performance.md")
+    parser.add_argument("--write", action="store_true", help="write the tables into docs/performance.md")
     options = parser.parse_args()
     if not (YARDSTICK / "handwritten_torch.py").is_file():
         print("no yardstick beside the repository (../shared/bench/handwritten_torch.py): nothing to compare with")
@@ -155,22 +253,43 @@ def main() -> int:
     import common
     import handwritten_torch as yardstick
 
-    lines = []
-    for workload in workloads(common):
-        if options.only and workload.name not in options.only.split(","):
-            continue
-        for samples in map(int, options.sizes.split(",")):
-            if samples > workload.most:
-                continue
-            line = measure(workload, yardstick, common.EXACT[workload.name], samples, options.repeats)
-            if line is not None:
-                lines.append(line)
-                print("  ".join(line.cells()), flush=True)
-    print("\n" + table(lines).split("|\n\n")[-1])
+    sizes = list(map(int, options.sizes.split(",")))
+    peak = Peak(common)
+
+    def by_hand(workload: Workload, samples: int, seed: int) -> Any:
+        return yardstick.run(workload.name, samples, seed, workload.estimator)
+
+    def straight_line(workload: Workload, samples: int, seed: int) -> Any:
+        return straight.run(workload.name, samples, seed)
+
+    def lines_of(found: list[Workload], side: Side, exact: Callable[[str], Any]) -> list[Line]:
+        lines = []
+        for workload in found:
+            for samples in sizes:
+                if samples > workload.most or (options.only and workload.name not in options.only.split(",")):
+                    continue
+                line = measure(workload, side, exact(workload.name), samples, options.repeats, peak)
+                if line is not None:
+                    lines.append(line)
+                    print("  ".join(line.cells()), flush=True)
+        return lines
+
+    ten = lines_of(workloads(common), by_hand, lambda name: common.EXACT[name])
+    others = lines_of(extra(), straight_line, lambda name: straight.STRAIGHT[name][1])
+    if options.only:
+        return 0
+    chosen = [automatic(workload, yardstick, min(100_000, workload.most // 10)) for workload in workloads(common)]
+    text = "\n\n".join([
+        "## The ten", markdown(HEADERS, [line.cells() for line in ten]), marks(ten),
+        "## Against straight-line torch", markdown(HEADERS, [line.cells() for line in others]),
+        where_for_if(1_000_000, options.repeats), memory(),
+        "## The automatic choice, its pilot included", markdown(AUTOMATIC, chosen),
+    ])
+    print("\n" + text)
     if options.write:
         page = PAGE.read_text(encoding="utf-8")
         before, rest = page.split(MARKS[0])
-        PAGE.write_text(f"{before}{MARKS[0]}\n{table(lines)}\n{MARKS[1]}{rest.split(MARKS[1])[1]}", encoding="utf-8")
+        PAGE.write_text(f"{before}{MARKS[0]}\n{text}\n{MARKS[1]}{rest.split(MARKS[1])[1]}", encoding="utf-8")
     return 0
 
 
