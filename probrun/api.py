@@ -113,6 +113,7 @@ class Result:
     value: Any  # Moments, or a dict of them by result when there are several
     seconds: float
     interrupted: bool
+    out_of_time: bool
     reached: bool
     target_se: float | None = field(repr=False)
 
@@ -132,6 +133,8 @@ class Result:
             entry["reached"] = self.reached
         if self.interrupted:
             entry["interrupted"] = True
+        if self.out_of_time:
+            entry["stopped"] = "max-time"
         return entry
 
     @property
@@ -287,8 +290,8 @@ class Program:
     def grad(
         self, parameters: Values = None, *, samples: int = DEFAULT_SAMPLES, seed: int | None = None,
         data: Values = None, estimator: EstimatorOption = None, unbiased: bool = False, among: NamesOption = None,
-        target_se: float | None = None, tau: float = DEFAULT_TAU, allow_biased: bool = False, of: NamesOption = None,
-        dtype: Any = "float32", device: Any = "cpu", max_steps: int = MAX_STEPS, max_depth: int = MAX_DEPTH,
+        target_se: float | None = None, max_time: float | None = None, tau: float = DEFAULT_TAU, allow_biased: bool = False,
+        of: NamesOption = None, dtype: Any = "float32", device: Any = "cpu", max_steps: int = MAX_STEPS, max_depth: int = MAX_DEPTH,
         max_lanes: int | None = None, pilot: bool | None = None, verify: bool = False, keep_runs: bool = False,
         progress: Progress = None,
     ) -> GradientResult:
@@ -298,7 +301,8 @@ class Program:
         None: unless `among` is given.  `verify` holds the result against an independent oracle (`check`).  `keep_runs` keeps
         the gradients of single runs (`per_run`), `progress` is called with (runs made, runs asked for).
         """
-        run = run_options(samples, seed, dtype, device, target_se, max_steps, max_depth, max_lanes)
+        begun = time.monotonic()
+        run = run_options(samples, seed, dtype, device, target_se, max_steps, max_depth, max_lanes, max_time)
         self._require_parameters()
         options = plan_options(
             self.resolved, estimator=estimator, unbiased=unbiased, among=among, tau=tau, allow_biased=allow_biased, of=of
@@ -308,7 +312,7 @@ class Program:
         from .runtime import estimate as runtime
         from .runtime.choose import Verdict, choose
 
-        settings = self._settings(run, options.of, keep_runs)
+        settings = self._settings(run, options.of, keep_runs, begun)
         verdict = Verdict()
         if among is None if pilot is None else pilot:
             verdict = choose(self._all_plans(), options, parameters or {}, data or {}, settings)
@@ -364,15 +368,17 @@ class Program:
 
     def run(
         self, parameters: Values = None, *, samples: int = DEFAULT_SAMPLES, seed: int | None = None,
-        data: Values = None, of: NamesOption = None, target_se: float | None = None, dtype: Any = "float32",
-        device: Any = "cpu", max_steps: int = MAX_STEPS, max_depth: int = MAX_DEPTH, progress: Progress = None,
+        data: Values = None, of: NamesOption = None, target_se: float | None = None,
+        max_time: float | None = None, dtype: Any = "float32", device: Any = "cpu",
+        max_steps: int = MAX_STEPS, max_depth: int = MAX_DEPTH, progress: Progress = None,
     ) -> RunResult:
         """Sample the program: mean, standard error and draws of the results and of the variables in `of`."""
-        run = run_options(samples, seed, dtype, device, target_se, max_steps, max_depth)
+        begun = time.monotonic()
+        run = run_options(samples, seed, dtype, device, target_se, max_steps, max_depth, max_time=max_time)
         names = tuple(name for name in variables(self.resolved, of) if name not in self.results)
         from .runtime import estimate as runtime
 
-        settings = self._settings(run, names, False)
+        settings = self._settings(run, names, False, begun)
         estimate = runtime.moments_of_run(self.resolved, parameters or {}, data or {}, settings, progress)
         return RunResult(**self._common(run, estimate), draws=estimate.draws)
 
@@ -398,7 +404,7 @@ class Program:
         settings = self._settings(run, options.of, False)
         return runtime.expectation(self.resolved, self._planner(options), parameters or {}, data or {}, settings)
 
-    def _settings(self, run: RunOptions, of: tuple[str, ...], keep_runs: bool) -> Settings:
+    def _settings(self, run: RunOptions, of: tuple[str, ...], keep_runs: bool, begun: float | None = None) -> Settings:
         from .runtime.estimate import Settings
 
         if run.device != "cpu":
@@ -409,6 +415,7 @@ class Program:
         return Settings(
             samples=run.samples, seed=run.seed, dtype=run.dtype, device=run.device, target_se=run.target_se, of=of,
             keep_runs=keep_runs, max_steps=run.max_steps, max_depth=run.max_depth, max_lanes=run.max_lanes,
+            deadline=None if run.max_time is None or begun is None else begun + run.max_time,
         )
 
     def _common(self, run: RunOptions, estimate: Estimate) -> dict[str, Any]:
@@ -417,7 +424,8 @@ class Program:
             "program": self.source.name, "samples": estimate.samples, "requested": run.samples, "seed": run.seed,
             "dtype": run.dtype, "device": run.device, "results": names,
             "value": estimate.value[names[0]] if len(names) == 1 else estimate.value, "seconds": estimate.seconds,
-            "interrupted": estimate.interrupted, "reached": estimate.reached, "target_se": run.target_se,
+            "interrupted": estimate.interrupted, "out_of_time": estimate.out_of_time, "reached": estimate.reached,
+            "target_se": run.target_se,
         }
 
     def _plan(self, options: PlanOptions, lessons: Lessons | None = None) -> Plan:

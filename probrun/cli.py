@@ -170,6 +170,9 @@ running_options = _stack([
 ])
 
 
+time_option = click.option(
+    "--max-time", type=Positive(), metavar="SECONDS", help="Stop after this time with the runs that were made until then.",
+)
 lanes_option = click.option(
     "--max-lanes", type=click.IntRange(1), help="Lanes that enumerating outcomes may make of one run.",
 )
@@ -247,13 +250,14 @@ def _finish(result: Result) -> int:
     "--pilot/--no-pilot", default=None, help="Choose estimators by measuring (default, unless --among is given) or by order.",
 )
 @lanes_option
+@time_option
 @click.option("--verify", is_flag=True, help="Compare the result with an independent oracle; exit 3 if it fails.")
 def grad(
     file: str | None, expression: str | None, parameters: dict[str, str], data: dict[str, str], samples: int,
     seed: int | None, target_se: float | None, max_steps: int, max_depth: int, dtype: str, device: str,
     as_json: bool, plot: Path | None,
     estimator: tuple[str, ...], unbiased: bool, among: str | None, tau: float, allow_biased: bool, of: str | None,
-    pilot: bool | None, max_lanes: int | None, verify: bool,
+    pilot: bool | None, max_lanes: int | None, max_time: float | None, verify: bool,
 ) -> int:
     """The gradient of the expected result, with standard errors."""
     program = from_source(_source(file, expression))
@@ -262,7 +266,7 @@ def grad(
         result = program.grad(
             parameter_values, samples=samples, seed=seed, data=data_values,
             estimator=[split_estimator(text) for text in estimator], unbiased=unbiased, among=among,
-            target_se=target_se, tau=tau, allow_biased=allow_biased, of=of, dtype=dtype, device=device,
+            target_se=target_se, max_time=max_time, tau=tau, allow_biased=allow_biased, of=of, dtype=dtype, device=device,
             max_steps=max_steps, max_depth=max_depth, max_lanes=max_lanes, pilot=pilot, verify=verify,
             keep_runs=plot is not None, progress=progress,
         )
@@ -274,11 +278,13 @@ def grad(
 @program_options
 @running_options
 @choice_options
+@time_option
 def run(
     file: str | None, expression: str | None, parameters: dict[str, str], data: dict[str, str], samples: int,
     seed: int | None, target_se: float | None, max_steps: int, max_depth: int, dtype: str, device: str,
     as_json: bool, plot: Path | None,
     estimator: tuple[str, ...], unbiased: bool, among: str | None, tau: float, allow_biased: bool, of: str | None,
+    max_time: float | None,
 ) -> int:
     """Sample the program: mean, standard error and quantiles of the result.
 
@@ -289,8 +295,8 @@ def run(
     parameter_values, data_values = _values(program, parameters, data)
     with report.Progress() as progress:
         result = program.run(
-            parameter_values, samples=samples, seed=seed, data=data_values, of=of, target_se=target_se, dtype=dtype,
-            device=device, max_steps=max_steps, max_depth=max_depth, progress=progress,
+            parameter_values, samples=samples, seed=seed, data=data_values, of=of, target_se=target_se,
+            max_time=max_time, dtype=dtype, device=device, max_steps=max_steps, max_depth=max_depth, progress=progress,
         )
     _show(result, as_json, plot)
     return _finish(result)

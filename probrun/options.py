@@ -40,6 +40,7 @@ class RunOptions:
     max_steps: int
     max_depth: int
     max_lanes: int | None
+    max_time: float | None = None
 
 
 def refuse(message: str, hint: str | None = None) -> ProbError:
@@ -55,7 +56,7 @@ def nearest(name: str, known: Iterable[str]) -> str | None:
 
 def run_options(
     samples: int, seed: int | None, dtype: Any, device: Any, target_se: float | None,
-    max_steps: int = MAX_STEPS, max_depth: int = MAX_DEPTH, max_lanes: int | None = None,
+    max_steps: int = MAX_STEPS, max_depth: int = MAX_DEPTH, max_lanes: int | None = None, max_time: float | None = None,
 ) -> RunOptions:
     """Checked run options; a missing seed is drawn from the system."""
     if isinstance(samples, bool) or not isinstance(samples, int) or samples < 1:
@@ -71,13 +72,15 @@ def run_options(
         raise refuse(f"`device` must be cpu or cuda, but is `{device}`")
     if target_se is not None and not (_is_number(target_se) and 0 < target_se < math.inf):
         raise refuse(f"`target_se` must be a positive number, but is {target_se!r}")
+    if max_time is not None and not (_is_number(max_time) and 0 < max_time < math.inf):
+        raise refuse(f"`max_time` must be a positive number of seconds, but is {max_time!r}")
     for name, limit in (("max_steps", max_steps), ("max_depth", max_depth), ("max_lanes", max_lanes)):
         if name == "max_lanes" and limit is None:
             continue
         if isinstance(limit, bool) or not isinstance(limit, int) or limit < 1:
             raise refuse(f"`{name}` must be a whole number, at least 1, but is {limit!r}")
     target = None if target_se is None else float(target_se)
-    return RunOptions(samples, seed, dtype_name, str(device), target, max_steps, max_depth, max_lanes)
+    return RunOptions(samples, seed, dtype_name, str(device), target, max_steps, max_depth, max_lanes, max_time)
 
 
 def plan_options(

@@ -152,6 +152,8 @@ def header(result: Result) -> str:
     runs = f"{result.samples} runs"
     if result.interrupted:
         runs = f"{result.samples} of {result.requested} runs (interrupted)"
+    elif result.out_of_time:
+        runs = f"{result.samples} of {result.requested} runs (time ran out)"
     return f"{result.program}     {runs}    seed {result.seed}    {result.dtype} on {result.device}"
 
 

@@ -25,6 +25,8 @@ KEPT_DRAWS = 1_000_000  # results of single runs
 WATCHED_RUNS = 16_384  # whose gradients' tails are looked at
 WATCHED_GRADIENTS = 16
 LEAST_FOR_TARGET = 1000  # runs before a standard error is believed
+LEAST_OF_EQUALS = 16_384  # runs, where all of them gave the same
+LARGEST_SHARE = 0.05
 
 
 @dataclass(frozen=True)
@@ -47,6 +49,7 @@ class Estimate:
     plan: Plan | None
     seconds: float
     interrupted: bool = False
+    out_of_time: bool = False
     exact: bool = False
     reached: bool = True
     per_run: dict[str, dict[str, Tensor]] = field(default_factory=dict, repr=False)
@@ -65,6 +68,7 @@ class Collected:
         self.done = 0
         self.exact = False
         self.interrupted = False
+        self.out_of_time = False
         self.shapes: dict[str, tuple[int, ...]] = {}
         self.value: dict[str, Accumulator] = {}
         self.gradient: dict[str, dict[str, list[Accumulator]]] = {}
@@ -103,7 +107,7 @@ class Collected:
     def add_value(self, name: str, value: Tensor, runs: int) -> Accumulator:
         """Take in the results `[runs or 1, *shape]` of the block."""
         shape = self.shapes[name] = tuple(value.shape[1:])
-        accumulator = self.value[name] = Accumulator(shape, value.device)
+        accumulator = self.value[name] = Accumulator(shape, value.device, self.settings.target_se is not None)
         if value.shape[0] == 1:
             accumulator.add_constant(runs, value[0])
         else:
@@ -129,7 +133,7 @@ class Collected:
         """Take in the gradients `[runs, *parameter]` of one result entry (None: zero), with the usual or the `other` baseline."""
         entries = (self.other if other else self.gradient).setdefault(name, {}).setdefault(parameter, [])
         if entry == len(entries):
-            entries.append(Accumulator(tuple(leaf.shape[1:]), leaf.device))
+            entries.append(Accumulator(tuple(leaf.shape[1:]), leaf.device, self.settings.target_se is not None))
         if gradient is None:
             entries[entry].add_constant(runs, torch.zeros_like(leaf[0]))
         else:
@@ -141,23 +145,33 @@ class Collected:
             )
         return entries[entry]
 
-    def errors(self) -> Iterator[Tensor]:
-        """Every standard error so far."""
-        for accumulator in self.value.values():
-            yield accumulator.moments(self.exact).se
+    def accumulators(self) -> Iterator[Accumulator]:
+        """Those of all values and gradients."""
+        yield from self.value.values()
         for rows in self.gradient.values():
             for entries in rows.values():
-                for accumulator in entries:
-                    yield accumulator.moments(self.exact).se
+                yield from entries
 
     def reached(self) -> bool:
-        """Whether every standard error is small enough."""
+        """Whether every standard error is small enough, and rests on enough runs to be believed.
+
+        A spread is believed when no single run makes up more than `LARGEST_SHARE` of it: a rare event that has
+        occurred once or twice says little about how rare it is, and one that has not occurred yet, nothing; so runs that
+        are all equal are believed after `LEAST_OF_EQUALS` of them only.
+        """
         target = self.settings.target_se
         if target is None or self.exact:
             return True
-        return self.done >= min(LEAST_FOR_TARGET, self.settings.samples) and all(
-            bool((error <= target).all()) for error in self.errors()
+        least = self.done >= min(LEAST_FOR_TARGET, self.settings.samples)
+        return least and all(
+            bool((accumulator.moments().se <= target).all()) and self._believed(accumulator) for accumulator in self.accumulators()
         )
+
+    def _believed(self, accumulator: Accumulator) -> bool:
+        if self.done >= self.settings.samples:
+            return True
+        share = accumulator.share
+        return share <= LARGEST_SHARE or (math.isnan(share) and self.done >= LEAST_OF_EQUALS)
 
     def estimate(self, plan: Plan | None, started: float) -> Estimate:
         """What there is."""
@@ -172,6 +186,7 @@ class Collected:
             value={name: self.value[name].moments(self.exact) for name in self.names}, gradient=gradients,
             samples=self.settings.samples if self.exact else self.done, requested=self.settings.samples,
             seed=self.settings.seed, plan=plan, seconds=time.perf_counter() - started, interrupted=self.interrupted,
+            out_of_time=self.out_of_time,
             exact=self.exact, reached=self.reached(), per_run=per_run,
             draws={name: torch.cat(parts) for name, parts in self.draws.items() if parts},
             other={

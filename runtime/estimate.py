@@ -99,6 +99,9 @@ def _drive(
                     progress(collected.done, settings.samples)
                 if collected.exact or (settings.target_se is not None and collected.reached()):
                     return
+                if settings.deadline is not None and collected.done < settings.samples and time.monotonic() > settings.deadline:
+                    collected.out_of_time = True
+                    return
     except KeyboardInterrupt:
         if not collected.done:
             raise

@@ -24,8 +24,10 @@ class Moments:
 class Accumulator:
     """`count` entries so far, their `mean` and the sum of squared deviations `squares`; of scalars, Python numbers."""
 
-    def __init__(self, shape: tuple[int, ...], device: torch.device):
+    def __init__(self, shape: tuple[int, ...], device: torch.device, extremes: bool = False):
         self.shape = shape
+        self.extremes = extremes  # whether the largest squared deviation of a run is wanted
+        self.largest: Tensor | float = 0.0
         self.device = device
         self.count = 0
         self.mean: Tensor | float = torch.zeros(shape, dtype=torch.float64, device=device) if shape else 0.0
@@ -49,10 +51,15 @@ class Accumulator:
             first = float(values[0])
             apart = values - first
             offset = float(apart.mean())
+            if self.extremes:
+                low, high = (float(end) - offset for end in apart.aminmax())
+                self.largest = max(low * low, high * high)
             self._merge(runs, first + offset, max(float(torch.dot(apart, apart)) - runs * offset * offset, 0.0))
             return
         deviation = values - values[0]
         shift = deviation.mean(0).to(torch.float64)
+        if self.extremes:
+            self.largest = ((deviation - shift) ** 2).amax(0)
         spread = ((deviation * deviation).sum(0).to(torch.float64) - runs * shift * shift).clamp_min(0.0)
         self._merge(runs, values[0].to(torch.float64) + shift, spread)
 
@@ -71,6 +78,8 @@ class Accumulator:
     def merge(self, other: Accumulator) -> None:
         """Take in what another one has."""
         self._merge(other.count, other.mean, other.squares)
+        if self.extremes:
+            self.largest = torch.maximum(torch.as_tensor(self.largest), torch.as_tensor(other.largest))
         if other.least_squares is not None:
             self.least_squares = other.least_squares
 
@@ -80,6 +89,13 @@ class Accumulator:
         self.mean = self.mean + shift * (runs / total)
         self.squares = self.squares + squares + shift * shift * (self.count * runs / total)
         self.count = total
+
+    @property
+    def share(self) -> float:
+        """The part that the largest run has in the sum of squared deviations, at most over the entries; nan: all are equal."""
+        squares = torch.as_tensor(self.squares, dtype=torch.float64)
+        parts = torch.as_tensor(self.largest, dtype=torch.float64) / squares
+        return float(parts.max()) if parts.numel() else 0.0
 
     def moments(self, exact: bool = False) -> Moments:
         """The moments so far; with `exact` the spread is known to be 0."""

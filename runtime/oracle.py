@@ -91,7 +91,7 @@ def answer(
     resolved: Resolved, parameters: Mapping[str, object], data: Mapping[str, object], settings: Settings
 ) -> tuple[str, dict[str, dict[str, Moments]]]:
     """The gradient by the best method that the program allows, and the method's name."""
-    settings = replace(settings, dtype="float64", target_se=None, keep_runs=False)
+    settings = replace(settings, dtype="float64", target_se=None, deadline=None, keep_runs=False)
     bound, known = bind_values(resolved, parameters, data, torch.float64, torch.device(settings.device))
     with room(grad=False):
         for cells in (0, *CELLS):

@@ -36,6 +36,7 @@ from .watch import Counter, Guards, TooBig
 
 ONE_BLOCK = 16_384  # up to so many runs are one block, if they are scalar
 FIRST_BLOCK = 4096  # runs of the block that measures, of more
+LEAST_BLOCK = 1024  # runs of the first block where it may be enough
 MOST_LANES = 65_536
 NUMBERS_OF_A_BLOCK = 2**19  # in its widest value, at most
 KEPT_BY_A_BLOCK = 2**24  # numbers that a block keeps for the backward pass, about
@@ -54,13 +55,15 @@ Start = Callable[["Session", int], dict[str, Tensor]]  # parameters of a block o
 
 @dataclass(frozen=True)
 class Settings:
-    """How to run.  `block_lanes` overrides the size of the blocks, `of` names variables in place of the results."""
+    """How to run.  `deadline`: of time.monotonic().  `block_lanes` overrides the size of the blocks, `of` names
+    variables in place of the results."""
 
     samples: int = 10_000
     seed: int = 0
     dtype: str = "float32"
     device: str = "cpu"
     target_se: float | None = None
+    deadline: float | None = None
     of: tuple[str, ...] = ()
     max_steps: int = MAX_STEPS
     max_depth: int = MAX_DEPTH
@@ -180,7 +183,8 @@ class Session:
     ) -> Generator[tuple[int, T], None, None]:
         """Run block after block until all samples are made; gives how many runs, and what `take` made of each block."""
         samples, fixed = self.settings.samples, self.settings.block_lanes
-        first = min(samples, fixed or (samples if samples <= ONE_BLOCK else FIRST_BLOCK))
+        growing = self.settings.target_se is not None or self.settings.deadline is not None
+        first = min(samples, fixed or (LEAST_BLOCK if growing else samples if samples <= ONE_BLOCK else FIRST_BLOCK))
         if not self.resolved.sites or self.exact:
             first = 1
         block = self.at(0, 0)
@@ -189,7 +193,7 @@ class Session:
         del values, outcome
         self.guards.join(block.guards)
         yield runs, made
-        rest = _sizes(samples - runs, fixed or _lanes(counter, runs))
+        rest = _sizes(samples - runs, fixed or _lanes(counter, runs), runs if growing else None)
         if rest:
             yield from self._rest(leaves, take, runs, rest)
 
@@ -232,9 +236,17 @@ def _lanes(counter: Counter, runs: int) -> int:
     return max(min(MOST_LANES, max(NUMBERS_OF_A_BLOCK // widest, LEAST_LANES_OF_WIDE), KEPT_BY_A_BLOCK // kept), LEAST_LANES)
 
 
-def _sizes(runs: int, most: int) -> list[int]:
-    """Blocks of at most `most` runs, nearly equal, so that none has a single one."""
+def _sizes(runs: int, most: int, begin: int | None) -> list[int]:
+    """Blocks of at most `most` runs, nearly equal, so that none has a single one.
+
+    `begin`: so many runs have been made, and at first each block doubles them, so that whoever looks whether it is
+    enough does so after 1024, 2048, 4096, ... runs: few looks, far apart, hardly favour runs that happen to look good.
+    """
     sizes = []
+    while begin is not None and begin < most and runs > 2 * begin:
+        sizes.append(begin)
+        runs -= begin
+        begin *= 2
     while runs > 0:
         count = -(-runs // most)
         sizes.append(-(-runs // count))
