@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from .dsl.names import Resolved
     from .dsl.plan import Choice, Lessons, Plan, Planner, PlanOptions
     from .runtime.choose import Measured, Verdict
+    from .runtime.distributed import Team
     from .runtime.estimate import Estimate, Moments, Settings
     from .runtime.oracle import Check
     from .runtime.tails import Tail
@@ -293,13 +294,14 @@ class Program:
         target_se: float | None = None, max_time: float | None = None, tau: float = DEFAULT_TAU, allow_biased: bool = False,
         of: NamesOption = None, dtype: Any = "float32", device: Any = "cpu", max_steps: int = MAX_STEPS, max_depth: int = MAX_DEPTH,
         max_lanes: int | None = None, pilot: bool | None = None, verify: bool = False, keep_runs: bool = False,
-        progress: Progress = None,
+        distributed: bool = False, progress: Progress = None,
     ) -> GradientResult:
         """The gradient of the expected result in every parameter, with standard errors.
 
         The keyword arguments are the options of the command line.  `pilot`: whether estimators are chosen by measuring;
         None: unless `among` is given.  `verify` holds the result against an independent oracle (`check`).  `keep_runs` keeps
-        the gradients of single runs (`per_run`), `progress` is called with (runs made, runs asked for).
+        the gradients of single runs (`per_run`), `progress` is called with (runs made, runs asked for).  `distributed`: the
+        runs are shared by the processes of torch.distributed (`torchrun`); every one gets the result of all.
         """
         begun = time.monotonic()
         run = run_options(samples, seed, dtype, device, target_se, max_steps, max_depth, max_lanes, max_time)
@@ -313,13 +315,23 @@ class Program:
         from .runtime.choose import Verdict, choose
 
         settings = self._settings(run, options.of, keep_runs, begun)
-        verdict = Verdict()
-        if among is None if pilot is None else pilot:
-            verdict = choose(self._all_plans(), options, parameters or {}, data or {}, settings)
-        estimate = verdict.exact
-        if estimate is None:
+        piloted = (among is None) if pilot is None else pilot
+
+        def measured(settings: Settings) -> Verdict:
+            return choose(self._all_plans(), options, parameters or {}, data or {}, settings) if piloted else Verdict()
+
+        def estimated(settings: Settings, verdict: Verdict, team: Team | None) -> Estimate:
             planner = self._planner(replace(options, prefer=verdict.prefer))
-            estimate = runtime.gradient(self.resolved, planner, parameters or {}, data or {}, settings, progress)
+            return runtime.gradient(self.resolved, planner, parameters or {}, data or {}, settings, progress, team)
+
+        if distributed:
+            from .runtime.distributed import with_team
+
+            settings, verdict, estimate = with_team(settings, measured, estimated)
+            run = replace(run, seed=settings.seed)
+        else:
+            verdict = measured(settings)
+            estimate = verdict.exact or estimated(settings, verdict, None)
         single = len(estimate.value) == 1
         assert estimate.plan is not None
         check = None

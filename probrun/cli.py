@@ -24,6 +24,7 @@ from .dsl.diagnostics import Diagnostic, ProbError, render_all
 from .dsl.limits import MAX_DEPTH, MAX_STEPS
 from .dsl.source import Source
 from .options import DEFAULT_SAMPLES, DEFAULT_TAU, DEVICES, DTYPES, LARGEST_SEED, nearest, split_estimator
+from .ranks import rank, world_size
 from .reading import read_program, read_values
 from .terminal import BUG, DONE, DOUBTFUL, FAULT, INTERRUPTED, NoFile, close_stdout, complain, emit
 from .version import __version__, version_block
@@ -38,12 +39,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
+    if rank():  # one process speaks for all
+        sys.stdout = sys.stderr = open(os.devnull, "w")  # noqa: SIM115
     return execute(list(sys.argv[1:] if arguments is None else arguments))
 
 
 def execute(arguments: list[str]) -> int:
     """Run one command line and give its exit status; no exception gets out."""
     as_json = "--json" in arguments
+    if rank() and "grad" not in arguments:
+        return DONE
     try:
         return commands.main(arguments, prog_name="probrun", standalone_mode=False) or DONE
     except ProbError as error:
@@ -63,6 +68,8 @@ def execute(arguments: list[str]) -> int:
     except SystemExit as error:  # click's own answer to a closed pipe
         return error.code if isinstance(error.code, int) else FAULT
     except Exception as error:
+        if rank():
+            sys.stderr = sys.__stderr__
         _report_bug(error, as_json)
         return BUG
 
@@ -268,9 +275,10 @@ def grad(
             estimator=[split_estimator(text) for text in estimator], unbiased=unbiased, among=among,
             target_se=target_se, max_time=max_time, tau=tau, allow_biased=allow_biased, of=of, dtype=dtype, device=device,
             max_steps=max_steps, max_depth=max_depth, max_lanes=max_lanes, pilot=pilot, verify=verify,
-            keep_runs=plot is not None, progress=progress,
+            keep_runs=plot is not None, distributed=world_size() > 1, progress=progress,
         )
-    _show(result, as_json, plot)
+    if not rank():
+        _show(result, as_json, plot)
     return _finish(result)
 
 

@@ -5,9 +5,10 @@ Each block makes a `Collected` of its own (in whatever thread), and they are mer
 
 from __future__ import annotations
 
+import copy
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 import torch
@@ -103,6 +104,20 @@ class Collected:
             self.watched.setdefault(place, []).extend(tensors)
         self.exact = False
         self.done += part.done
+
+    def sent(self) -> Collected:
+        """The same in the memory of the CPU, for another process."""
+        other = copy.copy(self)
+        cpu = torch.device("cpu")
+        other.value = {name: entry.to(cpu) for name, entry in self.value.items()}
+        for field_name in ("gradient", "other"):
+            rows = getattr(self, field_name)
+            setattr(other, field_name, {
+                name: {p: [entry.to(cpu) for entry in entries] for p, entries in row.items()} for name, row in rows.items()
+            })
+        other.kept = {name: {k: [t.cpu() for t in parts] for k, parts in row.items()} for name, row in self.kept.items()}
+        other.watched = {key: [part.cpu() for part in parts] for key, parts in self.watched.items()}
+        return other
 
     def add_value(self, name: str, value: Tensor, runs: int) -> Accumulator:
         """Take in the results `[runs or 1, *shape]` of the block."""
@@ -201,6 +216,20 @@ class Collected:
         if not self.shapes[name]:
             return columns[0]
         return torch.stack(columns, dim=1).reshape(columns[0].shape[0], *self.shapes[name], *columns[0].shape[1:])
+
+
+def merged(parts: Sequence[Collected | Exception], session: Session, settings: Settings) -> Collected:
+    """What several processes have collected, in the order of their ranks."""
+    whole: Collected | None = None
+    for part in parts:
+        assert isinstance(part, Collected)
+        if whole is None:
+            whole = Collected(part.names, settings)
+        whole.merge(part.sent(), session)
+        whole.interrupted |= part.interrupted
+        whole.out_of_time |= part.out_of_time
+    assert whole is not None
+    return whole
 
 
 def _tail(parts: list[Tensor]) -> Tail:

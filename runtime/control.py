@@ -207,7 +207,7 @@ def _loop(
         if steps > machine.limits.steps:
             raise _endless(machine, span, machine.limits.steps)
         if steps > machine.limits.rounds and machine.lanes_made > lanes_before and machine.last_split is not None:
-            raise TooManyLanes(machine.last_split)
+            raise TooManyLanes(machine.last_split.index)
         if begin is not None:
             begin(loop)
         block(machine, body.statements, loop)
@@ -307,7 +307,7 @@ def call(machine: Interpreter, node: Call, function: Function, arguments: list[O
             help="make sure that every run comes to a `return` without a further call",
         )
     if machine.depth > machine.limits.rounds and machine.last_split is not None:
-        raise TooManyLanes(machine.last_split)
+        raise TooManyLanes(machine.last_split.index)
     machine.depth += 1
     inner = frame.call()
     for name, value in zip(function.parameters, arguments, strict=True):

@@ -14,8 +14,9 @@ without it.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
@@ -23,7 +24,7 @@ from torch import Tensor
 from ..dsl.diagnostics import Diagnostic, ProbError
 from ..dsl.names import Resolved
 from ..dsl.plan import Lessons, Plan
-from .collect import Collected, Estimate
+from .collect import Collected, Estimate, merged
 from .interpreter import Interpreter, Outcome
 from .lifting import NotLifted
 from .moments import Moments
@@ -33,6 +34,9 @@ from .trace import gradient_problem, value_problem
 from .values import bind_values
 from .watch import GuardBroken, TooManyLanes
 from .weighing import Weighing
+
+if TYPE_CHECKING:
+    from .distributed import Team
 
 __all__ = ["Estimate", "Moments", "Settings", "expectation", "gradient", "moments_of_run"]
 
@@ -54,34 +58,54 @@ def names_of(resolved: Resolved, settings: Settings, results: bool) -> tuple[str
 # ---------------------------------------------------------------------------------------------------- gradient
 def gradient(
     resolved: Resolved, make_plan: MakePlan, parameters: Mapping[str, object], data: Mapping[str, object],
-    settings: Settings, progress: Progress = None,
+    settings: Settings, progress: Progress = None, team: Team | None = None,
 ) -> Estimate:
-    """The expected results and their derivatives in every parameter, with standard errors."""
+    """The expected results and their derivatives in every parameter, with standard errors; with a `team`, of all its runs."""
     started = time.perf_counter()
     bound, known = bind_values(resolved, parameters, data, DTYPES[settings.dtype], torch.device(settings.device))
     if not bound:
         title = "there is nothing to differentiate: the program has no parameters"
         raise ProbError(Diagnostic("P0606", title, source=resolved.program.source))
+    own = settings if team is None else team.share(settings)
     lessons = Lessons()
     safe = False
     while True:
         plan = make_plan(lessons)
         if plan.exact:
             bound, known = bind_values(resolved, parameters, data, torch.float64, torch.device(settings.device))
-        session = Session(resolved, plan, bound, known, settings, safe, results=not settings.of)
-        collected = Collected(names_of(resolved, settings, not settings.of), settings)
+        session = Session(resolved, plan, bound, known, own, safe, results=not settings.of)
+        collected = Collected(names_of(resolved, settings, not settings.of), own)
+        outcome: Collected | Exception = collected
         try:
             with room(grad=True):
                 _differentiate(session, collected, progress)
-            return collected.estimate(plan, started)
-        except GuardBroken as guard:
-            lessons = lessons.broke(guard.place)
-        except TooManyLanes as many:
-            lessons = lessons.crowd(many.site.index)
         except NotLifted:
             plan.memory["liftable"] = False
+            continue
         except _NotFinite:
             safe = True
+            continue
+        except Exception as problem:
+            outcome = problem
+        found = [outcome] if team is None else team.exchange(resolved, outcome)
+        learnt = _learnt(lessons, found)
+        if learnt == lessons:
+            if team is not None and not collected.exact:
+                collected = merged(found, session, settings)
+            return collected.estimate(plan, started)
+        lessons = learnt
+
+
+def _learnt(lessons: Lessons, found: Sequence[Collected | Exception]) -> Lessons:
+    """The lessons of all processes, or what went wrong in one."""
+    for outcome in found:
+        if isinstance(outcome, GuardBroken):
+            lessons = lessons.broke(outcome.place)
+        elif isinstance(outcome, TooManyLanes):
+            lessons = lessons.crowd(outcome.index)
+        elif isinstance(outcome, Exception):
+            raise outcome
+    return lessons
 
 
 def _drive(
@@ -190,6 +214,6 @@ def expectation(
             lessons = lessons.broke(guard.place)
             continue
         except TooManyLanes as many:
-            lessons = lessons.crowd(many.site.index)
+            lessons = lessons.crowd(many.index)
             continue
         return found[0] if len(found) == 1 else dict(zip(names, found, strict=True))

@@ -172,7 +172,7 @@ class Interpreter:
         lanes = frame.lanes.split(index)
         self.lanes_made += lanes.count - frame.lanes.count
         if self.lanes_made > self.most_lanes:
-            raise TooManyLanes(site)
+            raise TooManyLanes(site.index)
         self.last_split = site
         frame.narrow(lanes)
         frame.multiply(probability)

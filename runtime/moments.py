@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from dataclasses import dataclass
 
@@ -74,6 +75,15 @@ class Accumulator:
             self._merge(runs, float(value.detach()), 0.0)
         else:
             self._merge(runs, value.detach().to(torch.float64), torch.zeros_like(value, dtype=torch.float64))
+
+    def to(self, device: torch.device) -> Accumulator:
+        """The same on another device."""
+        moved = copy.copy(self)
+        moved.device = device
+        for name in ("mean", "squares", "largest", "least_squares"):
+            part = getattr(self, name)
+            setattr(moved, name, part.to(device) if isinstance(part, Tensor) else part)
+        return moved
 
     def merge(self, other: Accumulator) -> None:
         """Take in what another one has."""

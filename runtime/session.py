@@ -56,7 +56,7 @@ Start = Callable[["Session", int], dict[str, Tensor]]  # parameters of a block o
 @dataclass(frozen=True)
 class Settings:
     """How to run.  `deadline`: of time.monotonic().  `block_lanes` overrides the size of the blocks, `of` names
-    variables in place of the results."""
+    variables in place of the results, `rank` and `world_size` which of how many processes this is."""
 
     samples: int = 10_000
     seed: int = 0
@@ -64,6 +64,8 @@ class Settings:
     device: str = "cpu"
     target_se: float | None = None
     deadline: float | None = None
+    rank: int = 0
+    world_size: int = 1
     of: tuple[str, ...] = ()
     max_steps: int = MAX_STEPS
     max_depth: int = MAX_DEPTH
@@ -118,7 +120,11 @@ class Session:
         self.lifter: Lifter | None = None
         self.points = Leaves([])
         self.slopes: list[list[Slope | None]] = []
-        self.begin(block_seed(settings.seed, 0))
+        self.begin(self.seed_of(0))
+
+    def seed_of(self, number: int) -> int:
+        """The seed of a block; those of all processes differ."""
+        return block_seed(self.settings.seed, number * self.settings.world_size + self.settings.rank)
 
     def begin(self, seed: int) -> None:
         """A generator for what comes next."""
@@ -136,7 +142,7 @@ class Session:
         block.start = start
         block.guards = self.guards.fork()
         block.slopes = list(self.slopes) if number else self.slopes
-        block.begin(block_seed(self.settings.seed, number))
+        block.begin(self.seed_of(number))
         return block
 
     def interpreter(self, kind: type[Interpreter], counter: Counter | None = None, **more: Any) -> Interpreter:

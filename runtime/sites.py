@@ -72,7 +72,7 @@ def draw(machine: Interpreter, node: Sample | Draw, frame: Frame) -> Tensor:
         machine.counter.expect(math.prod(request.shape))
     drawn = estimator.draw(request)
     if drawn is None:
-        raise TooManyLanes(site)
+        raise TooManyLanes(site.index)
     machine.draws += drawn.index is None
     if drawn.index is not None:
         assert drawn.probability is not None

@@ -15,7 +15,6 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from ..dsl.flow import Guard
-from ..dsl.names import Site
 from ..dsl.syntax import Call, Node
 from .lanes import Value
 
@@ -29,11 +28,11 @@ class GuardBroken(Exception):
 
 
 class TooManyLanes(Exception):
-    """Enumerating the outcomes of a site takes more lanes per run than allowed."""
+    """Enumerating the outcomes of a site (its index in the program) takes more lanes per run than allowed."""
 
-    def __init__(self, site: Site):
-        self.site = site
-        super().__init__(site.name)
+    def __init__(self, index: int):
+        self.index = index
+        super().__init__(f"site {index}")
 
 
 class TooBig(Exception):

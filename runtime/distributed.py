@@ -1,0 +1,175 @@
+"""Several processes, on one machine or many, by torch's own distributed engine (started by torchrun or Slurm).
+
+Each process makes its share of the runs, in blocks whose seeds differ from those of all others, and keeps moments as always.
+At the end all of them hear what every one has found and merge it in the order of their ranks (`Accumulator.merge`), so that each
+has the same numbers, and the standard error is that of all runs together.  What a process learns about the plan (a guard that
+breaks) and what goes wrong in it is exchanged in the same way: all plan again, or all stop.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import Any, TypeVar
+
+import torch
+import torch.distributed as dist
+
+from ..dsl.diagnostics import Diagnostic, ProbError
+from ..dsl.resolved import Resolved
+from ..dsl.syntax import Node, children
+from ..ranks import local_rank, rank, world_size
+from .choose import Verdict
+from .collect import Collected, Estimate
+from .session import Settings
+from .watch import GuardBroken, TooManyLanes
+
+T = TypeVar("T")
+
+
+class Elsewhere(ProbError):
+    """Something went wrong in another process."""
+
+
+class Team:
+    """All processes of a job; this one has the number `rank`."""
+
+    def __init__(self) -> None:
+        self.rank = rank()
+        self.size = world_size()
+
+    def gather(self, thing: T) -> list[T]:
+        """What every process gave, in the order of ranks."""
+        found: list[Any] = [None] * self.size
+        dist.all_gather_object(found, thing)
+        return found
+
+    def exchange(self, resolved: Resolved, outcome: Collected | Exception) -> list[Collected | Exception]:
+        """The outcomes of an attempt in all processes; errors of others come as `Elsewhere`."""
+        places = Places(resolved)
+        found = self.gather(_packed(outcome, places))
+        return [
+            outcome if number == self.rank else _unpacked(number, kind, content, places)
+            for number, (kind, content) in enumerate(found)
+        ]
+
+    def first(self, make: Callable[[], T]) -> T:
+        """What process 0 makes; its error is everybody's."""
+        box: list[Any] = [None]
+        fault: Exception | None = None
+        if self.rank == 0:
+            try:
+                box = [("done", make())]
+            except Exception as error:
+                box, fault = [_packed(error, None)], error
+        dist.broadcast_object_list(box, src=0)
+        if fault is not None:
+            raise fault
+        kind, content = box[0]
+        if kind != "done":
+            raise _elsewhere(0, kind, content)
+        made: T = content
+        return made
+
+    def share(self, settings: Settings) -> Settings:
+        """The settings for this process's part of the runs."""
+        if settings.samples < 2 * self.size:
+            title = f"`samples` must be at least {2 * self.size} for {self.size} processes, but is {settings.samples}"
+            raise ProbError(Diagnostic("P0604", title))
+        if settings.target_se is not None:
+            raise ProbError(Diagnostic(
+                "P0604", "`target_se` cannot be used with several processes", help="give the number of runs, or `max_time`",
+            ))
+        own = settings.samples // self.size + (self.rank < settings.samples % self.size)
+        return replace(settings, samples=own, rank=self.rank, world_size=self.size)
+
+
+def _packed(outcome: Collected | Exception, places: Places | None) -> tuple[str, Any]:
+    """An outcome as something that can be sent."""
+    if isinstance(outcome, GuardBroken) and places is not None:
+        return "broken", places.numbers[outcome.place]
+    if isinstance(outcome, TooManyLanes):
+        return "crowded", outcome.index
+    if isinstance(outcome, ProbError):
+        return "problem", outcome.diagnostics
+    if isinstance(outcome, Exception):
+        return "fault", f"{type(outcome).__name__}: {outcome}"
+    return "done", outcome.sent()
+
+
+def _unpacked(number: int, kind: str, content: Any, places: Places) -> Collected | Exception:
+    if kind == "done":
+        collected: Collected = content
+        return collected
+    if kind == "broken":
+        return GuardBroken(id(places.nodes[content]))
+    if kind == "crowded":
+        return TooManyLanes(content)
+    return _elsewhere(number, kind, content)
+
+
+def _elsewhere(number: int, kind: str, content: Any) -> Elsewhere:
+    if kind == "problem":
+        return Elsewhere(content)
+    return Elsewhere(Diagnostic("P0901", f"process {number} failed: {content}", help="what it printed itself says more"))
+
+
+class Places:
+    """Numbers for the nodes of a program that are the same in every process."""
+
+    def __init__(self, resolved: Resolved):
+        self.nodes: list[Node] = []
+        pending: list[Node] = [resolved.program.body]
+        while pending:
+            node = pending.pop()
+            self.nodes.append(node)
+            pending.extend(children(node))
+        self.numbers = {id(node): number for number, node in enumerate(self.nodes)}
+
+
+@contextmanager
+def team(device: str) -> Iterator[Team | None]:
+    """The processes that were started together (None: there is but this one): gloo on the CPU, nccl on GPUs."""
+    if world_size() == 1:
+        yield None
+        return
+    ours = not dist.is_initialized()
+    if ours:
+        if device.startswith("cuda"):
+            torch.cuda.set_device(local_rank())
+        dist.init_process_group("nccl" if device.startswith("cuda") else "gloo")
+    try:
+        yield Team()
+    finally:
+        if ours:
+            dist.destroy_process_group()
+
+
+def device_of_rank(device: str) -> str:
+    """`cuda` is each process's own GPU."""
+    return f"cuda:{local_rank()}" if device == "cuda" and "LOCAL_RANK" in os.environ else device
+
+
+def with_team(
+    settings: Settings, measured: Callable[[Settings], Verdict],
+    estimated: Callable[[Settings, Verdict, Team | None], Estimate],
+) -> tuple[Settings, Verdict, Estimate]:
+    """The seed and the choice of process 0 (an exact answer is found by each), and the estimate of all processes together."""
+    settings = replace(settings, device=device_of_rank(settings.device))
+    with team(settings.device) as members:
+        if members is None:
+            verdict = measured(settings)
+            return settings, verdict, verdict.exact or estimated(settings, verdict, None)
+        mine: list[Verdict] = []
+
+        def told() -> tuple[int, Verdict, bool]:
+            mine.append(measured(settings))
+            return settings.seed, replace(mine[0], exact=None), mine[0].exact is not None
+
+        seed, verdict, exact = members.first(told)
+        settings = replace(settings, seed=seed)
+        if exact:
+            verdict = mine[0] if mine else measured(settings)
+        return settings, verdict, verdict.exact or estimated(settings, verdict, members)

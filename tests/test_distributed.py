@@ -1,0 +1,72 @@
+"""Two real processes under torchrun: one report, the runs shared, errors of one told by all."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import probrun
+from probrun.runtime.session import block_seed
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def torchrun(*arguments: str) -> subprocess.CompletedProcess[str]:
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        port = found.getsockname()[1]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "NO_COLOR": "1"}
+    return subprocess.run(
+        [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--master-port", str(port), "-m", "probrun",
+         *arguments],
+        capture_output=True, text=True, timeout=100, env=environment, cwd=ROOT, check=False,
+    )
+
+
+def test_two_processes_share_the_runs(tmp_path: Path) -> None:
+    """A guard breaks in one process only, so both plan again; then the moments of both are merged."""
+    text = "param theta = 2\nz ~ Normal(theta, 2)\ny = theta^2*(z + 4)\nreturn y"
+    path = tmp_path / "reparam.prob"
+    path.write_text(text, encoding="utf-8")
+    done = torchrun("grad", str(path), "--json", "-n", "20001", "--seed", "1")
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)  # one object, and nothing else
+    alone = probrun.parse(text).grad(samples=20001, seed=1)
+    half = probrun.parse(text).grad(samples=10001, seed=1)
+    gradient = found["gradient"]["theta"]
+    assert found["samples"] == 20001 and found["seed"] == 1
+    assert abs(gradient["mean"] - 28) < 5 * gradient["se"]
+    assert gradient["se"] == pytest.approx(float(alone.gradient["theta"].se), rel=0.05)
+    assert gradient["mean"] != pytest.approx(float(half.gradient["theta"].mean), rel=1e-6)
+    assert 20001 * gradient["se"] ** 2 == pytest.approx(gradient["sd"] ** 2)
+
+
+def test_a_guard_that_breaks_in_one_process_and_no_seed(tmp_path: Path) -> None:
+    """atan(1/(x - 4)) is planned pathwise; one run in 30,000 shows that it jumps, so one process may not have seen it."""
+    path = tmp_path / "guard.prob"
+    path.write_text("param theta = 0\nx ~ Normal(theta, 1)\nreturn atan(1/(x - 4))", encoding="utf-8")
+    done = torchrun("grad", str(path), "--json", "-n", "60000")
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert found["samples"] == 60000 and found["sites"][0]["estimator"] in ("score", "rsample")
+
+
+def test_what_goes_wrong_in_one_goes_wrong_in_all(tmp_path: Path) -> None:
+    path = tmp_path / "rare.prob"
+    path.write_text(
+        "param theta = 1\nx ~ Normal(0, 1)\nif x > 3.6 { y = log(0*theta - 1) } else { y = theta*x }\nreturn y", encoding="utf-8"
+    )
+    done = torchrun("grad", str(path), "-n", "20000", "--seed", "1")
+    assert done.returncode != 0
+    assert done.stderr.count("error[P0502]") == 1 and done.stdout == ""
+
+
+def test_seeds_of_all_blocks_of_all_processes_differ() -> None:
+    seeds = {block_seed(7, number * 3 + rank) for number in range(1000) for rank in range(3)}
+    assert len(seeds) == 3000
