@@ -85,4 +85,14 @@ answer comes out exact, and fewer where other sites are sampled many times.
 Otherwise let probrun choose (it tries `score` and, where it is right,
 `gumbel`), or enumerate some of the sites only.
 """, "param p = 0.3\nb ~ Bernoulli(p*ones(40)) using enumerate\nreturn max(b)\n"),
+    page("P0408", "a program the Sobol sampler does not fit", """
+Sobol points fill the space of everything that a run draws: the first draw is
+the first coordinate, and so on. So each run must draw the same numbers in the
+same order, each by the inverse of its distribution function. A program with
+`if`, `while`, `and`, `or` or a loop of random length may send runs different
+ways; and Gamma, Beta, Dirichlet, Poisson, Binomial and a few others are drawn
+in other ways. The label names the place.
+
+Leave `--sampler` out: random numbers fit every program.
+""", "param rate = 2\nk ~ Poisson(rate)\nreturn k\n", "--sampler sobol"),
 )

@@ -117,6 +117,7 @@ class Result:
     out_of_time: bool
     reached: bool
     target_se: float | None = field(repr=False)
+    sampler: str = field(repr=False)
 
     def to_dict(self) -> dict[str, Any]:
         """The JSON object of the command line."""
@@ -134,6 +135,8 @@ class Result:
             entry["reached"] = self.reached
         if self.interrupted:
             entry["interrupted"] = True
+        if self.sampler != "random":
+            entry["sampler"] = self.sampler
         if self.out_of_time:
             entry["stopped"] = "max-time"
         return entry
@@ -294,17 +297,19 @@ class Program:
         target_se: float | None = None, max_time: float | None = None, tau: float = DEFAULT_TAU, allow_biased: bool = False,
         of: NamesOption = None, dtype: Any = "float32", device: Any = "cpu", max_steps: int = MAX_STEPS, max_depth: int = MAX_DEPTH,
         max_lanes: int | None = None, pilot: bool | None = None, verify: bool = False, keep_runs: bool = False,
-        distributed: bool = False, progress: Progress = None,
+        distributed: bool = False,
+        sampler: str = "random", progress: Progress = None,
     ) -> GradientResult:
         """The gradient of the expected result in every parameter, with standard errors.
 
         The keyword arguments are the options of the command line.  `pilot`: whether estimators are chosen by measuring;
         None: unless `among` is given.  `verify` holds the result against an independent oracle (`check`).  `keep_runs` keeps
         the gradients of single runs (`per_run`), `progress` is called with (runs made, runs asked for).  `distributed`: the
-        runs are shared by the processes of torch.distributed (`torchrun`); every one gets the result of all.
+        runs are shared by the processes of torch.distributed (`torchrun`); every one gets the result of all.  `sampler="sobol"`:
+        scrambled Sobol points in place of random numbers (Owen 1997), where every run draws the same numbers in the same order.
         """
         begun = time.monotonic()
-        run = run_options(samples, seed, dtype, device, target_se, max_steps, max_depth, max_lanes, max_time)
+        run = run_options(samples, seed, dtype, device, target_se, max_steps, max_depth, max_lanes, max_time, sampler)
         self._require_parameters()
         options = plan_options(
             self.resolved, estimator=estimator, unbiased=unbiased, among=among, tau=tau, allow_biased=allow_biased, of=of
@@ -427,7 +432,7 @@ class Program:
         return Settings(
             samples=run.samples, seed=run.seed, dtype=run.dtype, device=run.device, target_se=run.target_se, of=of,
             keep_runs=keep_runs, max_steps=run.max_steps, max_depth=run.max_depth, max_lanes=run.max_lanes,
-            deadline=None if run.max_time is None or begun is None else begun + run.max_time,
+            sampler=run.sampler, deadline=None if run.max_time is None or begun is None else begun + run.max_time,
         )
 
     def _common(self, run: RunOptions, estimate: Estimate) -> dict[str, Any]:
@@ -437,7 +442,7 @@ class Program:
             "dtype": run.dtype, "device": run.device, "results": names,
             "value": estimate.value[names[0]] if len(names) == 1 else estimate.value, "seconds": estimate.seconds,
             "interrupted": estimate.interrupted, "out_of_time": estimate.out_of_time, "reached": estimate.reached,
-            "target_se": run.target_se,
+            "target_se": run.target_se, "sampler": run.sampler,
         }
 
     def _plan(self, options: PlanOptions, lessons: Lessons | None = None) -> Plan:

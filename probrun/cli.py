@@ -23,7 +23,7 @@ from .api import GradientResult, Program, Result, RunResult, from_source
 from .dsl.diagnostics import Diagnostic, ProbError, render_all
 from .dsl.limits import MAX_DEPTH, MAX_STEPS
 from .dsl.source import Source
-from .options import DEFAULT_SAMPLES, DEFAULT_TAU, DEVICES, DTYPES, LARGEST_SEED, nearest, split_estimator
+from .options import DEFAULT_SAMPLES, DEFAULT_TAU, DEVICES, DTYPES, LARGEST_SEED, SAMPLERS, nearest, split_estimator
 from .ranks import rank, world_size
 from .reading import read_program, read_values
 from .terminal import BUG, DONE, DOUBTFUL, FAULT, INTERRUPTED, NoFile, close_stdout, complain, emit
@@ -177,6 +177,10 @@ running_options = _stack([
 ])
 
 
+sampler_option = click.option(
+    "--sampler", type=click.Choice(SAMPLERS), default=SAMPLERS[0], show_default=True,
+    help="Random numbers, or scrambled Sobol points where every run draws alike.",
+)
 time_option = click.option(
     "--max-time", type=Positive(), metavar="SECONDS", help="Stop after this time with the runs that were made until then.",
 )
@@ -258,13 +262,14 @@ def _finish(result: Result) -> int:
 )
 @lanes_option
 @time_option
+@sampler_option
 @click.option("--verify", is_flag=True, help="Compare the result with an independent oracle; exit 3 if it fails.")
 def grad(
     file: str | None, expression: str | None, parameters: dict[str, str], data: dict[str, str], samples: int,
     seed: int | None, target_se: float | None, max_steps: int, max_depth: int, dtype: str, device: str,
     as_json: bool, plot: Path | None,
     estimator: tuple[str, ...], unbiased: bool, among: str | None, tau: float, allow_biased: bool, of: str | None,
-    pilot: bool | None, max_lanes: int | None, max_time: float | None, verify: bool,
+    pilot: bool | None, max_lanes: int | None, max_time: float | None, sampler: str, verify: bool,
 ) -> int:
     """The gradient of the expected result, with standard errors."""
     program = from_source(_source(file, expression))
@@ -275,7 +280,7 @@ def grad(
             estimator=[split_estimator(text) for text in estimator], unbiased=unbiased, among=among,
             target_se=target_se, max_time=max_time, tau=tau, allow_biased=allow_biased, of=of, dtype=dtype, device=device,
             max_steps=max_steps, max_depth=max_depth, max_lanes=max_lanes, pilot=pilot, verify=verify,
-            keep_runs=plot is not None, distributed=world_size() > 1, progress=progress,
+            keep_runs=plot is not None, distributed=world_size() > 1, sampler=sampler, progress=progress,
         )
     if not rank():
         _show(result, as_json, plot)

@@ -23,6 +23,7 @@ NamesOption: TypeAlias = str | Iterable[str] | None
 
 DTYPES = ("float32", "float64")
 DEVICES = ("cpu", "cuda")
+SAMPLERS = ("random", "sobol")
 DEFAULT_SAMPLES = 10_000
 DEFAULT_TAU = 0.5
 LARGEST_SEED = 2**63 - 1
@@ -41,6 +42,7 @@ class RunOptions:
     max_depth: int
     max_lanes: int | None
     max_time: float | None = None
+    sampler: str = "random"
 
 
 def refuse(message: str, hint: str | None = None) -> ProbError:
@@ -57,6 +59,7 @@ def nearest(name: str, known: Iterable[str]) -> str | None:
 def run_options(
     samples: int, seed: int | None, dtype: Any, device: Any, target_se: float | None,
     max_steps: int = MAX_STEPS, max_depth: int = MAX_DEPTH, max_lanes: int | None = None, max_time: float | None = None,
+    sampler: str = "random",
 ) -> RunOptions:
     """Checked run options; a missing seed is drawn from the system."""
     if isinstance(samples, bool) or not isinstance(samples, int) or samples < 1:
@@ -72,6 +75,10 @@ def run_options(
         raise refuse(f"`device` must be cpu or cuda, but is `{device}`")
     if target_se is not None and not (_is_number(target_se) and 0 < target_se < math.inf):
         raise refuse(f"`target_se` must be a positive number, but is {target_se!r}")
+    if sampler not in SAMPLERS:
+        raise refuse(f"`sampler` must be random or sobol, but is {sampler!r}")
+    if sampler == "sobol" and target_se is not None:
+        raise refuse("`target_se` cannot be used with the Sobol sampler", "its points are made for a given number of runs")
     if max_time is not None and not (_is_number(max_time) and 0 < max_time < math.inf):
         raise refuse(f"`max_time` must be a positive number of seconds, but is {max_time!r}")
     for name, limit in (("max_steps", max_steps), ("max_depth", max_depth), ("max_lanes", max_lanes)):
@@ -80,7 +87,7 @@ def run_options(
         if isinstance(limit, bool) or not isinstance(limit, int) or limit < 1:
             raise refuse(f"`{name}` must be a whole number, at least 1, but is {limit!r}")
     target = None if target_se is None else float(target_se)
-    return RunOptions(samples, seed, dtype_name, str(device), target, max_steps, max_depth, max_lanes, max_time)
+    return RunOptions(samples, seed, dtype_name, str(device), target, max_steps, max_depth, max_lanes, max_time, sampler)
 
 
 def plan_options(

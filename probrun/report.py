@@ -154,6 +154,8 @@ def header(result: Result) -> str:
         runs = f"{result.samples} of {result.requested} runs (interrupted)"
     elif result.out_of_time:
         runs = f"{result.samples} of {result.requested} runs (time ran out)"
+    if result.sampler != "random":
+        runs = f"{runs} on Sobol points"
     return f"{result.program}     {runs}    seed {result.seed}    {result.dtype} on {result.device}"
 
 

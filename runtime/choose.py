@@ -258,7 +258,8 @@ def choose(
     free = [choice for choice in start.choices.values() if choice.effect and choice.free and (choice.live or choice.finite)]
     if not any(choice.live for choice in free):
         return Verdict()
-    pilot = _Pilot(plans, options, parameters, data, replace(settings, target_se=None, deadline=None, keep_runs=False))
+    plain = replace(settings, target_se=None, deadline=None, sampler="random", keep_runs=False)
+    pilot = _Pilot(plans, options, parameters, data, plain)
     everything = _prefer(free, lambda choice: "enumerate" if _finite(choice) else None)
     plan = pilot.plan(everything)
     if plan is not None and plan.exact:

@@ -105,6 +105,11 @@ class Collected:
         self.exact = False
         self.done += part.done
 
+    def replicate(self) -> None:
+        """These runs are one replicate of several."""
+        for accumulator in self.accumulators():
+            accumulator.replicate()
+
     def sent(self) -> Collected:
         """The same in the memory of the CPU, for another process."""
         other = copy.copy(self)

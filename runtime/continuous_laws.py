@@ -15,6 +15,7 @@ from .laws import (
     Shape,
     TorchLaw,
     below_one,
+    cauchy,
     dirichlet,
     double,
     exponential,
@@ -87,7 +88,7 @@ class Logistic(LocationScale):
 
 class Cauchy(LocationScale):
     def noise(self, shape: Shape, generator: Generator) -> Tensor:
-        return torch.empty(shape, dtype=self.loc.dtype, device=self.loc.device).cauchy_(generator=generator)
+        return cauchy(shape, self.loc, generator)
 
     def density(self, value: Tensor) -> Tensor:
         z = self.standardised(value)
@@ -154,8 +155,7 @@ class HalfCauchy(Positive):
         return value >= 0
 
     def rsample(self, shape: Shape, generator: Generator = None) -> Tensor:
-        noise = torch.empty(shape, dtype=self.scale.dtype, device=self.scale.device).cauchy_(generator=generator)
-        return self.scale * noise.abs_().clamp_min_(tiny(self.scale))
+        return self.scale * cauchy(shape, self.scale, generator).abs_().clamp_min_(tiny(self.scale))
 
     def density(self, value: Tensor) -> Tensor:
         z = value / self.scale

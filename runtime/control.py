@@ -271,7 +271,7 @@ def _count(machine: Interpreter, node: For, first: int, last: int, frame: Frame)
 def _count_apart(machine: Interpreter, node: For, start: Operand, stop: Operand, frame: Frame) -> None:
     """Bounds that differ from lane to lane: a loop that each lane leaves when its own count is done."""
     if machine.lifter is not None:
-        raise NotLifted  # lanes leave one by one
+        raise NotLifted(apart=True)  # lanes leave one by one
     counter, end = HIDDEN + "counter", HIDDEN + "end"
     offset = -1.0
 

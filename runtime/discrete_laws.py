@@ -16,6 +16,7 @@ from torch.nn.functional import logsigmoid, softplus
 
 from .broadcast import narrowed, together
 from .laws import Generator, Law, Shape, double, exponential, uniform, weigh, weigh_complement, whole
+from .quasi import Points
 
 SLACK = 1e-5  # a relaxed draw is hard up to rounding
 RARE = 1e-4  # a probability below this is compared with more than 32 bits
@@ -93,6 +94,8 @@ class Bernoulli(Chance):
         chance = self.chance().detach()
         if chance.numel() > 1 and not any(chance.stride()):
             chance = chance.as_strided((1,) * chance.dim(), (1,) * chance.dim())  # a view of one number
+        if isinstance(generator, Points):
+            return (uniform(shape, chance, generator, torch.float64) < chance).to(chance.dtype)
         few = chance.device.type == "cpu" and 0 < FEW * chance.numel() <= math.prod(shape)
         if few and not bool(((chance > 0) & (chance < RARE)).any()):
             return coins(chance, shape, generator)
@@ -287,7 +290,7 @@ class Weighted(Law):
         """Indices (int64) of the given shape `[L, *batch]`: how many partial sums lie at or below a uniform."""
         weights = self.weights()
         sums = weights.cumsum(-1)
-        noise = torch.rand(shape, generator=generator, dtype=torch.float64, device=weights.device)
+        noise = uniform(shape, weights, generator, torch.float64)
         shared = sums.shape[:-1].numel() == 1
         if shared:
             sums = sums.reshape(-1)

@@ -26,7 +26,7 @@ from ..dsl.names import Resolved
 from ..dsl.plan import Lessons, Plan
 from .collect import Collected, Estimate, merged
 from .interpreter import Interpreter, Outcome
-from .lifting import NotLifted
+from .lifting import NotLifted, check_fixed, no_points
 from .moments import Moments
 from .session import DTYPES, Session, Settings, Start, room
 from .surrogate import expected
@@ -76,10 +76,14 @@ def gradient(
         session = Session(resolved, plan, bound, known, own, safe, results=not settings.of)
         collected = Collected(names_of(resolved, settings, not settings.of), own)
         outcome: Collected | Exception = collected
+        if own.sampler == "sobol" and not plan.exact:
+            check_fixed(resolved, plan)
         try:
             with room(grad=True):
                 _differentiate(session, collected, progress)
-        except NotLifted:
+        except NotLifted as why:
+            if own.sampler == "sobol" and why.apart:
+                raise no_points(resolved) from None
             plan.memory["liftable"] = False
             continue
         except _NotFinite:
@@ -158,6 +162,8 @@ def _differentiate(session: Session, collected: Collected, progress: Progress) -
                         if not block.safe:
                             raise _NotFinite
                         raise gradient_problem(block, runs, block.expanded(runs), name, parameter, number, found_at.entry)
+        if settings.sampler == "sobol":
+            part.replicate()
         return part
 
     _drive(session, collected, Session.leaves, take, progress)

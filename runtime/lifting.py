@@ -20,38 +20,67 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from ..dsl.diagnostics import Diagnostic, ProbError
 from ..dsl.plan import Plan
 from ..dsl.resolved import Resolved
+from ..dsl.source import Span
 from ..dsl.syntax import Conditional, If, Logical, Node, While, children
 from .broadcast import narrowed, widen
+from .quasi import BY_INVERSE
 
+APART = (Conditional, If, Logical, While)
 MOST_ROWS = 64  # of a matrix that is found row by row
 MOST_LIFTED = 256
 CLOSE = 1e-5
 
 
 class NotLifted(Exception):
-    """Parameters must be expanded at the start."""
+    """Parameters must be expanded at the start; `apart`: because runs go different ways."""
+
+    def __init__(self, apart: bool = False):
+        self.apart = apart
+        super().__init__("a uniform value cannot be lifted")
 
 
 def liftable(resolved: Resolved, plan: Plan) -> bool:
     """Whether lanes stay together, as far as the text tells."""
     known = plan.memory.get("liftable")
     if known is None:
-        together = not _any(resolved.program.body, (Conditional, If, Logical, While))
+        together = _first(resolved.program.body, APART) is None
         known = together and not any(choice.estimator == "enumerate" for choice in plan.choices.values())
         plan.memory["liftable"] = known
     return known
 
 
-def _any(node: Node, kinds: tuple[type[Node], ...]) -> bool:
+def check_fixed(resolved: Resolved, plan: Plan) -> None:
+    """P0408 where runs may not all draw the same numbers in the same order."""
+    node = _first(resolved.program.body, APART)
+    if node is not None:
+        raise no_points(resolved, node.span, "this may send runs different ways")
+    for choice in plan.choices.values():
+        if choice.estimator == "enumerate":
+            raise no_points(resolved, choice.site.span, "this site is enumerated")
+    for site in resolved.sites:
+        if site.distribution.name not in BY_INVERSE:
+            raise no_points(resolved, site.distribution.span, f"{site.distribution.name} has no inverse distribution function here")
+
+
+def no_points(resolved: Resolved, span: Span | None = None, label: str = "") -> ProbError:
+    """The refusal of the Sobol sampler."""
+    return ProbError(Diagnostic(
+        "P0408", "the Sobol sampler does not fit this program: each run must draw the same numbers in the same order",
+        span, label, source=resolved.program.source, help="leave --sampler out",
+    ))
+
+
+def _first(node: Node, kinds: tuple[type[Node], ...]) -> Node | None:
     pending = [node]
     while pending:
         found = pending.pop()
         if isinstance(found, kinds):
-            return True
-        pending.extend(children(found))
-    return False
+            return found
+        pending.extend(reversed(children(found)))
+    return None
 
 
 @dataclass(frozen=True)

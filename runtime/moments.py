@@ -29,11 +29,16 @@ class Accumulator:
         self.shape = shape
         self.extremes = extremes  # whether the largest squared deviation of a run is wanted
         self.largest: Tensor | float = 0.0
+        self.means: list[Tensor] = []  # of independent replicates of equal size, on which the standard error rests
         self.device = device
         self.count = 0
         self.mean: Tensor | float = torch.zeros(shape, dtype=torch.float64, device=device) if shape else 0.0
         self.squares: Tensor | float = torch.zeros(shape, dtype=torch.float64, device=device) if shape else 0.0
         self.least_squares: Tensor | None = None  # what the standard error must at least rest on
+
+    def replicate(self) -> None:
+        """These entries are one replicate; its entries are not independent."""
+        self.means = [torch.as_tensor(self.mean, dtype=torch.float64)]
 
     def widen(self, values: Tensor) -> None:
         """Pseudo-values `[runs, *shape]` of all runs, whose spread the standard error must not fall below."""
@@ -88,6 +93,7 @@ class Accumulator:
     def merge(self, other: Accumulator) -> None:
         """Take in what another one has."""
         self._merge(other.count, other.mean, other.squares)
+        self.means = self.means + other.means
         if self.extremes:
             self.largest = torch.maximum(torch.as_tensor(self.largest), torch.as_tensor(other.largest))
         if other.least_squares is not None:
@@ -120,4 +126,6 @@ class Accumulator:
         spread = sd
         if self.least_squares is not None:
             spread = torch.maximum(sd, (self.least_squares / (self.count - 1)).sqrt())
+        if self.means:
+            return Moments(mean, torch.stack(self.means).std(0) / math.sqrt(len(self.means)), sd)
         return Moments(mean, spread / math.sqrt(self.count), sd)

@@ -23,6 +23,7 @@ import torch
 from torch import Tensor
 
 from ..dsl.additive import find_sums
+from ..dsl.diagnostics import Diagnostic, ProbError
 from ..dsl.limits import MAX_DEPTH, MAX_LANES, MAX_ROUNDS, MAX_STEPS
 from ..dsl.names import Resolved
 from ..dsl.plan import Choice, Plan
@@ -32,6 +33,7 @@ from .interpreter import Context, Interpreter, Limits, Outcome
 from .lanes import Ragged, Value
 from .lifting import Leaves, Lifter, Slope, liftable
 from .operations import numeric
+from .quasi import LEAST_REPLICATES, MOST_DIMENSIONS, Points, replicates
 from .watch import Counter, Guards, TooBig
 
 ONE_BLOCK = 16_384  # up to so many runs are one block, if they are scalar
@@ -56,7 +58,7 @@ Start = Callable[["Session", int], dict[str, Tensor]]  # parameters of a block o
 @dataclass(frozen=True)
 class Settings:
     """How to run.  `deadline`: of time.monotonic().  `block_lanes` overrides the size of the blocks, `of` names
-    variables in place of the results, `rank` and `world_size` which of how many processes this is."""
+    variables in place of the results, `sampler` is random or sobol, `rank` and `world_size` which of how many processes this is."""
 
     samples: int = 10_000
     seed: int = 0
@@ -64,6 +66,7 @@ class Settings:
     device: str = "cpu"
     target_se: float | None = None
     deadline: float | None = None
+    sampler: str = "random"
     rank: int = 0
     world_size: int = 1
     of: tuple[str, ...] = ()
@@ -132,9 +135,15 @@ class Session:
         self.generator = torch.Generator(device=self.context.device)
         self.generator.manual_seed(seed)
 
+    def place(self, dimensions: int, runs: int) -> None:
+        """Draw from the points of one scrambling from now on."""
+        self.generator = Points(dimensions, runs, self.seed)
+
     def again(self) -> None:
         """Back to the beginning of the block."""
         self.generator.manual_seed(self.seed)
+        if isinstance(self.generator, Points):
+            self.generator.used = 0
 
     def at(self, number: int, start: int) -> Session:
         """The session of one block, with guards and a generator of its own."""
@@ -188,6 +197,9 @@ class Session:
         self, leaves: Start, take: Callable[[Session, int, dict[str, Tensor], Outcome], T]
     ) -> Generator[tuple[int, T], None, None]:
         """Run block after block until all samples are made; gives how many runs, and what `take` made of each block."""
+        if self.settings.sampler == "sobol" and not self.exact:
+            yield from self._replicates(leaves, take)
+            return
         samples, fixed = self.settings.samples, self.settings.block_lanes
         growing = self.settings.target_se is not None or self.settings.deadline is not None
         first = min(samples, fixed or (LEAST_BLOCK if growing else samples if samples <= ONE_BLOCK else FIRST_BLOCK))
@@ -202,6 +214,35 @@ class Session:
         rest = _sizes(samples - runs, fixed or _lanes(counter, runs), runs if growing else None)
         if rest:
             yield from self._rest(leaves, take, runs, rest)
+
+    def _replicates(
+        self, leaves: Start, take: Callable[[Session, int, dict[str, Tensor], Outcome], T]
+    ) -> Generator[tuple[int, T], None, None]:
+        """Blocks that are scramblings of the same points; a pass with two runs counts the dimensions first."""
+        if self.settings.samples < 2 * LEAST_REPLICATES:
+            raise ProbError(Diagnostic("P0604", f"`samples` must be at least {2 * LEAST_REPLICATES} with the Sobol sampler"))
+        trial = self.at(0, 0)
+        counting = trial.generator = Points()
+        counter = Counter(2**62, 2**62)
+        trial.guards = Guards({})
+        trial.interpreter(Interpreter, counter).run(self.uniform(), self.data, 2)
+        if counting.used > MOST_DIMENSIONS:
+            title = f"a run draws {counting.used} numbers, and Sobol points have at most {MOST_DIMENSIONS} coordinates"
+            raise ProbError(Diagnostic("P0408", title, source=self.resolved.program.source))
+        count, points = replicates(self.settings.samples, _lanes(counter, 2))
+        grad = torch.is_grad_enabled()
+
+        def make(number: int, start: int, runs: int) -> tuple[Session, T]:
+            with torch.set_grad_enabled(grad):
+                block = self.at(number, start)
+                block.place(counting.used, runs)
+                values = leaves(block, runs)
+                outcome = block.interpreter(Interpreter).run(values, self.data, runs)
+                return block, take(block, runs, values, outcome)
+
+        todo = [(number, number * points, points) for number in range(count)]
+        yield from self._taken(make, todo[:1])  # the others share its slopes
+        yield from self._taken(make, todo[1:])
 
     def measured(self, runs: int, leaves: Start) -> tuple[int, Counter, dict[str, Tensor], Outcome]:
         """The first block, with as many of `runs` runs as it can hold."""
@@ -228,8 +269,15 @@ class Session:
                 outcome = block.interpreter(Interpreter).run(values, self.data, runs)
                 return block, take(block, runs, values, outcome)
 
-        todo = [(number, start + sum(sizes[:number]), runs) for number, runs in enumerate(sizes)]
-        todo = [(number + 1, start, runs) for number, start, runs in todo]
+        todo = []
+        for number, runs in enumerate(sizes, start=1):
+            todo.append((number, start, runs))
+            start += runs
+        yield from self._taken(make, todo)
+
+    def _taken(
+        self, make: Callable[[int, int, int], tuple[Session, T]], todo: list[tuple[int, int, int]]
+    ) -> Generator[tuple[int, T], None, None]:
         alone = len(todo) == 1 or self.context.device.type != "cpu" or bool(self.resolved.external)
         for (_, _, runs), (block, made) in zip(todo, _in_order(make, todo, 1 if alone else torch.get_num_threads()), strict=True):
             self.guards.join(block.guards)

@@ -23,6 +23,7 @@ from .estimators import Request
 from .frames import Frame
 from .lanes import carry
 from .problems import circumstances, count_runs, first_of, in_runs, row_of, show
+from .quasi import Points
 from .watch import GuardBroken, TooManyLanes
 
 if TYPE_CHECKING:
@@ -79,7 +80,8 @@ def draw(machine: Interpreter, node: Sample | Draw, frame: Frame) -> Tensor:
         machine.split(site, frame, drawn.index, drawn.probability)
     machine.note_draw(node, drawn.value, drawn.log_density, frame)
     if drawn.log_density is not None:
-        machine.note_score(node, drawn.log_density, str(options.get("baseline", "mean")), frame)
+        baseline = "none" if isinstance(machine.generator, Points) else str(options.get("baseline", "mean"))
+        machine.note_score(node, drawn.log_density, baseline, frame)
     return drawn.value
 
 

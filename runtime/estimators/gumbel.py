@@ -10,6 +10,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from ..laws import uniform
 from .request import Drawn, Request
 
 
@@ -33,7 +34,7 @@ class Gumbel:
 
 def _uniform(shape: tuple[int, ...], like: Tensor, generator: torch.Generator) -> Tensor:
     """Uniform noise inside (0, 1)."""
-    noise = torch.rand(shape, generator=generator, dtype=like.dtype, device=like.device)
+    noise = uniform(shape, like, generator)
     return noise.clamp_(torch.finfo(like.dtype).tiny, 1 - torch.finfo(like.dtype).eps / 2)
 
 
