@@ -177,11 +177,12 @@ def where_for_if(samples: int, repeats: int) -> str:
 
 
 MEMORY = """
-import resource, sys
+import sys
 sys.path.insert(0, sys.argv[1])
 import probrun
 probrun.load(sys.argv[2]).grad(samples=10**8, seed=1)
-print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+peak = next(line.split()[1] for line in open("/proc/self/status") if line.startswith("VmHWM"))
+print(int(peak) / 1024)
 """
 
 

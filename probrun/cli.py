@@ -24,7 +24,7 @@ from .dsl.diagnostics import Diagnostic, ProbError, render_all
 from .dsl.limits import MAX_DEPTH, MAX_STEPS
 from .dsl.source import Source
 from .options import DEFAULT_SAMPLES, DEFAULT_TAU, DEVICES, DTYPES, LARGEST_SEED, SAMPLERS, nearest, split_estimator
-from .ranks import rank, world_size
+from .dsl.ranks import rank, world_size
 from .reading import read_program, read_values
 from .terminal import BUG, DONE, DOUBTFUL, FAULT, INTERRUPTED, NoFile, close_stdout, complain, emit
 from .version import __version__, version_block

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import torch
 from torch import Tensor
 
 Shape = tuple[int, ...]
@@ -78,6 +77,6 @@ def pad(tensor: Tensor, rank: int) -> Tensor:
 
 
 def together(*tensors: Tensor) -> tuple[Tensor, ...]:
-    """All of them expanded to one shape (torch's `broadcast_tensors`, typed)."""
-    shape = torch.broadcast_shapes(*(tensor.shape for tensor in tensors))  # type: ignore[no-untyped-call]
+    """All of them expanded to one shape (torch's own `broadcast_shapes` loads sympy)."""
+    shape = broadcast_shapes([tuple(tensor.shape) for tensor in tensors])
     return tuple(tensor.expand(shape) for tensor in tensors)

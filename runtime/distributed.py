@@ -20,7 +20,7 @@ import torch.distributed as dist
 from ..dsl.diagnostics import Diagnostic, ProbError
 from ..dsl.resolved import Resolved
 from ..dsl.syntax import Node, children
-from ..ranks import local_rank, rank, world_size
+from ..dsl.ranks import local_rank, rank, world_size
 from .choose import Verdict
 from .collect import Collected, Estimate
 from .session import Settings

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any, cast
 
 import torch
 from torch import Tensor
@@ -93,6 +94,29 @@ class Slope:
     table: Tensor | None = None
 
 
+class _Seeded(torch.autograd.Function):
+    """A number whose backward pass starts the given outputs with the given derivatives.
+
+    `torch.autograd.grad(outputs, points, incoming)` does the same, but loads sympy to compare shapes: 0.4 s of a short run."""
+
+    @staticmethod
+    def forward(ctx: Any, incoming: list[Tensor], *outputs: Tensor) -> Tensor:
+        ctx.incoming = incoming
+        return outputs[0].new_zeros(())
+
+    @staticmethod
+    def backward(ctx: Any, *_: Tensor) -> tuple[Tensor | None, ...]:
+        return (None, *ctx.incoming)
+
+
+def pull(
+    outputs: Sequence[Tensor], points: Sequence[Tensor], incoming: Sequence[Tensor], keep: bool = True
+) -> tuple[Tensor | None, ...]:
+    """The derivatives of `sum(outputs * incoming)` in every point; None: zero."""
+    start = cast(Tensor, _Seeded.apply(list(incoming), *outputs))
+    return torch.autograd.grad(start, list(points), retain_graph=keep, allow_unused=True)
+
+
 class Leaves:
     """Points in which the results of a block are differentiated, each with a row per run."""
 
@@ -105,7 +129,7 @@ class Leaves:
 
     def derive(self, outputs: list[Tensor], incoming: list[Tensor], keep: bool) -> list[Tensor | None]:
         """The derivatives of `sum(outputs * incoming)` in every point `[runs, *point]`; None: zero."""
-        return list(torch.autograd.grad(outputs, self.points, incoming, retain_graph=keep, allow_unused=True))
+        return list(pull(outputs, self.points, incoming, keep))
 
 
 class Lifter(Leaves):
@@ -139,7 +163,7 @@ class Lifter(Leaves):
     def derive(self, outputs: list[Tensor], incoming: list[Tensor], keep: bool) -> list[Tensor | None]:
         """As always, by the chain rule through the lifted values."""
         lifted = len(self.lifted)
-        found = torch.autograd.grad(outputs, [*self.lifted, *self.points], incoming, retain_graph=keep, allow_unused=True)
+        found = pull(outputs, [*self.lifted, *self.points], incoming, keep)
         if any(part is not None for part in found[lifted:]):
             raise NotLifted
         for number in range(len(self.slopes), lifted):
@@ -200,13 +224,14 @@ def _slope(value: Tensor, point: Tensor) -> Slope | None:
 
 
 def _vjp(value: Tensor, point: Tensor, incoming: Tensor) -> Tensor | None:
-    return torch.autograd.grad(value, point, incoming, retain_graph=True, allow_unused=True)[0]
+    return pull([value], [point], [incoming])[0]
 
 
 def _column(value: Tensor, point: Tensor) -> Tensor | None:
     """The derivative of every entry in a single number, by differentiating twice."""
     incoming = torch.zeros_like(value, requires_grad=True)
-    pulled = torch.autograd.grad(value, point, incoming, retain_graph=True, create_graph=True, allow_unused=True)[0]
+    weighed = (value * incoming).sum()
+    pulled = torch.autograd.grad(weighed, point, retain_graph=True, create_graph=True, allow_unused=True)[0]
     if pulled is None or not pulled.requires_grad:
         return None
     return torch.autograd.grad(pulled.sum(), incoming, retain_graph=True, allow_unused=True)[0]

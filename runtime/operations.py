@@ -65,7 +65,7 @@ def calculate(symbol: str, a: Operand, b: Operand, dtype: torch.dtype, safe: boo
     if hasattr(a, "small") or hasattr(b, "small"):
         if isinstance(a, Tensor) and isinstance(b, Tensor):
             a, b = _aligned(a, b)
-        shape = torch.broadcast_shapes(*(side.shape for side in (a, b) if isinstance(side, Tensor)))  # type: ignore[no-untyped-call]
+        shape = broadcast_shapes([tuple(side.shape) for side in (a, b) if isinstance(side, Tensor)])
         a, b = (narrowed(side) if isinstance(side, Tensor) else side for side in (a, b))
         return widen(cast(Tensor, calculate(symbol, a, b, dtype, safe)), shape)
     if not isinstance(a, Tensor) and not isinstance(b, Tensor):

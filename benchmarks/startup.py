@@ -1,0 +1,34 @@
+"""What `probrun grad` on a small program takes beyond `import torch`: `python benchmarks/startup.py` (medians of processes in turn)."""
+
+from __future__ import annotations
+
+import statistics
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+COMMANDS = {
+    "import torch": ["-c", "import torch"],
+    "probrun grad": ["-m", "probrun", "grad", "examples/bernoulli.prob", "--seed", "1"],
+    "probrun grad --no-pilot": ["-m", "probrun", "grad", "examples/bernoulli.prob", "--seed", "1", "--no-pilot"],
+    "probrun check (no torch)": ["-m", "probrun", "check", "examples/bernoulli.prob"],
+}
+
+
+def main() -> None:
+    """Measure and print."""
+    times: dict[str, list[float]] = {name: [] for name in COMMANDS}
+    for _ in range(9):
+        for name, command in COMMANDS.items():
+            start = time.perf_counter()
+            subprocess.run([sys.executable, *command], check=True, capture_output=True, cwd=ROOT)
+            times[name].append(time.perf_counter() - start)
+    base = statistics.median(times["import torch"])
+    for name, found in times.items():
+        print(f"{name:26} {statistics.median(found) * 1e3:6.0f} ms  {(statistics.median(found) - base) * 1e3:+6.0f} ms")
+
+
+if __name__ == "__main__":
+    main()
