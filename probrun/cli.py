@@ -22,11 +22,11 @@ from . import report
 from .api import GradientResult, Program, Result, RunResult, from_source
 from .dsl.diagnostics import Diagnostic, ProbError, render_all
 from .dsl.limits import MAX_DEPTH, MAX_STEPS
+from .dsl.ranks import rank, world_size
 from .dsl.source import Source
 from .options import DEFAULT_SAMPLES, DEFAULT_TAU, DEVICES, DTYPES, LARGEST_SEED, SAMPLERS, nearest, split_estimator
-from .dsl.ranks import rank, world_size
 from .reading import read_program, read_values
-from .terminal import BUG, DONE, DOUBTFUL, FAULT, INTERRUPTED, NoFile, close_stdout, complain, emit
+from .terminal import BUG, DONE, DOUBTFUL, FAULT, INTERRUPTED, NoFile, close_stdout, complain, emit, load_torch
 from .version import __version__, version_block
 
 PICTURES = (".png", ".pdf", ".svg", ".jpg", ".jpeg")
@@ -274,6 +274,7 @@ def grad(
     """The gradient of the expected result, with standard errors."""
     program = from_source(_source(file, expression))
     parameter_values, data_values = _values(program, parameters, data)
+    load_torch()
     with report.Progress() as progress:
         result = program.grad(
             parameter_values, samples=samples, seed=seed, data=data_values,
@@ -306,6 +307,7 @@ def run(
     """
     program = from_source(_source(file, expression))
     parameter_values, data_values = _values(program, parameters, data)
+    load_torch()
     with report.Progress() as progress:
         result = program.run(
             parameter_values, samples=samples, seed=seed, data=data_values, of=of, target_se=target_se,
@@ -339,6 +341,7 @@ def compare(
 
     program = from_source(_source(file, expression))
     parameter_values, data_values = _values(program, parameters, data)
+    load_torch()
     with report.Progress(unit="estimators") as progress:
         found = program.compare(
             parameter_values, samples=samples, seed=seed, data=data_values, include=include, steps=_numbers(steps),

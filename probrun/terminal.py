@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import os
 import sys
 from pathlib import Path
@@ -44,6 +45,16 @@ def complain(text: str) -> None:
         sys.stderr.flush()
     except BrokenPipeError:
         pass
+
+
+def load_torch() -> None:
+    """Load torch with the garbage collector at rest: what it makes is there to stay, and need never be looked at again."""
+    gc.disable()
+    try:
+        import torch  # noqa: F401
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 class NoFile(click.ClickException):

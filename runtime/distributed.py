@@ -18,9 +18,9 @@ import torch
 import torch.distributed as dist
 
 from ..dsl.diagnostics import Diagnostic, ProbError
+from ..dsl.ranks import local_rank, rank, world_size
 from ..dsl.resolved import Resolved
 from ..dsl.syntax import Node, children
-from ..dsl.ranks import local_rank, rank, world_size
 from .choose import Verdict
 from .collect import Collected, Estimate
 from .session import Settings

@@ -113,7 +113,7 @@ def pull(
     outputs: Sequence[Tensor], points: Sequence[Tensor], incoming: Sequence[Tensor], keep: bool = True
 ) -> tuple[Tensor | None, ...]:
     """The derivatives of `sum(outputs * incoming)` in every point; None: zero."""
-    start = cast(Tensor, _Seeded.apply(list(incoming), *outputs))
+    start = cast(Tensor, _Seeded.apply(list(incoming), *outputs))  # type: ignore[no-untyped-call]
     return torch.autograd.grad(start, list(points), retain_graph=keep, allow_unused=True)
 
 
