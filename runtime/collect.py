@@ -18,12 +18,10 @@ from ..dsl.plan import Plan
 from .interpreter import Interpreter
 from .lanes import Ragged
 from .moments import Accumulator, Moments
-from .session import Session, Settings
+from .session import KEPT_RUNS, WATCHED_RUNS, Session, Settings
 from .tails import Tail, TailWatch, far
 
-KEPT_RUNS = 100_000  # gradients of single runs
 KEPT_DRAWS = 1_000_000  # results of single runs
-WATCHED_RUNS = 16_384  # whose gradients' tails are looked at
 WATCHED_GRADIENTS = 16
 LEAST_FOR_TARGET = 1000  # runs before a standard error is believed
 LEAST_OF_EQUALS = 16_384  # runs, where all of them gave the same
@@ -39,6 +37,7 @@ class Estimate:
     per_run      gradients of single runs `[runs, *result, *parameter]`, when asked for
     tails        by result and parameter, where the tails are so heavy that the standard error cannot be trusted
     other        the gradient with the other baseline (of a pilot)
+    compile_seconds, not_compiled    what compiling took, or why it was not done, where it was asked for
     draws        of `moments_of_run`: results of single runs `[runs, *result]`
     """
 
@@ -51,6 +50,8 @@ class Estimate:
     seconds: float
     interrupted: bool = False
     out_of_time: bool = False
+    compile_seconds: float | None = None
+    not_compiled: str | None = None
     exact: bool = False
     reached: bool = True
     per_run: dict[str, dict[str, Tensor]] = field(default_factory=dict, repr=False)
@@ -104,6 +105,23 @@ class Collected:
             self.watched.setdefault(place, []).extend(tensors)
         self.exact = False
         self.done += part.done
+
+    def pending(self) -> Iterator[Tensor]:
+        """What a block that was written down (`recording.py`) has of tensors."""
+        for accumulator in self.accumulators():
+            assert accumulator.pending is not None
+            yield from accumulator.pending[1]
+
+    def refilled(self, settings: Settings, start: int, tensors: Iterator[Tensor]) -> Collected:
+        """The same of another block, with its tensors."""
+        part = Collected(self.names, settings, start)
+        part.shapes = self.shapes
+        part.value = {name: entry.refilled(tensors) for name, entry in self.value.items()}
+        part.gradient = {
+            name: {p: [entry.refilled(tensors) for entry in entries] for p, entries in row.items()}
+            for name, row in self.gradient.items()
+        }
+        return part
 
     def replicate(self) -> None:
         """These runs are one replicate of several."""

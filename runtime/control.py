@@ -33,6 +33,7 @@ from ..dsl.syntax import (
     Statement,
     While,
 )
+from . import masked
 from .broadcast import ShapeMismatch, align, event_shape, shape_words
 from .frames import HIDDEN, Activation, Frame, Returned, merge, together
 from .indexing import check_axes, replace, whole_number
@@ -40,6 +41,7 @@ from .lanes import NOWHERE, Ragged, Value, carry
 from .ledger import Term
 from .lifting import NotLifted
 from .operations import Operand, as_tensor, truth
+from .recording import NotCompiled
 from .rounds import all_at_once
 from .sites import draw
 from .watch import TooManyLanes
@@ -47,6 +49,7 @@ from .watch import TooManyLanes
 if TYPE_CHECKING:
     from .interpreter import Interpreter
 
+DEEP = 64  # calls in calls that are compiled
 FIXED_LOOP_FACTOR = 500  # a loop whose length is known when it starts may be this much longer than one that is not
 
 
@@ -64,8 +67,8 @@ def execute(machine: Interpreter, statement: Statement, frame: Frame) -> None:
 
 
 # --------------------------------------------------------------------------------------------------- branches
-def decide(machine: Interpreter, value: Operand, condition: Expression) -> bool | tuple[Tensor, Tensor]:
-    """Whether a condition holds: in all lanes (True), in none (False), or the lanes where it does and where not."""
+def holds(machine: Interpreter, value: Operand, condition: Expression) -> bool | Tensor:
+    """Whether a condition holds: as one truth value, or in which lanes `[lanes]`."""
     held = truth(value)
     if not isinstance(held, Tensor):
         return held
@@ -74,8 +77,16 @@ def decide(machine: Interpreter, value: Operand, condition: Expression) -> bool 
             "P0304", "a condition must be one value, but is an array", condition.span, shape_words(event_shape(held)),
             help="reduce it by any(...) or all(...), or choose element by element: where(c, a, b)",
         )
-    if held.shape[0] == 1:
-        return bool(held)
+    return bool(held) if held.shape[0] == 1 else held
+
+
+def decide(machine: Interpreter, value: Operand, condition: Expression) -> bool | tuple[Tensor, Tensor]:
+    """Whether a condition holds: in all lanes (True), in none (False), or the lanes where it does and where not."""
+    held = holds(machine, value, condition)
+    if not isinstance(held, Tensor):
+        return held
+    if machine.masked:
+        raise NotCompiled("a loop or a recursion ends at random")
     holding = held.nonzero().squeeze(1)
     if holding.shape[0] == 0:
         return False
@@ -93,8 +104,16 @@ def _branch(machine: Interpreter, node: If, number: int, frame: Frame) -> None:
     """The branches from `number` on."""
     while number < len(node.branches):
         condition, body = node.branches[number]
-        held = decide(machine, machine.condition(condition, frame), condition)
+        value = machine.condition(condition, frame)
         number += 1
+        if machine.masked and isinstance(mask := holds(machine, value, condition), Tensor):
+            machine.apart = True
+            taken, others = masked.sides(machine, frame, mask)
+            block(machine, body.statements, taken)
+            _branch(machine, node, number, others)
+            masked.merge(machine, frame, mask, taken, others)
+            return
+        held = decide(machine, value, condition)
         if held is True:
             block(machine, body.statements, frame)
             return
@@ -111,7 +130,10 @@ def _branch(machine: Interpreter, node: If, number: int, frame: Frame) -> None:
 
 def conditional(machine: Interpreter, node: Conditional, frame: Frame) -> Operand:
     """`if c then a else b`: each side on its own lanes."""
-    held = decide(machine, machine.evaluate(node.condition, frame), node.condition)
+    value = machine.evaluate(node.condition, frame)
+    if machine.masked and isinstance(mask := holds(machine, value, node.condition), Tensor):
+        return _both(machine, frame, mask, node.then, node.otherwise)
+    held = decide(machine, value, node.condition)
     if held is True:
         return machine.evaluate(node.then, frame)
     if held is False:
@@ -136,6 +158,18 @@ def _either(
     return value
 
 
+def _both(
+    machine: Interpreter, frame: Frame, held: Tensor, one: Expression | bool, other: Expression | bool,
+) -> Operand:
+    """Two expressions (or truth values), each on all lanes, and of each the lanes where it is asked for."""
+    sides = masked.sides(machine, frame, held)
+    first, second = (
+        value if isinstance(value, bool) else machine.evaluate(value, side) for value, side in zip((one, other), sides, strict=True)
+    )
+    masked.merge(machine, frame, held, *sides)
+    return cast(Operand, masked.choose(machine, held, first, second))
+
+
 def logical(machine: Interpreter, node: Logical, frame: Frame) -> Operand:
     """`a and b`, `a or b`: the right side only on the lanes that the left side has not decided."""
     value = truth(machine.evaluate(node.items[0], frame))
@@ -154,6 +188,8 @@ def _logical_step(
         return truth(machine.evaluate(item, frame)) if left == both else left
     if left.dim() > 1:
         return _elementwise(machine, node, left, item, frame)
+    if machine.masked:
+        return truth(_both(machine, frame, left, *((item, False) if both else (True, item))))
     undecided = (left if both else torch.logical_not(left)).nonzero().squeeze(1)
     if undecided.shape[0] == 0:
         return left
@@ -272,6 +308,8 @@ def _count_apart(machine: Interpreter, node: For, start: Operand, stop: Operand,
     """Bounds that differ from lane to lane: a loop that each lane leaves when its own count is done."""
     if machine.lifter is not None:
         raise NotLifted(apart=True)  # lanes leave one by one
+    if machine.masked:
+        raise NotCompiled("the length of a loop is random")
     counter, end = HIDDEN + "counter", HIDDEN + "end"
     offset = -1.0
 
@@ -306,6 +344,8 @@ def call(machine: Interpreter, node: Call, function: Function, arguments: list[O
             "P0505", f"`{node.function}` was called {machine.limits.depth} levels deep", node.span, "called again here",
             help="make sure that every run comes to a `return` without a further call",
         )
+    if machine.masked and machine.depth >= DEEP:
+        raise NotCompiled("a recursion is deep")
     if machine.depth > machine.limits.rounds and machine.last_split is not None:
         raise TooManyLanes(machine.last_split.index)
     machine.depth += 1
@@ -346,6 +386,8 @@ def finish(machine: Interpreter, frame: Frame) -> None:
 def _leave(
     machine: Interpreter, frame: Frame, values: list[Value], terms: list[list[Term] | None], span: Span
 ) -> None:
+    if frame.mask is not frame.activation.frame.mask:
+        raise NotCompiled("there is a `return` inside a random branch")
     if not machine.depth:
         values = values + [_wanted(machine, name, frame) for name in machine.wanted]
         terms = terms + [machine.terms_of_name(name, frame) for name in machine.wanted]

@@ -45,6 +45,7 @@ from .frames import Activation, Frame, Returned
 from .interpreter import Interpreter
 from .lanes import Lanes, Value, carry
 from .ledger import CLEAN, Taint, Term, view
+from .masked import counted, terms_here
 from .operations import Operand, negative
 
 Summed = tuple[Operand, list[Term]]  # a value and the terms that it is the sum of, less those that depend on nothing
@@ -94,7 +95,7 @@ class Crediting(Interpreter):
 
     def note_score(self, node: Sample | Draw, log_density: Tensor, baseline: str, frame: Frame) -> None:
         """One more execution: the draw depends on it, element by element if the site is an array."""
-        bit = self.ledger.execute(frame.lanes, log_density, baseline)
+        bit = self.ledger.execute(frame.lanes, counted(frame.mask, log_density), baseline)
         batch = tuple(log_density.shape[1:])
         scalar = not batch or DISTRIBUTIONS[node.distribution.name].event > 0
         self.taint = self.taint.joined(Taint(bit) if scalar else Taint(0, bit, batch))
@@ -137,7 +138,7 @@ class Crediting(Interpreter):
             shape = event_shape(value) if isinstance(value, Tensor) else ()
             if shape != (event_shape(before) if isinstance(before, Tensor) else ()):
                 known[:] = [self._broadcast(term, shape) for term in known]
-            known.extend(terms)
+            known.extend(terms_here(frame, terms))
         else:
             value, terms = self.terms_of(node.value, frame)
             frame.write(node.name, value)
@@ -154,7 +155,8 @@ class Crediting(Interpreter):
 
     def _everywhere(self, frame: Frame) -> bool:
         """Whether all lanes of the call are here, and no decision of a score site brought them."""
-        return frame.lanes is frame.activation.frame.lanes and not frame.control and not frame.activation.escaped
+        first = frame.activation.frame
+        return frame.lanes is first.lanes and frame.mask is first.mask and not frame.control and not frame.activation.escaped
 
     def _compound(self, node: If | For | While, frame: Frame) -> None:
         """A branch or a loop: what it may set depends on what decided."""

@@ -99,7 +99,7 @@ class Bernoulli(Chance):
         few = chance.device.type == "cpu" and 0 < FEW * chance.numel() <= math.prod(shape)
         if few and not bool(((chance > 0) & (chance < RARE)).any()):
             return coins(chance, shape, generator)
-        rare = chance.dtype == torch.float32 and chance.numel() > 0 and float(chance.amin()) < SMALL
+        rare = chance.dtype == torch.float32 and chance.numel() > 0 and bool(chance.amin() < SMALL)
         kind = torch.float64 if rare else chance.dtype
         noise = torch.rand(shape, generator=generator, dtype=kind, device=chance.device)
         return (noise < chance).to(chance.dtype)

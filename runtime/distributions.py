@@ -16,6 +16,7 @@ from ..dsl.distributions import DistributionRow, Domain, domain_help, domain_wor
 from . import continuous_laws as continuous
 from . import discrete_laws as discrete
 from .laws import Law, SecondDerivativeUnavailable, TorchLaw
+from .recording import recording
 from .truncated_normal import TruncatedNormal
 
 __all__ = [
@@ -92,11 +93,8 @@ def violation(domain: Domain, tensor: Tensor, event: int) -> Tensor | None:
     if value.numel() == 0:
         return None
     low, low_allowed, high, high_allowed, only_whole = _ENTRIES[domain]
-    least, most = map(float, value.aminmax())
-    fine = (least >= low if low_allowed else least > low) and (most <= high if high_allowed else most < high)
-    whole = not only_whole or bool((value == value.floor()).all())
     bad = None
-    if not (fine and whole):
+    if not (_between(value, _ENTRIES[domain]) and (not only_whole or bool((value == value.floor()).all()))):
         good = (value >= low if low_allowed else value > low) & (value <= high if high_allowed else value < high)
         bad = ~(good & (value == value.floor())) if only_whole else ~good
         for _ in range(event):
@@ -106,6 +104,17 @@ def violation(domain: Domain, tensor: Tensor, event: int) -> Tensor | None:
         return bad
     bad = ~together(value) if bad is None else bad | ~together(torch.nan_to_num(value))
     return bad if bool(bad.any()) else None
+
+
+def _between(value: Tensor, bounds: tuple[float, bool, float, bool, bool]) -> bool:
+    """Whether all entries lie between the bounds, each of which may be allowed itself."""
+    low, low_allowed, high, high_allowed, _ = bounds
+    least, most = value.aminmax()
+    if recording():
+        above, below = (least >= low if low_allowed else least > low), (most <= high if high_allowed else most < high)
+        return bool(above) and bool(below)
+    least, most = float(least), float(most)  # type: ignore[assignment]
+    return bool((least >= low if low_allowed else least > low) and (most <= high if high_allowed else most < high))
 
 
 def order_violation(row: DistributionRow, arguments: dict[str, Tensor]) -> Tensor | None:

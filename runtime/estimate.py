@@ -16,6 +16,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import torch
@@ -28,6 +29,7 @@ from .collect import Collected, Estimate, merged
 from .interpreter import Interpreter, Outcome
 from .lifting import NotLifted, check_fixed, no_points
 from .moments import Moments
+from .recording import NotCompiled
 from .session import DTYPES, Session, Settings, Start, room
 from .surrogate import expected
 from .trace import gradient_problem, value_problem
@@ -69,6 +71,7 @@ def gradient(
     own = settings if team is None else team.share(settings)
     lessons = Lessons()
     safe = False
+    refused: str | None = None
     while True:
         plan = make_plan(lessons)
         if plan.exact:
@@ -89,6 +92,9 @@ def gradient(
         except _NotFinite:
             safe = True
             continue
+        except NotCompiled as why:
+            refused, own = why.reason, replace(own, compile=False)
+            continue
         except Exception as problem:
             outcome = problem
         found = [outcome] if team is None else team.exchange(resolved, outcome)
@@ -96,7 +102,11 @@ def gradient(
         if learnt == lessons:
             if team is not None and not collected.exact:
                 collected = merged(found, session, settings)
-            return collected.estimate(plan, started)
+            if settings.compile and refused is None and session.compile_seconds is None:
+                refused = "the answer is exact" if collected.exact else "no block was left to compile"
+            return replace(
+                collected.estimate(plan, started), compile_seconds=session.compile_seconds, not_compiled=refused
+            )
         lessons = learnt
 
 

@@ -66,10 +66,11 @@ class Activation:
 class Frame:
     """Variables with the lanes they were computed on; `weight` `[lanes or 1]` is always on the frame's own lanes.
 
-    `control`: the score sites that decided that these lanes are here.  `terms`: of variables that are sums.
+    `control`: the score sites that decided that these lanes are here.  `terms`: of variables that are sums.  `mask` `[lanes]`:
+    which lanes are really here, where lanes do not go apart (`masked.py`; None: all).
     """
 
-    __slots__ = ("activation", "base", "control", "gathered", "lanes", "outer", "parent", "terms", "values", "weight")
+    __slots__ = ("activation", "base", "control", "gathered", "lanes", "mask", "outer", "parent", "terms", "values", "weight")
 
     def __init__(self, lanes: Lanes, parent: Frame | None, activation: Activation, base: bool, outer: Frame | None):
         self.lanes = lanes
@@ -83,6 +84,7 @@ class Frame:
         self.gathered: dict[str, tuple[Value, Lanes]] = {}
         self.weight: Tensor | None = None
         self.control: int = 0 if parent is None else parent.control
+        self.mask: Tensor | None = None if parent is None else parent.mask
         self.terms: dict[str, list[Term]] = {}
 
     def child(self, lanes: Lanes) -> Frame:
@@ -94,6 +96,7 @@ class Frame:
         """The frame of a function called from here."""
         inner = Frame(self.lanes, self.outer, Activation(self.lanes), True, self.outer)
         inner.control = inner.activation.entry = self.control | self.activation.escaped
+        inner.mask = self.mask
         return inner
 
     def entry(self, name: str) -> tuple[Value, Lanes]:

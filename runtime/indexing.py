@@ -17,6 +17,7 @@ from ..dsl.source import Span
 from .broadcast import ShapeMismatch, broadcast_shapes, event_shape, pad, shape_words
 from .operations import Operand
 from .problems import Where, first_of, show
+from .recording import NotCompiled, recording
 
 Item: TypeAlias = int | slice | Tensor
 
@@ -81,6 +82,10 @@ def _positions(value: Tensor, length: int, span: Span, where: Where) -> Tensor:
             raise _broken("an index", float(value[broken][0]), span, where)
     if not index.numel():
         return index
+    if recording():
+        if bool(((index < -length) | (index >= length)).any()):
+            raise NotCompiled("an index is out of range")
+        return torch.where(index < 0, index + length, index)
     low, high = (int(end) for end in index.aminmax())
     if low < -length or high >= length:
         raise _outside(low if low < -length else high, length, span, where)

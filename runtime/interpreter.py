@@ -54,7 +54,9 @@ from .lanes import Join, Lanes, Ragged, Value, carry
 from .ledger import Ledger, Term
 from .lifting import Lifter
 from .operations import Operand, as_tensor, calculate, compare, filled, negative, numeric, opposite
+from .masked import counted
 from .problems import Where
+from .recording import NotCompiled
 from .rounds import Rounds
 from .singular import SAFE
 from .watch import Counter, Guards, TooManyLanes
@@ -125,6 +127,7 @@ class Interpreter:
         self.counter = counter
         self.lifter = lifter
         self.rounds: Rounds | None = None  # those that are executed together
+        self.masked = False  # lanes do not go apart (`masked.py`)
         self.watching = self.guards is not None or counter is not None
         self.where = Where(resolved.program.source)
         self.constants = frozenset(CONSTANTS)
@@ -169,6 +172,8 @@ class Interpreter:
 
     def split(self, site: Site, frame: Frame, index: Tensor, probability: Tensor) -> None:
         """Go on with several lanes in place of one: `index` `[new lanes]` of the present ones, each of a probability."""
+        if frame.mask is not None:
+            raise NotCompiled("outcomes are enumerated inside a random branch")
         lanes = frame.lanes.split(index)
         self.lanes_made += lanes.count - frame.lanes.count
         if self.lanes_made > self.most_lanes:
@@ -207,7 +212,7 @@ class Interpreter:
 
     def note_score(self, node: Sample | Draw, log_density: Tensor, baseline: str, frame: Frame) -> None:
         """A site has drawn by score."""
-        self.ledger.execute(frame.lanes, log_density, baseline)
+        self.ledger.execute(frame.lanes, counted(frame.mask, log_density), baseline)
 
     def results_of(self, nodes: tuple[Expression, ...], frame: Frame) -> tuple[list[Value], list[list[Term] | None]]:
         """What a `return` gives, and the terms of it where they are known."""

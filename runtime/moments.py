@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import copy
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+
+from .recording import recording
 
 
 @dataclass(frozen=True)
@@ -35,6 +38,7 @@ class Accumulator:
         self.mean: Tensor | float = torch.zeros(shape, dtype=torch.float64, device=device) if shape else 0.0
         self.squares: Tensor | float = torch.zeros(shape, dtype=torch.float64, device=device) if shape else 0.0
         self.least_squares: Tensor | None = None  # what the standard error must at least rest on
+        self.pending: tuple[int, tuple[Tensor, ...]] | None = None  # of a block that is being written down (`recording.py`)
 
     def replicate(self) -> None:
         """These entries are one replicate; its entries are not independent."""
@@ -46,40 +50,48 @@ class Accumulator:
         self.least_squares = ((wide - wide.mean(0)) ** 2).sum(0)
 
     def add(self, values: Tensor) -> None:
-        """Take in a block `[runs, *shape]`.
-
-        Deviations from the first row, in the block's own dtype: equal rows have a spread of exactly 0, and the row
-        is within a few standard deviations of the mean, so that little cancels.
-        """
+        """Take in a block `[runs, *shape]`."""
         values = values.detach()
-        runs = values.shape[0]
-        if values.dim() == 1:
-            first = float(values[0])
-            apart = values - first
-            offset = float(apart.mean())
-            if self.extremes:
-                low, high = (float(end) - offset for end in apart.aminmax())
-                self.largest = max(low * low, high * high)
-            self._merge(runs, first + offset, max(float(torch.dot(apart, apart)) - runs * offset * offset, 0.0))
-            return
-        deviation = values - values[0]
-        shift = deviation.mean(0).to(torch.float64)
-        if self.extremes:
-            self.largest = ((deviation - shift) ** 2).amax(0)
-        spread = ((deviation * deviation).sum(0).to(torch.float64) - runs * shift * shift).clamp_min(0.0)
-        self._merge(runs, values[0].to(torch.float64) + shift, spread)
+        parts = _summed(values, self.extremes)
+        if recording():
+            self.pending = values.shape[0], parts
+        else:
+            self._settle(values.shape[0], parts)
+
+    def _settle(self, runs: int, parts: tuple[Tensor, ...]) -> None:
+        """Take in what `_summed` has made of a block, or the number that all its entries are."""
+        if self.shape:
+            first, shift, squares, *ends = (part.to(torch.float64) for part in parts) if len(parts) > 1 else (parts[0].double(), 0, 0)
+        else:
+            first, shift, squares, *ends = map(float, parts) if len(parts) > 1 else (float(parts[0]), 0.0, 0.0)
+        spread = squares - runs * shift * shift
+        if isinstance(spread, Tensor):
+            spread = spread.clamp_min(0.0)
+            self.largest = torch.maximum(*((end - shift) ** 2 for end in ends)) if ends else self.largest
+        else:
+            spread = max(spread, 0.0)
+            self.largest = max((end - shift) ** 2 for end in ends) if ends else self.largest
+        self._merge(runs, first + shift, spread)
+
+    def refilled(self, tensors: Iterator[Tensor]) -> Accumulator:
+        """The same of another block, whose sums are the next of the tensors."""
+        assert self.pending is not None
+        runs, parts = self.pending
+        other = Accumulator(self.shape, self.device, self.extremes)
+        other._settle(runs, tuple(next(tensors) for _ in parts))
+        return other
 
     @property
     def finite(self) -> bool:
         """Whether every mean is a finite number."""
-        return math.isfinite(self.mean if isinstance(self.mean, float) else float(self.mean.sum()))
+        return self.pending is not None or math.isfinite(self.mean if isinstance(self.mean, float) else float(self.mean.sum()))
 
     def add_constant(self, runs: int, value: Tensor) -> None:
         """Take in `runs` equal entries `[*shape]`."""
-        if not self.shape:
-            self._merge(runs, float(value.detach()), 0.0)
+        if recording():
+            self.pending = runs, (value.detach(),)
         else:
-            self._merge(runs, value.detach().to(torch.float64), torch.zeros_like(value, dtype=torch.float64))
+            self._settle(runs, (value.detach(),))
 
     def to(self, device: torch.device) -> Accumulator:
         """The same on another device."""
@@ -129,3 +141,15 @@ class Accumulator:
         if self.means:
             return Moments(mean, torch.stack(self.means).std(0) / math.sqrt(len(self.means)), sd)
         return Moments(mean, spread / math.sqrt(self.count), sd)
+
+
+def _summed(values: Tensor, extremes: bool) -> tuple[Tensor, ...]:
+    """Of a block `[runs, *shape]`: its first row; of the deviations from it the mean, the sum of squares and, if wanted, the ends.
+
+    In the block's own dtype: equal rows have a spread of exactly 0, and the row is within a few standard deviations of
+    the mean, so that little cancels.
+    """
+    first = values[0]
+    apart = values - first
+    squares = torch.dot(apart, apart) if apart.dim() == 1 and not recording() else (apart * apart).sum(0)
+    return first, apart.mean(0), squares, *(apart.aminmax(dim=0) if extremes else ())

@@ -29,11 +29,13 @@ from ..dsl.names import Resolved
 from ..dsl.plan import Choice, Plan
 from ..dsl.syntax import deep_recursion
 from .credit import Crediting
+from .compiled import inputs_of, obtain
 from .interpreter import Context, Interpreter, Limits, Outcome
 from .lanes import Ragged, Value
 from .lifting import Leaves, Lifter, Slope, liftable
 from .operations import numeric
 from .quasi import LEAST_REPLICATES, MOST_DIMENSIONS, Points, replicates
+from .recording import NotCompiled
 from .watch import Counter, Guards, TooBig
 
 ONE_BLOCK = 16_384  # up to so many runs are one block, if they are scalar
@@ -46,6 +48,8 @@ SPARE = 2  # times as many are suffered in the first block
 LEAST_LANES = 16
 LEAST_LANES_OF_WIDE = 256  # below which blocks are made smaller for what they keep only
 LANES_IN_ALL = 2**22  # of all runs together, where outcomes are enumerated and the rest is sampled
+KEPT_RUNS = 100_000  # gradients of single runs
+WATCHED_RUNS = 16_384  # whose gradients' tails are looked at
 AHEAD = 2  # blocks per thread that may wait to be taken in
 STACK = 2**28  # bytes of address space for the stack of a thread
 DTYPES = {"float32": torch.float32, "float64": torch.float64}
@@ -58,7 +62,8 @@ Start = Callable[["Session", int], dict[str, Tensor]]  # parameters of a block o
 @dataclass(frozen=True)
 class Settings:
     """How to run.  `deadline`: of time.monotonic().  `block_lanes` overrides the size of the blocks, `of` names
-    variables in place of the results, `sampler` is random or sobol, `rank` and `world_size` which of how many processes this is."""
+    variables in place of the results, `sampler` is random or sobol, `rank` and `world_size` which of how many processes this is,
+    `compile` asks for compiled blocks (`compiled.py`)."""
 
     samples: int = 10_000
     seed: int = 0
@@ -76,6 +81,7 @@ class Settings:
     max_rounds: int = MAX_ROUNDS
     block_lanes: int | None = None
     keep_runs: bool = False
+    compile: bool = False
 
     def lanes(self, exact: bool) -> int:
         """How many lanes enumeration may make of one run."""
@@ -123,6 +129,8 @@ class Session:
         self.lifter: Lifter | None = None
         self.points = Leaves([])
         self.slopes: list[list[Slope | None]] = []
+        self.masked = False
+        self.compile_seconds: float | None = None
         self.begin(self.seed_of(0))
 
     def seed_of(self, number: int) -> int:
@@ -165,6 +173,7 @@ class Session:
             guards=self.guards, safe=self.safe, lifter=self.lifter,
             results=self.results, wanted=settings.of, counter=counter, **more,
         )
+        machine.masked = self.masked
         machine.stands_for = settings.samples if self.exact else 1
         return machine
 
@@ -202,6 +211,9 @@ class Session:
             return
         samples, fixed = self.settings.samples, self.settings.block_lanes
         growing = self.settings.target_se is not None or self.settings.deadline is not None
+        compiling = self.settings.compile and self.plan is not None and not self.safe
+        if compiling and self.resolved.external:
+            raise NotCompiled("it calls functions of the program that embeds it")
         first = min(samples, fixed or (LEAST_BLOCK if growing else samples if samples <= ONE_BLOCK else FIRST_BLOCK))
         if not self.resolved.sites or self.exact:
             first = 1
@@ -211,8 +223,10 @@ class Session:
         del values, outcome
         self.guards.join(block.guards)
         yield runs, made
-        rest = _sizes(samples - runs, fixed or _lanes(counter, runs), runs if growing else None)
-        if rest:
+        rest = _sizes(samples - runs, fixed or _lanes(counter, runs), runs if growing else None, compiling)
+        if compiling:
+            yield from self._compiled(leaves, take, runs, rest)
+        elif rest:
             yield from self._rest(leaves, take, runs, rest)
 
     def _replicates(
@@ -269,10 +283,47 @@ class Session:
                 outcome = block.interpreter(Interpreter).run(values, self.data, runs)
                 return block, take(block, runs, values, outcome)
 
-        todo = []
-        for number, runs in enumerate(sizes, start=1):
-            todo.append((number, start, runs))
-            start += runs
+        yield from self._taken(make, _places(start, sizes))
+
+    def _compiled(
+        self, leaves: Start, take: Callable[[Session, int, dict[str, Tensor], Outcome], T], start: int, sizes: list[int]
+    ) -> Iterator[tuple[int, T]]:
+        """As `_rest`, with the blocks of the usual size compiled."""
+        plan, todo = self.plan, _places(start, sizes)
+        assert plan is not None
+        usual = max(sizes, default=0, key=sizes.count)
+        least = KEPT_RUNS if self.settings.keep_runs else WATCHED_RUNS  # single runs of those before are looked at
+        if self.exact or not any(runs == usual and start >= least for _, start, runs in todo):
+            raise NotCompiled("there are too few runs")
+
+        def work(block: Session, runs: int) -> T:
+            with room(grad=True):
+                block.masked = True
+                values = block.expanded(runs)
+                return take(block, runs, values, block.interpreter(Interpreter).run(values, self.data, runs))
+
+        inputs = inputs_of(self)
+        pool = _pool(torch.get_num_threads() if self.context.device.type == "cpu" else 1)  # compiled for one core each
+        compiled = pool.submit(obtain, self.at(1, least), usual, work, plan.memory).result()
+        known = compiled.fits(inputs)
+        assert known is not None
+        self.compile_seconds = compiled.spent()
+
+        def make(number: int, start: int, runs: int) -> tuple[Session, T]:
+            block = self.at(number, start)
+            if runs != usual or start < least:
+                with room(grad=True):
+                    values = leaves(block, runs)
+                    return block, take(block, runs, values, block.interpreter(Interpreter).run(values, self.data, runs))
+            part = compiled.run(block, inputs, known)
+            if part is None:
+                block.again()
+                try:
+                    part = work(block, runs)
+                except ProbError as problem:
+                    raise NotCompiled("a random branch cannot be executed where it is not taken") from problem
+            return block, part
+
         yield from self._taken(make, todo)
 
     def _taken(
@@ -290,8 +341,13 @@ def _lanes(counter: Counter, runs: int) -> int:
     return max(min(MOST_LANES, max(NUMBERS_OF_A_BLOCK // widest, LEAST_LANES_OF_WIDE), KEPT_BY_A_BLOCK // kept), LEAST_LANES)
 
 
-def _sizes(runs: int, most: int, begin: int | None) -> list[int]:
-    """Blocks of at most `most` runs, nearly equal, so that none has a single one.
+def _places(start: int, sizes: list[int]) -> list[tuple[int, int, int]]:
+    """Blocks after the first, as their numbers, the runs before them, and their sizes."""
+    return [(number, start + sum(sizes[: number - 1]), runs) for number, runs in enumerate(sizes, start=1)]
+
+
+def _sizes(runs: int, most: int, begin: int | None, equal: bool = False) -> list[int]:
+    """Blocks of at most `most` runs, nearly equal, so that none has a single one; `equal`: all but the last two have `most`.
 
     `begin`: so many runs have been made, and at first each block doubles them, so that whoever looks whether it is
     enough does so after 1024, 2048, 4096, ... runs: few looks, far apart, hardly favour runs that happen to look good.
@@ -301,6 +357,9 @@ def _sizes(runs: int, most: int, begin: int | None) -> list[int]:
         sizes.append(begin)
         runs -= begin
         begin *= 2
+    while equal and runs >= 2 * most:
+        sizes.append(most)
+        runs -= most
     while runs > 0:
         count = -(-runs // most)
         sizes.append(-(-runs // count))

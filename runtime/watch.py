@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 from torch import Tensor
@@ -17,6 +17,7 @@ from torch import Tensor
 from ..dsl.flow import Guard
 from ..dsl.syntax import Call, Node
 from .lanes import Value
+from .recording import recording
 
 
 class GuardBroken(Exception):
@@ -74,11 +75,14 @@ class Guards:
             id(guard.node): Watched(place, self._stretch(guard)) for place, guard in guards.items() if guard.kind == "sign"
         }
 
+        self.pending: list[tuple[Watched, Tensor, Tensor]] = []  # of a block that is being written down
+
     def fork(self) -> Guards:
         """The same guards for one block, which have seen nothing."""
         if not self.signs:
             return self
         block = copy.copy(self)
+        block.pending = []
         block.signs = {node: Watched(watched.owner, watched.stretch) for node, watched in self.signs.items()}
         return block
 
@@ -109,12 +113,22 @@ class Guards:
         if isinstance(value, Tensor):
             if not value.numel():
                 return
-            low, high = map(float, value.detach().aminmax())
+            ends = value.detach().aminmax()
+            if recording():
+                self.pending.append((watched, *ends))
+                return
+            low, high = map(float, ends)
         elif isinstance(value, float | bool | int):
             low = high = float(value)
         else:
             return
         self._widen(watched, low, high)
+
+    def refill(self, recorded: Guards, tensors: Iterator[Tensor]) -> None:
+        """Take in the ends that a block with the places of `recorded` has; raises GuardBroken."""
+        places = {id(watched): node for node, watched in recorded.signs.items()}
+        for watched, _, _ in recorded.pending:
+            self._widen(self.signs[places[id(watched)]], float(next(tensors)), float(next(tensors)))
 
     @staticmethod
     def _widen(watched: Watched, low: float, high: float) -> None:

@@ -68,5 +68,5 @@ def _categorical(request: Request, tau: float) -> tuple[Tensor, Tensor]:
     noise = -torch.log(-torch.log(_uniform(shape, logits, request.generator)))
     scores = logits + noise
     largest = torch.where(possible, scores.detach(), -torch.inf).argmax(-1)
-    exact = torch.nn.functional.one_hot(largest, entries).to(logits.dtype)
+    exact = (largest.unsqueeze(-1) == torch.arange(entries, device=largest.device)).to(logits.dtype)
     return exact, torch.softmax(scores / tau, -1)

@@ -1,0 +1,189 @@
+"""Blocks of lanes as compiled code (`--compile`): the graph of one block, made into a few fused loops by torch.compile.
+
+One block is run as always and written down (`recording.py`), with parameters expanded to a row per run and random branches
+executed on all lanes (`masked.py`).  The graph goes from parameters, data and noise to the moments of the block, so that
+between drawing the noise and adding up nothing touches memory but once.  The noise of a block is drawn outside, by its own
+generator.  The graph holds while all checks come out as they did: those that depend on no draw are looked at once per call,
+the others in every block; a block that fails them is run as it was written down, by the interpreter, from the same
+generator, so that what is rare is not lost.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, fx
+
+from ..dsl.diagnostics import ProbError
+from .recording import Noise, NotCompiled, Recorder
+from .watch import GuardBroken, Guards, TooManyLanes
+
+if TYPE_CHECKING:
+    from .collect import Collected
+    from .session import Session
+
+MOST_KEPT = 8  # graphs of one plan, for other sizes, settings and data
+MOST_NODES = 20_000
+
+Operation = tuple[fx.Node, Any, Any]  # with its target and arguments, which outlive the graph
+Work = Callable[["Session", int], "Collected"]  # run a block of so many lanes
+
+
+@dataclass
+class Compiled:
+    """A block of `runs` lanes as a function of the inputs and the noise; `seconds` that making it took."""
+
+    runs: int
+    code: Callable[..., tuple[Tensor, ...]]
+    noises: list[Noise]
+    early: list[Operation]  # what the noise and the early checks need, in order
+    checks: list[tuple[fx.Node, bool | int | float]]
+    constants: dict[str, Tensor]
+    template: Collected
+    guards: Guards
+    data: list[Tensor]
+    seconds: float = 0.0
+
+    def spent(self) -> float:
+        """Seconds that making it took, the first time that they are asked for; then 0."""
+        spent, self.seconds = self.seconds, 0.0
+        return spent
+
+    def fits(self, inputs: list[Tensor]) -> dict[fx.Node, Any] | None:
+        """What depends on no draw, for these inputs; None where a check comes out differently."""
+        known: dict[fx.Node, Any] = {}
+        pending = iter(inputs)
+        with torch.no_grad():
+            for node, target, inwards in self.early:
+                if node.op == "placeholder":
+                    known[node] = next(pending)
+                elif node.op == "get_attr":
+                    known[node] = self.constants[str(target)]
+                else:
+                    arguments, options = fx.node.map_arg(inwards, known.__getitem__)
+                    known[node] = target(*arguments, **options)
+            for node, value in self.checks:
+                found = known[node].item()
+                if found != value and not (found != found and value != value):
+                    return None
+        return known
+
+    def run(self, block: Session, inputs: list[Tensor], known: dict[fx.Node, Any]) -> Collected | None:
+        """A block; None where a check fails.  Raises GuardBroken."""
+        noise = [recipe.draw(block.generator, known) for recipe in self.noises]
+        with torch.no_grad():
+            fine, *tensors = self.code(*noise, *inputs)
+        if not bool(fine):
+            return None
+        found = iter(tensors)
+        part = self.template.refilled(block.settings, block.start, found)
+        if not all(accumulator.finite for accumulator in part.accumulators()):
+            raise NotCompiled("a value or a gradient is not finite")
+        block.guards.refill(self.guards, found)
+        return part
+
+
+def inputs_of(session: Session) -> list[Tensor]:
+    """The tensors that a graph starts from."""
+    return [*session.parameters.values(), *(value for value in session.data.values() if isinstance(value, Tensor))]
+
+
+def obtain(session: Session, runs: int, work: Work, memory: dict[Any, Any]) -> Compiled:
+    """The compiled block of `runs` lanes of a plan, from its `memory` or made now; NotCompiled.
+
+    `session` is that of a block with as many runs, which is run once more, by the interpreter.
+    """
+    settings = session.settings
+    key = (
+        "compiled", runs, settings.dtype, settings.device, settings.of, settings.target_se is None, settings.max_steps,
+        settings.max_depth, settings.lanes(False),
+        tuple((name, tuple(value.shape)) for name, value in session.parameters.items()),
+        tuple((name, value) for name, value in session.data.items() if not isinstance(value, Tensor)),
+    )
+    inputs = inputs_of(session)
+    data = inputs[len(session.parameters):]
+    kept: list[Compiled] = memory.setdefault(key, [])
+    for compiled in kept:
+        same = all(mine is other or torch.equal(mine, other) for mine, other in zip(compiled.data, data, strict=True))
+        if same and compiled.fits(inputs) is not None:
+            return compiled
+    started = time.perf_counter()
+    compiled = _make(session, runs, work, inputs, data)
+    known = compiled.fits(inputs)
+    if known is None:
+        raise NotCompiled("its checks do not hold")
+    _try(compiled, session, inputs, known)
+    compiled.seconds = time.perf_counter() - started
+    kept.append(compiled)
+    del kept[:-MOST_KEPT]
+    return compiled
+
+
+def _make(session: Session, runs: int, work: Work, inputs: list[Tensor], data: list[Tensor]) -> Compiled:
+    """Run and write down."""
+    recorder = Recorder(inputs, session.generator)
+    try:
+        with recorder.active():
+            part = work(session, runs)
+    except (ProbError, GuardBroken, TooManyLanes, RuntimeError) as problem:
+        raise NotCompiled("a random branch cannot be executed where it is not taken") from problem
+    graph = recorder.graph
+    if len(graph.nodes) > MOST_NODES:
+        raise NotCompiled(f"it takes {len(graph.nodes)} operations, more than are worth compiling")
+    ends = [end for _, low, high in session.guards.pending for end in (low, high)]
+    outputs = [recorder.node(tensor) for tensor in (*part.pending(), *ends)]
+    late = [(node, bool(value)) for node, value in recorder.checks if node in recorder.random]
+    checks = [(node, value) for node, value in recorder.checks if node not in recorder.random]
+    early = _needed(recorder, [node for node, _ in checks])
+    graph.output((_all(graph, late), *outputs))
+    graph.erase_node(recorder.start)
+    graph.eliminate_dead_code()
+    module = fx.GraphModule(recorder.constants, graph)
+    return Compiled(
+        runs, torch.compile(module, dynamic=False, fullgraph=True), [noise for _, noise in recorder.noises], early, checks,
+        recorder.constants, part, session.guards, data,
+    )
+
+
+def _try(compiled: Compiled, session: Session, inputs: list[Tensor], known: dict[fx.Node, Any]) -> None:
+    """Let the compiler do its work; whatever it says, the program can be run without it."""
+    session.again()
+    logging.getLogger("torch._inductor").setLevel(logging.ERROR)
+    try:
+        compiled.run(session.at(0, session.start), inputs, known)
+    except GuardBroken:
+        raise
+    except Exception as problem:
+        lines = str(problem).strip().splitlines() or [type(problem).__name__]
+        raise NotCompiled(f"torch.compile failed: {lines[0][:200]}") from problem
+
+
+def _needed(recorder: Recorder, checked: list[fx.Node]) -> list[Operation]:
+    """Operations that depend on no draw and that checks or recipes need, in order; with whatever writes into memory."""
+    wanted = set(checked)
+    for _, noise in recorder.noises:
+        fx.node.map_arg((noise.arguments, noise.options), wanted.add)
+    every = [node for node in recorder.graph.nodes if node not in recorder.random and node is not recorder.start]
+    for node in reversed(every):
+        if node.op == "call_function" and hasattr(node.target, "_schema") and node.target._schema.is_mutable:
+            if not any(source in recorder.random for source in node.all_input_nodes):
+                wanted.add(node)
+        if node in wanted:
+            wanted.update(node.all_input_nodes)
+    return [(node, node.target, (node.args, node.kwargs)) for node in every if node.op == "placeholder" or node in wanted]
+
+
+def _all(graph: fx.Graph, checks: list[tuple[fx.Node, bool]]) -> fx.Node:
+    """One truth value: every check comes out as it did."""
+    aten = torch.ops.aten
+    whole: fx.Node | None = None
+    for node, value in checks:
+        held = graph.call_function(aten.all.default, (node,))
+        held = held if value else graph.call_function(aten.logical_not.default, (held,))
+        whole = held if whole is None else graph.call_function(aten.logical_and.default, (whole, held))
+    return whole or graph.call_function(aten.ones.default, ([],), {"dtype": torch.bool})

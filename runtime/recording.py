@@ -1,0 +1,209 @@
+"""Writes down what torch computes for one block, as a graph over the parameters, the data and the noise.
+
+A block is run as always, under a dispatch mode that sees every operation, those of the backward pass too.  Random numbers
+become inputs of the graph, each with a recipe to draw it again; so the same generator gives the same numbers as the block
+itself would draw.  A truth value that Python asked for becomes a check: the graph holds only where it comes out the same.
+What cannot be written down (other numbers that Python reads off a draw, shapes that depend on draws, draws from
+distributions whose arguments are themselves random) raises `NotCompiled`.
+"""
+
+from __future__ import annotations
+
+import operator
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, fx
+from torch.utils._python_dispatch import TorchDispatchMode
+
+aten = torch.ops.aten
+_here = threading.local()
+FRESH = (aten.empty.memory_format, aten.new_empty.default, aten.empty_like.default, aten.detach.default)
+
+
+class NotCompiled(Exception):
+    """A program, or a block of it, cannot be compiled; `reason` ends a sentence."""
+
+    def __init__(self, reason: str):
+        self.reason = reason
+        super().__init__(reason)
+
+
+def recording() -> bool:
+    """Whether this thread is writing a block down: numbers must stay in tensors."""
+    return getattr(_here, "on", False)
+
+
+@dataclass(frozen=True)
+class Noise:
+    """A recipe: `function(*arguments, **options)`, in which nodes stand for tensors that depend on no draw, and
+    `GENERATOR` for the block's; `into`: the operation fills an empty tensor of this shape and dtype."""
+
+    function: Any
+    arguments: tuple[Any, ...]
+    options: dict[str, Any]
+    into: tuple[tuple[int, ...], torch.dtype, torch.device] | None
+
+    def draw(self, generator: torch.Generator, known: Mapping[fx.Node, Any]) -> Tensor:
+        """Draw again."""
+
+        def filled(part: Any) -> Any:
+            return generator if part is GENERATOR else known[part] if isinstance(part, fx.Node) else part
+
+        arguments = [fx.node.map_aggregate(part, filled) for part in self.arguments]
+        options = {name: filled(part) for name, part in self.options.items()}
+        if self.into is not None:
+            shape, dtype, device = self.into
+            arguments.insert(0, torch.empty(shape, dtype=dtype, device=device))
+        drawn: Tensor = self.function(*arguments, **options)
+        return drawn
+
+
+class _Generator:
+    def __repr__(self) -> str:
+        return "generator"
+
+
+GENERATOR = _Generator()
+
+
+class Recorder(TorchDispatchMode):
+    """The graph of what is computed while it is active."""
+
+    def __init__(self, inputs: Sequence[Tensor], generator: torch.Generator):
+        super().__init__()
+        self.seed = generator.initial_seed()
+        self.graph = fx.Graph()
+        self.random: set[fx.Node] = set()  # what depends on a draw
+        self.spoilt: set[int] = set()  # memory into which something random was written
+        self.noises: list[tuple[fx.Node, Noise]] = []
+        self.checks: list[tuple[fx.Node, bool | int | float]] = []
+        self.constants: dict[str, Tensor] = {}
+        self._nodes: dict[int, fx.Node] = {}
+        self._kept: list[Tensor] = []  # ids are of living tensors
+        self.start = self.graph.placeholder("start")  # in front of it the noise
+        for number, tensor in enumerate(inputs):
+            self._bind(self.graph.placeholder(f"input_{number}"), tensor)
+        self.inputs = len(inputs)
+
+    @contextmanager
+    def active(self) -> Iterator[None]:
+        """Write down what happens inside."""
+        _here.on = True
+        try:
+            with self:
+                yield
+        finally:
+            _here.on = False
+
+    def node(self, tensor: Tensor) -> fx.Node:
+        """The node of a tensor."""
+        known = self._nodes.get(id(tensor))
+        if known is not None:
+            return known
+        if tensor.dim():
+            raise NotCompiled("it uses an array that was made beforehand")
+        name = f"constant_{len(self.constants)}"
+        self.constants[name] = tensor.detach().clone()
+        node = self.graph.get_attr(name)
+        self._bind(node, tensor)
+        return node
+
+    # ------------------------------------------------------------------------------------------------ operations
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        if func is aten._local_scalar_dense.default:
+            return self._read(args[0])
+        if torch.Tag.nondeterministic_seeded in func.tags:
+            return self._draw(func, args, kwargs)
+        nodes = fx.node.map_aggregate((args, kwargs), self._mapped)
+        inputs = [tensor for tensor in _tensors((args, kwargs))]
+        random = any(self._is_random(tensor) for tensor in inputs)
+        if {torch.Tag.data_dependent_output, torch.Tag.dynamic_output_shape} & set(func.tags):
+            raise NotCompiled("what it does depends on the numbers that it draws")
+        result = func(*args, **kwargs)
+        node = self.graph.call_function(func, *nodes)
+        if random:
+            self.random.add(node)
+            if func._schema.is_mutable:
+                self.spoilt.update(_memory(tensor) for tensor in _tensors(result))
+        self._bind(node, result)
+        return result
+
+    def _read(self, tensor: Tensor) -> Any:
+        value = aten._local_scalar_dense.default(tensor)
+        if id(tensor) not in self._nodes:
+            return value
+        if self._is_random(tensor) and not isinstance(value, bool):
+            raise NotCompiled("what it does depends on the numbers that it draws")
+        self.checks.append((self.node(tensor), value))
+        return value
+
+    def _draw(self, func: Any, args: Any, kwargs: Any) -> Any:
+        if not any(self._is_ours(part) for part in (*args, *kwargs.values())):
+            raise NotCompiled("one of its distributions is drawn by torch's own class")
+        into = None
+        rest = args
+        if func._schema.is_mutable:
+            target = args[0]
+            aliases = [tensor for tensor in self._kept if _memory(tensor) == _memory(target)]
+            if any(self.node(alias).target not in FRESH or alias.shape != target.shape for alias in aliases):
+                raise NotCompiled("it draws into an array that was there before")
+            into, rest = (tuple(target.shape), target.dtype, target.device), args[1:]
+        if any(self._is_random(tensor) for tensor in _tensors((rest, kwargs))):
+            raise NotCompiled("the arguments of a draw that depends on them in no simple way are themselves random")
+        arguments, options = fx.node.map_aggregate((tuple(rest), dict(kwargs)), self._mapped)
+        result = func(*args, **kwargs)
+        aliases = [result, *(aliases if into is not None else ())]
+        with self.graph.inserting_before(self.start):
+            source = self.graph.placeholder(f"noise_{len(self.noises)}")
+        self.noises.append((source, Noise(func, tuple(arguments), dict(options), into)))
+        copy = self.graph.call_function(aten.clone.default, (source,))  # what follows may write into it
+        self.random.update((source, copy))
+        self.spoilt.add(_memory(result))
+        for alias in aliases:
+            self._bind(copy, alias)
+        return result
+
+    def _mapped(self, part: Any) -> Any:
+        if isinstance(part, Tensor):
+            return self.node(part)
+        return GENERATOR if self._is_ours(part) else part
+
+    def _is_ours(self, part: Any) -> bool:
+        """Whether this is the block's generator (of which torch makes a new Python object)."""
+        return isinstance(part, torch.Generator) and part.initial_seed() == self.seed
+
+    def _is_random(self, tensor: Tensor) -> bool:
+        return self._nodes.get(id(tensor)) in self.random or _memory(tensor) in self.spoilt
+
+    def _bind(self, node: fx.Node, result: Any) -> None:
+        if isinstance(result, Tensor):
+            self._nodes[id(result)] = node
+            self._kept.append(result)
+        elif isinstance(result, list | tuple):
+            for number, part in enumerate(result):
+                item = self.graph.call_function(operator.getitem, (node, number))
+                if node in self.random:
+                    self.random.add(item)
+                self._bind(item, part)
+        elif result is not None:
+            raise NotCompiled("what it does depends on the numbers that it draws")
+
+
+def _memory(tensor: Tensor) -> int:
+    return tensor.untyped_storage()._cdata
+
+
+def _tensors(parts: Any) -> Iterator[Tensor]:
+    if isinstance(parts, Tensor):
+        yield parts
+    elif isinstance(parts, dict):
+        yield from _tensors(tuple(parts.values()))
+    elif isinstance(parts, list | tuple):
+        for part in parts:
+            yield from _tensors(part)
