@@ -101,6 +101,18 @@ class SiteReport:
 
 
 @dataclass(frozen=True)
+class Compilation:
+    """What `compile=True` has come to: the `seconds` it took in this call (beside `Result.seconds`), or the `reason` why not."""
+
+    seconds: float
+    reason: str | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """The entry `compiled` in the JSON."""
+        return {"seconds": round(self.seconds, 6)} if self.reason is None else {"refused": self.reason}
+
+
+@dataclass(frozen=True)
 class Result:
     """What `grad` and `run` have in common: how many runs were made, with what, and the moments of the results."""
 
@@ -167,6 +179,7 @@ class GradientResult(Result):
     pilot_runs: int = field(default=0, repr=False)
     tails: Mapping[tuple[str, str], Tail] = field(default_factory=dict, repr=False)
     check: Check | None = field(default=None, repr=False)
+    compiled: Compilation | None = field(default=None, repr=False)
 
     @property
     def gradients(self) -> dict[str, dict[str, Moments]]:
@@ -200,9 +213,10 @@ class GradientResult(Result):
             result: {name: _moments(moments, ("mean", "se", "sd")) for name, moments in rows.items()}
             for result, rows in self.gradients.items()
         }
+        compiled = {} if self.compiled is None else {"compiled": self.compiled.to_dict()}
         return {
             **self._head(), "value": _unkeyed(values), "gradient": _unkeyed(gradients), "biased": self.biased,
-            "sites": [site.to_dict() for site in self.sites], **self._doubts(), **self._tail(),
+            "sites": [site.to_dict() for site in self.sites], **self._doubts(), **compiled, **self._tail(),
         }
 
 
@@ -298,7 +312,7 @@ class Program:
         of: NamesOption = None, dtype: Any = "float32", device: Any = "cpu", max_steps: int = MAX_STEPS, max_depth: int = MAX_DEPTH,
         max_lanes: int | None = None, pilot: bool | None = None, verify: bool = False, keep_runs: bool = False,
         distributed: bool = False,
-        sampler: str = "random", progress: Progress = None,
+        sampler: str = "random", compile: bool = False, progress: Progress = None,
     ) -> GradientResult:
         """The gradient of the expected result in every parameter, with standard errors.
 
@@ -307,6 +321,8 @@ class Program:
         the gradients of single runs (`per_run`), `progress` is called with (runs made, runs asked for).  `distributed`: the
         runs are shared by the processes of torch.distributed (`torchrun`); every one gets the result of all.  `sampler="sobol"`:
         scrambled Sobol points in place of random numbers (Owen 1997), where every run draws the same numbers in the same order.
+        `compile`: torch.compile makes blocks of runs into a few loops in C++ (seconds, once per program, plan and size); where
+        that is not possible the program is run as without, and `compiled.reason` says why.
         """
         begun = time.monotonic()
         run = run_options(samples, seed, dtype, device, target_se, max_steps, max_depth, max_lanes, max_time, sampler)
@@ -319,7 +335,7 @@ class Program:
         from .runtime import estimate as runtime
         from .runtime.choose import Verdict, choose
 
-        settings = self._settings(run, options.of, keep_runs, begun)
+        settings = replace(self._settings(run, options.of, keep_runs, begun), compile=compile)
         piloted = (among is None) if pilot is None else pilot
 
         def measured(settings: Settings) -> Verdict:
@@ -344,8 +360,13 @@ class Program:
             from .runtime.oracle import verify as verify_estimate
 
             check = verify_estimate(self.resolved, parameters or {}, data or {}, settings, estimate)
+        compiled = None
+        if compile:
+            reason = estimate.not_compiled or (None if estimate.compile_seconds is not None else "the answer is exact")
+            compiled = Compilation(estimate.compile_seconds or 0.0, reason)
+        seconds = time.perf_counter() - started - (compiled.seconds if compiled else 0.0)
         return GradientResult(
-            **self._common(run, replace(estimate, seconds=time.perf_counter() - started)),
+            **self._common(run, replace(estimate, seconds=seconds)), compiled=compiled,
             gradient=_unkeyed(estimate.gradient) if single else estimate.gradient,
             biased=estimate.plan.biased, sites=self._reports(estimate.plan, verdict), exact=estimate.exact,
             per_run=estimate.per_run if keep_runs else None, pilot_runs=verdict.runs, tails=estimate.tails,

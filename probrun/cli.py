@@ -181,6 +181,9 @@ sampler_option = click.option(
     "--sampler", type=click.Choice(SAMPLERS), default=SAMPLERS[0], show_default=True,
     help="Random numbers, or scrambled Sobol points where every run draws alike.",
 )
+compile_option = click.option(
+    "--compile", is_flag=True, help="Compile blocks of runs (takes seconds, pays for millions of runs).",
+)
 time_option = click.option(
     "--max-time", type=Positive(), metavar="SECONDS", help="Stop after this time with the runs that were made until then.",
 )
@@ -263,13 +266,14 @@ def _finish(result: Result) -> int:
 @lanes_option
 @time_option
 @sampler_option
+@compile_option
 @click.option("--verify", is_flag=True, help="Compare the result with an independent oracle; exit 3 if it fails.")
 def grad(
     file: str | None, expression: str | None, parameters: dict[str, str], data: dict[str, str], samples: int,
     seed: int | None, target_se: float | None, max_steps: int, max_depth: int, dtype: str, device: str,
     as_json: bool, plot: Path | None,
     estimator: tuple[str, ...], unbiased: bool, among: str | None, tau: float, allow_biased: bool, of: str | None,
-    pilot: bool | None, max_lanes: int | None, max_time: float | None, sampler: str, verify: bool,
+    pilot: bool | None, max_lanes: int | None, max_time: float | None, sampler: str, compile: bool, verify: bool,
 ) -> int:
     """The gradient of the expected result, with standard errors."""
     program = from_source(_source(file, expression))
@@ -281,7 +285,8 @@ def grad(
             estimator=[split_estimator(text) for text in estimator], unbiased=unbiased, among=among,
             target_se=target_se, max_time=max_time, tau=tau, allow_biased=allow_biased, of=of, dtype=dtype, device=device,
             max_steps=max_steps, max_depth=max_depth, max_lanes=max_lanes, pilot=pilot, verify=verify,
-            keep_runs=plot is not None, distributed=world_size() > 1, sampler=sampler, progress=progress,
+            keep_runs=plot is not None, distributed=world_size() > 1, sampler=sampler, compile=compile,
+            progress=progress,
         )
     if not rank():
         _show(result, as_json, plot)

@@ -24,7 +24,7 @@ from .dsl.diagnostics import ProbError
 if TYPE_CHECKING:
     from rich.progress import Progress as Bar
 
-    from .api import GradientResult, Program, Result, RunResult, SiteReport
+    from .api import Compilation, GradientResult, Program, Result, RunResult, SiteReport
 
 WIDTH = 80
 LEAST_WIDTH = 28  # of a column of prose
@@ -182,6 +182,8 @@ def gradient_text(result: GradientResult, colour: bool = False) -> str:
     measured = _measured_lines(result)
     if measured:
         parts += ["", *measured]
+    if result.compiled is not None:
+        parts += ["", *_compiled_lines(result.compiled)]
     if result.biased:
         parts += ["", *_biased_lines(result.sites)]
     if result.tails:
@@ -218,6 +220,14 @@ def _measured_lines(result: GradientResult) -> list[str]:
         text = f"measured at {named} ({result.pilot_runs} runs each): error of the gradient {'; '.join(parts)}"
         lines += textwrap.wrap(text, WIDTH - 2, initial_indent="  ", subsequent_indent="    ")
     return lines
+
+
+def _compiled_lines(compiled: Compilation) -> list[str]:
+    if compiled.reason is not None:
+        text = f"not compiled, because {compiled.reason}; the result is as without --compile"
+    else:
+        text = f"compiled in {compiled.seconds:.1f} s, which are not in the time of the runs"
+    return textwrap.wrap(text, WIDTH - 2, initial_indent="  ", subsequent_indent="  ")
 
 
 def _check_lines(result: GradientResult) -> list[str]:

@@ -258,13 +258,13 @@ def choose(
     free = [choice for choice in start.choices.values() if choice.effect and choice.free and (choice.live or choice.finite)]
     if not any(choice.live for choice in free):
         return Verdict()
-    plain = replace(settings, target_se=None, deadline=None, sampler="random", keep_runs=False)
+    plain = replace(settings, target_se=None, deadline=None, sampler="random", keep_runs=False, compile=False)
     pilot = _Pilot(plans, options, parameters, data, plain)
     everything = _prefer(free, lambda choice: "enumerate" if _finite(choice) else None)
     plan = pilot.plan(everything)
     if plan is not None and plan.exact:
         lanes = settings.max_lanes or max(EXACT_LANES, settings.samples)
-        limits = replace(settings, max_lanes=min(lanes, settings.lanes(True)), max_rounds=TRIED_ROUNDS)
+        limits = replace(settings, compile=False, max_lanes=min(lanes, settings.lanes(True)), max_rounds=TRIED_ROUNDS)
         exact = pilot.estimate(everything, limits, exact=True)
         if exact is not None:
             nothing = Measured(0.0, 0.0, 0.0, 0.0)

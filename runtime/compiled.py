@@ -42,7 +42,7 @@ class Compiled:
     code: Callable[..., tuple[Tensor, ...]]
     noises: list[Noise]
     early: list[Operation]  # what the noise and the early checks need, in order
-    checks: list[tuple[fx.Node, bool | int | float]]
+    checks: list[tuple[fx.Node, bool | int | float | Tensor]]
     constants: dict[str, Tensor]
     template: Collected
     guards: Guards
@@ -67,10 +67,8 @@ class Compiled:
                 else:
                     arguments, options = fx.node.map_arg(inwards, known.__getitem__)
                     known[node] = target(*arguments, **options)
-            for node, value in self.checks:
-                found = known[node].item()
-                if found != value and not (found != found and value != value):
-                    return None
+            if not all(_same(known[node], value) for node, value in self.checks):
+                return None
         return known
 
     def run(self, block: Session, inputs: list[Tensor], known: dict[fx.Node, Any]) -> Collected | None:
@@ -170,12 +168,20 @@ def _needed(recorder: Recorder, checked: list[fx.Node]) -> list[Operation]:
         fx.node.map_arg((noise.arguments, noise.options), wanted.add)
     every = [node for node in recorder.graph.nodes if node not in recorder.random and node is not recorder.start]
     for node in reversed(every):
-        if node.op == "call_function" and hasattr(node.target, "_schema") and node.target._schema.is_mutable:
-            if not any(source in recorder.random for source in node.all_input_nodes):
-                wanted.add(node)
+        writes = node.op == "call_function" and hasattr(node.target, "_schema") and node.target._schema.is_mutable
+        if writes and not any(source in recorder.random for source in node.all_input_nodes):
+            wanted.add(node)
         if node in wanted:
             wanted.update(node.all_input_nodes)
     return [(node, node.target, (node.args, node.kwargs)) for node in every if node.op == "placeholder" or node in wanted]
+
+
+def _same(found: Tensor, value: bool | int | float | Tensor) -> bool:
+    """Whether what Python saw is seen again."""
+    if isinstance(value, Tensor):
+        return torch.equal(found, value)
+    number = found.item()
+    return bool(number == value) or (number != number and value != value)
 
 
 def _all(graph: fx.Graph, checks: list[tuple[fx.Node, bool]]) -> fx.Node:

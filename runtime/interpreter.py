@@ -53,8 +53,8 @@ from .indexing import Item, check_axes, position, select, size
 from .lanes import Join, Lanes, Ragged, Value, carry
 from .ledger import Ledger, Term
 from .lifting import Lifter
-from .operations import Operand, as_tensor, calculate, compare, filled, negative, numeric, opposite
 from .masked import counted
+from .operations import Operand, as_tensor, calculate, compare, filled, negative, numeric, opposite
 from .problems import Where
 from .recording import NotCompiled
 from .rounds import Rounds

@@ -36,7 +36,8 @@ def choose(machine: Interpreter, held: Tensor, one: Value, other: Value) -> Valu
     """`one` in the lanes where the condition holds, else `other`."""
     if one is other:
         return one
-    if not isinstance(one, Tensor) and not isinstance(other, Tensor) and one == other and isinstance(one, bool) == isinstance(other, bool):
+    plain = not isinstance(one, Tensor) and not isinstance(other, Tensor)
+    if plain and one == other and isinstance(one, bool) == isinstance(other, bool):
         return one
     if isinstance(one, Ragged) or isinstance(other, Ragged):
         raise NotCompiled("an array has different shapes on the two sides of a random branch")

@@ -61,17 +61,21 @@ class Accumulator:
     def _settle(self, runs: int, parts: tuple[Tensor, ...]) -> None:
         """Take in what `_summed` has made of a block, or the number that all its entries are."""
         if self.shape:
-            first, shift, squares, *ends = (part.to(torch.float64) for part in parts) if len(parts) > 1 else (parts[0].double(), 0, 0)
-        else:
-            first, shift, squares, *ends = map(float, parts) if len(parts) > 1 else (float(parts[0]), 0.0, 0.0)
-        spread = squares - runs * shift * shift
-        if isinstance(spread, Tensor):
-            spread = spread.clamp_min(0.0)
-            self.largest = torch.maximum(*((end - shift) ** 2 for end in ends)) if ends else self.largest
-        else:
-            spread = max(spread, 0.0)
-            self.largest = max((end - shift) ** 2 for end in ends) if ends else self.largest
-        self._merge(runs, first + shift, spread)
+            self._settle_array(runs, [part.to(torch.float64) for part in parts])
+            return
+        first, shift, squares, *ends = map(float, parts) if len(parts) > 1 else (float(parts[0]), 0.0, 0.0)
+        if ends:
+            self.largest = max((end - shift) ** 2 for end in ends)
+        self._merge(runs, first + shift, max(squares - runs * shift * shift, 0.0))
+
+    def _settle_array(self, runs: int, parts: list[Tensor]) -> None:
+        if len(parts) == 1:
+            self._merge(runs, parts[0], torch.zeros_like(parts[0]))
+            return
+        first, shift, squares, *ends = parts
+        if ends:
+            self.largest = torch.maximum(*((end - shift) ** 2 for end in ends))
+        self._merge(runs, first + shift, (squares - runs * shift * shift).clamp_min(0.0))
 
     def refilled(self, tensors: Iterator[Tensor]) -> Accumulator:
         """The same of another block, whose sums are the next of the tensors."""

@@ -75,13 +75,13 @@ class Recorder(TorchDispatchMode):
     """The graph of what is computed while it is active."""
 
     def __init__(self, inputs: Sequence[Tensor], generator: torch.Generator):
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.seed = generator.initial_seed()
         self.graph = fx.Graph()
         self.random: set[fx.Node] = set()  # what depends on a draw
         self.spoilt: set[int] = set()  # memory into which something random was written
         self.noises: list[tuple[fx.Node, Noise]] = []
-        self.checks: list[tuple[fx.Node, bool | int | float]] = []
+        self.checks: list[tuple[fx.Node, bool | int | float | Tensor]] = []
         self.constants: dict[str, Tensor] = {}
         self._nodes: dict[int, fx.Node] = {}
         self._kept: list[Tensor] = []  # ids are of living tensors
@@ -107,11 +107,7 @@ class Recorder(TorchDispatchMode):
             return known
         if tensor.dim():
             raise NotCompiled("it uses an array that was made beforehand")
-        name = f"constant_{len(self.constants)}"
-        self.constants[name] = tensor.detach().clone()
-        node = self.graph.get_attr(name)
-        self._bind(node, tensor)
-        return node
+        return self._constant(tensor)
 
     # ------------------------------------------------------------------------------------------------ operations
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
@@ -120,11 +116,14 @@ class Recorder(TorchDispatchMode):
             return self._read(args[0])
         if torch.Tag.nondeterministic_seeded in func.tags:
             return self._draw(func, args, kwargs)
+        if func is aten.lift_fresh.default:  # a literal
+            self._constant(args[0])
         nodes = fx.node.map_aggregate((args, kwargs), self._mapped)
-        inputs = [tensor for tensor in _tensors((args, kwargs))]
-        random = any(self._is_random(tensor) for tensor in inputs)
+        random = any(self._is_random(tensor) for tensor in _tensors((args, kwargs)))
         if {torch.Tag.data_dependent_output, torch.Tag.dynamic_output_shape} & set(func.tags):
-            raise NotCompiled("what it does depends on the numbers that it draws")
+            if random:
+                raise NotCompiled("what it does depends on the numbers that it draws")
+            return self._settle(func, args, kwargs, nodes)
         result = func(*args, **kwargs)
         node = self.graph.call_function(func, *nodes)
         if random:
@@ -142,6 +141,23 @@ class Recorder(TorchDispatchMode):
             raise NotCompiled("what it does depends on the numbers that it draws")
         self.checks.append((self.node(tensor), value))
         return value
+
+    def _settle(self, func: Any, args: Any, kwargs: Any, nodes: Any) -> Any:
+        """Something whose very shape depends on the parameters: the graph holds while it comes out the same."""
+        result = func(*args, **kwargs)
+        node = self.graph.call_function(func, *nodes)
+        if not isinstance(result, Tensor):
+            raise NotCompiled("the shape of an array depends on the parameters")
+        self.checks.append((node, result))
+        self._constant(result)
+        return result
+
+    def _constant(self, tensor: Tensor) -> fx.Node:
+        name = f"constant_{len(self.constants)}"
+        self.constants[name] = tensor.detach().clone()
+        node = self.graph.get_attr(name)
+        self._bind(node, tensor)
+        return node
 
     def _draw(self, func: Any, args: Any, kwargs: Any) -> Any:
         if not any(self._is_ours(part) for part in (*args, *kwargs.values())):
@@ -196,7 +212,7 @@ class Recorder(TorchDispatchMode):
 
 
 def _memory(tensor: Tensor) -> int:
-    return tensor.untyped_storage()._cdata
+    return int(tensor.untyped_storage()._cdata)
 
 
 def _tensors(parts: Any) -> Iterator[Tensor]:

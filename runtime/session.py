@@ -28,8 +28,8 @@ from ..dsl.limits import MAX_DEPTH, MAX_LANES, MAX_ROUNDS, MAX_STEPS
 from ..dsl.names import Resolved
 from ..dsl.plan import Choice, Plan
 from ..dsl.syntax import deep_recursion
-from .credit import Crediting
 from .compiled import inputs_of, obtain
+from .credit import Crediting
 from .interpreter import Context, Interpreter, Limits, Outcome
 from .lanes import Ragged, Value
 from .lifting import Leaves, Lifter, Slope, liftable
@@ -207,11 +207,13 @@ class Session:
     ) -> Generator[tuple[int, T], None, None]:
         """Run block after block until all samples are made; gives how many runs, and what `take` made of each block."""
         if self.settings.sampler == "sobol" and not self.exact:
+            if self.settings.compile:
+                raise NotCompiled("it runs on Sobol points")
             yield from self._replicates(leaves, take)
             return
         samples, fixed = self.settings.samples, self.settings.block_lanes
         growing = self.settings.target_se is not None or self.settings.deadline is not None
-        compiling = self.settings.compile and self.plan is not None and not self.safe
+        compiling = self.settings.compile and self.plan is not None and not self.safe and not self.exact
         if compiling and self.resolved.external:
             raise NotCompiled("it calls functions of the program that embeds it")
         first = min(samples, fixed or (LEAST_BLOCK if growing else samples if samples <= ONE_BLOCK else FIRST_BLOCK))
@@ -293,10 +295,10 @@ class Session:
         assert plan is not None
         usual = max(sizes, default=0, key=sizes.count)
         least = KEPT_RUNS if self.settings.keep_runs else WATCHED_RUNS  # single runs of those before are looked at
-        if self.exact or not any(runs == usual and start >= least for _, start, runs in todo):
+        if not any(runs == usual and start >= least for _, start, runs in todo):
             raise NotCompiled("there are too few runs")
 
-        def work(block: Session, runs: int) -> T:
+        def work(block: Session, runs: int) -> Any:
             with room(grad=True):
                 block.masked = True
                 values = block.expanded(runs)
@@ -315,7 +317,7 @@ class Session:
                 with room(grad=True):
                     values = leaves(block, runs)
                     return block, take(block, runs, values, block.interpreter(Interpreter).run(values, self.data, runs))
-            part = compiled.run(block, inputs, known)
+            part: Any = compiled.run(block, inputs, known)
             if part is None:
                 block.again()
                 try:

@@ -39,7 +39,12 @@ class Enumerate:
         places = torch.arange(elements, device=outcomes.device)
         kept = open_ways[:, places, digits].all(-1)
         probability = table[:, places, digits].prod(-1) if elements != 1 else table[:, 0]
-        if rows == 1:
+        if bool(kept.all()):
+            every = kept.shape[1]
+            ways = torch.arange(every, device=outcomes.device).repeat(lanes)
+            index = torch.arange(lanes, device=outcomes.device).unsqueeze(1).expand(lanes, every).reshape(-1)
+            weights = probability.expand(lanes, every).reshape(-1)
+        elif rows == 1:
             ways = kept[0].nonzero().squeeze(1).repeat(lanes)
             index = torch.arange(lanes, device=outcomes.device).repeat_interleave(int(kept.sum()))
             weights = probability[0].index_select(0, ways)
