@@ -154,7 +154,7 @@ def _try(compiled: Compiled, session: Session, inputs: list[Tensor], known: dict
     logging.getLogger("torch._inductor").setLevel(logging.ERROR)
     try:
         compiled.run(session.at(0, session.start), inputs, known)
-    except GuardBroken:
+    except (GuardBroken, NotCompiled):
         raise
     except Exception as problem:
         lines = str(problem).strip().splitlines() or [type(problem).__name__]

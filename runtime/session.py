@@ -216,7 +216,8 @@ class Session:
         compiling = self.settings.compile and self.plan is not None and not self.safe and not self.exact
         if compiling and self.resolved.external:
             raise NotCompiled("it calls functions of the program that embeds it")
-        first = min(samples, fixed or (LEAST_BLOCK if growing else samples if samples <= ONE_BLOCK else FIRST_BLOCK))
+        many = WATCHED_RUNS if compiling else FIRST_BLOCK
+        first = min(samples, fixed or (LEAST_BLOCK if growing else samples if samples <= ONE_BLOCK else many))
         if not self.resolved.sites or self.exact:
             first = 1
         block = self.at(0, 0)
