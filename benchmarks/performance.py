@@ -165,6 +165,40 @@ def automatic(workload: Workload, yardstick: Any, samples: int) -> list[str]:
 AUTOMATIC = ["", "program", "chosen", "ms", "se", "by hand", "ms", "se", "error at equal time, ratio"]
 
 
+COMPILED = ["", "program", "compiling, s", "compiled, ms", "not compiled, ms", "by hand, ms", "ratio"]
+
+
+def compiled(workload: Workload, theirs: Side, exact: Any, repeats: int) -> tuple[list[str], float]:
+    """The program at its largest size with `compile=True`, as it is, and by hand, in turn; the ratio of the first to the last."""
+    program = probrun.load(HERE / "workloads" / f"{workload.name}.prob")
+
+    def ours(seed: int, compile: bool = True) -> Any:
+        return program.grad(
+            workload.parameters, data=workload.data, samples=workload.most, seed=seed, pilot=False, compile=compile, **workload.options
+        )
+
+    result = ours(0)
+    check(workload, result, exact)
+    if result.compiled.reason is not None:
+        raise AssertionError(f"{workload.name} is not compiled: {result.compiled.reason}")
+    times: list[list[float]] = [[], [], []]
+    for seed in range(repeats + 1):
+        for own, side in zip(times, (ours, lambda seed: ours(seed, False), lambda seed: theirs(workload, workload.most, seed)), strict=True):
+            own.append(seconds(lambda: side(seed))[0])  # noqa: B023
+    medians = [statistics.median(own[1:]) for own in times]
+    ratio = medians[0] / medians[2]
+    return [
+        workload.name, workload.what, f"{result.compiled.seconds:.1f}", *(f"{median * 1e3:.3g}" for median in medians), f"{ratio:.2f}",
+    ], ratio
+
+
+def compiled_table(found: list[Workload], theirs: Side, exact: Callable[[str], Any], repeats: int) -> str:
+    """W1 to W7 compiled, and what that says about the mark."""
+    rows, ratios = zip(*(compiled(workload, theirs, exact(workload.name), repeats) for workload in found), strict=True)
+    mean = math.exp(sum(map(math.log, ratios)) / len(ratios))
+    return f"{markdown(COMPILED, list(rows))}\n\nRatio {mean:.2f} in geometric mean over {len(rows)} (mark: 0.75), compiling not counted."
+
+
 def where_for_if(samples: int, repeats: int) -> str:
     """W6 with its random `if` against the same with `where`."""
     branch, straight_line = (probrun.load(HERE / "workloads" / f"{name}.prob") for name in ("W6", "W6where"))
@@ -277,13 +311,17 @@ def main() -> int:
 
     ten = lines_of(workloads(common), by_hand, lambda name: common.EXACT[name])
     others = lines_of(extra(), straight_line, lambda name: straight.STRAIGHT[name][1])
+    seven = [workload for workload in workloads(common)[:7] if not options.only or workload.name in options.only.split(",")]
+    fused = compiled_table(seven, by_hand, lambda name: common.EXACT[name], options.repeats) if seven else ""
     if options.only:
+        print(fused)
         return 0
     chosen = [automatic(workload, yardstick, min(100_000, workload.most // 10)) for workload in workloads(common)]
     text = "\n\n".join([
         "## The ten", markdown(HEADERS, [line.cells() for line in ten]), marks(ten),
         "## Against straight-line torch", markdown(HEADERS, [line.cells() for line in others]),
         where_for_if(1_000_000, options.repeats), memory(),
+        "## Compiled", fused,
         "## The automatic choice, its pilot included", markdown(AUTOMATIC, chosen),
     ])
     print("\n" + text)

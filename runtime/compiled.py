@@ -10,7 +10,6 @@ generator, so that what is rare is not lost.
 
 from __future__ import annotations
 
-import logging
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -151,7 +150,6 @@ def _make(session: Session, runs: int, work: Work, inputs: list[Tensor], data: l
 def _try(compiled: Compiled, session: Session, inputs: list[Tensor], known: dict[fx.Node, Any]) -> None:
     """Let the compiler do its work; whatever it says, the program can be run without it."""
     session.again()
-    logging.getLogger("torch._inductor").setLevel(logging.ERROR)
     try:
         compiled.run(session.at(0, session.start), inputs, known)
     except (GuardBroken, NotCompiled):

@@ -91,6 +91,7 @@ def gradient(
             continue
         except _NotFinite:
             safe = True
+            refused = "a gradient is not finite"
             continue
         except NotCompiled as why:
             refused, own = why.reason, replace(own, compile=False)
@@ -104,9 +105,10 @@ def gradient(
                 collected = merged(found, session, settings)
             if settings.compile and refused is None and session.compile_seconds is None:
                 refused = "the answer is exact" if collected.exact else "no block was left to compile"
-            return replace(
-                collected.estimate(plan, started), compile_seconds=session.compile_seconds, not_compiled=refused
-            )
+            elif not settings.compile:
+                refused = None
+            estimate = collected.estimate(plan, started)
+            return replace(estimate, compile_seconds=session.compile_seconds, not_compiled=refused)
         lessons = learnt
 
 

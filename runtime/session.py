@@ -11,10 +11,7 @@ the embedding program passed is called from its own thread only.
 from __future__ import annotations
 
 import copy
-import threading
-from collections import deque
 from collections.abc import Callable, Generator, Iterator, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -36,6 +33,7 @@ from .lifting import Leaves, Lifter, Slope, liftable
 from .operations import numeric
 from .quasi import LEAST_REPLICATES, MOST_DIMENSIONS, Points, replicates
 from .recording import NotCompiled
+from .threads import in_order, pool
 from .watch import Counter, Guards, TooBig
 
 ONE_BLOCK = 16_384  # up to so many runs are one block, if they are scalar
@@ -50,8 +48,6 @@ LEAST_LANES_OF_WIDE = 256  # below which blocks are made smaller for what they k
 LANES_IN_ALL = 2**22  # of all runs together, where outcomes are enumerated and the rest is sampled
 KEPT_RUNS = 100_000  # gradients of single runs
 WATCHED_RUNS = 16_384  # whose gradients' tails are looked at
-AHEAD = 2  # blocks per thread that may wait to be taken in
-STACK = 2**28  # bytes of address space for the stack of a thread
 DTYPES = {"float32": torch.float32, "float64": torch.float64}
 DEPTH = 1_000_000  # of Python calls
 
@@ -253,9 +249,7 @@ class Session:
             with torch.set_grad_enabled(grad):
                 block = self.at(number, start)
                 block.place(counting.used, runs)
-                values = leaves(block, runs)
-                outcome = block.interpreter(Interpreter).run(values, self.data, runs)
-                return block, take(block, runs, values, outcome)
+                return block, block.made(leaves, take, runs)
 
         todo = [(number, number * points, points) for number in range(count)]
         yield from self._taken(make, todo[:1])  # the others share its slopes
@@ -282,11 +276,14 @@ class Session:
         def make(number: int, start: int, runs: int) -> tuple[Session, T]:
             with torch.set_grad_enabled(grad):
                 block = self.at(number, start)
-                values = leaves(block, runs)
-                outcome = block.interpreter(Interpreter).run(values, self.data, runs)
-                return block, take(block, runs, values, outcome)
+                return block, block.made(leaves, take, runs)
 
         yield from self._taken(make, _places(start, sizes))
+
+    def made(self, leaves: Start, take: Callable[[Session, int, dict[str, Tensor], Outcome], T], runs: int) -> T:
+        """Run this block."""
+        values = leaves(self, runs)
+        return take(self, runs, values, self.interpreter(Interpreter).run(values, self.data, runs))
 
     def _compiled(
         self, leaves: Start, take: Callable[[Session, int, dict[str, Tensor], Outcome], T], start: int, sizes: list[int]
@@ -300,14 +297,14 @@ class Session:
             raise NotCompiled("there are too few runs")
 
         def work(block: Session, runs: int) -> Any:
-            with room(grad=True):
+            with torch.enable_grad():
                 block.masked = True
-                values = block.expanded(runs)
-                return take(block, runs, values, block.interpreter(Interpreter).run(values, self.data, runs))
+                return block.made(Session.expanded, take, runs)
 
         inputs = inputs_of(self)
-        pool = _pool(torch.get_num_threads() if self.context.device.type == "cpu" else 1)  # compiled for one core each
-        compiled = pool.submit(obtain, self.at(1, least), usual, work, plan.memory).result()
+        threads = torch.get_num_threads() if self.context.device.type == "cpu" else 1
+        asked = self.at(1, least), usual, work, plan.memory
+        compiled = obtain(*asked) if threads == 1 else pool(threads).submit(obtain, *asked).result()  # for one core each
         known = compiled.fits(inputs)
         assert known is not None
         self.compile_seconds = compiled.spent()
@@ -315,9 +312,8 @@ class Session:
         def make(number: int, start: int, runs: int) -> tuple[Session, T]:
             block = self.at(number, start)
             if runs != usual or start < least:
-                with room(grad=True):
-                    values = leaves(block, runs)
-                    return block, take(block, runs, values, block.interpreter(Interpreter).run(values, self.data, runs))
+                with torch.enable_grad():
+                    return block, block.made(leaves, take, runs)
             part: Any = compiled.run(block, inputs, known)
             if part is None:
                 block.again()
@@ -327,13 +323,14 @@ class Session:
                     raise NotCompiled("a random branch cannot be executed where it is not taken") from problem
             return block, part
 
-        yield from self._taken(make, todo)
+        yield from self._taken(make, todo, threads)
 
     def _taken(
-        self, make: Callable[[int, int, int], tuple[Session, T]], todo: list[tuple[int, int, int]]
+        self, make: Callable[[int, int, int], tuple[Session, T]], todo: list[tuple[int, int, int]], threads: int | None = None
     ) -> Generator[tuple[int, T], None, None]:
         alone = len(todo) == 1 or self.context.device.type != "cpu" or bool(self.resolved.external)
-        for (_, _, runs), (block, made) in zip(todo, _in_order(make, todo, 1 if alone else torch.get_num_threads()), strict=True):
+        count = threads or (1 if alone else torch.get_num_threads())
+        for (_, _, runs), (block, made) in zip(todo, in_order(make, todo, count), strict=True):
             self.guards.join(block.guards)
             yield runs, made
 
@@ -368,58 +365,6 @@ def _sizes(runs: int, most: int, begin: int | None, equal: bool = False) -> list
         sizes.append(-(-runs // count))
         runs -= sizes[-1]
     return sizes
-
-
-# --------------------------------------------------------------------------------------------------- threads
-_pools: dict[int, ThreadPoolExecutor] = {}
-_pools_lock = threading.Lock()
-
-
-def _pool(threads: int) -> ThreadPoolExecutor:
-    """Threads in each of which torch uses one core.  They are kept: the setting is made once, when a thread begins."""
-    with _pools_lock:
-        known = _pools.get(threads)
-        if known is not None:
-            return known
-        before, stack = torch.get_num_threads(), threading.stack_size(STACK)
-        gate = threading.Barrier(threads + 1)
-
-        def settle() -> None:
-            torch.set_num_threads(1)
-            gate.wait()
-
-        pool = ThreadPoolExecutor(threads, "probrun", initializer=settle)
-        for _ in range(threads):
-            pool.submit(int)
-        gate.wait()
-        torch.set_num_threads(before)
-        threading.stack_size(stack)
-        _pools[threads] = pool
-        return pool
-
-
-def _in_order(make: Callable[..., T], todo: list[tuple[int, int, int]], threads: int) -> Iterator[T]:
-    """`make` of every entry, in order; in threads if there are several."""
-    if threads == 1:
-        for arguments in todo:
-            yield make(*arguments)
-        return
-    pool = _pool(threads)
-    waiting: deque[Future[T]] = deque()
-    entries = iter(todo)
-    try:
-        for arguments in entries:
-            waiting.append(pool.submit(make, *arguments))
-            if len(waiting) > threads * AHEAD:
-                yield waiting.popleft().result()
-        while waiting:
-            yield waiting.popleft().result()
-    finally:
-        for future in waiting:
-            future.cancel()
-        for future in waiting:
-            if not future.cancelled():
-                future.exception()
 
 
 @contextmanager
