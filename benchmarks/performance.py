@@ -11,9 +11,11 @@ from __future__ import annotations
 
 import argparse
 import math
+import os
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -284,6 +286,7 @@ def main() -> int:
     if not (YARDSTICK / "handwritten_torch.py").is_file():
         print("no yardstick beside the repository (../shared/bench/handwritten_torch.py): nothing to compare with")
         return 0
+    os.environ["TORCHINDUCTOR_CACHE_DIR"] = tempfile.mkdtemp()  # what compiling takes the first time
     sys.path.insert(0, str(YARDSTICK))
     import common
     import handwritten_torch as yardstick
