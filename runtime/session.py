@@ -264,7 +264,7 @@ class Session:
             try:
                 return runs, counter, values, self.interpreter(Interpreter, counter).run(values, self.data, runs)
             except TooBig:
-                runs = min(max(_lanes(counter, runs), LEAST_LANES), max(runs // 2, LEAST_LANES))
+                runs = min(max(_lanes(counter, runs), LEAST_LANES), max(runs // 8, LEAST_LANES))
                 self.again()
                 self.guards = self.guards.fork()
 
