@@ -360,10 +360,7 @@ class Program:
             from .runtime.oracle import verify as verify_estimate
 
             check = verify_estimate(self.resolved, parameters or {}, data or {}, settings, estimate)
-        compiled = None
-        if compile:
-            reason = estimate.not_compiled or (None if estimate.compile_seconds is not None else "the answer is exact")
-            compiled = Compilation(estimate.compile_seconds or 0.0, reason)
+        compiled = Compilation(estimate.compile_seconds or 0.0, estimate.not_compiled) if compile else None
         seconds = time.perf_counter() - started - (compiled.seconds if compiled else 0.0)
         return GradientResult(
             **self._common(run, replace(estimate, seconds=seconds)), compiled=compiled,

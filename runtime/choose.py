@@ -264,7 +264,7 @@ def choose(
     plan = pilot.plan(everything)
     if plan is not None and plan.exact:
         lanes = settings.max_lanes or max(EXACT_LANES, settings.samples)
-        limits = replace(settings, compile=False, max_lanes=min(lanes, settings.lanes(True)), max_rounds=TRIED_ROUNDS)
+        limits = replace(settings, max_lanes=min(lanes, settings.lanes(True)), max_rounds=TRIED_ROUNDS)
         exact = pilot.estimate(everything, limits, exact=True)
         if exact is not None:
             nothing = Measured(0.0, 0.0, 0.0, 0.0)

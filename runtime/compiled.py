@@ -35,9 +35,8 @@ Work = Callable[["Session", int], "Collected"]  # run a block of so many lanes
 
 @dataclass
 class Compiled:
-    """A block of `runs` lanes as a function of the inputs and the noise; `seconds` that making it took."""
+    """A block as a function of the inputs and the noise; `seconds` that making it took."""
 
-    runs: int
     code: Callable[..., tuple[Tensor, ...]]
     noises: list[Noise]
     early: list[Operation]  # what the noise and the early checks need, in order
@@ -90,8 +89,10 @@ def inputs_of(session: Session) -> list[Tensor]:
     return [*session.parameters.values(), *(value for value in session.data.values() if isinstance(value, Tensor))]
 
 
-def obtain(session: Session, runs: int, work: Work, memory: dict[Any, Any]) -> Compiled:
-    """The compiled block of `runs` lanes of a plan, from its `memory` or made now; NotCompiled.
+def obtain(
+    session: Session, inputs: list[Tensor], runs: int, work: Work, memory: dict[Any, Any]
+) -> tuple[Compiled, dict[fx.Node, Any]]:
+    """The compiled block of `runs` lanes of a plan, from its `memory` or made now, and what depends on no draw; NotCompiled.
 
     `session` is that of a block with as many runs, which is run once more, by the interpreter.
     """
@@ -102,13 +103,12 @@ def obtain(session: Session, runs: int, work: Work, memory: dict[Any, Any]) -> C
         tuple((name, tuple(value.shape)) for name, value in session.parameters.items()),
         tuple((name, value) for name, value in session.data.items() if not isinstance(value, Tensor)),
     )
-    inputs = inputs_of(session)
     data = inputs[len(session.parameters):]
     kept: list[Compiled] = memory.setdefault(key, [])
     for compiled in kept:
         same = all(mine is other or torch.equal(mine, other) for mine, other in zip(compiled.data, data, strict=True))
-        if same and compiled.fits(inputs) is not None:
-            return compiled
+        if same and (known := compiled.fits(inputs)) is not None:
+            return compiled, known
     started = time.perf_counter()
     compiled = _make(session, runs, work, inputs, data)
     known = compiled.fits(inputs)
@@ -118,7 +118,7 @@ def obtain(session: Session, runs: int, work: Work, memory: dict[Any, Any]) -> C
     compiled.seconds = time.perf_counter() - started
     kept.append(compiled)
     del kept[:-MOST_KEPT]
-    return compiled
+    return compiled, known
 
 
 def _make(session: Session, runs: int, work: Work, inputs: list[Tensor], data: list[Tensor]) -> Compiled:
@@ -142,7 +142,7 @@ def _make(session: Session, runs: int, work: Work, inputs: list[Tensor], data: l
     graph.eliminate_dead_code()
     module = fx.GraphModule(recorder.constants, graph)
     return Compiled(
-        runs, torch.compile(module, dynamic=False, fullgraph=True), [noise for _, noise in recorder.noises], early, checks,
+        torch.compile(module, dynamic=False, fullgraph=True), [noise for _, noise in recorder.noises], early, checks,
         recorder.constants, part, session.guards, data,
     )
 

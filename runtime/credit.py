@@ -45,7 +45,7 @@ from .frames import Activation, Frame, Returned
 from .interpreter import Interpreter
 from .lanes import Lanes, Value, carry
 from .ledger import CLEAN, Taint, Term, view
-from .masked import counted, terms_here
+from .masked import terms_here
 from .operations import Operand, negative
 
 Summed = tuple[Operand, list[Term]]  # a value and the terms that it is the sum of, less those that depend on nothing
@@ -95,7 +95,7 @@ class Crediting(Interpreter):
 
     def note_score(self, node: Sample | Draw, log_density: Tensor, baseline: str, frame: Frame) -> None:
         """One more execution: the draw depends on it, element by element if the site is an array."""
-        bit = self.ledger.execute(frame.lanes, counted(frame.mask, log_density), baseline)
+        bit = self.ledger.execute(frame.lanes, log_density, baseline)
         batch = tuple(log_density.shape[1:])
         scalar = not batch or DISTRIBUTIONS[node.distribution.name].event > 0
         self.taint = self.taint.joined(Taint(bit) if scalar else Taint(0, bit, batch))

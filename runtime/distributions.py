@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -92,10 +93,12 @@ def violation(domain: Domain, tensor: Tensor, event: int) -> Tensor | None:
     value = tensor.detach()
     if value.numel() == 0:
         return None
-    low, low_allowed, high, high_allowed, only_whole = _ENTRIES[domain]
+    *_, only_whole = _ENTRIES[domain]
+    least, most = value.aminmax() if recording() else map(float, value.aminmax())
+    fine = bool(_between(least, domain) & _between(most, domain))
     bad = None
-    if not (_between(value, _ENTRIES[domain]) and (not only_whole or bool((value == value.floor()).all()))):
-        good = (value >= low if low_allowed else value > low) & (value <= high if high_allowed else value < high)
+    if not (fine and (not only_whole or bool((value == value.floor()).all()))):
+        good = _between(value, domain)
         bad = ~(good & (value == value.floor())) if only_whole else ~good
         for _ in range(event):
             bad = bad.any(-1)
@@ -106,15 +109,10 @@ def violation(domain: Domain, tensor: Tensor, event: int) -> Tensor | None:
     return bad if bool(bad.any()) else None
 
 
-def _between(value: Tensor, bounds: tuple[float, bool, float, bool, bool]) -> bool:
-    """Whether all entries lie between the bounds, each of which may be allowed itself."""
-    low, low_allowed, high, high_allowed, _ = bounds
-    least, most = value.aminmax()
-    if recording():
-        above, below = (least >= low if low_allowed else least > low), (most <= high if high_allowed else most < high)
-        return bool(above) and bool(below)
-    least, most = float(least), float(most)  # type: ignore[assignment]
-    return bool((least >= low if low_allowed else least > low) and (most <= high if high_allowed else most < high))
+def _between(value: Any, domain: Domain) -> Any:
+    """Which entries of a tensor, or whether a number, lie between the bounds, each of which may be allowed itself."""
+    low, low_allowed, high, high_allowed, _ = _ENTRIES[domain]
+    return (value >= low if low_allowed else value > low) & (value <= high if high_allowed else value < high)
 
 
 def order_violation(row: DistributionRow, arguments: dict[str, Tensor]) -> Tensor | None:

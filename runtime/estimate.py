@@ -91,7 +91,6 @@ def gradient(
             continue
         except _NotFinite:
             safe = True
-            refused = "a gradient is not finite"
             continue
         except NotCompiled as why:
             refused, own = why.reason, replace(own, compile=False)
@@ -104,9 +103,8 @@ def gradient(
             if team is not None and not collected.exact:
                 collected = merged(found, session, settings)
             if settings.compile and refused is None and session.compile_seconds is None:
-                refused = "the answer is exact" if collected.exact else "no block was left to compile"
-            elif not settings.compile:
-                refused = None
+                left = "a gradient is not finite" if safe else "no block was left to compile"
+                refused = "the answer is exact" if collected.exact else left
             estimate = collected.estimate(plan, started)
             return replace(estimate, compile_seconds=session.compile_seconds, not_compiled=refused)
         lessons = learnt

@@ -53,7 +53,6 @@ from .indexing import Item, check_axes, position, select, size
 from .lanes import Join, Lanes, Ragged, Value, carry
 from .ledger import Ledger, Term
 from .lifting import Lifter
-from .masked import counted
 from .operations import Operand, as_tensor, calculate, compare, filled, negative, numeric, opposite
 from .problems import Where
 from .recording import NotCompiled
@@ -212,7 +211,7 @@ class Interpreter:
 
     def note_score(self, node: Sample | Draw, log_density: Tensor, baseline: str, frame: Frame) -> None:
         """A site has drawn by score."""
-        self.ledger.execute(frame.lanes, counted(frame.mask, log_density), baseline)
+        self.ledger.execute(frame.lanes, log_density, baseline)
 
     def results_of(self, nodes: tuple[Expression, ...], frame: Frame) -> tuple[list[Value], list[list[Term] | None]]:
         """What a `return` gives, and the terms of it where they are known."""

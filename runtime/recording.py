@@ -88,7 +88,6 @@ class Recorder(TorchDispatchMode):
         self.start = self.graph.placeholder("start")  # in front of it the noise
         for number, tensor in enumerate(inputs):
             self._bind(self.graph.placeholder(f"input_{number}"), tensor)
-        self.inputs = len(inputs)
 
     @contextmanager
     def active(self) -> Iterator[None]:

@@ -14,6 +14,7 @@ import copy
 from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import Any, TypeVar
 
 import torch
@@ -303,10 +304,8 @@ class Session:
 
         inputs = inputs_of(self)
         threads = torch.get_num_threads() if self.context.device.type == "cpu" else 1
-        asked = self.at(1, least), usual, work, plan.memory
-        compiled = obtain(*asked) if threads == 1 else pool(threads).submit(obtain, *asked).result()  # for one core each
-        known = compiled.fits(inputs)
-        assert known is not None
+        asked = self.at(1, least), inputs, usual, work, plan.memory
+        compiled, known = obtain(*asked) if threads == 1 else pool(threads).submit(obtain, *asked).result()  # for one core each
         self.compile_seconds = compiled.spent()
 
         def make(number: int, start: int, runs: int) -> tuple[Session, T]:
@@ -343,7 +342,8 @@ def _lanes(counter: Counter, runs: int) -> int:
 
 def _places(start: int, sizes: list[int]) -> list[tuple[int, int, int]]:
     """Blocks after the first, as their numbers, the runs before them, and their sizes."""
-    return [(number, start + sum(sizes[: number - 1]), runs) for number, runs in enumerate(sizes, start=1)]
+    starts = accumulate(sizes, initial=start)
+    return [(number, begin, runs) for number, (begin, runs) in enumerate(zip(starts, sizes, strict=False), start=1)]
 
 
 def _sizes(runs: int, most: int, begin: int | None, equal: bool = False) -> list[int]:

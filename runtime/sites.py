@@ -22,6 +22,7 @@ from .distributions import build, domain_help, domain_words, order_violation, or
 from .estimators import Request
 from .frames import Frame
 from .lanes import carry
+from .masked import counted
 from .problems import circumstances, count_runs, first_of, in_runs, row_of, show
 from .quasi import Points
 from .watch import GuardBroken, TooManyLanes
@@ -81,7 +82,7 @@ def draw(machine: Interpreter, node: Sample | Draw, frame: Frame) -> Tensor:
     machine.note_draw(node, drawn.value, drawn.log_density, frame)
     if drawn.log_density is not None:
         baseline = "none" if isinstance(machine.generator, Points) else str(options.get("baseline", "mean"))
-        machine.note_score(node, drawn.log_density, baseline, frame)
+        machine.note_score(node, counted(frame.mask, drawn.log_density), baseline, frame)
     return drawn.value
 
 
