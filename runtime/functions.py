@@ -184,8 +184,8 @@ def _arange(*bounds: int, context: Context) -> Tensor:
 
 
 def _softplus(x: Tensor) -> Tensor:
-    """log(1 + exp(x)) to full precision (torch's softplus cuts at 20)."""
-    return -torch.nn.functional.logsigmoid(-x)
+    """log(1 + exp(x)) to full precision: x itself from where exp(-x) is below the rounding of x, also in float64."""
+    return torch.nn.functional.softplus(x, threshold=40.0)
 
 
 def _last(function: Callable[..., Any]) -> One:
