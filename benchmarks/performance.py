@@ -233,8 +233,8 @@ def memory() -> str:
 
 def check(workload: Workload, result: Any, exact: Any) -> None:
     """Refuse to time a wrong answer."""
-    found = numpy.concatenate([moments.mean.reshape(-1).numpy() for moments in result.gradient.values()])
-    error = numpy.concatenate([moments.se.reshape(-1).numpy() for moments in result.gradient.values()])
+    found = numpy.concatenate([moments.mean.reshape(-1).cpu().numpy() for moments in result.gradient.values()])
+    error = numpy.concatenate([moments.se.reshape(-1).cpu().numpy() for moments in result.gradient.values()])
     off = numpy.abs(found - numpy.atleast_1d(exact)) / numpy.maximum(error, 1e-4 * numpy.abs(found) + 1e-12)
     if off.max() > TOO_FAR:
         raise AssertionError(f"{workload.name}: the gradient is {off.max():.1f} standard errors off")
@@ -273,6 +273,13 @@ def extra() -> list[Workload]:
         Workload("recursion", "recursion", score, "geometric variable"),
         Workload("nested", "branches in branches", {"unbiased": True}, "both branches everywhere"),
     ]
+
+
+def written(text: str, marks: tuple[str, str]) -> None:
+    """Put a text between two marks of the page."""
+    page = PAGE.read_text(encoding="utf-8")
+    before, rest = page.split(marks[0])
+    PAGE.write_text(f"{before}{marks[0]}\n{text}\n{marks[1]}{rest.split(marks[1])[1]}", encoding="utf-8")
 
 
 def main() -> int:
@@ -329,9 +336,7 @@ def main() -> int:
     ])
     print("\n" + text)
     if options.write:
-        page = PAGE.read_text(encoding="utf-8")
-        before, rest = page.split(MARKS[0])
-        PAGE.write_text(f"{before}{MARKS[0]}\n{text}\n{MARKS[1]}{rest.split(MARKS[1])[1]}", encoding="utf-8")
+        written(text, MARKS)
     return 0
 
 

@@ -111,13 +111,13 @@ class Lanes:
         step: Lanes = self
         while True:
             if step is other:
-                found = torch.arange(other.count, device=self._device)
-                break
+                way = self.map_to(other)
+                return torch.arange(other.count) if way is None else way
             if step in line:
-                found = torch.full((step.count,), -1, device=self._device)
                 index = other.map_to(step)
                 assert index is not None
-                found[index] = torch.arange(other.count, device=self._device)
+                found = torch.full((step.count,), -1, device=index.device)
+                found[index] = torch.arange(other.count, device=index.device)
                 break
             if step.parts and step.parent in line:
                 found = torch.cat([part.places_in(other) for part in step.parts])
@@ -126,10 +126,6 @@ class Lanes:
             step = step.parent
         onward = self.map_to(step)
         return found if onward is None else found.index_select(0, onward)
-
-    @property
-    def _device(self) -> torch.device:
-        return torch.device("cpu") if self.index is None else self.index.device
 
     @property
     def root(self) -> Lanes:

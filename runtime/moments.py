@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from .readout import floats
 from .recording import recording
 
 
@@ -63,7 +64,7 @@ class Accumulator:
         if self.shape:
             self._settle_array(runs, [part.to(torch.float64) for part in parts])
             return
-        first, shift, squares, *ends = map(float, parts) if len(parts) > 1 else (float(parts[0]), 0.0, 0.0)
+        first, shift, squares, *ends = floats(*parts) if len(parts) > 1 else (float(parts[0]), 0.0, 0.0)
         if ends:
             self.largest = max((end - shift) ** 2 for end in ends)
         self._merge(runs, first + shift, max(squares - runs * shift * shift, 0.0))

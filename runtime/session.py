@@ -34,18 +34,11 @@ from .lifting import Leaves, Lifter, Slope, liftable
 from .operations import numeric
 from .quasi import LEAST_REPLICATES, MOST_DIMENSIONS, Points, replicates
 from .recording import NotCompiled
+from .sizes import LEAST_LANES, sizes_for
 from .threads import in_order, pool
 from .watch import Counter, Guards, TooBig
 
-ONE_BLOCK = 16_384  # up to so many runs are one block, if they are scalar
-FIRST_BLOCK = 4096  # runs of the block that measures, of more
 LEAST_BLOCK = 1024  # runs of the first block where it may be enough
-MOST_LANES = 65_536
-NUMBERS_OF_A_BLOCK = 2**19  # in its widest value, at most
-KEPT_BY_A_BLOCK = 2**24  # numbers that a block keeps for the backward pass, about
-SPARE = 2  # times as many are suffered in the first block
-LEAST_LANES = 16
-LEAST_LANES_OF_WIDE = 256  # below which blocks are made smaller for what they keep only
 LANES_IN_ALL = 2**22  # of all runs together, where outcomes are enumerated and the rest is sampled
 KEPT_RUNS = 100_000  # gradients of single runs
 WATCHED_RUNS = 16_384  # whose gradients' tails are looked at
@@ -118,6 +111,7 @@ class Session:
             name: value.to(self.context.dtype) if isinstance(value, Tensor) and value.is_floating_point() else value
             for name, value in data.items()
         }
+        self.sizes = sizes_for(self.context.device)
         self.start = 0  # runs before this block
         self.lifting = (
             self.parameters != {} and plan is not None and settings.samples > 1 and not safe and not self.exact
@@ -213,8 +207,8 @@ class Session:
         compiling = self.settings.compile and self.plan is not None and not self.safe and not self.exact
         if compiling and self.resolved.external:
             raise NotCompiled("it calls functions of the program that embeds it")
-        many = WATCHED_RUNS if compiling else FIRST_BLOCK
-        first = min(samples, fixed or (LEAST_BLOCK if growing else samples if samples <= ONE_BLOCK else many))
+        alone, many = (WATCHED_RUNS, WATCHED_RUNS) if compiling else (self.sizes.one_block, self.sizes.first)
+        first = min(samples, fixed or (LEAST_BLOCK if growing else samples if samples <= alone else many))
         if not self.resolved.sites or self.exact:
             first = 1
         block = self.at(0, 0)
@@ -223,7 +217,7 @@ class Session:
         del values, outcome
         self.guards.join(block.guards)
         yield runs, made
-        rest = _sizes(samples - runs, fixed or _lanes(counter, runs), runs if growing else None, compiling)
+        rest = _sizes(samples - runs, fixed or self.sizes.lanes(counter, runs), runs if growing else None, compiling)
         if compiling:
             yield from self._compiled(leaves, take, runs, rest)
         elif rest:
@@ -243,7 +237,7 @@ class Session:
         if counting.used > MOST_DIMENSIONS:
             title = f"a run draws {counting.used} numbers, and Sobol points have at most {MOST_DIMENSIONS} coordinates"
             raise ProbError(Diagnostic("P0408", title, source=self.resolved.program.source))
-        count, points = replicates(self.settings.samples, _lanes(counter, 2))
+        count, points = replicates(self.settings.samples, self.sizes.lanes(counter, 2))
         grad = torch.is_grad_enabled()
 
         def make(number: int, start: int, runs: int) -> tuple[Session, T]:
@@ -259,13 +253,12 @@ class Session:
     def measured(self, runs: int, leaves: Start) -> tuple[int, Counter, dict[str, Tensor], Outcome]:
         """The first block, with as many of `runs` runs as it can hold."""
         while True:
-            small = runs <= LEAST_LANES
-            counter = Counter(2**62, 2**62) if small else Counter(SPARE * KEPT_BY_A_BLOCK, NUMBERS_OF_A_BLOCK)
+            counter = self.sizes.counter(runs)
             values = leaves(self, runs)
             try:
                 return runs, counter, values, self.interpreter(Interpreter, counter).run(values, self.data, runs)
             except TooBig:
-                runs = min(max(_lanes(counter, runs), LEAST_LANES), max(runs // 8, LEAST_LANES))
+                runs = min(self.sizes.lanes(counter, runs), max(runs // 8, LEAST_LANES))
                 self.again()
                 self.guards = self.guards.fork()
 
@@ -332,12 +325,6 @@ class Session:
         for (_, _, runs), (block, made) in zip(todo, in_order(make, todo, count), strict=True):
             self.guards.join(block.guards)
             yield runs, made
-
-
-def _lanes(counter: Counter, runs: int) -> int:
-    """How many lanes a block should have, from one of so many."""
-    widest, kept = max(-(-counter.widest // runs), 1), max(-(-counter.kept // runs), 1)
-    return max(min(MOST_LANES, max(NUMBERS_OF_A_BLOCK // widest, LEAST_LANES_OF_WIDE), KEPT_BY_A_BLOCK // kept), LEAST_LANES)
 
 
 def _places(start: int, sizes: list[int]) -> list[tuple[int, int, int]]:

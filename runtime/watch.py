@@ -17,6 +17,7 @@ from torch import Tensor
 from ..dsl.flow import Guard
 from ..dsl.syntax import Call, Node
 from .lanes import Value
+from .readout import floats
 from .recording import recording
 
 
@@ -117,7 +118,7 @@ class Guards:
             if recording():
                 self.pending.append((watched, *ends))
                 return
-            low, high = map(float, ends)
+            low, high = floats(*ends)
         elif isinstance(value, float | bool | int):
             low = high = float(value)
         else:

@@ -1,0 +1,52 @@
+"""How large a block of runs is: in the cache of a CPU, or wide enough to keep a GPU busy.
+
+A CPU is fastest while a block's values stay in its caches, and shares blocks among its cores.  A GPU is fastest on few large
+operations, so a block is as large as its memory allows.  All rules depend on the program, the options and the machine only,
+so that the same seed gives the same answer.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+
+from .watch import Counter
+
+LEAST_LANES = 16
+SPARE = 2  # times as many kept numbers as usual are suffered in the first block
+BYTES_PER_KEPT = 64  # of a GPU's memory, for every number that a block keeps
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """`one_block`: up to so many runs are one block, if they are scalar; `first`: runs of the block that measures, of more;
+    `most`: lanes of a block; `numbers` in its widest value; `kept` for the backward pass, about; below `least_of_wide` lanes
+    blocks are made smaller for what they keep only."""
+
+    one_block: int
+    first: int
+    most: int
+    numbers: int
+    kept: int
+    least_of_wide: int
+
+    def counter(self, runs: int) -> Counter:
+        """What stops a first block of so many runs that is too large; the smallest is never stopped."""
+        return Counter(2**62, 2**62) if runs <= LEAST_LANES else Counter(SPARE * self.kept, self.numbers)
+
+    def lanes(self, counter: Counter, runs: int) -> int:
+        """How many lanes a block should have, from what one of so many runs has counted."""
+        widest, kept = max(-(-counter.widest // runs), 1), max(-(-counter.kept // runs), 1)
+        return max(min(self.most, max(self.numbers // widest, self.least_of_wide), self.kept // kept), LEAST_LANES)
+
+
+CPU = Sizes(one_block=16_384, first=4096, most=65_536, numbers=2**19, kept=2**24, least_of_wide=256)
+
+
+def sizes_for(device: torch.device) -> Sizes:
+    """The sizes that suit a device."""
+    if device.type != "cuda":
+        return CPU
+    kept = torch.cuda.get_device_properties(device).total_memory // BYTES_PER_KEPT
+    return Sizes(one_block=2**22, first=2**22, most=2**24, numbers=kept // 4, kept=kept, least_of_wide=256)
