@@ -21,7 +21,7 @@ sys.path[:0] = [str(HERE.parent), str(HERE)]
 
 import numpy  # noqa: E402
 import torch  # noqa: E402
-from performance import MARKS, PAGE, YARDSTICK, check, markdown, workloads, written  # noqa: E402
+from performance import MARKS, YARDSTICK, check, markdown, workloads, written  # noqa: E402
 
 import probrun  # noqa: E402
 

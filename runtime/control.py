@@ -37,6 +37,7 @@ from . import masked
 from .broadcast import ShapeMismatch, align, event_shape, shape_words
 from .frames import HIDDEN, Activation, Frame, Returned, merge, together
 from .indexing import check_axes, replace, whole_number
+from .kernels import places
 from .lanes import NOWHERE, Ragged, Value, carry
 from .ledger import Term
 from .lifting import NotLifted
@@ -87,12 +88,12 @@ def decide(machine: Interpreter, value: Operand, condition: Expression) -> bool 
         return held
     if machine.masked:
         raise NotCompiled("a loop or a recursion ends at random")
-    holding = held.nonzero().squeeze(1)
+    holding = places(held)
     if holding.shape[0] == 0:
         return False
     if holding.shape[0] == held.shape[0]:
         return True
-    failing = torch.logical_not(held).nonzero().squeeze(1)
+    failing = places(torch.logical_not(held))
     return holding, failing
 
 
@@ -190,12 +191,12 @@ def _logical_step(
         return _elementwise(machine, node, left, item, frame)
     if machine.masked:
         return truth(_both(machine, frame, left, *((item, False) if both else (True, item))))
-    undecided = (left if both else torch.logical_not(left)).nonzero().squeeze(1)
+    undecided = places(left if both else torch.logical_not(left))
     if undecided.shape[0] == 0:
         return left
     if undecided.shape[0] == left.shape[0]:
         return truth(machine.evaluate(item, frame))
-    decided = (torch.logical_not(left) if both else left).nonzero().squeeze(1)
+    decided = places(torch.logical_not(left) if both else left)
     return truth(_either(machine, frame, (undecided, decided), (item, not both), f"`{node.operator}`", node.span))
 
 
@@ -325,10 +326,10 @@ def _count_apart(machine: Interpreter, node: For, start: Operand, stop: Operand,
         inside = cast(Tensor, number < cast(Operand, loop.read(end)))
         if inside.shape[0] == 1:
             return bool(inside)
-        staying = inside.nonzero().squeeze(1)
+        staying = places(inside)
         if staying.shape[0] in (0, inside.shape[0]):
             return staying.shape[0] > 0
-        return staying, torch.logical_not(inside).nonzero().squeeze(1)
+        return staying, places(torch.logical_not(inside))
 
     def begin(loop: Frame) -> None:
         loop.write(node.variable, loop.read(counter))  # only on lanes that go on: the others keep the last number

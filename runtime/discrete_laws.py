@@ -15,6 +15,7 @@ from torch import Tensor
 from torch.nn.functional import logsigmoid, softplus
 
 from .broadcast import narrowed, together
+from .kernels import choose, less
 from .laws import Generator, Law, Shape, double, exponential, uniform, weigh, weigh_complement, whole
 from .quasi import Points
 
@@ -77,11 +78,17 @@ def coins(chance: Tensor, shape: Shape, generator: Generator) -> Tensor:
     count = math.prod(shape)
     bits = torch.empty((count + 1) // 2, dtype=torch.int64).random_(-(2**63), None, generator=generator)
     threshold = (chance.double() * 2.0**32).round_().sub_(2.0**31)  # of 2^32 numbers from -2^31 as many are below this
-    hit = bits.view(torch.int32)[:count].view(shape) < threshold.clamp_max_(2.0**31 - 1).to(torch.int32)
+    hit = less(bits.view(torch.int32)[:count].view(shape), threshold.clamp_max_(2.0**31 - 1).to(torch.int32), chance.dtype)
     sure = chance == 1
     if bool(sure.any()):
-        hit |= sure
-    return hit.to(chance.dtype)
+        hit = torch.maximum(hit, sure.to(hit.dtype))
+    return hit
+
+
+def _logarithms(p: Tensor) -> tuple[Tensor, Tensor]:
+    """`log(1 - p)`, and by how much `log p` is more."""
+    none = torch.log1p(-p)
+    return none, p.log() - none
 
 
 class Bernoulli(Chance):
@@ -95,14 +102,14 @@ class Bernoulli(Chance):
         if chance.numel() > 1 and not any(chance.stride()):
             chance = chance.as_strided((1,) * chance.dim(), (1,) * chance.dim())  # a view of one number
         if isinstance(generator, Points):
-            return (uniform(shape, chance, generator, torch.float64) < chance).to(chance.dtype)
+            return less(uniform(shape, chance, generator, torch.float64), chance, chance.dtype)
         few = chance.device.type == "cpu" and 0 < FEW * chance.numel() <= math.prod(shape)
         if few and not bool(((chance > 0) & (chance < RARE)).any()):
             return coins(chance, shape, generator)
         rare = chance.dtype == torch.float32 and chance.numel() > 0 and bool(chance.amin() < SMALL)
         kind = torch.float64 if rare else chance.dtype
         noise = torch.rand(shape, generator=generator, dtype=kind, device=chance.device)
-        return (noise < chance).to(chance.dtype)
+        return less(noise, chance, chance.dtype)
 
     def support(self, value: Tensor) -> Tensor | None:
         if value.requires_grad:
@@ -115,28 +122,34 @@ class Bernoulli(Chance):
         if self.probs is None:
             assert self.logits is not None
             if self.lift is not None and self.logits.shape[0] == 1:
-                return torch.addcmul(self.lift(logsigmoid(-self.logits)), self.lift(self.logits), value)
-            return logsigmoid(torch.where(value != 0, self.logits, -self.logits))
+                none = self.once("log sigmoid", lambda logits: logsigmoid(-logits), self.logits)
+                return torch.addcmul(self.lift(none), self.lift(self.logits), value)
+            return logsigmoid(choose(value != 0, self.logits, -self.logits))
         p = self.probs
         if self.edge(0.0, 1.0) is None:
-            one, none = p.log(), torch.log1p(-p)
             if self.lift is not None and p.shape[0] == 1:
-                return torch.addcmul(self.lift(none), self.lift(one - none), value)
-            return torch.lerp(none, one, value)
+                none, more = self.once("logarithms", _logarithms, p)
+                return torch.addcmul(self.lift(none), self.lift(more), value)
+            return torch.lerp(torch.log1p(-p), p.log(), value)
         hit = value != 0
         if self.lift is not None:
             p = self.lift(p)
-        above, below = torch.where(p > 0, p, 1.0), torch.where(p < 1, p, 0.0)
+        above, below = choose(p > 0, p, 1.0), choose(p < 1, p, 0.0)
         impossible = torch.where(hit, p == 0, p == 1)
-        return torch.where(impossible, -math.inf, torch.where(hit, above.log(), torch.log1p(-below)))
+        return choose(impossible, -math.inf, choose(hit, above.log(), torch.log1p(-below)))
 
     def summed_log_prob(self, value: Tensor) -> Tensor | None:
         p = self.probs
-        if self.lift is None or p is None or p.numel() != 1 or self.edge(0.0, 1.0) is not None:
-            return None
-        flat = value.reshape(value.shape[0], -1)
-        one, none = p.log().reshape(1), torch.log1p(-p).reshape(1)
-        return torch.addcmul(flat.shape[1] * self.lift(none), self.lift(one - none), flat.sum(1))
+        if p is None or value.dim() != p.dim() or p.numel() != p.shape[0]:
+            return None  # each element has a probability of its own
+        ones = value.reshape(value.shape[0], -1).sum(1)
+        count = value.shape[1:].numel()
+        lift = self.lift or (lambda entry: entry)
+        if self.edge(0.0, 1.0) is not None:
+            p = lift(p).reshape(-1)
+            return weigh(ones, p) + weigh_complement(count - ones, p)
+        none, more = (lift(entry).reshape(-1) for entry in self.once("logarithms", _logarithms, p))
+        return torch.addcmul(count * none, more, ones)
 
     def boundary(self) -> Tensor | None:
         return self.edge(0.0, 1.0)
@@ -253,7 +266,7 @@ class Poisson(Law):
         if self.lift is None or self.rate.shape[0] != 1:
             return weigh(value, self.rate) - self.rate
         if bool((self.rate > 0).all()):
-            return value * self.lift(self.rate.log()) - self.lift(self.rate)
+            return value * self.lift(self.once("log", torch.log, self.rate)) - self.lift(self.rate)
         rate = self.lift(self.rate)
         return weigh(value, rate) - rate
 

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from .broadcast import ShapeMismatch, align, event_shape, shape_words, together, widen
+from .kernels import choose, compare, to_number
 
 
 class Context(Protocol):
@@ -42,11 +43,11 @@ Two = Callable[[Tensor, Tensor], Tensor]
 
 
 def _number(value: Tensor, context: Context) -> Tensor:
-    return value if value.dtype == context.dtype else value.to(context.dtype)
+    return value if value.dtype == context.dtype else to_number(value, context.dtype)
 
 
 def _truth(value: Tensor) -> Tensor:
-    return value if value.dtype == torch.bool else value != 0
+    return value if value.dtype == torch.bool else compare(torch.ne, value.detach(), 0.0)
 
 
 def _elementwise(code: One) -> Code:
@@ -109,7 +110,7 @@ def _clamp(x: Tensor, low: Tensor, high: Tensor, *, context: Context) -> Tensor:
 
 def _where(condition: Tensor, a: Tensor, b: Tensor, *, context: Context) -> Tensor:
     choice, yes, no = align(_truth(condition), _number(a, context), _number(b, context))
-    return torch.where(choice, yes, no)
+    return choose(choice, yes, no)
 
 
 def _length(x: Tensor, *, context: Context) -> Tensor:

@@ -50,9 +50,10 @@ from .estimators import ESTIMATORS, Estimator
 from .frames import Activation, Frame, Returned
 from .functions import FUNCTION_CODE, FunctionProblem
 from .indexing import Item, check_axes, position, select, size
-from .lanes import Join, Lanes, Ragged, Value, carry
+from .lanes import Join, Lanes, Ragged, Value, carry, is_uniform
 from .ledger import Ledger, Term
 from .lifting import Lifter
+from .once import Once
 from .operations import Operand, as_tensor, calculate, compare, filled, negative, numeric, opposite
 from .problems import Where
 from .recording import NotCompiled
@@ -131,6 +132,7 @@ class Interpreter:
         self.where = Where(resolved.program.source)
         self.constants = frozenset(CONSTANTS)
         self.leaves: list[Tensor] = []
+        self.once = Once()
         self.draws = 0
         self.depth = 0
         self.ledger = Ledger()
@@ -290,6 +292,8 @@ class Interpreter:
         if self.lifter is not None and isinstance(a, Tensor) and isinstance(b, Tensor) and a.shape[0] != b.shape[0]:
             a, b = self.lifter.lift(a), self.lifter.lift(b)
         try:
+            if is_uniform(a) and is_uniform(b) and (isinstance(a, Tensor) or isinstance(b, Tensor)):
+                return self.once(symbol, lambda a, b: calculate(symbol, a, b, self.dtype, self.safe), a, b)
             return calculate(symbol, a, b, self.dtype, self.safe)
         except ShapeMismatch as problem:
             raise self.where.shapes(problem, span) from None
@@ -305,11 +309,14 @@ class Interpreter:
                     size(value, f"an argument of `{row.name}`", argument.value.span, self.where)
                     for value, argument in zip(arguments, node.arguments, strict=True)
                 ]
-                return code(*sizes, context=self.context)
+                return self.once(row.name, lambda *sizes: code(*sizes, context=self.context), *sizes)
             if not any(isinstance(value, Tensor) for value in arguments):
                 return self._plain_call(row, code, arguments)
             tensors = self.lifted([as_tensor(value, self.dtype, self.device) for value in arguments])
-            result = code(*tensors, context=self.context)
+            if all(tensor.shape[0] == 1 for tensor in tensors):
+                result = self.once(row.name, lambda *tensors: code(*tensors, context=self.context), *tensors)
+            else:
+                result = code(*tensors, context=self.context)
         except ShapeMismatch as problem:
             raise self.where.shapes(problem, node.span) from None
         except FunctionProblem as problem:
@@ -412,7 +419,11 @@ def _index(machine: Interpreter, node: Index, frame: Frame) -> Operand:
 
 def _unary(machine: Interpreter, node: Unary, frame: Frame) -> Operand:
     value = machine.evaluate(node.operand, frame)
-    return opposite(value) if node.operator == "not" else negative(value, machine.dtype)
+    if node.operator == "not":
+        return opposite(value)
+    if isinstance(value, Tensor) and value.shape[0] == 1:
+        return machine.once("negative", lambda value: negative(value, machine.dtype), value)
+    return negative(value, machine.dtype)
 
 
 def _arithmetic(machine: Interpreter, node: Arithmetic, frame: Frame) -> Operand:

@@ -21,6 +21,8 @@ from typing import TypeAlias
 import torch
 from torch import Tensor
 
+from .kernels import to_number
+
 Value: TypeAlias = "float | bool | Tensor | Ragged"
 
 
@@ -97,30 +99,30 @@ class Lanes:
             lanes.maps[ancestor] = composed
         return composed
 
-    def places_in(self, other: Lanes) -> Tensor:
+    def places_in(self, other: Lanes, device: torch.device) -> Tensor:
         """For every lane its place in `other`, through which it came on its way, -1 where it did not `[count]`."""
         known = self.places.get(other)
         if known is not None:
             return known
-        found = self._find(other)
+        found = self._find(other, device)
         self.places[other] = found
         return found
 
-    def _find(self, other: Lanes) -> Tensor:
+    def _find(self, other: Lanes, device: torch.device) -> Tensor:
         line = other.line()
         step: Lanes = self
         while True:
             if step is other:
-                way = self.map_to(other)
-                return torch.arange(other.count) if way is None else way
+                found = torch.arange(other.count, device=device)
+                break
             if step in line:
                 index = other.map_to(step)
                 assert index is not None
-                found = torch.full((step.count,), -1, device=index.device)
-                found[index] = torch.arange(other.count, device=index.device)
+                found = torch.full((step.count,), -1, device=device)
+                found[index] = torch.arange(other.count, device=device)
                 break
             if step.parts and step.parent in line:
-                found = torch.cat([part.places_in(other) for part in step.parts])
+                found = torch.cat([part.places_in(other, device) for part in step.parts])
                 break
             assert step.parent is not None
             step = step.parent
@@ -196,7 +198,7 @@ class Join:
 
     def _rows(self, value: Value, count: int, kind: torch.dtype) -> Tensor:
         if isinstance(value, Tensor):
-            rows = value if value.dtype == kind else value.to(kind)
+            rows = to_number(value, kind)
             return rows if rows.shape[0] == count else rows.expand(count, *rows.shape[1:])
         assert not isinstance(value, Ragged)
         return torch.full((count,), value, dtype=kind, device=self.device)

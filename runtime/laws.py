@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from ..dsl.diagnostics import Diagnostic, ProbError
+from .kernels import choose
 from .quasi import Points
 
 Shape = tuple[int, ...]
@@ -51,6 +52,10 @@ class Law:
         for name, value in arguments.items():
             setattr(self, name, value)
 
+    def once(self, what: str, function: Callable[..., Any], *operands: Any) -> Any:
+        """`function(*operands)`; of a block, what is asked for again is found again (`once.py`)."""
+        return function(*operands)
+
     def sample(self, shape: Shape, generator: Generator = None) -> Tensor:
         """A detached draw of the given shape."""
         with torch.no_grad():
@@ -80,7 +85,7 @@ class Law:
         entries = possible
         for _ in range(self.event):
             entries = entries.unsqueeze(-1)
-        return torch.where(possible, self.density(torch.where(entries, value, self.stand_in(value))), -math.inf)
+        return choose(possible, self.density(choose(entries, value, self.stand_in(value))), -math.inf)
 
     def relative_log_prob(self, value: Tensor) -> Tensor:
         """Log density of a draw up to terms without arguments: enough for `exp(l - stop(l))`."""
@@ -178,7 +183,7 @@ def weigh(count: Tensor, probability: Tensor) -> Tensor:
     if bool((probability > 0).all()):
         return count * probability.log()
     impossible = (probability <= 0) & (count != 0)
-    return torch.where(impossible, -math.inf, count * torch.where(probability > 0, probability, 1.0).log())
+    return choose(impossible, -math.inf, count * choose(probability > 0, probability, 1.0).log())
 
 
 def weigh_complement(count: Tensor, probability: Tensor) -> Tensor:
@@ -186,7 +191,7 @@ def weigh_complement(count: Tensor, probability: Tensor) -> Tensor:
     if bool((probability < 1).all()):
         return count * torch.log1p(-probability)
     impossible = (probability >= 1) & (count != 0)
-    return torch.where(impossible, -math.inf, count * torch.log1p(-torch.where(probability < 1, probability, 0.0)))
+    return choose(impossible, -math.inf, count * torch.log1p(-choose(probability < 1, probability, 0.0)))
 
 
 def double(*tensors: Tensor) -> tuple[Tensor, ...]:
@@ -293,7 +298,7 @@ class TorchLaw(Law):
     def log_prob(self, value: Tensor) -> Tensor:
         possible = self.support(value)
         density: Tensor = self.distribution.log_prob(value)
-        return density if possible is None or bool(possible.all()) else torch.where(possible, density, -math.inf)
+        return density if possible is None or bool(possible.all()) else choose(possible, density, -math.inf)
 
     def density(self, value: Tensor) -> Tensor:
         return self.log_prob(value)

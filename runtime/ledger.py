@@ -21,6 +21,7 @@ import numpy
 import torch
 from torch import Tensor
 
+from .kernels import choose
 from .lanes import Lanes
 
 EVERYTHING = -1  # a taint with every bit
@@ -115,9 +116,9 @@ def view(value: Tensor, lanes: Lanes, target: Lanes) -> Tensor:
         assert index is not None
         empty = torch.zeros(target.count, *value.shape[1:], dtype=value.dtype, device=value.device)
         return empty.index_add(0, index, rows) if lanes.spread_since(target) else empty.index_copy(0, index, rows)
-    places = target.places_in(lanes)
-    came = (places >= 0).reshape(-1, *(1,) * (value.dim() - 1))
-    return torch.where(came, rows.index_select(0, places.clamp_min(0)), 0.0)
+    found = target.places_in(lanes, value.device)
+    came = (found >= 0).reshape(-1, *(1,) * (value.dim() - 1))
+    return choose(came, rows.index_select(0, found.clamp_min(0)), 0.0)
 
 
 def returned(incoming: Tensor, target: Lanes, lanes: Lanes) -> Tensor:
@@ -127,7 +128,7 @@ def returned(incoming: Tensor, target: Lanes, lanes: Lanes) -> Tensor:
     if target in lanes.line():
         index = lanes.map_to(target)
         return incoming if index is None else incoming.index_select(0, index)
-    places = target.map_to(lanes) if lanes in target.line() else target.places_in(lanes)
+    places = target.map_to(lanes) if lanes in target.line() else target.places_in(lanes, incoming.device)
     assert places is not None
     came = places >= 0
     empty = torch.zeros(lanes.count, *incoming.shape[1:], dtype=incoming.dtype, device=incoming.device)

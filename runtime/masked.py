@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from .frames import HIDDEN, Frame
+from .kernels import choose as pick
 from .lanes import Ragged, Value
 from .ledger import Term
 from .recording import NotCompiled
@@ -49,7 +50,7 @@ def choose(machine: Interpreter, held: Tensor, one: Value, other: Value) -> Valu
     )
     if first.shape[1:] != second.shape[1:]:
         raise NotCompiled("an array has different shapes on the two sides of a random branch")
-    return torch.where(spread(held, first), first, second)
+    return pick(spread(held, first), first, second)
 
 
 def merge(machine: Interpreter, frame: Frame, held: Tensor, taken: Frame, others: Frame) -> None:
@@ -70,7 +71,7 @@ def spread(mask: Tensor, like: Tensor) -> Tensor:
 
 def counted(mask: Tensor | None, value: Tensor) -> Tensor:
     """The value where the mask holds, else 0."""
-    return value if mask is None else torch.where(spread(mask, value), value, 0.0)
+    return value if mask is None else pick(spread(mask, value), value, 0.0)
 
 
 def terms_here(frame: Frame, terms: Sequence[Term]) -> list[Term]:

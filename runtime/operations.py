@@ -11,6 +11,8 @@ import torch
 from torch import Tensor
 
 from .broadcast import align, broadcast_shapes, event_shape, narrowed, pad, widen
+from .kernels import compare as fast_compare
+from .kernels import to_number
 from .singular import divide, multiply, power
 
 Plain = float | bool
@@ -72,14 +74,14 @@ def calculate(symbol: str, a: Operand, b: Operand, dtype: torch.dtype, safe: boo
         return _calculate_plain(symbol, a, b)
     if isinstance(a, Tensor):
         if a.dtype != dtype:
-            a = a.to(dtype)
+            a = to_number(a, dtype)
         if isinstance(b, Tensor):
             if b.dtype != dtype:
-                b = b.to(dtype)
+                b = to_number(b, dtype)
             if a.dim() + b.dim() > 2:
                 a, b = align(a, b)
     elif isinstance(b, Tensor) and b.dtype != dtype:
-        b = b.to(dtype)
+        b = to_number(b, dtype)
     if symbol == "/":
         return divide(a, b, safe)
     if symbol == "^":
@@ -112,23 +114,23 @@ def compare(symbol: str, a: Operand, b: Operand) -> bool | Tensor:
     if isinstance(a, Tensor):
         if isinstance(b, Tensor) and a.dim() + b.dim() > 2:
             a, b = align(a, b)
-        return _COMPARE[symbol](a.detach(), b.detach() if isinstance(b, Tensor) else b)
+        return fast_compare(_COMPARE[symbol], a.detach(), b.detach() if isinstance(b, Tensor) else b)
     if isinstance(b, Tensor):
-        return _COMPARE[_MIRRORED[symbol]](b.detach(), a)
+        return fast_compare(_COMPARE[_MIRRORED[symbol]], b.detach(), a)
     return _COMPARE_PLAIN[symbol](a, b)
 
 
 def negative(a: Operand, dtype: torch.dtype) -> Operand:
     """`-a`."""
     if isinstance(a, Tensor):
-        return torch.neg(a if a.dtype == dtype else a.to(dtype))
+        return torch.neg(to_number(a, dtype))
     return -float(a)
 
 
 def truth(a: Operand) -> bool | Tensor:
     """A number is true where it is not 0."""
     if isinstance(a, Tensor):
-        return a if a.dtype == torch.bool else a.detach() != 0
+        return a if a.dtype == torch.bool else fast_compare(torch.ne, a.detach(), 0.0)
     return bool(a)
 
 
@@ -141,7 +143,7 @@ def opposite(a: Operand) -> bool | Tensor:
 def numeric(a: Operand, dtype: torch.dtype, device: torch.device) -> Tensor:
     """A value as a tensor `[lanes or 1, *event]` of the run's dtype."""
     if isinstance(a, Tensor):
-        return a if a.dtype == dtype else a.to(dtype)
+        return to_number(a, dtype)
     return filled(float(a), dtype, device)
 
 

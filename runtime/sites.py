@@ -61,7 +61,7 @@ def draw(machine: Interpreter, node: Sample | Draw, frame: Frame) -> Tensor:
             law = build(bound.row, arguments)
     if live and machine.lifter is not None:
         if law.lifts and estimator.name == "score":
-            law.lift = machine.lifter.lift
+            law.lift, law.once = machine.lifter.lift, machine.once  # type: ignore[method-assign]
         else:
             arguments = {name: machine.lifter.lift(argument) for name, argument in arguments.items()}
             law = build(bound.row, arguments)

@@ -13,6 +13,8 @@ import torch
 AHEAD = 2  # blocks per thread that may wait to be taken in
 STACK = 2**28  # bytes of address space for the stack of a thread
 
+KEPT_MEMORY = 31 * 2**20  # bytes; the C library looks at no more than 32 MB
+
 T = TypeVar("T")
 _pools: dict[int, ThreadPoolExecutor] = {}
 _pools_lock = threading.Lock()
@@ -35,6 +37,9 @@ def pool(threads: int) -> ThreadPoolExecutor:
         for _ in range(threads):
             pool.submit(int)
         gate.wait()
+        # glibc gives freed memory back to the system at once, and fresh pages are filled with zeros first, unless it has
+        # seen an array as large as this one come and go (mallopt(3), M_MMAP_THRESHOLD: "dynamic")
+        torch.empty(KEPT_MEMORY, dtype=torch.uint8)
         torch.set_num_threads(before)
         threading.stack_size(stack)
         _pools[threads] = pool

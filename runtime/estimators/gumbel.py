@@ -10,6 +10,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from ..kernels import less
 from ..laws import uniform
 from .request import Drawn, Request
 
@@ -50,7 +51,7 @@ def _binary(request: Request, tau: float) -> tuple[Tensor, Tensor]:
         probability = logits.detach().sigmoid()
     noise = _uniform(request.shape, probability, request.generator)
     soft = torch.sigmoid((logits - torch.logit(noise)) / tau)
-    return (noise < probability).to(soft.dtype), soft
+    return less(noise, probability, soft.dtype), soft
 
 
 def _categorical(request: Request, tau: float) -> tuple[Tensor, Tensor]:

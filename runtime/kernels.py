@@ -1,0 +1,108 @@
+"""Elementary operations that torch does slowly on a CPU, done faster with the same result.
+
+Measured on one core, per entry: `x > 0` as truth values takes torch 0.35 ns and NumPy 0.05; truth values to numbers 0.35 by a
+conversion from bool and 0.05 from bytes; a comparison straight to numbers 0.08; the places where a random truth value holds
+4.1 by `nonzero` (the processor guesses wrong at every other entry) and 0.4 by NumPy, which does not branch; `where` with a
+random condition 2.9, with bit masks 0.4.  Small arrays, other devices and blocks that are being written down
+(`recording.py`) take torch's own way.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, cast
+
+import numpy
+import torch
+from torch import Tensor
+
+from .broadcast import broadcast_shapes
+from .recording import recording
+
+WORTHWHILE = 2048  # entries
+_BITS = {torch.float32: torch.int32, torch.float64: torch.int64}
+_LARGEST = {torch.float32: float(numpy.finfo(numpy.float32).max), torch.float64: float("inf")}
+
+
+def _plain(*tensors: Tensor) -> bool:
+    """Whether these are on the CPU, and nobody writes down what is done to them."""
+    return all(tensor.device.type == "cpu" for tensor in tensors) and not recording()
+
+
+def to_number(value: Tensor, dtype: torch.dtype) -> Tensor:
+    """A value of any kind in a dtype; a truth value as 0 or 1."""
+    if value.dtype == torch.bool and not recording():
+        return value.view(torch.uint8).to(dtype)
+    return value if value.dtype == dtype else value.to(dtype)
+
+
+def less(a: Tensor, b: Tensor, dtype: torch.dtype) -> Tensor:
+    """`a < b` as 0 or 1 of a floating dtype, for shapes that broadcast in torch."""
+    if recording():
+        return (a < b).to(dtype)
+    return torch.lt(a, b, out=torch.empty(broadcast_shapes([tuple(a.shape), tuple(b.shape)]), dtype=dtype, device=a.device))
+
+
+_NUMPY: dict[Callable[..., Tensor], Callable[..., Any]] = {
+    torch.lt: numpy.less, torch.le: numpy.less_equal, torch.gt: numpy.greater, torch.ge: numpy.greater_equal,
+    torch.eq: numpy.equal, torch.ne: numpy.not_equal,
+}
+
+
+def compare(code: Callable[..., Tensor], a: Tensor, b: Tensor | float) -> Tensor:
+    """A comparison of torch of detached tensors whose shapes broadcast, as truth values."""
+    if a.numel() < WORTHWHILE or not _plain(a):
+        return code(a, b)
+    other: Any
+    if isinstance(b, Tensor):
+        other = b.numpy() if b.device.type == "cpu" else None
+    else:
+        other = float(b) if abs(b) <= _LARGEST.get(a.dtype, 0.0) else None
+    return code(a, b) if other is None else torch.from_numpy(_NUMPY[code](a.numpy(), other))
+
+
+def places(truth: Tensor) -> Tensor:
+    """Where truth values `[n]` hold, as indices `[at most n]`."""
+    if not _plain(truth):
+        return truth.nonzero().squeeze(1)
+    return torch.from_numpy(numpy.flatnonzero(truth.numpy()))
+
+
+def choose(condition: Tensor, one: Tensor | float, other: Tensor | float) -> Tensor:
+    """`torch.where`, for shapes that broadcast; a derivative of 0 for what is not chosen."""
+    if condition.numel() < WORTHWHILE or not _plain(condition):
+        return torch.where(condition, one, other)
+    tensors = [part for part in (one, other) if isinstance(part, Tensor)]
+    dtypes = {part.dtype for part in tensors}
+    if len(dtypes) != 1 or not dtypes <= _BITS.keys():
+        return torch.where(condition, one, other)
+    dtype = dtypes.pop()
+    first, second = (part if isinstance(part, Tensor) else torch.full((1,), part, dtype=dtype) for part in (one, other))
+    if torch.is_grad_enabled() and (first.requires_grad or second.requires_grad):
+        return cast(Tensor, _Choice.apply(condition, first, second))  # type: ignore[no-untyped-call]
+    return _chosen(condition, first.detach(), second.detach())
+
+
+def _chosen(condition: Tensor, one: Tensor, other: Tensor) -> Tensor:
+    bits = _BITS[one.dtype]
+    mask = condition.view(torch.uint8).to(bits).neg_()  # all ones where it holds
+    second = other.view(bits)
+    mixed = (one.view(bits) ^ second) & mask
+    return (mixed ^ second).view(one.dtype)
+
+
+class _Choice(torch.autograd.Function):
+    """`choose` with derivatives, which are chosen in the same way."""
+
+    @staticmethod
+    def forward(ctx: Any, condition: Tensor, one: Tensor, other: Tensor) -> Tensor:
+        ctx.save_for_backward(condition)
+        ctx.shapes = one.shape, other.shape
+        return _chosen(condition, one, other)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
+        (gradient,), (condition,) = gradients, ctx.saved_tensors
+        by_one = choose(condition, gradient, 0.0).sum_to_size(ctx.shapes[0]) if ctx.needs_input_grad[1] else None
+        by_other = choose(condition, 0.0, gradient).sum_to_size(ctx.shapes[1]) if ctx.needs_input_grad[2] else None
+        return None, by_one, by_other
