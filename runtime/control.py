@@ -40,8 +40,9 @@ from .indexing import check_axes, replace, whole_number
 from .kernels import places
 from .lanes import NOWHERE, Ragged, Value, carry
 from .ledger import Term
-from .lifting import NotLifted
+from .lifting import no_points
 from .operations import Operand, as_tensor, truth
+from .quasi import Points
 from .recording import NotCompiled
 from .rounds import all_at_once
 from .sites import draw
@@ -307,8 +308,8 @@ def _count(machine: Interpreter, node: For, first: int, last: int, frame: Frame)
 
 def _count_apart(machine: Interpreter, node: For, start: Operand, stop: Operand, frame: Frame) -> None:
     """Bounds that differ from lane to lane: a loop that each lane leaves when its own count is done."""
-    if machine.lifter is not None:
-        raise NotLifted(apart=True)  # lanes leave one by one
+    if isinstance(machine.generator, Points):
+        raise no_points(machine.resolved, node.iterable.span, "runs leave this loop one by one")
     if machine.masked:
         raise NotCompiled("the length of a loop is random")
     counter, end = HIDDEN + "counter", HIDDEN + "end"
@@ -470,7 +471,7 @@ def _store(machine: Interpreter, node: Assign | Sample, value: Operand, frame: F
     if machine.lifter is not None and any(
         tensor.shape[0] > 1 for tensor in (target, stored, *items) if isinstance(tensor, Tensor)
     ):
-        target, stored = machine.lifter.lift(target), machine.lifter.lift(stored)
+        target, stored = machine.lifter.lift(target, frame.lanes), machine.lifter.lift(stored, frame.lanes)
     try:
         new = replace(target, items, stored)
     except ShapeMismatch as problem:

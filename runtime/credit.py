@@ -327,7 +327,7 @@ class Crediting(Interpreter):
                 continue
             if frame.lanes is not entered:
                 total = cast(Operand, carry(total, entered, frame.lanes))
-            total = self.calculate("+" if sign == 1 else "-", total, value, node.first.span.to(node.rest[number - 1].span))
+            total = self.calculate("+" if sign == 1 else "-", total, value, node.first.span.to(node.rest[number - 1].span), frame)
         if len(shapes) > 1:  # something was broadcast: bring the terms to the shape of the whole
             shape = event_shape(total) if isinstance(total, Tensor) else ()
             terms = [self._broadcast(term, shape) for term in terms]
@@ -359,12 +359,12 @@ class Crediting(Interpreter):
                 apart = apart and terms is None and symbol == "*"
                 terms = found
             elif symbol in "*/":
-                factor = self.calculate(symbol, factor, value, operand.span)
+                factor = self.calculate(symbol, factor, value, operand.span, frame)
             self.taint = outer.joined(self.taint)
             if number == 0:
                 total = value
                 continue
-            total = self.calculate(symbol, total, value, node.first.span.to(node.rest[number - 1].span))
+            total = self.calculate(symbol, total, value, node.first.span.to(node.rest[number - 1].span), frame)
         simple = not isinstance(factor, Tensor) or factor.dim() == 1
         structured = terms is not None and (len(terms) > 1 or any(term.reduced for term in terms))
         if apart and simple and structured and terms is not None and frame.lanes is start:
@@ -384,15 +384,15 @@ class Crediting(Interpreter):
         row = FUNCTIONS[node.function]
         if len(node.arguments) == 1:
             array, terms = self.terms_of(node.arguments[0].value, frame)
-            value = self.call_code(row, [array], node)
+            value = self.call_code(row, [array], node, frame)
         else:
             before = len(node.arguments) == 2 and row.most == 2
             values = self.evaluate_all([argument.value for argument in node.arguments], frame)
-            value = self.call_code(row, values, node)
+            value = self.call_code(row, values, node, frame)
             if not before or not self.taint.aligned:
                 self.taint = self.taint.within(event_shape(value) if isinstance(value, Tensor) else (), not before)
                 return value, self._leaf(value, frame)
-            array = self.calculate("*", values[0], values[1], node.span)
+            array = self.calculate("*", values[0], values[1], node.span, frame)
             self.taint = self.taint.within(event_shape(array) if isinstance(array, Tensor) else (), True)
             terms = self._leaf(array, frame)
         self.taint = Taint(self.taint.all)

@@ -27,7 +27,7 @@ from ..dsl.names import Resolved
 from ..dsl.plan import Lessons, Plan
 from .collect import Collected, Estimate, merged
 from .interpreter import Interpreter, Outcome
-from .lifting import NotLifted, check_fixed, no_points
+from .lifting import NotLifted, check_fixed
 from .moments import Moments
 from .recording import NotCompiled
 from .session import DTYPES, Session, Settings, Start, room
@@ -84,9 +84,7 @@ def gradient(
         try:
             with room(grad=True):
                 _differentiate(session, collected, progress)
-        except NotLifted as why:
-            if own.sampler == "sobol" and why.apart:
-                raise no_points(resolved) from None
+        except NotLifted:
             plan.memory["liftable"] = False
             continue
         except _NotFinite:
@@ -154,7 +152,10 @@ def _differentiate(session: Session, collected: Collected, progress: Progress) -
         part.exact = block.exact or not outcome.random
         weighings = []
         for number, (name, found) in enumerate(zip(names, outcome.values, strict=True)):
-            weighing = Weighing(outcome, number, block.result(found), runs)
+            value = block.result(found)
+            if outcome.weight is not None:
+                value = block.points.rows(value, outcome.lanes)
+            weighing = Weighing(outcome, number, value, runs)
             if not part.add_value(name, weighing.value, runs).finite:
                 raise value_problem(block, runs, leaves, names)
             weighings.append(weighing)

@@ -179,13 +179,11 @@ class Frame:
 
     def departed(self, index: Tensor, entry: Lanes, into: Frame) -> Frame:
         """The lanes at `index` as they leave a loop that was entered on `entry`: with what `into` keeps of them."""
-        here = self.lanes
-        leaving = Frame(rebased(here.restrict(index), entry), into, self.activation, False, self.outer)
+        here, left = self.lanes, self.lanes.restrict(index)
+        leaving = Frame(rebased(left, entry), into, self.activation, False, self.outer)
         for name in self.values:
             if into.has(name):
-                value = self.read(name)
-                gathered = value.index_select(0, index) if isinstance(value, Tensor) and value.shape[0] != 1 else value
-                leaving.write(name, gathered)
+                leaving.write(name, carry(self.read(name), here, left))
         if self.weight is not None:
             leaving.weight = self.weight if self.weight.shape[0] != here.count else self.weight.index_select(0, index)
         return leaving
@@ -212,7 +210,7 @@ def rebased(lanes: Lanes, ancestor: Lanes) -> Lanes:
     return lanes if index is None else Lanes(lanes.count, ancestor, index)
 
 
-Joiner: TypeAlias = Callable[[list[Tensor], Lanes, bool], Join]  # indices of the parts, the whole, whether to permute
+Joiner: TypeAlias = Callable[[list[Lanes], list[Tensor], Lanes, bool], Join]  # parts, their indices, the whole, whether to permute
 
 
 def together(base: Lanes, parts: list[Lanes], joiner: Joiner) -> tuple[Lanes, Join]:
@@ -225,11 +223,11 @@ def together(base: Lanes, parts: list[Lanes], joiner: Joiner) -> tuple[Lanes, Jo
     total = sum(part.count for part in parts)
     spread = any(part.spread_since(base) for part in parts)
     if not spread and total == base.count:
-        return base, joiner(indices, base, True)
+        return base, joiner(parts, indices, base, True)
     whole = Lanes(total, base, torch.cat(indices), spread)
     if spread:
         whole.parts = tuple(parts)
-    return whole, joiner(indices, whole, False)
+    return whole, joiner(parts, indices, whole, False)
 
 
 def merge(frame: Frame, children: list[Frame], joiner: Joiner) -> Join | None:

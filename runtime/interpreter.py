@@ -148,6 +148,7 @@ class Interpreter:
     def run(self, parameters: Mapping[str, Tensor], data: Mapping[str, Value], count: int) -> Outcome:
         """Run the program on `count` lanes.  `parameters` are `[count or 1, *shape]`.  Wants `deep_recursion()`."""
         lanes = Lanes(count)
+        lanes.lifter = self.lifter
         self.most_lanes, self.lanes_made = self.limits.lanes * count, count
         activation = Activation(lanes)
         frame = Frame(lanes, None, activation, True, None)
@@ -254,9 +255,9 @@ class Interpreter:
         if self.guards is not None:
             self.guards.see(node, value)
 
-    def joiner(self, indices: list[Tensor], whole: Lanes, order: bool) -> Join:
+    def joiner(self, parts: list[Lanes], indices: list[Tensor], whole: Lanes, order: bool) -> Join:
         """What puts the parts of values together on the lanes `whole` (a hook for tracing)."""
-        return Join(indices, self.dtype, order)
+        return Join(parts, indices, self.dtype, order)
 
     def note_draw(self, node: Sample | Draw, value: Tensor, log_weight: Tensor | None, frame: Frame) -> None:
         """A site has drawn (a hook for tracing)."""
@@ -268,11 +269,15 @@ class Interpreter:
     def note_store(self, target: Tensor, value: Operand, new: Tensor, frame: Frame) -> None:
         """An element has been assigned (a hook for tracing)."""
 
-    def lifted(self, tensors: list[Tensor]) -> list[Tensor]:
+    def ends(self) -> list[Tensor]:
+        """Everything that a value may be differentiated in."""
+        return self.leaves if self.lifter is None else self.lifter.ends
+
+    def lifted(self, tensors: list[Tensor], frame: Frame) -> list[Tensor]:
         """Values that are used together: those that are the same in every lane are lifted where others are not."""
         if self.lifter is None or all(tensor.shape[0] == 1 for tensor in tensors):
             return tensors
-        return [self.lifter.lift(tensor) for tensor in tensors]
+        return [self.lifter.lift(tensor, frame.lanes) for tensor in tensors]
 
     def number(self, value: Operand) -> Tensor:
         """A value as a tensor `[lanes or 1, *event]` of the run's dtype."""
@@ -287,10 +292,10 @@ class Interpreter:
                 self._numbers[value] = known
         return known
 
-    def calculate(self, symbol: str, a: Operand, b: Operand, span: Span) -> Operand:
+    def calculate(self, symbol: str, a: Operand, b: Operand, span: Span, frame: Frame) -> Operand:
         """Arithmetic; P0301."""
         if self.lifter is not None and isinstance(a, Tensor) and isinstance(b, Tensor) and a.shape[0] != b.shape[0]:
-            a, b = self.lifter.lift(a), self.lifter.lift(b)
+            a, b = self.lifter.lift(a, frame.lanes), self.lifter.lift(b, frame.lanes)
         try:
             if is_uniform(a) and is_uniform(b) and (isinstance(a, Tensor) or isinstance(b, Tensor)):
                 return self.once(symbol, lambda a, b: calculate(symbol, a, b, self.dtype, self.safe), a, b)
@@ -298,7 +303,7 @@ class Interpreter:
         except ShapeMismatch as problem:
             raise self.where.shapes(problem, span) from None
 
-    def call_code(self, row: FunctionRow, arguments: list[Operand], node: Call) -> Operand:
+    def call_code(self, row: FunctionRow, arguments: list[Operand], node: Call, frame: Frame) -> Operand:
         """A built-in function."""
         code: Callable[..., Tensor] = FUNCTION_CODE[row.name]
         if self.safe and row.name in SAFE and isinstance(arguments[0], Tensor):
@@ -312,7 +317,7 @@ class Interpreter:
                 return self.once(row.name, lambda *sizes: code(*sizes, context=self.context), *sizes)
             if not any(isinstance(value, Tensor) for value in arguments):
                 return self._plain_call(row, code, arguments)
-            tensors = self.lifted([as_tensor(value, self.dtype, self.device) for value in arguments])
+            tensors = self.lifted([as_tensor(value, self.dtype, self.device) for value in arguments], frame)
             if all(tensor.shape[0] == 1 for tensor in tensors):
                 result = self.once(row.name, lambda *tensors: code(*tensors, context=self.context), *tensors)
             else:
@@ -347,7 +352,7 @@ class Interpreter:
         for value in arguments:
             tensor = self.number(value)
             if self.lifter is not None:
-                tensor = self.lifter.lift(tensor)
+                tensor = self.lifter.lift(tensor, frame.lanes)
             tensors.append(tensor if tensor.shape[0] == count else tensor.expand(count, *tensor.shape[1:]))
         result = self.resolved.external[node.function].call(*tensors)
         if not isinstance(result, Tensor) or result.dim() == 0 or result.shape[0] not in (1, count):
@@ -396,7 +401,7 @@ def _vector(machine: Interpreter, node: Vector, frame: Frame) -> Operand:
     values = machine.evaluate_all(node.items, frame)
     if not any(isinstance(value, Tensor) for value in values):
         return torch.tensor([values], dtype=machine.dtype, device=machine.device)
-    tensors = machine.lifted([machine.number(value) for value in values])
+    tensors = machine.lifted([machine.number(value) for value in values], frame)
     shapes = {event_shape(tensor) for tensor in tensors}
     if len(shapes) > 1:
         listed = sorted(shapes)
@@ -413,7 +418,7 @@ def _index(machine: Interpreter, node: Index, frame: Frame) -> Operand:
     items = machine.items(tensor, node.items, frame)
     target = cast(Tensor, carry(tensor, entered, frame.lanes))
     if machine.lifter is not None and any(isinstance(item, Tensor) and item.shape[0] > 1 for item in items):
-        target = machine.lifter.lift(target)
+        target = machine.lifter.lift(target, frame.lanes)
     return select(target, items)
 
 
@@ -433,13 +438,13 @@ def _arithmetic(machine: Interpreter, node: Arithmetic, frame: Frame) -> Operand
         operand = machine.evaluate(term.operand, frame)
         if frame.lanes is not entered:
             value = cast(Operand, carry(value, entered, frame.lanes))
-        value = machine.calculate(term.operator, value, operand, node.first.span.to(term.span))
+        value = machine.calculate(term.operator, value, operand, node.first.span.to(term.span), frame)
     return value
 
 
 def _power(machine: Interpreter, node: Power, frame: Frame) -> Operand:
     base, exponent = machine.evaluate_all((node.base, node.exponent), frame)
-    return machine.calculate("^", base, exponent, node.span)
+    return machine.calculate("^", base, exponent, node.span, frame)
 
 
 def _comparison(machine: Interpreter, node: Comparison, frame: Frame) -> Operand:
@@ -465,7 +470,7 @@ def _call(machine: Interpreter, node: Call, frame: Frame) -> Operand:
         return control.call(machine, node, function, arguments, frame)
     row = FUNCTIONS.get(node.function)
     if row is not None:
-        return machine.call_code(row, arguments, node)
+        return machine.call_code(row, arguments, node, frame)
     return machine.call_external(node, arguments, frame)
 
 

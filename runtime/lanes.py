@@ -16,12 +16,15 @@ branch that it does not take; and a loop would cost all lanes as long as one is 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 import torch
 from torch import Tensor
 
 from .kernels import to_number
+
+if TYPE_CHECKING:
+    from .lifting import Lifter
 
 Value: TypeAlias = "float | bool | Tensor | Ragged"
 
@@ -40,7 +43,7 @@ class Lanes:
     that were split on the way have come together again, what they consist of, one after another; the parent does not tell.
     """
 
-    __slots__ = ("count", "index", "maps", "parent", "parts", "places", "spread")
+    __slots__ = ("count", "index", "lifter", "maps", "parent", "parts", "places", "spread")
 
     def __init__(self, count: int, parent: Lanes | None = None, index: Tensor | None = None, spread: bool = False):
         self.count = count
@@ -48,6 +51,7 @@ class Lanes:
         self.index = index
         self.spread = spread
         self.parts: tuple[Lanes, ...] = ()
+        self.lifter: Lifter | None = None if parent is None else parent.lifter
         self.maps: dict[Lanes, Tensor] = {}
         self.places: dict[Lanes, Tensor] = {}
 
@@ -153,21 +157,32 @@ def is_uniform(value: Value) -> bool:
 
 def carry(value: Value, source: Lanes, target: Lanes) -> Value:
     """A value computed on `source`, on the lanes `target` that continue them."""
-    if source is target or is_uniform(value):
+    if source is target or not isinstance(value, Tensor):
         return value
-    assert isinstance(value, Tensor)
+    if value.shape[0] == 1:
+        return _carry_one(value, source, target) if value.requires_grad and target.lifter is not None else value
     index = target.map_to(source)
     return value if index is None else value.index_select(0, index)
+
+
+def _carry_one(value: Tensor, source: Lanes, target: Lanes) -> Tensor:
+    """A value of a single row: that of all lanes becomes that of one, or that of one lane that of several."""
+    if source.count == 1 and target.count > 1:
+        return value.expand(target.count, *value.shape[1:])
+    if source.count > 1 and target.count == 1:
+        assert target.lifter is not None
+        return target.lifter.alone(value, target)
+    return value
 
 
 class Join:
     """Puts values of separate parts together: lane `indices[k][j]` of the whole is lane `j` of part `k`.
 
-    With `order` False the whole is the parts one after another.
+    `parts` are the lanes of the parts.  With `order` False the whole is the parts one after another.
     """
 
-    def __init__(self, indices: list[Tensor], dtype: torch.dtype, order: bool = True):
-        self.counts = [index.shape[0] for index in indices]
+    def __init__(self, parts: list[Lanes], indices: list[Tensor], dtype: torch.dtype, order: bool = True):
+        self.parts = parts
         self.dtype = dtype
         self.device = indices[0].device
         self.inverse: Tensor | None = None
@@ -192,13 +207,15 @@ class Join:
             return Ragged(tuple(sorted(shapes)))
         truth = all(isinstance(value, bool) or (isinstance(value, Tensor) and value.dtype == torch.bool) for value in values)
         kind = torch.bool if truth else self.dtype
-        parts = [self._rows(value, count, kind) for value, count in zip(values, self.counts, strict=True)]
+        parts = [self._rows(value, lanes, kind) for value, lanes in zip(values, self.parts, strict=True)]
         whole = torch.cat(parts)
         return whole if self.inverse is None else whole.index_select(0, self.inverse)
 
-    def _rows(self, value: Value, count: int, kind: torch.dtype) -> Tensor:
+    def _rows(self, value: Value, lanes: Lanes, kind: torch.dtype) -> Tensor:
         if isinstance(value, Tensor):
             rows = to_number(value, kind)
-            return rows if rows.shape[0] == count else rows.expand(count, *rows.shape[1:])
+            if lanes.lifter is not None:
+                rows = lanes.lifter.lift(rows, lanes)
+            return rows if rows.shape[0] == lanes.count else rows.expand(lanes.count, *rows.shape[1:])
         assert not isinstance(value, Ragged)
-        return torch.full((count,), value, dtype=kind, device=self.device)
+        return torch.full((lanes.count,), value, dtype=kind, device=self.device)

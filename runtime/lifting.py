@@ -7,8 +7,11 @@ backward pass gives the derivative of every run in the lifted values, and the ch
 
     dY_i/dtheta = sum over lifted c of  dY_i/dc  *  dc/dtheta
 
-where dc/dtheta is one small matrix for all runs, found once.  Only a program whose lanes stay together can do so; and should a
-uniform value meet the lanes without being lifted, a derivative arrives at the parameters themselves: that is noticed
+where dc/dtheta is one small matrix for all runs, found once.  Where lanes go apart, a value is lifted on the lanes that it
+meets there (`[count, *shape]`), and what arrives at these is brought back to their runs.  A frame of a single lane cannot tell
+a value of its own from one of all lanes by the shape; so what is the same in all lanes is lifted as soon as it is carried
+there (`lanes.py`).  Should a uniform value meet the lanes without being lifted, a derivative arrives at the parameters
+themselves, and should something be lifted that is not uniform, it depends on other lifted values: both are noticed
 (`NotLifted`), and everything is done again with parameters expanded at the start.
 """
 
@@ -27,30 +30,37 @@ from ..dsl.resolved import Resolved
 from ..dsl.source import Span
 from ..dsl.syntax import Conditional, If, Logical, Node, While, children
 from .broadcast import narrowed, widen
+from .lanes import Lanes
 from .quasi import BY_INVERSE
 
 APART = (Conditional, If, Logical, While)
 MOST_ROWS = 64  # of a matrix that is found row by row
-MOST_LIFTED = 256
+MOST_ORIGINS = 256  # different uniform values that are lifted
 CLOSE = 1e-5
 
 
 class NotLifted(Exception):
-    """Parameters must be expanded at the start; `apart`: because runs go different ways."""
+    """Parameters must be expanded at the start."""
 
-    def __init__(self, apart: bool = False):
-        self.apart = apart
+    def __init__(self) -> None:
         super().__init__("a uniform value cannot be lifted")
 
 
-def liftable(resolved: Resolved, plan: Plan) -> bool:
-    """Whether lanes stay together, as far as the text tells."""
-    known = plan.memory.get("liftable")
-    if known is None:
-        together = _first(resolved.program.body, APART) is None
-        known = together and not any(choice.estimator == "enumerate" for choice in plan.choices.values())
-        plan.memory["liftable"] = known
+def liftable(plan: Plan) -> bool:
+    """Whether it has not been in vain before."""
+    known: bool = plan.memory.get("liftable", True)
     return known
+
+
+def ordered(resolved: Resolved, plan: Plan) -> bool:
+    """Whether all blocks execute the same things in the same order, as far as the text tells."""
+    known = plan.memory.get("ordered")
+    if known is None:
+        known = _first(resolved.program.body, APART) is None and not any(
+            choice.estimator == "enumerate" for choice in plan.choices.values()
+        )
+        plan.memory["ordered"] = known
+    return bool(known)
 
 
 def check_fixed(resolved: Resolved, plan: Plan) -> None:
@@ -123,58 +133,110 @@ class Leaves:
     def __init__(self, points: Sequence[Tensor]):
         self.points = list(points)
 
-    def lift(self, value: Tensor, runs: int) -> Tensor:
-        """A value with a row per run."""
-        return value.expand(runs, *value.shape[1:])
+    def rows(self, value: Tensor, lanes: Lanes) -> Tensor:
+        """A value with a row per lane."""
+        return value.expand(lanes.count, *value.shape[1:])
 
     def derive(self, outputs: list[Tensor], incoming: list[Tensor], keep: bool) -> list[Tensor | None]:
         """The derivatives of `sum(outputs * incoming)` in every point `[runs, *point]`; None: zero."""
         return list(pull(outputs, self.points, incoming, keep))
 
 
+@dataclass(frozen=True)
+class Lifted:
+    """A leaf `[lanes, *shape]` in the place of a uniform value, which is number `origin` of those."""
+
+    leaf: Tensor
+    lanes: Lanes
+    origin: int
+
+
 class Lifter(Leaves):
-    """The lifted values of one block; `slopes` is shared by the blocks, whose uniform values are the same."""
+    """The lifted values of one block.  `slopes` are those of its uniform values in the order in which they are lifted; blocks
+    that all lift the same in the same order share them."""
 
     def __init__(self, parameters: Sequence[Tensor], runs: int, slopes: list[list[Slope | None]]):
         super().__init__(parameters)
         self.runs = runs
         self.slopes = slopes
-        self.lifted: list[Tensor] = []
         self.origins: list[Tensor] = []
-        self.known: dict[int, Tensor] = {}
+        self.lifted: list[Lifted] = []
+        self._numbers: dict[int, int] = {}
+        self._known: dict[tuple[int, Lanes], Tensor] = {}
 
-    def lift(self, value: Tensor, runs: int = 0) -> Tensor:
-        """The value as a leaf with a row per run; as it is where nothing is to be differentiated, or it has rows."""
-        if value.shape[0] != 1 or not value.requires_grad:
-            return value.expand(runs, *value.shape[1:]) if runs else value
+    @property
+    def ends(self) -> list[Tensor]:
+        """Everything that a value of this block may be differentiated in."""
+        return [*(lifted.leaf for lifted in self.lifted), *self.points]
+
+    def lift(self, value: Tensor, lanes: Lanes) -> Tensor:
+        """The value as a leaf with a row per lane; as it is where nothing is to be differentiated, or it has rows."""
+        if value.shape[0] != 1 or not value.requires_grad or lanes.count == 1:
+            return value
+        return self.alone(value, lanes)
+
+    def alone(self, value: Tensor, lanes: Lanes) -> Tensor:
+        """The same for a value that is known to be the same in all lanes, also where `lanes` is but one of them."""
         small = narrowed(value)
         if small is not value:
-            return widen(self.lift(small), (self.runs, *value.shape[1:]))
-        known = self.known.get(id(value))
+            return widen(self.alone(small, lanes), (lanes.count, *value.shape[1:]))
+        known = self._known.get((id(value), lanes))
         if known is None:
-            if len(self.lifted) == MOST_LIFTED:
-                raise NotLifted
-            known = value.detach().expand(self.runs, *value.shape[1:]).requires_grad_()
-            self.known[id(value)] = known
-            self.lifted.append(known)
-            self.origins.append(value)
+            number = self._numbers.setdefault(id(value), len(self.origins))
+            if number == len(self.origins):
+                if number == MOST_ORIGINS:
+                    raise NotLifted
+                self.origins.append(value)
+            known = value.detach().expand(lanes.count, *value.shape[1:]).requires_grad_()
+            self._known[id(value), lanes] = known
+            self.lifted.append(Lifted(known, lanes, number))
         return known
+
+    def rows(self, value: Tensor, lanes: Lanes) -> Tensor:
+        """A value with a row per lane, lifted where it is the same in all."""
+        return self.lift(value, lanes).expand(lanes.count, *value.shape[1:])
 
     def derive(self, outputs: list[Tensor], incoming: list[Tensor], keep: bool) -> list[Tensor | None]:
         """As always, by the chain rule through the lifted values."""
-        lifted = len(self.lifted)
-        found = pull(outputs, [*self.lifted, *self.points], incoming, keep)
-        if any(part is not None for part in found[lifted:]):
+        found = pull(outputs, self.ends, incoming, keep)
+        if any(part is not None for part in found[len(self.lifted) :]):
             raise NotLifted
-        for number in range(len(self.slopes), lifted):
-            self.slopes.append([_slope(self.origins[number], point) for point in self.points])
-        totals: list[Tensor | None] = [None] * len(self.points)
-        for gradient, row in zip(found[:lifted], self.slopes, strict=False):
-            if gradient is not None:
-                for place, slope in enumerate(row):
-                    if slope is not None:
-                        totals[place] = _chained(totals[place], gradient, slope, self.points[place])
-        return totals
+        for number in range(len(self.slopes), len(self.origins)):
+            self.slopes.append(self._slopes(self.origins[number]))
+        by_lanes: dict[Lanes, list[Tensor | None]] = {}
+        for lifted, gradient in zip(self.lifted, found, strict=False):
+            if gradient is None:
+                continue
+            totals = by_lanes.setdefault(lifted.lanes, [None] * len(self.points))
+            for place, slope in enumerate(self.slopes[lifted.origin]):
+                if slope is not None:
+                    totals[place] = _chained(totals[place], gradient, slope, self.points[place])
+        return [self._of_runs(by_lanes, place) for place in range(len(self.points))]
+
+    def _of_runs(self, by_lanes: dict[Lanes, list[Tensor | None]], place: int) -> Tensor | None:
+        """What arrives at one parameter on all lanes, run by run `[runs, *parameter]`."""
+        whole: Tensor | None = None
+        scattered: Tensor | None = None
+        for lanes, totals in by_lanes.items():
+            part, origin = totals[place], lanes.origin
+            if part is None:
+                continue
+            if origin is None:
+                whole = part if whole is None else whole + part
+                continue
+            if scattered is None:
+                scattered = part.new_zeros(self.runs, *part.shape[1:])
+            scattered.index_add_(0, origin, part)
+        if scattered is None:
+            return whole
+        return scattered if whole is None else scattered.add_(whole)
+
+    def _slopes(self, value: Tensor) -> list[Slope | None]:
+        """The derivatives of a uniform value in the parameters."""
+        leaves = [lifted.leaf for lifted in self.lifted]
+        if any(part is not None for part in pull([value], leaves, [torch.ones_like(value)])):
+            raise NotLifted  # it is a lane's own
+        return [_slope(value, point) for point in self.points]
 
 
 def _chained(total: Tensor | None, gradient: Tensor, slope: Slope, point: Tensor) -> Tensor:

@@ -38,7 +38,8 @@ class Rounds:
         own, *operands = self.loop.sums[id(node)]
         total = machine.evaluate(own[1], frame)
         for sign, operand in operands:
-            total = machine.calculate("+" if sign == 1 else "-", total, self._total(machine, operand, frame), node.value.span)
+            own_total = self._total(machine, operand, frame)
+            total = machine.calculate("+" if sign == 1 else "-", total, own_total, node.value.span, frame)
         return total
 
     def _total(self, machine: Interpreter, node: Expression, frame: Frame) -> Operand:
@@ -50,11 +51,11 @@ class Rounds:
             if all(operator in "+-" for operator in operators):
                 value = self._total(machine, node.first, frame)
                 for term in node.rest:
-                    value = machine.calculate(term.operator, value, self._total(machine, term.operand, frame), node.span)
+                    value = machine.calculate(term.operator, value, self._total(machine, term.operand, frame), node.span, frame)
                 return value
             if all(operator in "*/" for operator in operators) and self._one_varies(node):
                 return self._product(machine, node, frame)
-        return self._summed(machine, machine.evaluate(node, frame))
+        return self._summed(machine, machine.evaluate(node, frame), frame)
 
     def _one_varies(self, node: Arithmetic) -> bool:
         places = [varies(part, self.loop, self.node.variable) for part in (node.first, *(term.operand for term in node.rest))]
@@ -66,7 +67,7 @@ class Rounds:
     def _product(self, machine: Interpreter, node: Arithmetic, frame: Frame) -> Operand:
         value = self._factor(machine, node.first, frame)
         for term in node.rest:
-            value = machine.calculate(term.operator, value, self._factor(machine, term.operand, frame), node.span)
+            value = machine.calculate(term.operator, value, self._factor(machine, term.operand, frame), node.span, frame)
         return value
 
     def _factor(self, machine: Interpreter, node: Expression, frame: Frame) -> Operand:
@@ -74,9 +75,9 @@ class Rounds:
             return self._total(machine, node, frame)
         return machine.evaluate(node, frame)
 
-    def _summed(self, machine: Interpreter, value: Operand) -> Operand:
+    def _summed(self, machine: Interpreter, value: Operand, frame: Frame) -> Operand:
         if not isinstance(value, Tensor) or value.dim() == 1 or value.shape[1] != self.count:
-            return machine.calculate("*", value, float(self.count), self.node.span)
+            return machine.calculate("*", value, float(self.count), self.node.span, frame)
         return value.sum(1, dtype=machine.dtype)
 
 

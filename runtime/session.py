@@ -30,7 +30,7 @@ from .compiled import inputs_of, obtain
 from .credit import Crediting
 from .interpreter import Context, Interpreter, Limits, Outcome
 from .lanes import Ragged, Value
-from .lifting import Leaves, Lifter, Slope, liftable
+from .lifting import Leaves, Lifter, Slope, liftable, ordered
 from .operations import numeric
 from .quasi import LEAST_REPLICATES, MOST_DIMENSIONS, Points, replicates
 from .recording import NotCompiled
@@ -115,7 +115,7 @@ class Session:
         self.start = 0  # runs before this block
         self.lifting = (
             self.parameters != {} and plan is not None and settings.samples > 1 and not safe and not self.exact
-            and liftable(resolved, plan)
+            and liftable(plan)
         )
         self.lifter: Lifter | None = None
         self.points = Leaves([])
@@ -149,7 +149,10 @@ class Session:
         block = copy.copy(self)
         block.start = start
         block.guards = self.guards.fork()
-        block.slopes = list(self.slopes) if number else self.slopes
+        if self.plan is None or not ordered(self.resolved, self.plan):
+            block.slopes = []
+        elif number:
+            block.slopes = list(self.slopes)
         block.begin(self.seed_of(number))
         return block
 
@@ -170,7 +173,7 @@ class Session:
 
     def leaves(self, runs: int) -> dict[str, Tensor]:
         """Parameters, each the start of a derivative: with a row per run, or lifted where they meet the runs."""
-        if not self.lifting:
+        if not self.lifting or runs == 1:
             return self.expanded(runs)
         leaves = {name: value.detach().unsqueeze(0).requires_grad_() for name, value in self.parameters.items()}
         self.points = self.lifter = Lifter(list(leaves.values()), runs, self.slopes)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, cast
 
 import torch
@@ -60,15 +61,16 @@ def draw(machine: Interpreter, node: Sample | Draw, frame: Frame) -> Tensor:
             arguments = at_boundary(machine, node, bound, mask, frame)
             law = build(bound.row, arguments)
     if live and machine.lifter is not None:
+        lift = partial(machine.lifter.lift, lanes=frame.lanes)
         if law.lifts and estimator.name == "score":
-            law.lift, law.once = machine.lifter.lift, machine.once  # type: ignore[method-assign]
+            law.lift, law.once = lift, machine.once  # type: ignore[method-assign]
         else:
-            arguments = {name: machine.lifter.lift(argument) for name, argument in arguments.items()}
+            arguments = {name: lift(argument) for name, argument in arguments.items()}
             law = build(bound.row, arguments)
     options = {} if choice is None else choice.options
     request = Request(
         bound.row, law, arguments, (frame.lanes.count, *bound.batch, *bound.event), len(bound.batch), live, options,
-        machine.generator, machine.leaves, machine.most_lanes, not machine.credits,
+        machine.generator, machine.ends, machine.most_lanes, not machine.credits,
     )
     if machine.counter is not None:
         machine.counter.expect(math.prod(request.shape))
@@ -108,8 +110,8 @@ def log_density(machine: Interpreter, node: LogPdf, frame: Frame) -> Tensor:
         value = _lift(value, rank - (value.dim() - 1 - events))
         arguments = {name: _lift(argument, rank - len(bound.batch)) for name, argument in arguments.items()}
     if machine.lifter is not None and (value.shape[0] > 1 or any(argument.shape[0] > 1 for argument in arguments.values())):
-        value = machine.lifter.lift(value)
-        arguments = {name: machine.lifter.lift(argument) for name, argument in arguments.items()}
+        value = machine.lifter.lift(value, frame.lanes)
+        arguments = {name: machine.lifter.lift(argument, frame.lanes) for name, argument in arguments.items()}
     law = build(bound.row, arguments)
     if machine.guards and id(node) in machine.guards and not law.inside(value.detach()):
         machine.guards.broken(id(node))
@@ -254,8 +256,7 @@ def at_boundary(
         shape, argument = argument.shape, narrowed(argument)
         entries = mask.reshape(*mask.shape, *(1,) * bound.row.parameter(name).event)
         total = torch.where(entries, argument, 0.0).sum()
-        points = machine.leaves if machine.lifter is None else [*machine.lifter.lifted, *machine.leaves]
-        gradients = torch.autograd.grad(total, points, retain_graph=True, allow_unused=True)
+        gradients = torch.autograd.grad(total, machine.ends(), retain_graph=True, allow_unused=True)
         if any(gradient is not None and bool((gradient != 0).any()) for gradient in gradients):
             choice = machine.choices[machine.resolved.site_at[id(node)].index]
             rare = choice.estimator in BIASED and float(mask.float().mean()) <= RARE

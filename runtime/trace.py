@@ -44,8 +44,8 @@ class Record:
 class _TracingJoin(Join):
     """A join that writes down what it puts together."""
 
-    def __init__(self, machine: Tracer, indices: list[Tensor], whole: Lanes, order: bool):
-        super().__init__(indices, machine.dtype, order)
+    def __init__(self, machine: Tracer, parts: list[Lanes], indices: list[Tensor], whole: Lanes, order: bool):
+        super().__init__(parts, indices, machine.dtype, order)
         self.machine = machine
         self.whole = whole
 
@@ -92,8 +92,8 @@ class Tracer(Interpreter):
         outer.append(record)
         return value
 
-    def joiner(self, indices: list[Tensor], whole: Lanes, order: bool) -> Join:
-        return _TracingJoin(self, indices, whole, order)
+    def joiner(self, parts: list[Lanes], indices: list[Tensor], whole: Lanes, order: bool) -> Join:
+        return _TracingJoin(self, parts, indices, whole, order)
 
     def note_draw(self, node: Sample | Draw, value: Tensor, log_weight: Tensor | None, frame: Frame) -> None:
         inputs = self.inputs[-len(node.distribution.arguments) :] if node.distribution.arguments else []

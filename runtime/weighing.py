@@ -62,6 +62,7 @@ class Weighing:
         self.outcome = outcome
         self.runs = runs
         self.lanes = outcome.lanes
+        self.root = outcome.lanes.root
         self.split = outcome.weight is not None
         self.shape = tuple(value.shape[1:])
         self.value = per_run(value, outcome, runs)
@@ -85,7 +86,7 @@ class Weighing:
             outputs: list[Tensor] = []
             incoming: list[Tensor] = []
             if column.requires_grad:
-                outputs.append(leaves.lift(column, self.runs))
+                outputs.append(leaves.rows(column, self.root))
                 incoming.append(torch.ones_like(outputs[0]))
             regressed = [group for group in self.groups if group.baseline == "regression"]
             if weighed is None:
@@ -112,7 +113,7 @@ class Weighing:
         if not density.requires_grad:
             return
         back = returned(due, self.lanes, execution.lanes)
-        full = leaves.lift(density, execution.lanes.count)
+        full = leaves.rows(density, execution.lanes)
         outputs.append(full)
         incoming.append(back.reshape(back.shape[0], *back.shape[1:], *(1,) * (full.dim() - back.dim())).expand(full.shape))
 
@@ -243,7 +244,7 @@ class Weighing:
         outputs: list[Tensor] = []
         incoming: list[Tensor] = []
         if column.requires_grad:
-            outputs.append(leaves.lift(column, self.runs))
+            outputs.append(leaves.rows(column, self.root))
             incoming.append(torch.ones_like(outputs[0]))
         for group, due in self.dues(entry, raw=True):
             for execution in group.members:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import pytest
 import torch
 
@@ -21,6 +24,20 @@ PROGRAMS = {
     "stored": "param theta = 2\nv = zeros(3)\nv[1] = theta\nz ~ Normal(theta, 1)\nv[2] = z\ny = sum(v*v)",
     "loop": "param theta = 0.4\ns = 0\nfor t in range(5) {\n  e ~ Normal(theta*t, 1)\n  s = s + theta*e\n}\ny = s",
     "clamped": "param theta = 2\nz ~ Normal(theta, 1)\ny = max(z, theta) + min(theta, 3)",
+    "branch": "param theta = 0.3\nb ~ Bernoulli(theta)\nif b { x ~ Normal(theta, 1)\ny = x^2*theta } else { e ~ Normal(0, 1)\ny = sin(e) + theta }",
+    "constants": "param theta = 0.3\nb ~ Bernoulli(theta)\nif b { y = theta^2 } else { y = exp(theta) }",
+    "one side": "param theta = 0.3\nz ~ Normal(0, 1)\ny = theta\nif z > 0 { y = 2*theta*z }",
+    "while": "param theta = 0.3\nn = 1\nb ~ Bernoulli(theta)\nwhile not b { n = n + theta\nb ~ Bernoulli(theta) }\ny = n",
+    "last lane": "param theta = 0.9\nn = 1\nm = theta\nb ~ Bernoulli(theta)\nwhile not b {\n  m = theta^2\n  c = exp(theta)\n"
+                 "  n = n + m*c\n  e ~ Normal(theta, 1)\n  n = n + e\n  b ~ Bernoulli(theta)\n}\ny = n*m",
+    "recursion": "param theta = 0.6\nfn toss(n) { b ~ Bernoulli(theta)\nif b { return n*theta }\nreturn toss(n + theta) }\ny = toss(1)",
+    "nested": "param theta = 0.4\na ~ Bernoulli(theta)\nb ~ Bernoulli(theta^2)\nif a { if b { y = theta } else { y ~ Normal(theta, 2) } } "
+              "else { if b { y = theta*2 } else { y = 1 } }",
+    "either": "param theta = 0.4\nz ~ Normal(0, 1)\nb ~ Bernoulli(theta)\ny = (if z > 0 then theta else z) + (if b then 1 else theta)",
+    "and": "param theta = 0.4\nb ~ Bernoulli(theta)\nz ~ Normal(0, 1)\ny = 0\nif b and z > 0 { y = theta }",
+    "returns": "param theta = 0.4\nb ~ Bernoulli(theta)\nif b { return theta^2 }\nz ~ Normal(theta, 1)\nreturn z",
+    "random length": "param theta = 0.4\nk ~ Poisson(exp(theta))\ns = theta\nfor i in range(k) { e ~ Normal(theta, 1)\ns = s + e*theta }\ny = s",
+    "elements": "param mu[3] = [1, 2, 3]\nk ~ Categorical(softmax(mu))\ny = 0\nif k > 0 { y = mu[k]*mu[0] }",
     "density": "param theta = 2\nz ~ Normal(theta, 1)\ny = logpdf(Normal(0, exp(theta)), z) + logpdf(Normal(theta, 1), 1)",
 }
 
@@ -31,19 +48,33 @@ def same_noise(chance: torch.Tensor, shape: tuple[int, ...], generator: torch.Ge
 
 
 @pytest.mark.parametrize("name", PROGRAMS)
-@pytest.mark.parametrize("options", [{}, {"estimator": "score"}], ids=["default", "score"])
+@pytest.mark.parametrize(
+    "options", [{}, {"estimator": "score"}, {"estimator": "score(credit=false)"}, {"among": "enumerate,rsample,score"}],
+    ids=["default", "score", "no credit", "enumerate"],
+)
 def test_same_gradient_of_every_run(name: str, options: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
-    if options and name in ("uniform result",):
+    """With few runs, frames of one lane occur."""
+    if name in ("uniform result", "one side") and "estimator" in options:
         pytest.skip("no site to score")
     monkeypatch.setattr(discrete_laws, "coins", same_noise)
     program = probrun.parse(PROGRAMS[name] if "return" in PROGRAMS[name] else PROGRAMS[name] + "\nreturn y")
-    lifted = program.grad(samples=300, seed=1, pilot=False, keep_runs=True, dtype="float64", **options)
-    monkeypatch.setattr(session, "liftable", lambda resolved, plan: False)
-    plain = program.grad(samples=300, seed=1, pilot=False, keep_runs=True, dtype="float64", **options)
-    assert lifted.per_run is not None and plain.per_run is not None
-    for result, rows in plain.per_run.items():
-        for parameter, expected in rows.items():
-            torch.testing.assert_close(lifted.per_run[result][parameter], expected, rtol=1e-9, atol=1e-11)
+    for samples in (300, 24, 2):
+        lifted, plain = (
+            at(lambda: program.grad(samples=samples, seed=1, pilot=False, keep_runs=True, dtype="float64", **options), liftable, monkeypatch)
+            for liftable in (True, False)
+        )
+        assert lifted.per_run is not None and plain.per_run is not None
+        for result, rows in plain.per_run.items():
+            for parameter, expected in rows.items():
+                torch.testing.assert_close(lifted.per_run[result][parameter], expected, rtol=1e-9, atol=1e-11)
+
+
+def at(run: Callable[[], Any], liftable: bool, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """A run with or without lifting."""
+    with monkeypatch.context() as patch:
+        if not liftable:
+            patch.setattr(session, "liftable", lambda plan: False)
+        return run()
 
 
 @pytest.mark.parametrize("name", [name for name in PROGRAMS if name != "matrix"])
@@ -53,7 +84,10 @@ def test_lifted_at_the_first_attempt(name: str, monkeypatch: pytest.MonkeyPatch)
         raise AssertionError("fell back")
 
     monkeypatch.setattr(NotLifted, "__init__", failing)
-    probrun.parse(PROGRAMS[name] + "\nreturn y").grad(samples=300, seed=1, pilot=False)
+    program = probrun.parse(PROGRAMS[name] if "return" in PROGRAMS[name] else PROGRAMS[name] + "\nreturn y")
+    for samples in (300, 24):
+        program.grad(samples=samples, seed=1, pilot=False)
+        program.grad(samples=samples, seed=1, pilot=False, among="enumerate,rsample,score")
 
 
 def test_a_wide_dense_matrix_falls_back() -> None:

@@ -69,6 +69,6 @@ def _moving(table: Tensor, possible: Tensor, request: Request) -> Tensor:
     if not table.requires_grad or not bool(zero.any()):
         return none
     total = torch.where(zero, table, 0.0).sum()
-    gradients = torch.autograd.grad(total, list(request.leaves), retain_graph=True, allow_unused=True)
+    gradients = torch.autograd.grad(total, list(request.ends()), retain_graph=True, allow_unused=True)
     moves = any(gradient is not None and bool((gradient != 0).any()) for gradient in gradients)
     return zero if moves else none

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -25,7 +25,7 @@ class Request:
     batch       how many batch axes there are
     live        whether an argument carries a derivative
     options     of the choice: `tau`, `hard`, `baseline`
-    leaves      the parameters, for those who must know whether something moves with them
+    ends        gives all that may move with a parameter, for those who must know whether something does
     most_lanes  that enumeration may make
     whole       the log densities of all elements may be given as their sum
     """
@@ -38,7 +38,7 @@ class Request:
     live: bool
     options: Options
     generator: torch.Generator
-    leaves: Sequence[Tensor]
+    ends: Callable[[], Sequence[Tensor]]
     most_lanes: int
     whole: bool = False
 
