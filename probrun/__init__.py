@@ -11,9 +11,10 @@ Importing this package loads neither torch nor matplotlib; running a program doe
 
 from __future__ import annotations
 
-from .api import Function, GradientResult, Program, RunResult, SiteReport, load, parse
+from .api import Function, Program, load, parse
 from .dsl.diagnostics import Diagnostic, ProbError
 from .magic import load_ipython_extension
+from .results import GradientResult, RunResult, SiteReport
 from .version import __version__
 
 __all__ = [

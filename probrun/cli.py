@@ -8,32 +8,37 @@ from __future__ import annotations
 
 import difflib
 import json
-import math
 import os
 import sys
-import traceback
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
 
 import click
 
 from . import report
-from .api import GradientResult, Program, Result, RunResult, from_source
+from .api import from_source
+from .cli_options import (
+    choice_options,
+    compile_option,
+    lanes_option,
+    program_options,
+    running_options,
+    sampler_option,
+    source_in,
+    source_of,
+    time_option,
+    values_of,
+)
 from .dsl.diagnostics import Diagnostic, ProbError, render_all
-from .dsl.limits import MAX_DEPTH, MAX_STEPS
 from .dsl.ranks import rank, world_size
 from .dsl.source import Source
-from .options import DEFAULT_SAMPLES, DEFAULT_TAU, DEVICES, DTYPES, LARGEST_SEED, SAMPLERS, nearest, split_estimator
-from .reading import read_program, read_values
-from .terminal import BUG, DONE, DOUBTFUL, FAULT, INTERRUPTED, NoFile, close_stdout, complain, emit, load_torch
-from .version import __version__, version_block
-
-PICTURES = (".png", ".pdf", ".svg", ".jpg", ".jpeg")
-Command = TypeVar("Command", bound=Callable[..., Any])
+from .exits import guarded, status_of
+from .options import nearest, split_estimator
+from .results import GradientResult, Result, RunResult
+from .terminal import DONE, FAULT, NoFile, complain, emit, load_torch
+from .version import __version__
 
 
-# --------------------------------------------------------------------------------------------- the outer frame
 def main(arguments: Sequence[str] | None = None) -> int:
     """The entry point of the command `probrun`; gives the exit status."""
     for stream in (sys.stdout, sys.stderr):
@@ -46,150 +51,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def execute(arguments: list[str]) -> int:
     """Run one command line and give its exit status; no exception gets out."""
-    as_json = "--json" in arguments
     if rank() and "grad" not in arguments:
         return DONE
-    try:
-        return commands.main(arguments, prog_name="probrun", standalone_mode=False) or DONE
-    except ProbError as error:
-        if as_json:
-            emit(report.error_json(error))
-        complain(render_all(error.diagnostics, colour=report.wants_colour(sys.stderr)))
-        return FAULT
-    except click.ClickException as error:
-        error.show()
-        return error.exit_code
-    except (click.Abort, KeyboardInterrupt):
-        complain("probrun: interrupted before the first result")
-        return INTERRUPTED
-    except BrokenPipeError:
-        close_stdout()
-        return DONE
-    except SystemExit as error:  # click's own answer to a closed pipe
-        return error.code if isinstance(error.code, int) else FAULT
-    except Exception as error:
-        if rank():
-            sys.stderr = sys.__stderr__
-        _report_bug(error, as_json)
-        return BUG
-
-
-def _report_bug(error: Exception, as_json: bool) -> None:
-    if as_json:
-        emit(report.bug_json(error))
-    diagnostic = Diagnostic(
-        "P0901", "this is a bug in probrun, not in your program",
-        notes=(f"{type(error).__name__}: {error}",),
-        help="please report it, with the program and everything below",
-    )
-    complain(render_all([diagnostic], colour=report.wants_colour(sys.stderr)))
-    complain("".join(traceback.format_exception(error)).rstrip())
-    complain(version_block())
-
-
-# ------------------------------------------------------------------------------------------------------ options
-class Positive(click.ParamType[float]):
-    """A positive, finite number."""
-
-    name = "number"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
-        try:
-            number = float(value)
-        except ValueError:
-            self.fail(f"{value!r} is not a number", param, ctx)
-        if not 0 < number < math.inf:
-            self.fail(f"{value} is not a positive number", param, ctx)
-        return number
-
-
-def _pairs(context: click.Context, option: click.Parameter, values: tuple[str, ...]) -> dict[str, str]:
-    """`name=value` options as a dict."""
-    found: dict[str, str] = {}
-    for value in values:
-        name, equals, text = value.partition("=")
-        name = name.strip()
-        if not equals or not name:
-            raise click.BadParameter(f"{value!r} is not name=value", context, option)
-        if name in found:
-            raise click.BadParameter(f"{name} is given twice", context, option)
-        found[name] = text
-    return found
-
-
-def _picture(context: click.Context, option: click.Parameter, value: str | None) -> Path | None:
-    """A picture's path, known to be writable as far as one can tell."""
-    if value is None:
-        return None
-    path = Path(value)
-    if path.suffix.lower() not in PICTURES:
-        raise click.BadParameter(f"{value} has none of the endings {', '.join(PICTURES)}", context, option)
-    if path.is_dir() or not (path.parent.is_dir() and os.access(path.parent, os.W_OK)):
-        raise click.BadParameter(f"{value} cannot be written: is {path.parent} a folder of yours?", context, option)
-    return path
-
-
-def _stack(options: Sequence[Callable[[Command], Command]]) -> Callable[[Command], Command]:
-    def decorate(function: Command) -> Command:
-        for option in reversed(options):
-            function = option(function)
-        return function
-
-    return decorate
-
-
-program_options = _stack([
-    click.argument("file", required=False),
-    click.option("-e", "expression", metavar="PROGRAM", help="Take the program from the command line."),
-])
-choice_options = _stack([
-    click.option(
-        "--estimator", multiple=True, metavar="[SITE=]NAME[(ARGS)]",
-        help="Use this estimator wherever it is valid, or at one site. Repeatable.",
-    ),
-    click.option("--unbiased", is_flag=True, help="Never choose a biased estimator."),
-    click.option("--among", metavar="NAME,...", help="Choose only among these estimators."),
-    click.option("--tau", type=Positive(), default=DEFAULT_TAU, show_default=True, help="Gumbel-Softmax temperature."),
-    click.option("--allow-biased", is_flag=True, help="Let a forced estimator be wrong, and report it as such."),
-    click.option("--of", metavar="NAME[,NAME]", help="Look at other variables than the result."),
-])
-running_options = _stack([
-    click.option(
-        "-p", "--param", "parameters", multiple=True, callback=_pairs, metavar="NAME=VALUE",
-        help="A parameter: a number, JSON, or @file.json/.npy/.csv. Repeatable.",
-    ),
-    click.option("-d", "--data", multiple=True, callback=_pairs, metavar="NAME=VALUE", help="Data, likewise. Repeatable."),
-    click.option(
-        "-n", "--samples", type=click.IntRange(min=1), default=DEFAULT_SAMPLES, show_default=True, help="How many runs.",
-    ),
-    click.option("--seed", type=click.IntRange(0, LARGEST_SEED), help="Same seed, same output. Random if not given."),
-    click.option("--target-se", type=Positive(), help="Go on until every standard error is at most this; -n is the limit."),
-    click.option(
-        "--max-steps", type=click.IntRange(1), default=MAX_STEPS, show_default=True, help="Rounds of a loop before it is an error."
-    ),
-    click.option(
-        "--max-depth", type=click.IntRange(1), default=MAX_DEPTH, show_default=True, help="Levels of recursion likewise."
-    ),
-    click.option("--dtype", type=click.Choice(DTYPES), default="float32", show_default=True, help="Arithmetic."),
-    click.option("--device", type=click.Choice(DEVICES), default="cpu", show_default=True, help="Place."),
-    click.option("--json", "as_json", is_flag=True, help="Print one JSON object."),
-    click.option("--plot", callback=_picture, metavar="FILE.png", help="Draw a picture of what was computed."),
-])
-
-
-sampler_option = click.option(
-    "--sampler", type=click.Choice(SAMPLERS), default=SAMPLERS[0], show_default=True,
-    help="Random numbers, or scrambled Sobol points where every run draws alike.",
-)
-compile_option = click.option(
-    "--compile", is_flag=True, help="Compile blocks of runs (takes seconds, pays for millions of runs).",
-)
-time_option = click.option(
-    "--max-time", type=Positive(), metavar="SECONDS", help="Stop after this time with the runs that were made until then.",
-)
-lanes_option = click.option(
-    "--max-lanes", type=click.IntRange(1), help="Lanes that enumerating outcomes may make of one run.",
-)
+    return guarded(lambda: commands.main(arguments, prog_name="probrun", standalone_mode=False) or DONE, "--json" in arguments)
 
 
 class Ordered(click.Group):
@@ -208,54 +72,6 @@ def commands() -> None:
     """
 
 
-def _source(file: str | None, expression: str | None) -> Source:
-    if (file is None) == (expression is None):
-        raise click.UsageError("give one program: a FILE, - for standard input, or -e PROGRAM")
-    if expression is not None:
-        return Source("<command line>", expression)
-    return _file(str(file))
-
-
-def _file(name: str) -> Source:
-    try:
-        return read_program(name)
-    except OSError as error:
-        raise NoFile(error, name) from None
-
-
-def _values(program: Program, parameters: dict[str, str], data: dict[str, str]) -> tuple[dict[str, Any], dict[str, Any]]:
-    resolved = program.resolved
-    axes = {name: len(fact.shape) for name, fact in resolved.parameters.items()}
-    axes_of_data = {name: len(node.shape) for name, node in resolved.data.items()}
-    try:
-        return read_values("parameter", parameters, axes), read_values("data", data, axes_of_data)
-    except OSError as error:
-        raise NoFile(error) from None
-
-
-def _finish(result: Result) -> int:
-    """The exit status, with a word about what is not as it was asked for."""
-    if result.interrupted:
-        complain(f"probrun: interrupted after {result.samples} of {result.requested} runs")
-        return INTERRUPTED
-    if not result.reached:
-        largest = result.largest_se
-        needed = math.ceil(result.samples * (largest / (result.target_se or largest)) ** 2)
-        complain(
-            f"probrun: --target-se {result.target_se:g} is not reached: the largest standard error after {result.samples} "
-            f"runs is {largest:.2g}; about -n {float(f'{needed:.2g}'):.0f} would do"
-        )
-        return DOUBTFUL
-    if isinstance(result, GradientResult) and result.check is not None and not result.check.passed:
-        complain(
-            f"probrun: the gradient disagrees with the oracle ({result.check.method}) by {abs(result.check.worst):.1f} "
-            "standard errors"
-        )
-        return DOUBTFUL
-    return DONE
-
-
-# ----------------------------------------------------------------------------------------------------- commands
 @commands.command()
 @program_options
 @running_options
@@ -276,8 +92,8 @@ def grad(
     pilot: bool | None, max_lanes: int | None, max_time: float | None, sampler: str, compile: bool, verify: bool,
 ) -> int:
     """The gradient of the expected result, with standard errors."""
-    program = from_source(_source(file, expression))
-    parameter_values, data_values = _values(program, parameters, data)
+    program = from_source(source_of(file, expression))
+    parameter_values, data_values = values_of(program, parameters, data)
     load_torch()
     with report.Progress() as progress:
         result = program.grad(
@@ -290,7 +106,7 @@ def grad(
         )
     if not rank():
         _show(result, as_json, plot)
-    return _finish(result)
+    return status_of(result)
 
 
 @commands.command()
@@ -310,8 +126,8 @@ def run(
     The names of --of are shown beside the result. The options on estimators change nothing here: values are exact draws
     whatever the estimator.
     """
-    program = from_source(_source(file, expression))
-    parameter_values, data_values = _values(program, parameters, data)
+    program = from_source(source_of(file, expression))
+    parameter_values, data_values = values_of(program, parameters, data)
     load_torch()
     with report.Progress() as progress:
         result = program.run(
@@ -319,7 +135,7 @@ def run(
             max_time=max_time, dtype=dtype, device=device, max_steps=max_steps, max_depth=max_depth, progress=progress,
         )
     _show(result, as_json, plot)
-    return _finish(result)
+    return status_of(result)
 
 
 @commands.command()
@@ -344,8 +160,8 @@ def compare(
     """
     from . import comparison as shown
 
-    program = from_source(_source(file, expression))
-    parameter_values, data_values = _values(program, parameters, data)
+    program = from_source(source_of(file, expression))
+    parameter_values, data_values = values_of(program, parameters, data)
     load_torch()
     with report.Progress(unit="estimators") as progress:
         found = program.compare(
@@ -403,7 +219,7 @@ def explain(
     among: str | None, tau: float, allow_biased: bool, of: str | None,
 ) -> int:
     """The choice at each sampling site and why, without running anything."""
-    program = from_source(_source(file, expression))
+    program = from_source(source_of(file, expression))
     sites = program.explain(
         estimator=[split_estimator(text) for text in estimator], unbiased=unbiased, among=among, tau=tau,
         allow_biased=allow_biased, of=of,
@@ -427,7 +243,7 @@ def check(files: tuple[str, ...], expression: str | None) -> int:
     lines = []
     for file in files or (None,):
         try:
-            program = from_source(_source(file, expression))
+            program = from_source(source_of(file, expression))
             sites = program.explain()
         except ProbError as error:
             problems += error.diagnostics
@@ -451,7 +267,7 @@ def fmt(files: tuple[str, ...], only_check: bool, diff: bool) -> int:
     """Format source files in place; - formats standard input to standard output."""
     from .dsl.format import format_source
 
-    sources = [_file(file) for file in files]
+    sources = [source_in(file) for file in files]
     formatted = [format_source(source) for source in sources]  # a problem in one file leaves all of them alone
     changed = 0
     for file, source, text in zip(files, sources, formatted, strict=True):

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from .api import Result
+    from .results import Result
     from .runtime.estimate import Moments
 
 MOST_PANELS = 24
@@ -37,7 +37,7 @@ def picture(result: Result) -> Figure:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    from .api import GradientResult, RunResult
+    from .results import GradientResult, RunResult
 
     panels: list[Panel] = []
     if isinstance(result, GradientResult):

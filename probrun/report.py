@@ -24,7 +24,8 @@ from .dsl.diagnostics import ProbError
 if TYPE_CHECKING:
     from rich.progress import Progress as Bar
 
-    from .api import Compilation, GradientResult, Program, Result, RunResult, SiteReport
+    from .api import Program
+    from .results import Compilation, GradientResult, Result, RunResult, SiteReport
 
 WIDTH = 80
 LEAST_WIDTH = 28  # of a column of prose

@@ -37,7 +37,7 @@ from . import masked
 from .broadcast import ShapeMismatch, align, event_shape, shape_words
 from .frames import HIDDEN, Activation, Frame, Returned, merge, together
 from .indexing import check_axes, replace, whole_number
-from .kernels import places
+from .kernels import partition
 from .lanes import NOWHERE, Ragged, Value, carry
 from .ledger import Term
 from .lifting import no_points
@@ -89,13 +89,10 @@ def decide(machine: Interpreter, value: Operand, condition: Expression) -> bool 
         return held
     if machine.masked:
         raise NotCompiled("a loop or a recursion ends at random")
-    holding = places(held)
-    if holding.shape[0] == 0:
+    holding, failing = partition(held)
+    if not holding.shape[0]:
         return False
-    if holding.shape[0] == held.shape[0]:
-        return True
-    failing = places(torch.logical_not(held))
-    return holding, failing
+    return (holding, failing) if failing.shape[0] else True
 
 
 def _if(machine: Interpreter, node: If, frame: Frame) -> None:
@@ -192,12 +189,12 @@ def _logical_step(
         return _elementwise(machine, node, left, item, frame)
     if machine.masked:
         return truth(_both(machine, frame, left, *((item, False) if both else (True, item))))
-    undecided = places(left if both else torch.logical_not(left))
-    if undecided.shape[0] == 0:
+    holding, failing = partition(left)
+    undecided, decided = (holding, failing) if both else (failing, holding)
+    if not undecided.shape[0]:
         return left
-    if undecided.shape[0] == left.shape[0]:
+    if not decided.shape[0]:
         return truth(machine.evaluate(item, frame))
-    decided = places(torch.logical_not(left) if both else left)
     return truth(_either(machine, frame, (undecided, decided), (item, not both), f"`{node.operator}`", node.span))
 
 
@@ -327,10 +324,8 @@ def _count_apart(machine: Interpreter, node: For, start: Operand, stop: Operand,
         inside = cast(Tensor, number < cast(Operand, loop.read(end)))
         if inside.shape[0] == 1:
             return bool(inside)
-        staying = places(inside)
-        if staying.shape[0] in (0, inside.shape[0]):
-            return staying.shape[0] > 0
-        return staying, places(torch.logical_not(inside))
+        staying, leaving = partition(inside)
+        return (staying, leaving) if staying.shape[0] and leaving.shape[0] else staying.shape[0] > 0
 
     def begin(loop: Frame) -> None:
         loop.write(node.variable, loop.read(counter))  # only on lanes that go on: the others keep the last number

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -18,6 +19,8 @@ from .broadcast import narrowed, together
 from .kernels import choose, less
 from .laws import Generator, Law, Shape, double, exponential, uniform, weigh, weigh_complement, whole
 from .quasi import Points
+from .readout import ends
+from .recording import recording
 
 SLACK = 1e-5  # a relaxed draw is hard up to rounding
 RARE = 1e-4  # a probability below this is compared with more than 32 bits
@@ -57,6 +60,10 @@ class Chance(Law):
         """Where `probs` is exactly one of the values; None: nowhere."""
         if self.probs is None:
             return None
+        if not recording() and self.probs.numel():
+            least, most = ends(self.probs)
+            if all(value < least or value > most for value in values):
+                return None
         found = self.probs == values[0]
         for value in values[1:]:
             found = found | (self.probs == value)
@@ -72,17 +79,31 @@ class Chance(Law):
         raise NotImplementedError
 
 
-def coins(chance: Tensor, shape: Shape, generator: Generator) -> Tensor:
-    """Independent 0s and 1s `shape`, of few different probabilities, from 32 random bits each (half the time of a uniform
-    number)."""
+@dataclass(frozen=True)
+class Coin:
+    """How to toss coins of few different probabilities: where each of 2^32 numbers from -2^31 on is below `threshold`, and
+    where the probability `is_sure` (None: nowhere)."""
+
+    threshold: Tensor
+    sure: Tensor | None
+
+
+@torch.no_grad()
+def coin(chance: Tensor) -> Coin | None:
+    """What is needed to toss coins of these probabilities; None where one is too small for 32 bits."""
+    if bool(((chance > 0) & (chance < RARE)).any()):
+        return None
+    threshold = (chance.double() * 2.0**32).round_().sub_(2.0**31).clamp_max_(2.0**31 - 1).to(torch.int32)
+    sure = (chance == 1).to(chance.dtype)
+    return Coin(threshold, sure if bool(sure.any()) else None)
+
+
+def coins(chance: Tensor, shape: Shape, generator: Generator, made: Coin) -> Tensor:
+    """Independent 0s and 1s `shape`, from 32 random bits each (half the time of a uniform number)."""
     count = math.prod(shape)
     bits = torch.empty((count + 1) // 2, dtype=torch.int64).random_(-(2**63), None, generator=generator)
-    threshold = (chance.double() * 2.0**32).round_().sub_(2.0**31)  # of 2^32 numbers from -2^31 as many are below this
-    hit = less(bits.view(torch.int32)[:count].view(shape), threshold.clamp_max_(2.0**31 - 1).to(torch.int32), chance.dtype)
-    sure = chance == 1
-    if bool(sure.any()):
-        hit = torch.maximum(hit, sure.to(hit.dtype))
-    return hit
+    hit = less(bits.view(torch.int32)[:count].view(shape), made.threshold, chance.dtype)
+    return hit if made.sure is None else torch.maximum(hit, made.sure)
 
 
 def _logarithms(p: Tensor) -> tuple[Tensor, Tensor]:
@@ -98,18 +119,19 @@ class Bernoulli(Chance):
         super().__init__({name: narrowed(argument) for name, argument in arguments.items()})
 
     def sample(self, shape: Shape, generator: Generator = None) -> Tensor:
-        chance = self.chance().detach()
+        chance = self.chance()
         if chance.numel() > 1 and not any(chance.stride()):
             chance = chance.as_strided((1,) * chance.dim(), (1,) * chance.dim())  # a view of one number
         if isinstance(generator, Points):
-            return less(uniform(shape, chance, generator, torch.float64), chance, chance.dtype)
-        few = chance.device.type == "cpu" and 0 < FEW * chance.numel() <= math.prod(shape)
-        if few and not bool(((chance > 0) & (chance < RARE)).any()):
-            return coins(chance, shape, generator)
+            return less(uniform(shape, chance, generator, torch.float64), chance.detach(), chance.dtype)
+        if chance.device.type == "cpu" and 0 < FEW * chance.numel() <= math.prod(shape):
+            made = self.once("coin", coin, chance) if chance is self.probs else coin(chance)
+            if made is not None:
+                return coins(chance, shape, generator, made)
         rare = chance.dtype == torch.float32 and chance.numel() > 0 and bool(chance.amin() < SMALL)
         kind = torch.float64 if rare else chance.dtype
         noise = torch.rand(shape, generator=generator, dtype=kind, device=chance.device)
-        return less(noise, chance, chance.dtype)
+        return less(noise, chance.detach(), chance.dtype)
 
     def support(self, value: Tensor) -> Tensor | None:
         if value.requires_grad:

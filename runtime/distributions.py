@@ -17,7 +17,7 @@ from ..dsl.distributions import DistributionRow, Domain, domain_help, domain_wor
 from . import continuous_laws as continuous
 from . import discrete_laws as discrete
 from .laws import Law, SecondDerivativeUnavailable, TorchLaw
-from .readout import floats
+from .readout import ends
 from .recording import recording
 from .truncated_normal import TruncatedNormal
 
@@ -95,7 +95,7 @@ def violation(domain: Domain, tensor: Tensor, event: int) -> Tensor | None:
     if value.numel() == 0:
         return None
     *_, only_whole = _ENTRIES[domain]
-    least, most = value.aminmax() if recording() else floats(*value.aminmax())
+    least, most = value.aminmax() if recording() else ends(tensor)
     fine = bool(_between(least, domain) & _between(most, domain))
     bad = None
     if not (fine and (not only_whole or bool((value == value.floor()).all()))):

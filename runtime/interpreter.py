@@ -361,6 +361,7 @@ class Interpreter:
                 "P0301", f"`{node.function}` must give a tensor with a row per lane", node.span,
                 f"{count} lanes went in, {given} came out",
             )
+        result = result.view_as(result)  # what is remembered of a value must not be found again on a tensor of somebody else's
         return result if result.dtype in (self.dtype, torch.bool) else result.to(self.dtype)
 
     def items(self, target: Tensor, nodes: tuple[Expression | Slice, ...], frame: Frame) -> list[Item]:

@@ -61,11 +61,12 @@ def compare(code: Callable[..., Tensor], a: Tensor, b: Tensor | float) -> Tensor
     return code(a, b) if other is None else torch.from_numpy(_NUMPY[code](a.numpy(), other))
 
 
-def places(truth: Tensor) -> Tensor:
-    """Where truth values `[n]` hold, as indices `[at most n]`."""
+def partition(truth: Tensor) -> tuple[Tensor, Tensor]:
+    """Where truth values `[n]` hold, and where not."""
     if not _plain(truth):
-        return truth.nonzero().squeeze(1)
-    return torch.from_numpy(numpy.flatnonzero(truth.numpy()))
+        return truth.nonzero().squeeze(1), torch.logical_not(truth).nonzero().squeeze(1)
+    held = truth.numpy()
+    return torch.from_numpy(numpy.flatnonzero(held)), torch.from_numpy(numpy.flatnonzero(~held))
 
 
 def choose(condition: Tensor, one: Tensor | float, other: Tensor | float) -> Tensor:

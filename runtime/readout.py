@@ -5,6 +5,16 @@ from __future__ import annotations
 from torch import Tensor, stack
 
 
+def ends(tensor: Tensor) -> tuple[float, float]:
+    """The smallest and the largest entry, of which a tensor remembers what they are (nobody writes into a value)."""
+    known: tuple[float, float] | None = getattr(tensor, "ends", None)
+    if known is None:
+        value = tensor.detach()
+        least, most = floats(*value.aminmax()) if value.numel() > 1 else (float(value),) * 2
+        known = tensor.ends = least, most  # type: ignore[attr-defined]
+    return known
+
+
 def floats(*tensors: Tensor) -> list[float]:
     """The numbers in tensors of one entry each."""
     if len(tensors) > 1 and tensors[0].is_cuda:

@@ -63,10 +63,12 @@ def draw(machine: Interpreter, node: Sample | Draw, frame: Frame) -> Tensor:
     if live and machine.lifter is not None:
         lift = partial(machine.lifter.lift, lanes=frame.lanes)
         if law.lifts and estimator.name == "score":
-            law.lift, law.once = lift, machine.once  # type: ignore[method-assign]
+            law.lift = lift
         else:
             arguments = {name: lift(argument) for name, argument in arguments.items()}
             law = build(bound.row, arguments)
+    if law.lifts:
+        law.once = machine.once  # type: ignore[method-assign]
     options = {} if choice is None else choice.options
     request = Request(
         bound.row, law, arguments, (frame.lanes.count, *bound.batch, *bound.event), len(bound.batch), live, options,

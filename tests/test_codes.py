@@ -112,7 +112,7 @@ def test_our_own_fault_is_not_blamed_on_the_program(
     def broken(*_: object, **__: object) -> None:
         raise RuntimeError("the bug of this test")
 
-    monkeypatch.setattr("probrun.cli.read_program", broken, raising=False)
+    monkeypatch.setattr("probrun.cli_options.read_program", broken, raising=False)
     monkeypatch.setattr("probrun.api.read_program", broken, raising=False)
     assert main(["grad", str(FILES[0])]) == 70
     shown = capsys.readouterr().err

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import pytest
@@ -42,9 +43,9 @@ PROGRAMS = {
 }
 
 
-def same_noise(chance: torch.Tensor, shape: tuple[int, ...], generator: torch.Generator) -> torch.Tensor:
+def same_noise(chance: torch.Tensor, shape: tuple[int, ...], generator: torch.Generator, made: object) -> torch.Tensor:
     """A coin from the noise that is used where the probability differs from run to run."""
-    return (torch.rand(shape, generator=generator, dtype=torch.float64) < chance).to(chance.dtype)
+    return (torch.rand(shape, generator=generator, dtype=torch.float64) < chance.detach()).to(chance.dtype)
 
 
 @pytest.mark.parametrize("name", PROGRAMS)
@@ -60,7 +61,7 @@ def test_same_gradient_of_every_run(name: str, options: dict[str, str], monkeypa
     program = probrun.parse(PROGRAMS[name] if "return" in PROGRAMS[name] else PROGRAMS[name] + "\nreturn y")
     for samples in (300, 24, 2):
         lifted, plain = (
-            at(lambda: program.grad(samples=samples, seed=1, pilot=False, keep_runs=True, dtype="float64", **options), liftable, monkeypatch)
+            at(partial(program.grad, samples=samples, seed=1, pilot=False, keep_runs=True, dtype="float64", **options), liftable, monkeypatch)
             for liftable in (True, False)
         )
         assert lifted.per_run is not None and plain.per_run is not None

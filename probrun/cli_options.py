@@ -1,0 +1,151 @@
+"""The options that commands share: how they are declared and checked, and what a FILE, -e, -p and -d give."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from .api import Program
+from .dsl.limits import MAX_DEPTH, MAX_STEPS
+from .dsl.source import Source
+from .options import DEFAULT_SAMPLES, DEFAULT_TAU, DEVICES, DTYPES, LARGEST_SEED, SAMPLERS
+from .reading import read_program, read_values
+from .terminal import NoFile
+
+PICTURES = (".png", ".pdf", ".svg", ".jpg", ".jpeg")
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+
+class Positive(click.ParamType[float]):
+    """A positive, finite number."""
+
+    name = "number"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        try:
+            number = float(value)
+        except ValueError:
+            self.fail(f"{value!r} is not a number", param, ctx)
+        if not 0 < number < math.inf:
+            self.fail(f"{value} is not a positive number", param, ctx)
+        return number
+
+
+def _pairs(context: click.Context, option: click.Parameter, values: tuple[str, ...]) -> dict[str, str]:
+    """`name=value` options as a dict."""
+    found: dict[str, str] = {}
+    for value in values:
+        name, equals, text = value.partition("=")
+        name = name.strip()
+        if not equals or not name:
+            raise click.BadParameter(f"{value!r} is not name=value", context, option)
+        if name in found:
+            raise click.BadParameter(f"{name} is given twice", context, option)
+        found[name] = text
+    return found
+
+
+def _picture(context: click.Context, option: click.Parameter, value: str | None) -> Path | None:
+    """A picture's path, known to be writable as far as one can tell."""
+    if value is None:
+        return None
+    path = Path(value)
+    if path.suffix.lower() not in PICTURES:
+        raise click.BadParameter(f"{value} has none of the endings {', '.join(PICTURES)}", context, option)
+    if path.is_dir() or not (path.parent.is_dir() and os.access(path.parent, os.W_OK)):
+        raise click.BadParameter(f"{value} cannot be written: is {path.parent} a folder of yours?", context, option)
+    return path
+
+
+def _stack(options: Sequence[Callable[[Command], Command]]) -> Callable[[Command], Command]:
+    def decorate(function: Command) -> Command:
+        for option in reversed(options):
+            function = option(function)
+        return function
+
+    return decorate
+
+
+program_options = _stack([
+    click.argument("file", required=False),
+    click.option("-e", "expression", metavar="PROGRAM", help="Take the program from the command line."),
+])
+choice_options = _stack([
+    click.option(
+        "--estimator", multiple=True, metavar="[SITE=]NAME[(ARGS)]",
+        help="Use this estimator wherever it is valid, or at one site. Repeatable.",
+    ),
+    click.option("--unbiased", is_flag=True, help="Never choose a biased estimator."),
+    click.option("--among", metavar="NAME,...", help="Choose only among these estimators."),
+    click.option("--tau", type=Positive(), default=DEFAULT_TAU, show_default=True, help="Gumbel-Softmax temperature."),
+    click.option("--allow-biased", is_flag=True, help="Let a forced estimator be wrong, and report it as such."),
+    click.option("--of", metavar="NAME[,NAME]", help="Look at other variables than the result."),
+])
+running_options = _stack([
+    click.option(
+        "-p", "--param", "parameters", multiple=True, callback=_pairs, metavar="NAME=VALUE",
+        help="A parameter: a number, JSON, or @file.json/.npy/.csv. Repeatable.",
+    ),
+    click.option("-d", "--data", multiple=True, callback=_pairs, metavar="NAME=VALUE", help="Data, likewise. Repeatable."),
+    click.option(
+        "-n", "--samples", type=click.IntRange(min=1), default=DEFAULT_SAMPLES, show_default=True, help="How many runs.",
+    ),
+    click.option("--seed", type=click.IntRange(0, LARGEST_SEED), help="Same seed, same output. Random if not given."),
+    click.option("--target-se", type=Positive(), help="Go on until every standard error is at most this; -n is the limit."),
+    click.option(
+        "--max-steps", type=click.IntRange(1), default=MAX_STEPS, show_default=True, help="Rounds of a loop before it is an error."
+    ),
+    click.option(
+        "--max-depth", type=click.IntRange(1), default=MAX_DEPTH, show_default=True, help="Levels of recursion likewise."
+    ),
+    click.option("--dtype", type=click.Choice(DTYPES), default="float32", show_default=True, help="Arithmetic."),
+    click.option("--device", type=click.Choice(DEVICES), default="cpu", show_default=True, help="Place."),
+    click.option("--json", "as_json", is_flag=True, help="Print one JSON object."),
+    click.option("--plot", callback=_picture, metavar="FILE.png", help="Draw a picture of what was computed."),
+])
+sampler_option = click.option(
+    "--sampler", type=click.Choice(SAMPLERS), default=SAMPLERS[0], show_default=True,
+    help="Random numbers, or scrambled Sobol points where every run draws alike.",
+)
+compile_option = click.option(
+    "--compile", is_flag=True, help="Compile blocks of runs (takes seconds, pays for millions of runs).",
+)
+time_option = click.option(
+    "--max-time", type=Positive(), metavar="SECONDS", help="Stop after this time with the runs that were made until then.",
+)
+lanes_option = click.option(
+    "--max-lanes", type=click.IntRange(1), help="Lanes that enumerating outcomes may make of one run.",
+)
+
+
+def source_of(file: str | None, expression: str | None) -> Source:
+    """The one program that a command is given: FILE, or the text of -e."""
+    if (file is None) == (expression is None):
+        raise click.UsageError("give one program: a FILE, - for standard input, or -e PROGRAM")
+    if expression is not None:
+        return Source("<command line>", expression)
+    return source_in(str(file))
+
+
+def source_in(name: str) -> Source:
+    """The source in a file; `-` is standard input."""
+    try:
+        return read_program(name)
+    except OSError as error:
+        raise NoFile(error, name) from None
+
+
+def values_of(program: Program, parameters: dict[str, str], data: dict[str, str]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """What -p and -d say, as numbers and arrays."""
+    resolved = program.resolved
+    axes = {name: len(fact.shape) for name, fact in resolved.parameters.items()}
+    axes_of_data = {name: len(node.shape) for name, node in resolved.data.items()}
+    try:
+        return read_values("parameter", parameters, axes), read_values("data", data, axes_of_data)
+    except OSError as error:
+        raise NoFile(error) from None

@@ -1,0 +1,79 @@
+"""How a command ends: the exit status of a result or of an error, and what is said of it on standard error."""
+
+from __future__ import annotations
+
+import math
+import sys
+import traceback
+from collections.abc import Callable
+
+import click
+
+from . import report
+from .dsl.diagnostics import Diagnostic, ProbError, render_all
+from .dsl.ranks import rank
+from .results import GradientResult, Result
+from .terminal import BUG, DONE, DOUBTFUL, FAULT, INTERRUPTED, close_stdout, complain, emit
+from .version import version_block
+
+
+def guarded(command: Callable[[], int], as_json: bool) -> int:
+    """The exit status of a command; no exception gets out."""
+    try:
+        return command()
+    except ProbError as error:
+        if as_json:
+            emit(report.error_json(error))
+        complain(render_all(error.diagnostics, colour=report.wants_colour(sys.stderr)))
+        return FAULT
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except (click.Abort, KeyboardInterrupt):
+        complain("probrun: interrupted before the first result")
+        return INTERRUPTED
+    except BrokenPipeError:
+        close_stdout()
+        return DONE
+    except SystemExit as error:  # click's own answer to a closed pipe
+        return error.code if isinstance(error.code, int) else FAULT
+    except Exception as error:
+        if rank():
+            sys.stderr = sys.__stderr__
+        _report_bug(error, as_json)
+        return BUG
+
+
+def _report_bug(error: Exception, as_json: bool) -> None:
+    if as_json:
+        emit(report.bug_json(error))
+    diagnostic = Diagnostic(
+        "P0901", "this is a bug in probrun, not in your program",
+        notes=(f"{type(error).__name__}: {error}",),
+        help="please report it, with the program and everything below",
+    )
+    complain(render_all([diagnostic], colour=report.wants_colour(sys.stderr)))
+    complain("".join(traceback.format_exception(error)).rstrip())
+    complain(version_block())
+
+
+def status_of(result: Result) -> int:
+    """The exit status, with a word about what is not as it was asked for."""
+    if result.interrupted:
+        complain(f"probrun: interrupted after {result.samples} of {result.requested} runs")
+        return INTERRUPTED
+    if not result.reached:
+        largest = result.largest_se
+        needed = math.ceil(result.samples * (largest / (result.target_se or largest)) ** 2)
+        complain(
+            f"probrun: --target-se {result.target_se:g} is not reached: the largest standard error after {result.samples} "
+            f"runs is {largest:.2g}; about -n {float(f'{needed:.2g}'):.0f} would do"
+        )
+        return DOUBTFUL
+    if isinstance(result, GradientResult) and result.check is not None and not result.check.passed:
+        complain(
+            f"probrun: the gradient disagrees with the oracle ({result.check.method}) by {abs(result.check.worst):.1f} "
+            "standard errors"
+        )
+        return DOUBTFUL
+    return DONE

@@ -1,0 +1,267 @@
+"""What `explain`, `grad` and `run` give: the choice at each site, and results that turn into the JSON of the command line."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import torch
+
+    from .dsl.names import Resolved
+    from .dsl.plan import Choice, Plan
+    from .dsl.source import Source, Span
+    from .options import RunOptions
+    from .runtime.choose import Measured, Verdict
+    from .runtime.estimate import Estimate, Moments
+    from .runtime.oracle import Check
+    from .runtime.tails import Tail
+
+
+@dataclass(frozen=True)
+class SiteReport:
+    """The choice at one sampling site, in the words of `probrun explain`."""
+
+    name: str
+    line: int
+    column: int
+    distribution: str
+    estimator: str
+    biased: bool
+    reason: str
+    text: str = field(repr=False)
+    call: str = field(repr=False)
+    summary: str = field(repr=False)
+    options: Mapping[str, float | bool | str] = field(default_factory=dict, repr=False)
+    because: tuple[str, ...] = field(default=(), repr=False)
+    rejected: tuple[tuple[str, str], ...] = field(default=(), repr=False)
+    measured: Mapping[str, Measured] = field(default_factory=dict, repr=False)
+    path: str = field(default="", repr=False)
+
+    @property
+    def unusual(self) -> dict[str, float | bool | str]:
+        """The options of a score that are not the usual ones, all of the others."""
+        from .dsl.plan import DEFAULTS
+
+        usual = DEFAULTS["score"] if self.estimator == "score" else {}
+        return {name: value for name, value in self.options.items() if usual.get(name) != value}
+
+    def to_dict(self) -> dict[str, Any]:
+        """The entry of `sites` in the JSON."""
+        entry: dict[str, Any] = {
+            "name": self.name, "line": self.line, "column": self.column, "distribution": self.distribution,
+            "estimator": self.estimator, "biased": self.biased, "reason": self.reason,
+        }
+        if self.unusual:
+            entry["options"] = self.unusual
+        if self.measured:
+            entry["measured"] = {name: figures.to_dict() for name, figures in self.measured.items()}
+        return entry
+
+
+@dataclass(frozen=True)
+class Compilation:
+    """What `compile=True` has come to: the `seconds` it took in this call (beside `Result.seconds`), or the `reason` why not."""
+
+    seconds: float
+    reason: str | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """The entry `compiled` in the JSON."""
+        return {"seconds": round(self.seconds, 6)} if self.reason is None else {"refused": self.reason}
+
+
+@dataclass(frozen=True)
+class Result:
+    """What `grad` and `run` have in common: how many runs were made, with what, and the moments of the results."""
+
+    program: str
+    samples: int
+    requested: int
+    seed: int
+    dtype: str
+    device: str
+    results: tuple[str, ...]
+    value: Any  # Moments, or a dict of them by result when there are several
+    seconds: float
+    interrupted: bool
+    out_of_time: bool
+    reached: bool
+    target_se: float | None = field(repr=False)
+    sampler: str = field(repr=False)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The JSON object of the command line."""
+        raise NotImplementedError
+
+    def _head(self) -> dict[str, Any]:
+        return {
+            "program": self.program, "samples": self.samples, "seed": self.seed, "dtype": self.dtype,
+            "device": self.device,
+        }
+
+    def _tail(self) -> dict[str, Any]:
+        entry: dict[str, Any] = {"seconds": round(self.seconds, 6)}
+        if self.target_se is not None:
+            entry["reached"] = self.reached
+        if self.interrupted:
+            entry["interrupted"] = True
+        if self.sampler != "random":
+            entry["sampler"] = self.sampler
+        if self.out_of_time:
+            entry["stopped"] = "max-time"
+        return entry
+
+    @property
+    def largest_se(self) -> float:
+        """The largest standard error that is reported."""
+        return max((float(moments.se.max()) for moments in self._reported() if moments.se.numel()), default=0.0)
+
+    def _reported(self) -> list[Moments]:
+        return list(self.values.values())
+
+    @property
+    def values(self) -> dict[str, Moments]:
+        """The moments of each result, by name."""
+        return self.value if len(self.results) != 1 else {self.results[0]: self.value}
+
+
+@dataclass(frozen=True)
+class GradientResult(Result):
+    """The outcome of `Program.grad`.  `gradient` is keyed by parameter, and by result first where there are several."""
+
+    gradient: Any
+    biased: bool
+    sites: tuple[SiteReport, ...]
+    exact: bool
+    per_run: Any = field(default=None, repr=False)
+    pilot_runs: int = field(default=0, repr=False)
+    tails: Mapping[tuple[str, str], Tail] = field(default_factory=dict, repr=False)
+    check: Check | None = field(default=None, repr=False)
+    compiled: Compilation | None = field(default=None, repr=False)
+
+    @property
+    def gradients(self) -> dict[str, dict[str, Moments]]:
+        """The moments of each gradient, by result and parameter."""
+        return self.gradient if len(self.results) != 1 else {self.results[0]: self.gradient}
+
+    def _doubts(self) -> dict[str, Any]:
+        """What must be said of standard errors that cannot be trusted."""
+        found = [
+            {"result": result, "parameter": name, "tail_index": tail.index, "largest_share": tail.largest_share}
+            for (result, name), tail in self.tails.items()
+        ]
+        doubts: dict[str, Any] = {"heavy_tails": found} if found else {}
+        if self.check is not None:
+            oracle = {
+                result: {
+                    name: _moments(moments, ("mean", "se")) | {"z": self.check.z[result][name]} for name, moments in rows.items()
+                }
+                for result, rows in self.check.gradient.items()
+            }
+            doubts["verified"] = {"method": self.check.method, "passed": self.check.passed, "gradient": unkeyed(oracle)}
+        return doubts
+
+    def _reported(self) -> list[Moments]:
+        return super()._reported() + [moments for rows in self.gradients.values() for moments in rows.values()]
+
+    def to_dict(self) -> dict[str, Any]:
+        """The JSON object of `probrun grad --json`."""
+        values = {name: _moments(moments, ("mean", "se")) for name, moments in self.values.items()}
+        gradients = {
+            result: {name: _moments(moments, ("mean", "se", "sd")) for name, moments in rows.items()}
+            for result, rows in self.gradients.items()
+        }
+        compiled = {} if self.compiled is None else {"compiled": self.compiled.to_dict()}
+        return {
+            **self._head(), "value": unkeyed(values), "gradient": unkeyed(gradients), "biased": self.biased,
+            "sites": [site.to_dict() for site in self.sites], **self._doubts(), **compiled, **self._tail(),
+        }
+
+
+@dataclass(frozen=True)
+class RunResult(Result):
+    """The outcome of `Program.run`; `draws` holds the sampled results, at most a million runs of each."""
+
+    draws: dict[str, torch.Tensor] = field(repr=False)
+
+    def quantiles(self, name: str, levels: tuple[float, ...] = (5, 25, 50, 75, 95)) -> dict[str, torch.Tensor]:
+        """Quantiles of a result over the runs, keyed by the level in per cent."""
+        import torch
+
+        draws = self.draws[name].detach().double().cpu()
+        found = torch.from_numpy(_quantile(draws.numpy(), levels))
+        return {f"{level:g}": row for level, row in zip(levels, found, strict=True)}
+
+    def to_dict(self) -> dict[str, Any]:
+        """The JSON object of `probrun run --json`."""
+        values = {}
+        for name, moments in self.values.items():
+            entry = _moments(moments, ("mean", "se", "sd"))
+            entry["quantiles"] = {level: row.tolist() for level, row in self.quantiles(name).items()}
+            values[name] = entry
+        return {**self._head(), "value": unkeyed(values), **self._tail()}
+
+
+def common_fields(program: str, run: RunOptions, estimate: Estimate) -> dict[str, Any]:
+    """The fields of `Result`, from what was asked for and what came out."""
+    return {
+        "program": program, "samples": estimate.samples, "requested": run.samples, "seed": run.seed,
+        "dtype": run.dtype, "device": run.device, "results": tuple(estimate.value),
+        "value": unkeyed(estimate.value), "seconds": estimate.seconds,
+        "interrupted": estimate.interrupted, "out_of_time": estimate.out_of_time, "reached": estimate.reached,
+        "target_se": run.target_se, "sampler": run.sampler,
+    }
+
+
+def site_reports(resolved: Resolved, plan: Plan, verdict: Verdict | None = None) -> tuple[SiteReport, ...]:
+    """The choice at each site of a program, with what a pilot measured there."""
+    source = resolved.program.source
+    measured = {} if verdict is None else verdict.measured
+    return tuple(_report(source, plan.choices[site.index], measured.get(site.index, {})) for site in resolved.sites)
+
+
+def _report(source: Source, choice: Choice, measured: Mapping[str, Measured]) -> SiteReport:
+    from .dsl.plan import SUMMARY
+
+    site = choice.site
+    line, column = source.line_column(site.span.start)
+    return SiteReport(
+        name=site.name, line=line, column=column, distribution=site.distribution.name, estimator=choice.estimator,
+        biased=choice.biased, reason=choice.reason, text=_words(source, site.span),
+        call=_words(source, site.distribution.span),
+        summary=SUMMARY[choice.estimator],
+        options=choice.options, because=choice.because, rejected=choice.rejected, path=choice.path,
+        measured=measured,
+    )
+
+
+def _words(source: Source, span: Span) -> str:
+    return " ".join(source.slice(span).split())
+
+
+def _quantile(draws: Any, levels: tuple[float, ...]) -> Any:
+    import numpy
+
+    return numpy.quantile(draws, [level / 100 for level in levels], axis=0)
+
+
+def _moments(moments: Moments, names: tuple[str, ...]) -> dict[str, Any]:
+    return {name: _plain(getattr(moments, name)) for name in names}
+
+
+def _plain(tensor: torch.Tensor) -> Any:
+    """A tensor as numbers; what one run cannot tell (a standard error) is None."""
+    return _finite(tensor.detach().cpu().double().tolist())
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_finite(entry) for entry in value]
+    return value if value - value == 0 else None
+
+
+def unkeyed(entries: dict[str, Any]) -> Any:
+    """The only entry, or all by name where there are several."""
+    return next(iter(entries.values())) if len(entries) == 1 else entries
