@@ -146,6 +146,7 @@ def _drive(
 
 def _differentiate(session: Session, collected: Collected, progress: Progress) -> None:
     names, settings = collected.names, collected.settings
+    paired = any(choice.options.get("baseline") == "both" for choice in session.choices.values())
 
     def take(block: Session, runs: int, leaves: dict[str, Tensor], outcome: Outcome) -> Collected:
         part = Collected(names, settings, block.start)
@@ -167,8 +168,9 @@ def _differentiate(session: Session, collected: Collected, progress: Progress) -
                     part.watch_tails(name, parameter, found_at.entry, found_at.per_run[place])
                     if found_at.pseudo and (spread := found_at.pseudo[place]) is not None:
                         accumulator.widen(spread)
-                    if found_at.other:
-                        part.add_gradient(name, parameter, found_at.entry, found_at.other[place], leaf, runs, other=True)
+                    if paired:
+                        other = found_at.other or found_at.per_run  # of a result without scores there is but one
+                        part.add_gradient(name, parameter, found_at.entry, other[place], leaf, runs, other=True)
                     if not accumulator.finite:
                         if not block.safe:
                             raise _NotFinite

@@ -220,7 +220,9 @@ class Session:
         del values, outcome
         self.guards.join(block.guards)
         yield runs, made
-        rest = _sizes(samples - runs, fixed or self.sizes.lanes(counter, runs), runs if growing else None, compiling)
+        left = samples - runs
+        most = fixed or self.sizes.shared(self.sizes.lanes(counter, runs), left)
+        rest = _sizes(left, most, runs if growing else None, compiling)
         if compiling:
             yield from self._compiled(leaves, take, runs, rest)
         elif rest:

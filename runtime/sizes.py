@@ -14,6 +14,8 @@ import torch
 from .watch import Counter
 
 LEAST_LANES = 16
+WIDENING = 2  # how much larger blocks may be where most of their lanes are elsewhere
+SHARES = 4  # blocks, at least, into which many runs are divided, for as many cores
 SPARE = 2  # times as many kept numbers as usual are suffered in the first block
 BYTES_PER_KEPT = 64  # of a GPU's memory, for every number that a block keeps
 
@@ -21,12 +23,13 @@ BYTES_PER_KEPT = 64  # of a GPU's memory, for every number that a block keeps
 @dataclass(frozen=True)
 class Sizes:
     """`one_block`: up to so many runs are one block, if they are scalar; `first`: runs of the block that measures, of more;
-    `most`: lanes of a block; `numbers` in its widest value; `kept` for the backward pass, about; below `least_of_wide` lanes
-    blocks are made smaller for what they keep only."""
+    `most`: lanes of a block, and up to `whole` of them are not divided for other cores; `numbers` in its widest value; `kept` for
+    the backward pass, about; below `least_of_wide` lanes blocks are made smaller for what they keep only."""
 
     one_block: int
     first: int
     most: int
+    whole: int
     numbers: int
     kept: int
     least_of_wide: int
@@ -35,13 +38,21 @@ class Sizes:
         """What stops a first block of so many runs that is too large; the smallest is never stopped."""
         return Counter(2**62, 2**62) if runs <= LEAST_LANES else Counter(SPARE * self.kept, self.numbers)
 
+    def shared(self, lanes: int, runs: int) -> int:
+        """How many lanes a block should have of those that the program allows, for so many runs."""
+        return min(lanes, max(-(-runs // SHARES), self.whole))
+
     def lanes(self, counter: Counter, runs: int) -> int:
-        """How many lanes a block should have, from what one of so many runs has counted."""
+        """How many lanes a block should have, from what one of so many runs has counted.
+
+        Where an operation sees but few of the lanes on the average (a loop that they leave, branches), there may be more.
+        """
         widest, kept = max(-(-counter.widest // runs), 1), max(-(-counter.kept // runs), 1)
-        return max(min(self.most, max(self.numbers // widest, self.least_of_wide), self.kept // kept), LEAST_LANES)
+        most = int(self.most * min(max(runs * counter.values / max(counter.seen, 1), 1), WIDENING))
+        return max(min(most, max(self.numbers // widest, self.least_of_wide), self.kept // kept), LEAST_LANES)
 
 
-CPU = Sizes(one_block=16_384, first=4096, most=65_536, numbers=2**19, kept=2**24, least_of_wide=256)
+CPU = Sizes(one_block=16_384, first=4096, most=2**18, whole=2**16, numbers=2**19, kept=2**24, least_of_wide=256)
 
 
 def sizes_for(device: torch.device) -> Sizes:
@@ -49,4 +60,4 @@ def sizes_for(device: torch.device) -> Sizes:
     if device.type != "cuda":
         return CPU
     kept = torch.cuda.get_device_properties(device).total_memory // BYTES_PER_KEPT
-    return Sizes(one_block=2**22, first=2**22, most=2**24, numbers=kept // 4, kept=kept, least_of_wide=256)
+    return Sizes(one_block=2**22, first=2**22, most=2**24, whole=2**24, numbers=kept // 4, kept=kept, least_of_wide=256)

@@ -144,13 +144,16 @@ class Guards:
 
 
 class Counter:
-    """Counts the numbers that a block creates: `widest` in one value, `kept` in all that carry a derivative."""
+    """Counts the numbers that a block creates: `widest` in one value, `kept` in all that carry a derivative, `seen` in all of
+    its `values` that are not the same in every lane."""
 
     def __init__(self, most: int, most_wide: int):
         self.most = most
         self.most_wide = most_wide
         self.widest = 0
         self.kept = 0
+        self.seen = 0
+        self.values = 0
 
     def expect(self, numbers: int) -> None:
         """A value of so many numbers is about to be made; raises TooBig."""
@@ -164,6 +167,9 @@ class Counter:
         if isinstance(value, Tensor):
             numbers = value.numel()
             self.expect(numbers)
+            if value.shape[0] > 1:
+                self.seen += numbers
+                self.values += 1
             if value.requires_grad:
                 self.kept += numbers
                 if self.kept > self.most:

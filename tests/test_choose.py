@@ -175,3 +175,14 @@ def test_the_choice_does_not_bias() -> None:
     mean = sum(found) / 300
     se = math.sqrt(sum((value - mean) ** 2 for value in found) / 299 / 300)
     assert abs(mean - truth) <= 5 * se and se < 0.02
+
+
+def test_a_result_that_no_score_reaches_beside_one_that_they_do() -> None:
+    """E[a + b] = t + p and E[a] = t: the second has no baselines to compare."""
+    program = probrun.parse("a ~ Normal(t, 1)\nb ~ Bernoulli(p)\nreturn a + b, a")
+    result = program.grad({"t": 1.0, "p": 0.3}, seed=3, samples=4000)
+    exact = {"result1": {"t": 1.0, "p": 1.0}, "a": {"t": 1.0, "p": 0.0}}
+    for name, row in exact.items():
+        for parameter, value in row.items():
+            found = result.gradient[name][parameter]
+            assert abs(float(found.mean) - value) <= 5 * float(found.se) and float(found.se) < 0.05
