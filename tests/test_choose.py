@@ -185,4 +185,4 @@ def test_a_result_that_no_score_reaches_beside_one_that_they_do() -> None:
     for name, row in exact.items():
         for parameter, value in row.items():
             found = result.gradient[name][parameter]
-            assert abs(float(found.mean) - value) <= 5 * float(found.se) and float(found.se) < 0.05
+            assert abs(float(found.mean) - value) <= 5 * float(found.se) + 1e-6 and float(found.se) < 0.05
