@@ -19,7 +19,7 @@ from .broadcast import narrowed, together
 from .kernels import choose, less
 from .laws import Generator, Law, Shape, double, exponential, uniform, weigh, weigh_complement, whole
 from .quasi import Points
-from .readout import ends
+from .readout import any_below, any_from, ends
 from .recording import recording
 
 SLACK = 1e-5  # a relaxed draw is hard up to rounding
@@ -91,11 +91,10 @@ class Coin:
 @torch.no_grad()
 def coin(chance: Tensor) -> Coin | None:
     """What is needed to toss coins of these probabilities; None where one is too small for 32 bits."""
-    if bool(((chance > 0) & (chance < RARE)).any()):
+    if any_below(chance, RARE) and bool(((chance > 0) & (chance < RARE)).any()):
         return None
     threshold = (chance.double() * 2.0**32).round_().sub_(2.0**31).clamp_max_(2.0**31 - 1).to(torch.int32)
-    sure = (chance == 1).to(chance.dtype)
-    return Coin(threshold, sure if bool(sure.any()) else None)
+    return Coin(threshold, (chance == 1).to(chance.dtype) if any_from(chance, 1.0) else None)
 
 
 def coins(chance: Tensor, shape: Shape, generator: Generator, made: Coin) -> Tensor:
@@ -128,7 +127,7 @@ class Bernoulli(Chance):
             made = self.once("coin", coin, chance) if chance is self.probs else coin(chance)
             if made is not None:
                 return coins(chance, shape, generator, made)
-        rare = chance.dtype == torch.float32 and chance.numel() > 0 and bool(chance.amin() < SMALL)
+        rare = chance.dtype == torch.float32 and chance.numel() > 0 and any_below(chance, SMALL)
         kind = torch.float64 if rare else chance.dtype
         noise = torch.rand(shape, generator=generator, dtype=kind, device=chance.device)
         return less(noise, chance.detach(), chance.dtype)

@@ -19,7 +19,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, cast
 
 import torch
 from torch import Tensor
@@ -34,6 +33,7 @@ from .lanes import Lanes
 from .quasi import BY_INVERSE
 
 APART = (Conditional, If, Logical, While)
+_run_backward = getattr(torch.autograd.graph, "_engine_run_backward", None)
 MOST_ROWS = 64  # of a matrix that is found row by row
 MOST_ORIGINS = 256  # different uniform values that are lifted
 CLOSE = 1e-5
@@ -104,27 +104,19 @@ class Slope:
     table: Tensor | None = None
 
 
-class _Seeded(torch.autograd.Function):
-    """A number whose backward pass starts the given outputs with the given derivatives.
-
-    `torch.autograd.grad(outputs, points, incoming)` does the same, but loads sympy to compare shapes: 0.4 s of a short run."""
-
-    @staticmethod
-    def forward(ctx: Any, incoming: list[Tensor], *outputs: Tensor) -> Tensor:
-        ctx.incoming = incoming
-        return outputs[0].new_zeros(())
-
-    @staticmethod
-    def backward(ctx: Any, *_: Tensor) -> tuple[Tensor | None, ...]:
-        return (None, *ctx.incoming)
-
-
 def pull(
     outputs: Sequence[Tensor], points: Sequence[Tensor], incoming: Sequence[Tensor], keep: bool = True
 ) -> tuple[Tensor | None, ...]:
-    """The derivatives of `sum(outputs * incoming)` in every point; None: zero."""
-    start = cast(Tensor, _Seeded.apply(list(incoming), *outputs))  # type: ignore[no-untyped-call]
-    return torch.autograd.grad(start, list(points), retain_graph=keep, allow_unused=True)
+    """The derivatives of `sum(outputs * incoming)` in every point; None: zero.
+
+    `torch.autograd.grad(outputs, points, incoming)`, less what it does first: comparing shapes loads sympy, 0.4 s of a short run.
+    """
+    if _run_backward is None:
+        return torch.autograd.grad(list(outputs), list(points), list(incoming), retain_graph=keep, allow_unused=True)
+    found: tuple[Tensor | None, ...] = _run_backward(
+        tuple(outputs), tuple(incoming), keep, False, tuple(points), True, accumulate_grad=False
+    )
+    return found
 
 
 class Leaves:

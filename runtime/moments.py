@@ -16,7 +16,8 @@ from .recording import recording
 
 @dataclass(frozen=True)
 class Moments:
-    """Over the runs, float64 of one shape: the mean, its standard error, and the standard deviation of one run.
+    """Over the runs, float64 of one shape, in the memory of the CPU: the mean, its standard error, and the standard deviation of
+    one run.
 
     A spread that cannot be known (of a single run) is nan.
     """
@@ -36,14 +37,14 @@ class Accumulator:
         self.means: list[Tensor] = []  # of independent replicates of equal size, on which the standard error rests
         self.device = device
         self.count = 0
-        self.mean: Tensor | float = torch.zeros(shape, dtype=torch.float64, device=device) if shape else 0.0
-        self.squares: Tensor | float = torch.zeros(shape, dtype=torch.float64, device=device) if shape else 0.0
+        self.mean: Tensor | float = 0.0
+        self.squares: Tensor | float = 0.0
         self.least_squares: Tensor | None = None  # what the standard error must at least rest on
         self.pending: tuple[int, tuple[Tensor, ...]] | None = None  # of a block that is being written down (`recording.py`)
 
     def replicate(self) -> None:
         """These entries are one replicate; its entries are not independent."""
-        self.means = [torch.as_tensor(self.mean, dtype=torch.float64)]
+        self.means = [torch.as_tensor(self.mean, dtype=torch.float64).cpu()]
 
     def widen(self, values: Tensor) -> None:
         """Pseudo-values `[runs, *shape]` of all runs, whose spread the standard error must not fall below."""
@@ -117,6 +118,9 @@ class Accumulator:
             self.least_squares = other.least_squares
 
     def _merge(self, runs: int, mean: Tensor | float, squares: Tensor | float) -> None:
+        if not self.count:
+            self.count, self.mean, self.squares = runs, mean, squares
+            return
         total = self.count + runs
         shift = mean - self.mean
         self.mean = self.mean + shift * (runs / total)
@@ -132,20 +136,25 @@ class Accumulator:
 
     def moments(self, exact: bool = False) -> Moments:
         """The moments so far; with `exact` the spread is known to be 0."""
-        mean, squares = (torch.as_tensor(part, dtype=torch.float64, device=self.device) for part in (self.mean, self.squares))
+        mean, squares = _told(self.mean), _told(self.squares)
         if exact:
             zero = torch.zeros_like(mean)
             return Moments(mean, zero, zero)
         if self.count < 2:
             unknown = torch.full_like(mean, math.nan)
             return Moments(mean, unknown, unknown)
-        sd = (squares / (self.count - 1)).sqrt()
+        sd = squares.div(self.count - 1).sqrt_()
         spread = sd
         if self.least_squares is not None:
-            spread = torch.maximum(sd, (self.least_squares / (self.count - 1)).sqrt())
+            spread = torch.maximum(sd, (self.least_squares.cpu() / (self.count - 1)).sqrt())
         if self.means:
             return Moments(mean, torch.stack(self.means).std(0) / math.sqrt(len(self.means)), sd)
         return Moments(mean, spread / math.sqrt(self.count), sd)
+
+
+def _told(number: Tensor | float) -> Tensor:
+    """A number or an array for the caller."""
+    return number.cpu() if isinstance(number, Tensor) else torch.tensor(number, dtype=torch.float64)
 
 
 def _summed(values: Tensor, extremes: bool) -> tuple[Tensor, ...]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from torch import Tensor, stack
 
+from .recording import recording
+
 
 def ends(tensor: Tensor) -> tuple[float, float]:
     """The smallest and the largest entry, of which a tensor remembers what they are (nobody writes into a value)."""
@@ -13,6 +15,16 @@ def ends(tensor: Tensor) -> tuple[float, float]:
         least, most = floats(*value.aminmax()) if value.numel() > 1 else (float(value),) * 2
         known = tensor.ends = least, most  # type: ignore[attr-defined]
     return known
+
+
+def any_below(tensor: Tensor, bound: float) -> bool:
+    """Whether some entry is below a number."""
+    return bool(tensor.amin() < bound) if recording() else ends(tensor)[0] < bound
+
+
+def any_from(tensor: Tensor, bound: float) -> bool:
+    """Whether some entry is at least a number."""
+    return bool(tensor.amax() >= bound) if recording() else ends(tensor)[1] >= bound
 
 
 def floats(*tensors: Tensor) -> list[float]:

@@ -214,8 +214,21 @@ class Session:
         first = min(samples, fixed or (LEAST_BLOCK if growing else samples if samples <= alone else many))
         if not self.resolved.sites or self.exact:
             first = 1
-        block = self.at(0, 0)
-        runs, counter, values, outcome = block.measured(first, leaves)
+        block, runs, counter = self.at(0, 0), first, self.sizes.counter(first)
+        values = leaves(block, runs)
+        outcome = block.attempt(runs, values, counter)
+        simple = not (growing or compiling or fixed or self.resolved.external) and self.context.device.type == "cpu"
+        if outcome is None and simple and runs == samples:
+            try:
+                yield from self._side_by_side(leaves, take, _sizes(samples, self.sizes.lanes(counter, runs), None))
+                return
+            except TooBig:
+                pass  # it keeps more than its width tells
+        while outcome is None:
+            runs = min(self.sizes.lanes(counter, runs), max(runs // 16, LEAST_LANES))
+            counter = self.sizes.counter(runs)
+            values = leaves(block, runs)
+            outcome = block.attempt(runs, values, counter)
         made = take(block, runs, values, outcome)
         del values, outcome
         self.guards.join(block.guards)
@@ -255,17 +268,33 @@ class Session:
         yield from self._taken(make, todo[:1])  # the others share its slopes
         yield from self._taken(make, todo[1:])
 
-    def measured(self, runs: int, leaves: Start) -> tuple[int, Counter, dict[str, Tensor], Outcome]:
-        """The first block, with as many of `runs` runs as it can hold."""
-        while True:
-            counter = self.sizes.counter(runs)
-            values = leaves(self, runs)
-            try:
-                return runs, counter, values, self.interpreter(Interpreter, counter).run(values, self.data, runs)
-            except TooBig:
-                runs = min(self.sizes.lanes(counter, runs), max(runs // 8, LEAST_LANES))
-                self.again()
-                self.guards = self.guards.fork()
+    def attempt(self, runs: int, values: dict[str, Tensor], counter: Counter) -> Outcome | None:
+        """Run this block, counting; None where it is too large, and it is as if it had not been."""
+        try:
+            return self.interpreter(Interpreter, counter).run(values, self.data, runs)
+        except TooBig:
+            self.again()
+            self.guards = self.guards.fork()
+            return None
+
+    def _side_by_side(
+        self, leaves: Start, take: Callable[[Session, int, dict[str, Tensor], Outcome], T], sizes: list[int]
+    ) -> Iterator[tuple[int, T]]:
+        """All blocks at once, of a size that follows from their width; TooBig where the first one keeps too much."""
+        grad = torch.is_grad_enabled()
+
+        def make(number: int, start: int, runs: int) -> tuple[Session, T]:
+            with torch.set_grad_enabled(grad):
+                block = self.at(number, start)
+                values = leaves(block, runs)
+                outcome = block.attempt(runs, values, self.sizes.counter(runs))
+                if outcome is None and not number:
+                    raise TooBig
+                if outcome is None:
+                    return block, block.made(leaves, take, runs)
+                return block, take(block, runs, values, outcome)
+
+        yield from self._taken(make, [(number - 1, start, runs) for number, start, runs in _places(0, sizes)])
 
     def _rest(
         self, leaves: Start, take: Callable[[Session, int, dict[str, Tensor], Outcome], T], start: int, sizes: list[int]

@@ -206,6 +206,9 @@ def check(
             "P0301", f"`{parameter.name}` of {row.name} must be a square matrix", expression.span,
             f"this is {shape_words(tuple(tensor.shape[1:]))}",
         )
+    small = narrowed(tensor)
+    if small.dim() == tensor.dim() and not parameter.event and violation(parameter.domain, small, 0) is None:
+        return
     mask = violation(parameter.domain, tensor, parameter.event)
     if mask is None:
         return

@@ -38,6 +38,8 @@ from itertools import pairwise
 import torch
 from torch import Tensor
 
+from .readout import floats
+
 KEPT = 512  # spacings that are looked at, at most
 CENTRE_ROWS = 128
 LEAST_FOR_INDEX = 8  # spacings
@@ -99,14 +101,15 @@ def far(parts: list[Tensor]) -> bool:
     most = total = 0.0
     centre = parts[0][:CENTRE_ROWS].mean(0)
     for part in parts:
-        deviation = (part - centre).reshape(part.shape[0], -1)
-        if deviation.shape[1] == 1:
-            low, high = deviation.aminmax()
-            largest = max(float(high), -float(low)) ** 2
+        deviation = part - centre
+        if deviation.dim() == 1:
+            low, high, norm = floats(*deviation.aminmax(), torch.linalg.vector_norm(deviation))
+            largest = max(high, -low)
         else:
-            largest = float(torch.linalg.vector_norm(deviation, dim=1).amax()) ** 2
-        most = max(most, largest)
-        total += float(torch.linalg.vector_norm(deviation)) ** 2
+            sizes = torch.linalg.vector_norm(deviation.flatten(1), dim=1)
+            largest, norm = floats(sizes.amax(), torch.linalg.vector_norm(sizes))
+        most = max(most, largest**2)
+        total += norm**2
     return not most <= LEAST_SHARE / 2 * total
 
 
