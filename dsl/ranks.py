@@ -20,6 +20,11 @@ def local_rank() -> int:
     return _number("LOCAL_RANK", 0)
 
 
+def local_world_size() -> int:
+    """How many processes there are on this machine."""
+    return _number("LOCAL_WORLD_SIZE", 1)
+
+
 def _number(name: str, default: int) -> int:
     text = os.environ.get(name, "")
     return int(text) if text.isdigit() else default

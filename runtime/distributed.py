@@ -18,7 +18,7 @@ import torch
 import torch.distributed as dist
 
 from ..dsl.diagnostics import Diagnostic, ProbError
-from ..dsl.ranks import local_rank, rank, world_size
+from ..dsl.ranks import local_rank, local_world_size, rank, world_size
 from ..dsl.resolved import Resolved
 from ..dsl.syntax import Node, children
 from .choose import Verdict
@@ -149,7 +149,15 @@ def team(device: str) -> Iterator[Team | None]:
 
 def device_of_rank(device: str) -> str:
     """`cuda` is each process's own GPU."""
-    return f"cuda:{local_rank()}" if device == "cuda" and "LOCAL_RANK" in os.environ else device
+    if device != "cuda" or "LOCAL_RANK" not in os.environ:
+        return device
+    there = torch.cuda.device_count()
+    if local_world_size() > there:
+        raise ProbError(Diagnostic(
+            "P0604", f"{local_world_size()} processes were started on a machine with {there} GPU{'s' * (there != 1)}",
+            help=f"start one for each: torchrun --nproc-per-node {max(there, 1)}",
+        ))
+    return f"cuda:{local_rank()}"
 
 
 def with_team(

@@ -10,8 +10,10 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 
 import probrun
+from probrun.runtime.distributed import device_of_rank
 from probrun.runtime.session import block_seed
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -70,3 +72,14 @@ def test_what_goes_wrong_in_one_goes_wrong_in_all(tmp_path: Path) -> None:
 def test_seeds_of_all_blocks_of_all_processes_differ() -> None:
     seeds = {block_seed(7, number * 3 + rank) for number in range(1000) for rank in range(3)}
     assert len(seeds) == 3000
+
+
+def test_more_processes_than_gpus(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LOCAL_RANK", "0")
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", "2")
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    with pytest.raises(probrun.ProbError) as caught:
+        device_of_rank("cuda")
+    assert caught.value.code == "P0604" and "1 GPU" in caught.value.message
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    assert device_of_rank("cuda") == "cuda:0" and device_of_rank("cpu") == "cpu"
