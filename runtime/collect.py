@@ -241,6 +241,14 @@ class Collected:
         return torch.stack(columns, dim=1).reshape(columns[0].shape[0], *self.shapes[name], *columns[0].shape[1:])
 
 
+class Ended(Exception):
+    """Another process has come to its end at a look: this is the end for all, and `found` what every one has."""
+
+    def __init__(self, found: list[Collected | Exception]):
+        self.found = found
+        super().__init__("another process has come to its end")
+
+
 def merged(parts: Sequence[Collected | Exception], session: Session, settings: Settings) -> Collected:
     """What several processes have collected, in the order of their ranks."""
     whole: Collected | None = None

@@ -4,6 +4,10 @@ Each process makes its share of the runs, in blocks whose seeds differ from thos
 At the end all of them hear what every one has found and merge it in the order of their ranks (`Accumulator.merge`), so that each
 has the same numbers, and the standard error is that of all runs together.  What a process learns about the plan (a guard that
 breaks) and what goes wrong in it is exchanged in the same way: all plan again, or all stop.
+
+To stop at a standard error, all look together at what all have, after so many runs each; the looks are the same in number
+and order everywhere, whatever blocks a process makes.  A process that has come to its end by then (something went wrong, or
+its time is up) answers a look with that, and the look is the end for all.
 """
 
 from __future__ import annotations
@@ -22,8 +26,8 @@ from ..dsl.ranks import local_rank, local_world_size, rank, world_size
 from ..dsl.resolved import Resolved
 from ..dsl.syntax import Node, children
 from .choose import Verdict
-from .collect import Collected, Estimate
-from .session import Settings
+from .collect import Collected, Ended, Estimate, merged
+from .session import Session, Settings
 from .watch import GuardBroken, TooManyLanes
 
 T = TypeVar("T")
@@ -48,12 +52,26 @@ class Team:
 
     def exchange(self, resolved: Resolved, outcome: Collected | Exception) -> list[Collected | Exception]:
         """The outcomes of an attempt in all processes; errors of others come as `Elsewhere`."""
+        return self._exchanged(resolved, outcome, True)[0]
+
+    def reached(self, session: Session, collected: Collected, whole: Settings) -> bool:
+        """A look: whether the runs of all processes have reached the target together.  Raises Ended."""
+        found, ended = self._exchanged(session.resolved, collected, False)
+        if ended:
+            raise Ended(found)
+        return merged(found, session, whole).reached()
+
+    def _exchanged(
+        self, resolved: Resolved, outcome: Collected | Exception, last: bool
+    ) -> tuple[list[Collected | Exception], bool]:
+        """The outcomes of all processes, and whether one of them has come to its end."""
         places = Places(resolved)
-        found = self.gather(_packed(outcome, places))
-        return [
+        sent = self.gather((last, *_packed(outcome, places)))
+        found = [
             outcome if number == self.rank else _unpacked(number, kind, content, places)
-            for number, (kind, content) in enumerate(found)
+            for number, (_, kind, content) in enumerate(sent)
         ]
+        return found, any(end for end, _, _ in sent)
 
     def first(self, make: Callable[[], T]) -> T:
         """What process 0 makes; its error is everybody's."""
@@ -78,10 +96,6 @@ class Team:
         if settings.samples < 2 * self.size:
             title = f"`samples` must be at least {2 * self.size} for {self.size} processes, but is {settings.samples}"
             raise ProbError(Diagnostic("P0604", title))
-        if settings.target_se is not None:
-            raise ProbError(Diagnostic(
-                "P0604", "`target_se` cannot be used with several processes", help="give the number of runs, or `max_time`",
-            ))
         own = settings.samples // self.size + (self.rank < settings.samples % self.size)
         return replace(settings, samples=own, rank=self.rank, world_size=self.size)
 

@@ -25,12 +25,12 @@ from torch import Tensor
 from ..dsl.diagnostics import Diagnostic, ProbError
 from ..dsl.names import Resolved
 from ..dsl.plan import Lessons, Plan
-from .collect import Collected, Estimate, merged
+from .collect import Collected, Ended, Estimate, merged
 from .interpreter import Interpreter, Outcome
 from .lifting import NotLifted, check_fixed
 from .moments import Moments
 from .recording import NotCompiled
-from .session import DTYPES, Session, Settings, Start, room
+from .session import DTYPES, LEAST_BLOCK, Session, Settings, Start, room
 from .surrogate import expected
 from .trace import gradient_problem, value_problem
 from .values import bind_values
@@ -81,9 +81,12 @@ def gradient(
         outcome: Collected | Exception = collected
         if own.sampler == "sobol" and not plan.exact:
             check_fixed(resolved, plan)
+        heard: list[Collected | Exception] | None = None
         try:
             with room(grad=True):
-                _differentiate(session, collected, progress)
+                _differentiate(session, collected, progress, None if team is None else Looks(team, settings))
+        except Ended as end:
+            heard = end.found
         except NotLifted:
             plan.memory["liftable"] = False
             continue
@@ -95,7 +98,7 @@ def gradient(
             continue
         except Exception as problem:
             outcome = problem
-        found = [outcome] if team is None else team.exchange(resolved, outcome)
+        found = heard or ([outcome] if team is None else team.exchange(resolved, outcome))
         learnt = _learnt(lessons, found)
         if learnt == lessons:
             if team is not None and not collected.exact:
@@ -120,9 +123,29 @@ def _learnt(lessons: Lessons, found: Sequence[Collected | Exception]) -> Lessons
     return lessons
 
 
+class Looks:
+    """When to look whether a standard error is small enough: after every block; with a team, together, whenever each has
+    made half as many runs again."""
+
+    def __init__(self, team: Team | None = None, whole: Settings | None = None):
+        self.team = team
+        self.whole = whole
+        self.due = LEAST_BLOCK
+
+    def enough(self, session: Session, collected: Collected) -> bool:
+        """Whether to stop."""
+        if self.team is None or self.whole is None:
+            return collected.reached()
+        while self.due <= min(collected.done, self.whole.samples // self.team.size):
+            self.due += self.due // 2
+            if self.team.reached(session, collected, self.whole):
+                return True
+        return False
+
+
 def _drive(
     session: Session, collected: Collected, leaves: Start,
-    take: Callable[[Session, int, dict[str, Tensor], Outcome], Collected], progress: Progress,
+    take: Callable[[Session, int, dict[str, Tensor], Outcome], Collected], progress: Progress, looks: Looks | None = None,
 ) -> None:
     """Make and collect blocks until a rule says stop; an interruption keeps the blocks that are complete."""
     settings = collected.settings
@@ -133,7 +156,7 @@ def _drive(
                 collected.merge(part, session)
                 if progress is not None:
                     progress(collected.done, settings.samples)
-                if collected.exact or (settings.target_se is not None and collected.reached()):
+                if collected.exact or (settings.target_se is not None and (looks or Looks()).enough(session, collected)):
                     return
                 if settings.deadline is not None and collected.done < settings.samples and time.monotonic() > settings.deadline:
                     collected.out_of_time = True
@@ -144,7 +167,7 @@ def _drive(
         collected.interrupted = True
 
 
-def _differentiate(session: Session, collected: Collected, progress: Progress) -> None:
+def _differentiate(session: Session, collected: Collected, progress: Progress, looks: Looks | None = None) -> None:
     names, settings = collected.names, collected.settings
     paired = any(choice.options.get("baseline") == "both" for choice in session.choices.values())
 
@@ -179,7 +202,7 @@ def _differentiate(session: Session, collected: Collected, progress: Progress) -
             part.replicate()
         return part
 
-    _drive(session, collected, Session.leaves, take, progress)
+    _drive(session, collected, Session.leaves, take, progress, looks)
 
 
 # ------------------------------------------------------------------------------------------------ run, expect

@@ -60,4 +60,4 @@ def sizes_for(device: torch.device) -> Sizes:
     if device.type != "cuda":
         return CPU
     kept = torch.cuda.get_device_properties(device).total_memory // BYTES_PER_KEPT
-    return Sizes(one_block=2**22, first=2**22, most=2**24, whole=2**24, numbers=kept // 4, kept=kept, least_of_wide=256)
+    return Sizes(one_block=2**22, first=2**22, most=2**27, whole=2**27, numbers=kept // 4, kept=kept, least_of_wide=256)

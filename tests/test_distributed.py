@@ -83,3 +83,31 @@ def test_more_processes_than_gpus(monkeypatch: pytest.MonkeyPatch) -> None:
     assert caught.value.code == "P0604" and "1 GPU" in caught.value.message
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
     assert device_of_rank("cuda") == "cuda:0" and device_of_rank("cpu") == "cpu"
+
+
+def test_a_target_is_reached_together(tmp_path: Path) -> None:
+    """The sd of a run is 8, so that 0.02 takes 160,000 runs; all look whenever they have half as many again."""
+    path = tmp_path / "reparam.prob"
+    path.write_text("param theta = 2\nz ~ Normal(theta, 2)\nreturn theta^2*(z + 4)", encoding="utf-8")
+    done = torchrun("grad", str(path), "--json", "-n", "4000000", "--seed", "1", "--target-se", "0.02", "--no-pilot")
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    gradient = found["gradient"]["theta"]
+    assert gradient["se"] <= 0.02 and abs(gradient["mean"] - 28) < 5 * gradient["se"]
+    assert 160_000 * 0.9 < found["samples"] < 160_000 * 1.8
+    done = torchrun("grad", str(path), "--json", "-n", "20000", "--seed", "1", "--target-se", "0.02", "--no-pilot")
+    assert done.returncode != 0 and "not reached" in done.stderr and json.loads(done.stdout)["samples"] == 20000
+
+
+def test_a_fault_in_one_process_while_the_others_look(tmp_path: Path) -> None:
+    path = tmp_path / "rare.prob"
+    path.write_text(
+        "param theta = 1\nx ~ Normal(0, 1)\nif x > 3.6 { y = log(0*theta - 1) } else { y = theta*x }\nreturn y", encoding="utf-8"
+    )
+    done = torchrun("grad", str(path), "-n", "400000", "--seed", "1", "--target-se", "0.0001")
+    assert done.returncode != 0
+    assert done.stderr.count("error[P0502]") == 1 and done.stdout == ""
+    path.write_text("param theta = 0\nx ~ Normal(theta, 1)\nreturn atan(1/(x - 4))", encoding="utf-8")
+    done = torchrun("grad", str(path), "--json", "-n", "200000", "--target-se", "0.004")
+    found = json.loads(done.stdout)
+    assert done.returncode in (0, 3) and found["sites"][0]["estimator"] in ("score", "rsample")
