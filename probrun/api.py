@@ -131,7 +131,7 @@ class Program:
         return GradientResult(
             **common_fields(self.source.name, replace(run, seed=settings.seed), replace(estimate, seconds=seconds)),
             gradient=unkeyed(estimate.gradient) if len(estimate.value) == 1 else estimate.gradient, biased=estimate.plan.biased,
-            sites=site_reports(self.resolved, estimate.plan, verdict), exact=estimate.exact,
+            sites=site_reports(self.resolved, estimate.plan, verdict),
             per_run=estimate.per_run if keep_runs else None, pilot_runs=verdict.runs, tails=estimate.tails,
             check=check, compiled=compiled,
         )

@@ -83,14 +83,14 @@ class Entry:
     mean: float
     error: float
 
-    def cells(self, freedom: int) -> tuple[str, str, str]:
+    def cells(self, result: Result) -> tuple[str, str, str]:
         """Estimate, standard error and 95 % interval."""
         if self.error == 0:
-            return f"{self.mean:.7g}", "exact", "-"
+            return f"{self.mean:.7g}", "exact" if result.exact else "0", "-"
         if not math.isfinite(self.error):
             return f"{self.mean:.7g}", "unknown", "-"
         decimals = decimals_for(self.error)
-        half = student_quantile(freedom) * self.error
+        half = student_quantile(result.samples - 1) * self.error
         interval = f"[{fixed(self.mean - half, decimals)}, {fixed(self.mean + half, decimals)}]"
         return fixed(self.mean, decimals), fixed(self.error, decimals), interval
 
@@ -163,10 +163,9 @@ def header(result: Result) -> str:
 def gradient_text(result: GradientResult, colour: bool = False) -> str:
     """The screen of `probrun grad`."""
     several = len(result.results) > 1
-    freedom = result.samples - 1
     rows: list[Sequence[str]] = []
     for name, moments in result.values.items():
-        shown = [(f"E[{name}{entry.index}]", *entry.cells(freedom)) for entry in entries(moments)]
+        shown = [(f"E[{name}{entry.index}]", *entry.cells(result)) for entry in entries(moments)]
         rows += _capped(list(shown), 4)
     for name, gradients in result.gradients.items():
         axes = result.values[name].mean.dim()
@@ -175,9 +174,10 @@ def gradient_text(result: GradientResult, colour: bool = False) -> str:
             for entry, position in zip(entries(moments), _positions(moments), strict=True):
                 above = name + index_text(position[:axes]) if several or axes else ""
                 label = f"d {above}" if above else "d"
-                shown.append((f"{label}/d{parameter}{index_text(position[axes:])}", *entry.cells(freedom)))
+                shown.append((f"{label}/d{parameter}{index_text(position[axes:])}", *entry.cells(result)))
             rows += _capped(list(shown), 4)
     parts = [header(result), "", table(("", "estimate", "std. error", "95 % interval"), rows, align="lrrr", colour=colour)]
+    parts += _equal_lines(result)
     if result.sites:
         parts += ["", sites_text(result.sites, colour)]
     measured = _measured_lines(result)
@@ -192,6 +192,14 @@ def gradient_text(result: GradientResult, colour: bool = False) -> str:
     if result.check is not None:
         parts += ["", *_check_lines(result)]
     return "\n".join(parts)
+
+
+def _equal_lines(result: Result) -> list[str]:
+    """What a standard error of 0 says of sampled runs."""
+    if not result.all_equal:
+        return []
+    text = f"std. error 0: the same in each of the {result.samples} runs, so exact, unless something rarer than them was missed"
+    return ["", *textwrap.wrap(text, WIDTH - 2, initial_indent="  ", subsequent_indent="  ")]
 
 
 def _positions(moments: Any) -> Iterator[tuple[int, ...]]:
@@ -283,12 +291,13 @@ def run_text(result: RunResult, colour: bool = False) -> str:
         quantiles = result.quantiles(name, QUANTILES)
         shown = []
         for entry, position in zip(entries(moments), _positions(moments), strict=True):
-            mean, error, _ = entry.cells(result.samples - 1)
+            mean, error, _ = entry.cells(result)
             levels = [f"{float(quantiles[f'{level:g}'][position]):.4g}" for level in QUANTILES]
             shown.append((f"{name}{entry.index}", mean, error, *levels))
         rows += _capped(list(shown), 3 + len(QUANTILES))
     headers = ("", "mean", "std. error", *(f"{level} %" for level in QUANTILES))
-    return "\n".join([header(result), "", table(headers, rows, align="l" + "r" * (len(headers) - 1), colour=colour)])
+    shown_table = table(headers, rows, align="l" + "r" * (len(headers) - 1), colour=colour)
+    return "\n".join([header(result), "", shown_table, *_equal_lines(result)])
 
 
 # ---------------------------------------------------------------------------------------------------- explain

@@ -88,6 +88,7 @@ class Result:
     interrupted: bool
     out_of_time: bool
     reached: bool
+    exact: bool  # nothing was left to chance
     target_se: float | None = field(repr=False)
     sampler: str = field(repr=False)
 
@@ -111,14 +112,21 @@ class Result:
             entry["sampler"] = self.sampler
         if self.out_of_time:
             entry["stopped"] = "max-time"
+        if self.all_equal:
+            entry["all_equal"] = True
         return entry
+
+    @property
+    def all_equal(self) -> bool:
+        """Whether some standard error is 0 only because all runs gave the same: a rare event may have been missed."""
+        return not self.exact and any(bool((moments.se == 0).any()) for moments in self.reported())
 
     @property
     def largest_se(self) -> float:
         """The largest standard error that is reported."""
-        return max((float(moments.se.max()) for moments in self._reported() if moments.se.numel()), default=0.0)
+        return max((float(moments.se.max()) for moments in self.reported() if moments.se.numel()), default=0.0)
 
-    def _reported(self) -> list[Moments]:
+    def reported(self) -> list[Moments]:
         return list(self.values.values())
 
     @property
@@ -134,7 +142,6 @@ class GradientResult(Result):
     gradient: Any
     biased: bool
     sites: tuple[SiteReport, ...]
-    exact: bool
     per_run: Any = field(default=None, repr=False)
     pilot_runs: int = field(default=0, repr=False)
     tails: Mapping[tuple[str, str], Tail] = field(default_factory=dict, repr=False)
@@ -163,8 +170,8 @@ class GradientResult(Result):
             doubts["verified"] = {"method": self.check.method, "passed": self.check.passed, "gradient": unkeyed(oracle)}
         return doubts
 
-    def _reported(self) -> list[Moments]:
-        return super()._reported() + [moments for rows in self.gradients.values() for moments in rows.values()]
+    def reported(self) -> list[Moments]:
+        return super().reported() + [moments for rows in self.gradients.values() for moments in rows.values()]
 
     def to_dict(self) -> dict[str, Any]:
         """The JSON object of `probrun grad --json`."""
@@ -211,6 +218,7 @@ def common_fields(program: str, run: RunOptions, estimate: Estimate) -> dict[str
         "dtype": run.dtype, "device": run.device, "results": tuple(estimate.value),
         "value": unkeyed(estimate.value), "seconds": estimate.seconds,
         "interrupted": estimate.interrupted, "out_of_time": estimate.out_of_time, "reached": estimate.reached,
+        "exact": estimate.exact,
         "target_se": run.target_se, "sampler": run.sampler,
     }
 

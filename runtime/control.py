@@ -412,7 +412,7 @@ def collect(machine: Interpreter, activation: Activation) -> Returned:
         return first
     whole, join = together(activation.lanes, [part.lanes for part in parts], machine.joiner)
     values = [join([part.values[number] for part in parts]) for number in range(len(first.values))]
-    _refuse_ragged(machine, values, parts[-1].span)
+    _refuse_ragged(machine, values, parts[-1].span, len({part.span for part in parts}) > 1)
     terms: list[list[Term] | None] = first.terms if len(parts) == 1 else [None] * len(values)
     weight: Value | None = None
     if any(part.weight is not None for part in parts):
@@ -420,12 +420,13 @@ def collect(machine: Interpreter, activation: Activation) -> Returned:
     return Returned(parts[-1].span, whole, values, cast("Tensor | None", weight), terms)
 
 
-def _refuse_ragged(machine: Interpreter, values: list[Value], span: Span) -> None:
+def _refuse_ragged(machine: Interpreter, values: list[Value], span: Span, several: bool = False) -> None:
+    """P0303; where `several` statements return, the result has no name."""
     for number, value in enumerate(values):
         if isinstance(value, Ragged):
             names = (*(machine.resolved.results if machine.results else ()), *machine.wanted)
-            name = names[number] if not machine.depth and number < len(names) else "the result"
-            raise machine.where.ragged(name, value, span)
+            named = not machine.depth and number < len(names) and not several
+            raise machine.where.ragged(names[number] if named else "the result", value, span)
 
 
 # ------------------------------------------------------------------------------------------- plain statements

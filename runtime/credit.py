@@ -43,7 +43,7 @@ from ..dsl.syntax import (
 from .broadcast import event_shape
 from .frames import Activation, Frame, Returned
 from .interpreter import Interpreter
-from .lanes import Lanes, Value, carry
+from .lanes import Lanes, Ragged, Value, carry
 from .ledger import CLEAN, Taint, Term, view
 from .masked import terms_here
 from .operations import Operand, negative
@@ -300,9 +300,9 @@ class Crediting(Interpreter):
         return self._whole(value, self.taint.under(frame.control | frame.activation.escaped), frame.lanes)
 
     def _whole(self, value: Value, taint: Taint, lanes: Lanes) -> list[Term]:
-        if not taint.all:
+        if not taint.all or isinstance(value, Ragged):  # whoever reads a ragged value is told
             return []
-        tensor = self.number(cast(Operand, value))
+        tensor = self.number(value)
         return [Term(tensor, lanes, taint.within(event_shape(tensor), True))]
 
     def _sum(self, node: Arithmetic, frame: Frame, own: str = "") -> Summed:

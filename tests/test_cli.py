@@ -391,3 +391,23 @@ def test_no_colour_in_a_pipe() -> None:
     environment = {**os.environ, "FORCE_COLOR": "1"}
     done = subprocess_call("check", "-e", "y = (1", env=environment)
     assert done.returncode == 1 and b"\x1b[" not in done.stderr
+
+
+def test_runs_that_are_all_equal_are_not_called_exact(call) -> None:
+    """One run in 100,000 counts: 20,000 runs have probably seen none, and say so."""
+    source = "param r in (0, inf) = 1e-5; k ~ Poisson(r); return k"
+    status, out, _ = call("grad", "-e", source, "-n", "2000", "--seed", "3", "--no-pilot")
+    assert status == 0 and "exact   " not in out and "the same in each of the 2000 runs" in out
+    assert json.loads(call("grad", "-e", source, "-n", "2000", "--seed", "3", "--json")[1])["all_equal"] is True
+    assert "all_equal" not in json.loads(call("grad", "-e", "param t in (0, 1) = 0.3; return Bernoulli(t)", "--json")[1])
+
+
+@pytest.mark.parametrize("text", [
+    "b ~ Bernoulli(t)\nif b { y = [1, 2] } else { y = 3 }\nreturn sum(y)",
+    "v = [1]\nn ~ Poisson(t)\nfor i in range(n) { v = concat(v, t*i) }\nreturn sum(v)",
+    "x ~ Normal(t, 1)\nif x > 0 { y = [x, t] } else { y = x }\nreturn y",
+    "for i in range(3) { if Bernoulli(t) { return [1, 2, t] } }\nreturn t",
+])
+def test_shapes_that_differ_from_run_to_run(call, text: str) -> None:
+    status, out, err = call("grad", "-e", f"param t = 0.5\n{text}", "--seed", "1")
+    assert status == 1 and out == "" and "error[P0303]" in err and "Traceback" not in err
