@@ -71,6 +71,10 @@ Dirichlet, Chi2, StudentT, InverseGamma. PyTorch has their first derivatives
 only; differentiating again would raise an error deep inside, or silently give
 a wrong number.
 
+Or the way leads over a kink (`relu`, `abs`, `max`, `sort`, the density of
+Laplace): the derivative of a kink jumps, and differentiating it again misses
+the jump. E[relu(x)] has the second derivative p(0), and not 0.
+
 The score function has derivatives of all orders: fix the site with
 `using score`, or `estimator={"z": "score"}`.
 """),

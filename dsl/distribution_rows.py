@@ -63,7 +63,8 @@ class DistributionRow:
     `parameters` stand in torch's positional order; of `alternatives` exactly one is given.  `finite`: finitely many
     outcomes.  `relaxable`: Gumbel-Softmax applies.  `event`: axes of one draw.  `support`: where the entries of a draw
     lie, from the ranges of the given arguments (a continuous draw is never exactly at an edge).  `whole_line`: the
-    density is positive on all of R, so no value can leave the support.  `value_smooth`: the log density or mass, as a
+    density is positive on all of R, so no value can leave the support.  `kinked`: the log density has a kink where the
+    value meets an argument.  `value_smooth`: the log density or mass, as a
     formula, can be differentiated in the value.  `ordered`: a pair of arguments of which the first must be below the
     second (or equal to it, if discrete).
     `torch`: the class in torch.distributions; None where the law is our own.
@@ -78,6 +79,7 @@ class DistributionRow:
     event: int = 0
     support: Callable[[Ranges], Range] = lambda _: ANY
     whole_line: bool = False
+    kinked: bool = False
     value_smooth: bool = True
     ordered: tuple[str, str] | None = None
     torch: str | None = None
@@ -160,7 +162,7 @@ _REAL_LINE = (
         formula="1 / (pi*scale*(1 + ((x - loc)/scale)^2))",
     ),
     DistributionRow(
-        "Laplace", (_LOC, _SCALE), whole_line=True, torch="Laplace",
+        "Laplace", (_LOC, _SCALE), whole_line=True, kinked=True, torch="Laplace",
         summary="the double exponential distribution",
         formula="exp(-abs(x - loc)/scale) / (2*scale)",
     ),

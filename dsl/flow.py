@@ -104,7 +104,7 @@ class Walk(Values):
         else:
             name = self.resolved.objective or self.resolved.results[0]
             results[name] = combined_ends(ends, name)
-        return Flow(self.origins, results, self.sites, self.guards)
+        return Flow(self.origins, results, self.sites, self.guards, frozenset(self.kinks))
 
     # --------------------------------------------------------------------------------------------- statements
     def block(self, block: Block) -> None:

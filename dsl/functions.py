@@ -34,6 +34,7 @@ class Smoothness(Enum):
 class FunctionRow:
     """One function; the fields as in docs/architecture.md.
 
+    `bend`: where the only kink is (None: anywhere)
     `singular_at`: places where the derivative is not integrable although the values meet from both sides
     (`log` at 0, `logit` at 0 and 1).  `pole`: goes through infinity where a guard changes sign.  `adds`: the result is a
     sum over the arguments' entries.
@@ -48,6 +49,7 @@ class FunctionRow:
     valueless: bool = False
     range: Callable[..., Range] = _ANYWHERE
     singular_at: tuple[float, ...] = ()
+    bend: float | None = None
     pole: bool = False
     adds: bool = False
     summary: str = ""
@@ -156,7 +158,7 @@ _ELEMENTWISE = (
     _one("log1p", _SMOOTH, "log(1 + x), accurate for small x", range=_log1p, singular_at=(-1.0,)),
     _one("expm1", _SMOOTH, "exp(x) - 1, accurate for small x", range=_mapped(math.expm1, -1.0)),
     _one("sqrt", _SMOOTH, "square root", range=ranges.square_root),
-    _one("abs", _KINK, "absolute value", range=ranges.absolute),
+    _one("abs", _KINK, "absolute value", range=ranges.absolute, bend=0.0),
     _one("sign", _JUMP, "-1, 0 or 1", discrete=True, range=_mapped(lambda x: float((x > 0) - (x < 0)), -1.0, 1.0)),
     _one("floor", _JUMP, "the largest whole number that is not above x", discrete=True, range=_mapped(math.floor)),
     _one("ceil", _JUMP, "the smallest whole number that is not below x", discrete=True, range=_mapped(math.ceil)),
@@ -171,7 +173,7 @@ _ELEMENTWISE = (
     _one("sigmoid", _SMOOTH, "1/(1 + exp(-x))", range=ranges.sigmoid),
     _one("logit", _SMOOTH, "log(x/(1 - x)), the inverse of sigmoid", singular_at=(0.0, 1.0)),
     _one("softplus", _SMOOTH, "log(1 + exp(x)), a smooth max(x, 0)", range=always(POSITIVE)),
-    _one("relu", _KINK, "max(x, 0)", range=ranges.relu),
+    _one("relu", _KINK, "max(x, 0)", range=ranges.relu, bend=0.0),
     _one("erf", _SMOOTH, "the error function", range=_mapped(math.erf, -1.0, 1.0)),
     _one("lgamma", _SMOOTH, "logarithm of the absolute value of the Gamma function", pole=True, singular_at=(0.0,)),
     _one("digamma", _SMOOTH, "derivative of lgamma", pole=True, singular_at=(0.0,)),

@@ -109,6 +109,7 @@ class Plan:
     """A right choice for every site, and the assumptions that a run must watch.
 
     exact      every site that has an effect is enumerated: one run tells everything
+    kinks      ids of nodes over whose kink a derivative is carried, which has no second one
     memory     what runs have found out about it
     """
 
@@ -116,6 +117,7 @@ class Plan:
     guards: dict[int, Guard]
     biased: bool
     exact: bool = False
+    kinks: frozenset[int] = frozenset()
     memory: dict[str, bool] = field(default_factory=dict, compare=False, repr=False)
 
     @property
@@ -173,7 +175,7 @@ class Chooser:
         choices = {index: self.choice(state, flow, words) for index, state in self.states.items()}
         felt = [choice for choice in choices.values() if choice.effect]
         exact = bool(felt) and all(choice.estimator == "enumerate" for choice in felt)
-        return Plan(choices, flow.guards, any(choice.biased for choice in choices.values()), exact)
+        return Plan(choices, flow.guards, any(choice.biased for choice in choices.values()), exact, flow.kinks)
 
     # -------------------------------------------------------------------------------------------------- start
     def start(self, site: Site) -> State:

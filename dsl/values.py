@@ -83,6 +83,7 @@ class Flow:
     results: dict[str, Fact]
     sites: dict[int, SiteFlow]
     guards: dict[int, Guard]
+    kinks: frozenset[int]  # ids of nodes where a derivative is carried over a kink: it has no second one
 
     @property
     def result(self) -> Fact:
@@ -136,6 +137,7 @@ class Values:
         self.origins = Origins(tuple(resolved.parameters), len(resolved.sites))
         self.sites: dict[int, SiteFlow] = {site.index: SiteFlow() for site in resolved.sites}
         self.guards: dict[int, Guard] = {}
+        self.kinks: set[int] = set()
         self.control = Fact()
         self.globals = Frame({}, None)
         self.frame = self.globals
@@ -280,6 +282,9 @@ class Values:
     def built_in(self, node: Call, row: FunctionRow, facts: list[Fact]) -> Fact:
         image = row.range(*[fact.range for fact in facts]) if facts else ANY
         passed: list[Fact] = []
+        anywhere = row.bend is None or facts[0].range.low < row.bend < facts[0].range.high
+        if row.smoothness == (Smoothness.KINK,) and anywhere and combined(facts).moves:
+            self.kinks.add(id(node))
         for position, fact in enumerate(facts):
             smoothness = row.smoothness[min(position, len(row.smoothness) - 1)]
             if position in row.structural or smoothness is Smoothness.JUMP:
@@ -315,6 +320,8 @@ class Values:
             record[name] = record[name].joined(fact) if name in record else fact
         whole = combined(list(facts.values()))
         own = self.origins.site(site.index)
+        if row.kinked and whole.live and self.estimators.get(site.index) not in PATHWISE:
+            self.kinks.add(id(node))
         carries = whole.live and self.estimators.get(site.index) in PATHWISE
         return Fact(
             live=own if carries else 0,
@@ -331,6 +338,8 @@ class Values:
         if not row.value_smooth:
             value = discrete(self.jump(node.value, value), value.range)
         whole = combined([*facts.values(), value], Range(-ranges.INF, 0, False, True) if row.discrete else ANY)
+        if row.kinked and combined([*facts.values(), value]).moves:
+            self.kinks.add(id(node))
         moving = [facts[p.name] for p in row.parameters if p.moves_support and p.name in facts]
         edge = combined([value, *moving])
         if row.whole_line or not edge.moves:

@@ -240,12 +240,15 @@ def expectation(
     names = names_of(resolved, settings, not settings.of)
     lessons = Lessons()
     while True:
-        session = Session(resolved, make_plan(lessons), bound, known, settings, True, results=not settings.of)
+        plan = make_plan(lessons)
+        session = Session(resolved, plan, bound, known, settings, True, results=not settings.of)
         runs = 1 if session.exact else settings.samples
         leaves = {name: value.expand(runs, *value.shape) for name, value in session.parameters.items()}
         try:
             with room(grad=True):
-                outcome = session.interpreter(Interpreter).run(leaves, session.data, runs)
+                machine = session.interpreter(Interpreter)
+                machine.kinks = plan.kinks
+                outcome = machine.run(leaves, session.data, runs)
                 found = [
                     expected(outcome, number, session.result(value), runs).to(DTYPES[settings.dtype])
                     for number, value in enumerate(outcome.values)

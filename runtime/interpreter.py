@@ -50,6 +50,7 @@ from .estimators import ESTIMATORS, Estimator
 from .frames import Activation, Frame, Returned
 from .functions import FUNCTION_CODE, FunctionProblem
 from .indexing import Item, check_axes, position, select, size
+from .kinks import once_differentiable
 from .lanes import Join, Lanes, Ragged, Value, carry, is_uniform
 from .ledger import Ledger, Term
 from .lifting import Lifter
@@ -127,6 +128,7 @@ class Interpreter:
         self.counter = counter
         self.lifter = lifter
         self.rounds: Rounds | None = None  # those that are executed together
+        self.kinks: frozenset[int] = frozenset()  # nodes whose values have no second derivative
         self.masked = False  # lanes do not go apart (`masked.py`)
         self.watching = self.guards is not None or counter is not None
         self.where = Where(resolved.program.source)
@@ -244,9 +246,20 @@ class Interpreter:
     def evaluate(self, node: Expression, frame: Frame) -> Operand:
         """The value of an expression on the frame's lanes."""
         value = _EVALUATE[node.__class__](self, node, frame)
+        if self.kinks and isinstance(value, Tensor):
+            value = self.bent(node, value)
         if self.watching:
             self.watch(node, value)
         return value
+
+    def bent(self, node: Node, value: Tensor) -> Tensor:
+        """A value that may come from a kink; P0406 where it is differentiated twice."""
+        if id(node) not in self.kinks:
+            return value
+        return once_differentiable(value, lambda: self.where.error(
+            "P0406", "there is no second derivative over a kink", node.span, "its derivative jumps, and nothing here sees that",
+            help='take the sites before it by score (estimator="score"), whose derivatives of every order are right',
+        ))
 
     def watch(self, node: Node, value: Value) -> None:
         """Let the guards and the counter see a value."""

@@ -86,7 +86,8 @@ def draw(machine: Interpreter, node: Sample | Draw, frame: Frame) -> Tensor:
     machine.note_draw(node, drawn.value, drawn.log_density, frame)
     if drawn.log_density is not None:
         baseline = "none" if isinstance(machine.generator, Points) else str(options.get("baseline", "mean"))
-        machine.note_score(node, counted(frame.mask, drawn.log_density), baseline, frame)
+        log_density = machine.bent(node, drawn.log_density) if machine.kinks else drawn.log_density
+        machine.note_score(node, counted(frame.mask, log_density), baseline, frame)
     return drawn.value
 
 
