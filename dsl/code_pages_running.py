@@ -94,6 +94,18 @@ higher limit.
 The function has no value for this argument, not even nan, such as the largest
 entry of an empty array. Treat that case before the call.
 """, "param theta = 1\nx = zeros(0)\ny = theta * max(x)\nreturn y\n"),
+    page("P0508", "values too fine for their numbers", """
+Numbers are rounded: near 1 those of float32 are 6e-8 apart, those of float64
+1e-16. A draw of Normal(1, 1e-7) has few different values then, and a draw of
+Beta(0.3, 0.3) is often closer to 1 than any number but 1 itself, so that a
+density, and with it a derivative, sees the rounding. Where float32 is too
+coarse the run goes on in float64 by itself (and says so); this one is too
+fine even for that.
+
+Draw a standard variable and move and scale it afterwards, `x = m + s*z` with
+z ~ Normal(0, 1), where z is what densities are asked of; or keep the shape
+parameters away from 0.
+""", "param a = 0.005\nz ~ Gamma(a, 1)\nreturn z\n"),
     page("P0601", "a parameter without a value", """
 The parameter has no default in the program and none was given. Give one on
 the command line, `-p theta=2` (arrays as JSON, `-p 'mu=[1, 2]'`, or from a

@@ -215,7 +215,7 @@ def common_fields(program: str, run: RunOptions, estimate: Estimate) -> dict[str
     """The fields of `Result`, from what was asked for and what came out."""
     return {
         "program": program, "samples": estimate.samples, "requested": run.samples, "seed": run.seed,
-        "dtype": run.dtype, "device": run.device, "results": tuple(estimate.value),
+        "dtype": estimate.dtype, "device": run.device, "results": tuple(estimate.value),
         "value": unkeyed(estimate.value), "seconds": estimate.seconds,
         "interrupted": estimate.interrupted, "out_of_time": estimate.out_of_time, "reached": estimate.reached,
         "exact": estimate.exact,

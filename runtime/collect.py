@@ -45,6 +45,7 @@ class Estimate:
     gradient: dict[str, dict[str, Moments]]
     samples: int
     requested: int
+    dtype: str
     seed: int
     plan: Plan | None
     seconds: float
@@ -222,7 +223,7 @@ class Collected:
                 per_run[name] = {p: self._kept(name, p, len(entries)) for p, entries in rows.items()}
         return Estimate(
             value={name: self.value[name].moments(self.exact) for name in self.names}, gradient=gradients,
-            samples=self.settings.samples if self.exact else self.done, requested=self.settings.samples,
+            samples=self.settings.samples if self.exact else self.done, requested=self.settings.samples, dtype=self.settings.dtype,
             seed=self.settings.seed, plan=plan, seconds=time.perf_counter() - started, interrupted=self.interrupted,
             out_of_time=self.out_of_time,
             exact=self.exact, reached=self.reached(), per_run=per_run,

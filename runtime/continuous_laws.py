@@ -15,13 +15,16 @@ from .laws import (
     Shape,
     TorchLaw,
     below_one,
+    blurred,
     cauchy,
     dirichlet,
     double,
     exponential,
     normal,
     nudge,
+    sinks,
     standard_gamma,
+    sticks,
     tiny,
     uniform,
 )
@@ -43,6 +46,9 @@ class LocationScale(Law):
     def standardised(self, value: Tensor) -> Tensor:
         """`(value - loc) / scale`."""
         return (value - self.loc) / self.scale
+
+    def coarse(self, value: Tensor | None) -> bool:
+        return blurred(self.loc if value is None else value, self.scale)
 
 
 class Normal(LocationScale):
@@ -101,6 +107,9 @@ class StudentT(LocationScale):
     def noise(self, shape: Shape, generator: Generator) -> Tensor:
         chi2 = 2 * standard_gamma(self.df / 2, shape, generator, "StudentT")
         return normal(shape, self.loc, generator) * torch.rsqrt(chi2 / self.df)
+
+    def coarse(self, value: Tensor | None) -> bool:
+        return super().coarse(value) or (value is None and sinks(self.df / 2))
 
     def density(self, value: Tensor) -> Tensor:
         df, loc, scale, x = double(self.df, self.loc, self.scale, value)
@@ -179,6 +188,9 @@ class Gamma(Positive):
     concentration: Tensor
     rate: Tensor
 
+    def coarse(self, value: Tensor | None) -> bool:
+        return sinks(self.concentration)
+
     def rsample(self, shape: Shape, generator: Generator = None) -> Tensor:
         draw = standard_gamma(self.concentration, shape, generator, "Gamma") / self.rate
         return nudge(draw, tiny(draw))
@@ -192,6 +204,9 @@ class InverseGamma(Positive):
     concentration: Tensor
     rate: Tensor
 
+    def coarse(self, value: Tensor | None) -> bool:
+        return sinks(self.concentration)
+
     def rsample(self, shape: Shape, generator: Generator = None) -> Tensor:
         draw = self.rate / standard_gamma(self.concentration, shape, generator, "InverseGamma")
         return nudge(draw, tiny(draw))
@@ -204,6 +219,9 @@ class InverseGamma(Positive):
 class Chi2(Positive):
     df: Tensor
 
+    def coarse(self, value: Tensor | None) -> bool:
+        return sinks(self.df / 2)
+
     def rsample(self, shape: Shape, generator: Generator = None) -> Tensor:
         return 2 * standard_gamma(self.df / 2, shape, generator, "Chi2")
 
@@ -215,6 +233,9 @@ class Chi2(Positive):
 class Weibull(Positive):
     scale: Tensor
     concentration: Tensor
+
+    def coarse(self, value: Tensor | None) -> bool:
+        return sinks(self.concentration)
 
     def rsample(self, shape: Shape, generator: Generator = None) -> Tensor:
         noise = exponential(shape, self.scale, generator).log_()
@@ -230,6 +251,9 @@ class Weibull(Positive):
 class Pareto(Law):
     scale: Tensor
     alpha: Tensor
+
+    def coarse(self, value: Tensor | None) -> bool:
+        return blurred(self.scale, self.scale / self.alpha)
 
     def support(self, value: Tensor) -> Tensor | None:
         return value >= self.scale
@@ -273,6 +297,9 @@ class Proportion(Law):
     def stand_in(self, value: Tensor) -> Tensor:
         return torch.full_like(value, 0.5)
 
+    def coarse(self, value: Tensor | None) -> bool:
+        return sinks(self.concentration1) or sticks(self.concentration0)
+
 
 class Beta(Proportion):
     def rsample(self, shape: Shape, generator: Generator = None) -> Tensor:
@@ -312,6 +339,9 @@ class Dirichlet(Law):
 
     def rsample(self, shape: Shape, generator: Generator = None) -> Tensor:
         return dirichlet(self.concentration, shape, generator, "Dirichlet")
+
+    def coarse(self, value: Tensor | None) -> bool:
+        return sinks(self.concentration)
 
     def density(self, value: Tensor) -> Tensor:
         a, x = double(self.concentration, value)

@@ -34,7 +34,7 @@ from .session import DTYPES, LEAST_BLOCK, Session, Settings, Start, room
 from .surrogate import expected
 from .trace import gradient_problem, value_problem
 from .values import bind_values
-from .watch import GuardBroken, TooManyLanes
+from .watch import GuardBroken, TooCoarse, TooManyLanes
 from .weighing import Weighing
 
 if TYPE_CHECKING:
@@ -92,6 +92,10 @@ def gradient(
             continue
         except _NotFinite:
             safe = True
+            continue
+        except TooCoarse:
+            settings, own = replace(settings, dtype="float64"), replace(own, dtype="float64")
+            bound, known = bind_values(resolved, parameters, data, torch.float64, torch.device(settings.device))
             continue
         except NotCompiled as why:
             refused, own = why.reason, replace(own, compile=False)
@@ -238,10 +242,10 @@ def expectation(
     estimators allow it.  A single result is not keyed."""
     bound, known = bind_values(resolved, parameters, data, DTYPES[settings.dtype], torch.device(settings.device))
     names = names_of(resolved, settings, not settings.of)
-    lessons = Lessons()
+    lessons, inner = Lessons(), settings
     while True:
         plan = make_plan(lessons)
-        session = Session(resolved, plan, bound, known, settings, True, results=not settings.of)
+        session = Session(resolved, plan, bound, known, inner, True, results=not settings.of)
         runs = 1 if session.exact else settings.samples
         leaves = {name: value.expand(runs, *value.shape) for name, value in session.parameters.items()}
         try:
@@ -260,5 +264,9 @@ def expectation(
             continue
         except TooManyLanes as many:
             lessons = lessons.crowd(many.index)
+            continue
+        except TooCoarse:
+            inner = replace(settings, dtype="float64")
+            bound, known = bind_values(resolved, parameters, data, torch.float64, torch.device(settings.device))
             continue
         return found[0] if len(found) == 1 else dict(zip(names, found, strict=True))

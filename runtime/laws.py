@@ -18,11 +18,16 @@ from torch import Tensor
 from ..dsl.diagnostics import Diagnostic, ProbError
 from .kernels import choose
 from .quasi import Points
+from .readout import ends
 
 Shape = tuple[int, ...]
 Generator = torch.Generator | None
 HALF_LOG_TWO_PI = 0.5 * math.log(2 * math.pi)
 LEAST_FOR_BOX_MULLER = 4096
+
+
+COARSE = 0.01  # of its scale, to which a value may be rounded
+UNSEEN = 1e-3  # of the probability, may lie where there are no numbers
 
 
 class SecondDerivativeUnavailable(ProbError):
@@ -104,6 +109,11 @@ class Law:
         """Where some outcome of the support has probability exactly 0, `[L or 1, *batch]`; None: nowhere."""
         return None
 
+    def coarse(self, value: Tensor | None) -> bool:
+        """Whether the numbers of this dtype are too far apart for draws, or for a density at `value` (or at a draw): a
+        derivative would see the rounding."""
+        return False
+
     def outcomes(self, most: int) -> Tensor | None:
         """All that one element can be, over all lanes `[K, *event]`; None where they are more than `most` or infinitely many."""
         return None
@@ -155,6 +165,23 @@ def cauchy(shape: Shape, like: Tensor, generator: Generator) -> Tensor:
     if isinstance(generator, Points):
         return (math.pi * (generator.uniform(shape, torch.float64, like.device) - 0.5)).tan().to(like.dtype)
     return torch.empty(shape, dtype=like.dtype, device=like.device).cauchy_(generator=generator)
+
+
+def blurred(value: Tensor, scale: Tensor) -> bool:
+    """Whether values are rounded by much of a scale."""
+    low, high = ends(value)
+    size = max(abs(low), abs(high))
+    return math.isfinite(size) and torch.finfo(value.dtype).eps * size > COARSE * ends(scale)[0]
+
+
+def sinks(shape: Tensor) -> bool:
+    """Whether a density like x^(shape - 1) at 0 has much probability below the least number."""
+    return bool(tiny(shape) ** ends(shape)[0] > UNSEEN)
+
+
+def sticks(shape: Tensor) -> bool:
+    """Whether a density like (1 - x)^(shape - 1) at 1 has much probability above the largest number below 1."""
+    return bool((torch.finfo(shape.dtype).eps / 2) ** ends(shape)[0] > UNSEEN)
 
 
 def tiny(value: Tensor) -> float:

@@ -60,6 +60,12 @@ def _times(gradient: Tensor, derivative: Tensor) -> Tensor:
     return gradient * torch.where(unused, 0.0, derivative)
 
 
+def _asked(gradient: Tensor, factor: Tensor) -> Tensor:
+    """The incoming gradient of a product with a factor that is no variable: 0 where the factor is, as the product is 0
+    whatever the other one does (`sqrt(b*theta)` with b = 0)."""
+    return torch.where((factor == 0) & ~torch.isfinite(gradient), 0.0, gradient)
+
+
 class _Product(torch.autograd.Function):
     """`a * b` of one shape, for local derivatives that may be infinite."""
 
@@ -69,9 +75,12 @@ class _Product(torch.autograd.Function):
         return a * b
 
     @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor]:
-        a, b = ctx.saved_tensors
-        return _times(gradients[0], b), _times(gradients[0], a)
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, Tensor | None]:
+        (gradient,), (a, b) = gradients, ctx.saved_tensors
+        live_a, live_b = ctx.needs_input_grad
+        by_a = _times(gradient if live_b else _asked(gradient, b), b) if live_a else None
+        by_b = _times(gradient if live_a else _asked(gradient, a), a) if live_b else None
+        return by_a, by_b
 
 
 _product: Callable[..., Tensor] = _Product.apply

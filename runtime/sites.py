@@ -19,14 +19,15 @@ from ..dsl.distributions import DISTRIBUTIONS, DistributionRow, ParameterRow
 from ..dsl.plan import BIASED
 from ..dsl.syntax import Distribution, Draw, Expression, LogPdf, Sample
 from .broadcast import ShapeMismatch, broadcast_shapes, narrowed, shape_words, widen
-from .distributions import build, domain_help, domain_words, order_violation, order_words, violation
+from .distributions import Law, build, domain_help, domain_words, order_violation, order_words, violation
 from .estimators import Request
 from .frames import Frame
 from .lanes import carry
 from .masked import counted
 from .problems import circumstances, count_runs, first_of, in_runs, row_of, show
 from .quasi import Points
-from .watch import GuardBroken, TooManyLanes
+from .recording import recording
+from .watch import GuardBroken, TooCoarse, TooManyLanes
 
 if TYPE_CHECKING:
     from .interpreter import Interpreter
@@ -55,6 +56,8 @@ def draw(machine: Interpreter, node: Sample | Draw, frame: Frame) -> Tensor:
     live = any(argument.requires_grad for argument in arguments.values())
     estimator = machine.estimator(choice, site)
     law = build(bound.row, arguments)
+    if live and (estimator.name != "rsample" or not bound.row.whole_line):
+        refine(machine, law, None, bound.row, node)
     if live and estimator.needs_interior:
         mask = law.boundary()
         if mask is not None and bool(mask.any()):
@@ -116,9 +119,24 @@ def log_density(machine: Interpreter, node: LogPdf, frame: Frame) -> Tensor:
         value = machine.lifter.lift(value, frame.lanes)
         arguments = {name: machine.lifter.lift(argument, frame.lanes) for name, argument in arguments.items()}
     law = build(bound.row, arguments)
+    if value.requires_grad or any(argument.requires_grad for argument in arguments.values()):
+        refine(machine, law, value, bound.row, node)
     if machine.guards and id(node) in machine.guards and not law.inside(value.detach()):
         machine.guards.broken(id(node))
     return law.log_prob(value)
+
+
+def refine(machine: Interpreter, law: Law, value: Tensor | None, row: DistributionRow, node: Sample | Draw | LogPdf) -> None:
+    """TooCoarse where numbers of the dtype are too far apart for a derivative here; P0508 where those of float64 are."""
+    if recording() or not law.coarse(value):
+        return
+    if machine.dtype != torch.float64:
+        raise TooCoarse
+    raise machine.where.error(
+        "P0508", f"{row.name} is too fine here even for numbers of float64", node.span,
+        "its values are rounded by much of their spread, or pile up at an end of the support",
+        help="move and scale it: draw a standard variable and combine it afterwards; or keep shapes away from 0",
+    )
 
 
 def _lift(tensor: Tensor, axes: int) -> Tensor:

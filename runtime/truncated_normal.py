@@ -24,7 +24,7 @@ import torch
 from torch import Tensor
 
 from .broadcast import together
-from .laws import HALF_LOG_TWO_PI, Generator, Law, Shape, double, nudge, uniform
+from .laws import HALF_LOG_TWO_PI, Generator, Law, Shape, blurred, double, nudge, uniform
 
 FAR = -600.0  # log Phi below this is inverted by Newton's method
 NEWTON_STEPS = 4
@@ -81,6 +81,9 @@ class TruncatedNormal(Law):
     scale: Tensor
     low: Tensor
     high: Tensor
+
+    def coarse(self, value: Tensor | None) -> bool:
+        return blurred(self.loc if value is None else value, self.scale)
 
     def _edges(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """a, b, loc and scale in float64; an infinite edge carries no derivative."""

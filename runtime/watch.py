@@ -37,6 +37,10 @@ class TooManyLanes(Exception):
         super().__init__(f"site {index}")
 
 
+class TooCoarse(Exception):
+    """Numbers of float32 are too far apart for what is drawn: go on in float64."""
+
+
 class TooBig(Exception):
     """A block holds more numbers than it should: make it smaller."""
 

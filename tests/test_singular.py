@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
+import probrun
 from probrun.runtime.singular import SAFE, divide, multiply, power
 
 # A place where the local derivative is not finite.
@@ -80,3 +81,11 @@ def test_powers_of_zero_and_of_negative_numbers(base: float, exponent: float) ->
 
 def test_zero_to_a_live_exponent() -> None:
     assert _derivatives(lambda b: power(0.0, b, safe=True), 2.0) == (0.0, 0.0)
+
+
+def test_a_factor_of_zero_that_is_no_variable() -> None:
+    """sqrt(b t) is 0 for b = 0 whatever t is: d/dt E = d/dt t^(3/2), with b drawn from Bernoulli(t)."""
+    program = probrun.parse("param t = 0.5\nb ~ Bernoulli(t)\nreturn sqrt(b*t)")
+    assert float(program.grad(seed=1).gradient["t"].mean) == pytest.approx(1.5 * 0.5**0.5, rel=1e-6)
+    with pytest.raises(probrun.ProbError):
+        probrun.parse("param t = 0\nreturn sqrt(t*t)").grad()
