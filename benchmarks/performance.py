@@ -108,7 +108,7 @@ def seconds(function: Callable[[], Any]) -> tuple[float, Any]:
 
 def measure(workload: Workload, theirs: Side, exact: Any, samples: int, repeats: int, peak: Peak) -> Line | None:
     """Both sides in turn; None where the yardstick takes too long."""
-    program = probrun.load(HERE / "workloads" / f"{workload.name}.prob")
+    program = probrun.load(HERE / "workloads" / f"{workload.name.partition(',')[0]}.prob")
 
     def ours(seed: int) -> Any:
         return program.grad(workload.parameters, data=workload.data, samples=samples, seed=seed, pilot=False, **workload.options)
@@ -269,9 +269,10 @@ def extra() -> list[Workload]:
     """Programs the yardstick has no counterpart for."""
     score = {"estimator": "score(credit=false)"}
     return [
-        Workload("while", "random `while`", score, "geometric variable"),
-        Workload("recursion", "recursion", score, "geometric variable"),
-        Workload("nested", "branches in branches", {"unbiased": True}, "both branches everywhere"),
+        Workload("while", "random `while`", score, "one geometric variable"),
+        Workload("while, round by round", "random `while`", score, "the same loop"),
+        Workload("recursion", "recursion", score, "one geometric variable"),
+        Workload("nested", "branches in branches", {"estimator": {"a": "score(credit=false)", "b": "score(credit=false)"}}, "both branches everywhere"),
     ]
 
 

@@ -1,5 +1,6 @@
-"""Straight-line torch for programs with loops, recursion and branches: what somebody would write who knows that the loop is a
-geometric variable and that both branches can be computed everywhere.  Per-run gradients, blocks, leave-one-out baseline."""
+"""torch for programs with loops, recursion and branches: what somebody would write who knows that the loop is a geometric
+variable and that both branches can be computed everywhere; and the loop as a loop, by somebody who does not.  Per-run
+gradients, blocks, leave-one-out baseline."""
 
 from __future__ import annotations
 
@@ -24,6 +25,16 @@ def geometric(theta: Tensor, n: int) -> Tensor:
     return _left_out(tosses) * (theta.log() + (tosses - 1) * torch.log1p(-theta))
 
 
+def loop(theta: Tensor, n: int) -> Tensor:
+    """Tosses until the first head, round by round, in each for those who go on; the density from the count."""
+    tosses, alive = torch.ones(n), torch.arange(n)
+    while True:
+        alive = alive[torch.rand(alive.shape[0]) >= THETA]
+        if not alive.numel():
+            return _left_out(tosses) * (theta.log() + (tosses - 1) * torch.log1p(-theta))
+        tosses[alive] += 1
+
+
 def nested(theta: Tensor, n: int) -> Tensor:
     """Both coins and one normal for every run."""
     fixed = theta.detach()
@@ -36,6 +47,7 @@ def nested(theta: Tensor, n: int) -> Tensor:
 
 STRAIGHT: dict[str, tuple[Callable[[Tensor, int], Tensor], float]] = {
     "while": (geometric, -1 / THETA**2),
+    "while, round by round": (loop, -1 / THETA**2),
     "recursion": (geometric, -1 / THETA**2),
     "nested": (nested, 3 * THETA**2 + 2 * THETA + 4 * THETA - 6 * THETA**2 + 1 - 2 * THETA),
 }
