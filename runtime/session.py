@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Generator, Iterator, Mapping
+from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import accumulate
@@ -24,7 +25,7 @@ from ..dsl.additive import find_sums
 from ..dsl.diagnostics import Diagnostic, ProbError
 from ..dsl.limits import MAX_DEPTH, MAX_LANES, MAX_ROUNDS, MAX_STEPS
 from ..dsl.names import Resolved
-from ..dsl.plan import Choice, Plan
+from ..dsl.plan import BIASED, Choice, Plan
 from ..dsl.syntax import deep_recursion
 from .compiled import inputs_of, obtain
 from .credit import Crediting
@@ -161,6 +162,8 @@ class Session:
         settings = self.settings
         if kind is Interpreter and self.sums is not None:
             kind, more = Crediting, {"sums": self.sums}
+            if counter is not None:
+                counter.taken_apart = True
         machine = kind(
             self.resolved, self.choices, self.context, self.generator,
             limits=Limits(settings.max_steps, settings.max_depth, settings.lanes(self.exact), settings.max_rounds),
@@ -217,7 +220,8 @@ class Session:
         block, runs, counter = self.at(0, 0), first, self.sizes.counter(first)
         values = leaves(block, runs)
         outcome = block.attempt(runs, values, counter)
-        simple = not (growing or compiling or fixed or self.resolved.external) and self.context.device.type == "cpu"
+        relaxed = any(choice.estimator in BIASED for choice in self.choices.values())  # those keep much
+        simple = not (growing or compiling or fixed or relaxed or self.resolved.external) and self.context.device.type == "cpu"
         if outcome is None and simple and runs == samples:
             try:
                 yield from self._side_by_side(leaves, take, _sizes(samples, self.sizes.lanes(counter, runs), None))
@@ -280,17 +284,24 @@ class Session:
     def _side_by_side(
         self, leaves: Start, take: Callable[[Session, int, dict[str, Tensor], Outcome], T], sizes: list[int]
     ) -> Iterator[tuple[int, T]]:
-        """All blocks at once, of a size that follows from their width; TooBig where the first one keeps too much."""
+        """All blocks at once, of a size that follows from their width; TooBig where the first one keeps too much.  Another
+        one that keeps too much waits to hear that the first does not."""
         grad = torch.is_grad_enabled()
+        verdict: Future[bool] = Future()
 
         def make(number: int, start: int, runs: int) -> tuple[Session, T]:
             with torch.set_grad_enabled(grad):
-                block = self.at(number, start)
-                values = leaves(block, runs)
-                outcome = block.attempt(runs, values, self.sizes.counter(runs))
-                if outcome is None and not number:
-                    raise TooBig
+                outcome = None
+                try:
+                    block = self.at(number, start)
+                    values = leaves(block, runs)
+                    outcome = block.attempt(runs, values, self.sizes.counter(runs))
+                finally:
+                    if not number:
+                        verdict.set_result(outcome is not None)
                 if outcome is None:
+                    if not verdict.result():
+                        raise TooBig
                     return block, block.made(leaves, take, runs)
                 return block, take(block, runs, values, outcome)
 

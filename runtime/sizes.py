@@ -16,7 +16,6 @@ from .watch import Counter
 LEAST_LANES = 16
 WIDENING = 2  # how much larger blocks may be where most of their lanes are elsewhere
 SHARES = 4  # blocks, at least, into which many runs are divided, for as many cores
-SPARE = 2  # times as many kept numbers as usual are suffered in the first block
 BYTES_PER_KEPT = 64  # of a GPU's memory, for every number that a block keeps
 
 
@@ -36,7 +35,7 @@ class Sizes:
 
     def counter(self, runs: int) -> Counter:
         """What stops a first block of so many runs that is too large; the smallest is never stopped."""
-        return Counter(2**62, 2**62) if runs <= LEAST_LANES else Counter(SPARE * self.kept, self.numbers)
+        return Counter(2**62, 2**62) if runs <= LEAST_LANES else Counter(self.kept, self.numbers)
 
     def shared(self, lanes: int, runs: int) -> int:
         """How many lanes a block should have of those that the program allows, for so many runs."""
@@ -52,7 +51,7 @@ class Sizes:
         return max(min(most, max(self.numbers // widest, self.least_of_wide), self.kept // kept), LEAST_LANES)
 
 
-CPU = Sizes(one_block=16_384, first=4096, most=2**18, whole=2**16, numbers=2**19, kept=2**24, least_of_wide=256)
+CPU = Sizes(one_block=16_384, first=4096, most=2**18, whole=2**16, numbers=2**19, kept=2**25, least_of_wide=256)
 
 
 def sizes_for(device: torch.device) -> Sizes:

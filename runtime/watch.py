@@ -148,14 +148,15 @@ class Guards:
 
 
 class Counter:
-    """Counts the numbers that a block creates: `widest` in one value, `kept` in all that carry a derivative, `seen` in all of
-    its `values` that are not the same in every lane."""
+    """Counts the numbers that a block creates: `widest` in one value, `kept` in all that carry a derivative (or in all, where
+    results are `taken_apart` into terms that are kept), `seen` in all of its `values` that are not the same in every lane."""
 
     def __init__(self, most: int, most_wide: int):
         self.most = most
         self.most_wide = most_wide
         self.widest = 0
         self.kept = 0
+        self.taken_apart = False
         self.seen = 0
         self.values = 0
 
@@ -174,7 +175,7 @@ class Counter:
             if value.shape[0] > 1:
                 self.seen += numbers
                 self.values += 1
-            if value.requires_grad:
+            if value.requires_grad or self.taken_apart:
                 self.kept += numbers
                 if self.kept > self.most:
                     raise TooBig
