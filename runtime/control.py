@@ -358,6 +358,7 @@ def call(machine: Interpreter, node: Call, function: Function, arguments: list[O
         frame.narrow(returned.lanes)
     frame.multiply(returned.weight)
     machine.note_call(activation, returned)
+    inner.forget()
     return cast(Operand, returned.values[0])
 
 

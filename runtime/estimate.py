@@ -204,6 +204,7 @@ def _differentiate(session: Session, collected: Collected, progress: Progress, l
                         raise gradient_problem(block, runs, block.expanded(runs), name, parameter, number, found_at.entry)
         if settings.sampler == "sobol":
             part.replicate()
+        block.points.release()
         return part
 
     _drive(session, collected, Session.leaves, take, progress, looks)

@@ -87,6 +87,12 @@ class Frame:
         self.mask: Tensor | None = None if parent is None else parent.mask
         self.terms: dict[str, list[Term]] = {}
 
+    def forget(self) -> None:
+        """Let go of all values: a frame and its activation know each other, and would keep them until a collection."""
+        self.values.clear()
+        self.gathered.clear()
+        self.terms.clear()
+
     def child(self, lanes: Lanes) -> Frame:
         """A frame for some of the lanes, in the same activation."""
         at_top = self.outer is self

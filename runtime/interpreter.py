@@ -168,7 +168,9 @@ class Interpreter:
         if frame.lanes.count:
             control.finish(self, frame)
         end = control.collect(self, activation)
-        return Outcome(end.values, self.last_terms(end, activation), end.lanes, end.weight, self.ledger, self.draws > 0)
+        terms = self.last_terms(end, activation)
+        frame.forget()
+        return Outcome(end.values, terms, end.lanes, end.weight, self.ledger, self.draws > 0)
 
     def execute(self, statement: Statement, frame: Frame) -> None:
         """Execute one statement (a hook for credit)."""

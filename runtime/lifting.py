@@ -129,6 +129,9 @@ class Leaves:
         """A value with a row per lane."""
         return value.expand(lanes.count, *value.shape[1:])
 
+    def release(self) -> None:
+        """Nothing more will be differentiated."""
+
     def derive(self, outputs: list[Tensor], incoming: list[Tensor], keep: bool) -> list[Tensor | None]:
         """The derivatives of `sum(outputs * incoming)` in every point `[runs, *point]`; None: zero."""
         return list(pull(outputs, self.points, incoming, keep))
@@ -155,6 +158,11 @@ class Lifter(Leaves):
         self.lifted: list[Lifted] = []
         self._numbers: dict[int, int] = {}
         self._known: dict[tuple[int, Lanes], Tensor] = {}
+
+    def release(self) -> None:
+        """The lanes know who lifts on them: let go of each other."""
+        self.lifted.clear()
+        self._known.clear()
 
     @property
     def ends(self) -> list[Tensor]:
