@@ -163,13 +163,14 @@ class Interpreter:
         self.leaves = [tensor for tensor in parameters.values() if tensor.requires_grad]
         try:
             control.block(self, self.resolved.program.body.statements, frame)
+            if frame.lanes.count:
+                control.finish(self, frame)
+            end = control.collect(self, activation)
+            terms = self.last_terms(end, activation)
         except RecursionError:
             raise self.where.error("P0505", "the program nests too deeply to run", self.resolved.program.body.span) from None
-        if frame.lanes.count:
-            control.finish(self, frame)
-        end = control.collect(self, activation)
-        terms = self.last_terms(end, activation)
-        frame.forget()
+        finally:
+            frame.forget()
         return Outcome(end.values, terms, end.lanes, end.weight, self.ledger, self.draws > 0)
 
     def execute(self, statement: Statement, frame: Frame) -> None:

@@ -278,6 +278,7 @@ class Session:
             return self.interpreter(Interpreter, counter).run(values, self.data, runs)
         except TooBig:
             self.again()
+            self.points.release()
             self.guards = self.guards.fork()
             return None
 
