@@ -8,6 +8,7 @@ with the device at rest before and after.  Both sides take turns.  `--write` put
 from __future__ import annotations
 
 import argparse
+import gc
 import math
 import statistics
 import sys
@@ -93,9 +94,11 @@ def measure(workload: Any, hand: ByHand, exact: Any, samples: int, repeats: int,
             **workload.options,
         )
 
+    gc.collect()
     torch.cuda.reset_peak_memory_stats()
+    before = torch.cuda.memory_allocated()
     result = ours(0)
-    peak = torch.cuda.max_memory_allocated() / 2**20
+    peak = (torch.cuda.max_memory_allocated() - before) / 2**20
     check(workload, result, exact)
     if compile and result.compiled.reason is not None:
         raise AssertionError(f"not compiled: {result.compiled.reason}")
