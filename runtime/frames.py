@@ -70,7 +70,7 @@ class Frame:
     which lanes are really here, where lanes do not go apart (`masked.py`; None: all).
     """
 
-    __slots__ = ("activation", "base", "control", "gathered", "lanes", "mask", "outer", "parent", "terms", "values", "weight")
+    __slots__ = ("_outer", "activation", "base", "control", "gathered", "lanes", "mask", "parent", "terms", "values", "weight")
 
     def __init__(self, lanes: Lanes, parent: Frame | None, activation: Activation, base: bool, outer: Frame | None):
         self.lanes = lanes
@@ -79,7 +79,7 @@ class Frame:
         self.base = base  # the first frame of its activation
         if base:
             activation.frame = self
-        self.outer = self if outer is None else outer  # where a function called from here finds the globals
+        self._outer = outer
         self.values: dict[str, tuple[Value, Lanes]] = {}
         self.gathered: dict[str, tuple[Value, Lanes]] = {}
         self.weight: Tensor | None = None
@@ -87,11 +87,15 @@ class Frame:
         self.mask: Tensor | None = None if parent is None else parent.mask
         self.terms: dict[str, list[Term]] = {}
 
+    @property
+    def outer(self) -> Frame:
+        """Where a function called from here finds the globals: here, outside of functions."""
+        return self if self._outer is None else self._outer
+
     def forget(self) -> None:
         """Let go of all values: a frame and its activation know each other, and would keep them until a collection."""
-        self.values.clear()
-        self.gathered.clear()
-        self.terms.clear()
+        for kept in (self.values, self.gathered, self.terms, self.activation.returned):
+            kept.clear()
 
     def child(self, lanes: Lanes) -> Frame:
         """A frame for some of the lanes, in the same activation."""

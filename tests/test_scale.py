@@ -36,6 +36,8 @@ PROGRAMS = {  # text, exact gradient
     "param theta = 0.1\nreturn 2*Bernoulli(3*theta) + Bernoulli(theta)": 7.0,
     "param theta = 0.3\nb ~ Bernoulli(theta)\nif b { x ~ Normal(theta, 1); y = x^2 } else { e ~ Normal(0, 1); y = sin(e) }\nreturn y": 1.27,
     "param theta = 0.3\nn = 1\nb ~ Bernoulli(theta)\nwhile not b { n = n + 1; b ~ Bernoulli(theta) }\nreturn n": -1 / 0.09,
+    "param theta = 0.3\na ~ Bernoulli(theta)\nif a { b ~ Bernoulli(theta)\nif b { y ~ Normal(theta, 1) } else { y = 2 } } else { y = a }\n"
+    "return y > 1.5": 0.4865185470815142,  # 2 t Phi(t - 1.5) + t^2 phi(t - 1.5) + 1 - 2 t
     "param theta = 1\nk ~ Poisson(exp(theta))\nreturn (k - 3)^2": 2.718281828 * (1 + 2 * (2.718281828 - 3)),
     "param theta = 1\ns = 0\nfor t in range(20) { z ~ Normal(theta, 1); s = s + z }\nreturn s^2": 800.0,
 }
