@@ -15,7 +15,6 @@ from collections.abc import Callable, Generator, Iterator, Mapping
 from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import dataclass
-from itertools import accumulate
 from typing import Any, TypeVar
 
 import torch
@@ -35,7 +34,7 @@ from .lifting import Leaves, Lifter, Slope, liftable, ordered
 from .operations import numeric
 from .quasi import LEAST_REPLICATES, MOST_DIMENSIONS, Points, replicates
 from .recording import NotCompiled
-from .sizes import LEAST_LANES, sizes_for
+from .sizes import LEAST_LANES, divided, places, sizes_for
 from .threads import in_order, pool
 from .watch import Counter, Guards, TooBig
 
@@ -224,7 +223,7 @@ class Session:
         simple = not (growing or compiling or fixed or relaxed or self.resolved.external) and self.context.device.type == "cpu"
         if outcome is None and simple and runs == samples:
             try:
-                yield from self._side_by_side(leaves, take, _sizes(samples, self.sizes.lanes(counter, runs), None))
+                yield from self._side_by_side(leaves, take, divided(samples, self.sizes.lanes(counter, runs), None))
                 return
             except TooBig:
                 pass  # it keeps more than its width tells
@@ -239,7 +238,7 @@ class Session:
         yield runs, made
         left = samples - runs
         most = fixed or self.sizes.shared(self.sizes.lanes(counter, runs), left)
-        rest = _sizes(left, most, runs if growing else None, compiling)
+        rest = divided(left, most, runs if growing else None, compiling)
         if compiling:
             yield from self._compiled(leaves, take, runs, rest)
         elif rest:
@@ -306,7 +305,7 @@ class Session:
                     return block, block.made(leaves, take, runs)
                 return block, take(block, runs, values, outcome)
 
-        yield from self._taken(make, [(number - 1, start, runs) for number, start, runs in _places(0, sizes)])
+        yield from self._taken(make, [(number - 1, start, runs) for number, start, runs in places(0, sizes)])
 
     def _rest(
         self, leaves: Start, take: Callable[[Session, int, dict[str, Tensor], Outcome], T], start: int, sizes: list[int]
@@ -318,7 +317,7 @@ class Session:
                 block = self.at(number, start)
                 return block, block.made(leaves, take, runs)
 
-        yield from self._taken(make, _places(start, sizes))
+        yield from self._taken(make, places(start, sizes))
 
     def made(self, leaves: Start, take: Callable[[Session, int, dict[str, Tensor], Outcome], T], runs: int) -> T:
         """Run this block."""
@@ -329,7 +328,7 @@ class Session:
         self, leaves: Start, take: Callable[[Session, int, dict[str, Tensor], Outcome], T], start: int, sizes: list[int]
     ) -> Iterator[tuple[int, T]]:
         """As `_rest`, with the blocks of the usual size compiled."""
-        plan, todo = self.plan, _places(start, sizes)
+        plan, todo = self.plan, places(start, sizes)
         assert plan is not None
         usual = max(sizes, default=0, key=sizes.count)
         least = KEPT_RUNS if self.settings.keep_runs else WATCHED_RUNS  # single runs of those before are looked at
@@ -371,33 +370,6 @@ class Session:
         for (_, _, runs), (block, made) in zip(todo, in_order(make, todo, count), strict=True):
             self.guards.join(block.guards)
             yield runs, made
-
-
-def _places(start: int, sizes: list[int]) -> list[tuple[int, int, int]]:
-    """Blocks after the first, as their numbers, the runs before them, and their sizes."""
-    starts = accumulate(sizes, initial=start)
-    return [(number, begin, runs) for number, (begin, runs) in enumerate(zip(starts, sizes, strict=False), start=1)]
-
-
-def _sizes(runs: int, most: int, begin: int | None, equal: bool = False) -> list[int]:
-    """Blocks of at most `most` runs, nearly equal, so that none has a single one; `equal`: all but the last two have `most`.
-
-    `begin`: so many runs have been made, and at first each block doubles them, so that whoever looks whether it is
-    enough does so after 1024, 2048, 4096, ... runs: few looks, far apart, hardly favour runs that happen to look good.
-    """
-    sizes = []
-    while begin is not None and begin < most and runs > 2 * begin:
-        sizes.append(begin)
-        runs -= begin
-        begin *= 2
-    while equal and runs >= 2 * most:
-        sizes.append(most)
-        runs -= most
-    while runs > 0:
-        count = -(-runs // most)
-        sizes.append(-(-runs // count))
-        runs -= sizes[-1]
-    return sizes
 
 
 @contextmanager

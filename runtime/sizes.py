@@ -8,6 +8,7 @@ so that the same seed gives the same answer.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import accumulate
 
 import torch
 
@@ -60,3 +61,30 @@ def sizes_for(device: torch.device) -> Sizes:
         return CPU
     kept = torch.cuda.get_device_properties(device).total_memory // BYTES_PER_KEPT
     return Sizes(one_block=2**22, first=2**22, most=2**27, whole=2**27, numbers=kept // 4, kept=kept, least_of_wide=256)
+
+
+def places(start: int, sizes: list[int]) -> list[tuple[int, int, int]]:
+    """Blocks after the first, as their numbers, the runs before them, and their sizes."""
+    starts = accumulate(sizes, initial=start)
+    return [(number, begin, runs) for number, (begin, runs) in enumerate(zip(starts, sizes, strict=False), start=1)]
+
+
+def divided(runs: int, most: int, begin: int | None, equal: bool = False) -> list[int]:
+    """Blocks of at most `most` runs, nearly equal, so that none has a single one; `equal`: all but the last two have `most`.
+
+    `begin`: so many runs have been made, and at first each block doubles them, so that whoever looks whether it is
+    enough does so after 1024, 2048, 4096, ... runs: few looks, far apart, hardly favour runs that happen to look good.
+    """
+    sizes = []
+    while begin is not None and begin < most and runs > 2 * begin:
+        sizes.append(begin)
+        runs -= begin
+        begin *= 2
+    while equal and runs >= 2 * most:
+        sizes.append(most)
+        runs -= most
+    while runs > 0:
+        count = -(-runs // most)
+        sizes.append(-(-runs // count))
+        runs -= sizes[-1]
+    return sizes
