@@ -129,7 +129,8 @@ class _Binder:
     def misshapen(self, name: str, given: tuple[int, ...], wanted: str, span: Span) -> Exception:
         """P0604 for a wrong shape."""
         words = "a scalar" if not given else f"of shape {shape_words(given)}"
-        return self.where.error("P0604", f"the value of `{name}` is {words}, but {wanted} is declared", span, wanted)
+        help = f"declare its size: {name}{shape_words(given)}" if wanted in ("a scalar", "scalar") and given else ""
+        return self.where.error("P0604", f"the value of `{name}` is {words}, but {wanted} is declared", span, wanted, help=help)
 
     # ------------------------------------------------------------------------------------- parameters, data
     def read(self, name: str, value: object, span: Span) -> Tensor:
