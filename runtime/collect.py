@@ -146,7 +146,7 @@ class Collected:
     def add_value(self, name: str, value: Tensor, runs: int) -> Accumulator:
         """Take in the results `[runs or 1, *shape]` of the block."""
         shape = self.shapes[name] = tuple(value.shape[1:])
-        accumulator = self.value[name] = Accumulator(shape, value.device, self.settings.target_se is not None)
+        accumulator = self.value[name] = Accumulator(shape, self.settings.target_se is not None)
         if value.shape[0] == 1:
             accumulator.add_constant(runs, value[0])
         else:
@@ -172,7 +172,7 @@ class Collected:
         """Take in the gradients `[runs, *parameter]` of one result entry (None: zero), with the usual or the `other` baseline."""
         entries = (self.other if other else self.gradient).setdefault(name, {}).setdefault(parameter, [])
         if entry == len(entries):
-            entries.append(Accumulator(tuple(leaf.shape[1:]), leaf.device, self.settings.target_se is not None))
+            entries.append(Accumulator(tuple(leaf.shape[1:]), self.settings.target_se is not None))
         if gradient is None:
             entries[entry].add_constant(runs, torch.zeros_like(leaf[0]))
         else:

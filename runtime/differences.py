@@ -175,7 +175,7 @@ def _stencil(
             parts = [weight / h * values[number] for (_, values), (_, weight) in zip(blocks, stencil, strict=True)]
             rows.append(sum(parts[1:], parts[0]))
         if accumulators is None:
-            accumulators = [Accumulator(tuple(row.shape[1:]), row.device) for row in rows]
+            accumulators = [Accumulator(tuple(row.shape[1:])) for row in rows]
         for accumulator, row in zip(accumulators, rows, strict=True):
             if row.shape[0] == 1 and runs > 1:
                 accumulator.add_constant(runs, row[0])

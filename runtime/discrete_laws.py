@@ -82,7 +82,7 @@ class Chance(Law):
 @dataclass(frozen=True)
 class Coin:
     """How to toss coins of few different probabilities: where each of 2^32 numbers from -2^31 on is below `threshold`, and
-    where the probability `is_sure` (None: nowhere)."""
+    where the outcome is `sure` (None: nowhere)."""
 
     threshold: Tensor
     sure: Tensor | None

@@ -84,7 +84,7 @@ def gradient(
         heard: list[Collected | Exception] | None = None
         try:
             with room(grad=True):
-                _differentiate(session, collected, progress, None if team is None else Looks(team, settings))
+                _differentiate(session, collected, progress, Looks(team, settings))
         except Ended as end:
             heard = end.found
         except NotLifted:
@@ -131,14 +131,14 @@ class Looks:
     """When to look whether a standard error is small enough: after every block; with a team, together, whenever each has
     made half as many runs again."""
 
-    def __init__(self, team: Team | None = None, whole: Settings | None = None):
+    def __init__(self, team: Team | None, whole: Settings):
         self.team = team
         self.whole = whole
         self.due = LEAST_BLOCK
 
     def enough(self, session: Session, collected: Collected) -> bool:
         """Whether to stop."""
-        if self.team is None or self.whole is None:
+        if self.team is None:
             return collected.reached()
         while self.due <= min(collected.done, self.whole.samples // self.team.size):
             self.due += self.due // 2
@@ -149,7 +149,7 @@ class Looks:
 
 def _drive(
     session: Session, collected: Collected, leaves: Start,
-    take: Callable[[Session, int, dict[str, Tensor], Outcome], Collected], progress: Progress, looks: Looks | None = None,
+    take: Callable[[Session, int, dict[str, Tensor], Outcome], Collected], progress: Progress, looks: Looks,
 ) -> None:
     """Make and collect blocks until a rule says stop; an interruption keeps the blocks that are complete."""
     settings = collected.settings
@@ -160,7 +160,7 @@ def _drive(
                 collected.merge(part, session)
                 if progress is not None:
                     progress(collected.done, settings.samples)
-                if collected.exact or (settings.target_se is not None and (looks or Looks()).enough(session, collected)):
+                if collected.exact or (settings.target_se is not None and looks.enough(session, collected)):
                     return
                 if settings.deadline is not None and collected.done < settings.samples and time.monotonic() > settings.deadline:
                     collected.out_of_time = True
@@ -171,7 +171,7 @@ def _drive(
         collected.interrupted = True
 
 
-def _differentiate(session: Session, collected: Collected, progress: Progress, looks: Looks | None = None) -> None:
+def _differentiate(session: Session, collected: Collected, progress: Progress, looks: Looks) -> None:
     names, settings = collected.names, collected.settings
     paired = any(choice.options.get("baseline") == "both" for choice in session.choices.values())
 
@@ -232,7 +232,7 @@ def moments_of_run(
         return part
 
     with room(grad=False):
-        _drive(session, collected, Session.uniform, take, progress)
+        _drive(session, collected, Session.uniform, take, progress, Looks(None, settings))
     return collected.estimate(None, started)
 
 

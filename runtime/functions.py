@@ -43,7 +43,7 @@ Two = Callable[[Tensor, Tensor], Tensor]
 
 
 def _number(value: Tensor, context: Context) -> Tensor:
-    return value if value.dtype == context.dtype else to_number(value, context.dtype)
+    return to_number(value, context.dtype)
 
 
 def _truth(value: Tensor) -> Tensor:

@@ -24,9 +24,9 @@ _BITS = {torch.float32: torch.int32, torch.float64: torch.int64}
 _LARGEST = {torch.float32: float(numpy.finfo(numpy.float32).max), torch.float64: float("inf")}
 
 
-def _plain(*tensors: Tensor) -> bool:
-    """Whether these are on the CPU, and nobody writes down what is done to them."""
-    return all(tensor.device.type == "cpu" for tensor in tensors) and not recording()
+def _plain(tensor: Tensor) -> bool:
+    """Whether this is on the CPU, and nobody writes down what is done to it."""
+    return tensor.device.type == "cpu" and not recording()
 
 
 def to_number(value: Tensor, dtype: torch.dtype) -> Tensor:
@@ -53,12 +53,10 @@ def compare(code: Callable[..., Tensor], a: Tensor, b: Tensor | float) -> Tensor
     """A comparison of torch of detached tensors whose shapes broadcast, as truth values."""
     if a.numel() < WORTHWHILE or not _plain(a):
         return code(a, b)
-    other: Any
-    if isinstance(b, Tensor):
-        other = b.numpy() if b.device.type == "cpu" else None
-    else:
-        other = float(b) if abs(b) <= _LARGEST.get(a.dtype, 0.0) else None
-    return code(a, b) if other is None else torch.from_numpy(_NUMPY[code](a.numpy(), other))
+    if not isinstance(b, Tensor) and not abs(b) <= _LARGEST.get(a.dtype, 0.0):
+        return code(a, b)
+    other: Any = b.numpy() if isinstance(b, Tensor) else float(b)
+    return torch.from_numpy(_NUMPY[code](a.numpy(), other))
 
 
 def partition(truth: Tensor) -> tuple[Tensor, Tensor]:

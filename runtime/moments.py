@@ -30,12 +30,11 @@ class Moments:
 class Accumulator:
     """`count` entries so far, their `mean` and the sum of squared deviations `squares`; of scalars, Python numbers."""
 
-    def __init__(self, shape: tuple[int, ...], device: torch.device, extremes: bool = False):
+    def __init__(self, shape: tuple[int, ...], extremes: bool = False):
         self.shape = shape
         self.extremes = extremes  # whether the largest squared deviation of a run is wanted
         self.largest: Tensor | float = 0.0
         self.means: list[Tensor] = []  # of independent replicates of equal size, on which the standard error rests
-        self.device = device
         self.count = 0
         self.mean: Tensor | float = 0.0
         self.squares: Tensor | float = 0.0
@@ -83,7 +82,7 @@ class Accumulator:
         """The same of another block, whose sums are the next of the tensors."""
         assert self.pending is not None
         runs, parts = self.pending
-        other = Accumulator(self.shape, self.device, self.extremes)
+        other = Accumulator(self.shape, self.extremes)
         other._settle(runs, tuple(next(tensors) for _ in parts))
         return other
 
@@ -102,7 +101,6 @@ class Accumulator:
     def to(self, device: torch.device) -> Accumulator:
         """The same on another device."""
         moved = copy.copy(self)
-        moved.device = device
         for name in ("mean", "squares", "largest", "least_squares"):
             part = getattr(self, name)
             setattr(moved, name, part.to(device) if isinstance(part, Tensor) else part)

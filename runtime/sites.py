@@ -70,7 +70,7 @@ def draw(machine: Interpreter, node: Sample | Draw, frame: Frame) -> Tensor:
         else:
             arguments = {name: lift(argument) for name, argument in arguments.items()}
             law = build(bound.row, arguments)
-    if law.lifts:
+    if law.lifts and all(argument.shape[0] == 1 for argument in arguments.values()):
         law.once = machine.once  # type: ignore[method-assign]
     options = {} if choice is None else choice.options
     request = Request(
@@ -225,12 +225,10 @@ def check(
             "P0301", f"`{parameter.name}` of {row.name} must be a square matrix", expression.span,
             f"this is {shape_words(tuple(tensor.shape[1:]))}",
         )
-    small = narrowed(tensor)
-    if small.dim() == tensor.dim() and not parameter.event and violation(parameter.domain, small, 0) is None:
-        return
-    mask = violation(parameter.domain, tensor, parameter.event)
+    mask = violation(parameter.domain, tensor if parameter.event else narrowed(tensor), parameter.event)
     if mask is None:
         return
+    mask = mask.expand(tensor.shape[: tensor.dim() - parameter.event])
     lane = first_of(mask)
     entry = tensor.detach()[lane]
     if mask.dim() > 1:
