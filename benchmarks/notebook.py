@@ -156,7 +156,7 @@ def draw_runs(rows: list[tuple[Row, str]], result: str, truth: float, name: str)
         axes.set_ylabel(label.replace(": ", ":\n"), rotation=0, ha="right", va="center", fontsize="small")
         if number < len(rows):
             axes.set_xticklabels([])
-    axes.set_xlabel(f"gradient of a single run (line: exact, {truth:.4g}; dotted: mean; what lies beyond is in the outermost bars)")
+    axes.set_xlabel(f"gradient of a single run (line: exact, {truth:.4g}; dotted: mean; outermost bars: and beyond)")
     save(picture, name)
 
 

@@ -164,7 +164,7 @@ class Program:
         settings = self._settings(run, options.of, keep_runs)
         table = runtime.compare(self._all_plans(), options, parameters or {}, data or {}, settings, names, widths, progress)
         return Comparison(
-            self.source.name, run.samples, run.seed, run.dtype, run.device, table, time.perf_counter() - started
+            self.source.name, run.samples, run.seed, table.dtype, run.device, table, time.perf_counter() - started
         )
 
     def run(

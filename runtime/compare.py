@@ -61,11 +61,12 @@ class Row:
 
 @dataclass(frozen=True)
 class Table:
-    """All rows, the label of the reference, and how many runs each had."""
+    """All rows, the label of the reference, how many runs each had, and in which dtype (float64 where one needed it)."""
 
     rows: tuple[Row, ...]
     reference: str
     samples: int
+    dtype: str
 
 
 @dataclass
@@ -120,7 +121,7 @@ def compare(
             progress(len(wanted) + number + 1, len(wanted) + len(differences))
     verdict = choose(plans, options, parameters, data, settings)
     chosen = verdict.exact.plan if verdict.exact is not None else plans(replace(options, prefer=verdict.prefer))
-    return _table(made, settings.samples, None if chosen is None else chosen.key)
+    return _table(made, settings, None if chosen is None else chosen.key)
 
 
 # ------------------------------------------------------------------------------------------------------- rows
@@ -219,7 +220,7 @@ def _label(live: list[Choice]) -> str:
 
 
 # ------------------------------------------------------------------------------------------------------ table
-def _table(made: list[_Made], samples: int, chosen: object) -> Table:
+def _table(made: list[_Made], settings: Settings, chosen: object) -> Table:
     fair = [row for row in made if not row.biased]
     exact = next((row for row in fair if row.exact), None)
     reference = exact or min(fair, key=lambda row: _norm(row.gradient, "se"), default=made[0])
@@ -237,7 +238,8 @@ def _table(made: list[_Made], samples: int, chosen: object) -> Table:
             row.seconds, error, (off**2 + spread**2 * faster) ** 0.5, row.key == chosen,
             {} if row.estimate is None else row.estimate.per_run, row.sites,
         ))
-    return Table(tuple(rows), reference.label, samples)
+    fine = any(row.estimate is not None and row.estimate.dtype == "float64" for row in made)
+    return Table(tuple(rows), reference.label, settings.samples, "float64" if fine else settings.dtype)
 
 
 def _usual(made: list[_Made]) -> float:

@@ -59,3 +59,9 @@ def test_an_expectation_too() -> None:
     value.backward()
     assert value.dtype == torch.float32 and m.grad is not None
     assert abs(float(m.grad) - norm.pdf(0.3)) < 5 * math.sqrt(0.5 / 20_000)
+
+
+def test_a_comparison_says_so() -> None:
+    text = next(iter(FINE))
+    assert probrun.parse(text).compare(samples=1000, seed=1).dtype == "float64"
+    assert probrun.parse("param m = 1\nx ~ Normal(m, 1)\nreturn x^2").compare(samples=1000, seed=1).dtype == "float32"
