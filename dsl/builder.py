@@ -15,8 +15,10 @@ from typing import Any
 
 from lark import Token
 
+from .constants import CONSTANTS
 from .diagnostics import Diagnostic
 from .distributions import DISTRIBUTIONS
+from .estimators import ESTIMATORS
 from .source import Source, Span
 from .syntax import (
     Argument,
@@ -60,7 +62,6 @@ from .tokens import span_of
 OPERATIONS: dict[str, Callable[[float, float], Any]] = {
     "+": operator.add, "-": operator.sub, "*": operator.mul, "/": operator.truediv, "%": operator.mod, "^": operator.pow,
 }  # fmt: skip
-CONSTANTS = {"pi": math.pi, "inf": math.inf}
 Children = list[Any]  # tokens, nodes, and the tuples of rules that are only lists
 
 
@@ -329,7 +330,9 @@ class Builder:
         for argument in children[2] if len(children) > 1 else ():
             value = _option_value(argument.value)
             if argument.name is None:
-                help_text = f"write {children[0]}(tau={self.text(argument)})" if children[0] == "gumbel" else "write name=value"
+                row = ESTIMATORS.get(str(children[0]))
+                wanted = [option.name for option in row.options if row and option.allowed(value)] if row else []
+                help_text = f"write {children[0]}({wanted[0]}={self.text(argument)})" if wanted else "write name=value"
                 self.report("P0101", "an option of an estimator needs its name", argument.span, help_text)
             elif value is None:
                 title = f"the option `{argument.name}` must be a number, a word, `true` or `false`"

@@ -20,6 +20,7 @@ from dataclasses import dataclass, replace
 from typing import assert_never
 
 from . import ranges
+from .estimators import EstimatorRow
 from .facts import NOTHING, Fact, combined, discrete
 from .names import Resolved
 from .ranges import ANY, Range
@@ -64,9 +65,9 @@ class Recursion:
 
 
 def analyse(
-    resolved: Resolved, estimators: Mapping[int, str], broken: frozenset[int] = frozenset(), of: tuple[str, ...] = ()
+    resolved: Resolved, estimators: Mapping[int, EstimatorRow], broken: frozenset[int] = frozenset(), of: tuple[str, ...] = ()
 ) -> Flow:
-    """Walk a program under a choice of estimators (site index -> name).
+    """Walk a program under a choice of estimators (site index -> row).
 
     `broken` holds the ids of guards that a run has seen fail: they count as jumps.  With `of` the results are these
     variables at the end of the run.
@@ -78,7 +79,7 @@ def analyse(
 class Walk(Values):
     """One abstract run."""
 
-    def __init__(self, resolved: Resolved, estimators: Mapping[int, str], broken: frozenset[int]):
+    def __init__(self, resolved: Resolved, estimators: Mapping[int, EstimatorRow], broken: frozenset[int]):
         super().__init__(resolved, estimators, broken)
         self.walking: dict[str, Recursion] = {}
         self.finished: dict[tuple[object, ...], Fact] = {}

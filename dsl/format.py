@@ -203,11 +203,6 @@ def _constant(value: float | bool | str) -> str:
     return text[:-2] if text.endswith(".0") else text
 
 
-def expression_text(source: Source, span: Span) -> str:
-    """The source text of a span on one line, without comments."""
-    return " ".join(re.sub(r"#[^\r\n]*", "", source.slice(span)).split())
-
-
 # ------------------------------------------------------------------------------------------------- statements
 def format_source(source: Source) -> str:
     """The canonical text of a program; raises `ProbError` where it does not parse."""

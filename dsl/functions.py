@@ -55,11 +55,6 @@ class FunctionRow:
     summary: str = ""
     signature: str = ""
 
-    @property
-    def singular_at_zero(self) -> bool:
-        """Whether the derivative is not integrable at 0."""
-        return 0.0 in self.singular_at
-
     def smoothness_of(self, position: int) -> Smoothness:
         """Smoothness in the argument at `position` (from 0)."""
         return self.smoothness[min(position, len(self.smoothness) - 1)]

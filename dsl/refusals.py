@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 from difflib import get_close_matches
-from typing import TYPE_CHECKING
 
 from .diagnostics import Diagnostic, Label
+from .estimators import ESTIMATORS
 from .facts import Hazard
 from .flow import Flow
 from .names import Resolved, Site
+from .plan import PlanOptions
 from .syntax import EstimatorCall
-from .words import line_of, quoted
-
-if TYPE_CHECKING:
-    from .plan import PlanOptions
 
 
 def no_plan(
@@ -101,9 +98,10 @@ def too_many(resolved: Resolved, site: Site, by: str) -> Diagnostic:
 def excluded(resolved: Resolved, site: Site, needed: str, options: PlanOptions) -> Diagnostic:
     """P0405: the only right estimator was left out by --among."""
     among = ",".join(sorted(options.among or ()))
+    biased = ", ".join(row.name for row in ESTIMATORS.values() if row.biased)
     return Diagnostic(
         "P0405", f"no allowed estimator is right at site `{site.name}`", site.span, f"`{needed}` is needed here", (),
-        (f"--among {among} leaves it out" + (", --unbiased leaves out gumbel" if options.unbiased else ""),),
+        (f"--among {among} leaves it out" + (f", --unbiased leaves out {biased}" if options.unbiased else ""),),
         f"add it: --among {among},{needed}", resolved.program.source,
     )
 
@@ -146,6 +144,6 @@ def unknown_estimator(call: EstimatorCall, order: tuple[str, ...]) -> Diagnostic
 
 
 __all__ = [
-    "excluded", "forced_wrong", "inapplicable", "line_of", "no_plan", "quoted", "too_many", "unknown_estimator", "unknown_option",
+    "excluded", "forced_wrong", "inapplicable", "no_plan", "too_many", "unknown_estimator", "unknown_option",
     "unknown_site",
 ]

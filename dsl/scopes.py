@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from .constants import CONSTANTS
 from .diagnostics import Diagnostic, Label
 from .distributions import DISTRIBUTIONS
 from .functions import FUNCTIONS, check_arity
@@ -36,8 +37,6 @@ from .syntax import (
     While,
     children,
 )
-
-CONSTANTS = ("pi", "inf")
 
 
 @dataclass

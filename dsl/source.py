@@ -6,6 +6,8 @@ from bisect import bisect_right
 from dataclasses import dataclass, field
 from functools import cached_property
 
+LONGEST = 44  # characters of a program that are quoted in a sentence
+
 
 @dataclass(frozen=True, slots=True)
 class Span:
@@ -45,11 +47,15 @@ class Source:
         end = self._starts[line] if line < len(self._starts) else len(self.text)
         return self.text[start:end].rstrip("\r\n")
 
-    @property
-    def line_count(self) -> int:
-        """Number of lines; an empty text has one."""
-        return len(self._starts)
-
     def slice(self, span: Span) -> str:
         """The text that a span covers."""
         return self.text[span.start : span.end]
+
+    def quoted(self, span: Span) -> str:
+        """The text of a span on one line, cut where it is long."""
+        text = " ".join(self.slice(span).split())
+        return text if len(text) <= LONGEST else text[: LONGEST - 3] + "..."
+
+    def line_of(self, span: Span) -> int:
+        """The line of a span, from 1."""
+        return self.line_column(span.start)[0]

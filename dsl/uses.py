@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 
+from .constants import CONSTANTS
 from .diagnostics import Diagnostic, Label
 from .distributions import DISTRIBUTIONS, bind
 from .functions import FUNCTIONS, check_arity
 from .problems import Problems, counted, nearest
 from .resolved import Site
-from .scopes import CONSTANTS, Outline, Scope, nodes_in, unknown_function
+from .scopes import Outline, Scope, nodes_in, unknown_function
 from .source import Span
 from .syntax import (
     Argument,

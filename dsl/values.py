@@ -11,7 +11,9 @@ from dataclasses import dataclass, field, replace
 from typing import assert_never
 
 from . import ranges
+from .constants import CONSTANTS
 from .distributions import DISTRIBUTIONS
+from .estimators import EstimatorRow
 from .facts import NOTHING, Fact, Hazard, combined, discrete, hazard_at, members
 from .functions import FUNCTIONS, FunctionRow, Smoothness
 from .names import Resolved, Site
@@ -38,9 +40,6 @@ from .syntax import (
     Unary,
     Vector,
 )
-
-PATHWISE = frozenset({"rsample", "gumbel"})  # estimators whose drawn value carries the derivative
-CONSTANTS = {"pi": 3.141592653589793, "inf": float("inf")}
 
 
 @dataclass(frozen=True)
@@ -130,7 +129,7 @@ class Frame:
 class Values:
     """The state of an abstract run, and the facts of its expressions."""
 
-    def __init__(self, resolved: Resolved, estimators: Mapping[int, str], broken: frozenset[int]):
+    def __init__(self, resolved: Resolved, estimators: Mapping[int, EstimatorRow], broken: frozenset[int]):
         self.resolved = resolved
         self.estimators = estimators
         self.broken = broken
@@ -143,8 +142,13 @@ class Values:
         self.frame = self.globals
         self.relaxed = 0
         for site in resolved.sites:
-            if estimators.get(site.index) == "gumbel":
+            if site.index in estimators and estimators[site.index].relaxes:
                 self.relaxed |= self.origins.site(site.index)
+
+    def pathwise(self, site: Site) -> bool:
+        """Whether the value that a site draws carries a derivative."""
+        row = self.estimators.get(site.index)
+        return row is not None and row.pathwise
 
     def own_function(self, function: Function, facts: list[Fact]) -> Fact:
         """The fact of a call of one of the program's functions."""
@@ -320,9 +324,9 @@ class Values:
             record[name] = record[name].joined(fact) if name in record else fact
         whole = combined(list(facts.values()))
         own = self.origins.site(site.index)
-        if row.kinked and whole.live and self.estimators.get(site.index) not in PATHWISE:
+        if row.kinked and whole.live and not self.pathwise(site):
             self.kinks.add(id(node))
-        carries = whole.live and self.estimators.get(site.index) in PATHWISE
+        carries = whole.live and self.pathwise(site)
         return Fact(
             live=own if carries else 0,
             continuous=0 if row.discrete else own,

@@ -33,8 +33,9 @@ from .results import Compilation, GradientResult, RunResult, SiteReport, common_
 
 if TYPE_CHECKING:
     from .comparison import Comparison
+    from .dsl.chooser import Planner
     from .dsl.names import Resolved
-    from .dsl.plan import Lessons, Plan, Planner, PlanOptions
+    from .dsl.plan import Lessons, Plan, PlanOptions
     from .runtime.choose import Verdict
     from .runtime.distributed import Team
     from .runtime.estimate import Estimate, Settings
@@ -252,7 +253,7 @@ class Program:
         return self._all_plans()(options, lessons)
 
     def _all_plans(self) -> Planner:
-        from .dsl.plan import Planner
+        from .dsl.chooser import Planner
 
         if self._plans is None:
             self._plans = Planner(self.resolved)

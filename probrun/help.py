@@ -11,57 +11,6 @@ from collections.abc import Iterable
 
 WIDTH = 80
 
-ESTIMATORS: dict[str, str] = {
-    "sample": """
-A plain draw. Used where no parameter reaches the distribution ("fixed noise"), or where the draw does not reach the
-result. Exact: there is no derivative to lose.
-""",
-    "rsample": """
-The pathwise estimator: the draw is written as a smooth function of fixed noise and of the parameters, and the chain
-rule does the rest. Unbiased, and usually the one with the smallest variance.
-
-Right for continuous distributions with a reparameterisation whose value reaches the result only through continuous,
-almost everywhere differentiable operations. A comparison, `floor`, an index or an `if` on the way rules it out: the
-chain rule does not see a jump.
-
-Sources: Kingma & Welling 2013; Figurnov, Mohamed & Mnih 2018 for the implicit form (Gamma, Beta, Dirichlet, ...).
-""",
-    "score": """
-The score function estimator (REINFORCE): the draw is left alone, and the log density that produced it carries the
-derivative. A baseline, the mean result of the other runs, takes most of the noise away without a bias.
-
-Right for every site whose support does not move with a parameter, whatever happens to the value afterwards. Unbiased.
-Its variance grows with the number of draws.
-
-Options: score(baseline=mean), the mean of the other runs; score(baseline=regression), the coefficient of the gradient on the score,
-which is never worse than none; score(baseline=none). score(credit=false) multiplies each score by the whole result; otherwise
-by the terms of the result that depend on the draw, which for long sums is far less noisy. Left out, the baseline is measured.
-
-Sources: Williams 1992; Schulman et al. 2015 (credit); Foerster et al. 2018 (DiCE); Kool, van Hoof & Welling 2019 (leave-one-out
-baseline); Greensmith, Bartlett & Baxter 2004 (the best constant baseline).
-""",
-    "enumerate": """
-Every outcome goes on as a lane of its own, weighed by its probability, through branches, loops and functions. Exact: where every
-site that matters is enumerated, the answer is computed once and has standard error 0. It is right at the edge of the domain,
-too, where an outcome has probability 0 and only its derivative counts.
-
-For Bernoulli, Categorical, OneHotCategorical, Binomial, DiscreteUniform and Multinomial sites; an array has the product of its
-elements' outcomes. `--max-lanes` is the limit of lanes per run; what takes more is left to the other estimators.
-
-Source: Lew et al. 2023 (ADEV, `flip_enum`).
-""",
-    "gumbel": """
-The straight-through Gumbel-Softmax estimator: the forward run is an exact draw, the derivative is that of a softened
-draw at temperature `tau`. Biased: the bias vanishes as tau goes to 0 while the variance grows; its variance stays small
-with thousands of discrete draws, where a score drowns.
-
-For Bernoulli, Categorical and OneHotCategorical sites whose value reaches the result only through continuous
-operations. Options: gumbel(tau=0.1), gumbel(tau=0.1, hard=false). `--unbiased` excludes it.
-
-Sources: Jang, Gu & Poole 2016; Maddison, Mnih & Teh 2016; Bengio, Leonard & Courville 2013.
-""",
-}
-
 WORDS: dict[str, str] = {
     "param": """
 param theta = 2                what is differentiated; 2 is its default value
@@ -117,6 +66,7 @@ def topics() -> dict[str, list[str]]:
     """Every topic but the commands, by group."""
     from .dsl.codes import CODES
     from .dsl.distributions import DISTRIBUTIONS
+    from .dsl.estimators import ESTIMATORS
     from .dsl.functions import FUNCTIONS
 
     return {
@@ -191,20 +141,14 @@ def _distribution_page(name: str) -> str:
 
 def _distribution_estimators(name: str) -> list[str]:
     from .dsl.distributions import DISTRIBUTIONS
+    from .dsl.estimators import ESTIMATORS
 
     row = DISTRIBUTIONS[name]
-    lines = ["sample   where no parameter reaches it"]
-    pathwise = [parameter.name for parameter in row.parameters if parameter.reparameterised]
-    if pathwise:
-        lines.append(f"rsample  in {', '.join(pathwise)}")
-    if row.relaxable:
-        lines.append("gumbel   biased; --unbiased excludes it")
+    told = [(estimator.name, estimator.help(row)) for estimator in ESTIMATORS.values()]
+    lines = [f"{estimator:<8} {words}" for estimator, words in told if words]
     moving = [parameter.name for parameter in row.parameters if parameter.moves_support]
-    carried = [p.name for p in row.parameters if p.differentiable and not p.moves_support]
-    if carried:
-        lines.append(f"score    in {', '.join(carried)}")
     if moving:
-        lines.append(f"the support moves with {', '.join(moving)}: no score there")
+        lines.append(f"the support moves with {', '.join(moving)}: no density carries that")
     return lines
 
 
@@ -256,6 +200,18 @@ def _function_summary(name: str) -> str:
     return FUNCTIONS[name].summary
 
 
+def _estimator_page(name: str) -> str:
+    from .dsl.estimators import ESTIMATORS
+
+    return f"{name}\n\n{_filled(ESTIMATORS[name].page)}"
+
+
+def _estimator_summary(name: str) -> str:
+    from .dsl.estimators import ESTIMATORS
+
+    return " ".join(ESTIMATORS[name].page.split(". ")[0].split()).rstrip(".")
+
+
 def _code_summary(name: str) -> str:
     from .dsl.codes import CODES
 
@@ -266,13 +222,13 @@ PAGES = {
     "language": lambda name: WORDS[name].strip(),
     "distributions": _distribution_page,
     "functions": _function_page,
-    "estimators": lambda name: f"{name}\n\n{_filled(ESTIMATORS[name])}",
+    "estimators": _estimator_page,
     "codes": _code_page,
 }
 SUMMARIES = {
     "language": lambda name: WORDS[name].strip().splitlines()[0],
     "distributions": _distribution_summary,
     "functions": _function_summary,
-    "estimators": lambda name: " ".join(ESTIMATORS[name].split(". ")[0].split()).rstrip("."),
+    "estimators": _estimator_summary,
     "codes": _code_summary,
 }

@@ -147,12 +147,12 @@ def _names(value: str | Iterable[str]) -> tuple[str, ...]:
 
 
 def _check_estimators(names: Iterable[str]) -> None:
-    from .dsl.plan import ORDER
+    from .dsl.estimators import ESTIMATORS
 
     for name in sorted(names):
-        if name not in ORDER:
-            close = nearest(name, ORDER)
-            known = ", ".join(ORDER)
+        if name not in ESTIMATORS:
+            close = nearest(name, ESTIMATORS)
+            known = ", ".join(ESTIMATORS)
             raise ProbError(
                 Diagnostic(
                     "P0401", f"there is no estimator `{name}`", notes=(f"the estimators are {known}",),

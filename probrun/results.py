@@ -41,11 +41,11 @@ class SiteReport:
 
     @property
     def unusual(self) -> dict[str, float | bool | str]:
-        """The options of a score that are not the usual ones, all of the others."""
-        from .dsl.plan import DEFAULTS
+        """The options that a report tells: what is not the usual, and what always matters."""
+        from .dsl.estimators import ESTIMATORS
 
-        usual = DEFAULTS["score"] if self.estimator == "score" else {}
-        return {name: value for name, value in self.options.items() if usual.get(name) != value}
+        rows = {option.name: option for option in ESTIMATORS[self.estimator].options}
+        return {name: value for name, value in self.options.items() if rows[name].told or rows[name].default != value}
 
     def to_dict(self) -> dict[str, Any]:
         """The entry of `sites` in the JSON."""
@@ -231,7 +231,7 @@ def site_reports(resolved: Resolved, plan: Plan, verdict: Verdict | None = None)
 
 
 def _report(source: Source, choice: Choice, measured: Mapping[str, Measured]) -> SiteReport:
-    from .dsl.plan import SUMMARY
+    from .dsl.estimators import ESTIMATORS
 
     site = choice.site
     line, column = source.line_column(site.span.start)
@@ -239,7 +239,7 @@ def _report(source: Source, choice: Choice, measured: Mapping[str, Measured]) ->
         name=site.name, line=line, column=column, distribution=site.distribution.name, estimator=choice.estimator,
         biased=choice.biased, reason=choice.reason, text=_words(source, site.span),
         call=_words(source, site.distribution.span),
-        summary=SUMMARY[choice.estimator],
+        summary=ESTIMATORS[choice.estimator].summary,
         options=choice.options, because=choice.because, rejected=choice.rejected, path=choice.path,
         measured=measured,
     )

@@ -25,8 +25,10 @@ from dataclasses import dataclass, field, replace
 import torch
 from torch import Tensor
 
+from ..dsl.chooser import Planner
 from ..dsl.diagnostics import ProbError
-from ..dsl.plan import Choice, Lessons, Plan, Planner, PlanOptions
+from ..dsl.estimators import ESTIMATORS, FALLBACK, live_rows
+from ..dsl.plan import Choice, Lessons, Plan, PlanOptions
 from ..dsl.syntax import EstimatorCall
 from .collect import Estimate
 from .differences import extrapolated
@@ -47,9 +49,18 @@ CONTENDS = 0.5  # a relaxation matters whose variance is below this part of the 
 TRIED_ROUNDS = 24  # of a `while`, or levels of calls, in which outcomes are enumerated
 EXACT_LANES = 4096  # tried for an exact answer, or as many as runs were asked for
 
-ORDERS = (  # for each site the first that is right there
-    ("rsample", "score", "gumbel"), ("rsample", "enumerate", "score"), ("rsample", "gumbel", "score"), ("score",),
-)
+
+def orders() -> tuple[tuple[str, ...], ...]:
+    """Families of plans: for each site the first of a tuple that is right there.
+
+    Where the derivative can go through an exact value, it does; the density takes the rest, or one of the others goes before it.
+    """
+    paths = [row for row in live_rows() if row.pathwise and not row.relaxes]
+    others = [row for row in live_rows() if row not in paths and row is not FALLBACK]
+    biased = [row for row in others if row.biased]
+    families = [(*paths, FALLBACK, *biased), *((*paths, other, FALLBACK) for other in others), (FALLBACK,)]
+    return tuple(tuple(row.name for row in family) for family in families)
+
 
 Prefer = tuple[tuple[int, EstimatorCall], ...]
 
@@ -92,13 +103,12 @@ class _Trial:
     @property
     def pathwise(self) -> int:
         """How many sites are reparameterised."""
-        return sum(choice.estimator == "rsample" for choice in self.plan.choices.values())
+        return sum(row.pathwise and not row.relaxes for c in self.plan.choices.values() if (row := ESTIMATORS[c.estimator]))
 
     @property
     def temperature(self) -> float:
         """The highest one of a relaxation."""
-        relaxed = [choice for choice in self.plan.choices.values() if choice.estimator == "gumbel"]
-        return max((float(choice.options["tau"]) for choice in relaxed), default=0.0)
+        return max((float(c.options["tau"]) for c in self.plan.choices.values() if ESTIMATORS[c.estimator].relaxes), default=0.0)
 
 
 class _NotExact(Exception):
@@ -260,7 +270,7 @@ def choose(
         return Verdict()
     plain = replace(settings, target_se=None, deadline=None, sampler="random", keep_runs=False, compile=False)
     pilot = _Pilot(plans, options, parameters, data, plain)
-    everything = _prefer(free, lambda choice: "enumerate" if _finite(choice) else None)
+    everything = _prefer(free, _summing)
     plan = pilot.plan(everything)
     if plan is not None and plan.exact:
         lanes = settings.max_lanes or max(EXACT_LANES, settings.samples)
@@ -268,31 +278,36 @@ def choose(
         exact = pilot.estimate(everything, limits, exact=True)
         if exact is not None:
             nothing = Measured(0.0, 0.0, 0.0, 0.0)
-            return Verdict(everything, {choice.site.index: {"enumerate": nothing} for choice in free}, 0, exact)
+            return Verdict(everything, {index: {call.name: nothing} for index, call in everything}, 0, exact)
     live = [choice for choice in free if choice.live]
     families = _families(live, free, options.tau)
     groups = _groups(live)
     trials = len(families) + (sum(len(_alternatives(group[0])) - 1 for group in groups) if len(groups) > 1 else 0)
-    if trials < 2 and not any(call.name == "score" for _, family in families for _, call in family):
+    if trials < 2 and not any(call.name == FALLBACK.name for _, family in families for _, call in family):
         return Verdict()
     pilot.runs = max(int(SHARE * settings.samples / trials), min(LEAST_RUNS, settings.samples), 2)
     pilot.runs = min(pilot.runs, MOST_RUNS)
     for number, family in families:
         pilot.trial(family, number)
     pilot.difference()
-    best = _vary(pilot, groups, len(ORDERS)) if len(groups) > 1 else pilot.best()
+    best = _vary(pilot, groups, len(orders())) if len(groups) > 1 else pilot.best()
     if best is None or len(pilot.trials) < 2:
         return Verdict()
     return Verdict(best.prefer, _per_site(pilot, live, best), pilot.runs)
 
 
-def _finite(choice: Choice) -> bool:
-    return choice.finite and (not choice.live or "enumerate" in choice.candidates)
+def _summing(choice: Choice) -> str | None:
+    """What sums out a site, where that may be."""
+    if not choice.finite:
+        return None
+    allowed = choice.candidates if choice.live else tuple(ESTIMATORS)
+    return next((name for name in allowed if ESTIMATORS[name].exact), None)
 
 
 def _alternatives(choice: Choice) -> list[str]:
     """What may be tried at a site."""
-    return [name for name in ("enumerate", "rsample", "score", "gumbel") if name in choice.candidates]
+    rows = sorted(live_rows(), key=lambda row: (row.biased, not row.exact, not row.pathwise))
+    return [row.name for row in rows if row.name in choice.candidates]
 
 
 def _prefer(choices: list[Choice], name: Callable[[Choice], str | None], **options: float | str) -> Prefer:
@@ -300,8 +315,8 @@ def _prefer(choices: list[Choice], name: Callable[[Choice], str | None], **optio
     for choice in choices:
         wanted = name(choice)
         if wanted is not None:
-            known = {"score": "baseline", "gumbel": "tau"}.get(wanted)
-            given = tuple((option, value) for option, value in options.items() if option == known)
+            row = ESTIMATORS[wanted]
+            given = tuple((option, value) for option, value in options.items() if row.option(option) is not None)
             found.append((choice.site.index, EstimatorCall(wanted, given)))
     return tuple(found)
 
@@ -314,7 +329,7 @@ def _families(live: list[Choice], free: list[Choice], tau: float) -> list[tuple[
 
     found: list[Prefer] = []
     numbers: list[int] = []
-    for number, order in enumerate(ORDERS):
+    for number, order in enumerate(orders()):
         for temperature in (COLD, tau):
             prefer = _prefer(
                 live, lambda choice, order=order: first_of(choice, *order), baseline="both", tau=temperature,  # type: ignore[misc]
@@ -323,10 +338,10 @@ def _families(live: list[Choice], free: list[Choice], tau: float) -> list[tuple[
                 found.append(prefer)
                 numbers.append(number)
     if any(not choice.live for choice in free):
-        prefer = _prefer(free, lambda choice: "enumerate" if _finite(choice) else first_of(choice, "rsample", "score"))
+        prefer = _prefer(free, lambda choice: _summing(choice) or first_of(choice, *orders()[0]))
         if prefer not in found:
             found.append(prefer)
-            numbers.append(len(ORDERS))
+            numbers.append(len(orders()))
     return list(zip(numbers, found, strict=True))
 
 

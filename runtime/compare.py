@@ -16,19 +16,21 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
+from ..dsl.chooser import Planner, make_plan
 from ..dsl.diagnostics import ProbError
+from ..dsl.estimators import ESTIMATORS, FALLBACK, PLAIN, EstimatorRow, Option, live_rows
 from ..dsl.names import Resolved
-from ..dsl.plan import DEFAULTS, Choice, Lessons, Plan, Planner, PlanOptions, make_plan
+from ..dsl.plan import Choice, Lessons, Plan, PlanOptions
 from ..dsl.syntax import EstimatorCall
 from .choose import choose
 from .differences import finite_differences
 from .estimate import Estimate, Settings, gradient
 from .moments import Moments
 
-TEMPERATURES = (0.1, 0.5)
 WARM_UP = 16
 STEPS = (1.0, 0.5, 0.1)
-INCLUDABLE = ("rsample", "gumbel", "score", "sample", "finite-differences")
+DIFFERENCES = "finite-differences"
+INCLUDABLE = (*(row.name for row in ESTIMATORS.values() if not row.splits), DIFFERENCES)
 
 
 @dataclass(frozen=True)
@@ -103,7 +105,7 @@ def compare(
     start = plans(options)
     free = [choice for choice in start.choices.values() if choice.effect and choice.free]
     wanted = _wanted(free, options) + _wrong(resolved, free, include)
-    differences = [(step, common) for step in steps for common in (False, True)] if "finite-differences" in include else []
+    differences = [(step, common) for step in steps for common in (False, True)] if DIFFERENCES in include else []
     made: list[_Made] = []
     for number, (row_options, label, marked) in enumerate(wanted):
         row = _run(plans, row_options, parameters, data, settings, label, marked)
@@ -127,29 +129,19 @@ def compare(
 # ------------------------------------------------------------------------------------------------------- rows
 def _wanted(free: list[Choice], options: PlanOptions) -> list[tuple[PlanOptions, str, str]]:
     """Options, the label where the plan does not give one, and why the row is wrong."""
-    calls: list[tuple[tuple[str, ...], dict[str, float | bool | str]]] = [
-        (("rsample", "enumerate", "score"), {}),
-        (("rsample", "score"), {}),
-        (("rsample", "score"), {"baseline": "regression"}),
-        (("rsample", "score"), {"credit": False}),
-        (("rsample", "score"), {"credit": False, "baseline": "none"}),
-    ]
-    calls += [(("rsample", "gumbel", "score"), {"tau": tau}) for tau in sorted({*TEMPERATURES, options.tau})]
-    if any("rsample" in choice.candidates for choice in free):
-        calls += [(("score",), {}), (("score",), {"baseline": "regression"})]
     found = []
-    for order, extra in calls:
+    for order, extra in _orders(free, options):
         prefer = []
         for choice in free:
             if not choice.live:
-                if choice.finite and order[1:2] == ("enumerate",):
-                    prefer.append((choice.site.index, EstimatorCall("enumerate")))
+                summing = next((row for row in order if row.exact), None) if choice.finite else None
+                if summing is not None:
+                    prefer.append((choice.site.index, EstimatorCall(summing.name)))
                 continue
-            name = next((name for name in order if name in choice.candidates), None)
-            if name is not None:
-                known = {"tau"} if name == "gumbel" else DEFAULTS.get(name, {}).keys()
-                given = tuple((key, value) for key, value in extra.items() if key in known)
-                prefer.append((choice.site.index, EstimatorCall(name, given)))
+            row = next((row for row in order if row.name in choice.candidates), None)
+            if row is not None:
+                given = tuple((key, value) for key, value in extra.items() if row.option(key) is not None)
+                prefer.append((choice.site.index, EstimatorCall(row.name, given)))
         if prefer:
             found.append((replace(options, prefer=tuple(prefer)), "", ""))
     if not found:
@@ -157,11 +149,29 @@ def _wanted(free: list[Choice], options: PlanOptions) -> list[tuple[PlanOptions,
     return found
 
 
+def _orders(free: list[Choice], options: PlanOptions) -> list[tuple[tuple[EstimatorRow, ...], dict[str, Option]]]:
+    """For each plan to be compared, what is taken at a site, the first that is right there; and its options."""
+    paths = tuple(row for row in live_rows() if row.pathwise and not row.relaxes)
+    others = [row for row in live_rows() if row not in paths and row is not FALLBACK]
+    found: list[tuple[tuple[EstimatorRow, ...], dict[str, Option]]] = []
+    for row in (other for other in others if not other.biased):
+        found += [((*paths, row, FALLBACK), variant) for variant in ({}, *row.variants)]
+    found += [((*paths, FALLBACK), variant) for variant in ({}, *FALLBACK.variants)]
+    for row in (other for other in others if other.biased):
+        asked: dict[str, Option] = {option.name: options.tau for option in row.options if option.default is None}
+        variants: list[dict[str, Option]] = [*row.variants, *([] if asked in row.variants else [asked])]
+        variants.sort(key=lambda variant: [float(value) for value in variant.values()])
+        found += [((*paths, row, FALLBACK), variant) for variant in variants]
+    if any(row.name in choice.candidates for choice in free for row in paths):
+        found += [((FALLBACK,), variant) for variant in ({}, *FALLBACK.variants[:1])]
+    return found
+
+
 def _wrong(resolved: Resolved, free: list[Choice], include: tuple[str, ...]) -> list[tuple[PlanOptions, str, str]]:
     """Plans with an estimator forced everywhere it can be computed, right or not."""
     found = []
     for name in include:
-        if name == "finite-differences":
+        if name == DIFFERENCES:
             continue
         forced = tuple((choice.site.name, EstimatorCall(name)) for choice in free if choice.live)
         taken = []
@@ -196,7 +206,7 @@ def _run(
         raise KeyboardInterrupt
     assert estimate.plan is not None
     felt = [choice for choice in estimate.plan.choices.values() if choice.effect]
-    live = [choice for choice in felt if choice.estimator != "sample"]
+    live = [choice for choice in felt if choice.estimator != PLAIN.name]
     wrong = next((choice.reason for choice in felt if "wrong by" in choice.reason), "") if marked else ""
     if marked and not wrong:
         return None  # it is right after all, and has its row
@@ -206,17 +216,7 @@ def _run(
 
 def _label(live: list[Choice]) -> str:
     """`enumerate + rsample`, `gumbel tau=0.1`, `score, no credit`."""
-    names: dict[str, None] = {}
-    for choice in live:
-        name = choice.estimator
-        if name == "gumbel":
-            name += f" tau={choice.options['tau']:g}" + ("" if choice.options["hard"] else ", soft")
-        elif name == "score":
-            baseline = choice.options["baseline"]
-            name += {"mean": "", "regression": " regression", "none": " no baseline"}[str(baseline)]
-            name += "" if choice.options["credit"] else " no credit"
-        names[name] = None
-    return " + ".join(sorted(names)) or "fixed noise"
+    return " + ".join(sorted({ESTIMATORS[choice.estimator].label(choice.options) for choice in live})) or "fixed noise"
 
 
 # ------------------------------------------------------------------------------------------------------ table

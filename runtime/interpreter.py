@@ -8,7 +8,6 @@ a question of memory and not of the C stack.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, cast
@@ -16,6 +15,8 @@ from typing import Any, ClassVar, cast
 import torch
 from torch import Tensor
 
+from ..dsl.constants import CONSTANTS
+from ..dsl.estimators import PLAIN
 from ..dsl.functions import FUNCTIONS, FunctionRow
 from ..dsl.limits import MAX_DEPTH, MAX_LANES, MAX_ROUNDS, MAX_STEPS
 from ..dsl.names import Resolved, Site
@@ -61,8 +62,6 @@ from .recording import NotCompiled
 from .rounds import Rounds
 from .singular import SAFE
 from .watch import Counter, Guards, TooManyLanes
-
-CONSTANTS = {"pi": math.pi, "inf": math.inf}
 
 
 @dataclass(frozen=True)
@@ -191,7 +190,7 @@ class Interpreter:
 
     def estimator(self, choice: Choice | None, site: Site) -> Estimator:
         """How a site is drawn."""
-        return ESTIMATORS["sample" if choice is None else choice.estimator]
+        return ESTIMATORS[PLAIN.name if choice is None else choice.estimator]
 
     # -------------------------------------------------------------------------------- hooks for credit (credit.py)
     def condition(self, node: Expression, frame: Frame) -> Operand:

@@ -24,6 +24,7 @@ import torch
 from torch import Tensor
 
 from ..dsl.diagnostics import Diagnostic, ProbError
+from ..dsl.estimators import ESTIMATORS
 from ..dsl.plan import Plan
 from ..dsl.resolved import Resolved
 from ..dsl.source import Span
@@ -57,7 +58,7 @@ def ordered(resolved: Resolved, plan: Plan) -> bool:
     known = plan.memory.get("ordered")
     if known is None:
         known = _first(resolved.program.body, APART) is None and not any(
-            choice.estimator == "enumerate" for choice in plan.choices.values()
+            ESTIMATORS[choice.estimator].splits for choice in plan.choices.values()
         )
         plan.memory["ordered"] = known
     return bool(known)
@@ -69,8 +70,8 @@ def check_fixed(resolved: Resolved, plan: Plan) -> None:
     if node is not None:
         raise no_points(resolved, node.span, "this may send runs different ways")
     for choice in plan.choices.values():
-        if choice.estimator == "enumerate":
-            raise no_points(resolved, choice.site.span, "this site is enumerated")
+        if ESTIMATORS[choice.estimator].splits:
+            raise no_points(resolved, choice.site.span, f"`{choice.estimator}` makes several lanes of one here")
     for site in resolved.sites:
         if site.distribution.name not in BY_INVERSE:
             raise no_points(resolved, site.distribution.span, f"{site.distribution.name} has no inverse distribution function here")

@@ -21,6 +21,7 @@ import torch
 from torch import Tensor
 
 from ..dsl.diagnostics import ProbError
+from ..dsl.estimators import Carrier, EstimatorRow
 from ..dsl.names import Resolved, Site
 from ..dsl.plan import Choice
 from .differences import EXTRAPOLATED, Samples, differences
@@ -123,13 +124,15 @@ class _NoGrid(Exception):
     """A site cannot be put on a grid."""
 
 
+GRID = EstimatorRow("grid", "every outcome, or the midpoints of cells", "", Carrier.OUTCOMES, splits=True, random=False)
+
+
 @dataclass
 class _Grid:
     """Draws every site on a grid that is found where it is first met and stands still from then on."""
 
     cells: int
-    name: str = "grid"
-    needs_interior: bool = False
+    facts: EstimatorRow = GRID
     places: list[Tensor] = field(default_factory=list)
     met: int = 0
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, cast
 import torch
 from torch import Tensor
 
+from ..dsl.estimators import ESTIMATORS
 from ..dsl.loops import SumLoop, sum_loop, varies
 from ..dsl.syntax import Arithmetic, Assign, Expression, For, Unary
 from .frames import Frame
@@ -113,7 +114,7 @@ def _fits(machine: Interpreter, loop: SumLoop, node: For, frame: Frame) -> bool:
     """Whether what the loop reads are single numbers, and nothing needs the rounds one by one."""
     for draw in loop.draws:
         choice = machine.choices.get(machine.resolved.site_at[id(draw)].index)
-        if choice is not None and choice.estimator == "enumerate":
+        if choice is not None and ESTIMATORS[choice.estimator].splits:
             return False
     if machine.keeps_terms(node, frame):
         return False

@@ -22,9 +22,10 @@ from torch import Tensor
 
 from ..dsl.additive import find_sums
 from ..dsl.diagnostics import Diagnostic, ProbError
+from ..dsl.estimators import ESTIMATORS, Carrier
 from ..dsl.limits import MAX_DEPTH, MAX_LANES, MAX_ROUNDS, MAX_STEPS
 from ..dsl.names import Resolved
-from ..dsl.plan import BIASED, Choice, Plan
+from ..dsl.plan import Choice, Plan
 from ..dsl.syntax import deep_recursion
 from .compiled import inputs_of, obtain
 from .credit import Crediting
@@ -99,7 +100,7 @@ class Session:
         self.plan = plan
         self.exact = plan is not None and plan.exact
         self.choices: Mapping[int, Choice] = {} if plan is None else plan.choices
-        scored = [choice for choice in self.choices.values() if choice.estimator == "score"]
+        scored = [choice for choice in self.choices.values() if ESTIMATORS[choice.estimator].carrier is Carrier.DENSITY]
         self.sums = find_sums(resolved) if scored and all(choice.options["credit"] for choice in scored) else None
         self.guards = Guards({} if plan is None else plan.guards)
         self.settings = settings
@@ -219,7 +220,7 @@ class Session:
         block, runs, counter = self.at(0, 0), first, self.sizes.counter(first)
         values = leaves(block, runs)
         outcome = block.attempt(runs, values, counter)
-        relaxed = any(choice.estimator in BIASED for choice in self.choices.values())  # those keep much
+        relaxed = any(ESTIMATORS[choice.estimator].relaxes for choice in self.choices.values())  # those keep much
         simple = not (growing or compiling or fixed or relaxed or self.resolved.external) and self.context.device.type == "cpu"
         if outcome is None and simple and runs == samples:
             try:

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from ..dsl.diagnostics import ProbError
 from ..dsl.distributions import DISTRIBUTIONS, DistributionRow, ParameterRow
-from ..dsl.plan import BIASED
+from ..dsl.estimators import ESTIMATORS, Carrier
 from ..dsl.syntax import Distribution, Draw, Expression, LogPdf, Sample
 from .broadcast import ShapeMismatch, broadcast_shapes, narrowed, shape_words, widen
 from .distributions import Law, build, domain_help, domain_words, order_violation, order_words, violation
@@ -55,17 +55,18 @@ def draw(machine: Interpreter, node: Sample | Draw, frame: Frame) -> Tensor:
     arguments = bound.arguments
     live = any(argument.requires_grad for argument in arguments.values())
     estimator = machine.estimator(choice, site)
+    facts = estimator.facts
     law = build(bound.row, arguments)
-    if live and (estimator.name != "rsample" or not bound.row.whole_line):
+    if live and (not facts.pathwise or facts.relaxes or not bound.row.whole_line):
         refine(machine, law, None, bound.row, node)
-    if live and estimator.needs_interior:
+    if live and facts.needs_interior:
         mask = law.boundary()
         if mask is not None and bool(mask.any()):
             arguments = at_boundary(machine, node, bound, mask, frame)
             law = build(bound.row, arguments)
     if live and machine.lifter is not None:
         lift = partial(machine.lifter.lift, lanes=frame.lanes)
-        if law.lifts and estimator.name == "score":
+        if law.lifts and facts.carrier is Carrier.DENSITY:
             law.lift = lift
         else:
             arguments = {name: lift(argument) for name, argument in arguments.items()}
@@ -82,7 +83,7 @@ def draw(machine: Interpreter, node: Sample | Draw, frame: Frame) -> Tensor:
     drawn = estimator.draw(request)
     if drawn is None:
         raise TooManyLanes(site.index)
-    machine.draws += drawn.index is None
+    machine.draws += facts.random
     if drawn.index is not None:
         assert drawn.probability is not None
         machine.split(site, frame, drawn.index, drawn.probability)
@@ -281,7 +282,7 @@ def at_boundary(
         gradients = torch.autograd.grad(total, machine.ends(), retain_graph=True, allow_unused=True)
         if any(gradient is not None and bool((gradient != 0).any()) for gradient in gradients):
             choice = machine.choices[machine.resolved.site_at[id(node)].index]
-            rare = choice.estimator in BIASED and float(mask.float().mean()) <= RARE
+            rare = ESTIMATORS[choice.estimator].biased and float(mask.float().mean()) <= RARE
             if choice.movable and not rare:
                 raise GuardBroken(id(node))
             if choice.movable:

@@ -14,13 +14,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ..dsl.constants import CONSTANTS
 from ..dsl.names import Resolved
 from ..dsl.source import Span
 from ..dsl.syntax import Data, Expression, Interval, Name, Parameter, Simplex, deep_recursion
 from .broadcast import shape_words
 from .frames import Activation, Frame
 from .indexing import size
-from .interpreter import CONSTANTS, Context, Interpreter
+from .interpreter import Context, Interpreter
 from .lanes import Lanes, Value
 from .problems import Where, show
 
@@ -88,7 +89,6 @@ class _Binder:
         """A constant expression: a Python number, or a float64 tensor `[*shape]`."""
         context = Context(torch.float64, torch.device("cpu"))
         machine = Interpreter(self.resolved, {}, context, torch.Generator())
-        lanes = Lanes(1)
         lanes = Lanes(1)
         frame = Frame(lanes, None, Activation(lanes), True, None)
         for name, number in CONSTANTS.items():

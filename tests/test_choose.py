@@ -11,7 +11,8 @@ import pytest
 
 import probrun
 from probrun.cli import main
-from probrun.dsl.plan import Planner, PlanOptions
+from probrun.dsl.chooser import Planner
+from probrun.dsl.plan import PlanOptions
 from probrun.runtime import choose as runtime
 from probrun.runtime.estimate import Settings
 

@@ -13,7 +13,7 @@ import pytest
 import torch
 
 import probrun
-from probrun.dsl.plan import make_plan
+from probrun.dsl.chooser import make_plan
 from probrun.report import student_quantile
 from probrun.runtime.estimate import Settings, gradient
 

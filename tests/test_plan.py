@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import pytest
 
+from probrun.dsl.chooser import make_plan
 from probrun.dsl.diagnostics import ProbError
 from probrun.dsl.names import External, resolve
 from probrun.dsl.parser import parse, parse_estimator
-from probrun.dsl.plan import Lessons, Plan, PlanOptions, make_plan
+from probrun.dsl.plan import Lessons, Plan, PlanOptions
 from probrun.dsl.source import Source
 
 

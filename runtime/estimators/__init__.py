@@ -1,4 +1,4 @@
-"""The gradient estimators, one file each, named as the user names them, in the order of `dsl.plan.ORDER`."""
+"""The gradient estimators, one file each, named as the user names them, with the facts of the row of the same name."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from .sample import Sample
 from .score import Score
 
 ESTIMATORS: dict[str, Estimator] = {
-    estimator.name: estimator for estimator in (Sample(), Rsample(), Enumerate(), Gumbel(), Score())
+    estimator.facts.name: estimator for estimator in (Sample(), Rsample(), Enumerate(), Gumbel(), Score())
 }
 
 __all__ = ["ESTIMATORS", "Drawn", "Estimator", "Request"]

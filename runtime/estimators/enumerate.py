@@ -11,14 +11,14 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from ...dsl.estimators import ESTIMATORS
 from .request import Drawn, Request
 
 
 class Enumerate:
     """One lane per outcome."""
 
-    name = "enumerate"
-    needs_interior = False
+    facts = ESTIMATORS["enumerate"]
 
     def draw(self, request: Request) -> Drawn | None:
         """The outcomes, the lanes they continue and their probabilities; None where they are too many."""

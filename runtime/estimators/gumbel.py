@@ -10,6 +10,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from ...dsl.estimators import ESTIMATORS
 from ..kernels import less
 from ..laws import uniform
 from .request import Drawn, Request
@@ -18,8 +19,7 @@ from .request import Drawn, Request
 class Gumbel:
     """A relaxed draw with an exact forward value."""
 
-    name = "gumbel"
-    needs_interior = True
+    facts = ESTIMATORS["gumbel"]
 
     def draw(self, request: Request) -> Drawn:
         """The draw, without a weight."""

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from ...dsl.distributions import DistributionRow
+from ...dsl.estimators import EstimatorRow
 from ..distributions import Law
 
 Options = Mapping[str, float | bool | str]
@@ -59,10 +60,9 @@ class Drawn:
 
 
 class Estimator(Protocol):
-    """A way to draw.  `needs_interior`: its formula breaks down where an outcome has probability exactly 0."""
+    """A way to draw.  What it is good for stands in its row in `dsl/estimators.py`."""
 
-    name: str
-    needs_interior: bool
+    facts: EstimatorRow
 
     def draw(self, request: Request) -> Drawn | None:
         """The draw; None where it would take more lanes than allowed."""

@@ -6,14 +6,14 @@ unless the reparameterisation is implicit (Figurnov et al. 2018: Gamma, Beta, Di
 
 from __future__ import annotations
 
+from ...dsl.estimators import ESTIMATORS
 from .request import Drawn, Request
 
 
 class Rsample:
     """A draw as a differentiable function of fixed noise."""
 
-    name = "rsample"
-    needs_interior = False
+    facts = ESTIMATORS["rsample"]
 
     def draw(self, request: Request) -> Drawn:
         """The draw, without a weight."""

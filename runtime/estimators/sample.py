@@ -5,14 +5,14 @@ Limits: a derivative of the arguments is dropped, so the plan chooses it only wh
 
 from __future__ import annotations
 
+from ...dsl.estimators import ESTIMATORS
 from .request import Drawn, Request
 
 
 class Sample:
     """A detached draw."""
 
-    name = "sample"
-    needs_interior = False
+    facts = ESTIMATORS["sample"]
 
     def draw(self, request: Request) -> Drawn:
         """The draw, without a weight."""

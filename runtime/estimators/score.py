@@ -8,14 +8,14 @@ Limits: the support must not move with a live argument; where an outcome has pro
 
 from __future__ import annotations
 
+from ...dsl.estimators import ESTIMATORS
 from .request import Drawn, Request
 
 
 class Score:
     """A detached draw and its log-probability."""
 
-    name = "score"
-    needs_interior = True
+    facts = ESTIMATORS["score"]
 
     def draw(self, request: Request) -> Drawn:
         """The draw and its log-probabilities `[lanes or 1, *batch]`."""

@@ -1,0 +1,215 @@
+"""Site -> estimator by fixpoint; or the refusal (ESTIMATORS.md section 2, "Choose by fixpoint").
+
+Every site starts with its first candidate in the order of the table.  The walk of `flow.py` tells which arguments are live and
+which hazards reach a result; a site whose derivative is lost at a hazard is demoted to the density; and again, until nothing
+changes.  Demotion only removes live values, so this ends.  What is then still lost has no right plan.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+
+from .diagnostics import ProbError
+from .estimators import ESTIMATORS, FALLBACK, PLAIN, EstimatorRow, live_rows
+from .flow import Flow, analyse
+from .names import Resolved
+from .plan import Choice, Lessons, Plan, PlanOptions
+from .reasons import Reasons
+from .refusals import excluded, forced_wrong, inapplicable, no_plan, unknown_site
+from .state import State, begin, check_options, live_arguments, options_of
+
+MOST_PLANS = 256  # of one program that are remembered
+
+
+@dataclass
+class Chooser:
+    """The fixpoint over one program."""
+
+    resolved: Resolved
+    options: PlanOptions
+    lessons: Lessons
+    states: dict[int, State] = field(default_factory=dict)
+    all_finite: bool = False  # every site that has an effect has few outcomes, as far as the text tells
+
+    def run(self) -> Plan:
+        self.states = {
+            site.index: begin(self.resolved, site, self.options, self.lessons) for site in self.resolved.sites
+        }
+        if self.options.prefer:
+            natural = Chooser(self.resolved, replace(self.options, prefer=()), self.lessons)
+            natural.run()
+            for index, state in self.states.items():
+                state.natural = natural.states[index]
+        while True:
+            assumed = {index: self.candidate(state) for index, state in self.states.items()}
+            flow = analyse(self.resolved, assumed, self.lessons.broken, self.options.of)
+            if not self.learn(flow) and not self.demote(flow):
+                break
+        self.refuse(flow)
+        self.all_finite = all(
+            state.row.finite and not state.crowded and not state.site.repeated
+            for index, state in self.states.items() if self.reaches(flow, index)
+        )
+        reasons = Reasons(self.resolved, flow)
+        choices = {index: self.choice(state, flow, reasons) for index, state in self.states.items()}
+        felt = [choice for choice in choices.values() if choice.effect]
+        exact = bool(felt) and all(ESTIMATORS[choice.estimator].exact for choice in felt)
+        return Plan(choices, flow.guards, any(choice.biased for choice in choices.values()), exact, flow.kinks)
+
+    def candidate(self, state: State) -> EstimatorRow:
+        """The first estimator that is not ruled out at a site."""
+        return state.candidate(self.options)
+
+    # ---------------------------------------------------------------------------------------------- fixpoint
+    def learn(self, flow: Flow) -> bool:
+        """Take in which arguments are live; True where that changes a candidate."""
+        changed = False
+        for index, state in self.states.items():
+            before = self.candidate(state)
+            state.live |= live_arguments(flow.sites[index])
+            changed |= self.candidate(state) != before
+        return changed
+
+    def demote(self, flow: Flow) -> bool:
+        """Demote every site whose derivative a result loses; True where something changed."""
+        changed = False
+        for hazard in sorted(flow.result.hazards, key=lambda h: (h.span.start, h.live)):
+            for index in flow.origins.sites_in(hazard.live):
+                state = self.states[index]
+                if state.demoted is None and state.forced is None:
+                    state.demoted = hazard
+                    changed = True
+        for state in self.states.values():
+            if id(state.site.node) in self.lessons.broken:
+                changed |= self.detach(self.carriers(state, flow), state)
+        if changed:
+            return True
+        for index, state in self.states.items():
+            live = live_arguments(flow.sites[index])
+            if self.candidate(state) is FALLBACK and state.ruled_out(FALLBACK, live) and self.reaches(flow, index):
+                changed |= self.follow(state, flow)
+        return changed
+
+    def follow(self, state: State, flow: Flow) -> bool:
+        """A density whose support moves with earlier pathwise draws becomes right when those are detached."""
+        moving = 0
+        for parameter in state.row.parameters:
+            fact = flow.sites[state.site.index].arguments.get(parameter.name)
+            if parameter.moves_support and fact is not None:
+                moving |= fact.live
+        return self.detach([self.states[index] for index in flow.origins.sites_in(moving)], state)
+
+    def carriers(self, state: State, flow: Flow) -> list[State]:
+        """The earlier sites whose draws carry a derivative into a site's arguments."""
+        return [self.states[index] for index in flow.origins.sites_in(flow.sites[state.site.index].live)]
+
+    def detach(self, carriers: list[State], follower: State) -> bool:
+        """Demote sites for the sake of a later one; True where something changed."""
+        changed = False
+        for other in carriers:
+            if other.demoted is None and other.followed is None and other.forced is None:
+                other.followed = follower.site
+                changed = True
+        return changed
+
+    def reaches(self, flow: Flow, index: int) -> bool:
+        return bool(flow.result.depends & flow.origins.site(index))
+
+    # ------------------------------------------------------------------------------------------------ refusal
+    def refuse(self, flow: Flow) -> None:
+        """Raise where a derivative is still lost; with --allow-biased mark the forced sites as wrong."""
+        for hazard in sorted(flow.result.hazards, key=lambda h: (h.span.start, -h.live.bit_count())):
+            for index in flow.origins.sites_in(hazard.live):
+                state = self.states[index]
+                if state.forced is not None and not state.wrong:
+                    if not self.options.allow_biased:
+                        raise ProbError(
+                            forced_wrong(self.resolved, flow, state.site, state.forced, state.forced_by, hazard)
+                        )
+                    state.wrong = f"the derivative is lost at a {'pole' if hazard.kind == 'singular' else 'jump'}"
+            if flow.origins.parameters_in(hazard.live):
+                if not self.options.allow_biased:
+                    raise ProbError(no_plan(self.resolved, flow, hazard))
+                for index in flow.origins.sites_in(hazard.continuous):
+                    self.states[index].wrong = "a parameter moves a jump that no site's density carries"
+        for index, state in self.states.items():
+            flow_at = flow.sites[index]
+            live = live_arguments(flow_at)
+            if not live or not self.reaches(flow, index):
+                continue
+            self.check_site(state, live, flow)
+
+    def check_site(self, state: State, live: frozenset[str], flow: Flow) -> None:
+        row = self.candidate(state)
+        forced = state.forced
+        if forced is not None and forced.name == PLAIN.name and not self.options.allow_biased:
+            raise ProbError(forced_wrong(self.resolved, flow, state.site, forced, state.forced_by, None))
+        if row is PLAIN:
+            state.wrong = "the distribution depends on a parameter, the draw is detached"
+            return
+        why = state.ruled_out(row, live)
+        if why and forced is not None:
+            if not self.options.allow_biased:
+                raise ProbError(inapplicable(self.resolved, state.site, forced, state.forced_by, why, wrong=True))
+            state.wrong = why
+        elif why:
+            right = [other for other in live_rows() if not state.ruled_out(other, live)]
+            if right:
+                raise ProbError(excluded(self.resolved, state.site, right[0].name, self.options))
+            raise ProbError(no_plan(self.resolved, flow, state.demoted, state.site, why))
+        elif not self.options.allows(row) and not (state.preferred and state.preferred.name == row.name):
+            raise ProbError(excluded(self.resolved, state.site, row.name, self.options))
+
+    # ------------------------------------------------------------------------------------------------ outcome
+    def choice(self, state: State, flow: Flow, reasons: Reasons) -> Choice:
+        index = state.site.index
+        live = live_arguments(flow.sites[index])
+        effect = self.reaches(flow, index)
+        row = self.candidate(state) if live and effect else PLAIN
+        if effect and not live:
+            row = state.summed_as_noise(self.options, self.all_finite) or row
+        options = options_of(row, (state.forced, state.preferred, state.measured), {"tau": self.options.tau})
+        summing = any(other.exact and self.options.allows(other) for other in live_rows())
+        shown = state if state.natural is None or state.demoted or state.followed else state.natural
+        valid = [other for other in live_rows() if not shown.ruled_out(other, live)] if live and effect else [PLAIN]
+        reason, because = reasons.reason(shown, row, options, bool(live), effect)
+        return Choice(
+            state.site, row.name, options, bool(state.wrong) or row.biased, reason, because,
+            reasons.rejected(shown, row, live if effect else frozenset()), tuple(other.name for other in valid),
+            reasons.path(state.site, shown.demoted), bool(live), effect,
+            any(other.forced is None for other in self.carriers(state, flow)),
+            tuple(other.name for other in valid if self.options.allows(other)),
+            state.forced is None and state.preferred is None, state.row.finite and not state.crowded and summing,
+        )
+
+
+def make_plan(resolved: Resolved, options: PlanOptions | None = None, lessons: Lessons | None = None) -> Plan:
+    """Choose an estimator for every site.
+
+    Raises ProbError with P0401 (an estimator that does not apply), P0402 (a forced one that would be wrong), P0403 (none is
+    right), P0405 (none is left after --among), P0407 (too many outcomes to enumerate), P0607 (--estimator names no site).
+    """
+    options = options or PlanOptions()
+    names = {site.name for site in resolved.sites}
+    for site_name, call in options.estimator:
+        if call.name not in ESTIMATORS or (site_name is not None and site_name not in names):
+            raise ProbError(unknown_site(resolved, site_name, call, tuple(ESTIMATORS)))
+        check_options(call, resolved)
+    return Chooser(resolved, options, lessons or Lessons()).run()
+
+
+class Planner:
+    """The plans of one program, each made once."""
+
+    def __init__(self, resolved: Resolved):
+        self.resolved = resolved
+        self.made: dict[tuple[PlanOptions, Lessons], Plan] = {}
+
+    def __call__(self, options: PlanOptions, lessons: Lessons | None = None) -> Plan:
+        """As `make_plan`."""
+        key = (options, lessons or Lessons())
+        if key not in self.made:
+            if len(self.made) >= MOST_PLANS:
+                self.made.clear()
+            self.made[key] = make_plan(self.resolved, *key)
+        return self.made[key]

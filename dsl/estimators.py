@@ -1,0 +1,229 @@
+"""The table of gradient estimators: a row each, with the facts that the rest of probrun asks for.
+
+Nothing else knows an estimator by its name: the choice, the report, the pilot and the comparison go by these facts, and the code
+behind a row is the class of the same name in `runtime/estimators/`.  The order of the rows is that of preference among right
+estimators where nothing has been measured.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any
+
+from .distributions import DistributionRow, ParameterRow
+
+Option = float | bool | str
+
+
+class Carrier(Enum):
+    """What takes a derivative past a draw."""
+
+    NOTHING = "nothing"
+    VALUE = "the value drawn"
+    DENSITY = "the density of the draw, which weighs the run"
+    OUTCOMES = "the probabilities of the outcomes, which all go on"
+
+
+@dataclass(frozen=True)
+class OptionRow:
+    """`name=value` in brackets behind an estimator.
+
+    `default` None: taken from the option of the command line of the same name.  `told`: reports give it also where it is the usual
+    one.  `label`: what `compare` writes for a value.
+    """
+
+    name: str
+    default: Option | None
+    allowed: Callable[[Any], bool]
+    wanted: str
+    label: Callable[[Any], str]
+    told: bool = False
+
+
+@dataclass(frozen=True)
+class EstimatorRow:
+    """An estimator.
+
+    summary         half a line for `probrun explain`
+    page            for `probrun help`; its first sentence is the summary of the list
+    carrier         what takes the derivative past the draw
+    splits          a lane may go on as several
+    random          the same seed aside, two runs draw different values
+    exact           where every site that matters is drawn so, one run tells everything
+    biased          the gradient is wrong by an amount that no standard error shows
+    relaxes         what carries the derivative is a softened draw, not the one that goes forward
+    needs_interior  its formula breaks down where an outcome has probability exactly 0
+    reason          why a site has it, with {result} and options in braces; empty: what the text says of the site
+    unsuited        why a distribution can never be drawn so (an empty string where it can)
+    carries         why a derivative cannot pass through an argument (an empty string where it can)
+    options         in the order in which they are written
+    variants        option values that `compare` shows beside the usual ones
+    """
+
+    name: str
+    summary: str
+    page: str
+    carrier: Carrier
+    splits: bool = False
+    random: bool = True
+    exact: bool = False
+    biased: bool = False
+    relaxes: bool = False
+    needs_interior: bool = False
+    reason: str = ""
+    unsuited: Callable[[DistributionRow], str] = lambda row: ""
+    carries: Callable[[ParameterRow], str] = lambda parameter: ""
+    help: Callable[[DistributionRow], str] = lambda row: ""
+    options: tuple[OptionRow, ...] = ()
+    variants: tuple[dict[str, Option], ...] = ()
+
+    @property
+    def pathwise(self) -> bool:
+        """Whether the drawn value carries the derivative."""
+        return self.carrier is Carrier.VALUE
+
+    def option(self, name: str) -> OptionRow | None:
+        """The option of that name."""
+        return next((option for option in self.options if option.name == name), None)
+
+    def defaults(self, common: Mapping[str, Option]) -> dict[str, Option]:
+        """A value for every option; `common`: what the command line says for all estimators."""
+        return {option.name: common[option.name] if option.default is None else option.default for option in self.options}
+
+    def label(self, options: Mapping[str, Option]) -> str:
+        """The name with what is unusual of the options: ``score no credit``."""
+        return self.name + "".join(option.label(options[option.name]) for option in self.options)
+
+
+def _truth(value: object) -> bool:
+    return isinstance(value, bool)
+
+
+def _positive(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and 0 < value < float("inf")
+
+
+BASELINES = ("mean", "regression", "none")
+
+
+def _unpathwise(row: DistributionRow) -> str:
+    pathwise = not row.discrete and any(parameter.reparameterised for parameter in row.parameters)
+    return "" if pathwise else f"{row.name} has no reparameterisation"
+
+
+def _named(row: DistributionRow, fits: Callable[[ParameterRow], bool]) -> str:
+    return ", ".join(parameter.name for parameter in row.parameters if fits(parameter))
+
+
+def _score_help(row: DistributionRow) -> str:
+    carried = _named(row, lambda parameter: parameter.differentiable and not parameter.moves_support)
+    return f"in {carried}" if carried else ""
+
+
+ROWS = (
+    EstimatorRow(
+        "sample", "a plain draw",
+        """
+A plain draw. Used where no parameter reaches the distribution ("fixed noise"), or where the draw does not reach the
+result. Exact: there is no derivative to lose.
+""",
+        Carrier.NOTHING,
+        reason="detached by force",
+        help=lambda row: "where no parameter reaches it",
+    ),
+    EstimatorRow(
+        "rsample", "unbiased; reparameterised draw",
+        """
+The pathwise estimator: the draw is written as a smooth function of fixed noise and of the parameters, and the chain
+rule does the rest. Unbiased, and usually the one with the smallest variance.
+
+Right for continuous distributions with a reparameterisation whose value reaches the result only through continuous,
+almost everywhere differentiable operations. A comparison, `floor`, an index or an `if` on the way rules it out: the
+chain rule does not see a jump.
+
+Sources: Kingma & Welling 2013; Figurnov, Mohamed & Mnih 2018 for the implicit form (Gamma, Beta, Dirichlet, ...).
+""",
+        Carrier.VALUE,
+        reason="reparameterised; reaches {result} only through smooth operations",
+        unsuited=_unpathwise,
+        carries=lambda parameter: "" if parameter.reparameterised else f"no reparameterisation in `{parameter.name}`",
+        help=lambda row: f"in {pathwise}" if (pathwise := _named(row, lambda parameter: parameter.reparameterised)) else "",
+    ),
+    EstimatorRow(
+        "enumerate", "exact; a lane for every outcome, weighed by its probability",
+        """
+Every outcome goes on as a lane of its own, weighed by its probability, through branches, loops and functions. Exact: where every
+site that matters is enumerated, the answer is computed once and has standard error 0. It is right at the edge of the domain,
+too, where an outcome has probability 0 and only its derivative counts.
+
+For Bernoulli, Categorical, OneHotCategorical, Binomial, DiscreteUniform and Multinomial sites; an array has the product of its
+elements' outcomes. `--max-lanes` is the limit of lanes per run; what takes more is left to the other estimators.
+
+Source: Lew et al. 2023 (ADEV, `flip_enum`).
+""",
+        Carrier.OUTCOMES, splits=True, random=False, exact=True,
+        reason="all outcomes, weighed by their probabilities",
+        unsuited=lambda row: "" if row.finite else f"{row.name} has infinitely many outcomes",
+    ),
+    EstimatorRow(
+        "gumbel", "biased; straight-through Gumbel-Softmax",
+        """
+The straight-through Gumbel-Softmax estimator: the forward run is an exact draw, the derivative is that of a softened
+draw at temperature `tau`. Biased: the bias vanishes as tau goes to 0 while the variance grows; its variance stays small
+with thousands of discrete draws, where a score drowns.
+
+For Bernoulli, Categorical and OneHotCategorical sites whose value reaches the result only through continuous
+operations. Options: gumbel(tau=0.1), gumbel(tau=0.1, hard=false). `--unbiased` excludes it.
+
+Sources: Jang, Gu & Poole 2016; Maddison, Mnih & Teh 2016; Bengio, Leonard & Courville 2013.
+""",
+        Carrier.VALUE, biased=True, relaxes=True, needs_interior=True,
+        reason="relaxed (tau = {tau:g}), biased; reaches {result} only through smooth operations",
+        unsuited=lambda row: "" if row.relaxable else "only for Bernoulli, Categorical, OneHotCategorical",
+        help=lambda row: "biased; --unbiased excludes it" if row.relaxable else "",
+        options=(
+            OptionRow("tau", None, _positive, "a positive number", lambda value: f" tau={value:g}", told=True),
+            OptionRow("hard", True, _truth, "true or false", lambda value: "" if value else ", soft", told=True),
+        ),
+        variants=({"tau": 0.1}, {"tau": 0.5}),
+    ),
+    EstimatorRow(
+        "score", "unbiased; leave-one-out baseline",
+        """
+The score function estimator (REINFORCE): the draw is left alone, and the log density that produced it carries the
+derivative. A baseline, the mean result of the other runs, takes most of the noise away without a bias.
+
+Right for every site whose support does not move with a parameter, whatever happens to the value afterwards. Unbiased.
+Its variance grows with the number of draws.
+
+Options: score(baseline=mean), the mean of the other runs; score(baseline=regression), the coefficient of the gradient on the score,
+which is never worse than none; score(baseline=none). score(credit=false) multiplies each score by the whole result; otherwise
+by the terms of the result that depend on the draw, which for long sums is far less noisy. Left out, the baseline is measured.
+
+Sources: Williams 1992; Schulman et al. 2015 (credit); Foerster et al. 2018 (DiCE); Kool, van Hoof & Welling 2019 (leave-one-out
+baseline); Greensmith, Bartlett & Baxter 2004 (the best constant baseline).
+""",
+        Carrier.DENSITY, needs_interior=True,
+        carries=lambda parameter: f"the support moves with `{parameter.name}`" if parameter.moves_support else "",
+        help=_score_help,
+        options=(
+            OptionRow(
+                "baseline", "mean", lambda value: value in BASELINES, "one of mean, regression, none",
+                lambda value: {"mean": "", "regression": " regression", "none": " no baseline"}[str(value)],
+            ),
+            OptionRow("credit", True, _truth, "true or false", lambda value: "" if value else " no credit"),
+        ),
+        variants=({"baseline": "regression"}, {"credit": False}, {"credit": False, "baseline": "none"}),
+    ),
+)
+
+ESTIMATORS: dict[str, EstimatorRow] = {row.name: row for row in ROWS}
+PLAIN = next(row for row in ROWS if row.carrier is Carrier.NOTHING)  # where there is no derivative to carry
+FALLBACK = next(row for row in ROWS if row.carrier is Carrier.DENSITY)  # it sees every jump
+
+
+def live_rows() -> tuple[EstimatorRow, ...]:
+    """Those that carry a derivative, in the order of preference."""
+    return tuple(row for row in ESTIMATORS.values() if row is not PLAIN)
