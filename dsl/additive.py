@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import assert_never
 
 from .functions import FUNCTIONS
 from .resolved import Resolved
@@ -18,11 +19,14 @@ from .syntax import (
     Assign,
     Block,
     Call,
+    Data,
     Expression,
     For,
+    Function,
     If,
     Name,
     Node,
+    Parameter,
     Return,
     Sample,
     Statement,
@@ -116,33 +120,32 @@ def _collected(body: Block) -> _Scope:
     stack: list[tuple[Statement, Loops]] = [(statement, ()) for statement in reversed(body.statements)]
     while stack:
         node, loops = stack.pop()
-        if isinstance(node, Assign | Sample):
-            scope.setters.setdefault(node.name, []).append((node, loops))
-        elif isinstance(node, Return):
-            scope.returns.append((node, loops))
-        elif isinstance(node, If | For | While):
-            scope.compounds.append(node)
-            if isinstance(node, For):
-                scope.counters.add(node.variable)
-            inner = loops if isinstance(node, If) else (*loops, id(node))
-            for block in _blocks(node):
-                stack.extend((statement, inner) for statement in reversed(block.statements))
+        match node:
+            case Assign() | Sample():
+                scope.setters.setdefault(node.name, []).append((node, loops))
+            case Return():
+                scope.returns.append((node, loops))
+            case If() | For() | While():
+                scope.compounds.append(node)
+                if isinstance(node, For):
+                    scope.counters.add(node.variable)
+                inner = loops if isinstance(node, If) else (*loops, id(node))
+                for block in node.blocks:
+                    stack.extend((statement, inner) for statement in reversed(block.statements))
+            case Parameter() | Data() | Function():
+                pass
+            case _:
+                assert_never(node)
     return scope
 
 
-def _blocks(node: If | For | While) -> list[Block]:
-    if isinstance(node, If):
-        return [block for _, block in node.branches] + ([node.otherwise] if node.otherwise is not None else [])
-    return [node.body]
-
-
 def _statements(node: If | For | While) -> Iterator[Statement]:
-    stack: list[Statement] = [statement for block in _blocks(node) for statement in block.statements]
+    stack: list[Statement] = [statement for block in node.blocks for statement in block.statements]
     while stack:
         statement = stack.pop()
         yield statement
         if isinstance(statement, If | For | While):
-            stack.extend(inner for block in _blocks(statement) for inner in block.statements)
+            stack.extend(inner for block in statement.blocks for inner in block.statements)
 
 
 @dataclass

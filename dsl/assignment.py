@@ -14,6 +14,8 @@ them: the cost is linear in the program.  After a `return` nothing goes on, so a
 
 from __future__ import annotations
 
+from typing import assert_never
+
 from .diagnostics import Diagnostic, Label
 from .problems import Problems
 from .scopes import Outline, Scope, nodes_in
@@ -213,6 +215,8 @@ class Checker:
                 self.ended = True
             case Parameter() | Data() | Function():
                 pass
+            case _:
+                assert_never(statement)
 
     def branches(self, statement: If) -> None:
         """Names that every branch sets which goes on are set afterwards."""

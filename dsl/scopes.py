@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import assert_never
 
 from .constants import CONSTANTS
 from .diagnostics import Diagnostic, Label
@@ -33,6 +34,7 @@ from .syntax import (
     Node,
     Parameter,
     Program,
+    Return,
     Sample,
     While,
     children,
@@ -248,18 +250,18 @@ class Setters:
     def block(self, block: Block) -> None:
         """All statements of a block, and of the blocks in it."""
         for statement in block.statements:
-            if isinstance(statement, Assign | Sample):
-                self.set(statement.name, statement.name_span, bool(statement.indices))
-            elif isinstance(statement, For):
-                self.set(statement.variable, statement.name_span, False)
-                self.block(statement.body)
-            elif isinstance(statement, While):
-                self.block(statement.body)
-            elif isinstance(statement, If):
-                for _, branch in statement.branches:
-                    self.block(branch)
-                if statement.otherwise is not None:
-                    self.block(statement.otherwise)
+            match statement:
+                case Assign() | Sample():
+                    self.set(statement.name, statement.name_span, bool(statement.indices))
+                case For() | While() | If():
+                    if isinstance(statement, For):
+                        self.set(statement.variable, statement.name_span, False)
+                    for inner in statement.blocks:
+                        self.block(inner)
+                case Return() | Parameter() | Data() | Function():
+                    pass
+                case _:
+                    assert_never(statement)
 
     def set(self, name: str, span: Span, element: bool) -> None:
         """One place that sets a name (or an element of it)."""

@@ -266,6 +266,11 @@ class If(Node):
     branches: tuple[tuple[Expression, Block], ...]
     otherwise: Block | None
 
+    @property
+    def blocks(self) -> tuple[Block, ...]:
+        """All blocks in the order of the text."""
+        return (*(block for _, block in self.branches), *(() if self.otherwise is None else (self.otherwise,)))
+
 
 @dataclass(frozen=True)
 class Range(Node):
@@ -284,6 +289,11 @@ class For(Node):
     body: Block
     name_span: Span = field(default=NO_SPAN, compare=False, repr=False)
 
+    @property
+    def blocks(self) -> tuple[Block, ...]:
+        """The one block."""
+        return (self.body,)
+
 
 @dataclass(frozen=True)
 class While(Node):
@@ -291,6 +301,11 @@ class While(Node):
 
     condition: Expression
     body: Block
+
+    @property
+    def blocks(self) -> tuple[Block, ...]:
+        """The one block."""
+        return (self.body,)
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from typing import assert_never
 
 from .constants import CONSTANTS
 from .diagnostics import Diagnostic, Label
@@ -137,6 +138,8 @@ class Walker:
                 self.all(list(statement.values), scope, "return")
             case Parameter() | Data() | Function():
                 pass
+            case _:
+                assert_never(statement)
 
     def setter(self, statement: Assign | Sample, scope: Scope) -> None:
         """Remember the variables that are set outside functions, and the textually last of them."""

@@ -12,7 +12,7 @@ Taints are unions, never intersections, so a mistake towards "depends" costs var
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, cast
+from typing import Any, assert_never, cast
 
 from torch import Tensor
 
@@ -22,22 +22,29 @@ from ..dsl.functions import FUNCTIONS, elementwise
 from ..dsl.syntax import (
     Arithmetic,
     Assign,
+    Boolean,
     Call,
     Comparison,
     Conditional,
+    Data,
     Distribution,
     Draw,
     Expression,
     For,
     Function,
     If,
+    Index,
     Logical,
     LogPdf,
     Name,
+    Number,
+    Parameter,
     Power,
+    Return,
     Sample,
     Statement,
     Unary,
+    Vector,
     While,
 )
 from .broadcast import event_shape
@@ -103,14 +110,17 @@ class Crediting(Interpreter):
     # ---------------------------------------------------------------------------------------------- statements
     def execute(self, statement: Statement, frame: Frame) -> None:
         """As always, and account for what it sets."""
-        if isinstance(statement, Assign | Sample):
-            self.taint = CLEAN
-            self._set(statement, frame)
-        elif isinstance(statement, If | For | While):
-            self._compound(statement, frame)
-        else:
-            self.taint = CLEAN
-            super().execute(statement, frame)
+        match statement:
+            case Assign() | Sample():
+                self.taint = CLEAN
+                self._set(statement, frame)
+            case If() | For() | While():
+                self._compound(statement, frame)
+            case Return() | Parameter() | Data() | Function():
+                self.taint = CLEAN
+                super().execute(statement, frame)
+            case _:
+                assert_never(statement)
 
     def _set(self, node: Assign | Sample, frame: Frame) -> None:
         kept = node.name in self.sums.accumulators.get(frame.activation.scope, ())
@@ -421,5 +431,7 @@ class Crediting(Interpreter):
                 return self._law_by_element(distribution)
             case Name() | Unary() | Arithmetic() | Power() | Comparison() | Logical() | Conditional():
                 return True
-            case _:
+            case Number() | Boolean() | Vector() | Index():
                 return False
+            case _:
+                assert_never(node)

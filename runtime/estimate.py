@@ -1,14 +1,14 @@
 """Programs to estimates: mean, standard error, gradient; when to stop, and what to do when something gives way.
 
-Every run has its own copy of the parameters, so that one backward pass per result entry (`weighing.py`) gives the gradient of
-every single run, and their spread is the standard error.  The baselines tie the runs together a little; that matters with
-few of them, so there the jackknife's error is computed as well and the larger one reported.  A plan under which every
-outcome is enumerated needs one run, in float64: its answer is exact.
+What is computed from parameters becomes a row per run where it meets the runs (`lifting.py`), so that one backward pass per
+result entry (`weighing.py`) gives the gradient of every single run, and their spread is the standard error.  The baselines tie
+the runs together a little; that matters with few of them, so there the jackknife's error is computed as well and the larger one
+reported.  A plan under which every outcome is enumerated needs one run, in float64: its answer is exact.
 
-Runs come in blocks (`session.py`).  Two things make the estimate start afresh from the same seed: an assumption of the plan
-that fails (`GuardBroken`: plan again without it) and a gradient that is not finite (go on with derivatives that are 0 where
-nobody asks for them, `singular.py`).  A third one is an enumeration that takes too many lanes: the plan is made again
-without it.
+Runs come in blocks (`session.py`).  What makes the estimate start afresh from the same seed: an assumption of the plan that fails
+(`GuardBroken`) and an estimator that gives up (`TooManyLanes`), after which the plan is made again without them; a gradient that
+is not finite (go on with derivatives that are 0 where nobody asks for them, `singular.py`); values that cannot be lifted, draws
+that float32 is too coarse for, and graphs that do not compile.
 """
 
 from __future__ import annotations
@@ -103,8 +103,7 @@ def gradient(
         except Exception as problem:
             outcome = problem
         found = heard or ([outcome] if team is None else team.exchange(resolved, outcome))
-        learnt = _learnt(lessons, found)
-        if learnt == lessons:
+        if all(isinstance(one, Collected) for one in found):
             if team is not None and not collected.exact:
                 collected = merged(found, session, settings)
             if settings.compile and refused is None and session.compile_seconds is None:
@@ -112,19 +111,23 @@ def gradient(
                 refused = "the answer is exact" if collected.exact else left
             estimate = collected.estimate(plan, started)
             return replace(estimate, compile_seconds=session.compile_seconds, not_compiled=refused)
-        lessons = learnt
+        lessons = _learnt(lessons, [one for one in found if isinstance(one, Exception)])
 
 
-def _learnt(lessons: Lessons, found: Sequence[Collected | Exception]) -> Lessons:
-    """The lessons of all processes, or what went wrong in one."""
-    for outcome in found:
-        if isinstance(outcome, GuardBroken):
-            lessons = lessons.broke(outcome.place)
-        elif isinstance(outcome, TooManyLanes):
-            lessons = lessons.crowd(outcome.index)
-        elif isinstance(outcome, Exception):
-            raise outcome
-    return lessons
+def _learnt(lessons: Lessons, problems: Sequence[Exception]) -> Lessons:
+    """With what has gone wrong, in all processes: to plan again; or raises what cannot be planned around."""
+    learnt = lessons
+    for problem in problems:
+        match problem:
+            case GuardBroken(place=place):
+                learnt = learnt.broke(place)
+            case TooManyLanes(index=index):
+                learnt = learnt.crowd(index)
+            case _:
+                raise problem
+    if learnt == lessons:
+        raise RuntimeError(f"an estimator gave up and nothing was learnt from it: {problems!r}") from problems[0]
+    return learnt
 
 
 class Looks:
@@ -260,11 +263,8 @@ def expectation(
                 ]
                 if not all(bool(torch.isfinite(value).all()) for value in found):
                     raise value_problem(session, runs, leaves, names)
-        except GuardBroken as guard:
-            lessons = lessons.broke(guard.place)
-            continue
-        except TooManyLanes as many:
-            lessons = lessons.crowd(many.index)
+        except (GuardBroken, TooManyLanes) as problem:
+            lessons = _learnt(lessons, [problem])
             continue
         except TooCoarse:
             inner = replace(settings, dtype="float64")

@@ -1,6 +1,6 @@
 """What is the same in every lane is computed once, also in the hundredth round of a loop.
 
-`gamma*ones(N)` in a loop is the same tensor in each round; so is what a density makes of it, and the leaf that it is lifted to.
+`gamma*ones(N)` in a loop is the same tensor in each round; so is what a density makes of it.
 """
 
 from __future__ import annotations

@@ -101,7 +101,7 @@ class Session:
         self.exact = plan is not None and plan.exact
         self.choices: Mapping[int, Choice] = {} if plan is None else plan.choices
         scored = [choice for choice in self.choices.values() if ESTIMATORS[choice.estimator].carrier is Carrier.DENSITY]
-        self.sums = find_sums(resolved) if scored and all(choice.options["credit"] for choice in scored) else None
+        self.sums = find_sums(resolved) if scored and all(choice.options.get("credit", True) for choice in scored) else None
         self.guards = Guards({} if plan is None else plan.guards)
         self.settings = settings
         self.safe = safe
