@@ -26,8 +26,9 @@ from ..dsl.diagnostics import Diagnostic, ProbError
 from ..dsl.names import Resolved
 from ..dsl.plan import Lessons, Plan
 from .collect import Collected, Ended, Estimate, merged
-from .interpreter import Interpreter, Outcome
+from .interpreter import Interpreter
 from .lifting import NotLifted, check_fixed
+from .machine import Outcome
 from .moments import Moments
 from .recording import NotCompiled
 from .session import DTYPES, LEAST_BLOCK, Session, Settings, Start, room

@@ -8,7 +8,6 @@ on lanes that are not there must do no harm: whoever meets an error here (`NotCo
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
@@ -17,13 +16,11 @@ from .frames import HIDDEN, Frame
 from .kernels import choose as pick
 from .lanes import Ragged, Value
 from .ledger import Term
+from .machine import Machine
 from .recording import NotCompiled
 
-if TYPE_CHECKING:
-    from .interpreter import Interpreter
 
-
-def sides(machine: Interpreter, frame: Frame, held: Tensor) -> tuple[Frame, Frame]:
+def sides(machine: Machine, frame: Frame, held: Tensor) -> tuple[Frame, Frame]:
     """Frames for the lanes where a condition `[lanes]` holds, and where it does not."""
     if machine.guards is not None:
         raise NotCompiled("the estimator's assumptions are watched inside a random branch")
@@ -33,7 +30,7 @@ def sides(machine: Interpreter, frame: Frame, held: Tensor) -> tuple[Frame, Fram
     return children
 
 
-def choose(machine: Interpreter, held: Tensor, one: Value, other: Value) -> Value:
+def choose(machine: Machine, held: Tensor, one: Value, other: Value) -> Value:
     """`one` in the lanes where the condition holds, else `other`."""
     if one is other:
         return one
@@ -53,7 +50,7 @@ def choose(machine: Interpreter, held: Tensor, one: Value, other: Value) -> Valu
     return pick(spread(held, first), first, second)
 
 
-def merge(machine: Interpreter, frame: Frame, held: Tensor, taken: Frame, others: Frame) -> None:
+def merge(machine: Machine, frame: Frame, held: Tensor, taken: Frame, others: Frame) -> None:
     """Put what both sides set back into their parent."""
     for child in (taken, others):
         if child.lanes is not frame.lanes or child.weight is not None:

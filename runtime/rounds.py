@@ -7,7 +7,7 @@ times as many on narrow ones.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, cast
+from typing import cast
 
 import torch
 from torch import Tensor
@@ -17,72 +17,67 @@ from ..dsl.loops import SumLoop, sum_loop, varies
 from ..dsl.syntax import Arithmetic, Assign, Expression, For, Unary
 from .frames import Frame
 from .lanes import Ragged, Value
+from .machine import Machine, Rounds
 from .operations import Operand, negative
-
-if TYPE_CHECKING:
-    from .interpreter import Interpreter
 
 FEWEST, MOST = 3, 4096  # rounds
 
 
-class Rounds:
-    """A loop that is being executed: `count` rounds."""
-
-    def __init__(self, loop: SumLoop, node: For, count: int):
-        self.loop = loop
-        self.node = node
-        self.count = count
-
-    def added(self, machine: Interpreter, node: Assign, frame: Frame) -> Operand:
-        """The value of an accumulator after all rounds."""
-        assert isinstance(node.value, Arithmetic)
-        own, *operands = self.loop.sums[id(node)]
-        total = machine.evaluate(own[1], frame)
-        for sign, operand in operands:
-            own_total = self._total(machine, operand, frame)
-            total = machine.calculate("+" if sign == 1 else "-", total, own_total, node.value.span, frame)
-        return total
-
-    def _total(self, machine: Interpreter, node: Expression, frame: Frame) -> Operand:
-        """The sum of an expression over the rounds."""
-        if isinstance(node, Unary) and node.operator == "-":
-            return negative(self._total(machine, node.operand, frame), machine.dtype)
-        if isinstance(node, Arithmetic):
-            operators = [term.operator for term in node.rest]
-            if all(operator in "+-" for operator in operators):
-                value = self._total(machine, node.first, frame)
-                for term in node.rest:
-                    value = machine.calculate(term.operator, value, self._total(machine, term.operand, frame), node.span, frame)
-                return value
-            if all(operator in "*/" for operator in operators) and self._one_varies(node):
-                return self._product(machine, node, frame)
-        return self._summed(machine, machine.evaluate(node, frame), frame)
-
-    def _one_varies(self, node: Arithmetic) -> bool:
-        places = [varies(part, self.loop, self.node.variable) for part in (node.first, *(term.operand for term in node.rest))]
-        if sum(places) != 1:
-            return False
-        place = places.index(True)
-        return place == 0 or node.rest[place - 1].operator == "*"
-
-    def _product(self, machine: Interpreter, node: Arithmetic, frame: Frame) -> Operand:
-        value = self._factor(machine, node.first, frame)
-        for term in node.rest:
-            value = machine.calculate(term.operator, value, self._factor(machine, term.operand, frame), node.span, frame)
-        return value
-
-    def _factor(self, machine: Interpreter, node: Expression, frame: Frame) -> Operand:
-        if varies(node, self.loop, self.node.variable):
-            return self._total(machine, node, frame)
-        return machine.evaluate(node, frame)
-
-    def _summed(self, machine: Interpreter, value: Operand, frame: Frame) -> Operand:
-        if not isinstance(value, Tensor) or value.dim() == 1 or value.shape[1] != self.count:
-            return machine.calculate("*", value, float(self.count), self.node.span, frame)
-        return value.sum(1, dtype=machine.dtype)
+def added(machine: Machine, rounds: Rounds, node: Assign, frame: Frame) -> Operand:
+    """The value of an accumulator after all rounds."""
+    assert isinstance(node.value, Arithmetic)
+    own, *operands = rounds.loop.sums[id(node)]
+    total = machine.evaluate(own[1], frame)
+    for sign, operand in operands:
+        own_total = _total(machine, rounds, operand, frame)
+        total = machine.calculate("+" if sign == 1 else "-", total, own_total, node.value.span, frame)
+    return total
 
 
-def all_at_once(machine: Interpreter, node: For, first: int, last: int, frame: Frame) -> bool:
+def _total(machine: Machine, rounds: Rounds, node: Expression, frame: Frame) -> Operand:
+    """The sum of an expression over the rounds."""
+    if isinstance(node, Unary) and node.operator == "-":
+        return negative(_total(machine, rounds, node.operand, frame), machine.dtype)
+    if isinstance(node, Arithmetic):
+        operators = [term.operator for term in node.rest]
+        if all(operator in "+-" for operator in operators):
+            value = _total(machine, rounds, node.first, frame)
+            for term in node.rest:
+                value = machine.calculate(term.operator, value, _total(machine, rounds, term.operand, frame), node.span, frame)
+            return value
+        if all(operator in "*/" for operator in operators) and _one_varies(rounds, node):
+            return _product(machine, rounds, node, frame)
+    return _summed(machine, rounds, machine.evaluate(node, frame), frame)
+
+
+def _one_varies(rounds: Rounds, node: Arithmetic) -> bool:
+    places = [varies(part, rounds.loop, rounds.node.variable) for part in (node.first, *(term.operand for term in node.rest))]
+    if sum(places) != 1:
+        return False
+    place = places.index(True)
+    return place == 0 or node.rest[place - 1].operator == "*"
+
+
+def _product(machine: Machine, rounds: Rounds, node: Arithmetic, frame: Frame) -> Operand:
+    value = _factor(machine, rounds, node.first, frame)
+    for term in node.rest:
+        value = machine.calculate(term.operator, value, _factor(machine, rounds, term.operand, frame), node.span, frame)
+    return value
+
+
+def _factor(machine: Machine, rounds: Rounds, node: Expression, frame: Frame) -> Operand:
+    if varies(node, rounds.loop, rounds.node.variable):
+        return _total(machine, rounds, node, frame)
+    return machine.evaluate(node, frame)
+
+
+def _summed(machine: Machine, rounds: Rounds, value: Operand, frame: Frame) -> Operand:
+    if not isinstance(value, Tensor) or value.dim() == 1 or value.shape[1] != rounds.count:
+        return machine.calculate("*", value, float(rounds.count), rounds.node.span, frame)
+    return value.sum(1, dtype=machine.dtype)
+
+
+def all_at_once(machine: Machine, node: For, first: int, last: int, frame: Frame) -> bool:
     """Execute the rounds `first` to `last - 1` together, if they can be; False where nothing has been done."""
     count = last - first
     if not FEWEST <= count <= MOST or machine.rounds is not None:
@@ -110,7 +105,7 @@ def all_at_once(machine: Interpreter, node: For, first: int, last: int, frame: F
     return True
 
 
-def _fits(machine: Interpreter, loop: SumLoop, node: For, frame: Frame) -> bool:
+def _fits(machine: Machine, loop: SumLoop, node: For, frame: Frame) -> bool:
     """Whether what the loop reads are single numbers, and nothing needs the rounds one by one."""
     for draw in loop.draws:
         choice = machine.choices.get(machine.resolved.site_at[id(draw)].index)

@@ -29,9 +29,10 @@ from ..dsl.plan import Choice, Plan
 from ..dsl.syntax import deep_recursion
 from .compiled import inputs_of, obtain
 from .credit import Crediting
-from .interpreter import Context, Interpreter, Limits, Outcome
+from .interpreter import Interpreter
 from .lanes import Ragged, Value
 from .lifting import Leaves, Lifter, Slope, liftable, ordered
+from .machine import Context, Limits, Outcome
 from .operations import numeric
 from .quasi import LEAST_REPLICATES, MOST_DIMENSIONS, Points, replicates
 from .recording import NotCompiled

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, cast
+from typing import cast
 
 import torch
 from torch import Tensor
@@ -23,15 +23,12 @@ from .distributions import Law, build, domain_help, domain_words, order_violatio
 from .estimators import Request
 from .frames import Frame
 from .lanes import carry
+from .machine import Machine
 from .masked import counted
 from .problems import circumstances, count_runs, first_of, in_runs, row_of, show
 from .quasi import Points
 from .recording import recording
 from .watch import GuardBroken, TooCoarse, TooManyLanes
-
-if TYPE_CHECKING:
-    from .interpreter import Interpreter
-
 
 RARE = 0.01  # part of the draws of a relaxed site that may be at the edge of its domain
 
@@ -46,7 +43,7 @@ class Bound:
     event: tuple[int, ...]
 
 
-def draw(machine: Interpreter, node: Sample | Draw, frame: Frame) -> Tensor:
+def draw(machine: Machine, node: Sample | Draw, frame: Frame) -> Tensor:
     """Execute a sampling site."""
     site = machine.resolved.site_at[id(node)]
     choice = machine.choices.get(site.index)
@@ -95,7 +92,7 @@ def draw(machine: Interpreter, node: Sample | Draw, frame: Frame) -> Tensor:
     return drawn.value
 
 
-def log_density(machine: Interpreter, node: LogPdf, frame: Frame) -> Tensor:
+def log_density(machine: Machine, node: LogPdf, frame: Frame) -> Tensor:
     """`logpdf(Dist(...), value)`, elementwise: `[lanes or 1, *batch]`, -inf outside the support."""
     bound = bind_arguments(machine, node.distribution, frame)
     entered = frame.lanes
@@ -127,7 +124,7 @@ def log_density(machine: Interpreter, node: LogPdf, frame: Frame) -> Tensor:
     return law.log_prob(value)
 
 
-def refine(machine: Interpreter, law: Law, value: Tensor | None, row: DistributionRow, node: Sample | Draw | LogPdf) -> None:
+def refine(machine: Machine, law: Law, value: Tensor | None, row: DistributionRow, node: Sample | Draw | LogPdf) -> None:
     """TooCoarse where numbers of the dtype are too far apart for a derivative here; P0508 where those of float64 are."""
     if recording() or not law.coarse(value):
         return
@@ -146,7 +143,7 @@ def _lift(tensor: Tensor, axes: int) -> Tensor:
 
 
 # -------------------------------------------------------------------------------------------------- arguments
-def bind_arguments(machine: Interpreter, node: Distribution, frame: Frame, batch: tuple[int, ...] = ()) -> Bound:
+def bind_arguments(machine: Machine, node: Distribution, frame: Frame, batch: tuple[int, ...] = ()) -> Bound:
     """Evaluate, align and check the arguments, for draws of at least the shape `batch`; P0301, P0501."""
     row = DISTRIBUTIONS[node.name]
     expressions = machine.resolved.arguments[id(node)]
@@ -183,7 +180,7 @@ def bind_arguments(machine: Interpreter, node: Distribution, frame: Frame, batch
 
 
 def _align(
-    machine: Interpreter, row: DistributionRow, arguments: dict[str, Tensor], node: Distribution, least: tuple[int, ...]
+    machine: Machine, row: DistributionRow, arguments: dict[str, Tensor], node: Distribution, least: tuple[int, ...]
 ) -> Bound:
     """Give all arguments the same number of batch axes and find the shapes of batch and draw."""
     batches = {}
@@ -216,7 +213,7 @@ def _align(
 
 
 def check(
-    machine: Interpreter, row: DistributionRow, parameter: ParameterRow, tensor: Tensor, expression: Expression, frame: Frame
+    machine: Machine, row: DistributionRow, parameter: ParameterRow, tensor: Tensor, expression: Expression, frame: Frame
 ) -> None:
     """P0501 where an argument lies outside its domain in some lane."""
     if tensor.dim() - 1 < parameter.event:
@@ -244,7 +241,7 @@ def check(
 
 
 def _check_order(
-    machine: Interpreter, bound: Bound, expressions: dict[str, Expression], node: Distribution, frame: Frame
+    machine: Machine, bound: Bound, expressions: dict[str, Expression], node: Distribution, frame: Frame
 ) -> None:
     mask = order_violation(bound.row, bound.arguments)
     if mask is None:
@@ -262,7 +259,7 @@ def _check_order(
 
 # --------------------------------------------------------------------------------------------------- boundary
 def at_boundary(
-    machine: Interpreter, node: Sample | Draw, bound: Bound, mask: Tensor, frame: Frame
+    machine: Machine, node: Sample | Draw, bound: Bound, mask: Tensor, frame: Frame
 ) -> dict[str, Tensor]:
     """Arguments under which some outcome has probability exactly 0: harmless where they do not move, else P0404.
 
@@ -294,7 +291,7 @@ def at_boundary(
 
 
 def _refusal(
-    machine: Interpreter, node: Sample | Draw, bound: Bound, name: str, mask: Tensor, frame: Frame
+    machine: Machine, node: Sample | Draw, bound: Bound, name: str, mask: Tensor, frame: Frame
 ) -> ProbError:
     lane = first_of(mask)
     site = machine.resolved.site_at[id(node)]

@@ -21,8 +21,9 @@ from ..dsl.syntax import Data, Expression, Interval, Name, Parameter, Simplex, d
 from .broadcast import shape_words
 from .frames import Activation, Frame
 from .indexing import size
-from .interpreter import Context, Interpreter
+from .interpreter import Interpreter
 from .lanes import Lanes, Value
+from .machine import Context
 from .problems import Where, show
 
 SIMPLEX_TOLERANCE = 1e-5

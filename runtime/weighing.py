@@ -22,10 +22,10 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from .interpreter import Outcome
 from .lanes import Lanes
 from .ledger import EVERYTHING, Execution, Taint, Term, columns, returned, view
 from .lifting import Leaves
+from .machine import Outcome
 
 LEAST_FOR_JACKKNIFE = 3
 MOST_GROUPS_FOR_JACKKNIFE = 16

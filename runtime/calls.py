@@ -1,0 +1,115 @@
+"""Calls, returns and the end of a run: lanes that return leave their frames, and what they gave is collected at the end."""
+
+from __future__ import annotations
+
+from typing import cast
+
+from torch import Tensor
+
+from ..dsl.source import Span
+from ..dsl.syntax import Call, Function, Return
+from .frames import Activation, Frame, Returned, together
+from .lanes import NOWHERE, Ragged, Value
+from .ledger import Term
+from .machine import Machine
+from .operations import Operand
+from .recording import NotCompiled
+from .watch import TooManyLanes
+
+DEEP = 64  # calls in calls that are compiled
+
+
+def call(machine: Machine, node: Call, function: Function, arguments: list[Operand], frame: Frame) -> Operand:
+    """A call of a function of the program, on the frame's lanes."""
+    if machine.depth >= machine.limits.depth:
+        raise machine.where.error(
+            "P0505", f"`{node.function}` was called {machine.limits.depth} levels deep", node.span, "called again here",
+            help="make sure that every run comes to a `return` without a further call",
+        )
+    if machine.masked and machine.depth >= DEEP:
+        raise NotCompiled("a recursion is deep")
+    if machine.depth > machine.limits.rounds and machine.last_split is not None:
+        raise TooManyLanes(machine.last_split.index)
+    machine.depth += 1
+    inner = frame.call()
+    for name, value in zip(function.parameters, arguments, strict=True):
+        inner.write(name, value)
+    activation = inner.activation
+    machine.note_entry(function, activation)
+    machine.block(function.body, inner)
+    machine.depth -= 1
+    returned = collect(machine, activation)
+    if returned.lanes is not frame.lanes:
+        frame.narrow(returned.lanes)
+    frame.multiply(returned.weight)
+    machine.note_call(activation, returned)
+    inner.forget()
+    return cast(Operand, returned.values[0])
+
+
+def execute_return(machine: Machine, node: Return, frame: Frame) -> None:
+    values: list[Value] = []
+    terms: list[list[Term] | None] = []
+    if machine.results or machine.depth:
+        values, terms = machine.results_of(node.values, frame)
+    _leave(machine, frame, values, terms, node.span)
+
+
+def finish(machine: Machine, frame: Frame) -> None:
+    """The end of a program without `return`: its objective is a variable."""
+    values: list[Value] = []
+    terms: list[list[Term] | None] = []
+    objective = machine.resolved.objective
+    if machine.results and objective is not None:
+        values = [_wanted(machine, objective, frame)]
+        terms = [machine.terms_of_name(objective, frame)]
+    _leave(machine, frame, values, terms, machine.resolved.program.body.span)
+
+
+def _leave(
+    machine: Machine, frame: Frame, values: list[Value], terms: list[list[Term] | None], span: Span
+) -> None:
+    if frame.mask is not frame.activation.frame.mask:
+        raise NotCompiled("there is a `return` inside a random branch")
+    if not machine.depth:
+        values = values + [_wanted(machine, name, frame) for name in machine.wanted]
+        terms = terms + [machine.terms_of_name(name, frame) for name in machine.wanted]
+    machine.note_return(frame)
+    frame.activation.returned.append(Returned(span, frame.lanes, values, frame.total_weight(), terms))
+    frame.narrow(NOWHERE)
+
+
+def _wanted(machine: Machine, name: str, frame: Frame) -> Value:
+    try:
+        return frame.read(name)
+    except KeyError:
+        raise machine.where.error(
+            "P0607", f"`{name}` is not set in every run", machine.resolved.program.body.span,
+            help=f"set `{name}` before the first `if`, or on every way through the program",
+        ) from None
+
+
+def collect(machine: Machine, activation: Activation) -> Returned:
+    """What all lanes of an activation have returned as one: on the lanes it began with, unless they were split since."""
+    parts = activation.returned
+    first = parts[0]
+    if len(parts) == 1 and first.lanes is activation.lanes:
+        _refuse_ragged(machine, first.values, first.span)
+        return first
+    whole, join = together(activation.lanes, [part.lanes for part in parts], machine.joiner)
+    values = [join([part.values[number] for part in parts]) for number in range(len(first.values))]
+    _refuse_ragged(machine, values, parts[-1].span, len({part.span for part in parts}) > 1)
+    terms: list[list[Term] | None] = first.terms if len(parts) == 1 else [None] * len(values)
+    weight: Value | None = None
+    if any(part.weight is not None for part in parts):
+        weight = join([1.0 if part.weight is None else part.weight for part in parts])
+    return Returned(parts[-1].span, whole, values, cast("Tensor | None", weight), terms)
+
+
+def _refuse_ragged(machine: Machine, values: list[Value], span: Span, several: bool = False) -> None:
+    """P0303; where `several` statements return, the result has no name."""
+    for number, value in enumerate(values):
+        if isinstance(value, Ragged):
+            names = (*(machine.resolved.results if machine.results else ()), *machine.wanted)
+            named = not machine.depth and number < len(names) and not several
+            raise machine.where.ragged(names[number] if named else "the result", value, span)

@@ -1,0 +1,102 @@
+"""How each form of expression is evaluated on the lanes of a frame (branches, calls and sites have files of their own)."""
+
+from __future__ import annotations
+
+from typing import cast
+
+import torch
+from torch import Tensor
+
+from ..dsl.functions import FUNCTIONS
+from ..dsl.syntax import Arithmetic, Boolean, Call, Comparison, Index, Name, Number, Power, Unary, Vector
+from .broadcast import ShapeMismatch, event_shape, shape_words
+from .calls import call
+from .frames import Frame
+from .indexing import check_axes, select
+from .lanes import Ragged, carry
+from .machine import Machine
+from .operations import Operand, compare, negative, opposite
+
+
+def evaluate_number(machine: Machine, node: Number, frame: Frame) -> Operand:
+    return node.value
+
+
+def evaluate_boolean(machine: Machine, node: Boolean, frame: Frame) -> Operand:
+    return node.value
+
+
+def evaluate_name(machine: Machine, node: Name, frame: Frame) -> Operand:
+    value = frame.read(node.id)
+    if isinstance(value, Ragged):
+        raise machine.where.ragged(node.id, value, node.span)
+    return value
+
+
+def evaluate_vector(machine: Machine, node: Vector, frame: Frame) -> Operand:
+    values = machine.evaluate_all(node.items, frame)
+    if not any(isinstance(value, Tensor) for value in values):
+        return torch.tensor([values], dtype=machine.dtype, device=machine.device)
+    tensors = machine.lifted([machine.number(value) for value in values], frame)
+    shapes = {event_shape(tensor) for tensor in tensors}
+    if len(shapes) > 1:
+        listed = sorted(shapes)
+        words = " and ".join(shape_words(shape) for shape in listed)
+        raise machine.where.shapes(ShapeMismatch(listed, f"the entries of an array must have one shape, not {words}"), node.span)
+    lanes = max(tensor.shape[0] for tensor in tensors)
+    return torch.stack([tensor.expand(lanes, *tensor.shape[1:]) for tensor in tensors], dim=1)
+
+
+def evaluate_index(machine: Machine, node: Index, frame: Frame) -> Operand:
+    target = machine.evaluate(node.target, frame)
+    tensor = check_axes(target, len(node.items), node.span, machine.where)
+    entered = frame.lanes
+    items = machine.items(tensor, node.items, frame)
+    target = cast(Tensor, carry(tensor, entered, frame.lanes))
+    if machine.lifter is not None and any(isinstance(item, Tensor) and item.shape[0] > 1 for item in items):
+        target = machine.lifter.lift(target, frame.lanes)
+    return select(target, items)
+
+
+def evaluate_unary(machine: Machine, node: Unary, frame: Frame) -> Operand:
+    value = machine.evaluate(node.operand, frame)
+    if node.operator == "not":
+        return opposite(value)
+    if isinstance(value, Tensor) and value.shape[0] == 1:
+        return machine.once("negative", lambda value: negative(value, machine.dtype), value)
+    return negative(value, machine.dtype)
+
+
+def evaluate_arithmetic(machine: Machine, node: Arithmetic, frame: Frame) -> Operand:
+    value = machine.evaluate(node.first, frame)
+    for term in node.rest:
+        entered = frame.lanes
+        operand = machine.evaluate(term.operand, frame)
+        if frame.lanes is not entered:
+            value = cast(Operand, carry(value, entered, frame.lanes))
+        value = machine.calculate(term.operator, value, operand, node.first.span.to(term.span), frame)
+    return value
+
+
+def evaluate_power(machine: Machine, node: Power, frame: Frame) -> Operand:
+    base, exponent = machine.evaluate_all((node.base, node.exponent), frame)
+    return machine.calculate("^", base, exponent, node.span, frame)
+
+
+def evaluate_comparison(machine: Machine, node: Comparison, frame: Frame) -> Operand:
+    left, right = machine.evaluate_all((node.left, node.right), frame)
+    try:
+        return compare(node.operator, left, right)
+    except ShapeMismatch as problem:
+        raise machine.where.shapes(problem, node.span) from None
+
+
+def evaluate_call(machine: Machine, node: Call, frame: Frame) -> Operand:
+    arguments = machine.evaluate_all([argument.value for argument in node.arguments], frame)
+    function = machine.resolved.functions.get(node.function)
+    if function is not None:
+        return call(machine, node, function, arguments, frame)
+    row = FUNCTIONS.get(node.function)
+    if row is not None:
+        return machine.call_code(row, arguments, node, frame)
+    return machine.call_external(node, arguments, frame)

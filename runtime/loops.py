@@ -1,0 +1,147 @@
+"""Loops: rounds one by one in a child frame whose lanes shrink; what leaves is kept and merged once, at the end."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import cast
+
+from torch import Tensor
+
+from ..dsl.source import Span
+from ..dsl.syntax import Block, For, Range, While
+from .branches import decide
+from .frames import HIDDEN, Frame, merge
+from .indexing import check_axes, whole_number
+from .kernels import partition
+from .lanes import carry
+from .lifting import no_points
+from .machine import Machine
+from .operations import Operand
+from .quasi import Points
+from .recording import NotCompiled
+from .rounds import all_at_once
+from .watch import TooManyLanes
+
+FIXED_LOOP_FACTOR = 500  # a loop whose length is known when it starts may be this much longer than one that is not
+
+
+def execute_while(machine: Machine, node: While, frame: Frame) -> None:
+    span = Span(node.span.start, node.condition.span.end)
+
+    def going(loop: Frame) -> bool | tuple[Tensor, Tensor]:
+        return decide(machine, machine.condition(node.condition, loop), node.condition)
+
+    _loop(machine, node.body, frame, going, span)
+
+
+def _loop(
+    machine: Machine, body: Block, frame: Frame, going: Callable[[Frame], bool | tuple[Tensor, Tensor]], span: Span,
+    begin: Callable[[Frame], None] | None = None,
+) -> None:
+    """Repeat while `going` holds, each time after `begin`; lanes leave one by one."""
+    loop = frame.child(frame.lanes)
+    entry = frame.lanes
+    gone: list[Frame] = []
+    steps = 0
+    lanes_before = machine.lanes_made
+    machine.apart = True  # the loop has a frame of its own
+    while True:
+        held = going(loop)
+        if held is False:
+            break
+        if held is not True:
+            gone.append(loop.departed(held[1], entry, frame))
+            loop.narrow(loop.lanes.restrict(held[0]))
+        steps += 1
+        if steps > machine.limits.steps:
+            raise _endless(machine, span, machine.limits.steps)
+        if steps > machine.limits.rounds and machine.lanes_made > lanes_before and machine.last_split is not None:
+            raise TooManyLanes(machine.last_split.index)
+        if begin is not None:
+            begin(loop)
+        machine.block(body, loop)
+        if not loop.lanes.count:
+            break
+        loop.rebase(entry, frame)
+    if loop.lanes.count:
+        loop.rebase(entry, frame)
+    merge(frame, [*gone, loop], machine.joiner)
+
+
+def _endless(machine: Machine, span: Span, steps: int) -> Exception:
+    return machine.where.error(
+        "P0504", f"this loop was not finished after {steps} rounds", span, "still going on",
+        help="make sure that every run leaves it",
+    )
+
+
+def execute_for(machine: Machine, node: For, frame: Frame) -> None:
+    if isinstance(node.iterable, Range):
+        _for_range(machine, node, node.iterable, frame)
+        return
+    values = check_axes(machine.evaluate(node.iterable, frame), 1, node.iterable.span, machine.where)
+    machine.note_loop(node, frame)
+    for number in range(values.shape[1]):
+        entered = frame.lanes
+        frame.write(node.variable, values.select(1, number))
+        machine.block(node.body, frame)
+        if not frame.lanes.count:
+            return
+        values = cast(Tensor, carry(values, entered, frame.lanes))
+
+
+def _for_range(machine: Machine, node: For, bounds: Range, frame: Frame) -> None:
+    given = (bounds.stop,) if bounds.start is None else (bounds.start, bounds.stop)
+    *first_bound, stop = machine.evaluate_all(given, frame)
+    start: Operand = first_bound[0] if first_bound else 0.0
+    machine.note_loop(node, frame)
+    first = 0 if bounds.start is None else whole_number(start, "a bound of a loop", bounds.start.span, machine.where)
+    last = whole_number(stop, "a bound of a loop", bounds.stop.span, machine.where)
+    if first is not None and last is not None:
+        _count(machine, node, first, last, frame)
+        return
+    _count_apart(machine, node, start if first is None else float(first), stop, frame)
+
+
+def _count(machine: Machine, node: For, first: int, last: int, frame: Frame) -> None:
+    """All lanes count alike: the body runs in the frame itself."""
+    most = machine.limits.steps * FIXED_LOOP_FACTOR
+    if last - first > most:
+        raise _endless(machine, Span(node.span.start, node.iterable.span.end), most)
+    if all_at_once(machine, node, first, last, frame):
+        return
+    for number in range(first, last):
+        frame.write(node.variable, float(number))
+        machine.block(node.body, frame)
+        if not frame.lanes.count:
+            return
+
+
+def _count_apart(machine: Machine, node: For, start: Operand, stop: Operand, frame: Frame) -> None:
+    """Bounds that differ from lane to lane: a loop that each lane leaves when its own count is done."""
+    if isinstance(machine.generator, Points):
+        raise no_points(machine.resolved, node.iterable.span, "runs leave this loop one by one")
+    if machine.masked:
+        raise NotCompiled("the length of a loop is random")
+    counter, end = HIDDEN + "counter", HIDDEN + "end"
+    offset = -1.0
+
+    def going(loop: Frame) -> bool | tuple[Tensor, Tensor]:
+        nonlocal offset
+        offset += 1
+        if offset == 0:
+            loop.write(counter, start)
+            loop.write(end, stop)
+        else:
+            loop.write(counter, cast(Operand, loop.read(counter)) + 1)
+        number = cast(Operand, loop.read(counter))
+        inside = cast(Tensor, number < cast(Operand, loop.read(end)))
+        if inside.shape[0] == 1:
+            return bool(inside)
+        staying, leaving = partition(inside)
+        return (staying, leaving) if staying.shape[0] and leaving.shape[0] else staying.shape[0] > 0
+
+    def begin(loop: Frame) -> None:
+        loop.write(node.variable, loop.read(counter))  # only on lanes that go on: the others keep the last number
+
+    _loop(machine, node.body, frame, going, Span(node.span.start, node.iterable.span.end), begin)
