@@ -46,9 +46,7 @@ from .syntax import (
     children,
     deep_recursion,
 )
-from .syntax import (
-    Range as RangeOf,
-)
+from .syntax import Range as RangeOf
 from .values import Flow, Frame, Guard, Origins, SiteFlow, Values
 
 __all__ = ["Flow", "Guard", "Origins", "SiteFlow", "analyse"]

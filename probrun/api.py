@@ -36,10 +36,11 @@ if TYPE_CHECKING:
     from .dsl.chooser import Planner
     from .dsl.names import Resolved
     from .dsl.plan import Lessons, Plan, PlanOptions
-    from .runtime.choose import Verdict
+    from .runtime.collect import Estimate
     from .runtime.distributed import Team
-    from .runtime.estimate import Estimate, Settings
     from .runtime.oracle import Check
+    from .runtime.settings import Settings
+    from .runtime.verdict import Verdict
 
 Values: TypeAlias = Mapping[str, Value] | None
 Progress: TypeAlias = Callable[[int, int], None] | None
@@ -207,7 +208,7 @@ class Program:
         return runtime.expectation(self.resolved, self._planner(options), parameters or {}, data or {}, settings)
 
     def _settings(self, run: RunOptions, of: tuple[str, ...], keep_runs: bool, begun: float | None = None) -> Settings:
-        from .runtime.estimate import Settings
+        from .runtime.settings import Settings
 
         if run.device != "cpu":
             import torch
@@ -226,7 +227,8 @@ class Program:
     ) -> tuple[Settings, Verdict, Estimate]:
         """What a pilot found and what the runs gave; the settings are those of process 0 where there are several."""
         from .runtime import estimate as runtime
-        from .runtime.choose import Verdict, choose
+        from .runtime.choose import choose
+        from .runtime.verdict import Verdict
 
         def measured(settings: Settings) -> Verdict:
             return choose(self._all_plans(), options, parameters, data, settings) if piloted else Verdict()

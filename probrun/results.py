@@ -13,10 +13,11 @@ if TYPE_CHECKING:
     from .dsl.plan import Choice, Plan
     from .dsl.source import Source, Span
     from .options import RunOptions
-    from .runtime.choose import Measured, Verdict
-    from .runtime.estimate import Estimate, Moments
+    from .runtime.collect import Estimate
+    from .runtime.moments import Moments
     from .runtime.oracle import Check
     from .runtime.tails import Tail
+    from .runtime.verdict import Measured, Verdict
 
 
 @dataclass(frozen=True)

@@ -34,7 +34,8 @@ from .collect import Estimate
 from .differences import extrapolated
 from .estimate import gradient
 from .moments import Moments
-from .session import Settings
+from .settings import Settings
+from .verdict import Measured, Prefer, Verdict
 
 SHARE = 0.2  # of the runs, for all trials together
 LEAST_RUNS = 32
@@ -62,32 +63,10 @@ def orders() -> tuple[tuple[str, ...], ...]:
     return tuple(tuple(row.name for row in family) for family in families)
 
 
-Prefer = tuple[tuple[int, EstimatorCall], ...]
 
 
-@dataclass(frozen=True)
-class Measured:
-    """What a pilot saw of an estimator: of the gradient, the bias and its standard error, the sd of one run, and the error
-    at the requested number of runs.  Of several parameters, the Euclidean norms; unbiased estimators have a bias of 0."""
-
-    bias: float
-    bias_se: float
-    sd: float
-    error: float
-
-    def to_dict(self) -> dict[str, float]:
-        """The JSON."""
-        return {"bias": self.bias, "bias_se": self.bias_se, "sd": self.sd}
 
 
-@dataclass(frozen=True)
-class Verdict:
-    """The outcome of a search: what to prefer at each site, what was measured there, and the answer if it came out exact."""
-
-    prefer: Prefer = ()
-    measured: Mapping[int, Mapping[str, Measured]] = field(default_factory=dict)
-    runs: int = 0
-    exact: Estimate | None = None
 
 
 @dataclass(frozen=True)

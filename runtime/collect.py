@@ -18,7 +18,8 @@ from ..dsl.plan import Plan
 from .interpreter import Interpreter
 from .lanes import Ragged
 from .moments import Accumulator, Moments
-from .session import KEPT_RUNS, WATCHED_RUNS, Session, Settings
+from .session import Session
+from .settings import KEPT_RUNS, WATCHED_RUNS, Settings
 from .tails import Tail, TailWatch, far
 
 KEPT_DRAWS = 1_000_000  # results of single runs

@@ -23,9 +23,11 @@ from ..dsl.names import Resolved
 from ..dsl.plan import Choice, Lessons, Plan, PlanOptions
 from ..dsl.syntax import EstimatorCall
 from .choose import choose
+from .collect import Estimate
 from .differences import finite_differences
-from .estimate import Estimate, Settings, gradient
+from .estimate import gradient
 from .moments import Moments
+from .settings import Settings
 
 WARM_UP = 16
 STEPS = (1.0, 0.5, 0.1)

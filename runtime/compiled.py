@@ -13,24 +13,22 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor, fx
 
 from ..dsl.diagnostics import ProbError
+from .collect import Collected
 from .recording import Noise, NotCompiled, Recorder
+from .session import Session
 from .watch import GuardBroken, Guards, TooManyLanes
-
-if TYPE_CHECKING:
-    from .collect import Collected
-    from .session import Session
 
 MOST_KEPT = 8  # graphs of one plan, for other sizes, settings and data
 MOST_NODES = 20_000
 
 Operation = tuple[fx.Node, Any, Any]  # with its target and arguments, which outlive the graph
-Work = Callable[["Session", int], "Collected"]  # run a block of so many lanes
+Work = Callable[[Session, int], Collected]  # run a block of so many lanes
 
 
 @dataclass

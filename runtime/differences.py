@@ -25,12 +25,12 @@ from torch import Tensor
 from ..dsl.diagnostics import ProbError
 from ..dsl.names import Resolved
 from ..dsl.syntax import Interval
-from .estimate import Settings, names_of
 from .interpreter import Interpreter
 from .lanes import Ragged, Value
 from .moments import Accumulator, Moments
 from .problems import Where
-from .session import DTYPES, Session, block_seed, room
+from .session import Session
+from .settings import DTYPES, Settings, block_seed, names_of, room
 from .trace import value_problem
 from .values import bind_values
 from .watch import Counter

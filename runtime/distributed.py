@@ -25,9 +25,10 @@ from ..dsl.diagnostics import Diagnostic, ProbError
 from ..dsl.ranks import local_rank, local_world_size, rank, world_size
 from ..dsl.resolved import Resolved
 from ..dsl.syntax import Node, children
-from .choose import Verdict
 from .collect import Collected, Ended, Estimate, merged
-from .session import Session, Settings
+from .session import Session
+from .settings import Settings
+from .verdict import Verdict
 from .watch import GuardBroken, TooManyLanes
 
 T = TypeVar("T")

@@ -17,7 +17,6 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
@@ -26,20 +25,20 @@ from ..dsl.diagnostics import Diagnostic, ProbError
 from ..dsl.names import Resolved
 from ..dsl.plan import Lessons, Plan
 from .collect import Collected, Ended, Estimate, merged
+from .distributed import Team
 from .interpreter import Interpreter
 from .lifting import NotLifted, check_fixed
 from .machine import Outcome
 from .moments import Moments
 from .recording import NotCompiled
-from .session import DTYPES, LEAST_BLOCK, Session, Settings, Start, room
+from .schedule import Start, blocks
+from .session import Session
+from .settings import DTYPES, LEAST_BLOCK, Settings, names_of, room
 from .surrogate import expected
 from .trace import gradient_problem, value_problem
 from .values import bind_values
 from .watch import GuardBroken, TooCoarse, TooManyLanes
 from .weighing import Weighing
-
-if TYPE_CHECKING:
-    from .distributed import Team
 
 __all__ = ["Estimate", "Moments", "Settings", "expectation", "gradient", "moments_of_run"]
 
@@ -51,11 +50,6 @@ Progress = Callable[[int, int], None] | None
 
 class _NotFinite(Exception):
     """A gradient is not finite under plain derivatives."""
-
-
-def names_of(resolved: Resolved, settings: Settings, results: bool) -> tuple[str, ...]:
-    """What a run gives: the results, or the variables asked for."""
-    return (*(resolved.results if results else ()), *(name for name in settings.of))
 
 
 # ---------------------------------------------------------------------------------------------------- gradient
@@ -158,8 +152,8 @@ def _drive(
     """Make and collect blocks until a rule says stop; an interruption keeps the blocks that are complete."""
     settings = collected.settings
     try:
-        with closing(session.blocks(leaves, take)) as blocks:
-            for runs, part in blocks:
+        with closing(blocks(session, leaves, take)) as parts:
+            for runs, part in parts:
                 part.done = runs
                 collected.merge(part, session)
                 if progress is not None:

@@ -16,15 +16,12 @@ branch that it does not take; and a loop would cost all lanes as long as one is 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeAlias
+from typing import Protocol, TypeAlias
 
 import torch
 from torch import Tensor
 
 from .kernels import to_number
-
-if TYPE_CHECKING:
-    from .lifting import Lifter
 
 Value: TypeAlias = "float | bool | Tensor | Ragged"
 
@@ -34,6 +31,18 @@ class Ragged:
     """What a variable holds whose shape differs from lane to lane; reading it is an error (P0303)."""
 
     shapes: tuple[tuple[int, ...], ...]
+
+
+class Lifting(Protocol):
+    """What makes a row per lane of a value that is the same in every lane and carries a derivative (`lifting.py`)."""
+
+    def lift(self, value: Tensor, lanes: Lanes) -> Tensor:
+        """With a row per lane `[lanes.count, *event]`."""
+        ...
+
+    def alone(self, value: Tensor, lanes: Lanes) -> Tensor:
+        """For the only lane that is left, `[1, *event]`."""
+        ...
 
 
 class Lanes:
@@ -51,7 +60,7 @@ class Lanes:
         self.index = index
         self.spread = spread
         self.parts: tuple[Lanes, ...] = ()
-        self.lifter: Lifter | None = None if parent is None else parent.lifter
+        self.lifter: Lifting | None = None if parent is None else parent.lifter
         self.maps: dict[Lanes, Tensor] = {}
         self.places: dict[Lanes, Tensor] = {}
 

@@ -24,15 +24,16 @@ from ..dsl.diagnostics import ProbError
 from ..dsl.estimators import Carrier, EstimatorRow
 from ..dsl.names import Resolved, Site
 from ..dsl.plan import Choice
+from .collect import Estimate
 from .differences import EXTRAPOLATED, Samples, differences
 from .distributions import Law
-from .estimate import Estimate, Settings, names_of
 from .estimators import Drawn, Estimator, Request
 from .estimators.enumerate import Enumerate
 from .interpreter import Interpreter
 from .lanes import Value
 from .moments import Moments
-from .session import Session, room
+from .session import Session
+from .settings import Settings, names_of, room
 from .values import bind_values
 from .watch import TooManyLanes
 from .weighing import per_run

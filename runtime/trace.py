@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -22,11 +22,11 @@ from ..dsl.syntax import Arithmetic, Call, Conditional, Draw, Expression, Logica
 from .frames import Frame
 from .interpreter import Interpreter
 from .lanes import Join, Lanes, Ragged, Value
+from .lifting import Leaves
 from .operations import Operand, calculate, filled
 from .problems import in_runs, row_of, rows_of, show
-
-if TYPE_CHECKING:
-    from .session import Session
+from .session import Session
+from .weighing import Weighing
 
 
 @dataclass(eq=False)
@@ -241,9 +241,6 @@ def gradient_problem(
     session: Session, runs: int, leaves: Mapping[str, Tensor], name: str, parameter: str, number: int, entry: int
 ) -> ProbError:
     """P0503: the operation of the present block that turns a finite gradient into one that is not."""
-    from .lifting import Leaves
-    from .weighing import Weighing
-
     machine = session.interpreter(Tracer)
     assert isinstance(machine, Tracer)
     session.again()

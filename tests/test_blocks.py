@@ -10,7 +10,8 @@ import torch
 
 import probrun
 from probrun.runtime import sizes
-from probrun.runtime.session import Session, block_seed
+from probrun.runtime.session import Session
+from probrun.runtime.settings import block_seed
 
 WALK = """
 param theta = 0.5

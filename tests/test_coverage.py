@@ -15,7 +15,8 @@ import torch
 import probrun
 from probrun.dsl.chooser import make_plan
 from probrun.report import student_quantile
-from probrun.runtime.estimate import Settings, gradient
+from probrun.runtime.estimate import gradient
+from probrun.runtime.settings import Settings
 
 REPETITIONS = 1000
 

@@ -9,7 +9,7 @@ import pytest
 
 import probrun
 from probrun.runtime.differences import Difference, extrapolated, finite_differences
-from probrun.runtime.estimate import Settings
+from probrun.runtime.settings import Settings
 
 
 def phi(x: float) -> float:

@@ -14,7 +14,7 @@ import torch
 
 import probrun
 from probrun.runtime.distributed import device_of_rank
-from probrun.runtime.session import block_seed
+from probrun.runtime.settings import block_seed
 
 ROOT = Path(__file__).resolve().parent.parent
 

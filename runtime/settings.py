@@ -1,0 +1,71 @@
+"""How to run: what was asked for, the sizes that are fixed, and the seeds of blocks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import torch
+
+from ..dsl.limits import MAX_DEPTH, MAX_LANES, MAX_ROUNDS, MAX_STEPS
+from ..dsl.resolved import Resolved
+from ..dsl.syntax import deep_recursion
+from .sizes import LEAST_LANES
+
+LEAST_BLOCK = 1024  # runs of the first block where it may be enough
+LANES_IN_ALL = 2**22  # of all runs together, where outcomes are enumerated and the rest is sampled
+KEPT_RUNS = 100_000  # gradients of single runs
+WATCHED_RUNS = 16_384  # whose gradients' tails are looked at
+DTYPES = {"float32": torch.float32, "float64": torch.float64}
+DEPTH = 1_000_000  # of Python calls
+
+@dataclass(frozen=True)
+class Settings:
+    """How to run.  `deadline`: of time.monotonic().  `block_lanes` overrides the size of the blocks, `of` names
+    variables in place of the results, `sampler` is random or sobol, `rank` and `world_size` which of how many processes this is,
+    `compile` asks for compiled blocks (`compiled.py`)."""
+
+    samples: int = 10_000
+    seed: int = 0
+    dtype: str = "float32"
+    device: str = "cpu"
+    target_se: float | None = None
+    deadline: float | None = None
+    sampler: str = "random"
+    rank: int = 0
+    world_size: int = 1
+    of: tuple[str, ...] = ()
+    max_steps: int = MAX_STEPS
+    max_depth: int = MAX_DEPTH
+    max_lanes: int | None = None
+    max_rounds: int = MAX_ROUNDS
+    block_lanes: int | None = None
+    keep_runs: bool = False
+    compile: bool = False
+
+    def lanes(self, exact: bool) -> int:
+        """How many lanes enumeration may make of one run."""
+        if self.max_lanes is not None:
+            return self.max_lanes
+        return MAX_LANES if exact else min(max(LANES_IN_ALL // self.samples, LEAST_LANES), MAX_LANES)
+
+
+def block_seed(seed: int, number: int) -> int:
+    """The seed of a block: different for all blocks of a run (torch's generator on the CPU looks at 32 bits only)."""
+    mixed = (seed + 0x9E3779B97F4A7C15) % 2**64  # splitmix64 (Steele, Lea & Flood 2014)
+    mixed = (mixed ^ (mixed >> 30)) * 0xBF58476D1CE4E5B9 % 2**64
+    mixed = (mixed ^ (mixed >> 27)) * 0x94D049BB133111EB % 2**64
+    return ((mixed ^ (mixed >> 31)) + number * 0x9E3779B9) % 2**32
+
+
+def names_of(resolved: Resolved, settings: Settings, results: bool) -> tuple[str, ...]:
+    """What a run gives: the results, or the variables asked for."""
+    return (*(resolved.results if results else ()), *(name for name in settings.of))
+
+
+@contextmanager
+def room(grad: bool) -> Iterator[None]:
+    """The caller's grad mode and recursion limit are put back afterwards."""
+    with torch.set_grad_enabled(grad), deep_recursion(DEPTH):
+        yield
