@@ -9,8 +9,7 @@ import pytest
 import torch
 
 import probrun
-from probrun.runtime import sizes
-from probrun.runtime.session import Session
+from probrun.runtime import schedule, sizes
 from probrun.runtime.settings import block_seed
 
 WALK = """
@@ -80,8 +79,8 @@ def test_wide_jobs(kept: int, estimator: str, monkeypatch: pytest.MonkeyPatch) -
     """2000 runs of 400 numbers are two blocks or more; the same seed gives the same with any number of threads."""
     monkeypatch.setattr(sizes, "CPU", replace(sizes.CPU, kept=kept))
     used = []
-    inner = Session._side_by_side
-    monkeypatch.setattr(Session, "_side_by_side", lambda self, *rest: used.append(len(rest[-1])) or inner(self, *rest))
+    inner = schedule._side_by_side
+    monkeypatch.setattr(schedule, "_side_by_side", lambda *rest: used.append(len(rest[-1])) or inner(*rest))
     program = probrun.parse(WIDE)
     answers = []
     before = torch.get_num_threads()
