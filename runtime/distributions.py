@@ -13,29 +13,56 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..dsl.distributions import DistributionRow, Domain, domain_help, domain_words, order_words
-from . import continuous_laws as continuous
-from . import discrete_laws as discrete
-from .laws import Law, SecondDerivativeUnavailable, TorchLaw
+from ..dsl.distributions import DistributionRow, Domain
+from .continuous_laws import (
+    Beta,
+    Cauchy,
+    Chi2,
+    Dirichlet,
+    Exponential,
+    Gamma,
+    Gumbel,
+    HalfCauchy,
+    HalfNormal,
+    InverseGamma,
+    Kumaraswamy,
+    Laplace,
+    Logistic,
+    LogNormal,
+    MultivariateNormal,
+    Normal,
+    Pareto,
+    StudentT,
+    Uniform,
+    VonMises,
+    Weibull,
+)
+from .discrete_laws import (
+    Bernoulli,
+    Binomial,
+    Categorical,
+    DiscreteUniform,
+    Geometric,
+    Multinomial,
+    NegativeBinomial,
+    OneHotCategorical,
+    Poisson,
+)
+from .laws import Law, TorchLaw
 from .readout import ends
 from .recording import recording
 from .truncated_normal import TruncatedNormal
 
-__all__ = [
-    "LAWS", "Law", "SecondDerivativeUnavailable", "build", "domain_help", "domain_words", "order_violation",
-    "order_words", "violation",
-]
-
 LAWS: dict[str, Callable[[dict[str, Tensor]], Law]] = {
     law.__name__: law
     for law in (
-        continuous.Normal, continuous.Laplace, continuous.Gumbel, continuous.Logistic, continuous.Cauchy,
-        continuous.StudentT, continuous.LogNormal, continuous.HalfNormal, continuous.HalfCauchy, continuous.Exponential,
-        continuous.Gamma, continuous.InverseGamma, continuous.Chi2, continuous.Weibull, continuous.Pareto,
-        continuous.Uniform, continuous.Beta, continuous.Kumaraswamy, continuous.Dirichlet, continuous.VonMises,
-        continuous.MultivariateNormal, TruncatedNormal, discrete.Bernoulli, discrete.Binomial, discrete.Geometric,
-        discrete.NegativeBinomial, discrete.Poisson, discrete.Categorical, discrete.OneHotCategorical,
-        discrete.Multinomial, discrete.DiscreteUniform,
+        Normal, Laplace, Gumbel, Logistic, Cauchy,
+        StudentT, LogNormal, HalfNormal, HalfCauchy, Exponential,
+        Gamma, InverseGamma, Chi2, Weibull, Pareto,
+        Uniform, Beta, Kumaraswamy, Dirichlet, VonMises,
+        MultivariateNormal, TruncatedNormal, Bernoulli, Binomial, Geometric,
+        NegativeBinomial, Poisson, Categorical, OneHotCategorical,
+        Multinomial, DiscreteUniform,
     )
 }
 

@@ -18,7 +18,7 @@ from ..dsl.diagnostics import ProbError
 Refusal = Callable[[], ProbError]
 
 
-class _Once(Function):
+class _DerivedOnce(Function):
     @staticmethod
     def forward(ctx: Any, value: Tensor, refusal: Refusal) -> Tensor:
         ctx.save_for_backward(value)
@@ -46,4 +46,4 @@ class _Wall(Function):
 
 def once_differentiable(value: Tensor, refusal: Refusal) -> Tensor:
     """The value, whose second derivative raises."""
-    return cast(Tensor, _Once.apply(value, refusal)) if value.requires_grad else value  # type: ignore[no-untyped-call]
+    return cast(Tensor, _DerivedOnce.apply(value, refusal)) if value.requires_grad else value  # type: ignore[no-untyped-call]

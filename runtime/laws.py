@@ -227,7 +227,7 @@ def double(*tensors: Tensor) -> tuple[Tensor, ...]:
 
 
 # ----------------------------------------------------------------------------- implicit reparameterisation (once)
-class _Once(torch.autograd.Function):
+class _FirstDerivative(torch.autograd.Function):
     """A product of the incoming gradient with a local derivative that cannot be differentiated again.
 
     torch's local derivatives of Gamma and Dirichlet draws are numbers without a graph; Beta's and Dirichlet's second
@@ -249,7 +249,7 @@ class _Once(torch.autograd.Function):
 
 
 _DIRICHLET_LIKE = ("Dirichlet", "Beta")
-_once: Callable[[Tensor, Tensor, Tensor, str], Tensor] = _Once.apply
+_first_derivative: Callable[[Tensor, Tensor, Tensor, str], Tensor] = _FirstDerivative.apply
 
 
 class _Implicit(torch.autograd.Function):
@@ -269,7 +269,7 @@ class _Implicit(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None]:
         concentration, draw = ctx.saved_tensors
-        return _once(gradients[0], concentration, draw, ctx.name), None, None
+        return _first_derivative(gradients[0], concentration, draw, ctx.name), None, None
 
 
 _implicit: Callable[[Tensor, Generator, str], Tensor] = _Implicit.apply

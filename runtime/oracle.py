@@ -26,11 +26,11 @@ from ..dsl.names import Resolved, Site
 from ..dsl.plan import Choice
 from .collect import Estimate
 from .differences import EXTRAPOLATED, Samples, differences
-from .distributions import Law
 from .estimators import Drawn, Estimator, Request
 from .estimators.enumerate import Enumerate
 from .interpreter import Interpreter
 from .lanes import Value
+from .laws import Law
 from .moments import Moments
 from .session import Session
 from .settings import Settings, names_of, room

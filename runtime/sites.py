@@ -15,14 +15,15 @@ import torch
 from torch import Tensor
 
 from ..dsl.diagnostics import ProbError
-from ..dsl.distributions import DISTRIBUTIONS, DistributionRow, ParameterRow
+from ..dsl.distributions import DISTRIBUTIONS, DistributionRow, ParameterRow, domain_help, domain_words, order_words
 from ..dsl.estimators import ESTIMATORS, Carrier
 from ..dsl.syntax import Distribution, Draw, Expression, LogPdf, Sample
 from .broadcast import ShapeMismatch, broadcast_shapes, narrowed, shape_words, widen
-from .distributions import Law, build, domain_help, domain_words, order_violation, order_words, violation
+from .distributions import build, order_violation, violation
 from .estimators import Request
 from .frames import Frame
 from .lanes import carry
+from .laws import Law
 from .machine import Machine
 from .masked import counted
 from .problems import circumstances, count_runs, first_of, in_runs, row_of, show

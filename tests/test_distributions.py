@@ -18,7 +18,8 @@ from torch import Tensor
 
 from probrun.dsl.distributions import DISTRIBUTIONS, DistributionRow
 from probrun.dsl.ranges import Range
-from probrun.runtime.distributions import Law, SecondDerivativeUnavailable, build, violation
+from probrun.runtime.distributions import build, violation
+from probrun.runtime.laws import Law, SecondDerivativeUnavailable
 
 DRAWS = 40_000
 LIMIT = 5.0

@@ -13,8 +13,8 @@ from probrun.dsl.distribution_rows import DISTRIBUTIONS, DistributionRow, Domain
 from probrun.dsl.distributions import bind, domain_help, signature
 from probrun.dsl.source import Span
 from probrun.dsl.syntax import Argument, Distribution, Number
-from probrun.runtime.distributions import Law, build, order_violation, violation
-from probrun.runtime.laws import TorchLaw
+from probrun.runtime.distributions import build, order_violation, violation
+from probrun.runtime.laws import Law, TorchLaw
 
 
 def _law(name: str, dtype: torch.dtype = torch.float32, **given: float | list[float] | Tensor) -> Law:

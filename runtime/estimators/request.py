@@ -11,7 +11,7 @@ from torch import Tensor
 
 from ...dsl.distributions import DistributionRow
 from ...dsl.estimators import EstimatorRow
-from ..distributions import Law
+from ..laws import Law
 
 Options = Mapping[str, float | bool | str]
 
