@@ -16,10 +16,7 @@ from __future__ import annotations
 
 from typing import assert_never
 
-from .diagnostics import Diagnostic, Label
-from .problems import Problems
 from .scopes import Outline, Scope, nodes_in
-from .source import Span
 from .syntax import (
     Assign,
     Block,
@@ -44,6 +41,9 @@ from .syntax import (
     Vector,
     While,
 )
+from .text.diagnostics import Diagnostic, Label
+from .text.problems import Problems
+from .text.source import Span
 from .uses import Uses
 
 

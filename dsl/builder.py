@@ -16,10 +16,8 @@ from typing import Any
 from lark import Token
 
 from .constants import CONSTANTS
-from .diagnostics import Diagnostic
 from .distributions import DISTRIBUTIONS
 from .estimators import ESTIMATORS
-from .source import Source, Span
 from .syntax import (
     Argument,
     Arithmetic,
@@ -57,6 +55,8 @@ from .syntax import (
     Vector,
     While,
 )
+from .text.diagnostics import Diagnostic
+from .text.source import Source, Span
 from .tokens import span_of
 
 OPERATIONS: dict[str, Callable[[float, float], Any]] = {

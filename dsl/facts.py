@@ -9,8 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from .ranges import ANY, Range, join, widen
-from .source import Span
 from .syntax import Node
+from .text.source import Span
 
 NONE: frozenset[Hazard] = frozenset()
 

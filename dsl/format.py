@@ -15,7 +15,6 @@ from dataclasses import dataclass, field
 from typing import assert_never
 
 from .parser import parse, parse_expression
-from .source import Source, Span
 from .syntax import (
     Argument,
     Arithmetic,
@@ -52,6 +51,7 @@ from .syntax import (
     While,
     deep_recursion,
 )
+from .text.source import Source, Span
 
 WIDTH = 100
 INDENT = "    "

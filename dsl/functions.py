@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from enum import Enum
 
 from . import ranges
-from .diagnostics import Diagnostic
 from .ranges import ANY, INF, NONNEGATIVE, POSITIVE, SIGNED_UNIT, UNIT, Range, always, constant, monotone, union
 from .syntax import Call
+from .text.diagnostics import Diagnostic
 
 MOST_AXES = 8
 

@@ -22,8 +22,6 @@ from lark.exceptions import UnexpectedToken
 
 from ..grammar import load_parser
 from .builder import Builder
-from .diagnostics import Diagnostic, ProbError
-from .source import Source, Span
 from .syntax import (
     MAX_NESTING,
     Conditional,
@@ -38,6 +36,8 @@ from .syntax import (
     deep_recursion,
 )
 from .syntax_errors import BLOCK_STARTS, BLOCK_WORDS, Place, explain
+from .text.diagnostics import Diagnostic, ProbError
+from .text.source import Source, Span
 from .tokens import BRACKET, arrange, span_of, unreadable
 
 MAX_ERRORS = 20

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from difflib import get_close_matches
 
-from .diagnostics import Diagnostic, Label
 from .estimators import ESTIMATORS
 from .facts import Hazard
 from .flow import Flow
 from .names import Resolved, Site
 from .plan import PlanOptions
 from .syntax import EstimatorCall
+from .text.diagnostics import Diagnostic, Label
 
 
 def no_plan(

@@ -13,12 +13,9 @@ from dataclasses import dataclass, field
 from typing import assert_never
 
 from .constants import CONSTANTS
-from .diagnostics import Diagnostic, Label
 from .distributions import DISTRIBUTIONS
 from .functions import FUNCTIONS, check_arity
-from .problems import Problems, nearest
 from .resolved import External
-from .source import Span
 from .syntax import (
     Assign,
     Block,
@@ -39,6 +36,9 @@ from .syntax import (
     While,
     children,
 )
+from .text.diagnostics import Diagnostic, Label
+from .text.problems import Problems, nearest
+from .text.source import Span
 
 
 @dataclass

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from .diagnostics import ProbError
 from .distributions import DISTRIBUTIONS, DistributionRow
 from .estimators import ESTIMATORS, FALLBACK, PLAIN, Carrier, EstimatorRow, Option, live_rows
 from .facts import Hazard
@@ -14,6 +13,7 @@ from .names import Resolved, Site
 from .plan import Lessons, PlanOptions
 from .refusals import inapplicable, too_many, unknown_estimator, unknown_option
 from .syntax import EstimatorCall, Sample
+from .text.diagnostics import ProbError
 
 JUMP = "jump"  # the derivative through the value is lost further on; `reasons.py` knows where
 

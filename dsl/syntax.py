@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, fields
 from typing import TypeAlias
 
-from .source import Source, Span
+from .text.source import Source, Span
 
 NO_SPAN = Span(0, 0)
 MAX_NESTING = 1000  # nested levels of brackets, blocks and unary operators that a program may have

@@ -6,13 +6,10 @@ from dataclasses import dataclass, field, replace
 from typing import assert_never
 
 from .constants import CONSTANTS
-from .diagnostics import Diagnostic, Label
 from .distributions import DISTRIBUTIONS, bind
 from .functions import FUNCTIONS, check_arity
-from .problems import Problems, counted, nearest
 from .resolved import Site
 from .scopes import Outline, Scope, nodes_in, unknown_function
-from .source import Span
 from .syntax import (
     Argument,
     Assign,
@@ -34,6 +31,9 @@ from .syntax import (
     Statement,
     While,
 )
+from .text.diagnostics import Diagnostic, Label
+from .text.problems import Problems, counted, nearest
+from .text.source import Span
 
 
 @dataclass

@@ -12,7 +12,7 @@ Importing this package loads neither torch nor matplotlib; running a program doe
 from __future__ import annotations
 
 from .api import Function, Program, load, parse
-from .dsl.diagnostics import Diagnostic, ProbError
+from .dsl.text.diagnostics import Diagnostic, ProbError
 from .magic import load_ipython_extension
 from .results import GradientResult, RunResult, SiteReport
 from .version import __version__

@@ -12,9 +12,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
-from .dsl.diagnostics import Diagnostic, ProbError
 from .dsl.limits import MAX_DEPTH, MAX_STEPS
-from .dsl.source import Source
+from .dsl.text.diagnostics import Diagnostic, ProbError
+from .dsl.text.source import Source
 from .options import (
     DEFAULT_SAMPLES,
     DEFAULT_TAU,

@@ -29,9 +29,9 @@ from .cli_options import (
     time_option,
     values_of,
 )
-from .dsl.diagnostics import Diagnostic, ProbError, render_all
 from .dsl.ranks import rank, world_size
-from .dsl.source import Source
+from .dsl.text.diagnostics import Diagnostic, ProbError, render_all
+from .dsl.text.source import Source
 from .exits import guarded, status_of
 from .options import nearest, split_estimator
 from .results import GradientResult, Result, RunResult

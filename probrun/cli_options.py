@@ -12,7 +12,7 @@ import click
 
 from .api import Program
 from .dsl.limits import MAX_DEPTH, MAX_STEPS
-from .dsl.source import Source
+from .dsl.text.source import Source
 from .options import DEFAULT_SAMPLES, DEFAULT_TAU, DEVICES, DTYPES, LARGEST_SEED, SAMPLERS
 from .reading import read_program, read_values
 from .terminal import NoFile

@@ -10,8 +10,8 @@ from collections.abc import Callable
 import click
 
 from . import report
-from .dsl.diagnostics import Diagnostic, ProbError, render_all
 from .dsl.ranks import rank
+from .dsl.text.diagnostics import Diagnostic, ProbError, render_all
 from .results import GradientResult, Result
 from .terminal import BUG, DONE, DOUBTFUL, FAULT, INTERRUPTED, close_stdout, complain, emit
 from .version import version_block

@@ -64,10 +64,10 @@ logpdf(Normal(0, 1), z)        the log density (or log mass) of a value, element
 
 def topics() -> dict[str, list[str]]:
     """Every topic but the commands, by group."""
-    from .dsl.codes import CODES
     from .dsl.distributions import DISTRIBUTIONS
     from .dsl.estimators import ESTIMATORS
     from .dsl.functions import FUNCTIONS
+    from .dsl.text.codes import CODES
 
     return {
         "language": list(WORDS),
@@ -174,7 +174,7 @@ SMOOTHNESS = {
 
 
 def _code_page(code: str) -> str:
-    from .dsl.codes import CODES
+    from .dsl.text.codes import CODES
 
     entry = CODES[code]
     lines = [f"{code}: {entry.title}", "", entry.explanation.strip()]
@@ -213,7 +213,7 @@ def _estimator_summary(name: str) -> str:
 
 
 def _code_summary(name: str) -> str:
-    from .dsl.codes import CODES
+    from .dsl.text.codes import CODES
 
     return CODES[name].title
 

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from .dsl.diagnostics import Diagnostic, ProbError
 from .dsl.limits import MAX_DEPTH, MAX_STEPS
 from .dsl.syntax import EstimatorCall
+from .dsl.text.diagnostics import Diagnostic, ProbError
 
 if TYPE_CHECKING:
     from .dsl.names import Resolved

@@ -12,8 +12,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from .dsl.diagnostics import Diagnostic, ProbError
-from .dsl.source import Source, Span
+from .dsl.text.diagnostics import Diagnostic, ProbError
+from .dsl.text.source import Source, Span
 
 Value: TypeAlias = Any  # a number, nested lists of numbers, or a NumPy array
 FORMATS = ("json", "npy", "csv")

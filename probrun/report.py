@@ -19,7 +19,7 @@ from itertools import product
 from types import TracebackType
 from typing import IO, TYPE_CHECKING, Any
 
-from .dsl.diagnostics import ProbError
+from .dsl.text.diagnostics import ProbError
 
 if TYPE_CHECKING:
     from rich.progress import Progress as Bar

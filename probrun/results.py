@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
     from .dsl.names import Resolved
     from .dsl.plan import Choice, Plan
-    from .dsl.source import Source, Span
+    from .dsl.text.source import Source, Span
     from .options import RunOptions
     from .runtime.collect import Estimate
     from .runtime.moments import Moments

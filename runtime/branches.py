@@ -12,8 +12,8 @@ from typing import cast
 import torch
 from torch import Tensor
 
-from ..dsl.source import Span
 from ..dsl.syntax import Conditional, Expression, If, Logical
+from ..dsl.text.source import Span
 from . import masked
 from .broadcast import ShapeMismatch, align, event_shape, shape_words
 from .frames import Frame, merge

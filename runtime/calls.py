@@ -6,8 +6,8 @@ from typing import cast
 
 from torch import Tensor
 
-from ..dsl.source import Span
 from ..dsl.syntax import Call, Function, Return
+from ..dsl.text.source import Span
 from .frames import Activation, Frame, Returned, together
 from .lanes import NOWHERE, Ragged, Value
 from .ledger import Term

@@ -26,10 +26,10 @@ import torch
 from torch import Tensor
 
 from ..dsl.chooser import Planner
-from ..dsl.diagnostics import ProbError
 from ..dsl.estimators import ESTIMATORS, FALLBACK, live_rows
 from ..dsl.plan import Choice, Lessons, Plan, PlanOptions
 from ..dsl.syntax import EstimatorCall
+from ..dsl.text.diagnostics import ProbError
 from .collect import Estimate
 from .differences import extrapolated
 from .estimate import gradient

@@ -17,11 +17,11 @@ import torch
 from torch import Tensor
 
 from ..dsl.chooser import Planner, make_plan
-from ..dsl.diagnostics import ProbError
 from ..dsl.estimators import ESTIMATORS, FALLBACK, PLAIN, EstimatorRow, Option, live_rows
 from ..dsl.names import Resolved
 from ..dsl.plan import Choice, Lessons, Plan, PlanOptions
 from ..dsl.syntax import EstimatorCall
+from ..dsl.text.diagnostics import ProbError
 from .choose import choose
 from .collect import Estimate
 from .differences import finite_differences

@@ -18,7 +18,7 @@ from typing import Any
 import torch
 from torch import Tensor, fx
 
-from ..dsl.diagnostics import ProbError
+from ..dsl.text.diagnostics import ProbError
 from .collect import Collected
 from .recording import Noise, NotCompiled, Recorder
 from .session import Session

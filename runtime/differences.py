@@ -22,9 +22,9 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from ..dsl.diagnostics import ProbError
 from ..dsl.names import Resolved
 from ..dsl.syntax import Interval
+from ..dsl.text.diagnostics import ProbError
 from .interpreter import Interpreter
 from .lanes import Ragged, Value
 from .moments import Accumulator, Moments

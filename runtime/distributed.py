@@ -21,10 +21,10 @@ from typing import Any, TypeVar
 import torch
 import torch.distributed as dist
 
-from ..dsl.diagnostics import Diagnostic, ProbError
 from ..dsl.ranks import local_rank, local_world_size, rank, world_size
 from ..dsl.resolved import Resolved
 from ..dsl.syntax import Node, children
+from ..dsl.text.diagnostics import Diagnostic, ProbError
 from .collect import Collected, Ended, Estimate, merged
 from .session import Session
 from .settings import Settings

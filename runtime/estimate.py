@@ -21,9 +21,9 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from ..dsl.diagnostics import Diagnostic, ProbError
 from ..dsl.names import Resolved
 from ..dsl.plan import Lessons, Plan
+from ..dsl.text.diagnostics import Diagnostic, ProbError
 from .collect import Collected, Ended, Estimate, merged
 from .distributed import Team
 from .interpreter import Interpreter

@@ -13,7 +13,7 @@ from typing import TypeAlias
 import torch
 from torch import Tensor
 
-from ..dsl.source import Span
+from ..dsl.text.source import Span
 from .broadcast import ShapeMismatch, broadcast_shapes, event_shape, pad, shape_words
 from .operations import Operand
 from .problems import Where, first_of, show

@@ -15,7 +15,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from ..dsl.diagnostics import Diagnostic, ProbError
+from ..dsl.text.diagnostics import Diagnostic, ProbError
 from .kernels import choose
 from .quasi import Points
 from .readout import ends

@@ -23,12 +23,12 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ..dsl.diagnostics import Diagnostic, ProbError
 from ..dsl.estimators import ESTIMATORS
 from ..dsl.plan import Plan
 from ..dsl.resolved import Resolved
-from ..dsl.source import Span
 from ..dsl.syntax import Conditional, If, Logical, Node, While, children
+from ..dsl.text.diagnostics import Diagnostic, ProbError
+from ..dsl.text.source import Span
 from .broadcast import narrowed, widen
 from .lanes import Lanes
 from .quasi import BY_INVERSE

@@ -7,8 +7,8 @@ from typing import cast
 
 from torch import Tensor
 
-from ..dsl.source import Span
 from ..dsl.syntax import Block, For, Range, While
+from ..dsl.text.source import Span
 from .branches import decide
 from .frames import HIDDEN, Frame, merge
 from .indexing import check_axes, whole_number

@@ -21,8 +21,8 @@ from ..dsl.limits import MAX_DEPTH, MAX_LANES, MAX_ROUNDS, MAX_STEPS
 from ..dsl.loops import SumLoop
 from ..dsl.plan import Choice
 from ..dsl.resolved import Resolved, Site
-from ..dsl.source import Span
 from ..dsl.syntax import Block, Call, Draw, Expression, For, Function, Node, Sample, Slice, Statement
+from ..dsl.text.source import Span
 from .broadcast import ShapeMismatch, shape_words
 from .estimators import ESTIMATORS
 from .estimators.request import Estimator

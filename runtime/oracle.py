@@ -20,10 +20,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..dsl.diagnostics import ProbError
 from ..dsl.estimators import Carrier, EstimatorRow
 from ..dsl.names import Resolved, Site
 from ..dsl.plan import Choice
+from ..dsl.text.diagnostics import ProbError
 from .collect import Estimate
 from .differences import EXTRAPOLATED, Samples, differences
 from .estimators import Drawn, Estimator, Request

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ..dsl.diagnostics import Diagnostic, Label, ProbError
-from ..dsl.source import Source, Span
 from ..dsl.syntax import Name, Node, children
+from ..dsl.text.diagnostics import Diagnostic, Label, ProbError
+from ..dsl.text.source import Source, Span
 from .broadcast import ShapeMismatch, shape_words
 from .frames import Frame
 from .lanes import Ragged

@@ -17,8 +17,8 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor
 
-from ..dsl.diagnostics import Diagnostic, ProbError
 from ..dsl.estimators import ESTIMATORS
+from ..dsl.text.diagnostics import Diagnostic, ProbError
 from .compiled import inputs_of, obtain
 from .interpreter import Interpreter
 from .machine import Outcome

@@ -14,10 +14,10 @@ from typing import cast
 import torch
 from torch import Tensor
 
-from ..dsl.diagnostics import ProbError
 from ..dsl.distributions import DISTRIBUTIONS, DistributionRow, ParameterRow, domain_help, domain_words, order_words
 from ..dsl.estimators import ESTIMATORS, Carrier
 from ..dsl.syntax import Distribution, Draw, Expression, LogPdf, Sample
+from ..dsl.text.diagnostics import ProbError
 from .broadcast import ShapeMismatch, broadcast_shapes, narrowed, shape_words, widen
 from .distributions import build, order_violation, violation
 from .estimators import Request

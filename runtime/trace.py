@@ -16,9 +16,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..dsl.diagnostics import ProbError
-from ..dsl.source import Span
 from ..dsl.syntax import Arithmetic, Call, Conditional, Draw, Expression, Logical, LogPdf, Name, Node, Power, Sample
+from ..dsl.text.diagnostics import ProbError
+from ..dsl.text.source import Span
 from .frames import Frame
 from .interpreter import Interpreter
 from .lanes import Join, Lanes, Ragged, Value

@@ -16,8 +16,8 @@ from torch import Tensor
 
 from ..dsl.constants import CONSTANTS
 from ..dsl.names import Resolved
-from ..dsl.source import Span
 from ..dsl.syntax import Data, Expression, Interval, Name, Parameter, Simplex, deep_recursion
+from ..dsl.text.source import Span
 from .broadcast import shape_words
 from .frames import Activation, Frame
 from .indexing import size

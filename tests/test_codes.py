@@ -20,7 +20,7 @@ from pathlib import Path
 import pytest
 
 from probrun.cli import main
-from probrun.dsl.codes import CODES
+from probrun.dsl.text.codes import CODES
 
 PROGRAMS = Path(__file__).parent / "programs"
 FILES = sorted(PROGRAMS.glob("*.prob"))

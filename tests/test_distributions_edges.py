@@ -11,8 +11,8 @@ from torch import Tensor
 
 from probrun.dsl.distribution_rows import DISTRIBUTIONS, DistributionRow, Domain, ParameterRow
 from probrun.dsl.distributions import bind, domain_help, signature
-from probrun.dsl.source import Span
 from probrun.dsl.syntax import Argument, Distribution, Number
+from probrun.dsl.text.source import Span
 from probrun.runtime.distributions import build, order_violation, violation
 from probrun.runtime.laws import Law, TorchLaw
 

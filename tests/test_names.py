@@ -6,10 +6,10 @@ import time
 
 import pytest
 
-from probrun.dsl.diagnostics import ProbError
 from probrun.dsl.names import External, Resolved, resolve
 from probrun.dsl.parser import parse
-from probrun.dsl.source import Source
+from probrun.dsl.text.diagnostics import ProbError
+from probrun.dsl.text.source import Source
 
 
 def resolved(text: str, **external: External) -> Resolved:

@@ -8,10 +8,8 @@ import time
 import pytest
 
 from probrun.dsl.builder import constant_value
-from probrun.dsl.diagnostics import ProbError
 from probrun.dsl.format import format_expression
 from probrun.dsl.parser import parse, parse_estimator, parse_expression
-from probrun.dsl.source import Source, Span
 from probrun.dsl.syntax import (
     Arithmetic,
     Assign,
@@ -44,6 +42,8 @@ from probrun.dsl.syntax import (
     While,
     children,
 )
+from probrun.dsl.text.diagnostics import ProbError
+from probrun.dsl.text.source import Source, Span
 from probrun.dsl.tokens import decode
 
 

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from probrun.dsl.diagnostics import ProbError
 from probrun.dsl.parser import parse
-from probrun.dsl.source import Source
+from probrun.dsl.text.diagnostics import ProbError
+from probrun.dsl.text.source import Source
 
 
 def errors(text: str) -> list[tuple[str, int | None, int | None]]:

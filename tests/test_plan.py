@@ -8,11 +8,11 @@ from __future__ import annotations
 import pytest
 
 from probrun.dsl.chooser import make_plan
-from probrun.dsl.diagnostics import ProbError
 from probrun.dsl.names import External, resolve
 from probrun.dsl.parser import parse, parse_estimator
 from probrun.dsl.plan import Lessons, Plan, PlanOptions
-from probrun.dsl.source import Source
+from probrun.dsl.text.diagnostics import ProbError
+from probrun.dsl.text.source import Source
 
 
 def plan_of(text: str, options: PlanOptions | None = None) -> Plan:

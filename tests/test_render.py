@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from probrun.dsl.diagnostics import Diagnostic, Label, ProbError, render, render_all
 from probrun.dsl.parser import parse
-from probrun.dsl.source import Source, Span
+from probrun.dsl.text.diagnostics import Diagnostic, Label, ProbError, render, render_all
+from probrun.dsl.text.source import Source, Span
 
 
 def span(text: str, piece: str) -> Span:
