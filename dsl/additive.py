@@ -12,7 +12,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import assert_never
 
-from .functions import FUNCTIONS
 from .resolved import Resolved
 from .syntax import (
     Arithmetic,
@@ -33,6 +32,7 @@ from .syntax import (
     Unary,
     While,
 )
+from .tables.functions import FUNCTIONS
 
 Loops = tuple[int, ...]  # ids of the loops around a statement, outermost first
 

@@ -15,9 +15,6 @@ from typing import Any
 
 from lark import Token
 
-from .constants import CONSTANTS
-from .distributions import DISTRIBUTIONS
-from .estimators import ESTIMATORS
 from .syntax import (
     Argument,
     Arithmetic,
@@ -55,6 +52,9 @@ from .syntax import (
     Vector,
     While,
 )
+from .tables.constants import CONSTANTS
+from .tables.distributions import DISTRIBUTIONS
+from .tables.estimators import ESTIMATORS
 from .text.diagnostics import Diagnostic
 from .text.source import Source, Span
 from .tokens import span_of

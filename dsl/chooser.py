@@ -9,13 +9,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 
-from .estimators import ESTIMATORS, FALLBACK, PLAIN, EstimatorRow, live_rows
 from .flow import Flow, analyse
 from .names import Resolved
 from .plan import Choice, Lessons, Plan, PlanOptions
 from .reasons import Reasons
 from .refusals import excluded, forced_wrong, inapplicable, no_plan, unknown_site
 from .state import State, begin, check_options, live_arguments, options_of
+from .tables.estimators import ESTIMATORS, FALLBACK, PLAIN, EstimatorRow, live_rows
 from .text.diagnostics import ProbError
 
 MOST_PLANS = 256  # of one program that are remembered

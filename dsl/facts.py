@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from .ranges import ANY, Range, join, widen
 from .syntax import Node
+from .tables.ranges import ANY, Range, join, widen
 from .text.source import Span
 
 NONE: frozenset[Hazard] = frozenset()

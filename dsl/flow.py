@@ -19,11 +19,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import assert_never
 
-from . import ranges
-from .estimators import EstimatorRow
 from .facts import NOTHING, Fact, combined, discrete
 from .names import Resolved
-from .ranges import ANY, Range
 from .syntax import (
     Assign,
     Block,
@@ -47,6 +44,9 @@ from .syntax import (
     deep_recursion,
 )
 from .syntax import Range as RangeOf
+from .tables import ranges
+from .tables.estimators import EstimatorRow
+from .tables.ranges import ANY, Range
 from .values import Flow, Frame, Guard, Origins, SiteFlow, Values
 
 __all__ = ["Flow", "Guard", "Origins", "SiteFlow", "analyse"]

@@ -12,8 +12,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from .additive import signed_operands
-from .distributions import DISTRIBUTIONS
-from .functions import FUNCTIONS, elementwise
 from .resolved import Resolved
 from .syntax import (
     Arithmetic,
@@ -33,6 +31,8 @@ from .syntax import (
     Vector,
     children,
 )
+from .tables.distributions import DISTRIBUTIONS
+from .tables.functions import FUNCTIONS, elementwise
 
 Signed = tuple[int, Expression]
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from .estimators import Carrier, EstimatorRow, Option, live_rows
 from .facts import Hazard
 from .flow import Flow
 from .names import Resolved, Site
 from .state import JUMP, State
+from .tables.estimators import Carrier, EstimatorRow, Option, live_rows
 
 
 class Reasons:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from difflib import get_close_matches
 
-from .estimators import ESTIMATORS
 from .facts import Hazard
 from .flow import Flow
 from .names import Resolved, Site
 from .plan import PlanOptions
 from .syntax import EstimatorCall
+from .tables.estimators import ESTIMATORS
 from .text.diagnostics import Diagnostic, Label
 
 

@@ -12,9 +12,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import assert_never
 
-from .constants import CONSTANTS
-from .distributions import DISTRIBUTIONS
-from .functions import FUNCTIONS, check_arity
 from .resolved import External
 from .syntax import (
     Assign,
@@ -36,6 +33,9 @@ from .syntax import (
     While,
     children,
 )
+from .tables.constants import CONSTANTS
+from .tables.distributions import DISTRIBUTIONS
+from .tables.functions import FUNCTIONS, check_arity
 from .text.diagnostics import Diagnostic, Label
 from .text.problems import Problems, nearest
 from .text.source import Span

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from .distributions import DISTRIBUTIONS, DistributionRow
-from .estimators import ESTIMATORS, FALLBACK, PLAIN, Carrier, EstimatorRow, Option, live_rows
 from .facts import Hazard
 from .flow import SiteFlow
 from .names import Resolved, Site
 from .plan import Lessons, PlanOptions
 from .refusals import inapplicable, too_many, unknown_estimator, unknown_option
 from .syntax import EstimatorCall, Sample
+from .tables.distributions import DISTRIBUTIONS, DistributionRow
+from .tables.estimators import ESTIMATORS, FALLBACK, PLAIN, Carrier, EstimatorRow, Option, live_rows
 from .text.diagnostics import ProbError
 
 JUMP = "jump"  # the derivative through the value is lost further on; `reasons.py` knows where

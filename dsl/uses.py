@@ -5,9 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import assert_never
 
-from .constants import CONSTANTS
-from .distributions import DISTRIBUTIONS, bind
-from .functions import FUNCTIONS, check_arity
 from .resolved import Site
 from .scopes import Outline, Scope, nodes_in, unknown_function
 from .syntax import (
@@ -31,6 +28,9 @@ from .syntax import (
     Statement,
     While,
 )
+from .tables.constants import CONSTANTS
+from .tables.distributions import DISTRIBUTIONS, bind
+from .tables.functions import FUNCTIONS, check_arity
 from .text.diagnostics import Diagnostic, Label
 from .text.problems import Problems, counted, nearest
 from .text.source import Span

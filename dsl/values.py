@@ -10,14 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import assert_never
 
-from . import ranges
-from .constants import CONSTANTS
-from .distributions import DISTRIBUTIONS
-from .estimators import EstimatorRow
 from .facts import NOTHING, Fact, Hazard, combined, discrete, hazard_at, members
-from .functions import FUNCTIONS, FunctionRow, Smoothness
 from .names import Resolved, Site
-from .ranges import ANY, Range
 from .syntax import (
     Arithmetic,
     Boolean,
@@ -40,6 +34,12 @@ from .syntax import (
     Unary,
     Vector,
 )
+from .tables import ranges
+from .tables.constants import CONSTANTS
+from .tables.distributions import DISTRIBUTIONS
+from .tables.estimators import EstimatorRow
+from .tables.functions import FUNCTIONS, FunctionRow, Smoothness
+from .tables.ranges import ANY, Range
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 import click
 
 from .api import Program
-from .dsl.limits import MAX_DEPTH, MAX_STEPS
+from .dsl.tables.limits import MAX_DEPTH, MAX_STEPS
 from .dsl.text.source import Source
 from .options import DEFAULT_SAMPLES, DEFAULT_TAU, DEVICES, DTYPES, LARGEST_SEED, SAMPLERS
 from .reading import read_program, read_values

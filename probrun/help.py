@@ -64,9 +64,9 @@ logpdf(Normal(0, 1), z)        the log density (or log mass) of a value, element
 
 def topics() -> dict[str, list[str]]:
     """Every topic but the commands, by group."""
-    from .dsl.distributions import DISTRIBUTIONS
-    from .dsl.estimators import ESTIMATORS
-    from .dsl.functions import FUNCTIONS
+    from .dsl.tables.distributions import DISTRIBUTIONS
+    from .dsl.tables.estimators import ESTIMATORS
+    from .dsl.tables.functions import FUNCTIONS
     from .dsl.text.codes import CODES
 
     return {
@@ -122,7 +122,7 @@ def _group(name: str, members: list[str]) -> str:
 
 
 def _distribution_page(name: str) -> str:
-    from .dsl.distributions import DISTRIBUTIONS, signature
+    from .dsl.tables.distributions import DISTRIBUTIONS, signature
 
     row = DISTRIBUTIONS[name]
     lines = [signature(row), "", _filled(row.summary), "", "density" if not row.discrete else "mass"]
@@ -140,8 +140,8 @@ def _distribution_page(name: str) -> str:
 
 
 def _distribution_estimators(name: str) -> list[str]:
-    from .dsl.distributions import DISTRIBUTIONS
-    from .dsl.estimators import ESTIMATORS
+    from .dsl.tables.distributions import DISTRIBUTIONS
+    from .dsl.tables.estimators import ESTIMATORS
 
     row = DISTRIBUTIONS[name]
     told = [(estimator.name, estimator.help(row)) for estimator in ESTIMATORS.values()]
@@ -153,7 +153,7 @@ def _distribution_estimators(name: str) -> list[str]:
 
 
 def _function_page(name: str) -> str:
-    from .dsl.functions import FUNCTIONS
+    from .dsl.tables.functions import FUNCTIONS
 
     row = FUNCTIONS[name]
     kinds = [kind.value for kind in row.smoothness]
@@ -189,25 +189,25 @@ def _filled(text: str) -> str:
 
 
 def _distribution_summary(name: str) -> str:
-    from .dsl.distributions import DISTRIBUTIONS
+    from .dsl.tables.distributions import DISTRIBUTIONS
 
     return DISTRIBUTIONS[name].summary
 
 
 def _function_summary(name: str) -> str:
-    from .dsl.functions import FUNCTIONS
+    from .dsl.tables.functions import FUNCTIONS
 
     return FUNCTIONS[name].summary
 
 
 def _estimator_page(name: str) -> str:
-    from .dsl.estimators import ESTIMATORS
+    from .dsl.tables.estimators import ESTIMATORS
 
     return f"{name}\n\n{_filled(ESTIMATORS[name].page)}"
 
 
 def _estimator_summary(name: str) -> str:
-    from .dsl.estimators import ESTIMATORS
+    from .dsl.tables.estimators import ESTIMATORS
 
     return " ".join(ESTIMATORS[name].page.split(". ")[0].split()).rstrip(".")
 

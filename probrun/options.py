@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from .dsl.limits import MAX_DEPTH, MAX_STEPS
 from .dsl.syntax import EstimatorCall
+from .dsl.tables.limits import MAX_DEPTH, MAX_STEPS
 from .dsl.text.diagnostics import Diagnostic, ProbError
 
 if TYPE_CHECKING:
@@ -147,7 +147,7 @@ def _names(value: str | Iterable[str]) -> tuple[str, ...]:
 
 
 def _check_estimators(names: Iterable[str]) -> None:
-    from .dsl.estimators import ESTIMATORS
+    from .dsl.tables.estimators import ESTIMATORS
 
     for name in sorted(names):
         if name not in ESTIMATORS:

@@ -43,7 +43,7 @@ class SiteReport:
     @property
     def unusual(self) -> dict[str, float | bool | str]:
         """The options that a report tells: what is not the usual, and what always matters."""
-        from .dsl.estimators import ESTIMATORS
+        from .dsl.tables.estimators import ESTIMATORS
 
         rows = {option.name: option for option in ESTIMATORS[self.estimator].options}
         return {name: value for name, value in self.options.items() if rows[name].told or rows[name].default != value}
@@ -232,7 +232,7 @@ def site_reports(resolved: Resolved, plan: Plan, verdict: Verdict | None = None)
 
 
 def _report(source: Source, choice: Choice, measured: Mapping[str, Measured]) -> SiteReport:
-    from .dsl.estimators import ESTIMATORS
+    from .dsl.tables.estimators import ESTIMATORS
 
     site = choice.site
     line, column = source.line_column(site.span.start)

@@ -26,9 +26,9 @@ import torch
 from torch import Tensor
 
 from ..dsl.chooser import Planner
-from ..dsl.estimators import ESTIMATORS, FALLBACK, live_rows
 from ..dsl.plan import Choice, Lessons, Plan, PlanOptions
 from ..dsl.syntax import EstimatorCall
+from ..dsl.tables.estimators import ESTIMATORS, FALLBACK, live_rows
 from ..dsl.text.diagnostics import ProbError
 from .collect import Estimate
 from .differences import extrapolated

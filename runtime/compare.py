@@ -17,10 +17,10 @@ import torch
 from torch import Tensor
 
 from ..dsl.chooser import Planner, make_plan
-from ..dsl.estimators import ESTIMATORS, FALLBACK, PLAIN, EstimatorRow, Option, live_rows
 from ..dsl.names import Resolved
 from ..dsl.plan import Choice, Lessons, Plan, PlanOptions
 from ..dsl.syntax import EstimatorCall
+from ..dsl.tables.estimators import ESTIMATORS, FALLBACK, PLAIN, EstimatorRow, Option, live_rows
 from ..dsl.text.diagnostics import ProbError
 from .choose import choose
 from .collect import Estimate

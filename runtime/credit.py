@@ -17,8 +17,6 @@ from typing import Any, assert_never, cast
 from torch import Tensor
 
 from ..dsl.additive import Sums, signed_operands
-from ..dsl.distributions import DISTRIBUTIONS
-from ..dsl.functions import FUNCTIONS, elementwise
 from ..dsl.syntax import (
     Arithmetic,
     Assign,
@@ -47,6 +45,8 @@ from ..dsl.syntax import (
     Vector,
     While,
 )
+from ..dsl.tables.distributions import DISTRIBUTIONS
+from ..dsl.tables.functions import FUNCTIONS, elementwise
 from .broadcast import event_shape
 from .frames import Activation, Frame, Returned
 from .interpreter import Interpreter

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..dsl.distributions import DistributionRow, Domain
+from ..dsl.tables.distributions import DistributionRow, Domain
 from .continuous_laws import (
     Beta,
     Cauchy,

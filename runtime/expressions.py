@@ -7,8 +7,8 @@ from typing import cast
 import torch
 from torch import Tensor
 
-from ..dsl.functions import FUNCTIONS
 from ..dsl.syntax import Arithmetic, Boolean, Call, Comparison, Index, Name, Number, Power, Unary, Vector
+from ..dsl.tables.functions import FUNCTIONS
 from .broadcast import ShapeMismatch, event_shape, shape_words
 from .calls import call
 from .frames import Frame

@@ -7,7 +7,6 @@ from typing import cast
 
 from torch import Tensor
 
-from ..dsl.constants import CONSTANTS
 from ..dsl.syntax import (
     Arithmetic,
     Assign,
@@ -34,6 +33,7 @@ from ..dsl.syntax import (
     Vector,
     While,
 )
+from ..dsl.tables.constants import CONSTANTS
 from .branches import conditional, execute_if, logical
 from .calls import collect, execute_return, finish
 from .expressions import (

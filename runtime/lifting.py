@@ -23,10 +23,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ..dsl.estimators import ESTIMATORS
 from ..dsl.plan import Plan
 from ..dsl.resolved import Resolved
 from ..dsl.syntax import Conditional, If, Logical, Node, While, children
+from ..dsl.tables.estimators import ESTIMATORS
 from ..dsl.text.diagnostics import Diagnostic, ProbError
 from ..dsl.text.source import Span
 from .broadcast import narrowed, widen

@@ -14,14 +14,14 @@ from typing import Any, ClassVar, cast
 import torch
 from torch import Tensor
 
-from ..dsl.constants import CONSTANTS
-from ..dsl.estimators import PLAIN
-from ..dsl.functions import FunctionRow
-from ..dsl.limits import MAX_DEPTH, MAX_LANES, MAX_ROUNDS, MAX_STEPS
 from ..dsl.loops import SumLoop
 from ..dsl.plan import Choice
 from ..dsl.resolved import Resolved, Site
 from ..dsl.syntax import Block, Call, Draw, Expression, For, Function, Node, Sample, Slice, Statement
+from ..dsl.tables.constants import CONSTANTS
+from ..dsl.tables.estimators import PLAIN
+from ..dsl.tables.functions import FunctionRow
+from ..dsl.tables.limits import MAX_DEPTH, MAX_LANES, MAX_ROUNDS, MAX_STEPS
 from ..dsl.text.source import Span
 from .broadcast import ShapeMismatch, shape_words
 from .estimators import ESTIMATORS

@@ -20,9 +20,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..dsl.estimators import Carrier, EstimatorRow
 from ..dsl.names import Resolved, Site
 from ..dsl.plan import Choice
+from ..dsl.tables.estimators import Carrier, EstimatorRow
 from ..dsl.text.diagnostics import ProbError
 from .collect import Estimate
 from .differences import EXTRAPOLATED, Samples, differences

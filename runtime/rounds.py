@@ -12,9 +12,9 @@ from typing import cast
 import torch
 from torch import Tensor
 
-from ..dsl.estimators import ESTIMATORS
 from ..dsl.loops import SumLoop, sum_loop, varies
 from ..dsl.syntax import Arithmetic, Assign, Expression, For, Unary
+from ..dsl.tables.estimators import ESTIMATORS
 from .frames import Frame
 from .lanes import Ragged, Value
 from .machine import Machine, Rounds

@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor
 
-from ..dsl.estimators import ESTIMATORS
+from ..dsl.tables.estimators import ESTIMATORS
 from ..dsl.text.diagnostics import Diagnostic, ProbError
 from .compiled import inputs_of, obtain
 from .interpreter import Interpreter

@@ -10,9 +10,9 @@ import torch
 from torch import Tensor
 
 from ..dsl.additive import find_sums
-from ..dsl.estimators import ESTIMATORS, Carrier
 from ..dsl.names import Resolved
 from ..dsl.plan import Choice, Plan
+from ..dsl.tables.estimators import ESTIMATORS, Carrier
 from .credit import Crediting
 from .interpreter import Interpreter
 from .lanes import Ragged, Value

@@ -14,9 +14,9 @@ from typing import cast
 import torch
 from torch import Tensor
 
-from ..dsl.distributions import DISTRIBUTIONS, DistributionRow, ParameterRow, domain_help, domain_words, order_words
-from ..dsl.estimators import ESTIMATORS, Carrier
 from ..dsl.syntax import Distribution, Draw, Expression, LogPdf, Sample
+from ..dsl.tables.distributions import DISTRIBUTIONS, DistributionRow, ParameterRow, domain_help, domain_words, order_words
+from ..dsl.tables.estimators import ESTIMATORS, Carrier
 from ..dsl.text.diagnostics import ProbError
 from .broadcast import ShapeMismatch, broadcast_shapes, narrowed, shape_words, widen
 from .distributions import build, order_violation, violation

@@ -14,9 +14,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..dsl.constants import CONSTANTS
 from ..dsl.names import Resolved
 from ..dsl.syntax import Data, Expression, Interval, Name, Parameter, Simplex, deep_recursion
+from ..dsl.tables.constants import CONSTANTS
 from ..dsl.text.source import Span
 from .broadcast import shape_words
 from .frames import Activation, Frame

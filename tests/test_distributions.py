@@ -16,8 +16,8 @@ import torch
 from scipy import integrate, stats
 from torch import Tensor
 
-from probrun.dsl.distributions import DISTRIBUTIONS, DistributionRow
-from probrun.dsl.ranges import Range
+from probrun.dsl.tables.distributions import DISTRIBUTIONS, DistributionRow
+from probrun.dsl.tables.ranges import Range
 from probrun.runtime.distributions import build, violation
 from probrun.runtime.laws import Law, SecondDerivativeUnavailable
 

@@ -9,9 +9,9 @@ import torch
 from scipy import stats
 from torch import Tensor
 
-from probrun.dsl.distribution_rows import DISTRIBUTIONS, DistributionRow, Domain, ParameterRow
-from probrun.dsl.distributions import bind, domain_help, signature
 from probrun.dsl.syntax import Argument, Distribution, Number
+from probrun.dsl.tables.distribution_rows import DISTRIBUTIONS, DistributionRow, Domain, ParameterRow
+from probrun.dsl.tables.distributions import bind, domain_help, signature
 from probrun.dsl.text.source import Span
 from probrun.runtime.distributions import build, order_violation, violation
 from probrun.runtime.laws import Law, TorchLaw

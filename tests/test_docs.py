@@ -16,8 +16,8 @@ import pytest
 import probrun
 from probrun import cli
 from probrun import help as pages
-from probrun.dsl.distributions import DISTRIBUTIONS, signature
-from probrun.dsl.functions import FUNCTIONS
+from probrun.dsl.tables.distributions import DISTRIBUTIONS, signature
+from probrun.dsl.tables.functions import FUNCTIONS
 
 ROOT = Path(__file__).resolve().parent.parent
 DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -111,7 +111,7 @@ def test_every_topic_has_a_page_and_a_line() -> None:
 
 
 def test_help_knows_the_estimators_that_there_are() -> None:
-    from probrun.dsl.estimators import ESTIMATORS as ROWS
+    from probrun.dsl.tables.estimators import ESTIMATORS as ROWS
     from probrun.runtime.estimators import ESTIMATORS
 
     assert list(pages.topics()["estimators"]) == list(ROWS)

@@ -10,8 +10,8 @@ import pytest
 import torch
 
 import probrun
-from probrun.dsl.estimators import ESTIMATORS as ROWS
-from probrun.dsl.estimators import FALLBACK, PLAIN, Carrier, EstimatorRow
+from probrun.dsl.tables.estimators import ESTIMATORS as ROWS
+from probrun.dsl.tables.estimators import FALLBACK, PLAIN, Carrier, EstimatorRow
 from probrun.runtime.estimators import ESTIMATORS, Drawn, Request
 from probrun.runtime.laws import normal
 

@@ -14,9 +14,9 @@ import scipy.special
 import torch
 from torch import Tensor
 
-from probrun.dsl.functions import FUNCTIONS, FunctionRow, Smoothness, check_arity
-from probrun.dsl.ranges import Range
 from probrun.dsl.syntax import Argument, Call, Number
+from probrun.dsl.tables.functions import FUNCTIONS, FunctionRow, Smoothness, check_arity
+from probrun.dsl.tables.ranges import Range
 from probrun.dsl.text.source import Span
 from probrun.runtime.broadcast import ShapeMismatch, align
 from probrun.runtime.functions import FUNCTION_CODE, FunctionProblem

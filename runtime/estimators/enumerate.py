@@ -11,7 +11,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from ...dsl.estimators import ESTIMATORS
+from ...dsl.tables.estimators import ESTIMATORS
 from .request import Drawn, Request
 
 

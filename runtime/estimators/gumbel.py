@@ -10,7 +10,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from ...dsl.estimators import ESTIMATORS
+from ...dsl.tables.estimators import ESTIMATORS
 from ..kernels import less
 from ..laws import uniform
 from .request import Drawn, Request

@@ -9,8 +9,8 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from ...dsl.distributions import DistributionRow
-from ...dsl.estimators import EstimatorRow
+from ...dsl.tables.distributions import DistributionRow
+from ...dsl.tables.estimators import EstimatorRow
 from ..laws import Law
 
 Options = Mapping[str, float | bool | str]

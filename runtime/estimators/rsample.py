@@ -6,7 +6,7 @@ unless the reparameterisation is implicit (Figurnov et al. 2018: Gamma, Beta, Di
 
 from __future__ import annotations
 
-from ...dsl.estimators import ESTIMATORS
+from ...dsl.tables.estimators import ESTIMATORS
 from .request import Drawn, Request
 
 

@@ -5,7 +5,7 @@ Limits: a derivative of the arguments is dropped, so the plan chooses it only wh
 
 from __future__ import annotations
 
-from ...dsl.estimators import ESTIMATORS
+from ...dsl.tables.estimators import ESTIMATORS
 from .request import Drawn, Request
 
 

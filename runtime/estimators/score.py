@@ -8,7 +8,7 @@ Limits: the support must not move with a live argument; where an outcome has pro
 
 from __future__ import annotations
 
-from ...dsl.estimators import ESTIMATORS
+from ...dsl.tables.estimators import ESTIMATORS
 from .request import Drawn, Request
 
 

@@ -11,10 +11,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
 
+from ..syntax import Call
+from ..text.diagnostics import Diagnostic
 from . import ranges
 from .ranges import ANY, INF, NONNEGATIVE, POSITIVE, SIGNED_UNIT, UNIT, Range, always, constant, monotone, union
-from .syntax import Call
-from .text.diagnostics import Diagnostic
 
 MOST_AXES = 8
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from difflib import get_close_matches
 
+from ..syntax import Distribution, Expression
+from ..text.diagnostics import Diagnostic
 from .distribution_rows import DISTRIBUTIONS, DistributionRow, Domain, ParameterRow
-from .syntax import Distribution, Expression
-from .text.diagnostics import Diagnostic
 
 __all__ = [
     "DISTRIBUTIONS", "DistributionRow", "Domain", "ParameterRow", "bind", "domain_help", "domain_words", "order_words",
