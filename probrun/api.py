@@ -287,7 +287,7 @@ def load(path: str | Path, *, functions: Mapping[str, Function] | None = None) -
 def from_source(source: Source, functions: Mapping[str, Function] | None = None) -> Program:
     """Read and resolve."""
     from .dsl.names import External, resolve
-    from .dsl.parser import parse as parse_source
+    from .dsl.reading.parser import parse as parse_source
 
     external = {}
     for name, function in (functions or {}).items():

@@ -265,7 +265,7 @@ def check(files: tuple[str, ...], expression: str | None) -> int:
 @click.option("--diff", is_flag=True, help="Change nothing; print what would change.")
 def fmt(files: tuple[str, ...], only_check: bool, diff: bool) -> int:
     """Format source files in place; - formats standard input to standard output."""
-    from .dsl.format import format_source
+    from .dsl.reading.format import format_source
 
     sources = [source_in(file) for file in files]
     formatted = [format_source(source) for source in sources]  # a problem in one file leaves all of them alone

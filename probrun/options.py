@@ -162,7 +162,7 @@ def _check_estimators(names: Iterable[str]) -> None:
 
 
 def _estimators(option: EstimatorOption) -> tuple[tuple[str | None, EstimatorCall], ...]:
-    from .dsl.parser import parse_estimator
+    from .dsl.reading.parser import parse_estimator
 
     pairs: list[tuple[str | None, str]]
     if option is None:

@@ -7,7 +7,7 @@ import time
 import pytest
 
 from probrun.dsl.names import External, Resolved, resolve
-from probrun.dsl.parser import parse
+from probrun.dsl.reading.parser import parse
 from probrun.dsl.text.diagnostics import ProbError
 from probrun.dsl.text.source import Source
 

@@ -7,9 +7,10 @@ import time
 
 import pytest
 
-from probrun.dsl.builder import constant_value
-from probrun.dsl.format import format_expression
-from probrun.dsl.parser import parse, parse_estimator, parse_expression
+from probrun.dsl.reading.builder import constant_value
+from probrun.dsl.reading.format import format_expression
+from probrun.dsl.reading.parser import parse, parse_estimator, parse_expression
+from probrun.dsl.reading.tokens import decode
 from probrun.dsl.syntax import (
     Arithmetic,
     Assign,
@@ -44,7 +45,6 @@ from probrun.dsl.syntax import (
 )
 from probrun.dsl.text.diagnostics import ProbError
 from probrun.dsl.text.source import Source, Span
-from probrun.dsl.tokens import decode
 
 
 def program(text: str) -> Program:

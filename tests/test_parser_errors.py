@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from probrun.dsl.parser import parse
+from probrun.dsl.reading.parser import parse
 from probrun.dsl.text.diagnostics import ProbError
 from probrun.dsl.text.source import Source
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import lark
 
-from probrun.dsl.builder import Builder
+from probrun.dsl.reading.builder import Builder
 from probrun.grammar import build_parser, fingerprint, load_parser, tables
 
 

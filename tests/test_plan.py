@@ -9,8 +9,8 @@ import pytest
 
 from probrun.dsl.chooser import make_plan
 from probrun.dsl.names import External, resolve
-from probrun.dsl.parser import parse, parse_estimator
 from probrun.dsl.plan import Lessons, Plan, PlanOptions
+from probrun.dsl.reading.parser import parse, parse_estimator
 from probrun.dsl.text.diagnostics import ProbError
 from probrun.dsl.text.source import Source
 

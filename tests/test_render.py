@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from probrun.dsl.parser import parse
+from probrun.dsl.reading.parser import parse
 from probrun.dsl.text.diagnostics import Diagnostic, Label, ProbError, render, render_all
 from probrun.dsl.text.source import Source, Span
 

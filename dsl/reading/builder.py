@@ -15,7 +15,7 @@ from typing import Any
 
 from lark import Token
 
-from .syntax import (
+from ..syntax import (
     Argument,
     Arithmetic,
     Assign,
@@ -52,11 +52,11 @@ from .syntax import (
     Vector,
     While,
 )
-from .tables.constants import CONSTANTS
-from .tables.distributions import DISTRIBUTIONS
-from .tables.estimators import ESTIMATORS
-from .text.diagnostics import Diagnostic
-from .text.source import Source, Span
+from ..tables.constants import CONSTANTS
+from ..tables.distributions import DISTRIBUTIONS
+from ..tables.estimators import ESTIMATORS
+from ..text.diagnostics import Diagnostic
+from ..text.source import Source, Span
 from .tokens import span_of
 
 OPERATIONS: dict[str, Callable[[float, float], Any]] = {

@@ -16,9 +16,9 @@ from dataclasses import dataclass, field
 
 from lark import Token
 
-from .syntax import MAX_NESTING
-from .text.diagnostics import Diagnostic, Label
-from .text.source import Source, Span
+from ..syntax import MAX_NESTING
+from ..text.diagnostics import Diagnostic, Label
+from ..text.source import Source, Span
 
 MAX_CHARACTERS = 500_000
 PARTNER = {"(": ")", "[": "]", "{": "}"}

@@ -20,9 +20,8 @@ from typing import Any
 from lark import Lark, Token
 from lark.exceptions import UnexpectedToken
 
-from ..grammar import load_parser
-from .builder import Builder
-from .syntax import (
+from ...grammar import load_parser
+from ..syntax import (
     MAX_NESTING,
     Conditional,
     EstimatorCall,
@@ -35,9 +34,10 @@ from .syntax import (
     children,
     deep_recursion,
 )
+from ..text.diagnostics import Diagnostic, ProbError
+from ..text.source import Source, Span
+from .builder import Builder
 from .syntax_errors import BLOCK_STARTS, BLOCK_WORDS, Place, explain
-from .text.diagnostics import Diagnostic, ProbError
-from .text.source import Source, Span
 from .tokens import BRACKET, arrange, span_of, unreadable
 
 MAX_ERRORS = 20

@@ -14,8 +14,7 @@ import unicodedata
 from dataclasses import dataclass, field
 from typing import assert_never
 
-from .parser import parse, parse_expression
-from .syntax import (
+from ..syntax import (
     Argument,
     Arithmetic,
     Assign,
@@ -51,7 +50,8 @@ from .syntax import (
     While,
     deep_recursion,
 )
-from .text.source import Source, Span
+from ..text.source import Source, Span
+from .parser import parse, parse_expression
 
 WIDTH = 100
 INDENT = "    "

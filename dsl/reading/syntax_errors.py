@@ -12,8 +12,8 @@ from dataclasses import dataclass
 
 from lark import Token
 
-from .text.diagnostics import Diagnostic, Label
-from .text.source import Source, Span
+from ..text.diagnostics import Diagnostic, Label
+from ..text.source import Source, Span
 from .tokens import span_of
 
 KEYWORDS = frozenset({
