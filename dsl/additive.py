@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import assert_never
 
-from .resolved import Resolved
+from .names.resolved import Resolved
 from .syntax import (
     Arithmetic,
     Assign,

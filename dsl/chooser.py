@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 
 from .flow import Flow, analyse
-from .names import Resolved
+from .names.resolve import Resolved
 from .plan import Choice, Lessons, Plan, PlanOptions
 from .reasons import Reasons
 from .refusals import excluded, forced_wrong, inapplicable, no_plan, unknown_site

@@ -20,7 +20,7 @@ from dataclasses import dataclass, replace
 from typing import assert_never
 
 from .facts import NOTHING, Fact, combined, discrete
-from .names import Resolved
+from .names.resolve import Resolved
 from .syntax import (
     Assign,
     Block,

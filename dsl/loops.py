@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from .additive import signed_operands
-from .resolved import Resolved
+from .names.resolved import Resolved
 from .syntax import (
     Arithmetic,
     Assign,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 
 from .flow import Guard
-from .names import Site
+from .names.resolve import Site
 from .syntax import EstimatorCall
 from .tables.estimators import EstimatorRow, Option
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from .facts import Hazard
 from .flow import Flow
-from .names import Resolved, Site
+from .names.resolve import Resolved, Site
 from .state import JUMP, State
 from .tables.estimators import Carrier, EstimatorRow, Option, live_rows
 

@@ -6,7 +6,7 @@ from difflib import get_close_matches
 
 from .facts import Hazard
 from .flow import Flow
-from .names import Resolved, Site
+from .names.resolve import Resolved, Site
 from .plan import PlanOptions
 from .syntax import EstimatorCall
 from .tables.estimators import ESTIMATORS

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from .facts import Hazard
 from .flow import SiteFlow
-from .names import Resolved, Site
+from .names.resolve import Resolved, Site
 from .plan import Lessons, PlanOptions
 from .refusals import inapplicable, too_many, unknown_estimator, unknown_option
 from .syntax import EstimatorCall, Sample

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from typing import assert_never
 
 from .facts import NOTHING, Fact, Hazard, combined, discrete, hazard_at, members
-from .names import Resolved, Site
+from .names.resolve import Resolved, Site
 from .syntax import (
     Arithmetic,
     Boolean,

@@ -34,7 +34,7 @@ from .results import Compilation, GradientResult, RunResult, SiteReport, common_
 if TYPE_CHECKING:
     from .comparison import Comparison
     from .dsl.chooser import Planner
-    from .dsl.names import Resolved
+    from .dsl.names.resolve import Resolved
     from .dsl.plan import Lessons, Plan, PlanOptions
     from .runtime.collect import Estimate
     from .runtime.distributed import Team
@@ -286,7 +286,7 @@ def load(path: str | Path, *, functions: Mapping[str, Function] | None = None) -
 
 def from_source(source: Source, functions: Mapping[str, Function] | None = None) -> Program:
     """Read and resolve."""
-    from .dsl.names import External, resolve
+    from .dsl.names.resolve import External, resolve
     from .dsl.reading.parser import parse as parse_source
 
     external = {}

@@ -15,7 +15,7 @@ from .dsl.tables.limits import MAX_DEPTH, MAX_STEPS
 from .dsl.text.diagnostics import Diagnostic, ProbError
 
 if TYPE_CHECKING:
-    from .dsl.names import Resolved
+    from .dsl.names.resolve import Resolved
     from .dsl.plan import PlanOptions
 
 EstimatorOption: TypeAlias = str | Mapping[str, str] | Sequence[tuple[str | None, str]] | None

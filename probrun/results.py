@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import torch
 
-    from .dsl.names import Resolved
+    from .dsl.names.resolve import Resolved
     from .dsl.plan import Choice, Plan
     from .dsl.text.source import Source, Span
     from .options import RunOptions

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from ..dsl.chooser import Planner, make_plan
-from ..dsl.names import Resolved
+from ..dsl.names.resolve import Resolved
 from ..dsl.plan import Choice, Lessons, Plan, PlanOptions
 from ..dsl.syntax import EstimatorCall
 from ..dsl.tables.estimators import ESTIMATORS, FALLBACK, PLAIN, EstimatorRow, Option, live_rows

@@ -22,7 +22,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from ..dsl.names import Resolved
+from ..dsl.names.resolve import Resolved
 from ..dsl.syntax import Interval
 from ..dsl.text.diagnostics import ProbError
 from .interpreter import Interpreter

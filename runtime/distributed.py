@@ -21,8 +21,8 @@ from typing import Any, TypeVar
 import torch
 import torch.distributed as dist
 
+from ..dsl.names.resolved import Resolved
 from ..dsl.ranks import local_rank, local_world_size, rank, world_size
-from ..dsl.resolved import Resolved
 from ..dsl.syntax import Node, children
 from ..dsl.text.diagnostics import Diagnostic, ProbError
 from .collect import Collected, Ended, Estimate, merged

@@ -21,7 +21,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from ..dsl.names import Resolved
+from ..dsl.names.resolve import Resolved
 from ..dsl.plan import Lessons, Plan
 from ..dsl.text.diagnostics import Diagnostic, ProbError
 from .collect import Collected, Ended, Estimate, merged

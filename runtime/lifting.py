@@ -23,8 +23,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from ..dsl.names.resolved import Resolved
 from ..dsl.plan import Plan
-from ..dsl.resolved import Resolved
 from ..dsl.syntax import Conditional, If, Logical, Node, While, children
 from ..dsl.tables.estimators import ESTIMATORS
 from ..dsl.text.diagnostics import Diagnostic, ProbError

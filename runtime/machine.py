@@ -15,8 +15,8 @@ import torch
 from torch import Tensor
 
 from ..dsl.loops import SumLoop
+from ..dsl.names.resolved import Resolved, Site
 from ..dsl.plan import Choice
-from ..dsl.resolved import Resolved, Site
 from ..dsl.syntax import Block, Call, Draw, Expression, For, Function, Node, Sample, Slice, Statement
 from ..dsl.tables.constants import CONSTANTS
 from ..dsl.tables.estimators import PLAIN

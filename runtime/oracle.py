@@ -20,7 +20,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..dsl.names import Resolved, Site
+from ..dsl.names.resolve import Resolved, Site
 from ..dsl.plan import Choice
 from ..dsl.tables.estimators import Carrier, EstimatorRow
 from ..dsl.text.diagnostics import ProbError

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from ..dsl.additive import find_sums
-from ..dsl.names import Resolved
+from ..dsl.names.resolve import Resolved
 from ..dsl.plan import Choice, Plan
 from ..dsl.tables.estimators import ESTIMATORS, Carrier
 from .credit import Crediting

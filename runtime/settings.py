@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import torch
 
-from ..dsl.resolved import Resolved
+from ..dsl.names.resolved import Resolved
 from ..dsl.syntax import deep_recursion
 from ..dsl.tables.limits import MAX_DEPTH, MAX_LANES, MAX_ROUNDS, MAX_STEPS
 from .sizes import LEAST_LANES

@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..dsl.names import Resolved
+from ..dsl.names.resolve import Resolved
 from ..dsl.syntax import Data, Expression, Interval, Name, Parameter, Simplex, deep_recursion
 from ..dsl.tables.constants import CONSTANTS
 from ..dsl.text.source import Span

@@ -5,9 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import assert_never
 
-from .resolved import Site
-from .scopes import Outline, Scope, nodes_in, unknown_function
-from .syntax import (
+from ..syntax import (
     Argument,
     Assign,
     Block,
@@ -28,12 +26,14 @@ from .syntax import (
     Statement,
     While,
 )
-from .tables.constants import CONSTANTS
-from .tables.distributions import DISTRIBUTIONS, bind
-from .tables.functions import FUNCTIONS, check_arity
-from .text.diagnostics import Diagnostic, Label
-from .text.problems import Problems, counted, nearest
-from .text.source import Span
+from ..tables.constants import CONSTANTS
+from ..tables.distributions import DISTRIBUTIONS, bind
+from ..tables.functions import FUNCTIONS, check_arity
+from ..text.diagnostics import Diagnostic, Label
+from ..text.problems import Problems, counted, nearest
+from ..text.source import Span
+from .resolved import Site
+from .scopes import Outline, Scope, nodes_in, unknown_function
 
 
 @dataclass

@@ -12,8 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import assert_never
 
-from .resolved import External
-from .syntax import (
+from ..syntax import (
     Assign,
     Block,
     Call,
@@ -33,12 +32,13 @@ from .syntax import (
     While,
     children,
 )
-from .tables.constants import CONSTANTS
-from .tables.distributions import DISTRIBUTIONS
-from .tables.functions import FUNCTIONS, check_arity
-from .text.diagnostics import Diagnostic, Label
-from .text.problems import Problems, nearest
-from .text.source import Span
+from ..tables.constants import CONSTANTS
+from ..tables.distributions import DISTRIBUTIONS
+from ..tables.functions import FUNCTIONS, check_arity
+from ..text.diagnostics import Diagnostic, Label
+from ..text.problems import Problems, nearest
+from ..text.source import Span
+from .resolved import External
 
 
 @dataclass

@@ -28,12 +28,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from ..syntax import Name, Program, Return, deep_recursion
+from ..text.diagnostics import Diagnostic, Label
+from ..text.problems import Problems, counted, report
 from .assignment import check_assignment
 from .resolved import External, ParameterFact, Resolved, Site
 from .scopes import Outline, outline
-from .syntax import Name, Program, Return, deep_recursion
-from .text.diagnostics import Diagnostic, Label
-from .text.problems import Problems, counted, report
 from .uses import Uses, find_uses
 
 __all__ = ["External", "ParameterFact", "Resolved", "Site", "resolve"]

@@ -6,8 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from .syntax import Data, Distribution, Draw, Expression, Function, Parameter, Program, Sample
-from .text.source import Span
+from ..syntax import Data, Distribution, Draw, Expression, Function, Parameter, Program, Sample
+from ..text.source import Span
 
 
 @dataclass(frozen=True)

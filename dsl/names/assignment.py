@@ -16,8 +16,7 @@ from __future__ import annotations
 
 from typing import assert_never
 
-from .scopes import Outline, Scope, nodes_in
-from .syntax import (
+from ..syntax import (
     Assign,
     Block,
     Boolean,
@@ -41,9 +40,10 @@ from .syntax import (
     Vector,
     While,
 )
-from .text.diagnostics import Diagnostic, Label
-from .text.problems import Problems
-from .text.source import Span
+from ..text.diagnostics import Diagnostic, Label
+from ..text.problems import Problems
+from ..text.source import Span
+from .scopes import Outline, Scope, nodes_in
 from .uses import Uses
 
 
