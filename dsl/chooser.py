@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 
-from .flow import Flow, analyse
+from .analysis.flow import Flow, analyse
 from .names.resolve import Resolved
 from .plan import Choice, Lessons, Plan, PlanOptions
 from .reasons import Reasons

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 
-from .flow import Guard
+from .analysis.flow import Guard
 from .names.resolve import Site
 from .syntax import EstimatorCall
 from .tables.estimators import EstimatorRow, Option

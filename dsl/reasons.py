@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from .facts import Hazard
-from .flow import Flow
+from .analysis.facts import Hazard
+from .analysis.flow import Flow
 from .names.resolve import Resolved, Site
 from .state import JUMP, State
 from .tables.estimators import Carrier, EstimatorRow, Option, live_rows

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from difflib import get_close_matches
 
-from .facts import Hazard
-from .flow import Flow
+from .analysis.facts import Hazard
+from .analysis.flow import Flow
 from .names.resolve import Resolved, Site
 from .plan import PlanOptions
 from .syntax import EstimatorCall

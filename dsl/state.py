@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from .facts import Hazard
-from .flow import SiteFlow
+from .analysis.facts import Hazard
+from .analysis.flow import SiteFlow
 from .names.resolve import Resolved, Site
 from .plan import Lessons, PlanOptions
 from .refusals import inapplicable, too_many, unknown_estimator, unknown_option

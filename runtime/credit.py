@@ -16,7 +16,7 @@ from typing import Any, assert_never, cast
 
 from torch import Tensor
 
-from ..dsl.additive import Sums, signed_operands
+from ..dsl.analysis.sums import Sums, signed_operands
 from ..dsl.syntax import (
     Arithmetic,
     Assign,

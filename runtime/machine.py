@@ -14,7 +14,7 @@ from typing import Any, ClassVar, cast
 import torch
 from torch import Tensor
 
-from ..dsl.loops import SumLoop
+from ..dsl.analysis.loops import SumLoop
 from ..dsl.names.resolved import Resolved, Site
 from ..dsl.plan import Choice
 from ..dsl.syntax import Block, Call, Draw, Expression, For, Function, Node, Sample, Slice, Statement

@@ -12,7 +12,7 @@ from typing import cast
 import torch
 from torch import Tensor
 
-from ..dsl.loops import SumLoop, sum_loop, varies
+from ..dsl.analysis.loops import SumLoop, sum_loop, varies
 from ..dsl.syntax import Arithmetic, Assign, Expression, For, Unary
 from ..dsl.tables.estimators import ESTIMATORS
 from .frames import Frame

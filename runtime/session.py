@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor
 
-from ..dsl.additive import find_sums
+from ..dsl.analysis.sums import find_sums
 from ..dsl.names.resolve import Resolved
 from ..dsl.plan import Choice, Plan
 from ..dsl.tables.estimators import ESTIMATORS, Carrier

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from ..dsl.flow import Guard
+from ..dsl.analysis.flow import Guard
 from ..dsl.syntax import Call, Node
 from .lanes import Value
 from .readout import floats

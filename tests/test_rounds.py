@@ -8,7 +8,7 @@ import pytest
 import torch
 
 import probrun
-from probrun.dsl.loops import sum_loop
+from probrun.dsl.analysis.loops import sum_loop
 from probrun.dsl.syntax import For
 from probrun.runtime import rounds
 

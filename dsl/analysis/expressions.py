@@ -10,9 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import assert_never
 
-from .facts import NOTHING, Fact, Hazard, combined, discrete, hazard_at, members
-from .names.resolve import Resolved, Site
-from .syntax import (
+from ..names.resolve import Resolved, Site
+from ..syntax import (
     Arithmetic,
     Boolean,
     Call,
@@ -34,12 +33,13 @@ from .syntax import (
     Unary,
     Vector,
 )
-from .tables import ranges
-from .tables.constants import CONSTANTS
-from .tables.distributions import DISTRIBUTIONS
-from .tables.estimators import EstimatorRow
-from .tables.functions import FUNCTIONS, FunctionRow, Smoothness
-from .tables.ranges import ANY, Range
+from ..tables import ranges
+from ..tables.constants import CONSTANTS
+from ..tables.distributions import DISTRIBUTIONS
+from ..tables.estimators import EstimatorRow
+from ..tables.functions import FUNCTIONS, FunctionRow, Smoothness
+from ..tables.ranges import ANY, Range
+from .facts import NOTHING, Fact, Hazard, combined, discrete, hazard_at, members
 
 
 @dataclass(frozen=True)

@@ -11,9 +11,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from .additive import signed_operands
-from .names.resolved import Resolved
-from .syntax import (
+from ..names.resolved import Resolved
+from ..syntax import (
     Arithmetic,
     Assign,
     Call,
@@ -31,8 +30,9 @@ from .syntax import (
     Vector,
     children,
 )
-from .tables.distributions import DISTRIBUTIONS
-from .tables.functions import FUNCTIONS, elementwise
+from ..tables.distributions import DISTRIBUTIONS
+from ..tables.functions import FUNCTIONS, elementwise
+from .sums import signed_operands
 
 Signed = tuple[int, Expression]
 

@@ -19,9 +19,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import assert_never
 
-from .facts import NOTHING, Fact, combined, discrete
-from .names.resolve import Resolved
-from .syntax import (
+from ..names.resolve import Resolved
+from ..syntax import (
     Assign,
     Block,
     Call,
@@ -43,11 +42,12 @@ from .syntax import (
     children,
     deep_recursion,
 )
-from .syntax import Range as RangeOf
-from .tables import ranges
-from .tables.estimators import EstimatorRow
-from .tables.ranges import ANY, Range
-from .values import Flow, Frame, Guard, Origins, SiteFlow, Values
+from ..syntax import Range as RangeOf
+from ..tables import ranges
+from ..tables.estimators import EstimatorRow
+from ..tables.ranges import ANY, Range
+from .expressions import Flow, Frame, Guard, Origins, SiteFlow, Values
+from .facts import NOTHING, Fact, combined, discrete
 
 __all__ = ["Flow", "Guard", "Origins", "SiteFlow", "analyse"]
 

@@ -12,8 +12,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import assert_never
 
-from .names.resolved import Resolved
-from .syntax import (
+from ..names.resolved import Resolved
+from ..syntax import (
     Arithmetic,
     Assign,
     Block,
@@ -32,7 +32,7 @@ from .syntax import (
     Unary,
     While,
 )
-from .tables.functions import FUNCTIONS
+from ..tables.functions import FUNCTIONS
 
 Loops = tuple[int, ...]  # ids of the loops around a statement, outermost first
 

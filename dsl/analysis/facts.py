@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from .syntax import Node
-from .tables.ranges import ANY, Range, join, widen
-from .text.source import Span
+from ..syntax import Node
+from ..tables.ranges import ANY, Range, join, widen
+from ..text.source import Span
 
 NONE: frozenset[Hazard] = frozenset()
 
