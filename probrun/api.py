@@ -33,9 +33,9 @@ from .results import Compilation, GradientResult, RunResult, SiteReport, common_
 
 if TYPE_CHECKING:
     from .comparison import Comparison
-    from .dsl.chooser import Planner
     from .dsl.names.resolve import Resolved
-    from .dsl.plan import Lessons, Plan, PlanOptions
+    from .dsl.planning.chooser import Planner
+    from .dsl.planning.plan import Lessons, Plan, PlanOptions
     from .runtime.collect import Estimate
     from .runtime.distributed import Team
     from .runtime.oracle import Check
@@ -255,7 +255,7 @@ class Program:
         return self._all_plans()(options, lessons)
 
     def _all_plans(self) -> Planner:
-        from .dsl.chooser import Planner
+        from .dsl.planning.chooser import Planner
 
         if self._plans is None:
             self._plans = Planner(self.resolved)

@@ -16,7 +16,7 @@ from .dsl.text.diagnostics import Diagnostic, ProbError
 
 if TYPE_CHECKING:
     from .dsl.names.resolve import Resolved
-    from .dsl.plan import PlanOptions
+    from .dsl.planning.plan import PlanOptions
 
 EstimatorOption: TypeAlias = str | Mapping[str, str] | Sequence[tuple[str | None, str]] | None
 NamesOption: TypeAlias = str | Iterable[str] | None
@@ -95,7 +95,7 @@ def plan_options(
     allow_biased: bool, of: NamesOption,
 ) -> PlanOptions:
     """Checked options of the choice of estimators."""
-    from .dsl.plan import PlanOptions
+    from .dsl.planning.plan import PlanOptions
 
     if not (_is_number(tau) and 0 < tau < math.inf):
         raise refuse(f"`tau` must be a positive number, but is {tau!r}")

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     import torch
 
     from .dsl.names.resolve import Resolved
-    from .dsl.plan import Choice, Plan
+    from .dsl.planning.plan import Choice, Plan
     from .dsl.text.source import Source, Span
     from .options import RunOptions
     from .runtime.collect import Estimate

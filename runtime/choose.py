@@ -25,8 +25,8 @@ from dataclasses import dataclass, field, replace
 import torch
 from torch import Tensor
 
-from ..dsl.chooser import Planner
-from ..dsl.plan import Choice, Lessons, Plan, PlanOptions
+from ..dsl.planning.chooser import Planner
+from ..dsl.planning.plan import Choice, Lessons, Plan, PlanOptions
 from ..dsl.syntax import EstimatorCall
 from ..dsl.tables.estimators import ESTIMATORS, FALLBACK, live_rows
 from ..dsl.text.diagnostics import ProbError

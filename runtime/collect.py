@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from ..dsl.plan import Plan
+from ..dsl.planning.plan import Plan
 from .interpreter import Interpreter
 from .lanes import Ragged
 from .moments import Accumulator, Moments

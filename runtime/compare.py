@@ -16,9 +16,9 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from ..dsl.chooser import Planner, make_plan
 from ..dsl.names.resolve import Resolved
-from ..dsl.plan import Choice, Lessons, Plan, PlanOptions
+from ..dsl.planning.chooser import Planner, make_plan
+from ..dsl.planning.plan import Choice, Lessons, Plan, PlanOptions
 from ..dsl.syntax import EstimatorCall
 from ..dsl.tables.estimators import ESTIMATORS, FALLBACK, PLAIN, EstimatorRow, Option, live_rows
 from ..dsl.text.diagnostics import ProbError

@@ -22,7 +22,7 @@ import torch
 from torch import Tensor
 
 from ..dsl.names.resolve import Resolved
-from ..dsl.plan import Lessons, Plan
+from ..dsl.planning.plan import Lessons, Plan
 from ..dsl.text.diagnostics import Diagnostic, ProbError
 from .collect import Collected, Ended, Estimate, merged
 from .distributed import Team

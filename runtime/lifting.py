@@ -24,7 +24,7 @@ import torch
 from torch import Tensor
 
 from ..dsl.names.resolved import Resolved
-from ..dsl.plan import Plan
+from ..dsl.planning.plan import Plan
 from ..dsl.syntax import Conditional, If, Logical, Node, While, children
 from ..dsl.tables.estimators import ESTIMATORS
 from ..dsl.text.diagnostics import Diagnostic, ProbError

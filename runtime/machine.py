@@ -16,7 +16,7 @@ from torch import Tensor
 
 from ..dsl.analysis.loops import SumLoop
 from ..dsl.names.resolved import Resolved, Site
-from ..dsl.plan import Choice
+from ..dsl.planning.plan import Choice
 from ..dsl.syntax import Block, Call, Draw, Expression, For, Function, Node, Sample, Slice, Statement
 from ..dsl.tables.constants import CONSTANTS
 from ..dsl.tables.estimators import PLAIN

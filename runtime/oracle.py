@@ -21,7 +21,7 @@ import torch
 from torch import Tensor
 
 from ..dsl.names.resolve import Resolved, Site
-from ..dsl.plan import Choice
+from ..dsl.planning.plan import Choice
 from ..dsl.tables.estimators import Carrier, EstimatorRow
 from ..dsl.text.diagnostics import ProbError
 from .collect import Estimate

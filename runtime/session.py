@@ -11,7 +11,7 @@ from torch import Tensor
 
 from ..dsl.analysis.sums import find_sums
 from ..dsl.names.resolve import Resolved
-from ..dsl.plan import Choice, Plan
+from ..dsl.planning.plan import Choice, Plan
 from ..dsl.tables.estimators import ESTIMATORS, Carrier
 from .credit import Crediting
 from .interpreter import Interpreter

@@ -11,8 +11,8 @@ import pytest
 
 import probrun
 from probrun.cli import main
-from probrun.dsl.chooser import Planner
-from probrun.dsl.plan import PlanOptions
+from probrun.dsl.planning.chooser import Planner
+from probrun.dsl.planning.plan import PlanOptions
 from probrun.runtime import choose as runtime
 from probrun.runtime.settings import Settings
 

@@ -13,7 +13,7 @@ import pytest
 import torch
 
 import probrun
-from probrun.dsl.chooser import make_plan
+from probrun.dsl.planning.chooser import make_plan
 from probrun.report import student_quantile
 from probrun.runtime.estimate import gradient
 from probrun.runtime.settings import Settings

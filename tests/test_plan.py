@@ -8,8 +8,8 @@ from __future__ import annotations
 import pytest
 from probrun.dsl.names.resolve.resolve import External, resolve
 
-from probrun.dsl.chooser import make_plan
-from probrun.dsl.plan import Lessons, Plan, PlanOptions
+from probrun.dsl.planning.chooser import make_plan
+from probrun.dsl.planning.plan import Lessons, Plan, PlanOptions
 from probrun.dsl.reading.parser import parse, parse_estimator
 from probrun.dsl.text.diagnostics import ProbError
 from probrun.dsl.text.source import Source

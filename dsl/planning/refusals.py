@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from difflib import get_close_matches
 
-from .analysis.facts import Hazard
-from .analysis.flow import Flow
-from .names.resolve import Resolved, Site
+from ..analysis.facts import Hazard
+from ..analysis.flow import Flow
+from ..names.resolve import Resolved, Site
+from ..syntax import EstimatorCall
+from ..tables.estimators import ESTIMATORS
+from ..text.diagnostics import Diagnostic, Label
 from .plan import PlanOptions
-from .syntax import EstimatorCall
-from .tables.estimators import ESTIMATORS
-from .text.diagnostics import Diagnostic, Label
 
 
 def no_plan(

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 
-from .analysis.flow import Guard
-from .names.resolve import Site
-from .syntax import EstimatorCall
-from .tables.estimators import EstimatorRow, Option
+from ..analysis.flow import Guard
+from ..names.resolve import Site
+from ..syntax import EstimatorCall
+from ..tables.estimators import EstimatorRow, Option
 
 
 @dataclass(frozen=True)

@@ -9,14 +9,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 
-from .analysis.flow import Flow, analyse
-from .names.resolve import Resolved
+from ..analysis.flow import Flow, analyse
+from ..names.resolve import Resolved
+from ..tables.estimators import ESTIMATORS, FALLBACK, PLAIN, EstimatorRow, live_rows
+from ..text.diagnostics import ProbError
 from .plan import Choice, Lessons, Plan, PlanOptions
 from .reasons import Reasons
 from .refusals import excluded, forced_wrong, inapplicable, no_plan, unknown_site
 from .state import State, begin, check_options, live_arguments, options_of
-from .tables.estimators import ESTIMATORS, FALLBACK, PLAIN, EstimatorRow, live_rows
-from .text.diagnostics import ProbError
 
 MOST_PLANS = 256  # of one program that are remembered
 

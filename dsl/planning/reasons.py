@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from .analysis.facts import Hazard
-from .analysis.flow import Flow
-from .names.resolve import Resolved, Site
+from ..analysis.facts import Hazard
+from ..analysis.flow import Flow
+from ..names.resolve import Resolved, Site
+from ..tables.estimators import Carrier, EstimatorRow, Option, live_rows
 from .state import JUMP, State
-from .tables.estimators import Carrier, EstimatorRow, Option, live_rows
 
 
 class Reasons:

@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from .analysis.facts import Hazard
-from .analysis.flow import SiteFlow
-from .names.resolve import Resolved, Site
+from ..analysis.facts import Hazard
+from ..analysis.flow import SiteFlow
+from ..names.resolve import Resolved, Site
+from ..syntax import EstimatorCall, Sample
+from ..tables.distributions import DISTRIBUTIONS, DistributionRow
+from ..tables.estimators import ESTIMATORS, FALLBACK, PLAIN, Carrier, EstimatorRow, Option, live_rows
+from ..text.diagnostics import ProbError
 from .plan import Lessons, PlanOptions
 from .refusals import inapplicable, too_many, unknown_estimator, unknown_option
-from .syntax import EstimatorCall, Sample
-from .tables.distributions import DISTRIBUTIONS, DistributionRow
-from .tables.estimators import ESTIMATORS, FALLBACK, PLAIN, Carrier, EstimatorRow, Option, live_rows
-from .text.diagnostics import ProbError
 
 JUMP = "jump"  # the derivative through the value is lost further on; `reasons.py` knows where
 
