@@ -15,12 +15,12 @@ from torch import Tensor
 from ..dsl.syntax import Conditional, Expression, If, Logical
 from ..dsl.text.source import Span
 from . import masked
-from .broadcast import ShapeMismatch, align, event_shape, shape_words
+from .arrays.broadcast import ShapeMismatch, align, event_shape, shape_words
+from .arrays.kernels import partition
+from .arrays.operations import Operand, as_tensor, truth
 from .frames import Frame, merge
-from .kernels import partition
 from .lanes import Ragged, Value, carry
 from .machine import Machine
-from .operations import Operand, as_tensor, truth
 from .recording import NotCompiled
 
 

@@ -8,11 +8,11 @@ from torch import Tensor
 
 from ..dsl.syntax import Call, Function, Return
 from ..dsl.text.source import Span
+from .arrays.operations import Operand
 from .frames import Activation, Frame, Returned, together
 from .lanes import NOWHERE, Ragged, Value
 from .ledger import Term
 from .machine import Machine
-from .operations import Operand
 from .recording import NotCompiled
 from .watch import TooManyLanes
 

@@ -47,13 +47,13 @@ from ..dsl.syntax import (
 )
 from ..dsl.tables.distributions import DISTRIBUTIONS
 from ..dsl.tables.functions import FUNCTIONS, elementwise
-from .broadcast import event_shape
+from .arrays.broadcast import event_shape
+from .arrays.operations import Operand, negative
 from .frames import Activation, Frame, Returned
 from .interpreter import Interpreter
 from .lanes import Lanes, Ragged, Value, carry
 from .ledger import CLEAN, Taint, Term, view
 from .masked import terms_here
-from .operations import Operand, negative
 
 Summed = tuple[Operand, list[Term]]  # a value and the terms that it is the sum of, less those that depend on nothing
 

@@ -15,12 +15,12 @@ import torch
 from torch import Tensor
 from torch.nn.functional import logsigmoid, softplus
 
-from .broadcast import narrowed, together
-from .kernels import choose, less
+from .arrays.broadcast import narrowed, together
+from .arrays.kernels import choose, less
+from .arrays.recording import recording
+from .arrays.scalars import any_below, any_from, ends
 from .laws import Generator, Law, Shape, double, exponential, uniform, weigh, weigh_complement, whole
 from .quasi import Points
-from .readout import any_below, any_from, ends
-from .recording import recording
 
 SLACK = 1e-5  # a relaxed draw is hard up to rounding
 RARE = 1e-4  # a probability below this is compared with more than 32 bits

@@ -14,6 +14,8 @@ import torch
 from torch import Tensor
 
 from ..dsl.tables.distributions import DistributionRow, Domain
+from .arrays.recording import recording
+from .arrays.scalars import ends
 from .continuous_laws import (
     Beta,
     Cauchy,
@@ -49,8 +51,6 @@ from .discrete_laws import (
     Poisson,
 )
 from .laws import Law, TorchLaw
-from .readout import ends
-from .recording import recording
 from .truncated_normal import TruncatedNormal
 
 LAWS: dict[str, Callable[[dict[str, Tensor]], Law]] = {

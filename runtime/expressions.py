@@ -9,13 +9,13 @@ from torch import Tensor
 
 from ..dsl.syntax import Arithmetic, Boolean, Call, Comparison, Index, Name, Number, Power, Unary, Vector
 from ..dsl.tables.functions import FUNCTIONS
-from .broadcast import ShapeMismatch, event_shape, shape_words
+from .arrays.broadcast import ShapeMismatch, event_shape, shape_words
+from .arrays.operations import Operand, compare, negative, opposite
 from .calls import call
 from .frames import Frame
 from .indexing import check_axes, select
 from .lanes import Ragged, carry
 from .machine import Machine
-from .operations import Operand, compare, negative, opposite
 
 
 def evaluate_number(machine: Machine, node: Number, frame: Frame) -> Operand:

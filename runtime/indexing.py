@@ -14,10 +14,11 @@ import torch
 from torch import Tensor
 
 from ..dsl.text.source import Span
-from .broadcast import ShapeMismatch, broadcast_shapes, event_shape, pad, shape_words
-from .operations import Operand
+from .arrays.broadcast import ShapeMismatch, broadcast_shapes, event_shape, pad, shape_words
+from .arrays.operations import Operand
+from .arrays.recording import recording
 from .problems import Where, first_of, show
-from .recording import NotCompiled, recording
+from .recording import NotCompiled
 
 Item: TypeAlias = int | slice | Tensor
 

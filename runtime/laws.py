@@ -16,9 +16,9 @@ import torch
 from torch import Tensor
 
 from ..dsl.text.diagnostics import Diagnostic, ProbError
-from .kernels import choose
+from .arrays.kernels import choose
+from .arrays.scalars import ends
 from .quasi import Points
-from .readout import ends
 
 Shape = tuple[int, ...]
 Generator = torch.Generator | None

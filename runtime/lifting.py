@@ -29,7 +29,7 @@ from ..dsl.syntax import Conditional, If, Logical, Node, While, children
 from ..dsl.tables.estimators import ESTIMATORS
 from ..dsl.text.diagnostics import Diagnostic, ProbError
 from ..dsl.text.source import Span
-from .broadcast import narrowed, widen
+from .arrays.broadcast import narrowed, widen
 from .lanes import Lanes
 from .quasi import BY_INVERSE
 

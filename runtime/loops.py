@@ -9,14 +9,14 @@ from torch import Tensor
 
 from ..dsl.syntax import Block, For, Range, While
 from ..dsl.text.source import Span
+from .arrays.kernels import partition
+from .arrays.operations import Operand
 from .branches import decide
 from .frames import HIDDEN, Frame, merge
 from .indexing import check_axes, whole_number
-from .kernels import partition
 from .lanes import carry
 from .lifting import no_points
 from .machine import Machine
-from .operations import Operand
 from .quasi import Points
 from .recording import NotCompiled
 from .rounds import all_at_once

@@ -23,21 +23,21 @@ from ..dsl.tables.estimators import PLAIN
 from ..dsl.tables.functions import FunctionRow
 from ..dsl.tables.limits import MAX_DEPTH, MAX_LANES, MAX_ROUNDS, MAX_STEPS
 from ..dsl.text.source import Span
-from .broadcast import ShapeMismatch, shape_words
+from .arrays.broadcast import ShapeMismatch, shape_words
+from .arrays.function_code import FUNCTION_CODE, FunctionProblem
+from .arrays.kinks import once_differentiable
+from .arrays.operations import Operand, as_tensor, calculate, filled, numeric
+from .arrays.singular import SAFE
 from .estimators import ESTIMATORS
 from .estimators.request import Estimator
 from .frames import Activation, Frame, Returned
-from .functions import FUNCTION_CODE, FunctionProblem
 from .indexing import Item, position, size
-from .kinks import once_differentiable
 from .lanes import Join, Lanes, Value, carry, is_uniform
 from .ledger import Ledger, Term
 from .lifting import Lifter
 from .once import Once
-from .operations import Operand, as_tensor, calculate, filled, numeric
 from .problems import Where
 from .recording import NotCompiled
-from .singular import SAFE
 from .watch import Counter, Guards, TooManyLanes
 
 Evaluate = Callable[["Machine", Any, Frame], Operand]

@@ -12,8 +12,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from .arrays.kernels import choose as pick
 from .frames import HIDDEN, Frame
-from .kernels import choose as pick
 from .lanes import Ragged, Value
 from .ledger import Term
 from .machine import Machine

@@ -10,7 +10,7 @@ from torch import Tensor
 from ..dsl.syntax import Name, Node, children
 from ..dsl.text.diagnostics import Diagnostic, Label, ProbError
 from ..dsl.text.source import Source, Span
-from .broadcast import ShapeMismatch, shape_words
+from .arrays.broadcast import ShapeMismatch, shape_words
 from .frames import Frame
 from .lanes import Ragged
 

@@ -10,7 +10,6 @@ distributions whose arguments are themselves random) raises `NotCompiled`.
 from __future__ import annotations
 
 import operator
-import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -20,8 +19,9 @@ import torch
 from torch import Tensor, fx
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from probrun.runtime.arrays.recording import _here
+
 aten = torch.ops.aten
-_here = threading.local()
 FRESH = (aten.empty.memory_format, aten.new_empty.default, aten.empty_like.default, aten.detach.default)
 
 
@@ -33,9 +33,6 @@ class NotCompiled(Exception):
         super().__init__(reason)
 
 
-def recording() -> bool:
-    """Whether this thread is writing a block down: numbers must stay in tensors."""
-    return getattr(_here, "on", False)
 
 
 @dataclass(frozen=True)

@@ -13,12 +13,12 @@ from ..dsl.analysis.sums import find_sums
 from ..dsl.names.resolve import Resolved
 from ..dsl.planning.plan import Choice, Plan
 from ..dsl.tables.estimators import ESTIMATORS, Carrier
+from .arrays.operations import numeric
 from .credit import Crediting
 from .interpreter import Interpreter
 from .lanes import Ragged, Value
 from .lifting import Leaves, Lifter, Slope, liftable, ordered
 from .machine import Context, Limits, Outcome
-from .operations import numeric
 from .quasi import Points
 from .settings import DTYPES, Settings, block_seed
 from .sizes import sizes_for

@@ -18,7 +18,8 @@ from ..dsl.syntax import Distribution, Draw, Expression, LogPdf, Sample
 from ..dsl.tables.distributions import DISTRIBUTIONS, DistributionRow, ParameterRow, domain_help, domain_words, order_words
 from ..dsl.tables.estimators import ESTIMATORS, Carrier
 from ..dsl.text.diagnostics import ProbError
-from .broadcast import ShapeMismatch, broadcast_shapes, narrowed, shape_words, widen
+from .arrays.broadcast import ShapeMismatch, broadcast_shapes, narrowed, shape_words, widen
+from .arrays.recording import recording
 from .distributions import build, order_violation, violation
 from .estimators import Request
 from .frames import Frame
@@ -28,7 +29,6 @@ from .machine import Machine
 from .masked import counted
 from .problems import circumstances, count_runs, first_of, in_runs, row_of, show
 from .quasi import Points
-from .recording import recording
 from .watch import GuardBroken, TooCoarse, TooManyLanes
 
 RARE = 0.01  # part of the draws of a relaxed site that may be at the edge of its domain

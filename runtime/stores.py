@@ -7,12 +7,12 @@ from typing import cast
 from torch import Tensor
 
 from ..dsl.syntax import Assign, Sample, Statement
-from .broadcast import ShapeMismatch
+from .arrays.broadcast import ShapeMismatch
+from .arrays.operations import Operand, as_tensor
 from .frames import Frame
 from .indexing import check_axes, replace
 from .lanes import Ragged, carry
 from .machine import Machine
-from .operations import Operand, as_tensor
 from .rounds import added
 from .sites import draw
 

@@ -19,11 +19,11 @@ from torch import Tensor
 from ..dsl.syntax import Arithmetic, Call, Conditional, Draw, Expression, Logical, LogPdf, Name, Node, Power, Sample
 from ..dsl.text.diagnostics import ProbError
 from ..dsl.text.source import Span
+from .arrays.operations import Operand, calculate, filled
 from .frames import Frame
 from .interpreter import Interpreter
 from .lanes import Join, Lanes, Ragged, Value
 from .lifting import Leaves
-from .operations import Operand, calculate, filled
 from .problems import in_runs, row_of, rows_of, show
 from .session import Session
 from .weighing import Weighing

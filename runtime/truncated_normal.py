@@ -23,7 +23,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .broadcast import together
+from .arrays.broadcast import together
 from .laws import HALF_LOG_TWO_PI, Generator, Law, Shape, blurred, double, nudge, uniform
 
 FAR = -600.0  # log Phi below this is inverted by Newton's method

@@ -18,7 +18,7 @@ from ..dsl.names.resolve import Resolved
 from ..dsl.syntax import Data, Expression, Interval, Name, Parameter, Simplex, deep_recursion
 from ..dsl.tables.constants import CONSTANTS
 from ..dsl.text.source import Span
-from .broadcast import shape_words
+from .arrays.broadcast import shape_words
 from .frames import Activation, Frame
 from .indexing import size
 from .interpreter import Interpreter

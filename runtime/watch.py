@@ -16,9 +16,9 @@ from torch import Tensor
 
 from ..dsl.analysis.flow import Guard
 from ..dsl.syntax import Call, Node
+from .arrays.recording import recording
+from .arrays.scalars import floats
 from .lanes import Value
-from .readout import floats
-from .recording import recording
 
 
 class GuardBroken(Exception):

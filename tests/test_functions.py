@@ -18,8 +18,8 @@ from probrun.dsl.syntax import Argument, Call, Number
 from probrun.dsl.tables.functions import FUNCTIONS, FunctionRow, Smoothness, check_arity
 from probrun.dsl.tables.ranges import Range
 from probrun.dsl.text.source import Span
-from probrun.runtime.broadcast import ShapeMismatch, align
-from probrun.runtime.functions import FUNCTION_CODE, FunctionProblem
+from probrun.runtime.arrays.broadcast import ShapeMismatch, align
+from probrun.runtime.arrays.function_code import FUNCTION_CODE, FunctionProblem
 
 CPU = torch.device("cpu")
 

@@ -7,7 +7,7 @@ import math
 import pytest
 import torch
 
-from probrun.runtime.kernels import WORTHWHILE, choose, compare, less, partition, to_number
+from probrun.runtime.arrays.kernels import WORTHWHILE, choose, compare, less, partition, to_number
 from probrun.runtime.once import Once
 
 SIZES = (7, 4 * WORTHWHILE)

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 import probrun
-from probrun.runtime.singular import SAFE, divide, multiply, power
+from probrun.runtime.arrays.singular import SAFE, divide, multiply, power
 
 # A place where the local derivative is not finite.
 SINGULAR = {

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from ...dsl.tables.estimators import ESTIMATORS
-from ..kernels import less
+from ..arrays.kernels import less
 from ..laws import uniform
 from .request import Drawn, Request
 

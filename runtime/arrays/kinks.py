@@ -13,7 +13,7 @@ from typing import Any, cast
 from torch import Tensor
 from torch.autograd import Function
 
-from ..dsl.text.diagnostics import ProbError
+from ...dsl.text.diagnostics import ProbError
 
 Refusal = Callable[[], ProbError]
 

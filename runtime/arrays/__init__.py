@@ -1,0 +1,4 @@
+"""Arithmetic on tensors with a lane axis in front; knows no program.
+
+May import: `dsl` only.
+"""
