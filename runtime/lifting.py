@@ -31,7 +31,7 @@ from ..dsl.text.diagnostics import Diagnostic, ProbError
 from ..dsl.text.source import Span
 from .arrays.broadcast import narrowed, widen
 from .lanes import Lanes
-from .quasi import BY_INVERSE
+from .laws.sobol import BY_INVERSE
 
 APART = (Conditional, If, Logical, While)
 _run_backward = getattr(torch.autograd.graph, "_engine_run_backward", None)

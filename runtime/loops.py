@@ -15,9 +15,9 @@ from .branches import decide
 from .frames import HIDDEN, Frame, merge
 from .indexing import check_axes, whole_number
 from .lanes import carry
+from .laws.sobol import Points
 from .lifting import no_points
 from .machine import Machine
-from .quasi import Points
 from .recording import NotCompiled
 from .rounds import all_at_once
 from .watch import TooManyLanes

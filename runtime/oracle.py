@@ -30,7 +30,7 @@ from .estimators import Drawn, Estimator, Request
 from .estimators.enumerate import Enumerate
 from .interpreter import Interpreter
 from .lanes import Value
-from .laws import Law
+from .laws.law import Law
 from .moments import Moments
 from .session import Session
 from .settings import Settings, names_of, room

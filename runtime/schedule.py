@@ -21,8 +21,8 @@ from ..dsl.tables.estimators import ESTIMATORS
 from ..dsl.text.diagnostics import Diagnostic, ProbError
 from .compiled import inputs_of, obtain
 from .interpreter import Interpreter
+from .laws.sobol import LEAST_REPLICATES, MOST_DIMENSIONS, Points, replicates
 from .machine import Outcome
-from .quasi import LEAST_REPLICATES, MOST_DIMENSIONS, Points, replicates
 from .recording import NotCompiled
 from .session import Session
 from .settings import KEPT_RUNS, LEAST_BLOCK, WATCHED_RUNS

@@ -17,9 +17,9 @@ from .arrays.operations import numeric
 from .credit import Crediting
 from .interpreter import Interpreter
 from .lanes import Ragged, Value
+from .laws.sobol import Points
 from .lifting import Leaves, Lifter, Slope, liftable, ordered
 from .machine import Context, Limits, Outcome
-from .quasi import Points
 from .settings import DTYPES, Settings, block_seed
 from .sizes import sizes_for
 from .watch import Counter, Guards, TooBig

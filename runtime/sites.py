@@ -20,15 +20,16 @@ from ..dsl.tables.estimators import ESTIMATORS, Carrier
 from ..dsl.text.diagnostics import ProbError
 from .arrays.broadcast import ShapeMismatch, broadcast_shapes, narrowed, shape_words, widen
 from .arrays.recording import recording
-from .distributions import build, order_violation, violation
 from .estimators import Request
 from .frames import Frame
 from .lanes import carry
-from .laws import Law
+from .laws.build import build
+from .laws.domains import order_violation, violation
+from .laws.law import Law
+from .laws.sobol import Points
 from .machine import Machine
 from .masked import counted
 from .problems import circumstances, count_runs, first_of, in_runs, row_of, show
-from .quasi import Points
 from .watch import GuardBroken, TooCoarse, TooManyLanes
 
 RARE = 0.01  # part of the draws of a relaxed site that may be at the edge of its domain

@@ -10,7 +10,8 @@ import pytest
 import torch
 
 import probrun
-from probrun.runtime import discrete_laws, session
+from probrun.runtime import session
+from probrun.runtime.laws import counts as discrete_laws
 from probrun.runtime.lifting import NotLifted
 
 PROGRAMS = {

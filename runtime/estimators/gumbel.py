@@ -12,7 +12,7 @@ from torch import Tensor
 
 from ...dsl.tables.estimators import ESTIMATORS
 from ..arrays.kernels import less
-from ..laws import uniform
+from ..laws.noise import uniform
 from .request import Drawn, Request
 
 

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from ...dsl.tables.distributions import DistributionRow
 from ...dsl.tables.estimators import EstimatorRow
-from ..laws import Law
+from ..laws.law import Law
 
 Options = Mapping[str, float | bool | str]
 

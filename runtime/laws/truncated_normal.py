@@ -23,8 +23,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .arrays.broadcast import together
-from .laws import HALF_LOG_TWO_PI, Generator, Law, Shape, blurred, double, nudge, uniform
+from ..arrays.broadcast import together
+from .law import HALF_LOG_TWO_PI, Law
+from .noise import Generator, Shape, uniform
+from .rounding import blurred, double, nudge
 
 FAR = -600.0  # log Phi below this is inverted by Newton's method
 NEWTON_STEPS = 4

@@ -8,50 +8,19 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Any
 
 import torch
 from torch import Tensor
 
-from ..dsl.tables.distributions import DistributionRow, Domain
-from .arrays.recording import recording
-from .arrays.scalars import ends
-from .continuous_laws import (
-    Beta,
-    Cauchy,
-    Chi2,
-    Dirichlet,
-    Exponential,
-    Gamma,
-    Gumbel,
-    HalfCauchy,
-    HalfNormal,
-    InverseGamma,
-    Kumaraswamy,
-    Laplace,
-    Logistic,
-    LogNormal,
-    MultivariateNormal,
-    Normal,
-    Pareto,
-    StudentT,
-    Uniform,
-    VonMises,
-    Weibull,
-)
-from .discrete_laws import (
-    Bernoulli,
-    Binomial,
-    Categorical,
-    DiscreteUniform,
-    Geometric,
-    Multinomial,
-    NegativeBinomial,
-    OneHotCategorical,
-    Poisson,
-)
-from .laws import Law, TorchLaw
+from ...dsl.tables.distributions import DistributionRow, Domain
+from .bounded import Beta, Dirichlet, Kumaraswamy, MultivariateNormal, Uniform, VonMises
+from .counts import Bernoulli, Binomial, DiscreteUniform, Geometric, NegativeBinomial, Poisson
+from .domains import _log_weights, _lower_cholesky, _positive_definite, _simplex, _weights
+from .law import Law, TorchLaw
+from .location_scale import Cauchy, Gumbel, Laplace, Logistic, Normal, StudentT
+from .positive import Chi2, Exponential, Gamma, HalfCauchy, HalfNormal, InverseGamma, LogNormal, Pareto, Weibull
 from .truncated_normal import TruncatedNormal
+from .weighted import Categorical, Multinomial, OneHotCategorical
 
 LAWS: dict[str, Callable[[dict[str, Tensor]], Law]] = {
     law.__name__: law
@@ -113,67 +82,20 @@ _ENTRIES: dict[Domain, tuple[float, bool, float, bool, bool]] = {
 }
 
 
-def violation(domain: Domain, tensor: Tensor, event: int) -> Tensor | None:
-    """Which `[L or 1, *batch]` lie outside the domain (a nan does), None where none does.
-
-    `tensor` is `[L or 1, *batch, *event axes]`.  One pass over memory where all is well.
-    """
-    value = tensor.detach()
-    if value.numel() == 0:
-        return None
-    *_, only_whole = _ENTRIES[domain]
-    least, most = value.aminmax() if recording() else ends(tensor)
-    fine = bool(_between(least, domain) & _between(most, domain))
-    bad = None
-    if not (fine and (not only_whole or bool((value == value.floor()).all()))):
-        good = _between(value, domain)
-        bad = ~(good & (value == value.floor())) if only_whole else ~good
-        for _ in range(event):
-            bad = bad.any(-1)
-    together = _TOGETHER.get(domain)
-    if together is None:
-        return bad
-    bad = ~together(value) if bad is None else bad | ~together(torch.nan_to_num(value))
-    return bad if bool(bad.any()) else None
 
 
-def _between(value: Any, domain: Domain) -> Any:
-    """Which entries of a tensor, or whether a number, lie between the bounds, each of which may be allowed itself."""
-    low, low_allowed, high, high_allowed, _ = _ENTRIES[domain]
-    return (value >= low if low_allowed else value > low) & (value <= high if high_allowed else value < high)
 
 
-def order_violation(row: DistributionRow, arguments: dict[str, Tensor]) -> Tensor | None:
-    """Where the pair `row.ordered` is in the wrong order, `[L or 1, *batch]`; None: nowhere."""
-    if row.ordered is None:
-        return None
-    first, second = (arguments[name].detach() for name in row.ordered)
-    bad = ~(first <= second if row.discrete else first < second)
-    return bad if bool(bad.any()) else None
 
 
-def _weights(value: Tensor) -> Tensor:
-    return value.amax(-1) > 0
 
 
-def _log_weights(value: Tensor) -> Tensor:
-    return value.amax(-1) > -math.inf
 
 
-def _simplex(value: Tensor) -> Tensor:
-    return (value.sum(-1) - 1).abs() <= 16 * torch.finfo(value.dtype).eps * value.shape[-1]
 
 
-def _lower_cholesky(value: Tensor) -> Tensor:
-    return (value.triu(1) == 0).flatten(-2).all(-1) & (value.diagonal(dim1=-2, dim2=-1) > 0).all(-1)
 
 
-def _positive_definite(value: Tensor) -> Tensor:
-    scale = value.abs().flatten(-2).amax(-1)[..., None, None]
-    symmetric = ((value - value.mT).abs() <= 1e-5 * scale).flatten(-2).all(-1)
-    factor, info = torch.linalg.cholesky_ex(value)
-    definite: Tensor = (info == 0) & torch.isfinite(factor).flatten(-2).all(-1)
-    return symmetric & definite
 
 
 _TOGETHER: dict[Domain, Callable[[Tensor], Tensor]] = {

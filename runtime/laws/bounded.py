@@ -1,0 +1,144 @@
+"""The continuous laws: draws as a smooth function of noise, log densities in few passes over memory."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from .implicit import dirichlet
+from .law import HALF_LOG_TWO_PI, Law, TorchLaw
+from .noise import Generator, Shape, exponential, normal, uniform
+from .rounding import below_one, double, nudge, sinks, sticks, tiny
+
+
+class Uniform(Law):
+    low: Tensor
+    high: Tensor
+
+    def support(self, value: Tensor) -> Tensor | None:
+        return (value >= self.low) & (value <= self.high)
+
+    def stand_in(self, value: Tensor) -> Tensor:
+        return self.low.detach() * torch.ones_like(value)
+
+    def rsample(self, shape: Shape, generator: Generator = None) -> Tensor:
+        return torch.addcmul(self.low, self.high - self.low, uniform(shape, self.low, generator))
+
+    def density(self, value: Tensor) -> Tensor:
+        return -(self.high - self.low).log() + torch.zeros_like(value)
+
+
+class Proportion(Law):
+    """Values strictly between 0 and 1."""
+
+    concentration1: Tensor
+    concentration0: Tensor
+
+    def support(self, value: Tensor) -> Tensor | None:
+        return (value > 0) & (value < 1)
+
+    def stand_in(self, value: Tensor) -> Tensor:
+        return torch.full_like(value, 0.5)
+
+    def coarse(self, value: Tensor | None) -> bool:
+        return sinks(self.concentration1) or sticks(self.concentration0)
+
+
+class Beta(Proportion):
+    def rsample(self, shape: Shape, generator: Generator = None) -> Tensor:
+        both = torch.stack((self.concentration1.expand(shape), self.concentration0.expand(shape)), -1)
+        return dirichlet(both, (*shape, 2), generator, "Beta")[..., 0]
+
+    def density(self, value: Tensor) -> Tensor:
+        a, b, x = double(self.concentration1, self.concentration0, value)
+        constant = torch.lgamma(a + b) - torch.lgamma(a) - torch.lgamma(b)
+        return (constant + (a - 1) * x.log() + (b - 1) * torch.log1p(-x)).to(value.dtype)
+
+
+class Kumaraswamy(Proportion):
+    """1 - x^a is a power of a uniform: x = (1 - exp(-e/b))^(1/a) with e exponential."""
+
+    def rsample(self, shape: Shape, generator: Generator = None) -> Tensor:
+        inner = -torch.expm1(-exponential(shape, self.concentration1, generator) / self.concentration0)
+        draw = torch.exp(inner.clamp_min(tiny(inner)).log() / self.concentration1)
+        return nudge(draw, tiny(draw), below_one(draw))
+
+    def density(self, value: Tensor) -> Tensor:
+        a, b, x = double(self.concentration1, self.concentration0, value)
+        log_x = x.log()
+        return ((a * b).log() + (a - 1) * log_x + (b - 1) * (-torch.expm1(a * log_x)).log()).to(value.dtype)
+
+
+class Dirichlet(Law):
+    event = 1
+    concentration: Tensor
+
+    def support(self, value: Tensor) -> Tensor | None:
+        slack = 8 * torch.finfo(value.dtype).eps * value.shape[-1]
+        return (value > 0).all(-1) & ((value.sum(-1) - 1).abs() <= slack)
+
+    def stand_in(self, value: Tensor) -> Tensor:
+        return torch.full_like(value, 1 / value.shape[-1])
+
+    def rsample(self, shape: Shape, generator: Generator = None) -> Tensor:
+        return dirichlet(self.concentration, shape, generator, "Dirichlet")
+
+    def coarse(self, value: Tensor | None) -> bool:
+        return sinks(self.concentration)
+
+    def density(self, value: Tensor) -> Tensor:
+        a, x = double(self.concentration, value)
+        constant = torch.lgamma(a.sum(-1)) - torch.lgamma(a).sum(-1)
+        return (constant + ((a - 1) * x.log()).sum(-1)).to(value.dtype)
+
+
+class MultivariateNormal(Law):
+    """By the lower Cholesky factor; one factor for all lanes is one matrix product."""
+
+    event = 1
+    loc: Tensor
+
+    def factor(self) -> Tensor:
+        """The lower Cholesky factor of the covariance, `[L or 1, *batch, d, d]`."""
+        given = self.arguments
+        if "scale_tril" in given:
+            return given["scale_tril"].tril()
+        if "covariance_matrix" in given:
+            return _cholesky(given["covariance_matrix"])
+        return _cholesky(torch.cholesky_inverse(_cholesky(given["precision_matrix"])))
+
+    def rsample(self, shape: Shape, generator: Generator = None) -> Tensor:
+        noise, factor = normal(shape, self.loc, generator), self.factor()
+        if factor.shape[:-2].numel() == 1:
+            return self.loc + noise @ factor.reshape(factor.shape[-2:]).mT
+        return self.loc + (factor @ noise.unsqueeze(-1)).squeeze(-1)
+
+    def density(self, value: Tensor) -> Tensor:
+        factor, difference = self.factor(), value - self.loc
+        if factor.shape[:-2].numel() == 1:
+            matrix = factor.reshape(factor.shape[-2:])
+            columns = difference.reshape(-1, difference.shape[-1]).mT
+            white: Tensor = torch.linalg.solve_triangular(matrix, columns, upper=False).mT.reshape(difference.shape)
+        else:
+            white = torch.linalg.solve_triangular(factor, difference.unsqueeze(-1), upper=False).squeeze(-1)
+        volume = factor.diagonal(dim1=-2, dim2=-1).log().sum(-1) + HALF_LOG_TWO_PI * difference.shape[-1]
+        squares: Tensor = (white * white).sum(-1)
+        return -0.5 * squares - volume
+
+
+def _cholesky(matrix: Tensor) -> Tensor:
+    factor: Tensor = torch.linalg.cholesky(matrix)
+    return factor
+
+
+class VonMises(TorchLaw):
+    """torch's sampler and density (which has period 2 pi, so every value is possible); no reparameterisation."""
+
+    def __init__(self, arguments: dict[str, Tensor]):
+        super().__init__(arguments, "VonMises")
+
+    def support(self, value: Tensor) -> Tensor | None:
+        return None
+
+    def rsample(self, shape: Shape, generator: Generator = None) -> Tensor:
+        raise NotImplementedError("VonMises has no reparameterised draw")

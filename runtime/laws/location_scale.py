@@ -1,0 +1,102 @@
+"""Distributions that are moved and stretched."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+from torch.nn.functional import logsigmoid
+
+from .implicit import standard_gamma
+from .law import HALF_LOG_TWO_PI, Law
+from .noise import Generator, Shape, cauchy, exponential, normal
+from .rounding import blurred, double, sinks
+
+
+class LocationScale(Law):
+    """`loc + scale * noise`; subclasses give the noise and its log density."""
+
+    loc: Tensor
+    scale: Tensor
+
+    def noise(self, shape: Shape, generator: Generator) -> Tensor:
+        """Noise at loc 0 and scale 1."""
+        raise NotImplementedError
+
+    def rsample(self, shape: Shape, generator: Generator = None) -> Tensor:
+        return torch.addcmul(self.loc, self.scale, self.noise(shape, generator))
+
+    def standardised(self, value: Tensor) -> Tensor:
+        """`(value - loc) / scale`."""
+        return (value - self.loc) / self.scale
+
+    def coarse(self, value: Tensor | None) -> bool:
+        return blurred(self.loc if value is None else value, self.scale)
+
+
+class Normal(LocationScale):
+    def noise(self, shape: Shape, generator: Generator) -> Tensor:
+        return normal(shape, self.loc, generator)
+
+    def density(self, value: Tensor) -> Tensor:
+        z = self.standardised(value)
+        return torch.addcmul(-HALF_LOG_TWO_PI - self.scale.log(), z, z, value=-0.5)
+
+
+class Laplace(LocationScale):
+    """The noise is the difference of two exponentials."""
+
+    def noise(self, shape: Shape, generator: Generator) -> Tensor:
+        return exponential(shape, self.loc, generator).sub_(exponential(shape, self.loc, generator))
+
+    def density(self, value: Tensor) -> Tensor:
+        return -self.standardised(value).abs() - (2 * self.scale).log()
+
+
+class Gumbel(LocationScale):
+    """The noise is minus the logarithm of an exponential."""
+
+    def noise(self, shape: Shape, generator: Generator) -> Tensor:
+        return exponential(shape, self.loc, generator).log_().neg_()
+
+    def density(self, value: Tensor) -> Tensor:
+        z = self.standardised(value)
+        return -(z + torch.exp(-z)) - self.scale.log()
+
+
+class Logistic(LocationScale):
+    """The noise is the difference of two Gumbels: both tails are as fine as an exponential's."""
+
+    def noise(self, shape: Shape, generator: Generator) -> Tensor:
+        return exponential(shape, self.loc, generator).div_(exponential(shape, self.loc, generator)).log_()
+
+    def density(self, value: Tensor) -> Tensor:
+        z = self.standardised(value)
+        return logsigmoid(z) + logsigmoid(-z) - self.scale.log()
+
+
+class Cauchy(LocationScale):
+    def noise(self, shape: Shape, generator: Generator) -> Tensor:
+        return cauchy(shape, self.loc, generator)
+
+    def density(self, value: Tensor) -> Tensor:
+        z = self.standardised(value)
+        return -torch.log1p(z * z) - (math.pi * self.scale).log()
+
+
+class StudentT(LocationScale):
+    df: Tensor
+
+    def noise(self, shape: Shape, generator: Generator) -> Tensor:
+        chi2 = 2 * standard_gamma(self.df / 2, shape, generator, "StudentT")
+        return normal(shape, self.loc, generator) * torch.rsqrt(chi2 / self.df)
+
+    def coarse(self, value: Tensor | None) -> bool:
+        return super().coarse(value) or (value is None and sinks(self.df / 2))
+
+    def density(self, value: Tensor) -> Tensor:
+        df, loc, scale, x = double(self.df, self.loc, self.scale, value)
+        z = (x - loc) / scale
+        constant = torch.lgamma((df + 1) / 2) - torch.lgamma(df / 2) - 0.5 * (math.pi * df).log() - scale.log()
+        return (constant - 0.5 * (df + 1) * torch.log1p(z * z / df)).to(value.dtype)

@@ -1,0 +1,164 @@
+"""Distributions of positive values."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+from .implicit import standard_gamma
+from .law import HALF_LOG_TWO_PI, Law
+from .location_scale import Normal
+from .noise import Generator, Shape, cauchy, exponential, normal
+from .rounding import blurred, double, nudge, sinks, tiny
+
+
+class Positive(Law):
+    """Values above 0."""
+
+    def support(self, value: Tensor) -> Tensor | None:
+        return value > 0
+
+    def stand_in(self, value: Tensor) -> Tensor:
+        return torch.ones_like(value)
+
+
+class LogNormal(Positive):
+    loc: Tensor
+    scale: Tensor
+
+    def rsample(self, shape: Shape, generator: Generator = None) -> Tensor:
+        return torch.addcmul(self.loc, self.scale, normal(shape, self.loc, generator)).exp().clamp_min(tiny(self.loc))
+
+    def density(self, value: Tensor) -> Tensor:
+        logarithm = value.log()
+        return Normal(self.arguments).density(logarithm) - logarithm
+
+    def relative_log_prob(self, value: Tensor) -> Tensor:
+        return Normal(self.arguments).density(value.log())
+
+
+class HalfNormal(Positive):
+    scale: Tensor
+
+    def support(self, value: Tensor) -> Tensor | None:
+        return value >= 0
+
+    def rsample(self, shape: Shape, generator: Generator = None) -> Tensor:
+        return self.scale * normal(shape, self.scale, generator).abs_().clamp_min_(tiny(self.scale))
+
+    def density(self, value: Tensor) -> Tensor:
+        z = value / self.scale
+        return torch.addcmul(math.log(2) - HALF_LOG_TWO_PI - self.scale.log(), z, z, value=-0.5)
+
+
+class HalfCauchy(Positive):
+    scale: Tensor
+
+    def support(self, value: Tensor) -> Tensor | None:
+        return value >= 0
+
+    def rsample(self, shape: Shape, generator: Generator = None) -> Tensor:
+        return self.scale * cauchy(shape, self.scale, generator).abs_().clamp_min_(tiny(self.scale))
+
+    def density(self, value: Tensor) -> Tensor:
+        z = value / self.scale
+        return -torch.log1p(z * z) - (0.5 * math.pi * self.scale).log()
+
+
+class Exponential(Positive):
+    rate: Tensor
+
+    def support(self, value: Tensor) -> Tensor | None:
+        return value >= 0
+
+    def rsample(self, shape: Shape, generator: Generator = None) -> Tensor:
+        return exponential(shape, self.rate, generator) / self.rate
+
+    def density(self, value: Tensor) -> Tensor:
+        return torch.addcmul(self.rate.log(), self.rate, value, value=-1)
+
+
+class Gamma(Positive):
+    concentration: Tensor
+    rate: Tensor
+
+    def coarse(self, value: Tensor | None) -> bool:
+        return sinks(self.concentration)
+
+    def rsample(self, shape: Shape, generator: Generator = None) -> Tensor:
+        draw = standard_gamma(self.concentration, shape, generator, "Gamma") / self.rate
+        return nudge(draw, tiny(draw))
+
+    def density(self, value: Tensor) -> Tensor:
+        a, rate, x = double(self.concentration, self.rate, value)
+        return (a * rate.log() - torch.lgamma(a) + (a - 1) * x.log() - rate * x).to(value.dtype)
+
+
+class InverseGamma(Positive):
+    concentration: Tensor
+    rate: Tensor
+
+    def coarse(self, value: Tensor | None) -> bool:
+        return sinks(self.concentration)
+
+    def rsample(self, shape: Shape, generator: Generator = None) -> Tensor:
+        draw = self.rate / standard_gamma(self.concentration, shape, generator, "InverseGamma")
+        return nudge(draw, tiny(draw))
+
+    def density(self, value: Tensor) -> Tensor:
+        a, rate, x = double(self.concentration, self.rate, value)
+        return (a * rate.log() - torch.lgamma(a) - (a + 1) * x.log() - rate / x).to(value.dtype)
+
+
+class Chi2(Positive):
+    df: Tensor
+
+    def coarse(self, value: Tensor | None) -> bool:
+        return sinks(self.df / 2)
+
+    def rsample(self, shape: Shape, generator: Generator = None) -> Tensor:
+        return 2 * standard_gamma(self.df / 2, shape, generator, "Chi2")
+
+    def density(self, value: Tensor) -> Tensor:
+        a, x = double(self.df / 2, value)
+        return ((a - 1) * x.log() - x / 2 - a * math.log(2) - torch.lgamma(a)).to(value.dtype)
+
+
+class Weibull(Positive):
+    scale: Tensor
+    concentration: Tensor
+
+    def coarse(self, value: Tensor | None) -> bool:
+        return sinks(self.concentration)
+
+    def rsample(self, shape: Shape, generator: Generator = None) -> Tensor:
+        noise = exponential(shape, self.scale, generator).log_()
+        draw = self.scale * torch.exp(noise / self.concentration)
+        return nudge(draw, tiny(draw))
+
+    def density(self, value: Tensor) -> Tensor:
+        k = self.concentration
+        t = (value / self.scale).log()
+        return (k / self.scale).log() + (k - 1) * t - torch.exp(k * t)
+
+
+class Pareto(Law):
+    scale: Tensor
+    alpha: Tensor
+
+    def coarse(self, value: Tensor | None) -> bool:
+        return blurred(self.scale, self.scale / self.alpha)
+
+    def support(self, value: Tensor) -> Tensor | None:
+        return value >= self.scale
+
+    def stand_in(self, value: Tensor) -> Tensor:
+        return self.scale.detach() * torch.ones_like(value)
+
+    def rsample(self, shape: Shape, generator: Generator = None) -> Tensor:
+        return self.scale * torch.exp(exponential(shape, self.scale, generator) / self.alpha)
+
+    def density(self, value: Tensor) -> Tensor:
+        return (self.alpha / self.scale).log() - (self.alpha + 1) * (value / self.scale).log()
