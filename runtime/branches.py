@@ -18,10 +18,10 @@ from . import masked
 from .arrays.broadcast import ShapeMismatch, align, event_shape, shape_words
 from .arrays.kernels import partition
 from .arrays.operations import Operand, as_tensor, truth
-from .frames import Frame, merge
-from .lanes import Ragged, Value, carry
+from .lanes.frames import Frame, merge
+from .lanes.lanes import Ragged, Value, carry
+from .lanes.lessons import NotCompiled
 from .machine import Machine
-from .recording import NotCompiled
 
 
 def holds(machine: Machine, value: Operand, condition: Expression) -> bool | Tensor:

@@ -9,12 +9,11 @@ from torch import Tensor
 from ..dsl.syntax import Call, Function, Return
 from ..dsl.text.source import Span
 from .arrays.operations import Operand
-from .frames import Activation, Frame, Returned, together
-from .lanes import NOWHERE, Ragged, Value
-from .ledger import Term
+from .lanes.frames import Activation, Frame, Returned, together
+from .lanes.lanes import NOWHERE, Ragged, Value
+from .lanes.ledger import Term
+from .lanes.lessons import NotCompiled, TooManyLanes
 from .machine import Machine
-from .recording import NotCompiled
-from .watch import TooManyLanes
 
 DEEP = 64  # calls in calls that are compiled
 

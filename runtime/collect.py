@@ -16,7 +16,7 @@ from torch import Tensor
 
 from ..dsl.planning.plan import Plan
 from .interpreter import Interpreter
-from .lanes import Ragged
+from .lanes.lanes import Ragged
 from .moments import Accumulator, Moments
 from .session import Session
 from .settings import KEPT_RUNS, WATCHED_RUNS, Settings

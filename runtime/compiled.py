@@ -20,9 +20,10 @@ from torch import Tensor, fx
 
 from ..dsl.text.diagnostics import ProbError
 from .collect import Collected
-from .recording import Noise, NotCompiled, Recorder
+from .lanes.guards import Guards
+from .lanes.lessons import GuardBroken, NotCompiled, TooManyLanes
+from .recording import Noise, Recorder
 from .session import Session
-from .watch import GuardBroken, Guards, TooManyLanes
 
 MOST_KEPT = 8  # graphs of one plan, for other sizes, settings and data
 MOST_NODES = 20_000

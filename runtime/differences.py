@@ -26,14 +26,14 @@ from ..dsl.names.resolve import Resolved
 from ..dsl.syntax import Interval
 from ..dsl.text.diagnostics import ProbError
 from .interpreter import Interpreter
-from .lanes import Ragged, Value
+from .lanes.counter import Counter
+from .lanes.lanes import Ragged, Value
+from .lanes.where import Where
 from .moments import Accumulator, Moments
-from .problems import Where
 from .session import Session
 from .settings import DTYPES, Settings, block_seed, names_of, room
 from .trace import value_problem
 from .values import bind_values
-from .watch import Counter
 
 LARGEST_BLOCK = 16_384  # runs
 NUMBERS_OF_A_BLOCK = 2**23  # in its widest value, at most

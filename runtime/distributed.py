@@ -26,10 +26,10 @@ from ..dsl.ranks import local_rank, local_world_size, rank, world_size
 from ..dsl.syntax import Node, children
 from ..dsl.text.diagnostics import Diagnostic, ProbError
 from .collect import Collected, Ended, Estimate, merged
+from .lanes.lessons import GuardBroken, TooManyLanes
 from .session import Session
 from .settings import Settings
 from .verdict import Verdict
-from .watch import GuardBroken, TooManyLanes
 
 T = TypeVar("T")
 

@@ -27,17 +27,16 @@ from ..dsl.text.diagnostics import Diagnostic, ProbError
 from .collect import Collected, Ended, Estimate, merged
 from .distributed import Team
 from .interpreter import Interpreter
-from .lifting import NotLifted, check_fixed
+from .lanes.lessons import GuardBroken, NotCompiled, NotLifted, TooCoarse, TooManyLanes
+from .lanes.lifting import check_fixed
 from .machine import Outcome
 from .moments import Moments
-from .recording import NotCompiled
 from .schedule import Start, blocks
 from .session import Session
 from .settings import DTYPES, LEAST_BLOCK, Settings, names_of, room
 from .surrogate import expected
 from .trace import gradient_problem, value_problem
 from .values import bind_values
-from .watch import GuardBroken, TooCoarse, TooManyLanes
 from .weighing import Weighing
 
 __all__ = ["Estimate", "Moments", "Settings", "expectation", "gradient", "moments_of_run"]

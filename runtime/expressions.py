@@ -12,9 +12,9 @@ from ..dsl.tables.functions import FUNCTIONS
 from .arrays.broadcast import ShapeMismatch, event_shape, shape_words
 from .arrays.operations import Operand, compare, negative, opposite
 from .calls import call
-from .frames import Frame
 from .indexing import check_axes, select
-from .lanes import Ragged, carry
+from .lanes.frames import Frame
+from .lanes.lanes import Ragged, carry
 from .machine import Machine
 
 

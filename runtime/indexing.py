@@ -17,8 +17,9 @@ from ..dsl.text.source import Span
 from .arrays.broadcast import ShapeMismatch, broadcast_shapes, event_shape, pad, shape_words
 from .arrays.operations import Operand
 from .arrays.recording import recording
-from .problems import Where, first_of, show
-from .recording import NotCompiled
+from .lanes.circumstances import first_of, show
+from .lanes.lessons import NotCompiled
+from .lanes.where import Where
 
 Item: TypeAlias = int | slice | Tensor
 

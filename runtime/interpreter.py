@@ -48,8 +48,8 @@ from .expressions import (
     evaluate_unary,
     evaluate_vector,
 )
-from .frames import Activation, Frame
-from .lanes import Lanes, Value
+from .lanes.frames import Activation, Frame
+from .lanes.lanes import Lanes, Value
 from .loops import execute_for, execute_while
 from .machine import Evaluate, Execute, Machine, Outcome
 from .sites import draw, log_density

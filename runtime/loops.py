@@ -12,15 +12,14 @@ from ..dsl.text.source import Span
 from .arrays.kernels import partition
 from .arrays.operations import Operand
 from .branches import decide
-from .frames import HIDDEN, Frame, merge
 from .indexing import check_axes, whole_number
-from .lanes import carry
+from .lanes.frames import HIDDEN, Frame, merge
+from .lanes.lanes import carry
+from .lanes.lessons import NotCompiled, TooManyLanes
+from .lanes.lifting import no_points
 from .laws.sobol import Points
-from .lifting import no_points
 from .machine import Machine
-from .recording import NotCompiled
 from .rounds import all_at_once
-from .watch import TooManyLanes
 
 FIXED_LOOP_FACTOR = 500  # a loop whose length is known when it starts may be this much longer than one that is not
 

@@ -30,15 +30,16 @@ from .arrays.operations import Operand, as_tensor, calculate, filled, numeric
 from .arrays.singular import SAFE
 from .estimators import ESTIMATORS
 from .estimators.request import Estimator
-from .frames import Activation, Frame, Returned
 from .indexing import Item, position, size
-from .lanes import Join, Lanes, Value, carry, is_uniform
-from .ledger import Ledger, Term
-from .lifting import Lifter
+from .lanes.counter import Counter
+from .lanes.frames import Activation, Frame, Returned
+from .lanes.guards import Guards
+from .lanes.lanes import Join, Lanes, Value, carry, is_uniform
+from .lanes.ledger import Ledger, Term
+from .lanes.lessons import NotCompiled, TooManyLanes
+from .lanes.lifting import Lifter
+from .lanes.where import Where
 from .once import Once
-from .problems import Where
-from .recording import NotCompiled
-from .watch import Counter, Guards, TooManyLanes
 
 Evaluate = Callable[["Machine", Any, Frame], Operand]
 Execute = Callable[["Machine", Any, Frame], None]

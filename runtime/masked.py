@@ -13,11 +13,11 @@ import torch
 from torch import Tensor
 
 from .arrays.kernels import choose as pick
-from .frames import HIDDEN, Frame
-from .lanes import Ragged, Value
-from .ledger import Term
+from .lanes.frames import HIDDEN, Frame
+from .lanes.lanes import Ragged, Value
+from .lanes.ledger import Term
+from .lanes.lessons import NotCompiled
 from .machine import Machine
-from .recording import NotCompiled
 
 
 def sides(machine: Machine, frame: Frame, held: Tensor) -> tuple[Frame, Frame]:

@@ -29,13 +29,13 @@ from .differences import EXTRAPOLATED, Samples, differences
 from .estimators import Drawn, Estimator, Request
 from .estimators.enumerate import Enumerate
 from .interpreter import Interpreter
-from .lanes import Value
+from .lanes.lanes import Value
+from .lanes.lessons import TooManyLanes
 from .laws.law import Law
 from .moments import Moments
 from .session import Session
 from .settings import Settings, names_of, room
 from .values import bind_values
-from .watch import TooManyLanes
 from .weighing import per_run
 
 LANES = 2**20

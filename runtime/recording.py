@@ -20,17 +20,12 @@ from torch import Tensor, fx
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from probrun.runtime.arrays.recording import _here
+from probrun.runtime.lanes.lessons import NotCompiled
 
 aten = torch.ops.aten
 FRESH = (aten.empty.memory_format, aten.new_empty.default, aten.empty_like.default, aten.detach.default)
 
 
-class NotCompiled(Exception):
-    """A program, or a block of it, cannot be compiled; `reason` ends a sentence."""
-
-    def __init__(self, reason: str):
-        self.reason = reason
-        super().__init__(reason)
 
 
 

@@ -16,8 +16,8 @@ from ..dsl.analysis.loops import SumLoop, sum_loop, varies
 from ..dsl.syntax import Arithmetic, Assign, Expression, For, Unary
 from ..dsl.tables.estimators import ESTIMATORS
 from .arrays.operations import Operand, negative
-from .frames import Frame
-from .lanes import Ragged, Value
+from .lanes.frames import Frame
+from .lanes.lanes import Ragged, Value
 from .machine import Machine, Rounds
 
 FEWEST, MOST = 3, 4096  # rounds

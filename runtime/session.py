@@ -16,13 +16,15 @@ from ..dsl.tables.estimators import ESTIMATORS, Carrier
 from .arrays.operations import numeric
 from .credit import Crediting
 from .interpreter import Interpreter
-from .lanes import Ragged, Value
+from .lanes.counter import Counter
+from .lanes.guards import Guards
+from .lanes.lanes import Ragged, Value
+from .lanes.lessons import TooBig
+from .lanes.lifting import Leaves, Lifter, Slope, liftable, ordered
 from .laws.sobol import Points
-from .lifting import Leaves, Lifter, Slope, liftable, ordered
 from .machine import Context, Limits, Outcome
 from .settings import DTYPES, Settings, block_seed
 from .sizes import sizes_for
-from .watch import Counter, Guards, TooBig
 
 T = TypeVar("T")
 

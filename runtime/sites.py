@@ -21,16 +21,16 @@ from ..dsl.text.diagnostics import ProbError
 from .arrays.broadcast import ShapeMismatch, broadcast_shapes, narrowed, shape_words, widen
 from .arrays.recording import recording
 from .estimators import Request
-from .frames import Frame
-from .lanes import carry
+from .lanes.circumstances import circumstances, count_runs, first_of, in_runs, row_of, show
+from .lanes.frames import Frame
+from .lanes.lanes import carry
+from .lanes.lessons import GuardBroken, TooCoarse, TooManyLanes
 from .laws.build import build
 from .laws.domains import order_violation, violation
 from .laws.law import Law
 from .laws.sobol import Points
 from .machine import Machine
 from .masked import counted
-from .problems import circumstances, count_runs, first_of, in_runs, row_of, show
-from .watch import GuardBroken, TooCoarse, TooManyLanes
 
 RARE = 0.01  # part of the draws of a relaxed site that may be at the edge of its domain
 

@@ -9,9 +9,9 @@ from torch import Tensor
 from ..dsl.syntax import Assign, Sample, Statement
 from .arrays.broadcast import ShapeMismatch
 from .arrays.operations import Operand, as_tensor
-from .frames import Frame
 from .indexing import check_axes, replace
-from .lanes import Ragged, carry
+from .lanes.frames import Frame
+from .lanes.lanes import Ragged, carry
 from .machine import Machine
 from .rounds import added
 from .sites import draw

@@ -12,7 +12,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from .ledger import Term, view
+from .lanes.ledger import Term, view
 from .machine import Outcome
 from .weighing import Group, Weighing, _members, per_run
 

@@ -19,12 +19,13 @@ from ..dsl.syntax import Data, Expression, Interval, Name, Parameter, Simplex, d
 from ..dsl.tables.constants import CONSTANTS
 from ..dsl.text.source import Span
 from .arrays.broadcast import shape_words
-from .frames import Activation, Frame
 from .indexing import size
 from .interpreter import Interpreter
-from .lanes import Lanes, Value
+from .lanes.circumstances import show
+from .lanes.frames import Activation, Frame
+from .lanes.lanes import Lanes, Value
+from .lanes.where import Where
 from .machine import Context
-from .problems import Where, show
 
 SIMPLEX_TOLERANCE = 1e-5
 

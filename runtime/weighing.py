@@ -22,9 +22,9 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from .lanes import Lanes
-from .ledger import EVERYTHING, Execution, Taint, Term, columns, returned, view
-from .lifting import Leaves
+from .lanes.lanes import Lanes
+from .lanes.ledger import EVERYTHING, Execution, Taint, Term, columns, returned, view
+from .lanes.lifting import Leaves
 from .machine import Outcome
 
 LEAST_FOR_JACKKNIFE = 3

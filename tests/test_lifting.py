@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 import torch
+from probrun.runtime.lanes.lanes.lessons import NotLifted
 
 import probrun
 from probrun.runtime import session
 from probrun.runtime.laws import counts as discrete_laws
-from probrun.runtime.lifting import NotLifted
 
 PROGRAMS = {
     "pathwise": "param theta = 2\nz ~ Normal(theta, 2)\ny = theta^2*(z + 4)",

@@ -23,15 +23,16 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ..dsl.names.resolved import Resolved
-from ..dsl.planning.plan import Plan
-from ..dsl.syntax import Conditional, If, Logical, Node, While, children
-from ..dsl.tables.estimators import ESTIMATORS
-from ..dsl.text.diagnostics import Diagnostic, ProbError
-from ..dsl.text.source import Span
-from .arrays.broadcast import narrowed, widen
+from ...dsl.names.resolved import Resolved
+from ...dsl.planning.plan import Plan
+from ...dsl.syntax import Conditional, If, Logical, Node, While, children
+from ...dsl.tables.estimators import ESTIMATORS
+from ...dsl.text.diagnostics import Diagnostic, ProbError
+from ...dsl.text.source import Span
+from ..arrays.broadcast import narrowed, widen
+from ..laws.sobol import BY_INVERSE
 from .lanes import Lanes
-from .laws.sobol import BY_INVERSE
+from .lessons import NotLifted
 
 APART = (Conditional, If, Logical, While)
 _run_backward = getattr(torch.autograd.graph, "_engine_run_backward", None)
@@ -40,11 +41,6 @@ MOST_ORIGINS = 256  # different uniform values that are lifted
 CLOSE = 1e-5
 
 
-class NotLifted(Exception):
-    """Parameters must be expanded at the start."""
-
-    def __init__(self) -> None:
-        super().__init__("a uniform value cannot be lifted")
 
 
 def liftable(plan: Plan) -> bool:

@@ -1,45 +1,13 @@
-"""Diagnostics of a run: where a value breaks a rule, in which runs, and what it was there."""
+"""What was there when something went wrong: in which runs, and with which values."""
 
 from __future__ import annotations
-
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from ..dsl.syntax import Name, Node, children
-from ..dsl.text.diagnostics import Diagnostic, Label, ProbError
-from ..dsl.text.source import Source, Span
-from .arrays.broadcast import ShapeMismatch, shape_words
+from ...dsl.syntax import Name, Node, children
 from .frames import Frame
 from .lanes import Ragged
-
-
-@dataclass(frozen=True)
-class Where:
-    """Makes the errors of one program."""
-
-    source: Source
-
-    def error(
-        self, code: str, title: str, span: Span, label: str = "", notes: tuple[str, ...] = (), help: str | None = None,
-        labels: tuple[Label, ...] = (),
-    ) -> ProbError:
-        """An error at a place of the program."""
-        return ProbError(Diagnostic(code, title, span, label, labels, notes, help, self.source))
-
-    def shapes(self, problem: ShapeMismatch, span: Span) -> ProbError:
-        """P0301."""
-        label = " and ".join(shape_words(shape) for shape in problem.shapes) if len(problem.shapes) > 1 else ""
-        return self.error("P0301", problem.reason, span, label)
-
-    def ragged(self, name: str, value: Ragged, span: Span) -> ProbError:
-        """P0303: a variable whose shape depends on the way a run went."""
-        shapes = " or ".join(shape_words(shape) for shape in value.shapes)
-        return self.error(
-            "P0303", f"the shape of `{name}` differs from run to run", span, f"{shapes}, by the way that a run went",
-            help="give it the same shape on every way, for instance with zeros(...) for what is not used",
-        )
 
 
 def first_of(mask: Tensor) -> int:

@@ -14,35 +14,12 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from ..dsl.analysis.flow import Guard
-from ..dsl.syntax import Call, Node
-from .arrays.recording import recording
-from .arrays.scalars import floats
+from ...dsl.analysis.flow import Guard
+from ...dsl.syntax import Call, Node
+from ..arrays.recording import recording
+from ..arrays.scalars import floats
 from .lanes import Value
-
-
-class GuardBroken(Exception):
-    """An assumption of the plan failed in a run; `place` is the id of the guarded node."""
-
-    def __init__(self, place: int):
-        self.place = place
-        super().__init__("an assumption of the plan failed")
-
-
-class TooManyLanes(Exception):
-    """Enumerating the outcomes of a site (its index in the program) takes more lanes per run than allowed."""
-
-    def __init__(self, index: int):
-        self.index = index
-        super().__init__(f"site {index}")
-
-
-class TooCoarse(Exception):
-    """Numbers of float32 are too far apart for what is drawn: go on in float64."""
-
-
-class TooBig(Exception):
-    """A block holds more numbers than it should: make it smaller."""
+from .lessons import GuardBroken
 
 
 def _between_integers(x: float) -> float:
@@ -147,35 +124,3 @@ class Guards:
             raise GuardBroken(watched.owner)
 
 
-class Counter:
-    """Counts the numbers that a block creates: `widest` in one value, `kept` in all that carry a derivative (or in all, where
-    results are `taken_apart` into terms that are kept), `seen` in all of its `values` that are not the same in every lane."""
-
-    def __init__(self, most: int, most_wide: int):
-        self.most = most
-        self.most_wide = most_wide
-        self.widest = 0
-        self.kept = 0
-        self.taken_apart = False
-        self.seen = 0
-        self.values = 0
-
-    def expect(self, numbers: int) -> None:
-        """A value of so many numbers is about to be made; raises TooBig."""
-        if numbers > self.widest:
-            self.widest = numbers
-            if numbers > self.most_wide:
-                raise TooBig
-
-    def see(self, value: Value) -> None:
-        """Take in a value; raises TooBig."""
-        if isinstance(value, Tensor):
-            numbers = value.numel()
-            self.expect(numbers)
-            if value.shape[0] > 1:
-                self.seen += numbers
-                self.values += 1
-            if value.requires_grad or self.taken_apart:
-                self.kept += numbers
-                if self.kept > self.most:
-                    raise TooBig

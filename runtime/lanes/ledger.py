@@ -21,7 +21,7 @@ import numpy
 import torch
 from torch import Tensor
 
-from .arrays.kernels import choose
+from ..arrays.kernels import choose
 from .lanes import Lanes
 
 EVERYTHING = -1  # a taint with every bit

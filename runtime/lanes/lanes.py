@@ -21,7 +21,7 @@ from typing import Protocol, TypeAlias
 import torch
 from torch import Tensor
 
-from .arrays.kernels import to_number
+from ..arrays.kernels import to_number
 
 Value: TypeAlias = "float | bool | Tensor | Ragged"
 

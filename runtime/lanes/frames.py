@@ -19,7 +19,7 @@ from typing import TypeAlias
 import torch
 from torch import Tensor
 
-from ..dsl.text.source import Span
+from ...dsl.text.source import Span
 from .lanes import NOWHERE, Join, Lanes, Value, carry
 from .ledger import CLEAN, Taint, Term
 

@@ -1,0 +1,42 @@
+"""How many numbers a block holds, so that its size can be made to fit."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from .lanes import Value
+from .lessons import TooBig
+
+
+class Counter:
+    """Counts the numbers that a block creates: `widest` in one value, `kept` in all that carry a derivative (or in all, where
+    results are `taken_apart` into terms that are kept), `seen` in all of its `values` that are not the same in every lane."""
+
+    def __init__(self, most: int, most_wide: int):
+        self.most = most
+        self.most_wide = most_wide
+        self.widest = 0
+        self.kept = 0
+        self.taken_apart = False
+        self.seen = 0
+        self.values = 0
+
+    def expect(self, numbers: int) -> None:
+        """A value of so many numbers is about to be made; raises TooBig."""
+        if numbers > self.widest:
+            self.widest = numbers
+            if numbers > self.most_wide:
+                raise TooBig
+
+    def see(self, value: Value) -> None:
+        """Take in a value; raises TooBig."""
+        if isinstance(value, Tensor):
+            numbers = value.numel()
+            self.expect(numbers)
+            if value.shape[0] > 1:
+                self.seen += numbers
+                self.values += 1
+            if value.requires_grad or self.taken_apart:
+                self.kept += numbers
+                if self.kept > self.most:
+                    raise TooBig
