@@ -15,8 +15,8 @@ import torch
 from torch import Tensor
 
 from ..dsl.planning.plan import Plan
-from .interpreter import Interpreter
 from .lanes.lanes import Ragged
+from .machine.interpreter import Interpreter
 from .moments import Accumulator, Moments
 from .session import Session
 from .settings import KEPT_RUNS, WATCHED_RUNS, Settings

@@ -49,11 +49,11 @@ from ..dsl.tables.distributions import DISTRIBUTIONS
 from ..dsl.tables.functions import FUNCTIONS, elementwise
 from .arrays.broadcast import event_shape
 from .arrays.operations import Operand, negative
-from .interpreter import Interpreter
 from .lanes.frames import Activation, Frame, Returned
 from .lanes.lanes import Lanes, Ragged, Value, carry
 from .lanes.ledger import CLEAN, Taint, Term, view
-from .masked import terms_here
+from .machine.interpreter import Interpreter
+from .machine.masked import terms_here
 
 Summed = tuple[Operand, list[Term]]  # a value and the terms that it is the sum of, less those that depend on nothing
 

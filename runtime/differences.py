@@ -25,10 +25,10 @@ from torch import Tensor
 from ..dsl.names.resolve import Resolved
 from ..dsl.syntax import Interval
 from ..dsl.text.diagnostics import ProbError
-from .interpreter import Interpreter
 from .lanes.counter import Counter
 from .lanes.lanes import Ragged, Value
 from .lanes.where import Where
+from .machine.interpreter import Interpreter
 from .moments import Accumulator, Moments
 from .session import Session
 from .settings import DTYPES, Settings, block_seed, names_of, room

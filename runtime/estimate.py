@@ -26,10 +26,10 @@ from ..dsl.planning.plan import Lessons, Plan
 from ..dsl.text.diagnostics import Diagnostic, ProbError
 from .collect import Collected, Ended, Estimate, merged
 from .distributed import Team
-from .interpreter import Interpreter
 from .lanes.lessons import GuardBroken, NotCompiled, NotLifted, TooCoarse, TooManyLanes
-from .lanes.lifting import check_fixed
-from .machine import Outcome
+from .machine.interpreter import Interpreter
+from .machine.machine import Outcome
+from .machine.order import check_fixed
 from .moments import Moments
 from .schedule import Start, blocks
 from .session import Session

@@ -28,10 +28,10 @@ from .collect import Estimate
 from .differences import EXTRAPOLATED, Samples, differences
 from .estimators import Drawn, Estimator, Request
 from .estimators.enumerate import Enumerate
-from .interpreter import Interpreter
 from .lanes.lanes import Value
 from .lanes.lessons import TooManyLanes
 from .laws.law import Law
+from .machine.interpreter import Interpreter
 from .moments import Moments
 from .session import Session
 from .settings import Settings, names_of, room

@@ -20,12 +20,12 @@ from torch import Tensor
 from ..dsl.tables.estimators import ESTIMATORS
 from ..dsl.text.diagnostics import Diagnostic, ProbError
 from .compiled import inputs_of, obtain
-from .interpreter import Interpreter
 from .lanes.counter import Counter
 from .lanes.guards import Guards
 from .lanes.lessons import NotCompiled, TooBig
 from .laws.sobol import LEAST_REPLICATES, MOST_DIMENSIONS, Points, replicates
-from .machine import Outcome
+from .machine.interpreter import Interpreter
+from .machine.machine import Outcome
 from .session import Session
 from .settings import KEPT_RUNS, LEAST_BLOCK, WATCHED_RUNS
 from .sizes import LEAST_LANES, divided, places

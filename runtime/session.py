@@ -15,14 +15,15 @@ from ..dsl.planning.plan import Choice, Plan
 from ..dsl.tables.estimators import ESTIMATORS, Carrier
 from .arrays.operations import numeric
 from .credit import Crediting
-from .interpreter import Interpreter
 from .lanes.counter import Counter
 from .lanes.guards import Guards
 from .lanes.lanes import Ragged, Value
 from .lanes.lessons import TooBig
-from .lanes.lifting import Leaves, Lifter, Slope, liftable, ordered
+from .lanes.lifting import Leaves, Lifter, Slope, liftable
 from .laws.sobol import Points
-from .machine import Context, Limits, Outcome
+from .machine.interpreter import Interpreter
+from .machine.machine import Context, Limits, Outcome
+from .machine.order import ordered
 from .settings import DTYPES, Settings, block_seed
 from .sizes import sizes_for
 

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from .lanes.ledger import Term, view
-from .machine import Outcome
+from .machine.machine import Outcome
 from .weighing import Group, Weighing, _members, per_run
 
 

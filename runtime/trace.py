@@ -20,11 +20,11 @@ from ..dsl.syntax import Arithmetic, Call, Conditional, Draw, Expression, Logica
 from ..dsl.text.diagnostics import ProbError
 from ..dsl.text.source import Span
 from .arrays.operations import Operand, calculate, filled
-from .interpreter import Interpreter
 from .lanes.circumstances import in_runs, row_of, rows_of, show
 from .lanes.frames import Frame
 from .lanes.lanes import Join, Lanes, Ragged, Value
 from .lanes.lifting import Leaves
+from .machine.interpreter import Interpreter
 from .session import Session
 from .weighing import Weighing
 

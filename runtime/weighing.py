@@ -25,7 +25,7 @@ from torch import Tensor
 from .lanes.lanes import Lanes
 from .lanes.ledger import EVERYTHING, Execution, Taint, Term, columns, returned, view
 from .lanes.lifting import Leaves
-from .machine import Outcome
+from .machine.machine import Outcome
 
 LEAST_FOR_JACKKNIFE = 3
 MOST_GROUPS_FOR_JACKKNIFE = 16

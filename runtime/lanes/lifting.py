@@ -23,18 +23,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ...dsl.names.resolved import Resolved
 from ...dsl.planning.plan import Plan
-from ...dsl.syntax import Conditional, If, Logical, Node, While, children
-from ...dsl.tables.estimators import ESTIMATORS
-from ...dsl.text.diagnostics import Diagnostic, ProbError
-from ...dsl.text.source import Span
 from ..arrays.broadcast import narrowed, widen
-from ..laws.sobol import BY_INVERSE
 from .lanes import Lanes
 from .lessons import NotLifted
 
-APART = (Conditional, If, Logical, While)
 _run_backward = getattr(torch.autograd.graph, "_engine_run_backward", None)
 MOST_ROWS = 64  # of a matrix that is found row by row
 MOST_ORIGINS = 256  # different uniform values that are lifted
@@ -49,46 +42,12 @@ def liftable(plan: Plan) -> bool:
     return known
 
 
-def ordered(resolved: Resolved, plan: Plan) -> bool:
-    """Whether all blocks execute the same things in the same order, as far as the text tells."""
-    known = plan.memory.get("ordered")
-    if known is None:
-        known = _first(resolved.program.body, APART) is None and not any(
-            ESTIMATORS[choice.estimator].splits for choice in plan.choices.values()
-        )
-        plan.memory["ordered"] = known
-    return bool(known)
 
 
-def check_fixed(resolved: Resolved, plan: Plan) -> None:
-    """P0408 where runs may not all draw the same numbers in the same order."""
-    node = _first(resolved.program.body, APART)
-    if node is not None:
-        raise no_points(resolved, node.span, "this may send runs different ways")
-    for choice in plan.choices.values():
-        if ESTIMATORS[choice.estimator].splits:
-            raise no_points(resolved, choice.site.span, f"`{choice.estimator}` makes several lanes of one here")
-    for site in resolved.sites:
-        if site.distribution.name not in BY_INVERSE:
-            raise no_points(resolved, site.distribution.span, f"{site.distribution.name} has no inverse distribution function here")
 
 
-def no_points(resolved: Resolved, span: Span | None = None, label: str = "") -> ProbError:
-    """The refusal of the Sobol sampler."""
-    return ProbError(Diagnostic(
-        "P0408", "the Sobol sampler does not fit this program: each run must draw the same numbers in the same order",
-        span, label, source=resolved.program.source, help="leave --sampler out",
-    ))
 
 
-def _first(node: Node, kinds: tuple[type[Node], ...]) -> Node | None:
-    pending = [node]
-    while pending:
-        found = pending.pop()
-        if isinstance(found, kinds):
-            return found
-        pending.extend(reversed(children(found)))
-    return None
 
 
 @dataclass(frozen=True)

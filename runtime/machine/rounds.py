@@ -12,12 +12,12 @@ from typing import cast
 import torch
 from torch import Tensor
 
-from ..dsl.analysis.loops import SumLoop, sum_loop, varies
-from ..dsl.syntax import Arithmetic, Assign, Expression, For, Unary
-from ..dsl.tables.estimators import ESTIMATORS
-from .arrays.operations import Operand, negative
-from .lanes.frames import Frame
-from .lanes.lanes import Ragged, Value
+from ...dsl.analysis.loops import SumLoop, sum_loop, varies
+from ...dsl.syntax import Arithmetic, Assign, Expression, For, Unary
+from ...dsl.tables.estimators import ESTIMATORS
+from ..arrays.operations import Operand, negative
+from ..lanes.frames import Frame
+from ..lanes.lanes import Ragged, Value
 from .machine import Machine, Rounds
 
 FEWEST, MOST = 3, 4096  # rounds

@@ -7,18 +7,18 @@ from typing import cast
 
 from torch import Tensor
 
-from ..dsl.syntax import Block, For, Range, While
-from ..dsl.text.source import Span
-from .arrays.kernels import partition
-from .arrays.operations import Operand
+from ...dsl.syntax import Block, For, Range, While
+from ...dsl.text.source import Span
+from ..arrays.kernels import partition
+from ..arrays.operations import Operand
+from ..lanes.frames import HIDDEN, Frame, merge
+from ..lanes.lanes import carry
+from ..lanes.lessons import NotCompiled, TooManyLanes
+from ..laws.sobol import Points
 from .branches import decide
 from .indexing import check_axes, whole_number
-from .lanes.frames import HIDDEN, Frame, merge
-from .lanes.lanes import carry
-from .lanes.lessons import NotCompiled, TooManyLanes
-from .lanes.lifting import no_points
-from .laws.sobol import Points
 from .machine import Machine
+from .order import no_points
 from .rounds import all_at_once
 
 FIXED_LOOP_FACTOR = 500  # a loop whose length is known when it starts may be this much longer than one that is not

@@ -12,11 +12,11 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from .arrays.kernels import choose as pick
-from .lanes.frames import HIDDEN, Frame
-from .lanes.lanes import Ragged, Value
-from .lanes.ledger import Term
-from .lanes.lessons import NotCompiled
+from ..arrays.kernels import choose as pick
+from ..lanes.frames import HIDDEN, Frame
+from ..lanes.lanes import Ragged, Value
+from ..lanes.ledger import Term
+from ..lanes.lessons import NotCompiled
 from .machine import Machine
 
 

@@ -14,32 +14,32 @@ from typing import Any, ClassVar, cast
 import torch
 from torch import Tensor
 
-from ..dsl.analysis.loops import SumLoop
-from ..dsl.names.resolved import Resolved, Site
-from ..dsl.planning.plan import Choice
-from ..dsl.syntax import Block, Call, Draw, Expression, For, Function, Node, Sample, Slice, Statement
-from ..dsl.tables.constants import CONSTANTS
-from ..dsl.tables.estimators import PLAIN
-from ..dsl.tables.functions import FunctionRow
-from ..dsl.tables.limits import MAX_DEPTH, MAX_LANES, MAX_ROUNDS, MAX_STEPS
-from ..dsl.text.source import Span
-from .arrays.broadcast import ShapeMismatch, shape_words
-from .arrays.function_code import FUNCTION_CODE, FunctionProblem
-from .arrays.kinks import once_differentiable
-from .arrays.operations import Operand, as_tensor, calculate, filled, numeric
-from .arrays.singular import SAFE
-from .estimators import ESTIMATORS
-from .estimators.request import Estimator
+from ...dsl.analysis.loops import SumLoop
+from ...dsl.names.resolved import Resolved, Site
+from ...dsl.planning.plan import Choice
+from ...dsl.syntax import Block, Call, Draw, Expression, For, Function, Node, Sample, Slice, Statement
+from ...dsl.tables.constants import CONSTANTS
+from ...dsl.tables.estimators import PLAIN
+from ...dsl.tables.functions import FunctionRow
+from ...dsl.tables.limits import MAX_DEPTH, MAX_LANES, MAX_ROUNDS, MAX_STEPS
+from ...dsl.text.source import Span
+from ..arrays.broadcast import ShapeMismatch, shape_words
+from ..arrays.function_code import FUNCTION_CODE, FunctionProblem
+from ..arrays.kinks import once_differentiable
+from ..arrays.operations import Operand, as_tensor, calculate, filled, numeric
+from ..arrays.singular import SAFE
+from ..estimators import ESTIMATORS
+from ..estimators.request import Estimator
+from ..lanes.counter import Counter
+from ..lanes.frames import Activation, Frame, Returned
+from ..lanes.guards import Guards
+from ..lanes.lanes import Join, Lanes, Value, carry, is_uniform
+from ..lanes.ledger import Ledger, Term
+from ..lanes.lessons import NotCompiled, TooManyLanes
+from ..lanes.lifting import Lifter
+from ..lanes.where import Where
 from .indexing import Item, position, size
-from .lanes.counter import Counter
-from .lanes.frames import Activation, Frame, Returned
-from .lanes.guards import Guards
-from .lanes.lanes import Join, Lanes, Value, carry, is_uniform
-from .lanes.ledger import Ledger, Term
-from .lanes.lessons import NotCompiled, TooManyLanes
-from .lanes.lifting import Lifter
-from .lanes.where import Where
-from .once import Once
+from .uniform import Once
 
 Evaluate = Callable[["Machine", Any, Frame], Operand]
 Execute = Callable[["Machine", Any, Frame], None]

@@ -7,14 +7,14 @@ from typing import cast
 import torch
 from torch import Tensor
 
-from ..dsl.syntax import Arithmetic, Boolean, Call, Comparison, Index, Name, Number, Power, Unary, Vector
-from ..dsl.tables.functions import FUNCTIONS
-from .arrays.broadcast import ShapeMismatch, event_shape, shape_words
-from .arrays.operations import Operand, compare, negative, opposite
+from ...dsl.syntax import Arithmetic, Boolean, Call, Comparison, Index, Name, Number, Power, Unary, Vector
+from ...dsl.tables.functions import FUNCTIONS
+from ..arrays.broadcast import ShapeMismatch, event_shape, shape_words
+from ..arrays.operations import Operand, compare, negative, opposite
+from ..lanes.frames import Frame
+from ..lanes.lanes import Ragged, carry
 from .calls import call
 from .indexing import check_axes, select
-from .lanes.frames import Frame
-from .lanes.lanes import Ragged, carry
 from .machine import Machine
 
 

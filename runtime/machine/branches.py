@@ -12,15 +12,15 @@ from typing import cast
 import torch
 from torch import Tensor
 
-from ..dsl.syntax import Conditional, Expression, If, Logical
-from ..dsl.text.source import Span
+from ...dsl.syntax import Conditional, Expression, If, Logical
+from ...dsl.text.source import Span
+from ..arrays.broadcast import ShapeMismatch, align, event_shape, shape_words
+from ..arrays.kernels import partition
+from ..arrays.operations import Operand, as_tensor, truth
+from ..lanes.frames import Frame, merge
+from ..lanes.lanes import Ragged, Value, carry
+from ..lanes.lessons import NotCompiled
 from . import masked
-from .arrays.broadcast import ShapeMismatch, align, event_shape, shape_words
-from .arrays.kernels import partition
-from .arrays.operations import Operand, as_tensor, truth
-from .lanes.frames import Frame, merge
-from .lanes.lanes import Ragged, Value, carry
-from .lanes.lessons import NotCompiled
 from .machine import Machine
 
 

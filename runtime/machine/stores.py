@@ -6,12 +6,12 @@ from typing import cast
 
 from torch import Tensor
 
-from ..dsl.syntax import Assign, Sample, Statement
-from .arrays.broadcast import ShapeMismatch
-from .arrays.operations import Operand, as_tensor
+from ...dsl.syntax import Assign, Sample, Statement
+from ..arrays.broadcast import ShapeMismatch
+from ..arrays.operations import Operand, as_tensor
+from ..lanes.frames import Frame
+from ..lanes.lanes import Ragged, carry
 from .indexing import check_axes, replace
-from .lanes.frames import Frame
-from .lanes.lanes import Ragged, carry
 from .machine import Machine
 from .rounds import added
 from .sites import draw

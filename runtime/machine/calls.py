@@ -6,13 +6,13 @@ from typing import cast
 
 from torch import Tensor
 
-from ..dsl.syntax import Call, Function, Return
-from ..dsl.text.source import Span
-from .arrays.operations import Operand
-from .lanes.frames import Activation, Frame, Returned, together
-from .lanes.lanes import NOWHERE, Ragged, Value
-from .lanes.ledger import Term
-from .lanes.lessons import NotCompiled, TooManyLanes
+from ...dsl.syntax import Call, Function, Return
+from ...dsl.text.source import Span
+from ..arrays.operations import Operand
+from ..lanes.frames import Activation, Frame, Returned, together
+from ..lanes.lanes import NOWHERE, Ragged, Value
+from ..lanes.ledger import Term
+from ..lanes.lessons import NotCompiled, TooManyLanes
 from .machine import Machine
 
 DEEP = 64  # calls in calls that are compiled

@@ -7,7 +7,7 @@ from typing import cast
 
 from torch import Tensor
 
-from ..dsl.syntax import (
+from ...dsl.syntax import (
     Arithmetic,
     Assign,
     Boolean,
@@ -33,7 +33,9 @@ from ..dsl.syntax import (
     Vector,
     While,
 )
-from ..dsl.tables.constants import CONSTANTS
+from ...dsl.tables.constants import CONSTANTS
+from ..lanes.frames import Activation, Frame
+from ..lanes.lanes import Lanes, Value
 from .branches import conditional, execute_if, logical
 from .calls import collect, execute_return, finish
 from .expressions import (
@@ -48,8 +50,6 @@ from .expressions import (
     evaluate_unary,
     evaluate_vector,
 )
-from .lanes.frames import Activation, Frame
-from .lanes.lanes import Lanes, Value
 from .loops import execute_for, execute_while
 from .machine import Evaluate, Execute, Machine, Outcome
 from .sites import draw, log_density

@@ -13,13 +13,13 @@ from typing import TypeAlias
 import torch
 from torch import Tensor
 
-from ..dsl.text.source import Span
-from .arrays.broadcast import ShapeMismatch, broadcast_shapes, event_shape, pad, shape_words
-from .arrays.operations import Operand
-from .arrays.recording import recording
-from .lanes.circumstances import first_of, show
-from .lanes.lessons import NotCompiled
-from .lanes.where import Where
+from ...dsl.text.source import Span
+from ..arrays.broadcast import ShapeMismatch, broadcast_shapes, event_shape, pad, shape_words
+from ..arrays.operations import Operand
+from ..arrays.recording import recording
+from ..lanes.circumstances import first_of, show
+from ..lanes.lessons import NotCompiled
+from ..lanes.where import Where
 
 Item: TypeAlias = int | slice | Tensor
 
