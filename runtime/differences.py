@@ -25,6 +25,7 @@ from torch import Tensor
 from ..dsl.names.resolve import Resolved
 from ..dsl.syntax import Interval
 from ..dsl.text.diagnostics import ProbError
+from .gradients.tracing import value_problem
 from .lanes.counter import Counter
 from .lanes.lanes import Ragged, Value
 from .lanes.where import Where
@@ -32,7 +33,6 @@ from .machine.interpreter import Interpreter
 from .moments import Accumulator, Moments
 from .session import Session
 from .settings import DTYPES, Settings, block_seed, names_of, room
-from .trace import value_problem
 from .values import bind_values
 
 LARGEST_BLOCK = 16_384  # runs

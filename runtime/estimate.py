@@ -26,6 +26,9 @@ from ..dsl.planning.plan import Lessons, Plan
 from ..dsl.text.diagnostics import Diagnostic, ProbError
 from .collect import Collected, Ended, Estimate, merged
 from .distributed import Team
+from .gradients.surrogate import expected
+from .gradients.tracing import gradient_problem, value_problem
+from .gradients.weighing import Weighing
 from .lanes.lessons import GuardBroken, NotCompiled, NotLifted, TooCoarse, TooManyLanes
 from .machine.interpreter import Interpreter
 from .machine.machine import Outcome
@@ -34,10 +37,7 @@ from .moments import Moments
 from .schedule import Start, blocks
 from .session import Session
 from .settings import DTYPES, LEAST_BLOCK, Settings, names_of, room
-from .surrogate import expected
-from .trace import gradient_problem, value_problem
 from .values import bind_values
-from .weighing import Weighing
 
 __all__ = ["Estimate", "Moments", "Settings", "expectation", "gradient", "moments_of_run"]
 

@@ -28,6 +28,7 @@ from .collect import Estimate
 from .differences import EXTRAPOLATED, Samples, differences
 from .estimators import Drawn, Estimator, Request
 from .estimators.enumerate import Enumerate
+from .gradients.weighing import per_run
 from .lanes.lanes import Value
 from .lanes.lessons import TooManyLanes
 from .laws.law import Law
@@ -36,7 +37,6 @@ from .moments import Moments
 from .session import Session
 from .settings import Settings, names_of, room
 from .values import bind_values
-from .weighing import per_run
 
 LANES = 2**20
 STEPS = 200  # rounds of a loop

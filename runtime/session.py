@@ -14,7 +14,7 @@ from ..dsl.names.resolve import Resolved
 from ..dsl.planning.plan import Choice, Plan
 from ..dsl.tables.estimators import ESTIMATORS, Carrier
 from .arrays.operations import numeric
-from .credit import Crediting
+from .gradients.credit import Crediting
 from .lanes.counter import Counter
 from .lanes.guards import Guards
 from .lanes.lanes import Ragged, Value

@@ -16,8 +16,8 @@ from typing import Any, assert_never, cast
 
 from torch import Tensor
 
-from ..dsl.analysis.sums import Sums, signed_operands
-from ..dsl.syntax import (
+from ...dsl.analysis.sums import Sums, signed_operands
+from ...dsl.syntax import (
     Arithmetic,
     Assign,
     Boolean,
@@ -45,15 +45,15 @@ from ..dsl.syntax import (
     Vector,
     While,
 )
-from ..dsl.tables.distributions import DISTRIBUTIONS
-from ..dsl.tables.functions import FUNCTIONS, elementwise
-from .arrays.broadcast import event_shape
-from .arrays.operations import Operand, negative
-from .lanes.frames import Activation, Frame, Returned
-from .lanes.lanes import Lanes, Ragged, Value, carry
-from .lanes.ledger import CLEAN, Taint, Term, view
-from .machine.interpreter import Interpreter
-from .machine.masked import terms_here
+from ...dsl.tables.distributions import DISTRIBUTIONS
+from ...dsl.tables.functions import FUNCTIONS, elementwise
+from ..arrays.broadcast import event_shape
+from ..arrays.operations import Operand, negative
+from ..lanes.frames import Activation, Frame, Returned
+from ..lanes.lanes import Lanes, Ragged, Value, carry
+from ..lanes.ledger import CLEAN, Taint, Term, view
+from ..machine.interpreter import Interpreter
+from ..machine.masked import terms_here
 
 Summed = tuple[Operand, list[Term]]  # a value and the terms that it is the sum of, less those that depend on nothing
 

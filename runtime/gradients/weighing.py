@@ -22,10 +22,10 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from .lanes.lanes import Lanes
-from .lanes.ledger import EVERYTHING, Execution, Taint, Term, columns, returned, view
-from .lanes.lifting import Leaves
-from .machine.machine import Outcome
+from ..lanes.lanes import Lanes
+from ..lanes.ledger import EVERYTHING, Execution, Taint, Term, columns, returned, view
+from ..lanes.lifting import Leaves
+from ..machine.machine import Outcome
 
 LEAST_FOR_JACKKNIFE = 3
 MOST_GROUPS_FOR_JACKKNIFE = 16

@@ -16,16 +16,16 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..dsl.syntax import Arithmetic, Call, Conditional, Draw, Expression, Logical, LogPdf, Name, Node, Power, Sample
-from ..dsl.text.diagnostics import ProbError
-from ..dsl.text.source import Span
-from .arrays.operations import Operand, calculate, filled
-from .lanes.circumstances import in_runs, row_of, rows_of, show
-from .lanes.frames import Frame
-from .lanes.lanes import Join, Lanes, Ragged, Value
-from .lanes.lifting import Leaves
-from .machine.interpreter import Interpreter
-from .session import Session
+from ...dsl.syntax import Arithmetic, Call, Conditional, Draw, Expression, Logical, LogPdf, Name, Node, Power, Sample
+from ...dsl.text.diagnostics import ProbError
+from ...dsl.text.source import Span
+from ..arrays.operations import Operand, calculate, filled
+from ..lanes.circumstances import in_runs, row_of, rows_of, show
+from ..lanes.frames import Frame
+from ..lanes.lanes import Join, Lanes, Ragged, Value
+from ..lanes.lifting import Leaves
+from ..machine.interpreter import Interpreter
+from ..session import Session
 from .weighing import Weighing
 
 

@@ -12,8 +12,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from .lanes.ledger import Term, view
-from .machine.machine import Outcome
+from ..lanes.ledger import Term, view
+from ..machine.machine import Outcome
 from .weighing import Group, Weighing, _members, per_run
 
 
