@@ -20,9 +20,9 @@ import torch
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
 import probrun
+from probrun.runtime.blocks.settings import Settings
 from probrun.runtime.compare import Row
 from probrun.runtime.oracle import answer
-from probrun.runtime.settings import Settings
 
 PAGE = Path(__file__).parent.parent / "docs" / "choice.md"
 MARKS = ("<!-- begin:table -->", "<!-- end:table -->")
@@ -119,7 +119,7 @@ def exact_gradient(case: Case) -> torch.Tensor:
     return torch.cat([moments.mean.reshape(-1) for rows in found.values() for moments in rows.values()])
 
 
-def flat(gradient: dict[str, dict[str, probrun.runtime.moments.Moments]], field: str) -> torch.Tensor:
+def flat(gradient: dict[str, dict[str, probrun.runtime.blocks.moments.Moments]], field: str) -> torch.Tensor:
     return torch.cat([getattr(moments, field).reshape(-1).cpu() for rows in gradient.values() for moments in rows.values()])
 
 

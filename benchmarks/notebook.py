@@ -20,9 +20,9 @@ ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT))
 
 import probrun  # noqa: E402
+from probrun.runtime.blocks.settings import Settings  # noqa: E402
 from probrun.runtime.compare import Row  # noqa: E402
 from probrun.runtime.differences import finite_differences  # noqa: E402
-from probrun.runtime.settings import Settings  # noqa: E402
 
 PAGE = ROOT / "docs" / "differentiating-through-randomness.md"
 PICTURES = ROOT / "docs" / "pictures"

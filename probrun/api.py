@@ -36,10 +36,10 @@ if TYPE_CHECKING:
     from .dsl.names.resolve import Resolved
     from .dsl.planning.chooser import Planner
     from .dsl.planning.plan import Lessons, Plan, PlanOptions
-    from .runtime.collect import Estimate
+    from .runtime.blocks.collect import Estimate
+    from .runtime.blocks.settings import Settings
     from .runtime.distributed import Team
     from .runtime.oracle import Check
-    from .runtime.settings import Settings
     from .runtime.verdict import Verdict
 
 Values: TypeAlias = Mapping[str, Value] | None
@@ -208,7 +208,7 @@ class Program:
         return runtime.expectation(self.resolved, self._planner(options), parameters or {}, data or {}, settings)
 
     def _settings(self, run: RunOptions, of: tuple[str, ...], keep_runs: bool, begun: float | None = None) -> Settings:
-        from .runtime.settings import Settings
+        from .runtime.blocks.settings import Settings
 
         if run.device != "cpu":
             import torch

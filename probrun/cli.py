@@ -29,12 +29,12 @@ from .cli_options import (
     time_option,
     values_of,
 )
-from .dsl.ranks import rank, world_size
 from .dsl.text.diagnostics import Diagnostic, ProbError, render_all
 from .dsl.text.source import Source
 from .exits import guarded, status_of
 from .options import nearest, split_estimator
 from .results import GradientResult, Result, RunResult
+from .runtime.blocks.ranks import rank, world_size
 from .terminal import DONE, FAULT, NoFile, complain, emit, load_torch
 from .version import __version__
 

@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     import torch
     from matplotlib.figure import Figure
 
+    from .runtime.blocks.moments import Moments
     from .runtime.compare import Row, Table
-    from .runtime.moments import Moments
 
 MOST_ENTRIES = 4
 MOST_BARS = 60

@@ -10,9 +10,9 @@ from collections.abc import Callable
 import click
 
 from . import report
-from .dsl.ranks import rank
 from .dsl.text.diagnostics import Diagnostic, ProbError, render_all
 from .results import GradientResult, Result
+from .runtime.blocks.ranks import rank
 from .terminal import BUG, DONE, DOUBTFUL, FAULT, INTERRUPTED, close_stdout, complain, emit
 from .version import version_block
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from .results import Result
-    from .runtime.moments import Moments
+    from .runtime.blocks.moments import Moments
 
 MOST_PANELS = 24
 BLUE, ORANGE = "#4477aa", "#ee7733"  # told apart by colour-blind eyes too (Paul Tol's palette)

@@ -13,10 +13,10 @@ if TYPE_CHECKING:
     from .dsl.planning.plan import Choice, Plan
     from .dsl.text.source import Source, Span
     from .options import RunOptions
-    from .runtime.collect import Estimate
-    from .runtime.moments import Moments
+    from .runtime.blocks.collect import Estimate
+    from .runtime.blocks.moments import Moments
+    from .runtime.blocks.tails import Tail
     from .runtime.oracle import Check
-    from .runtime.tails import Tail
     from .runtime.verdict import Measured, Verdict
 
 

@@ -30,11 +30,11 @@ from ..dsl.planning.plan import Choice, Lessons, Plan, PlanOptions
 from ..dsl.syntax import EstimatorCall
 from ..dsl.tables.estimators import ESTIMATORS, FALLBACK, live_rows
 from ..dsl.text.diagnostics import ProbError
-from .collect import Estimate
+from .blocks.collect import Estimate
+from .blocks.moments import Moments
+from .blocks.settings import Settings
 from .differences import extrapolated
 from .estimate import gradient
-from .moments import Moments
-from .settings import Settings
 from .verdict import Measured, Prefer, Verdict
 
 SHARE = 0.2  # of the runs, for all trials together

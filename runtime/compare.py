@@ -22,12 +22,12 @@ from ..dsl.planning.plan import Choice, Lessons, Plan, PlanOptions
 from ..dsl.syntax import EstimatorCall
 from ..dsl.tables.estimators import ESTIMATORS, FALLBACK, PLAIN, EstimatorRow, Option, live_rows
 from ..dsl.text.diagnostics import ProbError
+from .blocks.collect import Estimate
+from .blocks.moments import Moments
+from .blocks.settings import Settings
 from .choose import choose
-from .collect import Estimate
 from .differences import finite_differences
 from .estimate import gradient
-from .moments import Moments
-from .settings import Settings
 
 WARM_UP = 16
 STEPS = (1.0, 0.5, 0.1)

@@ -25,14 +25,14 @@ from torch import Tensor
 from ..dsl.names.resolve import Resolved
 from ..dsl.syntax import Interval
 from ..dsl.text.diagnostics import ProbError
-from .gradients.tracing import value_problem
+from .blocks.culprits import value_problem
+from .blocks.moments import Accumulator, Moments
+from .blocks.session import Session
+from .blocks.settings import DTYPES, Settings, block_seed, names_of, room
 from .lanes.counter import Counter
 from .lanes.lanes import Ragged, Value
 from .lanes.where import Where
 from .machine.interpreter import Interpreter
-from .moments import Accumulator, Moments
-from .session import Session
-from .settings import DTYPES, Settings, block_seed, names_of, room
 from .values import bind_values
 
 LARGEST_BLOCK = 16_384  # runs

@@ -22,13 +22,13 @@ import torch
 import torch.distributed as dist
 
 from ..dsl.names.resolved import Resolved
-from ..dsl.ranks import local_rank, local_world_size, rank, world_size
 from ..dsl.syntax import Node, children
 from ..dsl.text.diagnostics import Diagnostic, ProbError
-from .collect import Collected, Ended, Estimate, merged
+from .blocks.collect import Collected, Ended, Estimate, merged
+from .blocks.ranks import local_rank, local_world_size, rank, world_size
+from .blocks.session import Session
+from .blocks.settings import Settings
 from .lanes.lessons import GuardBroken, TooManyLanes
-from .session import Session
-from .settings import Settings
 from .verdict import Verdict
 
 T = TypeVar("T")

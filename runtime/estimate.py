@@ -24,19 +24,19 @@ from torch import Tensor
 from ..dsl.names.resolve import Resolved
 from ..dsl.planning.plan import Lessons, Plan
 from ..dsl.text.diagnostics import Diagnostic, ProbError
-from .collect import Collected, Ended, Estimate, merged
+from .blocks.collect import Collected, Ended, Estimate, merged
+from .blocks.culprits import gradient_problem, value_problem
+from .blocks.moments import Moments
+from .blocks.schedule import Start, blocks
+from .blocks.session import Session
+from .blocks.settings import DTYPES, LEAST_BLOCK, Settings, names_of, room
 from .distributed import Team
 from .gradients.surrogate import expected
-from .gradients.tracing import gradient_problem, value_problem
 from .gradients.weighing import Weighing
 from .lanes.lessons import GuardBroken, NotCompiled, NotLifted, TooCoarse, TooManyLanes
 from .machine.interpreter import Interpreter
 from .machine.machine import Outcome
 from .machine.order import check_fixed
-from .moments import Moments
-from .schedule import Start, blocks
-from .session import Session
-from .settings import DTYPES, LEAST_BLOCK, Settings, names_of, room
 from .values import bind_values
 
 __all__ = ["Estimate", "Moments", "Settings", "expectation", "gradient", "moments_of_run"]

@@ -24,7 +24,10 @@ from ..dsl.names.resolve import Resolved, Site
 from ..dsl.planning.plan import Choice
 from ..dsl.tables.estimators import Carrier, EstimatorRow
 from ..dsl.text.diagnostics import ProbError
-from .collect import Estimate
+from .blocks.collect import Estimate
+from .blocks.moments import Moments
+from .blocks.session import Session
+from .blocks.settings import Settings, names_of, room
 from .differences import EXTRAPOLATED, Samples, differences
 from .estimators import Drawn, Estimator, Request
 from .estimators.enumerate import Enumerate
@@ -33,9 +36,6 @@ from .lanes.lanes import Value
 from .lanes.lessons import TooManyLanes
 from .laws.law import Law
 from .machine.interpreter import Interpreter
-from .moments import Moments
-from .session import Session
-from .settings import Settings, names_of, room
 from .values import bind_values
 
 LANES = 2**20

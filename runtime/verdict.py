@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from ..dsl.syntax import EstimatorCall
-from .collect import Estimate
+from .blocks.collect import Estimate
 
 Prefer = tuple[tuple[int, EstimatorCall], ...]
 

@@ -9,8 +9,8 @@ import pytest
 import torch
 
 import probrun
-from probrun.runtime import schedule, sizes
-from probrun.runtime.settings import block_seed
+from probrun.runtime.blocks import schedule, sizes
+from probrun.runtime.blocks.settings import block_seed
 
 WALK = """
 param theta = 0.5

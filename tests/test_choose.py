@@ -14,7 +14,7 @@ from probrun.cli import main
 from probrun.dsl.planning.chooser import Planner
 from probrun.dsl.planning.plan import PlanOptions
 from probrun.runtime import choose as runtime
-from probrun.runtime.settings import Settings
+from probrun.runtime.blocks.settings import Settings
 
 SEED_PROGRAM = "x = 2*Bernoulli(3*theta) + Bernoulli(theta)"
 AGENTS = "b ~ Bernoulli(theta*ones(1000)); y = mean(b)^2"

@@ -16,7 +16,7 @@ import torch
 
 import probrun
 from probrun.cli import main
-from probrun.runtime import compiled
+from probrun.runtime.blocks import compiled
 
 SAMPLES = 150_000
 SCORE = "rsample,score,sample"

@@ -15,8 +15,8 @@ import torch
 import probrun
 from probrun.dsl.planning.chooser import make_plan
 from probrun.report import student_quantile
+from probrun.runtime.blocks.settings import Settings
 from probrun.runtime.estimate import gradient
-from probrun.runtime.settings import Settings
 
 REPETITIONS = 1000
 

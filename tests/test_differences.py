@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 import probrun
+from probrun.runtime.blocks.settings import Settings
 from probrun.runtime.differences import Difference, extrapolated, finite_differences
-from probrun.runtime.settings import Settings
 
 
 def phi(x: float) -> float:

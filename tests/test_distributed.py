@@ -13,8 +13,8 @@ import pytest
 import torch
 
 import probrun
+from probrun.runtime.blocks.settings import block_seed
 from probrun.runtime.distributed import device_of_rank
-from probrun.runtime.settings import block_seed
 
 ROOT = Path(__file__).resolve().parent.parent
 

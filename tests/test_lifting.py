@@ -11,7 +11,7 @@ import torch
 from probrun.runtime.lanes.lanes.lessons import NotLifted
 
 import probrun
-from probrun.runtime import session
+from probrun.runtime.blocks import session
 from probrun.runtime.laws import counts as discrete_laws
 
 PROGRAMS = {

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from probrun.runtime.tails import KEPT, Tail, TailWatch
+from probrun.runtime.blocks.tails import KEPT, Tail, TailWatch
 
 Draw = Callable[[int, torch.Generator], Tensor]
 

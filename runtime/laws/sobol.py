@@ -15,7 +15,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-LEAST_REPLICATES = 32
 MOST_DIMENSIONS = torch.quasirandom.SobolEngine.MAXDIM
 HALF = 2.0**-31  # half a cell of the generator's grid
 
@@ -50,7 +49,3 @@ class Points(torch.Generator):
         return noise.clamp(2.0**-25, 1 - 2.0**-24) if dtype == torch.float32 else noise
 
 
-def replicates(samples: int, most: int) -> tuple[int, int]:
-    """How many scramblings, and how many points in each: a power of two, at most `most`."""
-    points = 2 ** int(math.log2(max(min(samples // LEAST_REPLICATES, most), 1)))
-    return samples // points, points

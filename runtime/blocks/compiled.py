@@ -18,11 +18,11 @@ from typing import Any
 import torch
 from torch import Tensor, fx
 
-from ..dsl.text.diagnostics import ProbError
+from ...dsl.text.diagnostics import ProbError
+from ..lanes.guards import Guards
+from ..lanes.lessons import GuardBroken, NotCompiled, TooManyLanes
 from .collect import Collected
-from .lanes.guards import Guards
-from .lanes.lessons import GuardBroken, NotCompiled, TooManyLanes
-from .recording import Noise, Recorder
+from .recorder import Noise, Recorder
 from .session import Session
 
 MOST_KEPT = 8  # graphs of one plan, for other sizes, settings and data

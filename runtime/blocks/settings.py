@@ -8,9 +8,9 @@ from dataclasses import dataclass
 
 import torch
 
-from ..dsl.names.resolved import Resolved
-from ..dsl.syntax import deep_recursion
-from ..dsl.tables.limits import MAX_DEPTH, MAX_LANES, MAX_ROUNDS, MAX_STEPS
+from ...dsl.names.resolved import Resolved
+from ...dsl.syntax import deep_recursion
+from ...dsl.tables.limits import MAX_DEPTH, MAX_LANES, MAX_ROUNDS, MAX_STEPS
 from .sizes import LEAST_LANES
 
 LEAST_BLOCK = 1024  # runs of the first block where it may be enough

@@ -14,9 +14,9 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from ..dsl.planning.plan import Plan
-from .lanes.lanes import Ragged
-from .machine.interpreter import Interpreter
+from ...dsl.planning.plan import Plan
+from ..lanes.lanes import Ragged
+from ..machine.interpreter import Interpreter
 from .moments import Accumulator, Moments
 from .session import Session
 from .settings import KEPT_RUNS, WATCHED_RUNS, Settings

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from .arrays.recording import recording
-from .arrays.scalars import floats
+from ..arrays.recording import recording
+from ..arrays.scalars import floats
 
 
 @dataclass(frozen=True)

@@ -19,8 +19,8 @@ import torch
 from torch import Tensor, fx
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from probrun.runtime.arrays.recording import _here
-from probrun.runtime.lanes.lessons import NotCompiled
+from ..arrays.recording import _here
+from ..lanes.lessons import NotCompiled
 
 aten = torch.ops.aten
 FRESH = (aten.empty.memory_format, aten.new_empty.default, aten.empty_like.default, aten.detach.default)

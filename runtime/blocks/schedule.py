@@ -17,15 +17,16 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor
 
-from ..dsl.tables.estimators import ESTIMATORS
-from ..dsl.text.diagnostics import Diagnostic, ProbError
+from ...dsl.tables.estimators import ESTIMATORS
+from ...dsl.text.diagnostics import Diagnostic, ProbError
+from ..lanes.counter import Counter
+from ..lanes.guards import Guards
+from ..lanes.lessons import NotCompiled, TooBig
+from ..laws.sobol import MOST_DIMENSIONS, Points
+from ..machine.interpreter import Interpreter
+from ..machine.machine import Outcome
 from .compiled import inputs_of, obtain
-from .lanes.counter import Counter
-from .lanes.guards import Guards
-from .lanes.lessons import NotCompiled, TooBig
-from .laws.sobol import LEAST_REPLICATES, MOST_DIMENSIONS, Points, replicates
-from .machine.interpreter import Interpreter
-from .machine.machine import Outcome
+from .replicates import LEAST_REPLICATES, replicates
 from .session import Session
 from .settings import KEPT_RUNS, LEAST_BLOCK, WATCHED_RUNS
 from .sizes import LEAST_LANES, divided, places

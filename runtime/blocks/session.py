@@ -9,21 +9,21 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor
 
-from ..dsl.analysis.sums import find_sums
-from ..dsl.names.resolve import Resolved
-from ..dsl.planning.plan import Choice, Plan
-from ..dsl.tables.estimators import ESTIMATORS, Carrier
-from .arrays.operations import numeric
-from .gradients.credit import Crediting
-from .lanes.counter import Counter
-from .lanes.guards import Guards
-from .lanes.lanes import Ragged, Value
-from .lanes.lessons import TooBig
-from .lanes.lifting import Leaves, Lifter, Slope, liftable
-from .laws.sobol import Points
-from .machine.interpreter import Interpreter
-from .machine.machine import Context, Limits, Outcome
-from .machine.order import ordered
+from ...dsl.analysis.sums import find_sums
+from ...dsl.names.resolve import Resolved
+from ...dsl.planning.plan import Choice, Plan
+from ...dsl.tables.estimators import ESTIMATORS, Carrier
+from ..arrays.operations import numeric
+from ..gradients.credit import Crediting
+from ..lanes.counter import Counter
+from ..lanes.guards import Guards
+from ..lanes.lanes import Ragged, Value
+from ..lanes.lessons import TooBig
+from ..lanes.lifting import Leaves, Lifter, Slope, liftable
+from ..laws.sobol import Points
+from ..machine.interpreter import Interpreter
+from ..machine.machine import Context, Limits, Outcome
+from ..machine.order import ordered
 from .settings import DTYPES, Settings, block_seed
 from .sizes import sizes_for
 

@@ -12,7 +12,7 @@ from itertools import accumulate
 
 import torch
 
-from .lanes.counter import Counter
+from ..lanes.counter import Counter
 
 LEAST_LANES = 16
 WIDENING = 2  # how much larger blocks may be where most of their lanes are elsewhere

@@ -38,7 +38,7 @@ from itertools import pairwise
 import torch
 from torch import Tensor
 
-from .arrays.scalars import floats
+from ..arrays.scalars import floats
 
 KEPT = 512  # spacings that are looked at, at most
 CENTRE_ROWS = 128
