@@ -21,8 +21,8 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 
 import probrun
 from probrun.runtime.blocks.settings import Settings
-from probrun.runtime.compare import Row
-from probrun.runtime.oracle import answer
+from probrun.runtime.estimates.compare import Row
+from probrun.runtime.estimates.oracle import answer
 
 PAGE = Path(__file__).parent.parent / "docs" / "choice.md"
 MARKS = ("<!-- begin:table -->", "<!-- end:table -->")

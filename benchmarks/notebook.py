@@ -21,8 +21,8 @@ sys.path.insert(0, str(ROOT))
 
 import probrun  # noqa: E402
 from probrun.runtime.blocks.settings import Settings  # noqa: E402
-from probrun.runtime.compare import Row  # noqa: E402
-from probrun.runtime.differences import finite_differences  # noqa: E402
+from probrun.runtime.estimates.compare import Row  # noqa: E402
+from probrun.runtime.estimates.differences import finite_differences  # noqa: E402
 
 PAGE = ROOT / "docs" / "differentiating-through-randomness.md"
 PICTURES = ROOT / "docs" / "pictures"

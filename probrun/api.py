@@ -38,9 +38,9 @@ if TYPE_CHECKING:
     from .dsl.planning.plan import Lessons, Plan, PlanOptions
     from .runtime.blocks.collect import Estimate
     from .runtime.blocks.settings import Settings
-    from .runtime.distributed import Team
-    from .runtime.oracle import Check
-    from .runtime.verdict import Verdict
+    from .runtime.estimates.oracle import Check
+    from .runtime.estimates.team import Team
+    from .runtime.estimates.verdict import Verdict
 
 Values: TypeAlias = Mapping[str, Value] | None
 Progress: TypeAlias = Callable[[int, int], None] | None
@@ -159,7 +159,7 @@ class Program:
         )
         self._plan(options)
         started = time.perf_counter()
-        from .runtime import compare as runtime
+        from .runtime.estimates import compare as runtime
 
         names = included(include, runtime.INCLUDABLE)
         widths = step_sizes(steps, runtime.STEPS)
@@ -179,7 +179,7 @@ class Program:
         begun = time.monotonic()
         run = run_options(samples, seed, dtype, device, target_se, max_steps, max_depth, max_time=max_time)
         names = tuple(name for name in variables(self.resolved, of) if name not in self.results)
-        from .runtime import estimate as runtime
+        from .runtime.estimates import estimate as runtime
 
         settings = self._settings(run, names, False, begun)
         estimate = runtime.moments_of_run(self.resolved, parameters or {}, data or {}, settings, progress)
@@ -201,7 +201,7 @@ class Program:
         options = plan_options(
             self.resolved, estimator=estimator, unbiased=unbiased, among=among, tau=tau, allow_biased=allow_biased, of=of
         )
-        from .runtime import estimate as runtime
+        from .runtime.estimates import estimate as runtime
 
         options = replace(options, cautious=True)
         settings = self._settings(run, options.of, False)
@@ -226,9 +226,9 @@ class Program:
         piloted: bool, distributed: bool, progress: Progress,
     ) -> tuple[Settings, Verdict, Estimate]:
         """What a pilot found and what the runs gave; the settings are those of process 0 where there are several."""
-        from .runtime import estimate as runtime
-        from .runtime.choose import choose
-        from .runtime.verdict import Verdict
+        from .runtime.estimates import estimate as runtime
+        from .runtime.estimates.pilot import choose
+        from .runtime.estimates.verdict import Verdict
 
         def measured(settings: Settings) -> Verdict:
             return choose(self._all_plans(), options, parameters, data, settings) if piloted else Verdict()
@@ -238,7 +238,7 @@ class Program:
             return runtime.gradient(self.resolved, planner, parameters, data, settings, progress, team)
 
         if distributed:
-            from .runtime.distributed import with_team
+            from .runtime.estimates.team import with_team
 
             return with_team(settings, measured, estimated)
         verdict = measured(settings)
@@ -247,7 +247,7 @@ class Program:
     def _verified(
         self, parameters: Mapping[str, Value], data: Mapping[str, Value], settings: Settings, estimate: Estimate
     ) -> Check:
-        from .runtime.oracle import verify
+        from .runtime.estimates.oracle import verify
 
         return verify(self.resolved, parameters, data, settings, estimate)
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from .runtime.blocks.moments import Moments
-    from .runtime.compare import Row, Table
+    from .runtime.estimates.compare import Row, Table
 
 MOST_ENTRIES = 4
 MOST_BARS = 60

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from .runtime.blocks.collect import Estimate
     from .runtime.blocks.moments import Moments
     from .runtime.blocks.tails import Tail
-    from .runtime.oracle import Check
-    from .runtime.verdict import Measured, Verdict
+    from .runtime.estimates.oracle import Check
+    from .runtime.estimates.verdict import Measured, Verdict
 
 
 @dataclass(frozen=True)

@@ -13,8 +13,8 @@ import probrun
 from probrun.cli import main
 from probrun.dsl.planning.chooser import Planner
 from probrun.dsl.planning.plan import PlanOptions
-from probrun.runtime import choose as runtime
 from probrun.runtime.blocks.settings import Settings
+from probrun.runtime.estimates import pilot as runtime
 
 SEED_PROGRAM = "x = 2*Bernoulli(3*theta) + Bernoulli(theta)"
 AGENTS = "b ~ Bernoulli(theta*ones(1000)); y = mean(b)^2"

@@ -12,8 +12,8 @@ import torch
 import probrun
 from probrun.cli import main
 from probrun.runtime.blocks.settings import Settings
-from probrun.runtime.differences import finite_differences
-from probrun.runtime.oracle import answer
+from probrun.runtime.estimates.differences import finite_differences
+from probrun.runtime.estimates.oracle import answer
 
 STEP = "x ~ Normal(theta, 1); y = x > 0"
 

@@ -16,7 +16,7 @@ import probrun
 from probrun.dsl.planning.chooser import make_plan
 from probrun.report import student_quantile
 from probrun.runtime.blocks.settings import Settings
-from probrun.runtime.estimate import gradient
+from probrun.runtime.estimates.estimate import gradient
 
 REPETITIONS = 1000
 

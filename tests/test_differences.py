@@ -9,7 +9,7 @@ import pytest
 
 import probrun
 from probrun.runtime.blocks.settings import Settings
-from probrun.runtime.differences import Difference, extrapolated, finite_differences
+from probrun.runtime.estimates.differences import Difference, extrapolated, finite_differences
 
 
 def phi(x: float) -> float:

@@ -14,7 +14,7 @@ import torch
 
 import probrun
 from probrun.runtime.blocks.settings import block_seed
-from probrun.runtime.distributed import device_of_rank
+from probrun.runtime.estimates.team import device_of_rank
 
 ROOT = Path(__file__).resolve().parent.parent
 

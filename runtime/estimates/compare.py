@@ -16,18 +16,18 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from ..dsl.names.resolve import Resolved
-from ..dsl.planning.chooser import Planner, make_plan
-from ..dsl.planning.plan import Choice, Lessons, Plan, PlanOptions
-from ..dsl.syntax import EstimatorCall
-from ..dsl.tables.estimators import ESTIMATORS, FALLBACK, PLAIN, EstimatorRow, Option, live_rows
-from ..dsl.text.diagnostics import ProbError
-from .blocks.collect import Estimate
-from .blocks.moments import Moments
-from .blocks.settings import Settings
-from .choose import choose
+from ...dsl.names.resolve import Resolved
+from ...dsl.planning.chooser import Planner, make_plan
+from ...dsl.planning.plan import Choice, Lessons, Plan, PlanOptions
+from ...dsl.syntax import EstimatorCall
+from ...dsl.tables.estimators import ESTIMATORS, FALLBACK, PLAIN, EstimatorRow, Option, live_rows
+from ...dsl.text.diagnostics import ProbError
+from ..blocks.collect import Estimate
+from ..blocks.moments import Moments
+from ..blocks.settings import Settings
 from .differences import finite_differences
 from .estimate import gradient
+from .pilot import choose
 
 WARM_UP = 16
 STEPS = (1.0, 0.5, 0.1)

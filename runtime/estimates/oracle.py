@@ -20,23 +20,23 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..dsl.names.resolve import Resolved, Site
-from ..dsl.planning.plan import Choice
-from ..dsl.tables.estimators import Carrier, EstimatorRow
-from ..dsl.text.diagnostics import ProbError
-from .blocks.collect import Estimate
-from .blocks.moments import Moments
-from .blocks.session import Session
-from .blocks.settings import Settings, names_of, room
+from ...dsl.names.resolve import Resolved, Site
+from ...dsl.planning.plan import Choice
+from ...dsl.tables.estimators import Carrier, EstimatorRow
+from ...dsl.text.diagnostics import ProbError
+from ..blocks.collect import Estimate
+from ..blocks.moments import Moments
+from ..blocks.session import Session
+from ..blocks.settings import Settings, names_of, room
+from ..estimators import Drawn, Estimator, Request
+from ..estimators.enumerate import Enumerate
+from ..gradients.weighing import per_run
+from ..lanes.lanes import Value
+from ..lanes.lessons import TooManyLanes
+from ..laws.law import Law
+from ..machine.interpreter import Interpreter
+from .binding import bind_values
 from .differences import EXTRAPOLATED, Samples, differences
-from .estimators import Drawn, Estimator, Request
-from .estimators.enumerate import Enumerate
-from .gradients.weighing import per_run
-from .lanes.lanes import Value
-from .lanes.lessons import TooManyLanes
-from .laws.law import Law
-from .machine.interpreter import Interpreter
-from .values import bind_values
 
 LANES = 2**20
 STEPS = 200  # rounds of a loop

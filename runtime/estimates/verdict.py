@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from ..dsl.syntax import EstimatorCall
-from .blocks.collect import Estimate
+from ...dsl.syntax import EstimatorCall
+from ..blocks.collect import Estimate
 
 Prefer = tuple[tuple[int, EstimatorCall], ...]
 

@@ -14,18 +14,18 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..dsl.names.resolve import Resolved
-from ..dsl.syntax import Data, Expression, Interval, Name, Parameter, Simplex, deep_recursion
-from ..dsl.tables.constants import CONSTANTS
-from ..dsl.text.source import Span
-from .arrays.broadcast import shape_words
-from .lanes.circumstances import show
-from .lanes.frames import Activation, Frame
-from .lanes.lanes import Lanes, Value
-from .lanes.where import Where
-from .machine.indexing import size
-from .machine.interpreter import Interpreter
-from .machine.machine import Context
+from ...dsl.names.resolve import Resolved
+from ...dsl.syntax import Data, Expression, Interval, Name, Parameter, Simplex, deep_recursion
+from ...dsl.tables.constants import CONSTANTS
+from ...dsl.text.source import Span
+from ..arrays.broadcast import shape_words
+from ..lanes.circumstances import show
+from ..lanes.frames import Activation, Frame
+from ..lanes.lanes import Lanes, Value
+from ..lanes.where import Where
+from ..machine.indexing import size
+from ..machine.interpreter import Interpreter
+from ..machine.machine import Context
 
 SIMPLEX_TOLERANCE = 1e-5
 

@@ -25,14 +25,14 @@ from dataclasses import dataclass, field, replace
 import torch
 from torch import Tensor
 
-from ..dsl.planning.chooser import Planner
-from ..dsl.planning.plan import Choice, Lessons, Plan, PlanOptions
-from ..dsl.syntax import EstimatorCall
-from ..dsl.tables.estimators import ESTIMATORS, FALLBACK, live_rows
-from ..dsl.text.diagnostics import ProbError
-from .blocks.collect import Estimate
-from .blocks.moments import Moments
-from .blocks.settings import Settings
+from ...dsl.planning.chooser import Planner
+from ...dsl.planning.plan import Choice, Lessons, Plan, PlanOptions
+from ...dsl.syntax import EstimatorCall
+from ...dsl.tables.estimators import ESTIMATORS, FALLBACK, live_rows
+from ...dsl.text.diagnostics import ProbError
+from ..blocks.collect import Estimate
+from ..blocks.moments import Moments
+from ..blocks.settings import Settings
 from .differences import extrapolated
 from .estimate import gradient
 from .verdict import Measured, Prefer, Verdict

@@ -22,18 +22,18 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from ..dsl.names.resolve import Resolved
-from ..dsl.syntax import Interval
-from ..dsl.text.diagnostics import ProbError
-from .blocks.culprits import value_problem
-from .blocks.moments import Accumulator, Moments
-from .blocks.session import Session
-from .blocks.settings import DTYPES, Settings, block_seed, names_of, room
-from .lanes.counter import Counter
-from .lanes.lanes import Ragged, Value
-from .lanes.where import Where
-from .machine.interpreter import Interpreter
-from .values import bind_values
+from ...dsl.names.resolve import Resolved
+from ...dsl.syntax import Interval
+from ...dsl.text.diagnostics import ProbError
+from ..blocks.culprits import value_problem
+from ..blocks.moments import Accumulator, Moments
+from ..blocks.session import Session
+from ..blocks.settings import DTYPES, Settings, block_seed, names_of, room
+from ..lanes.counter import Counter
+from ..lanes.lanes import Ragged, Value
+from ..lanes.where import Where
+from ..machine.interpreter import Interpreter
+from .binding import bind_values
 
 LARGEST_BLOCK = 16_384  # runs
 NUMBERS_OF_A_BLOCK = 2**23  # in its widest value, at most

@@ -21,14 +21,14 @@ from typing import Any, TypeVar
 import torch
 import torch.distributed as dist
 
-from ..dsl.names.resolved import Resolved
-from ..dsl.syntax import Node, children
-from ..dsl.text.diagnostics import Diagnostic, ProbError
-from .blocks.collect import Collected, Ended, Estimate, merged
-from .blocks.ranks import local_rank, local_world_size, rank, world_size
-from .blocks.session import Session
-from .blocks.settings import Settings
-from .lanes.lessons import GuardBroken, TooManyLanes
+from ...dsl.names.resolved import Resolved
+from ...dsl.syntax import Node, children
+from ...dsl.text.diagnostics import Diagnostic, ProbError
+from ..blocks.collect import Collected, Ended, Estimate, merged
+from ..blocks.ranks import local_rank, local_world_size, rank, world_size
+from ..blocks.session import Session
+from ..blocks.settings import Settings
+from ..lanes.lessons import GuardBroken, TooManyLanes
 from .verdict import Verdict
 
 T = TypeVar("T")

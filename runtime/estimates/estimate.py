@@ -21,23 +21,23 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from ..dsl.names.resolve import Resolved
-from ..dsl.planning.plan import Lessons, Plan
-from ..dsl.text.diagnostics import Diagnostic, ProbError
-from .blocks.collect import Collected, Ended, Estimate, merged
-from .blocks.culprits import gradient_problem, value_problem
-from .blocks.moments import Moments
-from .blocks.schedule import Start, blocks
-from .blocks.session import Session
-from .blocks.settings import DTYPES, LEAST_BLOCK, Settings, names_of, room
-from .distributed import Team
-from .gradients.surrogate import expected
-from .gradients.weighing import Weighing
-from .lanes.lessons import GuardBroken, NotCompiled, NotLifted, TooCoarse, TooManyLanes
-from .machine.interpreter import Interpreter
-from .machine.machine import Outcome
-from .machine.order import check_fixed
-from .values import bind_values
+from ...dsl.names.resolve import Resolved
+from ...dsl.planning.plan import Lessons, Plan
+from ...dsl.text.diagnostics import Diagnostic, ProbError
+from ..blocks.collect import Collected, Ended, Estimate, merged
+from ..blocks.culprits import gradient_problem, value_problem
+from ..blocks.moments import Moments
+from ..blocks.schedule import Start, blocks
+from ..blocks.session import Session
+from ..blocks.settings import DTYPES, LEAST_BLOCK, Settings, names_of, room
+from ..gradients.surrogate import expected
+from ..gradients.weighing import Weighing
+from ..lanes.lessons import GuardBroken, NotCompiled, NotLifted, TooCoarse, TooManyLanes
+from ..machine.interpreter import Interpreter
+from ..machine.machine import Outcome
+from ..machine.order import check_fixed
+from .binding import bind_values
+from .team import Team
 
 __all__ = ["Estimate", "Moments", "Settings", "expectation", "gradient", "moments_of_run"]
 
