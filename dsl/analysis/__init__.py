@@ -1,4 +1,4 @@
-"""What follows from the text alone: what is live, what reaches a jump, which variables are sums, which loops have independent rounds.
+"""What follows from the text alone: what is live, what reaches a jump, what is a sum, and which rounds of a loop are independent.
 
 May import: `text`, `syntax`, `tables`, `names`.
 """

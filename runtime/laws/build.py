@@ -1,4 +1,4 @@
-"""torch's side of the distribution table: laws by name, and what an argument may be.
+"""torch's side of the distribution table: laws by name.
 
 A row without an entry in `LAWS` is served by torch's own class (`TorchLaw`), so a new distribution of torch is one row
 of the table.
@@ -6,16 +6,14 @@ of the table.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 
 import torch
 from torch import Tensor
 
-from ...dsl.tables.distributions import DistributionRow, Domain
+from ...dsl.tables.distributions import DistributionRow
 from .bounded import Beta, Dirichlet, Kumaraswamy, MultivariateNormal, Uniform, VonMises
 from .counts import Bernoulli, Binomial, DiscreteUniform, Geometric, NegativeBinomial, Poisson
-from .domains import _log_weights, _lower_cholesky, _positive_definite, _simplex, _weights
 from .law import Law, TorchLaw
 from .location_scale import Cauchy, Gumbel, Laplace, Logistic, Normal, StudentT
 from .positive import Chi2, Exponential, Gamma, HalfCauchy, HalfNormal, InverseGamma, LogNormal, Pareto, Weibull
@@ -61,25 +59,6 @@ def _beside(row: DistributionRow, filled: dict[str, Tensor], given: dict[str, Te
     return {name: value.reshape(1, *(1,) * (batch - 1)) for name, value in filled.items()}
 
 
-# ---------------------------------------------------------------------------------------------------- domains
-# Domains of one entry: bounds, whether each belongs to it, whether only whole numbers do.
-_ENTRIES: dict[Domain, tuple[float, bool, float, bool, bool]] = {
-    Domain.REAL: (-math.inf, False, math.inf, False, False),
-    Domain.EXTENDED: (-math.inf, True, math.inf, True, False),
-    Domain.POSITIVE: (0.0, False, math.inf, False, False),
-    Domain.NONNEGATIVE: (0.0, True, math.inf, False, False),
-    Domain.UNIT: (0.0, True, 1.0, True, False),
-    Domain.UNIT_OPEN: (0.0, False, 1.0, False, False),
-    Domain.UNIT_ABOVE_ZERO: (0.0, False, 1.0, True, False),
-    Domain.UNIT_BELOW_ONE: (0.0, True, 1.0, False, False),
-    Domain.INTEGER: (-math.inf, False, math.inf, False, True),
-    Domain.COUNT: (0.0, True, math.inf, False, True),
-    Domain.PROBABILITIES: (0.0, True, math.inf, False, False),
-    Domain.LOGITS: (-math.inf, True, math.inf, False, False),
-    Domain.SIMPLEX_POSITIVE: (0.0, False, math.inf, False, False),
-    Domain.LOWER_CHOLESKY: (-math.inf, False, math.inf, False, False),
-    Domain.POSITIVE_DEFINITE: (-math.inf, False, math.inf, False, False),
-}
 
 
 
@@ -98,10 +77,3 @@ _ENTRIES: dict[Domain, tuple[float, bool, float, bool, bool]] = {
 
 
 
-_TOGETHER: dict[Domain, Callable[[Tensor], Tensor]] = {
-    Domain.PROBABILITIES: _weights,
-    Domain.LOGITS: _log_weights,
-    Domain.SIMPLEX_POSITIVE: _simplex,
-    Domain.LOWER_CHOLESKY: _lower_cholesky,
-    Domain.POSITIVE_DEFINITE: _positive_definite,
-}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -11,7 +12,25 @@ from torch import Tensor
 from ...dsl.tables.distributions import DistributionRow, Domain
 from ..arrays.recording import recording
 from ..arrays.scalars import ends
-from .build import _ENTRIES, _TOGETHER
+
+# of every domain the bounds, each with whether it is allowed itself, and whether only whole numbers are
+_ENTRIES: dict[Domain, tuple[float, bool, float, bool, bool]] = {
+    Domain.REAL: (-math.inf, False, math.inf, False, False),
+    Domain.EXTENDED: (-math.inf, True, math.inf, True, False),
+    Domain.POSITIVE: (0.0, False, math.inf, False, False),
+    Domain.NONNEGATIVE: (0.0, True, math.inf, False, False),
+    Domain.UNIT: (0.0, True, 1.0, True, False),
+    Domain.UNIT_OPEN: (0.0, False, 1.0, False, False),
+    Domain.UNIT_ABOVE_ZERO: (0.0, False, 1.0, True, False),
+    Domain.UNIT_BELOW_ONE: (0.0, True, 1.0, False, False),
+    Domain.INTEGER: (-math.inf, False, math.inf, False, True),
+    Domain.COUNT: (0.0, True, math.inf, False, True),
+    Domain.PROBABILITIES: (0.0, True, math.inf, False, False),
+    Domain.LOGITS: (-math.inf, True, math.inf, False, False),
+    Domain.SIMPLEX_POSITIVE: (0.0, False, math.inf, False, False),
+    Domain.LOWER_CHOLESKY: (-math.inf, False, math.inf, False, False),
+    Domain.POSITIVE_DEFINITE: (-math.inf, False, math.inf, False, False),
+}
 
 
 def violation(domain: Domain, tensor: Tensor, event: int) -> Tensor | None:
@@ -75,3 +94,16 @@ def _positive_definite(value: Tensor) -> Tensor:
     factor, info = torch.linalg.cholesky_ex(value)
     definite: Tensor = (info == 0) & torch.isfinite(factor).flatten(-2).all(-1)
     return symmetric & definite
+
+
+# ---------------------------------------------------------------------------------------------------- domains
+# Domains of one entry: bounds, whether each belongs to it, whether only whole numbers do.
+
+
+_TOGETHER: dict[Domain, Callable[[Tensor], Tensor]] = {
+    Domain.PROBABILITIES: _weights,
+    Domain.LOGITS: _log_weights,
+    Domain.SIMPLEX_POSITIVE: _simplex,
+    Domain.LOWER_CHOLESKY: _lower_cholesky,
+    Domain.POSITIVE_DEFINITE: _positive_definite,
+}
