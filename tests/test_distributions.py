@@ -13,15 +13,15 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from probrun.runtime.laws.law.build import build
-from probrun.runtime.laws.law.domains import violation
-from probrun.runtime.laws.law.implicit import SecondDerivativeUnavailable
-from probrun.runtime.laws.law.law import Law
 from scipy import integrate, stats
 from torch import Tensor
 
 from probrun.dsl.tables.distributions import DISTRIBUTIONS, DistributionRow
 from probrun.dsl.tables.ranges import Range
+from probrun.runtime.laws.build import build
+from probrun.runtime.laws.domains import violation
+from probrun.runtime.laws.implicit import SecondDerivativeUnavailable
+from probrun.runtime.laws.law import Law
 
 DRAWS = 40_000
 LIMIT = 5.0
@@ -329,8 +329,9 @@ def test_second_derivatives_are_right_or_refused(row: DistributionRow, given: di
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_coins_of_one_probability(chance: float, dtype: torch.dtype) -> None:
     """Sure outcomes are sure, and rare ones as rare as they should be."""
-    from probrun.runtime.laws.law.counts import Bernoulli
     from scipy.stats import binom
+
+    from probrun.runtime.laws.counts import Bernoulli
 
     runs = 4_000_001
     generator = torch.Generator().manual_seed(5)

@@ -6,9 +6,6 @@ import math
 
 import pytest
 import torch
-from probrun.runtime.laws.law.build import build
-from probrun.runtime.laws.law.domains import order_violation, violation
-from probrun.runtime.laws.law.law import Law, TorchLaw
 from scipy import stats
 from torch import Tensor
 
@@ -16,6 +13,9 @@ from probrun.dsl.syntax import Argument, Distribution, Number
 from probrun.dsl.tables.distribution_rows import DISTRIBUTIONS, DistributionRow, Domain, ParameterRow
 from probrun.dsl.tables.distributions import bind, domain_help, signature
 from probrun.dsl.text.source import Span
+from probrun.runtime.laws.build import build
+from probrun.runtime.laws.domains import order_violation, violation
+from probrun.runtime.laws.law import Law, TorchLaw
 
 
 def _law(name: str, dtype: torch.dtype = torch.float32, **given: float | list[float] | Tensor) -> Law:

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 import torch
-from probrun.runtime.laws.law.noise import normal
 
 import probrun
 from probrun.dsl.tables.estimators import ESTIMATORS as ROWS
 from probrun.dsl.tables.estimators import FALLBACK, PLAIN, Carrier, EstimatorRow
 from probrun.runtime.estimators import ESTIMATORS, Drawn, Request
+from probrun.runtime.laws.noise import normal
 
 ROOT = Path(__file__).parent.parent
 Z = 5.0

@@ -7,7 +7,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from probrun.dsl import syntax as s
-from probrun.dsl.reading.format import format_expression, format_program, format_source
+from probrun.dsl.reading.expression_text import format_expression
+from probrun.dsl.reading.format import format_program, format_source
 from probrun.dsl.reading.parser import parse, parse_expression
 from probrun.dsl.text.diagnostics import ProbError
 from probrun.dsl.text.source import Source

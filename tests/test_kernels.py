@@ -6,9 +6,9 @@ import math
 
 import pytest
 import torch
-from probrun.runtime.machine.machine.uniform import Once
 
 from probrun.runtime.arrays.kernels import WORTHWHILE, choose, compare, less, partition, to_number
+from probrun.runtime.machine.uniform import Once
 
 SIZES = (7, 4 * WORTHWHILE)
 DTYPES = (torch.float32, torch.float64)

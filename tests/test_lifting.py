@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 import torch
-from probrun.runtime.lanes.lanes.lessons import NotLifted
 
 import probrun
 from probrun.runtime.blocks import session
+from probrun.runtime.lanes.lessons import NotLifted
 from probrun.runtime.laws import counts as discrete_laws
 
 PROGRAMS = {

@@ -5,8 +5,8 @@ from __future__ import annotations
 import time
 
 import pytest
-from probrun.dsl.names.resolve.resolve import External, Resolved, resolve
 
+from probrun.dsl.names.resolve import External, Resolved, resolve
 from probrun.dsl.reading.parser import parse
 from probrun.dsl.text.diagnostics import ProbError
 from probrun.dsl.text.source import Source

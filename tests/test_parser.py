@@ -7,8 +7,8 @@ import time
 
 import pytest
 
-from probrun.dsl.reading.builder import constant_value
-from probrun.dsl.reading.format import format_expression
+from probrun.dsl.reading.constant_values import constant_value
+from probrun.dsl.reading.expression_text import format_expression
 from probrun.dsl.reading.parser import parse, parse_estimator, parse_expression
 from probrun.dsl.reading.tokens import decode
 from probrun.dsl.syntax import (

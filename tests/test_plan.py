@@ -6,8 +6,8 @@ Each entry is a program and what must be chosen: ``x=score b=sample``, or the co
 from __future__ import annotations
 
 import pytest
-from probrun.dsl.names.resolve.resolve import External, resolve
 
+from probrun.dsl.names.resolve import External, resolve
 from probrun.dsl.planning.chooser import make_plan
 from probrun.dsl.planning.plan import Lessons, Plan, PlanOptions
 from probrun.dsl.reading.parser import parse, parse_estimator

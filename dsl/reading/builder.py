@@ -8,12 +8,12 @@ reported here, where the whole form is at hand and the message can be precise.
 from __future__ import annotations
 
 import math
-import operator
-from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
 from lark import Token
+
+from probrun.dsl.reading.constant_values import constant_value
 
 from ..syntax import (
     Argument,
@@ -52,16 +52,12 @@ from ..syntax import (
     Vector,
     While,
 )
-from ..tables.constants import CONSTANTS
 from ..tables.distributions import DISTRIBUTIONS
 from ..tables.estimators import ESTIMATORS
 from ..text.diagnostics import Diagnostic
 from ..text.source import Source, Span
 from .tokens import span_of
 
-OPERATIONS: dict[str, Callable[[float, float], Any]] = {
-    "+": operator.add, "-": operator.sub, "*": operator.mul, "/": operator.truediv, "%": operator.mod, "^": operator.pow,
-}  # fmt: skip
 Children = list[Any]  # tokens, nodes, and the tuples of rules that are only lists
 
 
@@ -436,34 +432,7 @@ def _option_value(node: Expression) -> float | bool | str | None:
     return node.id if number is None and isinstance(node, Name) else number
 
 
-def constant_value(node: Expression) -> float | None:
-    """The value of a constant expression of numbers, `pi` and `inf`, or None."""
-    match node:
-        case Number():
-            return node.value
-        case Name(id=name):
-            return CONSTANTS.get(name)
-        case Unary(operator="-", operand=operand):
-            value = constant_value(operand)
-            return None if value is None else -value
-        case Power(base=base, exponent=exponent):
-            return _apply("^", constant_value(base), constant_value(exponent))
-        case Arithmetic():
-            total = constant_value(node.first)
-            for term in node.rest:
-                total = _apply(term.operator, total, constant_value(term.operand))
-            return total
-        case _:
-            return None
 
 
-def _apply(sign: str, left: float | None, right: float | None) -> float | None:
-    if left is None or right is None:
-        return None
-    try:
-        result = OPERATIONS[sign](left, right)
-    except (ArithmeticError, ValueError):
-        return None
-    return result if isinstance(result, float) else None  # (-1)^0.5 is complex
 
 

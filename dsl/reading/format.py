@@ -14,38 +14,24 @@ import unicodedata
 from dataclasses import dataclass, field
 from typing import assert_never
 
+from probrun.dsl.reading.expression_text import _constant, _write_list, format_distribution, format_estimator, format_expression
+
 from ..syntax import (
-    Argument,
-    Arithmetic,
     Assign,
     Block,
-    Boolean,
-    Call,
-    Comparison,
-    Conditional,
     Data,
-    Distribution,
-    Draw,
-    EstimatorCall,
     Expression,
     For,
     Function,
     If,
-    Index,
     Interval,
-    Logical,
-    LogPdf,
-    Name,
-    Number,
     Parameter,
-    Power,
     Range,
     Return,
     Sample,
     Simplex,
     Slice,
     Statement,
-    Unary,
     Vector,
     While,
     deep_recursion,
@@ -55,152 +41,24 @@ from .parser import parse, parse_expression
 
 WIDTH = 100
 INDENT = "    "
-# How tightly a form binds, loosest first; an operand that binds less than its place asks for gets parentheses.
-CONDITIONAL, OR, AND, NOT, COMPARISON, SUM, PRODUCT, SIGN, POWER, ATOM = range(10)
 
 
-# ------------------------------------------------------------------------------------------------ expressions
-def format_expression(node: Expression) -> str:
-    """The canonical text of an expression, on one line."""
-    with deep_recursion():
-        pieces: list[str] = []
-        _write(node, CONDITIONAL, pieces)
-        return "".join(pieces)
 
 
-def _binding(node: Expression) -> int:
-    match node:
-        case Conditional():
-            return CONDITIONAL
-        case Logical():
-            return OR if node.operator == "or" else AND
-        case Unary():
-            return NOT if node.operator == "not" else SIGN
-        case Comparison():
-            return COMPARISON
-        case Arithmetic():
-            return SUM if node.rest[0].operator in "+-" else PRODUCT
-        case Power():
-            return POWER
-        case _:
-            return ATOM
 
 
-def _write(node: Expression, place: int, out: list[str]) -> None:
-    """Append the text of a node standing where at least `place` is asked for."""
-    enclosed = _binding(node) < place
-    if enclosed:
-        out.append("(")
-    match node:
-        case Number():
-            out.append(node.text or repr(node.value))
-        case Boolean():
-            out.append("true" if node.value else "false")
-        case Name():
-            out.append(node.id)
-        case Vector():
-            _write_list("[", node.items, "]", out)
-        case Index():
-            _write(node.target, ATOM, out)
-            _write_list("[", node.items, "]", out)
-        case Unary():
-            out.append("not " if node.operator == "not" else "-")
-            _write(node.operand, NOT if node.operator == "not" else SIGN, out)
-        case Arithmetic():
-            tighter = _binding(node) + 1
-            _write(node.first, tighter, out)
-            for term in node.rest:
-                out.append(f" {term.operator} ")
-                _write(term.operand, tighter, out)
-        case Power():
-            _write(node.base, ATOM, out)
-            out.append("^")
-            _write(node.exponent, SIGN, out)
-        case Comparison():
-            _write(node.left, SUM, out)
-            out.append(f" {node.operator} ")
-            _write(node.right, SUM, out)
-        case Logical():
-            tighter = _binding(node) + 1
-            for position, item in enumerate(node.items):
-                out.append(f" {node.operator} " if position else "")
-                _write(item, tighter, out)
-        case Conditional():
-            out.append("if ")
-            _write(node.condition, CONDITIONAL, out)
-            out.append(" then ")
-            _write(node.then, CONDITIONAL, out)
-            out.append(" else ")
-            _write(node.otherwise, CONDITIONAL, out)
-        case Call():
-            out.append(node.function)
-            _write_arguments(node.arguments, out)
-        case Draw():
-            _write_distribution(node.distribution, out)
-        case LogPdf():
-            out.append("logpdf(")
-            _write_distribution(node.distribution, out)
-            out.append(", ")
-            _write(node.value, CONDITIONAL, out)
-            out.append(")")
-        case _:
-            assert_never(node)
-    if enclosed:
-        out.append(")")
 
 
-def _write_list(opener: str, items: tuple[Expression | Slice, ...], closer: str, out: list[str]) -> None:
-    out.append(opener)
-    for position, item in enumerate(items):
-        out.append(", " if position else "")
-        if isinstance(item, Slice):
-            if item.start is not None:
-                _write(item.start, CONDITIONAL, out)
-            out.append(":")
-            if item.stop is not None:
-                _write(item.stop, CONDITIONAL, out)
-        else:
-            _write(item, CONDITIONAL, out)
-    out.append(closer)
 
 
-def _write_arguments(arguments: tuple[Argument, ...], out: list[str]) -> None:
-    out.append("(")
-    for position, argument in enumerate(arguments):
-        out.append(", " if position else "")
-        out.append(f"{argument.name}=" if argument.name is not None else "")
-        _write(argument.value, CONDITIONAL, out)
-    out.append(")")
 
 
-def _write_distribution(node: Distribution, out: list[str]) -> None:
-    out.append(node.name)
-    _write_arguments(node.arguments, out)
 
 
-def format_distribution(node: Distribution) -> str:
-    """`Normal(theta, 2)`."""
-    with deep_recursion():
-        pieces: list[str] = []
-        _write_distribution(node, pieces)
-        return "".join(pieces)
 
 
-def format_estimator(node: EstimatorCall) -> str:
-    """`gumbel(tau=0.1, hard=true)`."""
-    if not node.options:
-        return node.name
-    options = (f"{name}={_constant(value)}" for name, value in node.options)
-    return f"{node.name}({', '.join(options)})"
 
 
-def _constant(value: float | bool | str) -> str:
-    if isinstance(value, str):
-        return value
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    text = repr(float(value))
-    return text[:-2] if text.endswith(".0") else text
 
 
 # ------------------------------------------------------------------------------------------------- statements

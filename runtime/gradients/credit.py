@@ -11,101 +11,49 @@ Taints are unions, never intersections, so a mistake towards "depends" costs var
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any, assert_never, cast
 
 from torch import Tensor
 
-from ...dsl.analysis.sums import Sums, signed_operands
+from ...dsl.analysis.sums import signed_operands
 from ...dsl.syntax import (
     Arithmetic,
     Assign,
-    Boolean,
     Call,
-    Comparison,
-    Conditional,
     Data,
-    Distribution,
-    Draw,
     Expression,
     For,
     Function,
     If,
-    Index,
-    Logical,
-    LogPdf,
     Name,
-    Number,
     Parameter,
-    Power,
     Return,
     Sample,
     Statement,
     Unary,
-    Vector,
     While,
 )
-from ...dsl.tables.distributions import DISTRIBUTIONS
-from ...dsl.tables.functions import FUNCTIONS, elementwise
+from ...dsl.tables.functions import FUNCTIONS
 from ..arrays.broadcast import event_shape
 from ..arrays.operations import Operand, negative
 from ..lanes.frames import Activation, Frame, Returned
 from ..lanes.lanes import Lanes, Ragged, Value, carry
 from ..lanes.ledger import CLEAN, Taint, Term, view
-from ..machine.interpreter import Interpreter
 from ..machine.masked import terms_here
+from .dependence import Depending
 
 Summed = tuple[Operand, list[Term]]  # a value and the terms that it is the sum of, less those that depend on nothing
 
 
-class Crediting(Interpreter):
+class Crediting(Depending):
     """An interpreter whose outcome holds the terms of the results."""
 
     credits = True
 
-    def __init__(self, *arguments: Any, sums: Sums, **options: Any):
+    def __init__(self, *arguments: Any, **options: Any):
         super().__init__(*arguments, **options)
-        self.sums = sums
-        self.taint = CLEAN
-        self.item_taints: list[Taint] = []
-        self.decided = 0  # by which sites the conditions of the present statement were decided
         self.wants_terms = False
         self.call_terms: list[Term] | None = None
-
-    # --------------------------------------------------------------------------------------------- expressions
-    def evaluate(self, node: Expression, frame: Frame) -> Operand:
-        """As always; what the value depends on is added to `taint`."""
-        outer, self.taint = self.taint, CLEAN
-        value = super().evaluate(node, frame)
-        own = self.taint_of(node.id, frame) if isinstance(node, Name) else self.taint
-        if own.aligned:
-            own = own.within(event_shape(value) if isinstance(value, Tensor) else (), self._by_element(node))
-        self.taint = outer.joined(own)
-        return value
-
-    def evaluate_all(self, nodes: Sequence[Expression], frame: Frame) -> list[Operand]:
-        """As always; `item_taints` has the taint of each value."""
-        outer, taints = self.taint, []
-        values: list[tuple[Operand, Lanes]] = []
-        for node in nodes:
-            self.taint = CLEAN
-            values.append((self.evaluate(node, frame), frame.lanes))
-            taints.append(self.taint)
-            outer = outer.joined(self.taint)
-        self.taint, self.item_taints = outer, taints
-        return [cast(Operand, carry(value, lanes, frame.lanes)) for value, lanes in values]
-
-    def taint_of(self, name: str, frame: Frame) -> Taint:
-        """What a variable depends on."""
-        taints = frame.activation.taints
-        return taints[name] if name in taints else frame.outer.activation.taints.get(name, CLEAN)
-
-    def note_score(self, node: Sample | Draw, log_density: Tensor, baseline: str, frame: Frame) -> None:
-        """One more execution: the draw depends on it, element by element if the site is an array."""
-        bit = self.ledger.execute(frame.lanes, log_density, baseline)
-        batch = tuple(log_density.shape[1:])
-        scalar = not batch or DISTRIBUTIONS[node.distribution.name].event > 0
-        self.taint = self.taint.joined(Taint(bit) if scalar else Taint(0, bit, batch))
 
     # ---------------------------------------------------------------------------------------------- statements
     def execute(self, statement: Statement, frame: Frame) -> None:
@@ -157,17 +105,6 @@ class Crediting(Interpreter):
             self.watch(node.value, value)
         self._wrote(node.name, self.taint, frame)
 
-    def _wrote(self, name: str, taint: Taint, frame: Frame) -> None:
-        """A variable has been set: on all lanes of the call, or beside what it was on others."""
-        taints = frame.activation.taints
-        own = taint.under(frame.control | frame.activation.escaped)
-        taints[name] = own if self._everywhere(frame) or name not in taints else taints[name].joined(own)
-
-    def _everywhere(self, frame: Frame) -> bool:
-        """Whether all lanes of the call are here, and no decision of a score site brought them."""
-        first = frame.activation.frame
-        return frame.lanes is first.lanes and frame.mask is first.mask and not frame.control and not frame.activation.escaped
-
     def _compound(self, node: If | For | While, frame: Frame) -> None:
         """A branch or a loop: what it may set depends on what decided."""
         control, outside, apart = frame.control, self.decided, self.apart
@@ -187,34 +124,10 @@ class Crediting(Interpreter):
                 if frame.has(name):
                     frame.terms[name] = self._whole(frame.read(name), self.taint_of(name, frame), frame.lanes)
 
-    def condition(self, node: Expression, frame: Frame) -> Operand:
-        """A condition: what follows on these lanes depends on it."""
-        outer, self.taint = self.taint, CLEAN
-        value = self.evaluate(node, frame)
-        frame.control |= self.taint.all
-        self.decided |= self.taint.all
-        self.taint = outer
-        return value
-
-    def note_loop(self, node: For, frame: Frame) -> None:
-        """The bounds decide who goes on; what is looped over taints the variable."""
-        mask = self.taint.all
-        taints = frame.activation.taints
-        control = mask | frame.control | frame.activation.escaped
-        taints[node.variable] = taints.get(node.variable, CLEAN).joined(Taint(control))  # no round, and it is what it was
-        frame.control |= mask
-        self.decided |= mask
-
     def keeps_terms(self, node: For, frame: Frame) -> bool:
         """Whether something that the loop sets is an accumulator."""
         kept = self.sums.accumulators.get(frame.activation.scope, ())
         return any(name in kept for name in self.sums.assigned[id(node)])
-
-    def note_last(self, name: str, frame: Frame) -> None:
-        """One element depends on what the array depended on."""
-        taints = frame.activation.taints
-        if name in taints:
-            taints[name] = Taint(taints[name].all)
 
     # ------------------------------------------------------------------------------------------ calls and returns
     def note_entry(self, function: Function, activation: Activation) -> None:
@@ -222,12 +135,6 @@ class Crediting(Interpreter):
         activation.taints = dict(zip(function.parameters, self.item_taints, strict=True))
         activation.scope = function.name
         activation.additive, self.wants_terms = self.wants_terms, False
-
-    def note_return(self, frame: Frame) -> None:
-        """These lanes leave; who stays depends on what decided that."""
-        activation = frame.activation
-        activation.returned_taint = activation.returned_taint.joined(self.taint.under(frame.control))
-        activation.escaped |= frame.control
 
     def note_call(self, activation: Activation, returned: Returned) -> None:
         """The value of a call depends on what was returned and on who returned."""
@@ -416,22 +323,3 @@ class Crediting(Interpreter):
         if not term.taint.aligned and not term.reduced:
             return Term(value.reshape(value.shape[0], -1).sum(1), term.lanes, term.taint)
         return Term(value, term.lanes, term.taint, True)
-
-    def _law_by_element(self, distribution: Distribution) -> bool:
-        """Whether the elements of a draw are independent, each with its own element of the arguments."""
-        row = DISTRIBUTIONS[distribution.name]
-        return row.event == 0 and all(parameter.event == 0 for parameter in row.parameters)
-
-    def _by_element(self, node: Expression) -> bool:
-        """Whether element i of a form's value depends on the elements i of its parts only."""
-        match node:
-            case Call(function=name, arguments=arguments):
-                return name in self.resolved.functions or (name in FUNCTIONS and elementwise(name, len(arguments)))
-            case LogPdf(distribution=distribution) | Draw(distribution=distribution):
-                return self._law_by_element(distribution)
-            case Name() | Unary() | Arithmetic() | Power() | Comparison() | Logical() | Conditional():
-                return True
-            case Number() | Boolean() | Vector() | Index():
-                return False
-            case _:
-                assert_never(node)
