@@ -8,22 +8,16 @@ reported here, where the whole form is at hand and the message can be precise.
 from __future__ import annotations
 
 import math
-from dataclasses import replace
 from typing import Any
 
 from lark import Token
 
-from probrun.dsl.reading.constant_values import constant_value
-
 from ..syntax import (
-    Argument,
-    Arithmetic,
     Assign,
     Block,
     Boolean,
     Call,
     Comparison,
-    Conditional,
     Data,
     Distribution,
     Draw,
@@ -34,169 +28,33 @@ from ..syntax import (
     If,
     Index,
     Interval,
-    Logical,
-    LogPdf,
     Name,
     Node,
-    Number,
     Parameter,
-    Power,
     Range,
     Return,
     Sample,
     Simplex,
-    Slice,
     Statement,
-    Term,
-    Unary,
-    Vector,
     While,
 )
 from ..tables.distributions import DISTRIBUTIONS
 from ..tables.estimators import ESTIMATORS
-from ..text.diagnostics import Diagnostic
-from ..text.source import Source, Span
+from ..text.source import Span
+from .constant_values import constant_value
+from .expression_builder import Children, ExpressionBuilder, as_distribution, nodes_of, span_over
 from .tokens import span_of
 
-Children = list[Any]  # tokens, nodes, and the tuples of rules that are only lists
 
-
-def _span(children: Children) -> Span:
-    first, last = children[0], children[-1]
-    start = span_of(first) if isinstance(first, Token) else first.span
-    end = start if last is first else span_of(last) if isinstance(last, Token) else last.span
-    return Span(start.start, end.end)
-
-
-def _nodes(children: Children) -> tuple[Any, ...]:
-    return tuple(child for child in children if isinstance(child, Node))
-
-
-class Builder:
-    """Builds the tree of one source at a time; `begin` forgets the last one."""
-
-    def __init__(self) -> None:
-        self.begin(Source("", ""))
-
-    def begin(self, source: Source) -> None:
-        """Get ready for a source."""
-        self.source = source
-        self.diagnostics: list[Diagnostic] = []
-        self.loose_ranges: dict[int, Call] = {}  # by start: calls of `range` that no `for` has taken
-        self.nesting_nodes = 0  # how many nodes that nest without brackets there are
-
-    def report(self, code: str, title: str, span: Span, help: str | None = None, label: str = "") -> None:
-        """Note a problem; the tree is thrown away later."""
-        self.diagnostics.append(Diagnostic(code, title, span, label, help=help, source=self.source))
-
-    def text(self, node: Node) -> str:
-        """The source text of a node, on one line, cut where it is long."""
-        text = " ".join(self.source.slice(node.span).split())
-        return text if len(text) <= 60 else text[:57] + "..."
-
-    # -------------------------------------------------------------------------------------------- expressions
-    def number(self, children: Children) -> Number:
-        token = children[0]
-        value = float(token)
-        if math.isinf(value):
-            help_text = "the largest is about 1.8e308; infinity is `inf`"
-            self.report("P0106", f"`{token}` is too large a number", span_of(token), help_text)
-        return Number(value, str(token), span=span_of(token))
-
-    def boolean(self, children: Children) -> Boolean:
-        return Boolean(children[0] == "true", span=span_of(children[0]))
-
-    def name(self, children: Children) -> Name:
-        return Name(str(children[0]), span=span_of(children[0]))
-
-    def parenthesised(self, children: Children) -> Expression:
-        inner: Expression = replace(children[1], span=_span(children))
-        return inner
-
-    def vector(self, children: Children) -> Vector:
-        return Vector(_nodes(children), span=_span(children))
-
-    def slice(self, children: Children) -> Slice:
-        colon = next(i for i, child in enumerate(children) if isinstance(child, Token))
-        start = children[0] if colon else None
-        return Slice(start, children[-1] if colon < len(children) - 1 else None, span=_span(children))
-
-    def index(self, children: Children) -> Index:
-        self.nesting_nodes += 1
-        return Index(children[0], _nodes(children[1:]), span=_span(children))
-
-    def unary(self, children: Children) -> Unary:
-        self.nesting_nodes += 1
-        return Unary(str(children[0]), children[1], span=_span(children))
-
-    def arithmetic(self, children: Children) -> Arithmetic:
-        rest = tuple(
-            Term(str(children[i]), children[i + 1], span=_span(children[i : i + 2])) for i in range(1, len(children), 2)
-        )
-        return Arithmetic(children[0], rest, span=_span(children))
-
-    def raised(self, children: Children) -> Power:
-        self.nesting_nodes += 1
-        return Power(children[0], children[2], span=_span(children))
-
-    def comparison(self, children: Children) -> Comparison:
-        if len(children) > 3 and not self._is_arrow(children[0], children[2]):
-            a, b, c = (self.text(children[i]) for i in (0, 2, 4))
-            title = f"a chain of comparisons: `{children[1]}` and `{children[3]}`"
-            span = Span(children[0].span.start, children[4].span.end)
-            self.report("P0110", title, span, f"write {a} {children[1]} {b} and {b} {children[3]} {c}")
-        return Comparison(str(children[1]), children[0], children[2], span=_span(children))
-
-    def disjunction(self, children: Children) -> Logical:
-        return Logical("or", _nodes(children), span=_span(children))
-
-    def conjunction(self, children: Children) -> Logical:
-        return Logical("and", _nodes(children), span=_span(children))
-
-    def conditional(self, children: Children) -> Conditional:
-        self.nesting_nodes += 1
-        return Conditional(children[1], children[3], children[5], span=_span(children))
-
-    def positional(self, children: Children) -> Argument:
-        return Argument(None, children[0], span=_span(children))
-
-    def keyword(self, children: Children) -> Argument:
-        return Argument(str(children[0]), children[2], span=_span(children))
-
-    def arguments(self, children: Children) -> tuple[Argument, ...]:
-        return _nodes(children)
-
-    def call(self, children: Children) -> Call | Draw | LogPdf:
-        name, arguments, span, name_span = str(children[0]), children[2], _span(children), span_of(children[0])
-        if name in DISTRIBUTIONS:
-            return Draw(Distribution(name, arguments, span=span, name_span=name_span), span=span)
-        call = Call(name, arguments, span=span, name_span=name_span)
-        if name == "range":
-            self.loose_ranges[span.start] = call
-        return self._logpdf(call) if name == "logpdf" else call
-
-    def _logpdf(self, call: Call) -> Call | LogPdf:
-        """`logpdf(Dist(...), value)`; its first argument is no draw."""
-        values = [argument.value for argument in call.arguments]
-        keyword = next((argument for argument in call.arguments if argument.name is not None), None)
-        if keyword is not None:
-            self.report("P0204", "`logpdf` has no keyword arguments", keyword.span, "logpdf(Normal(0, 1), z)")
-        elif len(values) != 2:
-            title = f"`logpdf` takes 2 arguments, a distribution and a value, but has {len(values)}"
-            self.report("P0203", title, call.span, "logpdf(Normal(0, 1), z)")
-        elif (distribution := _as_distribution(values[0])) is not None:
-            return LogPdf(distribution, values[1], span=call.span)
-        else:
-            title = "the first argument of `logpdf` must be a distribution"
-            self.report("P0210", title, values[0].span, "call it there: logpdf(Normal(0, 1), z)")
-        return call
+class Builder(ExpressionBuilder):
+    """Builds the tree of one source at a time."""
 
     # --------------------------------------------------------------------------------------------- statements
     def program(self, children: Children) -> Block:
         return Block(children[0], span=Span(0, len(self.source.text)))
 
     def statements(self, children: Children) -> tuple[Statement, ...]:
-        return _nodes(children)
+        return nodes_of(children)
 
     def block(self, children: Children) -> Block:
         for statement in children[1]:
@@ -207,13 +65,13 @@ class Builder:
                     self.report("P0111", f"{what} inside a block", statement.name_span, help_text)
                 case _:
                     pass
-        return Block(children[1], span=_span(children))
+        return Block(children[1], span=span_over(children))
 
     def broken(self, children: Children) -> None:
         return None
 
     def shape(self, children: Children) -> tuple[Expression, ...]:
-        return _nodes(children)
+        return nodes_of(children)
 
     def interval(self, children: Children) -> Interval:
         span = Span(span_of(children[1]).start, span_of(children[-1]).end)
@@ -271,7 +129,7 @@ class Builder:
         if target is None:
             return None
         name, indices, name_span = target
-        return Assign(name, indices, children[2], span=_span(children), name_span=name_span)
+        return Assign(name, indices, children[2], span=span_over(children), name_span=name_span)
 
     def sample(self, children: Children) -> Sample | None:
         target = self._target(children[0], f"~ {self.text(children[2])}")
@@ -280,7 +138,7 @@ class Builder:
             return None
         name, indices, name_span = target
         using = children[4] if len(children) > 4 else None
-        return Sample(name, indices, distribution, using, span=_span(children), name_span=name_span)
+        return Sample(name, indices, distribution, using, span=span_over(children), name_span=name_span)
 
     def _target(self, node: Expression, rest: str) -> tuple[str, tuple[Any, ...], Span] | None:
         """What stands left of `=` or `~`: a name, or a name with one index."""
@@ -308,7 +166,7 @@ class Builder:
 
     def _drawn(self, target: Expression, node: Expression) -> Distribution | None:
         """What stands right of `~`."""
-        distribution = _as_distribution(node)
+        distribution = as_distribution(node)
         if distribution is not None:
             return distribution
         left, right = self.text(target), self.text(node)
@@ -337,19 +195,19 @@ class Builder:
                 self.report("P0204", f"the option `{argument.name}` is given twice", argument.span)
             else:
                 options.append((argument.name, value))
-        return EstimatorCall(str(children[0]), tuple(options), span=_span(children))
+        return EstimatorCall(str(children[0]), tuple(options), span=span_over(children))
 
     def conditional_block(self, children: Children) -> If:
-        found = _nodes(children)
+        found = nodes_of(children)
         pairs = tuple((found[i], found[i + 1]) for i in range(0, len(found) - 1, 2))
-        return If(pairs, found[-1] if len(found) % 2 else None, span=_span(children))
+        return If(pairs, found[-1] if len(found) % 2 else None, span=span_over(children))
 
     def for_loop(self, children: Children) -> For:
         iterable: Range | Expression = children[3]
         if isinstance(iterable, Call) and iterable.function == "range":
             iterable = self._range(iterable)
         name = children[1]
-        return For(str(name), iterable, children[4], span=_span(children), name_span=span_of(name))
+        return For(str(name), iterable, children[4], span=span_over(children), name_span=span_of(name))
 
     def _range(self, call: Call) -> Range | Expression:
         self.loose_ranges = {start: other for start, other in self.loose_ranges.items() if other.name_span != call.name_span}
@@ -367,7 +225,7 @@ class Builder:
         return call
 
     def while_loop(self, children: Children) -> While:
-        return While(children[1], children[2], span=_span(children))
+        return While(children[1], children[2], span=span_over(children))
 
     def function(self, children: Children) -> Function:
         names = [child for child in children[3:] if isinstance(child, Token) and child.type == "NAME"]
@@ -378,11 +236,11 @@ class Builder:
             self.report("P0207", title, span_of(name), "choose another name")
         return Function(
             str(name), tuple(str(token) for token in names), children[-1],
-            span=_span(children), name_span=span_of(name), parameter_spans=tuple(span_of(token) for token in names),
+            span=span_over(children), name_span=span_of(name), parameter_spans=tuple(span_of(token) for token in names),
         )  # fmt: skip
 
     def result(self, children: Children) -> Return:
-        values = _nodes(children)
+        values = nodes_of(children)
         return Return(values, span=Span(span_of(children[0]).start, values[-1].span.end))
 
     def bare_expression(self, children: Children) -> None:
@@ -404,24 +262,7 @@ class Builder:
                 help_text = "an expression goes on over several lines only inside parentheses"
             self.report("P0111", "an expression alone is not a statement", node.span, help_text)
 
-    def _is_arrow(self, left: Expression, right: Expression) -> bool:
-        """Whether a `<` and a unary minus are a `<-`."""
-        text = self.source.text
-        return (
-            text[right.span.start] == "-" and text[right.span.start - 1] == "<"
-            and "#" not in text[left.span.end : right.span.start]
-        )  # fmt: skip
 
-
-def _as_distribution(node: Expression) -> Distribution | None:
-    """The distribution of a call; an unknown name is left to `names.py`, which knows the nearest one."""
-    match node:
-        case Draw():
-            return node.distribution
-        case Call(function=name) if name not in ("range", "logpdf"):
-            return Distribution(name, node.arguments, span=node.span, name_span=node.name_span)
-        case _:
-            return None
 
 
 def _option_value(node: Expression) -> float | bool | str | None:

@@ -14,8 +14,6 @@ import unicodedata
 from dataclasses import dataclass, field
 from typing import assert_never
 
-from probrun.dsl.reading.expression_text import _constant, _write_list, format_distribution, format_estimator, format_expression
-
 from ..syntax import (
     Assign,
     Block,
@@ -37,6 +35,7 @@ from ..syntax import (
     deep_recursion,
 )
 from ..text.source import Source, Span
+from .expression_text import _constant, _write_list, format_distribution, format_estimator, format_expression
 from .parser import parse, parse_expression
 
 WIDTH = 100
