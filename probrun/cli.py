@@ -34,6 +34,7 @@ from .dsl.ranks import rank, world_size
 from .dsl.source import Source
 from .exits import guarded, status_of
 from .options import nearest, split_estimator
+from .processes import announced, own_status
 from .results import GradientResult, Result, RunResult
 from .terminal import DONE, FAULT, NoFile, complain, emit, load_torch
 from .version import __version__
@@ -51,9 +52,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def execute(arguments: list[str]) -> int:
     """Run one command line and give its exit status; no exception gets out."""
-    if rank() and "grad" not in arguments:
-        return DONE
-    return guarded(lambda: commands.main(arguments, prog_name="probrun", standalone_mode=False) or DONE, "--json" in arguments)
+    def command() -> int:
+        return commands.main(arguments, prog_name="probrun", standalone_mode=False) or DONE
+
+    if world_size() == 1 or "grad" not in arguments:  # nothing that processes share
+        return DONE if rank() else guarded(command, "--json" in arguments)
+    return own_status(guarded(lambda: announced(command), "--json" in arguments))
 
 
 class Ordered(click.Group):
