@@ -56,8 +56,17 @@ def execute(arguments: list[str]) -> int:
         return commands.main(arguments, prog_name="probrun", standalone_mode=False) or DONE
 
     if world_size() == 1 or "grad" not in arguments:  # nothing that processes share
-        return DONE if rank() else guarded(command, "--json" in arguments)
-    return own_status(guarded(lambda: announced(command), "--json" in arguments))
+        status = DONE if rank() else guarded(command, "--json" in arguments)
+    else:
+        status = own_status(guarded(lambda: announced(command), "--json" in arguments))
+    _say_why_slow()
+    return status
+
+
+def _say_why_slow() -> None:
+    grammar = sys.modules.get(f"{__package__}.grammar")  # not loaded where no program was read
+    if grammar is not None and (complaint := grammar.take_complaint()):
+        complain(f"probrun: {complaint}")
 
 
 class Ordered(click.Group):
