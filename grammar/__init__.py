@@ -1,20 +1,27 @@
 """The grammar of `.prob` files: its text, and lark's parser for it.
 
-Building the LALR tables takes lark about 0.3 s, loading them 10 ms; so they are kept in `tables.py`, which
+Building the LALR tables takes lark about half a second, loading them 10 ms; so they are kept in `tables.py`, which
 `python -m probrun.grammar.build_tables` writes.  Tables made from another grammar text or by another lark are
-never used: the parser is then built from the text, only slower.
+never used: they are built then, once, and kept in the user's cache (`shelf.py`).  Where they cannot be kept, every start builds
+them, and `take_complaint` says so: this room prints nothing.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+from contextlib import suppress
 from importlib.resources import files
 from typing import Any
 
 import lark
+from lark.grammar import Rule
+from lark.lexer import TerminalDef
 
 STARTS = ["program", "estimator", "expression"]
+UNFIT = (LookupError, TypeError, AttributeError, ValueError)  # of tables of a lark with another inside
+
+_complaints: list[str] = []
 
 
 class KeepTerminals:
@@ -46,21 +53,63 @@ def build_parser(transformer: Any = None, strict: bool = False) -> lark.Lark:
     )  # fmt: skip
 
 
+def tables_of(parser: lark.Lark) -> str:
+    """The tables of a parser, as JSON."""
+    data, memo = parser.memo_serialize([TerminalDef, Rule])
+    data["options"]["postlex"] = None
+    return json.dumps({"data": data, "memo": memo}, separators=(",", ":"))
+
+
 def _with_numbers(mapping: dict[str, Any]) -> dict[Any, Any]:
     """Whole numbers as keys again, which JSON has turned into text."""
     return {int(key): value for key, value in mapping.items()} if all(map(str.isdecimal, mapping)) else mapping
 
 
+def _from_tables(text: str, transformer: Any) -> lark.Lark:
+    load: Any = lark.Lark._load_from_dict  # the way of lark's own standalone parsers
+    parser: lark.Lark = load(**json.loads(text, object_hook=_with_numbers), postlex=KeepTerminals(), transformer=transformer)
+    return parser
+
+
 def load_parser(transformer: Any = None) -> lark.Lark:
-    """The parser, from the prepared tables where they fit; `transformer` has a method per rule (`list -> node`)."""
+    """The parser, from prepared or kept tables where they fit; `transformer` has a method per rule (`list -> node`)."""
+    key = fingerprint()
     try:
         from . import tables
 
-        if fingerprint() == tables.FINGERPRINT:
-            load: Any = lark.Lark._load_from_dict  # the way of lark's own standalone parsers
-            stored = json.loads(tables.TABLES, object_hook=_with_numbers)
-            parser: lark.Lark = load(**stored, postlex=KeepTerminals(), transformer=transformer)
-            return parser
-    except (ImportError, LookupError, TypeError, AttributeError, ValueError):
-        pass  # tables of a lark with another inside: build instead
-    return build_parser(transformer)
+        if key == tables.FINGERPRINT:
+            return _from_tables(tables.TABLES, transformer)
+    except (ImportError, *UNFIT):
+        pass  # build them
+    return _load_kept(key, transformer)
+
+
+def _load_kept(key: str, transformer: Any) -> lark.Lark:
+    """The parser from tables in the user's cache, which are built and put there if need be."""
+    from . import shelf
+
+    kept = shelf.read(key)
+    if kept is not None:
+        with suppress(Exception):  # whatever another hand has made of the file
+            return _from_tables(kept, transformer)
+    try:
+        text = tables_of(build_parser())
+        parser = _from_tables(text, transformer)
+    except UNFIT as error:
+        _complain(f"they cannot be stored ({type(error).__name__}: {error})")
+        return build_parser(transformer)
+    problem = shelf.write(key, text)
+    if problem is not None and shelf.read(key) is None:  # another process may have put them there
+        _complain(f"they cannot be kept: {problem}")
+    return parser
+
+
+def _complain(problem: str) -> None:
+    _complaints.append(
+        f"slow start: the parser's tables are built anew every time for lark {lark.__version__}, because {problem}"
+    )
+
+
+def take_complaint() -> str | None:
+    """Why every start takes half a second longer, in one line; None: it does not, or it has been said."""
+    return _complaints.pop() if _complaints else None

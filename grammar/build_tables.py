@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
-from lark.grammar import Rule
-from lark.lexer import TerminalDef
-
-from . import build_parser, fingerprint
+from . import build_parser, fingerprint, tables_of
 
 HEAD = '''"""LALR tables of `prob.lark`, written by `python -m probrun.grammar.build_tables`; do not edit."""
 # ruff: noqa
@@ -17,9 +13,7 @@ HEAD = '''"""LALR tables of `prob.lark`, written by `python -m probrun.grammar.b
 
 def tables_text() -> str:
     """The text of `tables.py`: JSON in a string, which Python reads faster than a literal."""
-    data, memo = build_parser().memo_serialize([TerminalDef, Rule])
-    data["options"]["postlex"] = None
-    stored = json.dumps({"data": data, "memo": memo}, separators=(",", ":")).replace("},", "},\n")
+    stored = tables_of(build_parser()).replace("},", "},\n")
     return f"{HEAD}FINGERPRINT = {fingerprint()!r}\nTABLES = r'''{stored}'''\n"
 
 

@@ -7,6 +7,7 @@ something, because torch takes a second; what they give is in `results`.
 from __future__ import annotations
 
 import time
+import warnings
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -276,12 +277,21 @@ class Program:
 
 def parse(source: str, *, functions: Mapping[str, Function] | None = None, name: str = "<string>") -> Program:
     """The program that a text holds; `name` is what messages call it."""
-    return from_source(Source(name, source), functions)
+    return _warned(from_source(Source(name, source), functions))
 
 
 def load(path: str | Path, *, functions: Mapping[str, Function] | None = None) -> Program:
     """The program in a file.  `FileNotFoundError` where there is none, `ProbError` for everything that is wrong in it."""
-    return from_source(read_program(path), functions)
+    return _warned(from_source(read_program(path), functions))
+
+
+def _warned(program: Program) -> Program:
+    """Say to whom calls `parse` or `load` why reading is slow, if it is."""
+    from .grammar import take_complaint
+
+    if complaint := take_complaint():
+        warnings.warn(complaint, stacklevel=3)
+    return program
 
 
 def from_source(source: Source, functions: Mapping[str, Function] | None = None) -> Program:

@@ -33,6 +33,7 @@ from .dsl.text.diagnostics import Diagnostic, ProbError, render_all
 from .dsl.text.source import Source
 from .exits import guarded, status_of
 from .options import nearest, split_estimator
+from .processes import announced, own_status
 from .results import GradientResult, Result, RunResult
 from .runtime.blocks.ranks import rank, world_size
 from .terminal import DONE, FAULT, NoFile, complain, emit, load_torch
@@ -51,9 +52,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def execute(arguments: list[str]) -> int:
     """Run one command line and give its exit status; no exception gets out."""
-    if rank() and "grad" not in arguments:
-        return DONE
-    return guarded(lambda: commands.main(arguments, prog_name="probrun", standalone_mode=False) or DONE, "--json" in arguments)
+    def command() -> int:
+        return commands.main(arguments, prog_name="probrun", standalone_mode=False) or DONE
+
+    if world_size() == 1 or "grad" not in arguments:  # nothing that processes share
+        status = DONE if rank() else guarded(command, "--json" in arguments)
+    else:
+        status = own_status(guarded(lambda: announced(command), "--json" in arguments))
+    _say_why_slow()
+    return status
+
+
+def _say_why_slow() -> None:
+    grammar = sys.modules.get(f"{__package__}.grammar")  # not loaded where no program was read
+    if grammar is not None and (complaint := grammar.take_complaint()):
+        complain(f"probrun: {complaint}")
 
 
 class Ordered(click.Group):

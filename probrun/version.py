@@ -12,7 +12,7 @@ def version_block() -> str:
     from importlib.metadata import PackageNotFoundError, version
 
     lines = [f"probrun {__version__}", f"python {platform.python_version()} on {platform.platform()}"]
-    for package in ("torch", "numpy", "lark", "click", "rich", "matplotlib"):
+    for package in ("torch", "numpy", "lark", "click", "rich", "matplotlib", "platformdirs"):
         try:
             lines.append(f"{package} {version(package)}")
         except PackageNotFoundError:

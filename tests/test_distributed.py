@@ -19,13 +19,13 @@ from probrun.runtime.estimates.team import device_of_rank
 ROOT = Path(__file__).resolve().parent.parent
 
 
-def torchrun(*arguments: str) -> subprocess.CompletedProcess[str]:
+def torchrun(*arguments: str, module: str = "probrun", before: Path = ROOT) -> subprocess.CompletedProcess[str]:
     with socket.socket() as found:
         found.bind(("127.0.0.1", 0))
         port = found.getsockname()[1]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "NO_COLOR": "1"}
+    environment = {**os.environ, "PYTHONPATH": f"{before}{os.pathsep}{ROOT}", "OMP_NUM_THREADS": "1", "NO_COLOR": "1"}
     return subprocess.run(
-        [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--master-port", str(port), "-m", "probrun",
+        [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--master-port", str(port), "-m", module,
          *arguments],
         capture_output=True, text=True, timeout=100, env=environment, cwd=ROOT, check=False,
     )
@@ -111,3 +111,86 @@ def test_a_fault_in_one_process_while_the_others_look(tmp_path: Path) -> None:
     done = torchrun("grad", str(path), "--json", "-n", "200000", "--target-se", "0.004")
     found = json.loads(done.stdout)
     assert done.returncode in (0, 3) and found["sites"][0]["estimator"] in ("score", "rsample")
+
+
+SLOW_TO_SPEAK = """
+import os, sys, time
+
+class Slow:
+    def __init__(self, stream):
+        self.stream = stream
+    def write(self, text):
+        time.sleep(0.5)
+        return self.stream.write(text)
+    def __getattr__(self, name):
+        return getattr(self.stream, name)
+
+if os.environ.get("RANK") == "0":
+    sys.stdout, sys.stderr = Slow(sys.stdout), Slow(sys.stderr)
+"""
+REPARAM = "param theta = 2\nz ~ Normal(theta, 2)\nreturn theta^2*(z + 4)"
+RARE = "param theta = 1\nx ~ Normal(0, 1)\nif x > 3 { y = log(0*theta - 1) } else { y = theta*x }\nreturn y"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("-e", REPARAM, "-n", "20000", "--seed", "1", "--target-se", "0.02", "--no-pilot"), "--target-se 0.02 is not reached"),
+        (("no_such_file.prob",), "no such file: no_such_file.prob"),
+        (("-e", REPARAM, "--nonsense"), "No such option"),
+        (("-e", "y = ("), "error[P0102]"),
+        (("-e", "param theta[2]; y ~ Normal(theta[0], 1); return y"), "error[P0601]"),
+        (("-e", RARE, "-n", "20000", "--seed", "1"), "error[P0502]"),
+        (("-e", REPARAM, "-n", "3"), "error[P0604]"),
+    ],
+)
+def test_what_process_0_has_to_say_is_said(tmp_path: Path, arguments: tuple[str, ...], said: str) -> None:
+    """torchrun ends all processes as soon as one of them fails, so the others must not fail while process 0 still speaks."""
+    (tmp_path / "sitecustomize.py").write_text(SLOW_TO_SPEAK, encoding="utf-8")
+    done = torchrun("grad", *arguments, before=tmp_path)
+    assert done.returncode != 0
+    assert done.stderr.count(said) == 1 and "SIGTERM" not in done.stderr, done.stderr
+    assert ("E[result]" in done.stdout) == ("not reached" in said)
+
+
+@pytest.mark.parametrize("lacking", [0, 1])
+def test_a_file_that_is_there_for_one_process_only(tmp_path: Path, lacking: int) -> None:
+    for number in range(2):
+        (tmp_path / str(number)).mkdir()
+    (tmp_path / str(1 - lacking) / "reparam.prob").write_text(REPARAM, encoding="utf-8")
+    (tmp_path / "sitecustomize.py").write_text(
+        f"import os\nif 'RANK' in os.environ: os.chdir(os.path.join({str(tmp_path)!r}, os.environ['RANK']))", encoding="utf-8"
+    )
+    done = torchrun("grad", "reparam.prob", before=tmp_path)
+    assert done.returncode != 0 and done.stdout == ""
+    assert done.stderr.count("no such file: reparam.prob") == 1 and "SIGTERM" not in done.stderr, done.stderr
+    assert ("process 1 cannot begin" in done.stderr) == (lacking == 1)
+
+
+@pytest.mark.parametrize("pilot", ["--pilot", "--no-pilot"])
+def test_data_that_one_process_cannot_use(tmp_path: Path, pilot: str) -> None:
+    """Process 0 waits for what the other one has found, and hears what is wrong with its data instead."""
+    for number, content in enumerate(("[1, 2]", "[[1, 2]]")):
+        (tmp_path / str(number)).mkdir()
+        (tmp_path / str(number) / "x.json").write_text(content, encoding="utf-8")
+    (tmp_path / "sitecustomize.py").write_text(
+        f"import os\nif 'RANK' in os.environ: os.chdir(os.path.join({str(tmp_path)!r}, os.environ['RANK']))", encoding="utf-8"
+    )
+    text = "param theta = 2; data x[n]; z ~ Normal(theta, 2); return z*sum(x)"
+    done = torchrun("grad", "-e", text, "-d", "x=@x.json", pilot, before=tmp_path)
+    assert done.returncode != 0 and done.stdout == ""
+    assert done.stderr.count("error[P0604]") == 1 and "shape [1, 2]" in done.stderr, done.stderr
+
+
+def test_one_estimate_after_another_from_python(tmp_path: Path) -> None:
+    (tmp_path / "several.py").write_text(
+        f"import probrun\nprogram = probrun.parse({REPARAM!r})\n"
+        "for seed in range(3):\n"
+        "    result = program.grad(samples=2000, seed=seed, distributed=True)\n"
+        "    print(f'seed {seed}: {float(result.gradient[\"theta\"].mean)}\\n', end='', flush=True)\n",
+        encoding="utf-8",
+    )
+    done = torchrun(module="several", before=tmp_path)
+    assert done.returncode == 0, done.stderr
+    lines = sorted(done.stdout.splitlines())
+    assert len(lines) == 6 and lines[::2] == lines[1::2] and len(set(lines)) == 3

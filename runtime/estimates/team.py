@@ -8,14 +8,18 @@ breaks) and what goes wrong in it is exchanged in the same way: all plan again, 
 To stop at a standard error, all look together at what all have, after so many runs each; the looks are the same in number
 and order everywhere, whatever blocks a process makes.  A process that has come to its end by then (something went wrong, or
 its time is up) answers a look with that, and the look is the end for all.
+
+What goes wrong in a process before it comes to the team is told on the board (`board.py`); what goes wrong in the team, but
+not while it makes runs, takes the place of what the others wait to hear from it.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import replace
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
+from enum import Enum, auto
 from typing import Any, TypeVar
 
 import torch
@@ -29,6 +33,7 @@ from ..blocks.ranks import local_rank, local_world_size, rank, world_size
 from ..blocks.session import Session
 from ..blocks.settings import Settings
 from ..lanes.lessons import GuardBroken, TooManyLanes
+from .board import COME, Unreachable, board
 from .verdict import Verdict
 
 T = TypeVar("T")
@@ -38,18 +43,52 @@ class Elsewhere(ProbError):
     """Something went wrong in another process."""
 
 
+class Awaited(Enum):
+    """Where the other processes of the job may wait for this one."""
+
+    AT_THE_BOARD = auto()
+    IN_THE_TEAM = auto()
+    NOWHERE = auto()
+
+
+@dataclass
+class Standing:
+    """How this process stands to the others."""
+
+    awaited: Awaited = Awaited.AT_THE_BOARD
+
+
+STANDING = Standing()
+
+
 class Team:
     """All processes of a job; this one has the number `rank`."""
 
     def __init__(self) -> None:
         self.rank = rank()
         self.size = world_size()
+        self.intact = True  # whatever was exchanged has come through
+        self.heard: Sequence[object] = ()  # at the last exchange
 
     def gather(self, thing: T) -> list[T]:
         """What every process gave, in the order of ranks."""
         found: list[Any] = [None] * self.size
-        dist.all_gather_object(found, thing)
+        with self._exchanging():
+            dist.all_gather_object(found, thing)
         return found
+
+    @contextmanager
+    def _exchanging(self) -> Iterator[None]:
+        self.intact = False
+        yield
+        self.intact = True
+
+    def leave(self, problem: Exception) -> None:
+        """Tell the others, who wait for what this process has found, what went wrong here (unless that is what they said)."""
+        if self.intact and not any(problem is known for known in self.heard):
+            self.gather((True, *_packed(problem, None)))
+        if self.intact:
+            STANDING.awaited = Awaited.NOWHERE
 
     def exchange(self, resolved: Resolved, outcome: Collected | Exception) -> list[Collected | Exception]:
         """The outcomes of an attempt in all processes; errors of others come as `Elsewhere`."""
@@ -72,6 +111,7 @@ class Team:
             outcome if number == self.rank else _unpacked(number, kind, content, places)
             for number, (_, kind, content) in enumerate(sent)
         ]
+        self.heard = found
         return found, any(end for end, _, _ in sent)
 
     def first(self, make: Callable[[], T]) -> T:
@@ -83,12 +123,13 @@ class Team:
                 box = [("done", make())]
             except Exception as error:
                 box, fault = [_packed(error, None)], error
-        dist.broadcast_object_list(box, src=0)
-        if fault is not None:
-            raise fault
+        with self._exchanging():
+            dist.broadcast_object_list(box, src=0)
         kind, content = box[0]
         if kind != "done":
-            raise _elsewhere(0, kind, content)
+            problem = fault or _elsewhere(0, kind, content)
+            self.heard = [problem]
+            raise problem
         made: T = content
         return made
 
@@ -152,14 +193,37 @@ def team(device: str) -> Iterator[Team | None]:
         return
     ours = not dist.is_initialized()
     if ours:
+        _meet()
         if device.startswith("cuda"):
             torch.cuda.set_device(local_rank())
-        dist.init_process_group("nccl" if device.startswith("cuda") else "gloo")
+        backend = "nccl" if device.startswith("cuda") else "gloo"
+        dist.init_process_group(backend, store=board().below(), rank=rank(), world_size=world_size())
     try:
         yield Team()
     finally:
         if ours:
             dist.destroy_process_group()
+
+
+def _meet() -> None:
+    """Wait until all have come; raises `Elsewhere` where one will not."""
+    try:
+        words = board().meet(COME)
+    except Unreachable as error:
+        raise Elsewhere(Diagnostic("P0901", f"the processes of the job do not find each other: {error}")) from error
+    for number, word in enumerate(words):
+        if word != COME:
+            STANDING.awaited = Awaited.NOWHERE
+            raise _elsewhere(number, *word)
+    STANDING.awaited = Awaited.IN_THE_TEAM
+
+
+def absent(problem: Exception) -> None:
+    """Something went wrong in this process: tell the others, if they still wait for it to come."""
+    if STANDING.awaited is Awaited.AT_THE_BOARD:
+        with suppress(Unreachable, ValueError):  # ValueError: torch knows of no job
+            board().leave(_packed(problem, None))
+            STANDING.awaited = Awaited.NOWHERE
 
 
 def device_of_rank(device: str) -> str:
@@ -191,8 +255,16 @@ def with_team(
             mine.append(measured(settings))
             return settings.seed, replace(mine[0], exact=None), mine[0].exact is not None
 
-        seed, verdict, exact = members.first(told)
-        settings = replace(settings, seed=seed)
+        try:
+            seed, verdict, exact = members.first(told)
+            settings = replace(settings, seed=seed)
+            if not exact:
+                estimate = estimated(settings, verdict, members)
+        except Exception as problem:
+            members.leave(problem)
+            raise
+        STANDING.awaited = Awaited.NOWHERE
         if exact:
             verdict = mine[0] if mine else measured(settings)
-        return settings, verdict, verdict.exact or estimated(settings, verdict, members)
+            estimate = verdict.exact or estimated(settings, verdict, None)
+        return settings, verdict, estimate
