@@ -17,7 +17,7 @@ from scipy import integrate, stats
 from torch import Tensor
 
 from probrun.dsl.tables.distributions import DISTRIBUTIONS, DistributionRow
-from probrun.dsl.tables.ranges import Range
+from probrun.dsl.tables.ranges import Bounds
 from probrun.runtime.laws.build import build
 from probrun.runtime.laws.domains import violation
 from probrun.runtime.laws.implicit import SecondDerivativeUnavailable
@@ -148,7 +148,7 @@ def _draw(row: DistributionRow, given: dict[str, Any], dtype: torch.dtype, lanes
     return build(row, _arguments(given, 1, dtype)).sample(_shape(row, given, lanes), _generator())
 
 
-def _contains(outer: Range, draws: Tensor) -> bool:
+def _contains(outer: Bounds, draws: Tensor) -> bool:
     low = draws >= outer.low if outer.low_attained else draws > outer.low
     high = draws <= outer.high if outer.high_attained else draws < outer.high
     return bool((low & high).all())
@@ -156,7 +156,7 @@ def _contains(outer: Range, draws: Tensor) -> bool:
 
 @over_the_table
 def test_draws_lie_in_the_claimed_support(row: DistributionRow, given: dict[str, Any], reference: Any) -> None:
-    scalars = {name: Range(value, value, True, True) for name, value in given.items() if isinstance(value, int | float)}
+    scalars = {name: Bounds(value, value, True, True) for name, value in given.items() if isinstance(value, int | float)}
     for dtype in (torch.float32, torch.float64):
         law, draws = build(row, _arguments(given, 1, dtype)), _draw(row, given, dtype)
         assert draws.dtype == dtype and draws.shape == _shape(row, given, DRAWS) and not draws.requires_grad
@@ -227,7 +227,7 @@ def test_total_probability_is_one(row: DistributionRow, given: dict[str, Any], r
         values = torch.arange(-5, 400, dtype=torch.float64)
         assert math.isclose(float(law.log_prob(values).detach().exp().sum()), 1, rel_tol=1e-9)
         return
-    ends = row.support({name: Range(value, value, True, True) for name, value in given.items()})
+    ends = row.support({name: Bounds(value, value, True, True) for name, value in given.items()})
 
     def density(x: float) -> float:
         return float(law.log_prob(torch.tensor([x], dtype=torch.float64)).detach().exp())

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from probrun.dsl.syntax import Argument, Call, Number
 from probrun.dsl.tables.functions import FUNCTIONS, FunctionRow, Smoothness, check_arity
-from probrun.dsl.tables.ranges import Range
+from probrun.dsl.tables.ranges import Bounds
 from probrun.dsl.text.source import Span
 from probrun.runtime.arrays.broadcast import ShapeMismatch, align
 from probrun.runtime.arrays.function_code import FUNCTION_CODE, FunctionProblem
@@ -210,11 +210,11 @@ def test_claimed_range_holds(row: FunctionRow) -> None:
     low, high = DOMAINS.get(row.name, (-2.0, 2.0))
     for a, b in itertools.combinations(np.linspace(low, high, 7), 2):
         x = torch.linspace(a, b, 101, dtype=torch.float64)
-        image, claimed = _call(row.name, x), row.range(Range(float(a), float(b), True, True))
+        image, claimed = _call(row.name, x), row.range(Bounds(float(a), float(b), True, True))
         slack = 1e-12
         assert float(image.min()) >= claimed.low - slack and float(image.max()) <= claimed.high + slack, (a, b)
         assert claimed.low_attained or float(image.min()) > claimed.low - slack
-    assert row.range(Range()).low == -math.inf or row.range(Range()).low <= float(_call(row.name, torch.tensor([low])))
+    assert row.range(Bounds()).low == -math.inf or row.range(Bounds()).low <= float(_call(row.name, torch.tensor([low])))
 
 
 @pytest.mark.parametrize("name", ["min", "max", "sum", "mean", "prod", "where", "clamp", "cumsum", "sort", "softmax", "dot"])
@@ -224,11 +224,11 @@ def test_ranges_of_combinations_hold(name: str) -> None:
     ends = [(-1.5, 0.5), (0.0, 2.0), (-2.0, -0.5), (0.25, 0.5)]
     for chosen in itertools.product(ends, repeat=row.most or 2):
         values = [low + (high - low) * torch.rand(200, 3, dtype=torch.float64, generator=generator) for low, high in chosen]
-        claimed = row.range(*(Range(low, high, True, True) for low, high in chosen))
+        claimed = row.range(*(Bounds(low, high, True, True) for low, high in chosen))
         image = _call(name, *values)
         assert float(image.min()) >= claimed.low and float(image.max()) <= claimed.high, (chosen, claimed)
         if row.most is None:
-            single = row.range(Range(*chosen[0], True, True))
+            single = row.range(Bounds(*chosen[0], True, True))
             image = _call(name, values[0])
             assert float(image.min()) >= single.low and float(image.max()) <= single.high
 

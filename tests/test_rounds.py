@@ -37,7 +37,7 @@ def test_together(body: str, options: dict[str, str], monkeypatch: pytest.Monkey
     value, slope = TOGETHER[body]
     done = []
     real = rounds.all_at_once
-    monkeypatch.setattr("probrun.runtime.machine.loops.all_at_once", lambda *a: done.append(real(*a)) or done[-1])
+    monkeypatch.setattr("probrun.runtime.machine.looping.all_at_once", lambda *a: done.append(real(*a)) or done[-1])
     if "~" not in body and "Normal(theta*" not in body:
         options = {}
     result = program(body).grad(data={"x": X}, samples=100_000, seed=1, pilot=False, **options)

@@ -38,7 +38,7 @@ from ..tables.constants import CONSTANTS
 from ..tables.distributions import DISTRIBUTIONS
 from ..tables.estimators import EstimatorRow
 from ..tables.functions import FUNCTIONS, FunctionRow, Smoothness
-from ..tables.ranges import ANY, Range
+from ..tables.ranges import ANY, Bounds
 from .facts import NOTHING, Fact, Hazard, combined, discrete, hazard_at, members
 
 
@@ -116,7 +116,7 @@ class Origins:
 
 
 @dataclass
-class Frame:
+class Variables:
     """The variables of the program or of one call, what has been returned, and the conditions of early returns."""
 
     variables: dict[str, Fact]
@@ -138,7 +138,7 @@ class Values:
         self.guards: dict[int, Guard] = {}
         self.kinks: set[int] = set()
         self.control = Fact()
-        self.globals = Frame({}, None)
+        self.globals = Variables({}, None)
         self.frame = self.globals
         self.relaxed = 0
         for site in resolved.sites:
@@ -341,7 +341,7 @@ class Values:
         value = self.expression(node.value)
         if not row.value_smooth:
             value = discrete(self.jump(node.value, value), value.range)
-        whole = combined([*facts.values(), value], Range(-ranges.INF, 0, False, True) if row.discrete else ANY)
+        whole = combined([*facts.values(), value], Bounds(-ranges.INF, 0, False, True) if row.discrete else ANY)
         if row.kinked and combined([*facts.values(), value]).moves:
             self.kinks.add(id(node))
         moving = [facts[p.name] for p in row.parameters if p.moves_support and p.name in facts]
@@ -361,8 +361,8 @@ class Values:
         return whole
 
 
-def _modulo(_: Range, divisor: Range) -> Range:
-    return Range(0, divisor.high, True, False) if divisor.low >= 0 else ANY
+def _modulo(_: Bounds, divisor: Bounds) -> Bounds:
+    return Bounds(0, divisor.high, True, False) if divisor.low >= 0 else ANY
 
 
 _ARITHMETIC = {

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from ..syntax import Node
-from ..tables.ranges import ANY, Range, join, widen
+from ..tables.ranges import ANY, Bounds, join, widen
 from ..text.source import Span
 
 NONE: frozenset[Hazard] = frozenset()
@@ -45,7 +45,7 @@ class Fact:
     continuous: int = 0
     depends: int = 0
     hazards: frozenset[Hazard] = NONE
-    range: Range = ANY
+    range: Bounds = ANY
 
     def joined(self, other: Fact) -> Fact:
         """What is known of a value that is either this one or the other."""
@@ -78,7 +78,7 @@ class Fact:
 NOTHING = Fact()  # of a constant
 
 
-def combined(facts: list[Fact], range: Range = ANY) -> Fact:
+def combined(facts: list[Fact], range: Bounds = ANY) -> Fact:
     """The fact of a smooth function of several values."""
     live = continuous = depends = 0
     hazards = NONE
@@ -91,7 +91,7 @@ def combined(facts: list[Fact], range: Range = ANY) -> Fact:
     return Fact(live, continuous, depends, hazards, range)
 
 
-def discrete(fact: Fact, range: Range = ANY) -> Fact:
+def discrete(fact: Fact, range: Bounds = ANY) -> Fact:
     """The fact of a locally constant function of a value: influence without derivative or density."""
     return Fact(0, 0, fact.depends, fact.hazards, range)
 

@@ -33,6 +33,7 @@ from ..syntax import (
     Name,
     Node,
     Parameter,
+    Range,
     Return,
     Sample,
     Simplex,
@@ -42,11 +43,10 @@ from ..syntax import (
     children,
     deep_recursion,
 )
-from ..syntax import Range as RangeOf
 from ..tables import ranges
 from ..tables.estimators import EstimatorRow
-from ..tables.ranges import ANY, Range
-from .expressions import Flow, Frame, Guard, Origins, SiteFlow, Values
+from ..tables.ranges import ANY, Bounds
+from .expressions import Flow, Guard, Origins, SiteFlow, Values, Variables
 from .facts import NOTHING, Fact, combined, discrete
 
 __all__ = ["Flow", "Guard", "Origins", "SiteFlow", "analyse"]
@@ -128,7 +128,7 @@ class Walk(Values):
                 self.globals.variables[node.name] = Fact()
                 for size in node.shape:
                     if isinstance(size, Name):
-                        self.globals.variables.setdefault(size.id, Fact(range=Range(0, ranges.INF, True)))
+                        self.globals.variables.setdefault(size.id, Fact(range=Bounds(0, ranges.INF, True)))
             case Parameter() | Function():
                 pass
             case _:
@@ -167,11 +167,11 @@ class Walk(Values):
         return combined([self.control, fact])
 
     def loop_over(self, node: For) -> None:
-        if isinstance(node.iterable, RangeOf):
+        if isinstance(node.iterable, Range):
             bounds = [self.expression(bound) for bound in (node.iterable.start, node.iterable.stop) if bound is not None]
             control = [self.jump(node.iterable, fact) for fact in bounds]
             low = bounds[0].range.low if node.iterable.start is not None else 0.0
-            counter = discrete(combined(control), Range(low, bounds[-1].range.high, low > -ranges.INF, False))
+            counter = discrete(combined(control), Bounds(low, bounds[-1].range.high, low > -ranges.INF, False))
             self.loop(node, combined(control), counter)
         else:
             self.loop(node, Fact(), self.expression(node.iterable))
@@ -242,7 +242,7 @@ class Walk(Values):
         frame = self.frame
         while True:
             recursion.used = recursion.again = False
-            self.frame = Frame(dict(zip(function.parameters, recursion.arguments, strict=True)), function.name)
+            self.frame = Variables(dict(zip(function.parameters, recursion.arguments, strict=True)), function.name)
             self.block(function.body)
             result = self.frame.returned.get(0, Fact())
             if not recursion.used:
@@ -257,10 +257,10 @@ class Walk(Values):
         return result
 
 
-def _domain(node: Parameter | None) -> Range:
+def _domain(node: Parameter | None) -> Bounds:
     match node.domain if node is not None else None:
         case Interval(low=low, high=high):
-            return Range(low, high)
+            return Bounds(low, high)
         case Simplex():
             return ranges.UNIT
         case _:

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
 
-from .ranges import ANY, INF, NONNEGATIVE, POSITIVE, UNIT, UNIT_OPEN, Range
+from .ranges import ANY, INF, NONNEGATIVE, POSITIVE, UNIT, UNIT_OPEN, Bounds
 
 
 class Domain(Enum):
@@ -53,7 +53,7 @@ class ParameterRow:
     moves_support: bool = False
 
 
-Ranges = dict[str, Range]
+Ranges = dict[str, Bounds]
 
 
 @dataclass(frozen=True)
@@ -77,7 +77,7 @@ class DistributionRow:
     finite: bool = False
     relaxable: bool = False
     event: int = 0
-    support: Callable[[Ranges], Range] = lambda _: ANY
+    support: Callable[[Ranges], Bounds] = lambda _: ANY
     whole_line: bool = False
     kinked: bool = False
     value_smooth: bool = True
@@ -94,29 +94,29 @@ class DistributionRow:
         raise KeyError(name)
 
 
-def _within(result: Range) -> Callable[[Ranges], Range]:
+def _within(result: Bounds) -> Callable[[Ranges], Bounds]:
     return lambda _: result
 
 
-def _between(given: Ranges) -> Range:
+def _between(given: Ranges) -> Bounds:
     """Open interval from `low` to `high` (closed ends cost nothing: a draw is never exactly there)."""
-    return Range(given.get("low", ANY).low, given.get("high", ANY).high)
+    return Bounds(given.get("low", ANY).low, given.get("high", ANY).high)
 
 
-def _between_closed(given: Ranges) -> Range:
+def _between_closed(given: Ranges) -> Bounds:
     low, high = given.get("low", ANY), given.get("high", ANY)
-    return Range(low.low, high.high, low.low_attained, high.high_attained)
+    return Bounds(low.low, high.high, low.low_attained, high.high_attained)
 
 
-def _up_to_total(given: Ranges) -> Range:
+def _up_to_total(given: Ranges) -> Bounds:
     """Counts from 0 to `total_count`, which is 1 where it is not given."""
-    total = given.get("total_count", Range(1, 1, True, True))
-    return Range(0, max(total.high, 0), True, total.high_attained)
+    total = given.get("total_count", Bounds(1, 1, True, True))
+    return Bounds(0, max(total.high, 0), True, total.high_attained)
 
 
-def _above_scale(given: Ranges) -> Range:
+def _above_scale(given: Ranges) -> Bounds:
     scale = given.get("scale", POSITIVE)
-    return Range(max(scale.low, 0.0), INF, scale.low_attained and scale.low > 0)
+    return Bounds(max(scale.low, 0.0), INF, scale.low_attained and scale.low > 0)
 
 
 def _free(name: str, domain: Domain, **facts: bool | int | float) -> ParameterRow:
@@ -178,7 +178,7 @@ _REAL_LINE = (
     ),
     DistributionRow(
         "VonMises", (ParameterRow("loc", Domain.REAL), ParameterRow("concentration", Domain.POSITIVE)),
-        support=_within(Range(-math.pi, math.pi, True, True)), whole_line=True, torch="VonMises",
+        support=_within(Bounds(-math.pi, math.pi, True, True)), whole_line=True, torch="VonMises",
         summary="a bell on the circle; draws are angles in [-pi, pi], and the density has period 2*pi",
         formula="proportional to exp(concentration*cos(x - loc))",
     ),

@@ -14,7 +14,7 @@ from enum import Enum
 from ..syntax import Call
 from ..text.diagnostics import Diagnostic
 from . import ranges
-from .ranges import ANY, INF, NONNEGATIVE, POSITIVE, SIGNED_UNIT, UNIT, Range, always, constant, monotone, union
+from .ranges import ANY, INF, NONNEGATIVE, POSITIVE, SIGNED_UNIT, UNIT, Bounds, always, constant, monotone, union
 
 MOST_AXES = 8
 
@@ -47,7 +47,7 @@ class FunctionRow:
     discrete: bool = False
     structural: tuple[int, ...] = ()
     valueless: bool = False
-    range: Callable[..., Range] = _ANYWHERE
+    range: Callable[..., Bounds] = _ANYWHERE
     singular_at: tuple[float, ...] = ()
     bend: float | None = None
     pole: bool = False
@@ -80,7 +80,7 @@ def check_arity(row: FunctionRow, call: Call) -> list[Diagnostic]:
     return problems
 
 
-def _mapped(f: Callable[[float], float], low: float = -INF, high: float = INF) -> Callable[[Range], Range]:
+def _mapped(f: Callable[[float], float], low: float = -INF, high: float = INF) -> Callable[[Bounds], Bounds]:
     """The range of a nondecreasing function with the limits `low` and `high` at the infinities."""
 
     def extended(x: float) -> float:
@@ -94,10 +94,10 @@ def _mapped(f: Callable[[float], float], low: float = -INF, high: float = INF) -
     return monotone(extended)
 
 
-def _folded(one: Callable[[Range], Range], two: Callable[[Range, Range], Range]) -> Callable[..., Range]:
+def _folded(one: Callable[[Bounds], Bounds], two: Callable[[Bounds, Bounds], Bounds]) -> Callable[..., Bounds]:
     """One argument is reduced, several are combined from the left."""
 
-    def combined(*arguments: Range) -> Range:
+    def combined(*arguments: Bounds) -> Bounds:
         if len(arguments) == 1:
             return one(arguments[0])
         result = arguments[0]
@@ -108,32 +108,32 @@ def _folded(one: Callable[[Range], Range], two: Callable[[Range, Range], Range])
     return combined
 
 
-def _product(a: Range) -> Range:
+def _product(a: Bounds) -> Bounds:
     """A product of some values of `a`, or of none (1)."""
     if a.low < 0:
         return ANY
     high, attained = (1.0, True) if a.high <= 1 else (INF, False)
-    return Range(0.0, high, a.low == 0 and a.low_attained, attained)
+    return Bounds(0.0, high, a.low == 0 and a.low_attained, attained)
 
 
-def _sum_of_products(a: Range, b: Range) -> Range:
+def _sum_of_products(a: Bounds, b: Bounds) -> Bounds:
     return ranges.total(ranges.multiply(a, b))
 
 
-def _from_to(*arguments: Range) -> Range:
+def _from_to(*arguments: Bounds) -> Bounds:
     low = arguments[0].low if len(arguments) == 2 else 0.0
-    return Range(low, max(arguments[-1].high, low), True, False)
+    return Bounds(low, max(arguments[-1].high, low), True, False)
 
 
-def _log_sum(a: Range) -> Range:
-    return Range(a.low, INF, a.low_attained)
+def _log_sum(a: Bounds) -> Bounds:
+    return Bounds(a.low, INF, a.low_attained)
 
 
-def _clamped(x: Range, low: Range, high: Range) -> Range:
+def _clamped(x: Bounds, low: Bounds, high: Bounds) -> Bounds:
     return ranges.minimum(ranges.maximum(x, low), high)
 
 
-def _log1p(a: Range) -> Range:
+def _log1p(a: Bounds) -> Bounds:
     return ranges.logarithm(ranges.add(a, constant(1)))
 
 
@@ -164,7 +164,7 @@ _ELEMENTWISE = (
     _one("atan", _SMOOTH, "the angle whose tangent is x", range=_mapped(math.atan, -_HALF_PI, _HALF_PI)),
     _one("tanh", _SMOOTH, "hyperbolic tangent", range=_mapped(math.tanh, -1.0, 1.0)),
     _one("sinh", _SMOOTH, "hyperbolic sine", range=_mapped(math.sinh)),
-    _one("cosh", _SMOOTH, "hyperbolic cosine", range=always(Range(1, INF, True))),
+    _one("cosh", _SMOOTH, "hyperbolic cosine", range=always(Bounds(1, INF, True))),
     _one("sigmoid", _SMOOTH, "1/(1 + exp(-x))", range=ranges.sigmoid),
     _one("logit", _SMOOTH, "log(x/(1 - x)), the inverse of sigmoid", singular_at=(0.0, 1.0)),
     _one("softplus", _SMOOTH, "log(1 + exp(x)), a smooth max(x, 0)", range=always(POSITIVE)),
@@ -201,7 +201,7 @@ _REDUCTIONS = (
 
 _ARRAYS = (
     _one("cumsum", _SMOOTH, "running sums along the last axis", range=ranges.total),
-    _one("softmax", _SMOOTH, "exp(x) divided by its sum along the last axis", range=always(Range(0, 1, False, True))),
+    _one("softmax", _SMOOTH, "exp(x) divided by its sum along the last axis", range=always(Bounds(0, 1, False, True))),
     _one("logsumexp", _SMOOTH, "log(sum(exp(x))) along the last axis", range=_log_sum),
     _one("argmax", _JUMP, "index of the largest entry along the last axis", discrete=True, range=always(NONNEGATIVE)),
     _one("sort", _KINK, "the entries in increasing order along the last axis", range=union),

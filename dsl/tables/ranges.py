@@ -16,7 +16,7 @@ INF = math.inf
 
 
 @dataclass(frozen=True, slots=True)
-class Range:
+class Bounds:
     """All reals between `low` and `high`; `low_attained`/`high_attained` say whether the ends belong to it."""
 
     low: float = -INF
@@ -44,34 +44,34 @@ class Range:
         """Zero is possible."""
         return self.crosses_zero or self.touches_zero or self.low == self.high == 0
 
-    def within(self, other: Range) -> bool:
+    def within(self, other: Bounds) -> bool:
         """Whether every value of this range lies in `other`."""
         low = self.low > other.low or (self.low == other.low and (other.low_attained or not self.low_attained))
         high = self.high < other.high or (self.high == other.high and (other.high_attained or not self.high_attained))
         return low and high
 
 
-ANY = Range()
-POSITIVE = Range(0, INF)
-NONNEGATIVE = Range(0, INF, True, False)
-UNIT_OPEN = Range(0, 1)
-UNIT = Range(0, 1, True, True)
-SIGNED_UNIT = Range(-1, 1, True, True)
+ANY = Bounds()
+POSITIVE = Bounds(0, INF)
+NONNEGATIVE = Bounds(0, INF, True, False)
+UNIT_OPEN = Bounds(0, 1)
+UNIT = Bounds(0, 1, True, True)
+SIGNED_UNIT = Bounds(-1, 1, True, True)
 
 
-def constant(value: float) -> Range:
+def constant(value: float) -> Bounds:
     """The range of a number."""
-    return Range(value, value, True, True) if math.isfinite(value) else Range(-INF, INF)
+    return Bounds(value, value, True, True) if math.isfinite(value) else Bounds(-INF, INF)
 
 
-def join(a: Range, b: Range) -> Range:
+def join(a: Bounds, b: Bounds) -> Bounds:
     """The smallest range that holds both."""
     low, low_attained = min((a.low, not a.low_attained), (b.low, not b.low_attained))
     high, high_attained = max((a.high, a.high_attained), (b.high, b.high_attained))
-    return Range(low, high, not low_attained, high_attained)
+    return Bounds(low, high, not low_attained, high_attained)
 
 
-def widen(before: Range, after: Range) -> Range:
+def widen(before: Bounds, after: Bounds) -> Bounds:
     """A bound that moved between two rounds of a loop goes to zero if that still bounds it, else to infinity."""
     low, low_attained = before.low, before.low_attained
     if (after.low, not after.low_attained) < (low, not low_attained):
@@ -79,18 +79,18 @@ def widen(before: Range, after: Range) -> Range:
     high, high_attained = before.high, before.high_attained
     if (after.high, after.high_attained) > (high, high_attained):
         high, high_attained = (0.0, True) if after.high <= 0 else (INF, False)
-    return Range(low, high, low_attained, high_attained)
+    return Bounds(low, high, low_attained, high_attained)
 
 
-def negate(a: Range) -> Range:
-    return Range(-a.high, -a.low, a.high_attained, a.low_attained)
+def negate(a: Bounds) -> Bounds:
+    return Bounds(-a.high, -a.low, a.high_attained, a.low_attained)
 
 
-def add(a: Range, b: Range) -> Range:
-    return Range(a.low + b.low, a.high + b.high, a.low_attained and b.low_attained, a.high_attained and b.high_attained)
+def add(a: Bounds, b: Bounds) -> Bounds:
+    return Bounds(a.low + b.low, a.high + b.high, a.low_attained and b.low_attained, a.high_attained and b.high_attained)
 
 
-def subtract(a: Range, b: Range) -> Range:
+def subtract(a: Bounds, b: Bounds) -> Bounds:
     return add(a, negate(b))
 
 
@@ -98,7 +98,7 @@ def _times(x: float, y: float) -> float:
     return 0.0 if x == 0 or y == 0 else x * y
 
 
-def multiply(a: Range, b: Range) -> Range:
+def multiply(a: Bounds, b: Bounds) -> Bounds:
     ends = [
         (_times(x, y), (p and q) or (x == 0 and p) or (y == 0 and q))
         for x, p in ((a.low, a.low_attained), (a.high, a.high_attained))
@@ -107,21 +107,21 @@ def multiply(a: Range, b: Range) -> Range:
     low = min(value for value, _ in ends)
     high = max(value for value, _ in ends)
     zero = a.has_zero or b.has_zero
-    return Range(
+    return Bounds(
         low, high, any(p for value, p in ends if value == low) or (low == 0 and zero),
         any(p for value, p in ends if value == high) or (high == 0 and zero),
     )
 
 
-def divide(a: Range, b: Range) -> Range:
+def divide(a: Bounds, b: Bounds) -> Bounds:
     if b.has_zero:
         return ANY
     low = 0.0 if math.isinf(b.high) else 1 / b.high if b.high else -INF
     high = 0.0 if math.isinf(b.low) else 1 / b.low if b.low else INF
-    return multiply(a, Range(low, high, b.high_attained and low != 0, b.low_attained and high != 0))
+    return multiply(a, Bounds(low, high, b.high_attained and low != 0, b.low_attained and high != 0))
 
 
-def power(a: Range, b: Range) -> Range:
+def power(a: Bounds, b: Bounds) -> Bounds:
     if b.low == b.high:
         exponent = b.low
         if exponent == 0:
@@ -132,7 +132,7 @@ def power(a: Range, b: Range) -> Range:
             return monotone(lambda x: _power(x, exponent))(absolute(a))
         if exponent == int(exponent):
             return monotone(lambda x: math.copysign(_power(abs(x), exponent), x))(a)
-        positive = Range(max(a.low, 0), max(a.high, 0), a.low_attained or a.low < 0, a.high_attained)
+        positive = Bounds(max(a.low, 0), max(a.high, 0), a.low_attained or a.low < 0, a.high_attained)
         return monotone(lambda x: _power(x, exponent))(positive)
     if a.low > 0 or (a.low == 0 and not a.low_attained):
         return POSITIVE
@@ -146,65 +146,65 @@ def _power(x: float, exponent: float) -> float:
         return INF
 
 
-def absolute(a: Range) -> Range:
+def absolute(a: Bounds) -> Bounds:
     if a.low >= 0:
         return a
     if a.high <= 0:
         return negate(a)
     if -a.low == a.high:
-        return Range(0, a.high, True, a.low_attained or a.high_attained)
-    return Range(0, max(-a.low, a.high), True, a.low_attained if -a.low > a.high else a.high_attained)
+        return Bounds(0, a.high, True, a.low_attained or a.high_attained)
+    return Bounds(0, max(-a.low, a.high), True, a.low_attained if -a.low > a.high else a.high_attained)
 
 
-def monotone(f: Callable[[float], float]) -> Callable[[Range], Range]:
+def monotone(f: Callable[[float], float]) -> Callable[[Bounds], Bounds]:
     """The range of a nondecreasing function, defined on the extended reals, of one argument."""
 
-    def image(a: Range) -> Range:
+    def image(a: Bounds) -> Bounds:
         low, high = f(a.low), f(a.high)
-        return Range(low, high, a.low_attained and math.isfinite(low), a.high_attained and math.isfinite(high))
+        return Bounds(low, high, a.low_attained and math.isfinite(low), a.high_attained and math.isfinite(high))
 
     return image
 
 
-def exponential(a: Range) -> Range:
+def exponential(a: Bounds) -> Bounds:
     return monotone(lambda x: 0.0 if x == -INF else INF if x > 700 else math.exp(x))(a)
 
 
-def logarithm(a: Range) -> Range:
+def logarithm(a: Bounds) -> Bounds:
     return monotone(lambda x: -INF if x <= 0 else INF if x == INF else math.log(x))(a)
 
 
-def square_root(a: Range) -> Range:
-    positive = Range(max(a.low, 0.0), max(a.high, 0.0), a.low_attained or a.low < 0, a.high_attained)
+def square_root(a: Bounds) -> Bounds:
+    positive = Bounds(max(a.low, 0.0), max(a.high, 0.0), a.low_attained or a.low < 0, a.high_attained)
     return monotone(lambda x: 0.0 if x <= 0 else math.sqrt(x))(positive)
 
 
-def maximum(a: Range, b: Range) -> Range:
+def maximum(a: Bounds, b: Bounds) -> Bounds:
     low, low_attained = max((a.low, a.low_attained), (b.low, b.low_attained))
     high, high_attained = max((a.high, a.high_attained), (b.high, b.high_attained))
     if a.low == b.low:
         low_attained = a.low_attained and b.low_attained
-    return Range(low, high, low_attained, high_attained)
+    return Bounds(low, high, low_attained, high_attained)
 
 
-def minimum(a: Range, b: Range) -> Range:
+def minimum(a: Bounds, b: Bounds) -> Bounds:
     return negate(maximum(negate(a), negate(b)))
 
 
-def relu(a: Range) -> Range:
+def relu(a: Bounds) -> Bounds:
     return maximum(a, constant(0))
 
 
-def sigmoid(_: Range) -> Range:
+def sigmoid(_: Bounds) -> Bounds:
     return UNIT_OPEN
 
 
-def always(result: Range) -> Callable[..., Range]:
+def always(result: Bounds) -> Callable[..., Bounds]:
     """A function whose values lie in `result` whatever its arguments."""
     return lambda *_: result
 
 
-def union(*arguments: Range) -> Range:
+def union(*arguments: Bounds) -> Bounds:
     """A function that hands on values of its arguments (`concat`, `stack`, `sort`, `min` of a vector)."""
     result = arguments[0]
     for other in arguments[1:]:
@@ -212,9 +212,9 @@ def union(*arguments: Range) -> Range:
     return result
 
 
-def total(a: Range) -> Range:
+def total(a: Bounds) -> Bounds:
     """A sum of one or more values of `a` (or of none: 0)."""
-    return Range(
+    return Bounds(
         0.0 if a.low >= 0 else -INF, 0.0 if a.high <= 0 else INF, a.low_attained if a.low == 0 else a.low > 0,
         a.high_attained if a.high == 0 else a.high < 0,
     )

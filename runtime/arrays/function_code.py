@@ -9,8 +9,9 @@ Ties at a kink follow torch.  Errors: ShapeMismatch (P0301), FunctionProblem (it
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import reduce
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -19,13 +20,12 @@ from .broadcast import ShapeMismatch, align, event_shape, shape_words, together,
 from .kernels import choose, compare, to_number
 
 
-class Context(Protocol):
+@dataclass(frozen=True)
+class Context:
     """Where and how a run computes."""
 
-    @property
-    def dtype(self) -> torch.dtype: ...
-    @property
-    def device(self) -> torch.device: ...
+    dtype: torch.dtype
+    device: torch.device
 
 
 class FunctionProblem(ValueError):
@@ -37,7 +37,7 @@ class FunctionProblem(ValueError):
         super().__init__(title)
 
 
-Code = Callable[..., Tensor]
+Body = Callable[..., Tensor]
 One = Callable[[Tensor], Tensor]
 Two = Callable[[Tensor, Tensor], Tensor]
 
@@ -50,7 +50,7 @@ def _truth(value: Tensor) -> Tensor:
     return value if value.dtype == torch.bool else compare(torch.ne, value.detach(), 0.0)
 
 
-def _elementwise(code: One) -> Code:
+def _elementwise(code: One) -> Body:
     def call(x: Tensor, *, context: Context) -> Tensor:
         return code(_number(x, context))
 
@@ -65,7 +65,7 @@ def _flat(x: Tensor, name: str = "") -> Tensor:
     return flat
 
 
-def _reducing(name: str, one: One, two: Two, filled: bool) -> Code:
+def _reducing(name: str, one: One, two: Two, filled: bool) -> Body:
     """One argument is reduced over its event axes, several are combined elementwise; `filled`: refuses an empty one."""
 
     def call(*values: Tensor, context: Context) -> Tensor:
@@ -84,7 +84,7 @@ def _mean(*values: Tensor, context: Context) -> Tensor:
     return total if values[0].dim() == 1 else total / _flat(values[0], "mean").shape[1]
 
 
-def _deciding(one: One, two: Two) -> Code:
+def _deciding(one: One, two: Two) -> Body:
     def call(*values: Tensor, context: Context) -> Tensor:
         truths = [_truth(value) for value in values]
         return reduce(two, align(*truths)) if len(truths) > 1 else one(_flat(truths[0]))
@@ -92,7 +92,7 @@ def _deciding(one: One, two: Two) -> Code:
     return call
 
 
-def _along_last(name: str, code: One, filled: bool = False) -> Code:
+def _along_last(name: str, code: One, filled: bool = False) -> Body:
     def call(x: Tensor, *, context: Context) -> Tensor:
         if x.dim() == 1:
             raise ShapeMismatch([()], f"`{name}` needs a vector, but is given a scalar")
@@ -170,7 +170,7 @@ def _concat(*values: Tensor, context: Context) -> Tensor:
     return torch.cat([value.expand(lanes, *value.shape[1:]) for value in numbers], dim=1)
 
 
-def _filled(name: str, entry: float) -> Code:
+def _filled(name: str, entry: float) -> Body:
     def call(*sizes: int, context: Context) -> Tensor:
         if any(size < 0 for size in sizes):
             raise FunctionProblem("P0305", f"a size of `{name}` must be at least 0, but is {min(sizes)}")
@@ -206,7 +206,7 @@ BY_NAME = (
     "tanh", "sinh", "cosh", "sigmoid", "logit", "relu", "erf", "lgamma", "digamma",
 )
 
-FUNCTION_CODE: dict[str, Code] = {
+FUNCTION_CODE: dict[str, Body] = {
     **{name: _elementwise(getattr(torch, name)) for name in BY_NAME},
     "softplus": _elementwise(_softplus),
     "clamp": _clamp,

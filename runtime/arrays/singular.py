@@ -17,35 +17,35 @@ from torch import Tensor
 
 from .broadcast import together
 
-Number = Tensor | float
+TensorOrFloat = Tensor | float
 
 
-def multiply(a: Number, b: Number, safe: bool = False) -> Tensor:
+def multiply(a: TensorOrFloat, b: TensorOrFloat, safe: bool = False) -> Tensor:
     """`a * b`, shapes that broadcast in torch; safe: a factor that is not finite does no harm where nobody asks."""
     if not safe or not _differentiated(a, b):
         return torch.mul(a, b) if isinstance(a, Tensor) else torch.mul(cast(Tensor, b), a)
     return _product(*_together(a, b))
 
 
-def divide(a: Number, b: Number, safe: bool = False) -> Tensor:
+def divide(a: TensorOrFloat, b: TensorOrFloat, safe: bool = False) -> Tensor:
     """`a / b`, shapes that broadcast in torch."""
     if not safe or not _differentiated(a, b):
         return torch.true_divide(a, b)
     return _divide(*_together(a, b))
 
 
-def power(a: Number, b: Number, safe: bool = False) -> Tensor:
+def power(a: TensorOrFloat, b: TensorOrFloat, safe: bool = False) -> Tensor:
     """`a ^ b`, shapes that broadcast in torch; nan for a negative base with a broken exponent."""
     if not safe or not _differentiated(a, b):
         return torch.pow(a, b)  # type: ignore[arg-type]
     return _power(*_together(a, b))
 
 
-def _differentiated(a: Number, b: Number) -> bool:
+def _differentiated(a: TensorOrFloat, b: TensorOrFloat) -> bool:
     return (isinstance(a, Tensor) and a.requires_grad) or (isinstance(b, Tensor) and b.requires_grad)
 
 
-def _together(a: Number, b: Number) -> tuple[Tensor, ...]:
+def _together(a: TensorOrFloat, b: TensorOrFloat) -> tuple[Tensor, ...]:
     """Both as tensors of one shape (autograd sums over what was broadcast)."""
     if not isinstance(a, Tensor):
         a = torch.as_tensor(a, dtype=cast(Tensor, b).dtype, device=cast(Tensor, b).device)

@@ -13,6 +13,7 @@ from ...dsl.analysis.sums import find_sums
 from ...dsl.names.resolve import Resolved
 from ...dsl.planning.plan import Choice, Plan
 from ...dsl.tables.estimators import ESTIMATORS, Carrier
+from ..arrays.function_code import Context
 from ..arrays.operations import numeric
 from ..gradients.credit import Crediting
 from ..lanes.counter import Counter
@@ -22,7 +23,7 @@ from ..lanes.lessons import TooBig
 from ..lanes.lifting import Leaves, Lifter, Slope, liftable
 from ..laws.sobol import Points
 from ..machine.interpreter import Interpreter
-from ..machine.machine import Context, Limits, Outcome
+from ..machine.machine import Limits, Outcome
 from ..machine.order import ordered
 from .settings import DTYPES, Settings, block_seed
 from .sizes import sizes_for

@@ -19,13 +19,13 @@ from ...dsl.syntax import Data, Expression, Interval, Name, Parameter, Simplex, 
 from ...dsl.tables.constants import CONSTANTS
 from ...dsl.text.source import Span
 from ..arrays.broadcast import shape_words
+from ..arrays.function_code import Context
 from ..lanes.circumstances import show
 from ..lanes.frames import Activation, Frame
 from ..lanes.lanes import Lanes, Value
 from ..lanes.where import Where
 from ..machine.indexing import size
 from ..machine.interpreter import Interpreter
-from ..machine.machine import Context
 
 SIMPLEX_TOLERANCE = 1e-5
 

@@ -60,7 +60,7 @@ class Difference:
     seconds: float
 
 
-class Source(Protocol):
+class ResultSource(Protocol):
     """Where results at displaced parameters come from."""
 
     resolved: Resolved
@@ -106,7 +106,7 @@ class Samples:
 
 
 def differences(
-    source: Source, parameters: Mapping[str, Tensor], step: float, stencil: Stencil, common: bool
+    source: ResultSource, parameters: Mapping[str, Tensor], step: float, stencil: Stencil, common: bool
 ) -> dict[str, dict[str, Moments]]:
     """The differences of every result in every parameter entry."""
     found: dict[str, dict[str, Moments]] = {name: {} for name in source.names}
@@ -125,7 +125,7 @@ def differences(
 
 
 def _entry(
-    source: Source, parameters: dict[str, Tensor], name: str, entry: int, step: float, stencil: Stencil, common: bool
+    source: ResultSource, parameters: dict[str, Tensor], name: str, entry: int, step: float, stencil: Stencil, common: bool
 ) -> list[Moments]:
     """One parameter entry: with a smaller step, or from one side, where the stencil does not fit."""
     h = step * max(1.0, abs(float(parameters[name].reshape(-1)[entry])))
@@ -155,7 +155,7 @@ def _allowed(resolved: Resolved, name: str, value: Tensor, entry: int, shift: fl
 
 
 def _stencil(
-    source: Source, parameters: dict[str, Tensor], parameter: str, entry: int, h: float, stencil: Stencil, common: bool
+    source: ResultSource, parameters: dict[str, Tensor], parameter: str, entry: int, h: float, stencil: Stencil, common: bool
 ) -> list[Moments]:
     streams = []
     for number, (place, _) in enumerate(stencil):

@@ -38,11 +38,11 @@ from ..arrays.broadcast import event_shape
 from ..arrays.operations import Operand, negative
 from ..lanes.frames import Activation, Frame, Returned
 from ..lanes.lanes import Lanes, Ragged, Value, carry
-from ..lanes.ledger import CLEAN, Taint, Term, view
+from ..lanes.ledger import CLEAN, Summand, Taint, view
 from ..machine.masked import terms_here
 from .dependence import Depending
 
-Summed = tuple[Operand, list[Term]]  # a value and the terms that it is the sum of, less those that depend on nothing
+Summed = tuple[Operand, list[Summand]]  # a value and the terms that it is the sum of, less those that depend on nothing
 
 
 class Crediting(Depending):
@@ -53,7 +53,7 @@ class Crediting(Depending):
     def __init__(self, *arguments: Any, **options: Any):
         super().__init__(*arguments, **options)
         self.wants_terms = False
-        self.call_terms: list[Term] | None = None
+        self.call_terms: list[Summand] | None = None
 
     # ---------------------------------------------------------------------------------------------- statements
     def execute(self, statement: Statement, frame: Frame) -> None:
@@ -143,31 +143,31 @@ class Crediting(Depending):
         alone = len(activation.returned) == 1 and not beyond
         self.call_terms = returned.terms[0] if activation.additive and alone else None
 
-    def results_of(self, nodes: tuple[Expression, ...], frame: Frame) -> tuple[list[Value], list[list[Term] | None]]:
+    def results_of(self, nodes: tuple[Expression, ...], frame: Frame) -> tuple[list[Value], list[list[Summand] | None]]:
         """What a `return` gives, with its terms where they are wanted: at the end of the program, or of an additive call."""
         if self.depth and not frame.activation.additive:
             return super().results_of(nodes, frame)
         values: list[tuple[Operand, Lanes]] = []
-        terms: list[list[Term] | None] = []
+        terms: list[list[Summand] | None] = []
         for node in nodes:
             value, own = self.terms_of(node, frame)
             values.append((value, frame.lanes))
             terms.append(own)
         return [carry(value, lanes, frame.lanes) for value, lanes in values], terms
 
-    def terms_of_name(self, name: str, frame: Frame) -> list[Term] | None:
+    def terms_of_name(self, name: str, frame: Frame) -> list[Summand] | None:
         """The terms of a variable at the end of the run."""
         known = frame.find_terms(name)
         if known is not None and frame.lanes is frame.activation.frame.lanes:
             return list(known)
         return self._whole(frame.read(name), self.taint_of(name, frame).under(frame.control), frame.lanes)
 
-    def last_terms(self, end: Returned, activation: Activation) -> list[list[Term] | None]:
+    def last_terms(self, end: Returned, activation: Activation) -> list[list[Summand] | None]:
         """The terms of the results; where runs ended in different ways, each result as a whole."""
         parts = activation.returned
         if len(parts) == 1 and not activation.escaped:
             return end.terms
-        found: list[list[Term] | None] = []
+        found: list[list[Summand] | None] = []
         for number, value in enumerate(end.values):
             taint = CLEAN
             for part in parts:
@@ -212,23 +212,23 @@ class Crediting(Depending):
             self.watch(node, found[0])
         return found
 
-    def _leaf(self, value: Operand, frame: Frame) -> list[Term]:
+    def _leaf(self, value: Operand, frame: Frame) -> list[Summand]:
         """A value that is one term."""
         return self._whole(value, self.taint.under(frame.control | frame.activation.escaped), frame.lanes)
 
-    def _whole(self, value: Value, taint: Taint, lanes: Lanes) -> list[Term]:
+    def _whole(self, value: Value, taint: Taint, lanes: Lanes) -> list[Summand]:
         if not taint.all or isinstance(value, Ragged):  # whoever reads a ragged value is told
             return []
         tensor = self.number(value)
-        return [Term(tensor, lanes, taint.within(event_shape(tensor), True))]
+        return [Summand(tensor, lanes, taint.within(event_shape(tensor), True))]
 
     def _sum(self, node: Arithmetic, frame: Frame, own: str = "") -> Summed:
         """A sum: the terms of all operands (but those of the variable `own`, which are there already)."""
         operands = signed_operands(node)
         assert operands is not None
         total: Operand = 0.0
-        terms: list[Term] = []
-        found: list[Term] = []
+        terms: list[Summand] = []
+        found: list[Summand] = []
         shapes = set()
         skipped = False
         for number, (sign, operand) in enumerate(operands):
@@ -250,18 +250,18 @@ class Crediting(Depending):
             terms = [self._broadcast(term, shape) for term in terms]
         return total, terms
 
-    def _broadcast(self, term: Term, shape: tuple[int, ...]) -> Term:
+    def _broadcast(self, term: Summand, shape: tuple[int, ...]) -> Summand:
         if not term.reduced and tuple(term.value.shape[1:]) == shape:
             return term
         value = term.value.reshape(term.value.shape[0], -1).sum(1) if term.reduced else term.value
         value = value.reshape(value.shape[0], *(1,) * (len(shape) - value.dim() + 1), *value.shape[1:])
-        return Term(value.expand(value.shape[0], *shape), term.lanes, Taint(term.taint.all))
+        return Summand(value.expand(value.shape[0], *shape), term.lanes, Taint(term.taint.all))
 
     def _product(self, node: Arithmetic, frame: Frame) -> Summed:
         """A product of which only one factor depends on score sites: its terms, scaled.  Else one term."""
         total: Operand = 0.0
         factor: Operand = 1.0
-        terms: list[Term] | None = None
+        terms: list[Summand] | None = None
         start = frame.lanes
         operands = [("*", node.first), *((term.operator, term.operand) for term in node.rest)]
         apart = "%" not in [symbol for symbol, _ in operands]
@@ -289,12 +289,12 @@ class Crediting(Depending):
         self.taint = self.taint.within(event_shape(total) if isinstance(total, Tensor) else (), True)
         return total, self._leaf(total, frame)
 
-    def _scaled(self, term: Term, factor: Operand, frame: Frame) -> Term:
+    def _scaled(self, term: Summand, factor: Operand, frame: Frame) -> Summand:
         if not isinstance(factor, Tensor) or factor.shape[0] == 1:
             return term.scaled(factor if isinstance(factor, Tensor) else float(factor))
         value = view(term.value, term.lanes, frame.lanes)
         rows = factor.reshape(-1, *(1,) * (value.dim() - 1))
-        return Term(value * rows, frame.lanes, term.taint, term.reduced)
+        return Summand(value * rows, frame.lanes, term.taint, term.reduced)
 
     def _added(self, node: Call, frame: Frame) -> Summed:
         """`sum`, `mean` of one array, or `dot`: element by element where the elements have their own scores."""
@@ -318,8 +318,8 @@ class Crediting(Depending):
         size = array[0].numel()
         return value, [self._reduced(term, size if row.name == "mean" else 1) for term in terms]
 
-    def _reduced(self, term: Term, size: int) -> Term:
+    def _reduced(self, term: Summand, size: int) -> Summand:
         value = term.value if size == 1 else term.value / size
         if not term.taint.aligned and not term.reduced:
-            return Term(value.reshape(value.shape[0], -1).sum(1), term.lanes, term.taint)
-        return Term(value, term.lanes, term.taint, True)
+            return Summand(value.reshape(value.shape[0], -1).sum(1), term.lanes, term.taint)
+        return Summand(value, term.lanes, term.taint, True)

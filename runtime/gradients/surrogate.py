@@ -12,7 +12,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from ..lanes.ledger import Term, view
+from ..lanes.ledger import Summand, view
 from ..machine.machine import Outcome
 from .weighing import Group, Weighing, _members, per_run
 
@@ -66,7 +66,7 @@ class _Surrogate:
                 total = total + self.reduced(term, term.value * torch.expm1(exponent - exponent.detach()))
         return total
 
-    def reduced(self, term: Term, product: Tensor) -> Tensor:
+    def reduced(self, term: Summand, product: Tensor) -> Tensor:
         """A term's part in the result `[lanes or 1, *shape of the result]`."""
         if term.reduced:
             return product.reshape(product.shape[0], -1).sum(1)

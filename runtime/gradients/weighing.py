@@ -23,7 +23,7 @@ import torch
 from torch import Tensor
 
 from ..lanes.lanes import Lanes
-from ..lanes.ledger import EVERYTHING, Execution, Taint, Term, columns, returned, view
+from ..lanes.ledger import EVERYTHING, Execution, Summand, Taint, columns, returned, view
 from ..lanes.lifting import Leaves
 from ..machine.machine import Outcome
 
@@ -69,7 +69,7 @@ class Weighing:
         executions = outcome.ledger.executions
         terms = outcome.terms[number]
         if terms is None:
-            terms = [Term(value, outcome.lanes, Taint(EVERYTHING))] if executions else []
+            terms = [Summand(value, outcome.lanes, Taint(EVERYTHING))] if executions else []
         self.terms = _gathered(terms, self.lanes)
         self.groups = _grouped(self.terms, executions)
 
@@ -151,7 +151,7 @@ class Weighing:
             del recent[:-RECENT]
         return total
 
-    def _column(self, term: Term, entry: int) -> Tensor:
+    def _column(self, term: Summand, entry: int) -> Tensor:
         """A term's part in one entry of the result `[lanes or 1]`."""
         value = term.value.detach()
         flat = value.reshape(value.shape[0], -1)
@@ -159,7 +159,7 @@ class Weighing:
             return flat.sum(1)
         return flat[:, entry] if flat.shape[1] > 1 else flat[:, 0]
 
-    def _aligned(self, term: Term, entry: int) -> Tensor:
+    def _aligned(self, term: Summand, entry: int) -> Tensor:
         """What each element of an aligned site has to do with one entry of the result `[lanes or 1, *batch]`."""
         value = term.value.detach()
         if term.reduced:
@@ -346,20 +346,20 @@ def _members(mask: int) -> Iterator[int]:
         mask ^= low
 
 
-def _gathered(terms: Sequence[Term], lanes: Lanes) -> list[Term]:
+def _gathered(terms: Sequence[Summand], lanes: Lanes) -> list[Summand]:
     """The terms that depend on anything, on the lanes at the end; those of one taint added up."""
-    merged: dict[tuple[Taint, bool, tuple[int, ...]], Term] = {}
+    merged: dict[tuple[Taint, bool, tuple[int, ...]], Summand] = {}
     for term in terms:
         if not term.taint.all:
             continue
         value = view(term.value, term.lanes, lanes)
         key = (term.taint, term.reduced, tuple(value.shape[1:]))
         known = merged.get(key)
-        merged[key] = Term(value if known is None else known.value + value, lanes, term.taint, term.reduced)
+        merged[key] = Summand(value if known is None else known.value + value, lanes, term.taint, term.reduced)
     return list(merged.values())
 
 
-def _grouped(terms: list[Term], executions: list[Execution]) -> list[Group]:
+def _grouped(terms: list[Summand], executions: list[Execution]) -> list[Group]:
     """Executions by the terms that depend on them; those on which none does are left out."""
     if not terms or not executions:
         return []

@@ -21,7 +21,7 @@ from torch import Tensor
 
 from ...dsl.text.source import Span
 from .lanes import NOWHERE, Join, Lanes, Value, carry
-from .ledger import CLEAN, Taint, Term
+from .ledger import CLEAN, Summand, Taint
 
 HIDDEN = "\0"  # what a loop keeps for itself is a variable whose name starts so
 
@@ -37,7 +37,7 @@ class Returned:
     lanes: Lanes
     values: list[Value]
     weight: Tensor | None
-    terms: list[list[Term] | None]
+    terms: list[list[Summand] | None]
 
 
 @dataclass
@@ -85,7 +85,7 @@ class Frame:
         self.weight: Tensor | None = None
         self.control: int = 0 if parent is None else parent.control
         self.mask: Tensor | None = None if parent is None else parent.mask
-        self.terms: dict[str, list[Term]] = {}
+        self.terms: dict[str, list[Summand]] = {}
 
     @property
     def outer(self) -> Frame:
@@ -177,7 +177,7 @@ class Frame:
                 return total
             frame = frame.parent
 
-    def find_terms(self, name: str) -> list[Term] | None:
+    def find_terms(self, name: str) -> list[Summand] | None:
         """The terms of a variable of this activation."""
         frame: Frame = self
         while True:

@@ -77,7 +77,7 @@ class Execution:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Term:
+class Summand:
     """A summand `[lanes or 1, *shape]` of a value; `reduced`: it enters as the sum over its shape."""
 
     value: Tensor
@@ -85,9 +85,9 @@ class Term:
     taint: Taint
     reduced: bool = False
 
-    def scaled(self, factor: Tensor | float) -> Term:
+    def scaled(self, factor: Tensor | float) -> Summand:
         """This term times a factor without taint, a number or `[lanes, ...]` on the same lanes."""
-        return Term(self.value * factor, self.lanes, self.taint, self.reduced)
+        return Summand(self.value * factor, self.lanes, self.taint, self.reduced)
 
 
 @dataclass

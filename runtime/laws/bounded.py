@@ -5,9 +5,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from ..arrays.broadcast import Shape
 from .implicit import dirichlet
 from .law import HALF_LOG_TWO_PI, Law, TorchLaw
-from .noise import Generator, Shape, exponential, normal, uniform
+from .noise import Generator, exponential, normal, uniform
 from .rounding import below_one, double, nudge, sinks, sticks, tiny
 
 

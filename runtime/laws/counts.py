@@ -14,12 +14,12 @@ import torch
 from torch import Tensor
 from torch.nn.functional import logsigmoid, softplus
 
-from ..arrays.broadcast import narrowed
+from ..arrays.broadcast import Shape, narrowed
 from ..arrays.kernels import choose, less
 from ..arrays.recording import recording
 from ..arrays.scalars import any_below, any_from, ends
 from .law import Law
-from .noise import Generator, Shape, exponential, uniform
+from .noise import Generator, exponential, uniform
 from .rounding import double, weigh, weigh_complement, whole
 from .sobol import Points
 

@@ -9,8 +9,9 @@ import torch
 from torch import Tensor
 
 from ...dsl.text.diagnostics import Diagnostic, ProbError
+from ..arrays.broadcast import Shape
 from .law import _DIRICHLET_LIKE
-from .noise import Generator, Shape
+from .noise import Generator
 from .rounding import below_one, tiny
 
 

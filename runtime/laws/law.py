@@ -15,8 +15,9 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
+from ..arrays.broadcast import Shape
 from ..arrays.kernels import choose
-from .noise import Generator, Shape
+from .noise import Generator
 
 HALF_LOG_TWO_PI = 0.5 * math.log(2 * math.pi)
 

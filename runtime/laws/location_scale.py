@@ -8,9 +8,10 @@ import torch
 from torch import Tensor
 from torch.nn.functional import logsigmoid
 
+from ..arrays.broadcast import Shape
 from .implicit import standard_gamma
 from .law import HALF_LOG_TWO_PI, Law
-from .noise import Generator, Shape, cauchy, exponential, normal
+from .noise import Generator, cauchy, exponential, normal
 from .rounding import blurred, double, sinks
 
 

@@ -7,9 +7,9 @@ import math
 import torch
 from torch import Tensor
 
+from ..arrays.broadcast import Shape
 from .sobol import Points
 
-Shape = tuple[int, ...]
 Generator = torch.Generator | None
 LEAST_FOR_BOX_MULLER = 4096
 

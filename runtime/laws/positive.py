@@ -7,10 +7,11 @@ import math
 import torch
 from torch import Tensor
 
+from ..arrays.broadcast import Shape
 from .implicit import standard_gamma
 from .law import HALF_LOG_TWO_PI, Law
 from .location_scale import Normal
-from .noise import Generator, Shape, cauchy, exponential, normal
+from .noise import Generator, cauchy, exponential, normal
 from .rounding import blurred, double, nudge, sinks, tiny
 
 

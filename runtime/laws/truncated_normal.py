@@ -23,9 +23,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..arrays.broadcast import together
+from ..arrays.broadcast import Shape, together
 from .law import HALF_LOG_TWO_PI, Law
-from .noise import Generator, Shape, uniform
+from .noise import Generator, uniform
 from .rounding import blurred, double, nudge
 
 FAR = -600.0  # log Phi below this is inverted by Newton's method

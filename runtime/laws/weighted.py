@@ -8,10 +8,10 @@ import math
 import torch
 from torch import Tensor
 
-from ..arrays.broadcast import together
+from ..arrays.broadcast import Shape, together
 from .counts import SLACK, numbers
 from .law import Law
-from .noise import Generator, Shape, uniform
+from .noise import Generator, uniform
 from .rounding import double, whole
 
 

@@ -36,9 +36,9 @@ from ...dsl.syntax import (
 from ...dsl.tables.constants import CONSTANTS
 from ..lanes.frames import Activation, Frame
 from ..lanes.lanes import Lanes, Value
-from .branches import conditional, execute_if, logical
-from .calls import collect, execute_return, finish
-from .expressions import (
+from .branching import conditional, execute_if, logical
+from .calling import collect, execute_return, finish
+from .evaluating import (
     evaluate_arithmetic,
     evaluate_boolean,
     evaluate_call,
@@ -50,10 +50,10 @@ from .expressions import (
     evaluate_unary,
     evaluate_vector,
 )
-from .loops import execute_for, execute_while
+from .looping import execute_for, execute_while
 from .machine import Evaluate, Execute, Machine, Outcome
 from .sites import draw, log_density
-from .stores import execute_assign, execute_sample, skip
+from .storing import execute_assign, execute_sample, skip
 
 EVALUATORS = cast(
     "dict[type[Node], Evaluate]",

@@ -24,7 +24,7 @@ from ...dsl.tables.functions import FunctionRow
 from ...dsl.tables.limits import MAX_DEPTH, MAX_LANES, MAX_ROUNDS, MAX_STEPS
 from ...dsl.text.source import Span
 from ..arrays.broadcast import ShapeMismatch, shape_words
-from ..arrays.function_code import FUNCTION_CODE, FunctionProblem
+from ..arrays.function_code import FUNCTION_CODE, Context, FunctionProblem
 from ..arrays.kinks import once_differentiable
 from ..arrays.operations import Operand, as_tensor, calculate, filled, numeric
 from ..arrays.singular import SAFE
@@ -34,7 +34,7 @@ from ..lanes.counter import Counter
 from ..lanes.frames import Activation, Frame, Returned
 from ..lanes.guards import Guards
 from ..lanes.lanes import Join, Lanes, Value, carry, is_uniform
-from ..lanes.ledger import Ledger, Term
+from ..lanes.ledger import Ledger, Summand
 from ..lanes.lessons import NotCompiled, TooManyLanes
 from ..lanes.lifting import Lifter
 from ..lanes.where import Where
@@ -43,14 +43,6 @@ from .uniform import Once
 
 Evaluate = Callable[["Machine", Any, Frame], Operand]
 Execute = Callable[["Machine", Any, Frame], None]
-
-
-@dataclass(frozen=True)
-class Context:
-    """Where and how a run computes."""
-
-    dtype: torch.dtype
-    device: torch.device
 
 
 @dataclass(frozen=True)
@@ -77,7 +69,7 @@ class Outcome:
     """
 
     values: list[Value]
-    terms: list[list[Term] | None]
+    terms: list[list[Summand] | None]
     lanes: Lanes
     weight: Tensor | None
     ledger: Ledger
@@ -196,15 +188,15 @@ class Machine:
         """A site has drawn by score."""
         self.ledger.execute(frame.lanes, log_density, baseline)
 
-    def results_of(self, nodes: tuple[Expression, ...], frame: Frame) -> tuple[list[Value], list[list[Term] | None]]:
+    def results_of(self, nodes: tuple[Expression, ...], frame: Frame) -> tuple[list[Value], list[list[Summand] | None]]:
         """What a `return` gives, and the terms of it where they are known."""
         return list(self.evaluate_all(nodes, frame)), [None] * len(nodes)
 
-    def terms_of_name(self, name: str, frame: Frame) -> list[Term] | None:
+    def terms_of_name(self, name: str, frame: Frame) -> list[Summand] | None:
         """The terms of a variable at the end of the run."""
         return None
 
-    def last_terms(self, end: Returned, activation: Activation) -> list[list[Term] | None]:
+    def last_terms(self, end: Returned, activation: Activation) -> list[list[Summand] | None]:
         """The terms of the results of the program."""
         return end.terms
 

@@ -15,7 +15,7 @@ from torch import Tensor
 from ..arrays.kernels import choose as pick
 from ..lanes.frames import HIDDEN, Frame
 from ..lanes.lanes import Ragged, Value
-from ..lanes.ledger import Term
+from ..lanes.ledger import Summand
 from ..lanes.lessons import NotCompiled
 from .machine import Machine
 
@@ -71,8 +71,8 @@ def counted(mask: Tensor | None, value: Tensor) -> Tensor:
     return value if mask is None else pick(spread(mask, value), value, 0.0)
 
 
-def terms_here(frame: Frame, terms: Sequence[Term]) -> list[Term]:
+def terms_here(frame: Frame, terms: Sequence[Summand]) -> list[Summand]:
     """Terms, of the lanes that are here."""
     if frame.mask is None:
         return list(terms)
-    return [Term(counted(frame.mask, term.value), term.lanes, term.taint, term.reduced) for term in terms]
+    return [Summand(counted(frame.mask, term.value), term.lanes, term.taint, term.reduced) for term in terms]

@@ -11,7 +11,7 @@ from ...dsl.text.source import Span
 from ..arrays.operations import Operand
 from ..lanes.frames import Activation, Frame, Returned, together
 from ..lanes.lanes import NOWHERE, Ragged, Value
-from ..lanes.ledger import Term
+from ..lanes.ledger import Summand
 from ..lanes.lessons import NotCompiled, TooManyLanes
 from .machine import Machine
 
@@ -48,7 +48,7 @@ def call(machine: Machine, node: Call, function: Function, arguments: list[Opera
 
 def execute_return(machine: Machine, node: Return, frame: Frame) -> None:
     values: list[Value] = []
-    terms: list[list[Term] | None] = []
+    terms: list[list[Summand] | None] = []
     if machine.results or machine.depth:
         values, terms = machine.results_of(node.values, frame)
     _leave(machine, frame, values, terms, node.span)
@@ -57,7 +57,7 @@ def execute_return(machine: Machine, node: Return, frame: Frame) -> None:
 def finish(machine: Machine, frame: Frame) -> None:
     """The end of a program without `return`: its objective is a variable."""
     values: list[Value] = []
-    terms: list[list[Term] | None] = []
+    terms: list[list[Summand] | None] = []
     objective = machine.resolved.objective
     if machine.results and objective is not None:
         values = [_wanted(machine, objective, frame)]
@@ -66,7 +66,7 @@ def finish(machine: Machine, frame: Frame) -> None:
 
 
 def _leave(
-    machine: Machine, frame: Frame, values: list[Value], terms: list[list[Term] | None], span: Span
+    machine: Machine, frame: Frame, values: list[Value], terms: list[list[Summand] | None], span: Span
 ) -> None:
     if frame.mask is not frame.activation.frame.mask:
         raise NotCompiled("there is a `return` inside a random branch")
@@ -98,7 +98,7 @@ def collect(machine: Machine, activation: Activation) -> Returned:
     whole, join = together(activation.lanes, [part.lanes for part in parts], machine.joiner)
     values = [join([part.values[number] for part in parts]) for number in range(len(first.values))]
     _refuse_ragged(machine, values, parts[-1].span, len({part.span for part in parts}) > 1)
-    terms: list[list[Term] | None] = first.terms if len(parts) == 1 else [None] * len(values)
+    terms: list[list[Summand] | None] = first.terms if len(parts) == 1 else [None] * len(values)
     weight: Value | None = None
     if any(part.weight is not None for part in parts):
         weight = join([1.0 if part.weight is None else part.weight for part in parts])

@@ -13,7 +13,7 @@ from ..arrays.broadcast import ShapeMismatch, event_shape, shape_words
 from ..arrays.operations import Operand, compare, negative, opposite
 from ..lanes.frames import Frame
 from ..lanes.lanes import Ragged, carry
-from .calls import call
+from .calling import call
 from .indexing import check_axes, select
 from .machine import Machine
 

@@ -15,7 +15,7 @@ from ..lanes.frames import HIDDEN, Frame, merge
 from ..lanes.lanes import carry
 from ..lanes.lessons import NotCompiled, TooManyLanes
 from ..laws.sobol import Points
-from .branches import decide
+from .branching import decide
 from .indexing import check_axes, whole_number
 from .machine import Machine
 from .order import no_points
