@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ast
+import subprocess
+import sys
 import tomllib
 from pathlib import Path
 
@@ -62,3 +64,45 @@ def test_the_face_imports_the_workshop_only_where_it_runs_something() -> None:
             if isinstance(node, ast.ImportFrom) and node.module:
                 assert not node.module.startswith("runtime"), path
                 assert node.module.split(".")[0] not in {"torch", "numpy", "matplotlib", "rich"}, path
+
+
+def _requirements(entries: list[str]) -> dict[str, tuple[int, ...]]:
+    """Lower bounds by name; every entry has one."""
+    found = {}
+    for entry in entries:
+        name, bound = entry.split(",")[0].split(">=")
+        found[name] = tuple(map(int, bound.split(".")))
+    return found
+
+
+def _tried() -> dict[str, tuple[int, ...]]:
+    lines = [line for line in (ROOT / "constraints.txt").read_text().splitlines() if "==" in line]
+    return {name: tuple(map(int, version.split("."))) for name, version in (line.split("==") for line in lines)}
+
+
+def test_bounds_are_those_that_are_tried() -> None:
+    """The lowest versions of what runs are tried by .ci/run; tools are wanted no older than the ones that are tried."""
+    project, tried = SETTINGS["project"], _tried()
+    extras = {name: _requirements(entries) for name, entries in project["optional-dependencies"].items()}
+    wanted = _requirements(project["dependencies"])
+    assert set(wanted) | set(extras["dev"]) <= set(tried)
+    for bounds in (wanted, *extras.values()):
+        for name, bound in bounds.items():
+            assert bound <= tried[name], name
+    assert all(bound == tried[name][: len(bound)] for name, bound in extras["dev"].items())
+
+
+def test_the_lowest_versions_follow_from_the_project() -> None:
+    done = subprocess.run([sys.executable, ROOT / ".ci" / "lowest.py", "notebook"], capture_output=True, text=True, check=True)
+    lines = done.stdout.splitlines()
+    project = SETTINGS["project"]
+    expected = _requirements([*project["dependencies"], *project["optional-dependencies"]["notebook"]])
+    del expected["torch"]
+    assert {line.split("==")[0]: tuple(map(int, line.split("==")[1].split("."))) for line in lines} == expected
+
+
+def test_the_citation_is_of_this_version_and_licence() -> None:
+    text = (ROOT / "CITATION.cff").read_text()
+    project = SETTINGS["project"]
+    assert f"\nversion: {project['version']}\n" in text and f"\nlicense: {project['license']}\n" in text
+    assert "MIT License" in (ROOT / "LICENSE").read_text() and project["authors"][0]["name"] in (ROOT / "LICENSE").read_text()

@@ -1,0 +1,89 @@
+"""Tries an installed probrun from the outside: every command on some examples, the Python package, a notebook's cell.
+
+Usage: PYTHON smoke.py EXAMPLES       PYTHON is the one that probrun is installed for; run it in an empty folder
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+PROBRUN = str(Path(sys.executable).with_name("probrun"))
+EXAMPLES = ("bernoulli", "reparam", "step")
+COMMANDS = ("grad", "run", "explain", "check", "compare", "fmt", "help")
+IN_PYTHON = """
+import pathlib, sys, probrun
+assert pathlib.Path(probrun.__file__).is_relative_to(sys.prefix), probrun.__file__
+result = probrun.load("reparam.prob").grad(samples=2000, seed=0)
+assert result.gradient["theta"].mean.shape == () and "torch" in sys.modules
+import numpy
+assert result.gradient["theta"].mean.numpy() == numpy.float64(result.gradient["theta"].mean)
+from importlib.metadata import files
+names = {str(file) for file in files("probrun")}
+wanted = {"probrun/py.typed", "probrun/grammar/prob.lark", "probrun/grammar/tables.py", "probrun/dsl/names.py"}
+assert wanted <= names, wanted - names
+assert any(name.endswith("licenses/LICENSE") for name in names)
+"""
+IN_A_NOTEBOOK = """
+from IPython.core.interactiveshell import InteractiveShell
+shell = InteractiveShell.instance()
+shell.run_line_magic("load_ext", "probrun")
+shell.run_cell_magic("prob", "grad -n 1000 --seed 1 -p theta=2", "param theta\\nz ~ Normal(theta, 1)\\nreturn z")
+"""
+
+passed = failed = 0
+
+
+def expect(arguments: list[str], status: int = 0, output: Callable[[str], bool] = bool, errors: str | None = "") -> None:
+    """Run a command; complain unless its status, its output and what it says on standard error (None: anything) are right."""
+    global passed, failed
+    done = subprocess.run(arguments, capture_output=True, text=True, timeout=120, check=False)
+    right = done.returncode == status and output(done.stdout)
+    right = right and (done.stderr == "" if errors == "" else errors is None or errors in done.stderr)
+    passed, failed = passed + right, failed + (not right)
+    if not right:
+        print(f"FAILED: {' '.join(arguments)}\nstatus {done.returncode}, {status} expected\n{done.stdout}\n{done.stderr}")
+
+
+def holds(key: str, picture: str | None = None) -> Callable[[str], bool]:
+    """One JSON object with this key; and a picture was drawn."""
+    return lambda text: key in json.loads(text) and (picture is None or Path(picture).read_bytes()[:4] == b"\x89PNG")
+
+
+def main(examples: Path) -> int:
+    """Everything, in the current folder."""
+    for name in EXAMPLES:
+        Path(f"{name}.prob").write_bytes((examples / f"{name}.prob").read_bytes())
+    files = [f"{name}.prob" for name in EXAMPLES]
+    expect([PROBRUN, "--version"])
+    expect([PROBRUN, "help"])
+    for command in COMMANDS:
+        expect([PROBRUN, "help", command], output=lambda text: "Usage: probrun" in text)
+    for name in ("P0402", "Normal", "exp", "score"):
+        expect([PROBRUN, "help", name])
+    expect([PROBRUN, "check", *files], output=lambda text: text.count("no problem found") == len(files))
+    for file in files:
+        expect([PROBRUN, "explain", file])
+        expect([PROBRUN, "explain", file, "--json"], output=holds("sites"))
+        for command, key in (("grad", "gradient"), ("run", "value"), ("compare", "program")):
+            picture = f"{file}-{command}.png"
+            options = ["--seed", "1", "-n", "2000", "--json", "--plot", picture]
+            expect([PROBRUN, command, file, *options], output=holds(key, picture), errors=f"wrote {picture}")
+    for command in ("grad", "run", "compare"):
+        expect([PROBRUN, command, "reparam.prob", "--seed", "1"], output=lambda text: "reparam.prob" in text)
+    expect([PROBRUN, "fmt", *files], output=lambda text: text == "", errors=None)
+    expect([PROBRUN, "fmt", "--check", *files], output=lambda text: text == "")
+    expect([PROBRUN, "check", "-e", "y = (1"], 1, lambda text: text == "", "error[P0102]")
+    expect([PROBRUN, "grad", "nowhere.prob"], 2, lambda text: text == "", "no such file")
+    expect([sys.executable, "-m", "probrun", "check", "reparam.prob"])
+    expect([sys.executable, "-W", "error::UserWarning", "-c", IN_PYTHON], output=lambda text: True)
+    expect([sys.executable, "-c", IN_A_NOTEBOOK], output=lambda text: "d/dtheta" in text, errors=None)
+    print(f"smoke: {passed} passed, {failed} failed")
+    return int(failed > 0)
+
+
+if __name__ == "__main__":
+    sys.exit(main(Path(sys.argv[1]).resolve()))
