@@ -33,6 +33,7 @@ from .dsl.diagnostics import Diagnostic, ProbError, render_all
 from .dsl.ranks import rank, world_size
 from .dsl.source import Source
 from .exits import guarded, status_of
+from .missing_command import advice
 from .options import nearest, split_estimator
 from .results import GradientResult, Result, RunResult
 from .terminal import DONE, FAULT, NoFile, complain, emit, load_torch
@@ -61,6 +62,13 @@ class Ordered(click.Group):
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(self.commands)
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Where the command is missing, say what to type."""
+        wrong = advice(args, self.commands)
+        if wrong is not None:
+            ctx.fail(wrong)
+        return super().parse_args(ctx, args)
 
 
 @click.group(cls=Ordered, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 80})
