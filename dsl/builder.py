@@ -17,6 +17,7 @@ from lark import Token
 
 from .diagnostics import Diagnostic
 from .distributions import DISTRIBUTIONS
+from .meanings import function_meant
 from .source import Source, Span
 from .syntax import (
     Argument,
@@ -55,6 +56,7 @@ from .syntax import (
     Vector,
     While,
 )
+from .synonyms import WORDS
 from .tokens import span_of
 
 OPERATIONS: dict[str, Callable[[float, float], Any]] = {
@@ -349,6 +351,8 @@ class Builder:
         iterable: Range | Expression = children[3]
         if isinstance(iterable, Call) and iterable.function == "range":
             iterable = self._range(iterable)
+        elif isinstance(iterable, Number):
+            self.report("P0110", "a number is no range", iterable.span, f"write for {children[1]} in range({iterable.text}) {{ ... }}")
         name = children[1]
         return For(str(name), iterable, children[4], span=_span(children), name_span=span_of(name))
 
@@ -391,12 +395,17 @@ class Builder:
         text = self.text(node)
         if isinstance(node, Comparison) and node.operator == "==":
             left, right = self.text(node.left), self.text(node.right)
-            self.report("P0110", "`==` compares, it does not assign", node.span, f"write {left} = {right}")
+            sign = "~" if isinstance(node.right, Draw) else "="
+            self.report("P0110", "`==` compares, it does not assign", node.span, f"write {left} {sign} {right}")
         elif isinstance(node, Comparison) and self._is_arrow(node.left, node.right):
             right = " ".join(self.source.slice(Span(node.right.span.start + 1, node.span.end)).split())
             self.report("P0110", "`<-` does not assign", node.span, f"write {self.text(node.left)} = {right}")
         elif isinstance(node, Name) and node.id in ("break", "continue", "pass"):
             self.report("P0111", f"there is no `{node.id}`", node.span, "use `if` and the condition of `while`")
+        elif isinstance(node, Name) and node.id in WORDS:
+            self.report("P0110", f"there is no `{node.id}`", node.span, WORDS[node.id])
+        elif isinstance(node, Call) and (advice := WORDS.get(node.function) or function_meant(node.function)):
+            self.report("P0110", f"there is no `{node.function}`", node.name_span, advice)
         elif isinstance(node, Draw):
             self.report("P0111", "this draw has no name", node.span, f"write x ~ {text}")
         else:

@@ -11,10 +11,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from .closeness import nearest
 from .diagnostics import Diagnostic, Label
 from .distributions import DISTRIBUTIONS
 from .functions import FUNCTIONS, check_arity
-from .problems import Problems, nearest
+from .meanings import distribution_meant, function_meant
+from .problems import Problems
 from .resolved import External
 from .source import Span
 from .syntax import (
@@ -283,25 +285,13 @@ class Setters:
         ))
 
 
-SYNONYMS = {
-    "ln": "log(x)", "len": "length(x)", "size": "length(x)", "pow": "a ^ b", "power": "a ^ b", "square": "x ^ 2",
-    "average": "mean(x)", "expit": "sigmoid(x)", "logistic": "sigmoid(x)", "arctan": "atan(x)", "fabs": "abs(x)",
-    "int": "floor(x)", "clip": "clamp(x, low, high)", "vector": "stack(a, b)", "ReLU": "relu(x)", "range": "arange(n)",
-    "gammaln": "lgamma(x)", "cat": "concat(a, b)", "concatenate": "concat(a, b)", "hstack": "concat(a, b)",
-}
-
-
 def unknown_function(outline: Outline, name: str, span: Span, drawn: bool = False) -> Diagnostic:
     """P0202: nothing of that name can be called (or, after `~`, drawn from)."""
-    near = nearest(name, DISTRIBUTIONS if drawn else outline.callables())
-    if near is not None:
-        advice = f"did you mean `{near}`?"
-    elif not drawn and name in SYNONYMS:
-        advice = f"write `{SYNONYMS[name]}`"
-    elif drawn:
-        advice = "`probrun help` lists the distributions"
+    if drawn:
+        advice = distribution_meant(name) or "`probrun help` lists the distributions"
     else:
-        advice = f"define it: fn {name}(...) {{ ... }}, or see `probrun help` for the built-in ones"
+        own = [*outline.functions, *outline.external]
+        advice = function_meant(name, own) or f"define it: fn {name}(...) {{ ... }}, or see `probrun help` for the built-in ones"
     what = "distribution" if drawn else "function"
     return Diagnostic("P0202", f"unknown {what} `{name}`", span, "not known", (), (), advice)
 

@@ -12,8 +12,10 @@ from dataclasses import dataclass
 
 from lark import Token
 
+from . import foreign
 from .diagnostics import Diagnostic, Label
 from .source import Source, Span
+from .synonyms import VALUES, WORDS
 from .tokens import span_of
 
 KEYWORDS = frozenset({
@@ -61,19 +63,6 @@ SIGNS = {
 
 RANGES = "a slice is x[1:3], a loop is for i in range(1, 3)"
 
-# First words of statements in other languages: what to write here.
-WORDS = {
-    "let": "write y = ...", "var": "write y = ...", "const": "write y = ...", "local": "write y = ...",
-    "auto": "write y = ...", "int": "write n = ...", "real": "write y = ...", "float": "write y = ...",
-    "vector": "write y = [1, 2, 3]", "elif": "write else if", "elseif": "write else if", "elsif": "write else if",
-    "def": "write fn name(x) { ... return ... }", "function": "write fn name(x) { ... return ... }",
-    "func": "write fn name(x) { ... return ... }", "fun": "write fn name(x) { ... return ... }",
-    "parameter": "write param", "parameters": "write param", "parm": "write param", "const_data": "write data",
-    "print": "`probrun run --of NAME` shows a variable", "import": "there are no modules; pass functions from Python",
-    "sample": "write x ~ Normal(0, 1)", "repeat": "write for i in range(n) { ... }", "loop": "write while c { ... }",
-    "assert": "there is no `assert`", "global": "a function never changes an outer name; return the value",
-}  # fmt: skip
-
 
 @dataclass
 class Place:
@@ -104,8 +93,18 @@ class Place:
 
     def kind(self, offset: int) -> str:
         """Type of the token so many places on, or "" outside the list."""
-        place = self.index + offset
-        return self.tokens[place].type if 0 <= place < len(self.tokens) else ""
+        return self.type_at(self.index + offset)
+
+    def type_at(self, index: int) -> str:
+        """Type of the token at an index, or "" outside the list."""
+        return self.tokens[index].type if 0 <= index < len(self.tokens) else ""
+
+    def text(self, start: int, stop: int) -> str:
+        """Source text of the tokens from `start` up to `stop`, on one line."""
+        if stop <= start:
+            return ""
+        span = Span(span_of(self.tokens[start]).start, span_of(self.tokens[stop - 1]).end)
+        return " ".join(self.source.slice(span).split())
 
     def diagnostic(
         self, code: str, title: str, help: str | None = None, label: str = "", span: Span | None = None
@@ -116,7 +115,7 @@ class Place:
 
 def explain(place: Place) -> Diagnostic:
     """The diagnostic for an unexpected token."""
-    for rule in RULES:
+    for rule in (*foreign.RULES, *RULES):
         found = rule(place)
         if found is not None:
             return found
@@ -138,7 +137,9 @@ def _sign(place: Place) -> Diagnostic | None:
             return place.diagnostic("P0110", f"`{text}` is not an operator", RANGES)
         if text in SIGNS:
             return place.diagnostic("P0110", f"`{text}` is not an operator", SIGNS[text])
-        left = _text(place, place.statement, place.index) or "x"
+        left = place.text(place.statement, place.index) or "x"
+        if left == "target":
+            return place.diagnostic("P0110", f"`{text}` is not an operator", VALUES[left])
         return place.diagnostic("P0110", f"`{text}` is not an operator", f"write {left} = {left} {text[0]} ...")
     if token.type == "UNKNOWN":
         shown = f"`{text}`" if text.isprintable() and not text.isspace() else f"U+{ord(text):04X}"
@@ -178,7 +179,9 @@ def _colon(place: Place) -> Diagnostic | None:
     if "RSQB" in place.accepted and "COMMA" in place.accepted:
         return place.diagnostic("P0110", "a slice has no step", "write x[start:stop]")
     if place.first.type == "FOR":
-        return place.diagnostic("P0110", "`:` does not make a range", "write range(start, stop)")
+        return place.diagnostic("P0110", "`:` does not make a range", "write range(start, stop), without the stop")
+    if place.before is not None and place.before.type in VALUE_ENDS and place.kind(1) in VALUE_STARTS:
+        return place.diagnostic("P0110", "`:` does not make a range", "write arange(start, stop), without the stop")
     return None
 
 
@@ -351,11 +354,3 @@ def expectation(accepted: frozenset[str]) -> str:
     if not words:
         return "something else"
     return words[0] if len(words) == 1 else ", ".join(words[:-1]) + " or " + words[-1]
-
-
-def _text(place: Place, start: int, stop: int) -> str:
-    """Source text of the tokens from `start` up to `stop`, on one line."""
-    if stop <= start:
-        return ""
-    span = Span(span_of(place.tokens[start]).start, span_of(place.tokens[stop - 1]).end)
-    return " ".join(place.source.slice(span).split())

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 
+from .closeness import nearest
 from .diagnostics import Diagnostic, Label
 from .distributions import DISTRIBUTIONS, bind
 from .functions import FUNCTIONS, check_arity
-from .problems import Problems, counted, nearest
+from .meanings import value_meant
+from .problems import Problems, counted
 from .resolved import Site
 from .scopes import CONSTANTS, Outline, Scope, nodes_in, unknown_function
 from .source import Span
+from .synonyms import NEVER
 from .syntax import (
     Argument,
     Assign,
@@ -189,7 +192,7 @@ class Walker:
         if meaning is not None:
             self.reported.add((scope.name, name))
             self.problems.add(self.not_a_value(node, meaning))
-        elif outline.implicit:
+        elif outline.implicit and name not in NEVER:
             self.uses.free.setdefault(name, node.span)
         elif not self.problems.full:
             self.reported.add((scope.name, name))
@@ -206,12 +209,12 @@ class Walker:
     def unknown(self, node: Name, scope: Scope) -> Diagnostic:
         """P0201, with the nearest known name."""
         name = node.id
-        near = nearest(name, self.outline.values(scope)) or nearest(name, self.outline.callables(), 0.8)
+        near = nearest(name, self.outline.values(scope))
         owner = self.owners.get(name)
         labels: tuple[Label, ...] = ()
         if owner is not None:
             labels = (Label(owner.variables[name], f"only inside the function `{owner.name}`"),)
-        advice = f"did you mean `{near}`?" if near else f"if it is a parameter, declare it: param {name}"
+        advice = value_meant(name) or (f"did you mean `{near}`?" if near else f"if it is a parameter, declare it: param {name}")
         if owner is not None:
             advice = f"return it from `{owner.name}`, or set it outside"
         return Diagnostic("P0201", f"unknown name `{name}`", node.span, "not known here", labels, (), advice)

@@ -29,12 +29,13 @@ from .cli_options import (
     time_option,
     values_of,
 )
+from .dsl.closeness import nearest
 from .dsl.diagnostics import Diagnostic, ProbError, render_all
 from .dsl.ranks import rank, world_size
 from .dsl.source import Source
 from .exits import guarded, status_of
 from .missing_command import advice
-from .options import nearest, split_estimator
+from .options import split_estimator
 from .results import GradientResult, Result, RunResult
 from .terminal import DONE, FAULT, NoFile, complain, emit, load_torch
 from .version import __version__

@@ -7,9 +7,9 @@ import re
 import secrets
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from .dsl.closeness import nearest
 from .dsl.diagnostics import Diagnostic, ProbError
 from .dsl.limits import MAX_DEPTH, MAX_STEPS
 from .dsl.syntax import EstimatorCall
@@ -49,12 +49,6 @@ class RunOptions:
 def refuse(message: str, hint: str | None = None) -> ProbError:
     """The error for an option's value that makes no sense (P0604)."""
     return ProbError(Diagnostic("P0604", message, help=hint))
-
-
-def nearest(name: str, known: Iterable[str]) -> str | None:
-    """The known name that looks most like `name`."""
-    found = get_close_matches(name, list(known), n=1)
-    return found[0] if found else None
 
 
 def run_options(

@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from .dsl.closeness import nearest
 from .dsl.diagnostics import Diagnostic, ProbError
-from .dsl.problems import nearest
 from .dsl.source import Source, Span
 
 MISSING = frozenset({"", "na", "n/a", "#n/a", "nan", "-nan", "null", "none", "nil", "?", ".", "-", "missing"})

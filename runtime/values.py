@@ -13,10 +13,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ..dsl.closeness import nearest
 from ..dsl.diagnostics import Diagnostic, ProbError
 from ..dsl.given import origin_notes
 from ..dsl.names import Resolved
-from ..dsl.problems import nearest
 from ..dsl.source import Span
 from ..dsl.syntax import Data, Expression, Interval, Name, Parameter, Simplex, deep_recursion
 from .broadcast import shape_words
