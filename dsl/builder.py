@@ -19,6 +19,7 @@ from .diagnostics import Diagnostic
 from .distributions import DISTRIBUTIONS
 from .meanings import function_meant
 from .source import Source, Span
+from .synonyms import WORDS
 from .syntax import (
     Argument,
     Arithmetic,
@@ -56,7 +57,7 @@ from .syntax import (
     Vector,
     While,
 )
-from .synonyms import WORDS
+from .syntax import children as children_of
 from .tokens import span_of
 
 OPERATIONS: dict[str, Callable[[float, float], Any]] = {
@@ -322,7 +323,8 @@ class Builder:
                 needed = ", ".join(row.name for row in DISTRIBUTIONS[node.id].parameters if row.default is None)
                 self.report("P0210", f"`{right}` has no arguments", node.span, f"write {left} ~ {right}({needed})")
             case _:
-                help_text = f"write {left} = {right}, or draw: {left} ~ Normal({right}, 1)"
+                drawn = any(isinstance(part, Draw) for part in (node, *children_of(node)))
+                help_text = f"write {left} = {right}" + ("" if drawn else f", or draw: {left} ~ Normal({right}, 1)")
                 self.report("P0101", "a distribution must stand on the right of `~`", node.span, help_text)
         return None
 
@@ -352,7 +354,8 @@ class Builder:
         if isinstance(iterable, Call) and iterable.function == "range":
             iterable = self._range(iterable)
         elif isinstance(iterable, Number):
-            self.report("P0110", "a number is no range", iterable.span, f"write for {children[1]} in range({iterable.text}) {{ ... }}")
+            help_text = f"write for {children[1]} in range({iterable.text}) {{ ... }}"
+            self.report("P0110", "a number is no range", iterable.span, help_text)
         name = children[1]
         return For(str(name), iterable, children[4], span=_span(children), name_span=span_of(name))
 
@@ -400,7 +403,9 @@ class Builder:
         elif isinstance(node, Comparison) and self._is_arrow(node.left, node.right):
             right = " ".join(self.source.slice(Span(node.right.span.start + 1, node.span.end)).split())
             self.report("P0110", "`<-` does not assign", node.span, f"write {self.text(node.left)} = {right}")
-        elif isinstance(node, Name) and node.id in ("break", "continue", "pass"):
+        elif isinstance(node, Name) and node.id == "pass":
+            self.report("P0111", "there is no `pass`", node.span, "leave it out: a block may be empty, { }")
+        elif isinstance(node, Name) and node.id in ("break", "continue"):
             self.report("P0111", f"there is no `{node.id}`", node.span, "use `if` and the condition of `while`")
         elif isinstance(node, Name) and node.id in WORDS:
             self.report("P0110", f"there is no `{node.id}`", node.span, WORDS[node.id])

@@ -7,12 +7,14 @@ are in `synonyms.py`.
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from .diagnostics import Diagnostic
-from .meanings import dotted_meant
+from .distribution_rows import DISTRIBUTIONS
+from .meanings import dotted_meant, drawn_by, plainly
 from .source import Span
-from .synonyms import BLOCKS, DECLARED, WORDS
+from .synonyms import BLOCKS, DECLARED, VALUES, WORDS
 from .tokens import span_of
 
 if TYPE_CHECKING:
@@ -20,7 +22,42 @@ if TYPE_CHECKING:
 
 ENDS = frozenset({"NUMBER", "NAME", "TRUE", "FALSE", "RPAR", "RSQB"})
 LINE_ENDS = frozenset({"SEPARATOR", "$END", "RBRACE"})
+BLOCKS_BEGIN = frozenset({"IF", "ELSE", "FOR", "WHILE", "FN"})
 LITERAL_ENDINGS = frozenset({"f", "F", "L", "l", "d", "u", "j"})
+
+
+def rest(place: Place, start: int) -> str:
+    """The text from the token at an index to the end of its statement."""
+    return place.text(start, end_of(place, start))
+
+
+def end_of(place: Place, start: int) -> int:
+    """The index behind the last token of the statement that a token belongs to."""
+    stop = start
+    while place.type_at(stop) not in ("", *LINE_ENDS):
+        stop += 1
+    return stop
+
+
+def closing(place: Place, start: int) -> int | None:
+    """The index of the bracket that closes the one at an index."""
+    depth = 0
+    for index in range(start, end_of(place, start)):
+        depth += (place.type_at(index) in ("LPAR", "LSQB")) - (place.type_at(index) in ("RPAR", "RSQB"))
+        if not depth:
+            return index
+    return None
+
+
+def value_start(place: Place) -> int:
+    """The index where the value begins that the statement sets or returns; that of the statement where it does neither."""
+    places = range(place.index - 1, place.statement - 1, -1)
+    return next((i + 1 for i in places if place.type_at(i) in ("ASSIGN", "RETURN")), place.statement)
+
+
+def one_more(text: str) -> str:
+    """The number after a whole one, or the text with `+ 1`."""
+    return str(int(text) + 1) if text.isdecimal() else f"{text} + 1"
 
 
 def dotted(place: Place) -> Diagnostic | None:
@@ -31,7 +68,7 @@ def dotted(place: Place) -> Diagnostic | None:
         return None
     parts = [str(before)] if before.type == "NAME" else []
     index = place.index
-    while (width := _dots(place, index)) and place.type_at(index + width) == "NAME":
+    while (width := _dots(place, index)) and str(place.tokens[min(index + width, len(place.tokens) - 1)]).isidentifier():
         parts.append(str(place.tokens[index + width]))
         index += width + 1
     if len(parts) < 2 and before.type == "NAME":
@@ -44,7 +81,10 @@ def dotted(place: Place) -> Diagnostic | None:
         value = ""
     if not parts:
         return None
-    title, advice = dotted_meant(parts, value, place.type_at(index) == "LPAR")
+    called = None
+    if place.type_at(index) == "LPAR" and (stop := closing(place, index)) is not None:
+        called = place.text(index + 1, stop)
+    title, advice = dotted_meant(parts, place.text(start, index), value, called)
     return place.diagnostic("P0104", title, advice, span=Span(span_of(place.token).start, span_of(place.tokens[index - 1]).end))
 
 
@@ -71,11 +111,13 @@ def _opening(place: Place, index: int) -> int:
 
 def comment(place: Place) -> Diagnostic | None:
     """`// words`, `/* words */`, `-- words`, `% words` where a statement would begin, or after one."""
-    if place.token.type not in ("WRONG", "PERCENT") or str(place.token) not in ("//", "%"):
+    if place.token.type not in ("WRONG", "PERCENT") or str(place.token) not in ("//", "%", "/*"):
         return None
+    if str(place.token) == "/*":
+        return place.diagnostic("P0110", "`/*` does not begin a comment", "a comment starts with # and ends with the line")
     words = [token.type for token in place.tokens[place.index + 1 :]]
     length = next((i for i, kind in enumerate(words) if kind in LINE_ENDS), len(words))
-    prose = any(one == other == "NAME" for one, other in zip(words[:length], words[1:length], strict=False))
+    prose = any(one == other == "NAME" for one, other in pairwise(words[:length]))
     if place.before is not None and not (str(place.token) == "//" and prose):
         return None
     return place.diagnostic("P0110", f"`{place.token}` does not begin a comment", "a comment starts with #")
@@ -87,7 +129,8 @@ def block(place: Place) -> Diagnostic | None:
     if place.token.type != "LBRACE" or before is None or str(before) not in BLOCKS:
         return None
     span = Span(span_of(place.first).start, span_of(before).end)
-    return place.diagnostic("P0110", f"there is no `{place.text(place.statement, place.index)}` block", BLOCKS[str(before)], span=span)
+    title = f"there is no `{place.text(place.statement, place.index)}` block"
+    return place.diagnostic("P0110", title, BLOCKS[str(before)], span=span)
 
 
 def declared(place: Place) -> Diagnostic | None:
@@ -95,8 +138,7 @@ def declared(place: Place) -> Diagnostic | None:
     word = place.first
     if word.type != "NAME" or str(word) not in DECLARED or place.index == place.statement:
         return None
-    rest = [token for token in place.tokens[place.index :] if token.type in LINE_ENDS or token.type in ("NAME", "ASSIGN")]
-    line = rest[: next((i for i, token in enumerate(rest) if token.type in LINE_ENDS), len(rest))]
+    line = place.tokens[place.index : end_of(place, place.index)]
     names = [token for token in line if token.type == "NAME"]
     bounded = place.text(place.statement, place.index + 1).find("<") >= 0
     if place.token.type != "NAME" and not bounded and not (place.before is not None and place.before.type == "RSQB"):
@@ -110,7 +152,7 @@ def declared(place: Place) -> Diagnostic | None:
     value = "= ..." if any(token.type == "ASSIGN" for token in line) and not bounded else ""
     span = Span(span_of(word).start, span_of(place.token).end)
     if value:
-        return place.diagnostic("P0110", "a name has no type", f"write {name} = ...", span=span)
+        return place.diagnostic("P0110", "a name has no type", f"write {rest(place, place.index)}", span=span)
     domain = " in (0, inf)" if bounded else ""
     advice = f"write param {name}{sizes}{domain}, or for what is observed data {name}{sizes}"
     return place.diagnostic("P0110", "a name has no type", advice, span=span)
@@ -121,7 +163,9 @@ def quoted_call(place: Place) -> Diagnostic | None:
     if place.token.type != "WRONG" or place.token[0] not in "\"'" or place.kind(-1) != "LPAR" or place.kind(-2) != "NAME":
         return None
     name, text = str(place.tokens[place.index - 2]), str(place.token)[1:-1]
-    written = {"sample": f"write {text} ~ Normal(0, 1)", "param": f"write a line: param {text} = 1"}.get(name, WORDS.get(name, ""))
+    stop = closing(place, place.index - 1)
+    drawn = drawn_by(place.text(place.index, stop) if stop is not None else "") or f"{text} ~ Normal(0, 1)"
+    written = f"write {drawn}" if name == "sample" else WORDS.get(name, "")
     if not written:
         return None
     span = Span(span_of(place.tokens[place.index - 2]).start, span_of(place.token).end)
@@ -134,8 +178,19 @@ def conditioned(place: Place) -> Diagnostic | None:
         return None
     for token in place.tokens[place.statement : place.index]:
         if token.type == "NAME" and token.endswith(("_lpdf", "_lpmf", "_lcdf", "_lccdf")):
-            return place.diagnostic("P0110", f"there is no `{token}`", "write logpdf(Normal(mu, sigma), y)", span=span_of(token))
+            start = place.tokens.index(token)
+            stop = closing(place, start + 1)
+            name = _same_distribution(token.rpartition("_")[0])
+            advice = "write logpdf(Normal(mu, sigma), y)"
+            if stop is not None and name is not None:
+                value, arguments = place.text(start + 2, place.index), place.text(place.index + 1, stop)
+                advice = f"write logpdf({name}({arguments}), {value})"
+            return place.diagnostic("P0110", f"there is no `{token}`", advice, span=span_of(token))
     return None
+
+
+def _same_distribution(name: str) -> str | None:
+    return next((known for known in DISTRIBUTIONS if plainly(known) == plainly(name)), None)
 
 
 def anonymous(place: Place) -> Diagnostic | None:
@@ -144,10 +199,25 @@ def anonymous(place: Place) -> Diagnostic | None:
     if before is None or place.index == place.statement + 1:
         return None
     for index in range(place.statement + 1, place.index):
-        if place.type_at(index) == "NAME" and str(place.tokens[index]) in ("lambda", "function") and place.type_at(index + 1) in ("NAME", "LPAR", "COLON"):
-            advice = "a function has a name and a line of its own: fn f(x) { return ... }"
-            return place.diagnostic("P0110", f"there is no `{place.tokens[index]}`", advice, span=span_of(place.tokens[index]))
+        word, following = place.tokens[index], place.type_at(index + 1)
+        if word.type == "NAME" and str(word) in ("lambda", "function") and following in ("NAME", "LPAR", "COLON"):
+            advice = "a function has a name and a line of its own: " + _named(place, index)
+            return place.diagnostic("P0110", f"there is no `{word}`", advice, span=span_of(word))
     return None
+
+
+def _named(place: Place, index: int) -> str:
+    """`fn f(x) { return x^2 }` for `f = lambda x: x^2` and `f = function(x) x^2`, whose word is the token at an index."""
+    name = str(place.first) if index == place.statement + 2 else "f"
+    if place.type_at(index + 1) == "LPAR":
+        stop = closing(place, index + 1)
+        first, last = index + 2, stop
+    else:
+        first = index + 1
+        last = next((i for i in range(first, end_of(place, first)) if place.type_at(i) == "COLON"), None)
+    if last is None or index != place.statement + 2:
+        return "fn f(x) { return ... }"
+    return f"fn {name}({place.text(first, last)}) {{ return {rest(place, last + 1)} }}"
 
 
 def comprehension(place: Place) -> Diagnostic | None:
@@ -159,19 +229,91 @@ def comprehension(place: Place) -> Diagnostic | None:
 
 
 def loop_head(place: Place) -> Diagnostic | None:
-    """`for (i in 1:10)`, `for (int i = 0; i < n; i++)`, `for i = 1:10`, `for i, x in enumerate(xs)`, `if (c) y = 1`."""
-    kind = place.first.type
-    if kind == "FOR":
-        if place.token.type == "LPAR" and place.index == place.statement + 1:
-            return place.diagnostic("P0110", "the head of a `for` has no parentheses", "write for i in range(10) { ... }")
-        if place.token.type in ("ASSIGN", "COMMA") and place.index == place.statement + 2:
-            advice = f"write for {place.before} in range(10) {{ ... }}"
-            return place.diagnostic("P0110", f"a `for` has no `{place.token}`", advice)
-    statement = place.token.type in ("NAME", "RETURN") and (place.type_at(place.index + 1) in ("ASSIGN", "TILDE") or place.token.type == "RETURN")
-    if kind in ("IF", "ELSE", "WHILE", "FOR") and statement and "LBRACE" in place.accepted:
-        head = place.text(place.statement, place.index)
-        return place.diagnostic("P0110", "a block stands in braces", f"write {head} {{ {place.token} ... }}")
+    """`for (i in 1:10)`, `for (int i = 0; i < n; i++)`, `for i = 1:10`, `for i, x in enumerate(xs)`, `for i in 0:10`."""
+    if place.first.type != "FOR":
+        return None
+    words = place.tokens[place.statement : end_of(place, place.statement)]
+    colon = next((i for i, token in enumerate(words) if token.type == "COLON"), None)
+    variable = next((str(token) for token in words[1:] if token.type == "NAME" and str(token) not in DECLARED), "i")
+    wanted = "range(10)"
+    if colon is not None and 0 < colon < len(words) - 1 and words[colon - 1].type in ENDS:
+        wanted = f"range({words[colon - 1]}, {one_more(str(words[colon + 1]))})"
+    advice = f"write for {variable} in {wanted} {{ ... }}"
+    if place.token.type == "LPAR" and place.index == place.statement + 1:
+        return place.diagnostic("P0110", "the head of a `for` has no parentheses", advice)
+    if place.token.type == "COMMA" and place.index == place.statement + 2:
+        if len(words) > 7 and str(words[5]) == "enumerate" and words[7].type == "NAME":
+            advice = f"write for {words[1]} in range(length({words[7]})) {{ {words[3]} = {words[7]}[{words[1]}]; ... }}"
+        return place.diagnostic("P0110", "a `for` has one variable", advice)
+    if place.token.type == "ASSIGN" and place.index == place.statement + 2:
+        return place.diagnostic("P0110", "a `for` has no `=`", advice)
+    if place.token.type == "COLON" and wanted != "range(10)":
+        return place.diagnostic("P0110", "`:` does not make a range", advice)
     return None
+
+
+def unbraced(place: Place) -> Diagnostic | None:
+    """`if (c) y = 1;`."""
+    statement = place.token.type == "RETURN" or (place.token.type == "NAME" and place.kind(1) in ("ASSIGN", "TILDE"))
+    if place.first.type not in BLOCKS_BEGIN or not statement or "LBRACE" not in place.accepted:
+        return None
+    head = place.text(place.statement, place.index)
+    return place.diagnostic("P0110", "a block stands in braces", f"write {head} {{ {rest(place, place.index)} }}")
+
+
+def ternary(place: Place) -> Diagnostic | None:
+    """`y = a if c else b`, `y = c ? a : b`."""
+    before = place.before
+    if before is None or before.type not in ENDS or str(place.token) not in ("if", "?"):
+        return None
+    start = value_start(place)
+    divider = "ELSE" if place.token.type == "IF" else "COLON"
+    stop = end_of(place, place.index)
+    middle = next((i for i in range(place.index, stop) if place.type_at(i) == divider), None)
+    advice = "write if c then a else b"
+    if start > place.statement and middle is not None:
+        parts = place.text(start, place.index), place.text(place.index + 1, middle), place.text(middle + 1, stop)
+        value, condition, other = parts if divider == "ELSE" else (parts[1], parts[0], parts[2])
+        if all(parts):
+            advice = f"write if {condition} then {value} else {other}"
+    if divider == "COLON":
+        return place.diagnostic("P0104", "`?` is not part of the language", advice)
+    return place.diagnostic("P0110", "the condition comes first", advice)
+
+
+def changed(place: Place) -> Diagnostic | None:
+    """`x += 1`, `x := 3`, `3 -> x`, `x |> f`."""
+    text, left = str(place.token), place.text(place.statement, place.index)
+    if place.token.type != "WRONG" or not left:
+        return None
+    right = rest(place, place.index + 1)
+    simple = place.index == place.statement + 1 and place.first.type == "NAME"
+    if text == ":=" and simple and right:
+        advice = f"assign with =: {left} = {right}"
+    elif text in ("+=", "-=", "*=", "/=", "%=", "^=") and left == "target":
+        advice = VALUES[left]
+    elif text in ("+=", "-=", "*=", "/=", "%=", "^=") and right:
+        plain = text in ("+=", "-=") or end_of(place, place.index + 1) == place.index + 2
+        advice = f"write {left} = {left} {text[0]} {right if plain and text != '-=' else f'({right})'}"
+    elif text == "->" and place.first.type != "FN" and right.isidentifier():
+        advice = f"assign with =: {right} = {left}"
+    elif text == "|>" and right.isidentifier():
+        advice = f"write {right}({place.text(value_start(place), place.index)})"
+    else:
+        return None
+    return place.diagnostic("P0110", f"`{text}` is not an operator", advice)
+
+
+def sequence(place: Place) -> Diagnostic | None:
+    """`x = 1:10`."""
+    before, token = place.before, place.after
+    if place.token.type != "COLON" or place.first.type in BLOCKS_BEGIN or before is None or token is None:
+        return None
+    if before.type not in ENDS or token.type not in ("NUMBER", "NAME", "LPAR") or "RSQB" in place.accepted:
+        return None
+    single = place.type_at(place.index + 2) in LINE_ENDS and place.type_at(place.index - 2) in ("ASSIGN", "IN", "RETURN")
+    wanted = f"arange({before}, {one_more(str(token))})" if single else "arange(start, stop), without the stop"
+    return place.diagnostic("P0110", "`:` does not make a range", f"write {wanted}")
 
 
 def percent(place: Place) -> Diagnostic | None:
@@ -213,5 +355,6 @@ def several_targets(place: Place) -> Diagnostic | None:
 
 
 RULES: tuple[Callable[[Place], Diagnostic | None], ...] = (
-    dotted, comment, block, quoted_call, conditioned, declared, anonymous, comprehension, loop_head, percent, literal, several_targets,
+    dotted, comment, block, quoted_call, conditioned, declared, anonymous, comprehension, loop_head, unbraced, ternary, changed,
+    sequence, percent, literal, several_targets,
 )  # fmt: skip

@@ -8,6 +8,7 @@ from .closeness import nearest
 from .diagnostics import Diagnostic, Label
 from .facts import Hazard
 from .flow import Flow
+from .meanings import estimator_meant
 from .names import Resolved, Site
 from .syntax import EstimatorCall
 from .words import line_of, quoted
@@ -118,7 +119,8 @@ def unknown_site(
     near = nearest(name or "", names)
     return Diagnostic(
         "P0607", f"there is no site `{name}`", None, "", (), (f"the sites are: {', '.join(names) or '(none)'}",),
-        f"did you mean `{near}`?" if near else None, resolved.program.source,
+        f"did you mean `{near}`?" if near else f"name one of them: --estimator {names[0]}={call.name}" if names else None,
+        resolved.program.source,
     )
 
 
@@ -138,10 +140,10 @@ def unknown_option(
 
 def unknown_estimator(call: EstimatorCall, order: tuple[str, ...]) -> Diagnostic:
     """P0401: no estimator of that name."""
-    near = nearest(call.name, order)
     return Diagnostic(
         "P0401", f"there is no estimator `{call.name}`", call.span if call.span.end else None, "", (),
-        (f"the estimators are: {', '.join(order)}",), f"did you mean `{near}`?" if near else None,
+        (f"the estimators are: {', '.join(order)}",),
+        estimator_meant(call.name, order) or "`probrun help estimators` explains them",
     )
 
 

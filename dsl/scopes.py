@@ -24,6 +24,7 @@ from .syntax import (
     Block,
     Call,
     Data,
+    Distribution,
     Draw,
     Expression,
     For,
@@ -210,7 +211,7 @@ class Declarations:
             elif isinstance(node, Call) and self.outline.fixed(node.function):
                 self.not_constant(node.name_span, f"{what} cannot use `{node.function}`", "only built-in functions here")
             elif isinstance(node, Call):
-                self.problems.add(unknown_function(self.outline, node.function, node.name_span))
+                self.problems.add(unknown_function(self.outline, node))
 
     def constant_name(self, node: Name, what: str, later: dict[str, Data]) -> None:
         """One name in a constant expression."""
@@ -285,15 +286,23 @@ class Setters:
         ))
 
 
-def unknown_function(outline: Outline, name: str, span: Span, drawn: bool = False) -> Diagnostic:
+def unknown_function(outline: Outline, node: Call | Distribution, drawn: bool = False) -> Diagnostic:
     """P0202: nothing of that name can be called (or, after `~`, drawn from)."""
+    name = node.name if isinstance(node, Distribution) else node.function
     if drawn:
-        advice = distribution_meant(name) or "`probrun help` lists the distributions"
+        advice = distribution_meant(name, _texts(outline, node)) or "`probrun help` lists the distributions"
     else:
         own = [*outline.functions, *outline.external]
-        advice = function_meant(name, own) or f"define it: fn {name}(...) {{ ... }}, or see `probrun help` for the built-in ones"
+        advice = function_meant(name, own, _texts(outline, node)) or (
+            f"define it: fn {name}(...) {{ ... }}, or see `probrun help` for the built-in ones"
+        )
     what = "distribution" if drawn else "function"
-    return Diagnostic("P0202", f"unknown {what} `{name}`", span, "not known", (), (), advice)
+    return Diagnostic("P0202", f"unknown {what} `{name}`", node.name_span, "not known", (), (), advice)
+
+
+def _texts(outline: Outline, node: Call | Distribution) -> list[str]:
+    """The arguments of a call as they are written."""
+    return [" ".join(outline.program.source.slice(argument.span).split()) for argument in node.arguments]
 
 
 def nodes_in(root: Node) -> list[Node]:

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 _DRAW = "z ~ Normal(0, 1)"
 _LENGTH = "length(x)"
-_CHOICE = "if c then a else b|where(c, a, b) for arrays"
-_VECTOR = "[a, b, c]"
+_CHOICE = "if c then a else b|for arrays where(c, a, b)"
+VECTOR = "[a, b, c]"
 _NORMAL = "Normal(loc, scale)"
 _UNIFORM = "Uniform(0, 1)"
 _LOOP = "for i in range(n) { ... }"
@@ -27,8 +27,8 @@ DISTRIBUTIONS = {
     "bernoullilogit": "Bernoulli(logits=...)", "binomiallogit": "Binomial(total_count, logits=...)",
     "binom": "Binomial(total_count, probs)", "rbinom": "Binomial(total_count, probs)", "pois": "Poisson(rate)",
     "rpois": "Poisson(rate)", "poissonlog": "Poisson(exp(...))", "geom": "Geometric(probs)",
-    "nbinom": "NegativeBinomial(total_count, probs)", "negbinomial": "NegativeBinomial(total_count, probs)",
-    "negbinomial2": "NegativeBinomial(total_count, probs)", "categoricallogit": "Categorical(logits=...)",
+    "nbinom": "NegativeBinomial(size, probs=1 - prob)", "negbinomial": "NegativeBinomial(total_count, probs)",
+    "negbinomial2": "NegativeBinomial(total_count=phi, probs=mu/(mu + phi))", "categoricallogit": "Categorical(logits=...)",
     "choice": "Categorical(probs)", "discrete": "Categorical(probs)", "cat": "Categorical(probs)",
     "randint": "DiscreteUniform(low, high)|both ends are included",
     "randrange": "DiscreteUniform(low, high)|both ends are included",
@@ -43,7 +43,7 @@ DISTRIBUTIONS = {
     "multinormalcholesky": "MultivariateNormal(loc, scale_tril=...)", "t": "StudentT(df, loc, scale)",
     "student": "StudentT(df, loc, scale)", "halfnorm": "HalfNormal(scale)", "doubleexponential": "Laplace(loc, scale)",
     "lognorm": "LogNormal(loc, scale)", "invgamma": "InverseGamma(concentration, rate)", "chisq": "Chi2(df)",
-    "chisquare": "Chi2(df)", "chisquared": "Chi2(df)", "truncnorm": "TruncatedNormal(loc, scale, low, high)",
+    "chisquare": "Chi2(df)", "chisquared": "Chi2(df)", "truncnorm": "TruncatedNormal(loc, scale, low=..., high=...)",
     "unitnormal": "Normal(0, 1)", "bernoullilogits": "Bernoulli(logits=...)",
 }  # fmt: skip
 
@@ -67,21 +67,23 @@ FUNCTIONS = {
     "dgamma": "exp(logpdf(Gamma(concentration, rate), x))", "logprob": "logpdf(Normal(0, 1), x)",
     "lpdf": "logpdf(Normal(0, 1), x)", "logpmf": "logpdf(Poisson(rate), x)", "len": _LENGTH, "size": _LENGTH,
     "shape": _LENGTH, "numel": _LENGTH, "nrow": _LENGTH, "rows": _LENGTH, "numelements": _LENGTH, "ncol": "length(x[0])",
-    "cols": "length(x[0])", "ifelse": _CHOICE, "iif": _CHOICE, "cond": _CHOICE, "select": _CHOICE, "array": _VECTOR,
-    "list": _VECTOR, "tensor": _VECTOR, "tuple": _VECTOR, "c": _VECTOR, "vector": "stack(a, b)|or [a, b] for numbers",
+    "cols": "length(x[0])", "ifelse": _CHOICE, "iif": _CHOICE, "cond": _CHOICE, "select": _CHOICE, "array": VECTOR,
+    "list": VECTOR, "tensor": VECTOR, "tuple": VECTOR, "c": VECTOR, "vector": "stack(a, b)|or [a, b] for numbers",
     "rep": "value*ones(n)", "repvector": "value*ones(n)", "full": "value*ones(n)", "repeat": "value*ones(n)",
     "zeroslike": "0*x", "oneslike": "0*x + 1", "range": "arange(n)", "seqlen": "arange(n)", "seq": "arange(start, stop)",
     "linspace": "low + (high - low)*arange(n)/(n - 1)", "diff": "x[1:] - x[:length(x) - 1]", "inner": "dot(a, b)",
     "dotproduct": "dot(a, b)", "mm": "matmul(a, b)", "crossprod": "matmul(a, b)",
     "norm": "sqrt(sum(x^2))|the distribution is Normal(loc, scale)", "average": "mean(x)", "var": "mean((x - mean(x))^2)",
     "variance": "mean((x - mean(x))^2)", "std": "sqrt(mean((x - mean(x))^2))", "sd": "sqrt(mean((x - mean(x))^2))",
-    "argmin": "argmax(-x)", "sorted": "sort(x)", "cat": "concat(a, b)", "concatenate": "concat(a, b)",
-    "hstack": "concat(a, b)", "append": "concat(x, value)", "appendrow": "concat(a, b)", "vstack": "stack(a, b)",
-    "clip": "clamp(x, low, high)", "float": "x|all numbers are alike", "double": "x|all numbers are alike",
-    "asnumeric": "x|all numbers are alike", "bool": "x > 0", "logicaland": "a and b", "logicalor": "a or b",
-    "logicalnot": "not a", "print": _SHOW, "printf": _SHOW, "cout": _SHOW, "display": _SHOW, "sample": _DRAW, "rvs": _DRAW,
-    "draw": _DRAW, "rsample": _DRAW, "param": "|declare it in a line of its own: param theta = 1", "plate": _LOOP,
-    "enumerate": _LOOP, "zip": _LOOP, "map": _LOOP, "vmap": _LOOP, "lapply": _LOOP, "sapply": _LOOP,
+    "argmin": "argmax(-x)", "reducesum": "sum(x)", "reducemean": "mean(x)", "reducemax": "max(x)", "reducemin": "min(x)",
+    "reduceprod": "prod(x)", "reducelogsumexp": "logsumexp(x)", "sorted": "sort(x)", "cat": "concat(a, b)",
+    "concatenate": "concat(a, b)", "hstack": "concat(a, b)", "append": "concat(x, value)", "appendrow": "concat(a, b)",
+    "vstack": "stack(a, b)", "clip": "clamp(x, low, high)", "float": "x|all numbers are alike",
+    "double": "x|all numbers are alike", "asnumeric": "x|all numbers are alike", "bool": "x > 0", "logicaland": "a and b",
+    "logicalor": "a or b", "logicalnot": "not a", "print": _SHOW, "printf": _SHOW, "cout": _SHOW, "display": _SHOW,
+    "sample": _DRAW, "rvs": _DRAW, "draw": _DRAW, "rsample": _DRAW,
+    "param": "|declare it in a line of its own: param theta = 1", "plate": _LOOP, "enumerate": _LOOP, "zip": _LOOP,
+    "map": _LOOP, "vmap": _LOOP, "lapply": _LOOP, "sapply": _LOOP,
     "grad": "|`probrun grad FILE` differentiates the program",
     "backward": "|`probrun grad FILE` differentiates the program", "*lpdf": "logpdf(Normal(loc, scale), x)",
     "*lpmf": "logpdf(Poisson(rate), x)", "*rng": _DRAW,
@@ -95,7 +97,8 @@ VALUES = {
     "nan": "there are no missing values", "NaN": "there are no missing values", "NAN": "there are no missing values",
     "NA": "there are no missing values", "Inf": "write inf", "INFINITY": "write inf", "Infinity": "write inf",
     "infinity": "write inf", "PI": "write pi", "Pi": "write pi", "e": "for Euler's number write exp(1)",
-    "E": "for Euler's number write exp(1)", "target": "name the sum: total = logpdf(...) + logpdf(...)",
+    "E": "for Euler's number write exp(1)",
+    "target": "name the sum and return it: total = total + logpdf(Normal(mu, sigma), y)",
     "self": "there are no objects; use plain variables",
 }  # fmt: skip
 NEVER = frozenset(VALUES) - {"e", "E", "target", "self"}
@@ -116,8 +119,8 @@ METHODS = {
     "dim": "length({x})", "ndim": "length({x})", "len": "length({x})", "std": "sqrt(mean(({x} - mean({x}))^2))",
     "var": "mean(({x} - mean({x}))^2)", "argmin": "argmax(-{x})", "length": "length({x})", "expand": "{x}*ones(n)",
     "repeat": "{x}*ones(n)", "clip": "clamp({x}, low, high)", "requires_grad_": "{x}", "sample": "z ~ {x}",
-    "rsample": "z ~ {x}", "rvs": "z ~ {x}", "draw": "z ~ {x}", "log_prob": "logpdf({x}, z)", "logpdf": "logpdf({x}, z)",
-    "logpmf": "logpdf({x}, z)", "pdf": "exp(logpdf({x}, z))", "prob": "exp(logpdf({x}, z))",
+    "rsample": "z ~ {x}", "rvs": "z ~ {x}", "draw": "z ~ {x}", "log_prob": "logpdf({x}, {z})", "logpdf": "logpdf({x}, {z})",
+    "logpmf": "logpdf({x}, {z})", "pdf": "exp(logpdf({x}, {z}))", "prob": "exp(logpdf({x}, {z}))",
 }  # fmt: skip
 
 # First words of statements in other languages, and what to write here.
@@ -145,7 +148,8 @@ WORDS = {
     "switch": "write if c { ... } else if d { ... }", "case": "write else if",
     "match": "write if c { ... } else if d { ... }", "with": "leave it out; a plate is a loop: for i in range(n) { ... }",
     "class": "there are no classes; use functions and arrays", "try": "there are no exceptions; write if c { ... }",
-    "end": "a block ends with }", "yield": "write return y", "assert": "there is no `assert`",
+    "end": "a block ends with }", "yield": "write return y",
+    "assert": "leave it out; a domain holds a parameter where it should be: param theta in (0, inf) = 1",
     "global": "a function never changes an outer name; return the value", "del": "leave it out",
 }  # fmt: skip
 
@@ -206,3 +210,13 @@ NO_ARGUMENTS = {
     "observed": "the density of an observed value is logpdf(Normal(0, 1), y)",
     "name": "leave it out: the name stands before the `~`", "axis": "leave it out", "dim": "leave it out",
 }  # fmt: skip
+
+# Estimators elsewhere.
+ESTIMATORS = {
+    "reinforce": "score", "scorefunction": "score", "likelihoodratio": "score", "logderivative": "score", "lr": "score",
+    "sf": "score", "vimco": "score", "reparam": "rsample", "reparameterization": "rsample", "reparametrization": "rsample",
+    "pathwise": "rsample", "reparameterisation": "rsample", "reparameterized": "rsample", "ipa": "rsample",
+    "gumbelsoftmax": "gumbel", "concrete": "gumbel", "straightthrough": "gumbel", "relaxed": "gumbel", "relax": "gumbel",
+    "exact": "enumerate", "enum": "enumerate", "marginalize": "enumerate", "parallel": "enumerate",
+    "sequential": "enumerate", "detach": "sample", "none": "sample",
+}

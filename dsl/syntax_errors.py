@@ -15,7 +15,7 @@ from lark import Token
 from . import foreign
 from .diagnostics import Diagnostic, Label
 from .source import Source, Span
-from .synonyms import VALUES, WORDS
+from .synonyms import WORDS
 from .tokens import span_of
 
 KEYWORDS = frozenset({
@@ -52,6 +52,7 @@ CHARACTERS = {
     "“": "there is no text in this language, only numbers", "”": "there is no text in this language, only numbers",
     "‘": "there is no text in this language, only numbers", "’": "there is no text in this language, only numbers",
     "`": "leave it out", ".": "a name has no parts; write sum(x), not x.sum()", "（": "write (", "）": "write )",
+    ";": "arguments and entries are separated by commas",
     "，": "write ,", "；": "write ;", "＝": "write =", "\x0b": "delete this control character",
 }  # fmt: skip
 
@@ -128,7 +129,8 @@ def _sign(place: Place) -> Diagnostic | None:
     text = str(token)
     if token.type == "WRONG":
         if text[0] in "\"'":
-            return place.diagnostic("P0104", "text in quotes is not part of the language", CHARACTERS['"'])
+            advice = "a comment starts with #" if place.before is None else CHARACTERS['"']
+            return place.diagnostic("P0104", "text in quotes is not part of the language", advice)
         if text == "++":
             counting = place.kind(1) in ("SEPARATOR", "$END", "RBRACE")
             help_text = f"write {place.before} = {place.before} + 1" if counting and place.before else "write one +"
@@ -138,8 +140,6 @@ def _sign(place: Place) -> Diagnostic | None:
         if text in SIGNS:
             return place.diagnostic("P0110", f"`{text}` is not an operator", SIGNS[text])
         left = place.text(place.statement, place.index) or "x"
-        if left == "target":
-            return place.diagnostic("P0110", f"`{text}` is not an operator", VALUES[left])
         return place.diagnostic("P0110", f"`{text}` is not an operator", f"write {left} = {left} {text[0]} ...")
     if token.type == "UNKNOWN":
         shown = f"`{text}`" if text.isprintable() and not text.isspace() else f"U+{ord(text):04X}"
@@ -167,7 +167,12 @@ def _foreign_word(place: Place) -> Diagnostic | None:
         return place.diagnostic("P0110", f"there is no `{place.token}`", WORDS[str(place.token)])
     started = word is not None and word is place.first and word.type == "NAME" and str(word) in WORDS
     if started and word is not None and place.token.type in VALUE_STARTS | {"LBRACE", "COLON", "WRONG"}:
-        return place.diagnostic("P0110", f"there is no `{word}`", WORDS[str(word)], span=span_of(word))
+        advice, following = WORDS[str(word)], foreign.rest(place, place.index)
+        if advice.startswith("write y = ...") and place.kind(1) == "ASSIGN":
+            advice = f"write {following}"
+        elif "name(x)" in advice and place.kind(1) == "LPAR" and (stop := foreign.closing(place, place.index + 1)):
+            advice = advice.replace("name(x)", place.text(place.index, stop + 1))
+        return place.diagnostic("P0110", f"there is no `{word}`", advice, span=span_of(word))
     return None
 
 
@@ -175,13 +180,12 @@ def _colon(place: Place) -> Diagnostic | None:
     if place.token.type != "COLON":
         return None
     if place.first.type in BLOCK_STARTS and place.kind(1) in ("SEPARATOR", "$END"):
-        return place.diagnostic("P0110", "a block does not start with `:`", f"write {place.first} ... {{ ... }}")
+        head = place.text(place.statement, place.index)
+        return place.diagnostic("P0110", "a block does not start with `:`", f"write {head} {{ ... }}")
     if "RSQB" in place.accepted and "COMMA" in place.accepted:
         return place.diagnostic("P0110", "a slice has no step", "write x[start:stop]")
     if place.first.type == "FOR":
         return place.diagnostic("P0110", "`:` does not make a range", "write range(start, stop), without the stop")
-    if place.before is not None and place.before.type in VALUE_ENDS and place.kind(1) in VALUE_STARTS:
-        return place.diagnostic("P0110", "`:` does not make a range", "write arange(start, stop), without the stop")
     return None
 
 
@@ -204,8 +208,6 @@ def _ternary(place: Place) -> Diagnostic | None:
     if place.token.type != "IF":
         return None
     before = place.before
-    if before is not None and before.type in VALUE_ENDS:
-        return place.diagnostic("P0110", "the condition comes first", "write if c then a else b")
     if before is not None and before.type in OPERATORS | {"NOT"}:
         return place.diagnostic("P0101", f"an `if` after `{before}` needs parentheses", "write (if c then a else b)")
     return None

@@ -239,7 +239,7 @@ class Walker:
                 f"to multiply write {name} * (...), to take an entry write {name}[...]",
             ))
         elif not self.problems.full:
-            self.problems.add(unknown_function(outline, name, node.name_span))
+            self.problems.add(unknown_function(outline, node))
 
     def arity(self, node: Call, wanted: int | None, note: str, place: Span | None) -> None:
         """P0203 and P0204 for a function that is not built in."""
@@ -277,7 +277,7 @@ class Walker:
                 "P0210", f"`{name}` is a value, not a distribution", node.name_span, "nothing can be drawn from it",
             ))
         elif not self.problems.full:
-            self.problems.add(unknown_function(outline, name, node.name_span, drawn=True))
+            self.problems.add(unknown_function(outline, node, drawn=True))
 
     # ------------------------------------------------------------------------------------------------- sites
     def unnamed_site(self, node: Draw, scope: Scope, feeds: str) -> None:

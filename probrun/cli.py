@@ -314,6 +314,7 @@ def _write(file: str, text: str) -> None:
 def help_command(context: click.Context, topic: str | None) -> int:
     """A command, an error code, a distribution, a function, an estimator."""
     from . import help as pages
+    from .dsl.meanings import distribution_meant, function_meant
 
     if topic is None:
         emit(pages.overview(COMMAND_NAMES))
@@ -328,7 +329,8 @@ def help_command(context: click.Context, topic: str | None) -> int:
         known = [*COMMAND_NAMES, *(member for members in pages.topics().values() for member in members)]
         lowered = {name.lower(): name for name in known}
         close = nearest(topic.lower(), lowered)
-        hint = f"did you mean {lowered[close]}?" if close else "`probrun help` lists the topics"
+        meant = distribution_meant(topic) or function_meant(topic)
+        hint = f"did you mean {lowered[close]}?" if close else meant or "`probrun help` lists the topics"
         raise click.UsageError(f"no help on {topic}; {hint}")
     emit(page)
     return DONE

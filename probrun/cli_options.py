@@ -52,7 +52,7 @@ class Whole(click.ParamType[int]):
         try:
             number = Decimal(str(value).strip())
         except InvalidOperation:
-            self.fail(f"{value!r} is not a whole number; write 10000 or 1e4", param, ctx)
+            self.fail(f"{value!r} is not a whole number, such as {10_000 if self.least else 1}", param, ctx)
         limits = f"at least {self.least}" if self.most is None else f"from {self.least} to {self.most}"
         if not number.is_finite():
             self.fail(f"{value!r} is not a whole number", param, ctx)

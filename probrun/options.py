@@ -149,16 +149,16 @@ def _names(value: str | Iterable[str]) -> tuple[str, ...]:
 
 
 def _check_estimators(names: Iterable[str]) -> None:
+    from .dsl.meanings import estimator_meant
     from .dsl.plan import ORDER
 
     for name in sorted(names):
         if name not in ORDER:
-            close = nearest(name, ORDER)
             known = ", ".join(ORDER)
             raise ProbError(
                 Diagnostic(
                     "P0401", f"there is no estimator `{name}`", notes=(f"the estimators are {known}",),
-                    help=f"did you mean `{close}`?" if close else "probrun help estimators",
+                    help=estimator_meant(name, ORDER) or "`probrun help estimators` explains them",
                 )
             )
 
@@ -185,11 +185,12 @@ def variables(resolved: Resolved, of: NamesOption) -> tuple[str, ...]:
         if name not in resolved.variables:
             close = nearest(name, resolved.variables)
             listed = ", ".join(sorted(resolved.variables)[:12])
+            first = f"name one of them: --of {listed.split(',')[0]}" if listed else None
             raise ProbError(
                 Diagnostic(
                     "P0607", f"there is no variable `{name}`", source=resolved.program.source,
                     notes=(f"variables of the program: {listed or 'none'}",),
-                    help=f"did you mean `{close}`?" if close else None,
+                    help=f"did you mean `{close}`?" if close else first,
                 )
             )
     return names

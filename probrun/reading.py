@@ -145,12 +145,17 @@ def _problem(kind: str, name: str, what: str, hint: str) -> ProbError:
     return ProbError(Diagnostic("P0604", f"the value of {kind} `{name}` cannot be read: {what}", help=hint))
 
 
-def _numbers(kind: str, name: str, text: str, shown: str) -> Value:
+def _numbers(kind: str, name: str, text: str, shown: str, file: bool = False) -> Value:
     hint = f"write a number or JSON, such as {name}=0.5 or {name}='[1, 2, 3]', or name a file: {name}=@file.json"
     short = shown if len(shown) <= 40 else shown[:37] + "..."
     try:
         value = json.loads(text)
-    except (ValueError, RecursionError):
+    except (ValueError, RecursionError) as error:
+        if file and isinstance(error, json.JSONDecodeError) and text.strip():
+            place = Span(error.pos, error.pos + 1)
+            title = f"the value of {kind} `{name}` cannot be read: `{shown}` is not JSON"
+            source = Source(shown, text)
+            raise ProbError(Diagnostic("P0604", title, place, error.msg.lower(), (), (), "write [1, 2, 3]", source)) from None
         raise _problem(kind, name, f"`{short}` is not a number or JSON array", hint) from None
     if not _is_numeric(value):
         raise _problem(kind, name, f"`{short}` holds something that is not a number", hint)
@@ -189,7 +194,7 @@ def _read_json(kind: str, name: str, path: Path) -> Value:
         text = path.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError:
         raise _problem(kind, name, f"`{path}` is not UTF-8 text", "save it as JSON in UTF-8") from None
-    return _numbers(kind, name, text, str(path))
+    return _numbers(kind, name, text, str(path), file=True)
 
 
 def _read_npy(kind: str, name: str, path: Path) -> Value:

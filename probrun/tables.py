@@ -130,19 +130,19 @@ class Table:
             place = self.cell_span(row, min(len(row.cells), len(first.cells)))
             raise self.problem(what, place, "every row needs as many cells as the first", label)
         wanted = range(len(row.cells)) if columns is None else columns
-        return [self._number(row, column) for column in wanted]
+        return [self._number(row, column, columns is not None) for column in wanted]
 
-    def _number(self, row: Row, column: int) -> float:
+    def _number(self, row: Row, column: int, chosen: bool) -> float:
         cell = row.cells[column]
         if cell.lower() in MISSING:
             what = f"row {row.number} of `{self.source.name}` has no value in {self.column_words(column)}"
             raise self.problem(what, self.cell_span(row, column), HELP_MISSING, "no value")
         if not is_number(cell):
             what = f"`{cell}` in row {row.number} of `{self.source.name}`, {self.column_words(column)}, is not a number"
-            raise self.problem(what, self.cell_span(row, column), self._hint(row, column))
+            raise self.problem(what, self.cell_span(row, column), self._hint(row, column, chosen))
         return float(cell)
 
-    def _hint(self, row: Row, column: int) -> str:
+    def _hint(self, row: Row, column: int, chosen: bool) -> str:
         separated = _separated(row.cells[column])
         if separated:
             return separated
@@ -150,7 +150,7 @@ class Table:
         if row is self.rows[0] and self.header is None:
             first = next((cell for cell in names if not is_number(cell)), names[0])
             return f"if row 1 names the columns, choose one: {self.choosing(first)}"
-        if len(row.cells) > 1:
+        if len(row.cells) > 1 and not chosen:
             return f"choose the columns with numbers: {self.choosing(self.numeric_column(names))}"
         return "one number a cell, with a decimal point: 0.5"
 
@@ -193,7 +193,7 @@ def read_csv(kind: str, name: str, path: Path, axes: int | None, choice: str | N
     values = numpy.array(table.values(columns))
     if axes == 0 and values.size == 1:
         return float(values[0, 0])
-    if (axes == 1 or axes is None) and 1 in values.shape:
+    if (axes is None or axes < 2) and 1 in values.shape:
         return values.reshape(-1)
     return values
 

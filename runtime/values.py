@@ -83,7 +83,7 @@ class _Binder:
                 meant, label = name, "declared here"
                 help = f"`{name}` is {'data: give it by -d' if kind == 'parameter' else 'a parameter: give it by -p'}"
             else:
-                help = f"did you mean `{near}`?" if near else f"{option} gives a value to what the program declares"
+                help = f"did you mean `{near}`?" if near else f"declare it: {'param' if kind == 'parameter' else 'data'} {name}, or leave it out"
             raise ProbError(Diagnostic(
                 "P0603", f"the program has no {kind} `{name}`", None if meant is None else self.place(meant),
                 "" if meant is None else label, (),
@@ -142,7 +142,9 @@ class _Binder:
     def misshapen(self, name: str, given: tuple[int, ...], wanted: str, span: Span) -> Exception:
         """P0604 for a wrong shape."""
         words = "a scalar" if not given else f"of shape {shape_words(given)}"
-        help = f"declare its size: {name}{shape_words(given)}" if wanted in ("a scalar", "scalar") and given else ""
+        word = "param" if name in self.resolved.parameters else "data"
+        axes = 0 if wanted in ("a scalar", "scalar") else wanted.count(",") + 1
+        help = f"declare its size: {word} {name}{shape_words(given)}" if len(given) != axes and given else None
         title = f"the value of `{name}` is {words}, but {wanted} is declared"
         return self.where.error("P0604", title, span, wanted, self.origins.get(name, ()), help)
 
@@ -237,6 +239,7 @@ class _Binder:
                 raise self.where.error(
                     "P0605", f"parameter `{name}` must lie in ({low}, {high}), but is {show(float(value[bad][0]))}",
                     node.name_span, f"declared to lie in ({low}, {high})", self.origins.get(name, ()),
+                    "give a value inside it, or declare another domain",
                 )
         elif isinstance(domain, Simplex) and not _in_simplex(value):
             raise self.where.error(
