@@ -97,11 +97,12 @@ class Program:
         return site_reports(self.resolved, self._plan(options))
 
     def grad(
-        self, parameters: Values = None, *, samples: int = DEFAULT_SAMPLES, seed: int | None = None,
+        self, parameters: Values = None, *, samples: float = DEFAULT_SAMPLES, seed: float | None = None,
         data: Values = None, estimator: EstimatorOption = None, unbiased: bool = False, among: NamesOption = None,
         target_se: float | None = None, max_time: float | None = None, tau: float = DEFAULT_TAU, allow_biased: bool = False,
-        of: NamesOption = None, dtype: Any = "float32", device: Any = "cpu", max_steps: int = MAX_STEPS, max_depth: int = MAX_DEPTH,
-        max_lanes: int | None = None, pilot: bool | None = None, verify: bool = False, keep_runs: bool = False,
+        of: NamesOption = None, dtype: Any = "float32", device: Any = "cpu", max_steps: float = MAX_STEPS,
+        max_depth: float = MAX_DEPTH, max_lanes: float | None = None, pilot: bool | None = None, verify: bool = False,
+        keep_runs: bool = False,
         distributed: bool = False, sampler: str = "random", compile: bool = False, progress: Progress = None,
     ) -> GradientResult:
         """The gradient of the expected result in every parameter, with standard errors.
@@ -140,10 +141,10 @@ class Program:
         )
 
     def compare(
-        self, parameters: Values = None, *, samples: int = DEFAULT_SAMPLES, seed: int | None = None, data: Values = None,
+        self, parameters: Values = None, *, samples: float = DEFAULT_SAMPLES, seed: float | None = None, data: Values = None,
         include: NamesOption = None, steps: Iterable[float] | None = None, unbiased: bool = False, among: NamesOption = None,
         estimator: EstimatorOption = None, tau: float = DEFAULT_TAU, of: NamesOption = None, dtype: Any = "float32",
-        device: Any = "cpu", max_steps: int = MAX_STEPS, max_depth: int = MAX_DEPTH, max_lanes: int | None = None,
+        device: Any = "cpu", max_steps: float = MAX_STEPS, max_depth: float = MAX_DEPTH, max_lanes: float | None = None,
         keep_runs: bool = False, progress: Progress = None,
     ) -> Comparison:
         """Every estimator that is right here, side by side, with bias, spread and time.
@@ -171,10 +172,10 @@ class Program:
         )
 
     def run(
-        self, parameters: Values = None, *, samples: int = DEFAULT_SAMPLES, seed: int | None = None,
+        self, parameters: Values = None, *, samples: float = DEFAULT_SAMPLES, seed: float | None = None,
         data: Values = None, of: NamesOption = None, target_se: float | None = None,
         max_time: float | None = None, dtype: Any = "float32", device: Any = "cpu",
-        max_steps: int = MAX_STEPS, max_depth: int = MAX_DEPTH, progress: Progress = None,
+        max_steps: float = MAX_STEPS, max_depth: float = MAX_DEPTH, progress: Progress = None,
     ) -> RunResult:
         """Sample the program: mean, standard error and draws of the results and of the variables in `of`."""
         begun = time.monotonic()
@@ -187,10 +188,10 @@ class Program:
         return RunResult(**common_fields(self.source.name, run, estimate), draws=estimate.draws)
 
     def expectation(
-        self, parameters: Values = None, *, samples: int = DEFAULT_SAMPLES, seed: int | None = None,
+        self, parameters: Values = None, *, samples: float = DEFAULT_SAMPLES, seed: float | None = None,
         data: Values = None, estimator: EstimatorOption = None, unbiased: bool = False, among: NamesOption = None,
         tau: float = DEFAULT_TAU, allow_biased: bool = False, of: NamesOption = None, dtype: Any = "float32",
-        device: Any = "cpu", max_steps: int = MAX_STEPS, max_depth: int = MAX_DEPTH, max_lanes: int | None = None,
+        device: Any = "cpu", max_steps: float = MAX_STEPS, max_depth: float = MAX_DEPTH, max_lanes: float | None = None,
     ) -> Any:
         """The expected result as a torch tensor of the result's shape, a node of the graph that `parameters` are in.
 

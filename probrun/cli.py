@@ -29,10 +29,12 @@ from .cli_options import (
     time_option,
     values_of,
 )
+from .dsl.text.closeness import nearest
 from .dsl.text.diagnostics import Diagnostic, ProbError, render_all
 from .dsl.text.source import Source
 from .exits import guarded, status_of
-from .options import nearest, split_estimator
+from .missing_command import advice
+from .options import split_estimator
 from .processes import announced, own_status
 from .results import GradientResult, Result, RunResult
 from .runtime.blocks.ranks import rank, world_size
@@ -74,6 +76,13 @@ class Ordered(click.Group):
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(self.commands)
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Where the command is missing, say what to type."""
+        wrong = advice(args, self.commands)
+        if wrong is not None:
+            ctx.fail(wrong)
+        return super().parse_args(ctx, args)
 
 
 @click.group(cls=Ordered, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 80})
@@ -318,6 +327,7 @@ def _write(file: str, text: str) -> None:
 def help_command(context: click.Context, topic: str | None) -> int:
     """A command, an error code, a distribution, a function, an estimator."""
     from . import help as pages
+    from .dsl.tables.meanings import distribution_meant, function_meant
 
     if topic is None:
         emit(pages.overview(COMMAND_NAMES))
@@ -332,7 +342,8 @@ def help_command(context: click.Context, topic: str | None) -> int:
         known = [*COMMAND_NAMES, *(member for members in pages.topics().values() for member in members)]
         lowered = {name.lower(): name for name in known}
         close = nearest(topic.lower(), lowered)
-        hint = f"did you mean {lowered[close]}?" if close else "`probrun help` lists the topics"
+        meant = distribution_meant(topic) or function_meant(topic)
+        hint = f"did you mean {lowered[close]}?" if close else meant or "`probrun help` lists the topics"
         raise click.UsageError(f"no help on {topic}; {hint}")
     emit(page)
     return DONE

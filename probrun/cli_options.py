@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Callable, Sequence
+from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -17,6 +18,7 @@ from .options import DEFAULT_SAMPLES, DEFAULT_TAU, DEVICES, DTYPES, LARGEST_SEED
 from .reading import read_program, read_values
 from .terminal import NoFile
 
+LONGEST = 40  # digits of a whole number that is still worth comparing with a limit
 PICTURES = (".png", ".pdf", ".svg", ".jpg", ".jpeg")
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -36,14 +38,45 @@ class Positive(click.ParamType[float]):
         return number
 
 
+class Whole(click.ParamType[int]):
+    """A whole number on the command line, also written `1e6`."""
+
+    name = "integer"
+
+    def __init__(self, least: int, most: int | None = None) -> None:
+        self.least = least
+        self.most = most
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        """An `int` in the limits; a usage error that shows how to write it where it is none."""
+        try:
+            number = Decimal(str(value).strip())
+        except InvalidOperation:
+            self.fail(f"{value!r} is not a whole number, such as {10_000 if self.least else 1}", param, ctx)
+        limits = f"at least {self.least}" if self.most is None else f"from {self.least} to {self.most}"
+        if not number.is_finite():
+            self.fail(f"{value!r} is not a whole number", param, ctx)
+        if number.adjusted() > LONGEST:
+            self.fail(f"{value} is too large", param, ctx)
+        if number != number.to_integral_value():
+            near = sorted({max(math.floor(number), self.least), math.ceil(number)})
+            self.fail(f"{value} is not a whole number; write {' or '.join(map(str, near))}", param, ctx)
+        found = int(number)
+        if found < self.least or (self.most is not None and found > self.most):
+            self.fail(f"{value} is not allowed; it must be a whole number, {limits}", param, ctx)
+        return found
+
+
 def _pairs(context: click.Context, option: click.Parameter, values: tuple[str, ...]) -> dict[str, str]:
-    """`name=value` options as a dict."""
+    """`name=value` options as a dict; a file that gives several values stands under its own `@FILE`."""
     found: dict[str, str] = {}
     for value in values:
         name, equals, text = value.partition("=")
         name = name.strip()
-        if not equals or not name:
-            raise click.BadParameter(f"{value!r} is not name=value", context, option)
+        if name.startswith("@"):  # a file that gives several
+            name = text = value.strip()
+        elif not equals or not name:
+            raise click.BadParameter(f"{value!r} is not NAME=VALUE, such as theta=0.5", context, option)
         if name in found:
             raise click.BadParameter(f"{name} is given twice", context, option)
         found[name] = text
@@ -89,19 +122,22 @@ choice_options = _stack([
 running_options = _stack([
     click.option(
         "-p", "--param", "parameters", multiple=True, callback=_pairs, metavar="NAME=VALUE",
-        help="A parameter: a number, JSON, or @file.json/.npy/.csv. Repeatable.",
+        help="A parameter: a number, JSON, or @file.json/.npy/.csv; @FILE.json or .toml alone gives several. Repeatable.",
     ),
-    click.option("-d", "--data", multiple=True, callback=_pairs, metavar="NAME=VALUE", help="Data, likewise. Repeatable."),
     click.option(
-        "-n", "--samples", type=click.IntRange(min=1), default=DEFAULT_SAMPLES, show_default=True, help="How many runs.",
+        "-d", "--data", multiple=True, callback=_pairs, metavar="NAME=VALUE",
+        help="Data, likewise; @file.csv[column] takes one column. Repeatable.",
     ),
-    click.option("--seed", type=click.IntRange(0, LARGEST_SEED), help="Same seed, same output. Random if not given."),
+    click.option(
+        "-n", "--samples", type=Whole(1), default=DEFAULT_SAMPLES, show_default=True, help="How many runs.",
+    ),
+    click.option("--seed", type=Whole(0, LARGEST_SEED), help="Same seed, same output. Random if not given."),
     click.option("--target-se", type=Positive(), help="Go on until every standard error is at most this; -n is the limit."),
     click.option(
-        "--max-steps", type=click.IntRange(1), default=MAX_STEPS, show_default=True, help="Rounds of a loop before it is an error."
+        "--max-steps", type=Whole(1), default=MAX_STEPS, show_default=True, help="Rounds of a loop before it is an error."
     ),
     click.option(
-        "--max-depth", type=click.IntRange(1), default=MAX_DEPTH, show_default=True, help="Levels of recursion likewise."
+        "--max-depth", type=Whole(1), default=MAX_DEPTH, show_default=True, help="Levels of recursion likewise."
     ),
     click.option("--dtype", type=click.Choice(DTYPES), default="float32", show_default=True, help="Arithmetic."),
     click.option("--device", type=click.Choice(DEVICES), default="cpu", show_default=True, help="Place."),
@@ -119,7 +155,7 @@ time_option = click.option(
     "--max-time", type=Positive(), metavar="SECONDS", help="Stop after this time with the runs that were made until then.",
 )
 lanes_option = click.option(
-    "--max-lanes", type=click.IntRange(1), help="Lanes that enumerating outcomes may make of one run.",
+    "--max-lanes", type=Whole(1), help="Lanes that enumerating outcomes may make of one run.",
 )
 
 

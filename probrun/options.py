@@ -7,12 +7,13 @@ import re
 import secrets
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from .dsl.syntax import EstimatorCall
 from .dsl.tables.limits import MAX_DEPTH, MAX_STEPS
+from .dsl.text.closeness import nearest
 from .dsl.text.diagnostics import Diagnostic, ProbError
+from .wholes import as_number, as_whole, plain
 
 if TYPE_CHECKING:
     from .dsl.names.resolve import Resolved
@@ -50,44 +51,49 @@ def refuse(message: str, hint: str | None = None) -> ProbError:
     return ProbError(Diagnostic("P0604", message, help=hint))
 
 
-def nearest(name: str, known: Iterable[str]) -> str | None:
-    """The known name that looks most like `name`."""
-    found = get_close_matches(name, list(known), n=1)
-    return found[0] if found else None
-
-
 def run_options(
-    samples: int, seed: int | None, dtype: Any, device: Any, target_se: float | None,
-    max_steps: int = MAX_STEPS, max_depth: int = MAX_DEPTH, max_lanes: int | None = None, max_time: float | None = None,
-    sampler: str = "random",
+    samples: float, seed: float | None, dtype: Any, device: Any, target_se: float | None,
+    max_steps: float = MAX_STEPS, max_depth: float = MAX_DEPTH, max_lanes: float | None = None,
+    max_time: float | None = None, sampler: str = "random",
 ) -> RunOptions:
     """Checked run options; a missing seed is drawn from the system."""
-    if isinstance(samples, bool) or not isinstance(samples, int) or samples < 1:
-        raise refuse(f"`samples` must be a whole number, at least 1, but is {samples!r}")
-    if seed is None:
-        seed = secrets.randbelow(2**31)
-    if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed <= LARGEST_SEED:
-        raise refuse(f"`seed` must be a whole number from 0 to 2^63 - 1, but is {seed!r}")
+    runs = _whole("samples", samples, "a whole number, at least 1", 1)
+    allowed = "a whole number from 0 to 2^63 - 1"
+    number = secrets.randbelow(2**31) if seed is None else _whole("seed", seed, allowed, 0, LARGEST_SEED)
     dtype_name = str(dtype).removeprefix("torch.")
     if dtype_name not in DTYPES:
         raise refuse(f"`dtype` must be float32 or float64, but is `{dtype_name}`")
     if str(device).split(":")[0] not in DEVICES:
         raise refuse(f"`device` must be cpu or cuda, but is `{device}`")
-    if target_se is not None and not (_is_number(target_se) and 0 < target_se < math.inf):
-        raise refuse(f"`target_se` must be a positive number, but is {target_se!r}")
+    target = None if target_se is None else _positive("target_se", target_se, "a positive number")
     if sampler not in SAMPLERS:
         raise refuse(f"`sampler` must be random or sobol, but is {sampler!r}")
     if sampler == "sobol" and target_se is not None:
         raise refuse("`target_se` cannot be used with the Sobol sampler", "its points are made for a given number of runs")
-    if max_time is not None and not (_is_number(max_time) and 0 < max_time < math.inf):
-        raise refuse(f"`max_time` must be a positive number of seconds, but is {max_time!r}")
-    for name, limit in (("max_steps", max_steps), ("max_depth", max_depth), ("max_lanes", max_lanes)):
-        if name == "max_lanes" and limit is None:
-            continue
-        if isinstance(limit, bool) or not isinstance(limit, int) or limit < 1:
-            raise refuse(f"`{name}` must be a whole number, at least 1, but is {limit!r}")
-    target = None if target_se is None else float(target_se)
-    return RunOptions(samples, seed, dtype_name, str(device), target, max_steps, max_depth, max_lanes, max_time, sampler)
+    return RunOptions(
+        runs, number, dtype_name, str(device), target, _limit("max_steps", max_steps), _limit("max_depth", max_depth),
+        None if max_lanes is None else _limit("max_lanes", max_lanes),
+        None if max_time is None else _positive("max_time", max_time, "a positive number of seconds"), sampler,
+    )
+
+
+def _whole(name: str, value: Any, wanted: str, least: int, most: int | None = None) -> int:
+    """A whole number, also as `1e4`, a NumPy integer or a tensor without axes (P0604 where it is none)."""
+    number = as_whole(value)
+    if number is None or number < least or (most is not None and number > most):
+        raise refuse(f"`{name}` must be {wanted}, but is {plain(value)!r}")
+    return number
+
+
+def _limit(name: str, value: Any) -> int:
+    return _whole(name, value, "a whole number, at least 1", 1)
+
+
+def _positive(name: str, value: Any, wanted: str) -> float:
+    number = as_number(value)
+    if number is None or not 0 < number < math.inf:
+        raise refuse(f"`{name}` must be {wanted}, but is {plain(value)!r}")
+    return number
 
 
 def plan_options(
@@ -97,14 +103,13 @@ def plan_options(
     """Checked options of the choice of estimators."""
     from .dsl.planning.plan import PlanOptions
 
-    if not (_is_number(tau) and 0 < tau < math.inf):
-        raise refuse(f"`tau` must be a positive number, but is {tau!r}")
+    tau = _positive("tau", tau, "a positive number")
     names = None if among is None else frozenset(_names(among))
     if names is not None:
         _check_estimators(names)
     return PlanOptions(
         estimator=_estimators(estimator), unbiased=bool(unbiased), among=names,
-        allow_biased=bool(allow_biased), tau=float(tau), of=variables(resolved, of),
+        allow_biased=bool(allow_biased), tau=tau, of=variables(resolved, of),
     )
 
 
@@ -124,9 +129,10 @@ def step_sizes(value: Iterable[float] | None, default: tuple[float, ...]) -> tup
     """Steps of finite differences."""
     steps = default if value is None else tuple(value)
     for step in steps:
-        if not (_is_number(step) and 0 < step < math.inf):
+        number = as_number(step)
+        if number is None or not 0 < number < math.inf:
             raise refuse(f"`steps` must be positive numbers, but one is {step!r}")
-    return steps
+    return tuple(map(float, map(plain, steps)))
 
 
 def split_estimator(text: str) -> tuple[str | None, str]:
@@ -137,10 +143,6 @@ def split_estimator(text: str) -> tuple[str | None, str]:
     return match[1], match[2].strip()
 
 
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
-
-
 def _names(value: str | Iterable[str]) -> tuple[str, ...]:
     parts = value.split(",") if isinstance(value, str) else list(value)
     return tuple(dict.fromkeys(part.strip() for part in parts if part.strip()))
@@ -148,15 +150,15 @@ def _names(value: str | Iterable[str]) -> tuple[str, ...]:
 
 def _check_estimators(names: Iterable[str]) -> None:
     from .dsl.tables.estimators import ESTIMATORS
+    from .dsl.tables.meanings import estimator_meant
 
     for name in sorted(names):
         if name not in ESTIMATORS:
-            close = nearest(name, ESTIMATORS)
             known = ", ".join(ESTIMATORS)
             raise ProbError(
                 Diagnostic(
                     "P0401", f"there is no estimator `{name}`", notes=(f"the estimators are {known}",),
-                    help=f"did you mean `{close}`?" if close else "probrun help estimators",
+                    help=estimator_meant(name, tuple(ESTIMATORS)) or "`probrun help estimators` explains them",
                 )
             )
 
@@ -183,11 +185,12 @@ def variables(resolved: Resolved, of: NamesOption) -> tuple[str, ...]:
         if name not in resolved.variables:
             close = nearest(name, resolved.variables)
             listed = ", ".join(sorted(resolved.variables)[:12])
+            first = f"name one of them: --of {listed.split(',')[0]}" if listed else None
             raise ProbError(
                 Diagnostic(
                     "P0607", f"there is no variable `{name}`", source=resolved.program.source,
                     notes=(f"variables of the program: {listed or 'none'}",),
-                    help=f"did you mean `{close}`?" if close else None,
+                    help=f"did you mean `{close}`?" if close else first,
                 )
             )
     return names

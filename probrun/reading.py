@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import json
 import sys
+import tomllib
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeAlias
 
 from .dsl.text.diagnostics import Diagnostic, ProbError
+from .dsl.text.given import Given
 from .dsl.text.source import Source, Span
+from .tables import CHOICE, read_csv
 
 Value: TypeAlias = Any  # a number, nested lists of numbers, or a NumPy array
 FORMATS = ("json", "npy", "csv")
@@ -66,13 +69,34 @@ def decode(name: str, content: bytes) -> Source:
     return source
 
 
-def read_values(kind: str, texts: Mapping[str, str], axes: Mapping[str, int]) -> dict[str, Value]:
-    """Every `name=text` of one option.
+def read_values(kind: str, texts: Mapping[str, str], axes: Mapping[str, int]) -> Given:
+    """Every `name=text` of one option, and what the files hold that are given without a name (`@FILE.json`, `@FILE.toml`).
 
     `kind` is "parameter" or "data" (for messages); `axes` gives the declared number of axes, which settles whether a
-    table of one row or one column is a vector.
+    table of one row or one column is a vector.  What is given by name goes before what a file says.
     """
-    return {name: read_value(kind, name, text, axes.get(name)) for name, text in texts.items()}
+    values = Given()
+    for key in (key for key in texts if key.startswith("@")):
+        for name, value in _read_several(kind, Path(key[1:])).items():
+            if name in values:
+                raise _problem(kind, name, f"`{key[1:]}` gives it, and {values.origins[name]} too", "give it once")
+            values[name], values.origins[name] = value, f"`{key[1:]}`"
+    for name, text in texts.items():
+        if not name.startswith("@"):
+            values[name] = read_value(kind, name, text, axes.get(name))
+            values.origins[name] = _origin(text.strip())
+    return values
+
+
+def _origin(text: str) -> str:
+    """Where a value was read, in words; nothing for what stands on the command line."""
+    if not text.startswith("@"):
+        return ""
+    chosen = CHOICE.match(text[1:])
+    if chosen is None:
+        return f"`{text[1:]}`"
+    columns = [f"`{cell.strip()}`" for cell in chosen["columns"].split(",")]
+    return f"`{chosen['file']}`, column{'s' * (len(columns) > 1)} {', '.join(columns)}"
 
 
 def read_value(kind: str, name: str, text: str, axes: int | None = None) -> Value:
@@ -86,16 +110,52 @@ def read_value(kind: str, name: str, text: str, axes: int | None = None) -> Valu
         return _numbers(kind, name, text, text)
 
 
+def _read_several(kind: str, path: Path) -> dict[str, Value]:
+    """The values by name of a JSON or TOML file; of what `probrun fit --save` writes, its `parameters`."""
+    readers: dict[str, Callable[[str], object]] = {".json": json.loads, ".toml": tomllib.loads}
+    reader = readers.get(path.suffix.lower())
+    option = "-p" if kind == "parameter" else "-d"
+    if reader is None:
+        one = path.suffix.lower().lstrip(".") in FORMATS
+        hint = f"one value goes by its name: {option} NAME=@{path}" if one else f"for example {option} @{path.stem}.json"
+        raise _file_problem(path, "has none of the endings .json, .toml", hint)
+    try:
+        found = reader(path.read_text(encoding="utf-8-sig"))
+    except UnicodeDecodeError:
+        raise _file_problem(path, "is not UTF-8 text", "save it in UTF-8") from None
+    except (ValueError, RecursionError) as error:
+        hint = "write theta = 0.5" if path.suffix.lower() == ".toml" else 'write {"theta": 0.5, "mu": [1, 2]}'
+        raise _file_problem(path, f"is not {path.suffix[1:].upper()}: {error}", hint) from None
+    if isinstance(found, dict) and isinstance(found.get("parameters"), dict):
+        found = found["parameters"]
+    if not isinstance(found, dict):
+        hint = f'write {{"theta": 0.5}}; one value goes by its name: {option} NAME=@{path}'
+        raise _file_problem(path, "does not give values by name", hint)
+    for name, value in found.items():
+        if not _is_numeric(value):
+            raise _problem(kind, name, f"`{path}` gives something that is not a number or an array", f"{name} = 0.5, or [1, 2, 3]")
+    return found
+
+
+def _file_problem(path: Path, what: str, hint: str) -> ProbError:
+    return ProbError(Diagnostic("P0604", f"`{path}` {what}", help=hint))
+
+
 def _problem(kind: str, name: str, what: str, hint: str) -> ProbError:
     return ProbError(Diagnostic("P0604", f"the value of {kind} `{name}` cannot be read: {what}", help=hint))
 
 
-def _numbers(kind: str, name: str, text: str, shown: str) -> Value:
+def _numbers(kind: str, name: str, text: str, shown: str, file: bool = False) -> Value:
     hint = f"write a number or JSON, such as {name}=0.5 or {name}='[1, 2, 3]', or name a file: {name}=@file.json"
     short = shown if len(shown) <= 40 else shown[:37] + "..."
     try:
         value = json.loads(text)
-    except (ValueError, RecursionError):
+    except (ValueError, RecursionError) as error:
+        if file and isinstance(error, json.JSONDecodeError) and text.strip():
+            place = Span(error.pos, error.pos + 1)
+            title = f"the value of {kind} `{name}` cannot be read: `{shown}` is not JSON"
+            source = Source(shown, text)
+            raise ProbError(Diagnostic("P0604", title, place, error.msg.lower(), (), (), "write [1, 2, 3]", source)) from None
         raise _problem(kind, name, f"`{short}` is not a number or JSON array", hint) from None
     if not _is_numeric(value):
         raise _problem(kind, name, f"`{short}` holds something that is not a number", hint)
@@ -114,26 +174,30 @@ def _is_numeric(value: object) -> bool:
 
 
 def _read_file(kind: str, name: str, file: str, axes: int | None) -> Value:
-    path = Path(file)
+    chosen = CHOICE.match(file)
+    path = Path(file if chosen is None else chosen["file"])
     extension = path.suffix.lower().lstrip(".")
-    reader = READERS.get(extension)
-    if reader is None:
+    if extension not in FORMATS:
         known = ", ".join("." + known for known in FORMATS)
-        raise _problem(kind, name, f"`{file}` has none of the endings {known}", f"for example {name}=@{path.stem}.json")
+        raise _problem(kind, name, f"`{path}` has none of the endings {known}", f"for example {name}=@{path.stem}.json")
     with path.open("rb"):  # a missing file is an OSError, whatever the reader makes of it
         pass
-    return reader(kind, name, path, axes)
+    if extension == "csv":
+        return read_csv(kind, name, path, axes, None if chosen is None else chosen["columns"])
+    if chosen is not None:
+        raise _problem(kind, name, f"`{path}` has no columns to choose from", "only the columns of a .csv file have names")
+    return READERS[extension](kind, name, path)
 
 
-def _read_json(kind: str, name: str, path: Path, axes: int | None) -> Value:
+def _read_json(kind: str, name: str, path: Path) -> Value:
     try:
         text = path.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError:
         raise _problem(kind, name, f"`{path}` is not UTF-8 text", "save it as JSON in UTF-8") from None
-    return _numbers(kind, name, text, str(path))
+    return _numbers(kind, name, text, str(path), file=True)
 
 
-def _read_npy(kind: str, name: str, path: Path, axes: int | None) -> Value:
+def _read_npy(kind: str, name: str, path: Path) -> Value:
     import numpy
 
     hint = "write it with numpy.save; arrays of objects are not read"
@@ -146,43 +210,7 @@ def _read_npy(kind: str, name: str, path: Path, axes: int | None) -> Value:
     return value
 
 
-def _read_csv(kind: str, name: str, path: Path, axes: int | None) -> Value:
-    import numpy
-
-    try:
-        lines = [line for line in path.read_text(encoding="utf-8-sig").splitlines() if line.strip()]
-    except UnicodeDecodeError:
-        raise _problem(kind, name, f"`{path}` is not UTF-8 text", "save it as CSV in UTF-8") from None
-    rows = [[cell.strip() for cell in line.split(",")] for line in lines]
-    if rows and not any(_is_number(cell) for cell in rows[0]):
-        rows = rows[1:]  # a header
-    for number, row in enumerate(rows, start=1 + len(lines) - len(rows)):
-        for cell in row:
-            if not _is_number(cell):
-                raise _problem(kind, name, f"`{cell}` in row {number} of `{path}` is not a number", "one number a cell")
-        if len(row) != len(rows[0]):
-            what = f"row {number} of `{path}` has {len(row)} numbers, the first one has {len(rows[0])}"
-            raise _problem(kind, name, what, "every row needs the same length")
-    if not rows:
-        raise _problem(kind, name, f"`{path}` is empty", "one row a line, numbers separated by commas")
-    table = numpy.array([[float(cell) for cell in row] for row in rows])
-    if axes == 0 and table.size == 1:
-        return float(table[0, 0])
-    if (axes == 1 or axes is None) and 1 in table.shape:
-        return table.reshape(-1)
-    return table
-
-
-def _is_number(cell: str) -> bool:
-    try:
-        float(cell)
-    except ValueError:
-        return False
-    return True
-
-
-READERS: dict[str, Callable[[str, str, Path, int | None], Value]] = {
+READERS: dict[str, Callable[[str, str, Path], Value]] = {
     "json": _read_json,
     "npy": _read_npy,
-    "csv": _read_csv,
 }

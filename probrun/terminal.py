@@ -10,7 +10,7 @@ from pathlib import Path
 
 import click
 
-from .options import nearest
+from .dsl.text.closeness import nearest
 
 DONE, FAULT, USAGE, DOUBTFUL, BUG, INTERRUPTED = 0, 1, 2, 3, 70, 130
 

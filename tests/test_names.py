@@ -33,7 +33,7 @@ WRONG = [
     "param a\nfn f(x) { q = x; return q }\nreturn q + f(a)   #! P0201 only inside the function",
     "param a\nreturn a + T   #! P0201 declare it: param T",
     "y = sgmoid(1)   #! P0202 `sigmoid`",
-    "y = ln(2)   #! P0202 `log(x)`",
+    "y = ln(2)   #! P0202 `log(2)`",
     "y = normal(0, 1)   #! P0202 `Normal`",
     "y ~ Nromal(0, 1)   #! P0202 `Normal`",
     # calls

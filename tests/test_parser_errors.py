@@ -43,20 +43,20 @@ P0110  7  write or               y = a || b
 P0104  5  write not              y = !a
 P0104  7  matmul                 y = a @ b
 P0104  6  sum(x)                 y = x.sum()
-P0104  7  if c then              y = a ? b : c
+P0104  7  if a then b else c     y = a ? b : c
 P0110  3  assign with =          x := 3
-P0110  3  x = x + ...            x += 1
+P0110  3  x = x + 1              x += 1
 P0110  2  x = x + 1              x++
 P0110  7  floor                  y = a // b
 P0106  5  inf                    y = 1e400
 P0110  1  write y                let y = 3
 P0110  1  else if                elif x { y = 1 }
 P0110 16  else if                if x { y = 1 } elif z { y = 2 }
-P0110  1  fn name                def f(x) { return x }
+P0110  1  fn f(x) {              def f(x) { return x }
 P0110  5  { ... }                if x:
 P0110 11  range                  for i in 0:10 { y = 1 }
 P0110 10  range                  for i in 0..10 { y = 1 }
-P0110  7  if c then a else b     y = 1 if c else 2
+P0110  7  if c then 1 else 2     y = 1 if c else 2
 P0101  9  (if c then             y = 2 * if a then b else c
 P0110  6  if c {                 if x then { y = 1 }
 P0105  1  density                observe z > 0

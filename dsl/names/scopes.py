@@ -17,6 +17,7 @@ from ..syntax import (
     Block,
     Call,
     Data,
+    Distribution,
     Draw,
     Expression,
     For,
@@ -35,8 +36,10 @@ from ..syntax import (
 from ..tables.constants import CONSTANTS
 from ..tables.distributions import DISTRIBUTIONS
 from ..tables.functions import FUNCTIONS, check_arity
+from ..tables.meanings import distribution_meant, function_meant
+from ..text.closeness import nearest
 from ..text.diagnostics import Diagnostic, Label
-from ..text.problems import Problems, nearest
+from ..text.problems import Problems
 from ..text.source import Span
 from .resolved import External
 
@@ -209,7 +212,7 @@ class Declarations:
             elif isinstance(node, Call) and self.outline.fixed(node.function):
                 self.not_constant(node.name_span, f"{what} cannot use `{node.function}`", "only built-in functions here")
             elif isinstance(node, Call):
-                self.problems.add(unknown_function(self.outline, node.function, node.name_span))
+                self.problems.add(unknown_function(self.outline, node))
 
     def constant_name(self, node: Name, what: str, later: dict[str, Data]) -> None:
         """One name in a constant expression."""
@@ -284,27 +287,23 @@ class Setters:
         ))
 
 
-SYNONYMS = {
-    "ln": "log(x)", "len": "length(x)", "size": "length(x)", "pow": "a ^ b", "power": "a ^ b", "square": "x ^ 2",
-    "average": "mean(x)", "expit": "sigmoid(x)", "logistic": "sigmoid(x)", "arctan": "atan(x)", "fabs": "abs(x)",
-    "int": "floor(x)", "clip": "clamp(x, low, high)", "vector": "stack(a, b)", "ReLU": "relu(x)", "range": "arange(n)",
-    "gammaln": "lgamma(x)", "cat": "concat(a, b)", "concatenate": "concat(a, b)", "hstack": "concat(a, b)",
-}
-
-
-def unknown_function(outline: Outline, name: str, span: Span, drawn: bool = False) -> Diagnostic:
+def unknown_function(outline: Outline, node: Call | Distribution, drawn: bool = False) -> Diagnostic:
     """P0202: nothing of that name can be called (or, after `~`, drawn from)."""
-    near = nearest(name, DISTRIBUTIONS if drawn else outline.callables())
-    if near is not None:
-        advice = f"did you mean `{near}`?"
-    elif not drawn and name in SYNONYMS:
-        advice = f"write `{SYNONYMS[name]}`"
-    elif drawn:
-        advice = "`probrun help` lists the distributions"
+    name = node.name if isinstance(node, Distribution) else node.function
+    if drawn:
+        advice = distribution_meant(name, _texts(outline, node)) or "`probrun help` lists the distributions"
     else:
-        advice = f"define it: fn {name}(...) {{ ... }}, or see `probrun help` for the built-in ones"
+        own = [*outline.functions, *outline.external]
+        advice = function_meant(name, own, _texts(outline, node)) or (
+            f"define it: fn {name}(...) {{ ... }}, or see `probrun help` for the built-in ones"
+        )
     what = "distribution" if drawn else "function"
-    return Diagnostic("P0202", f"unknown {what} `{name}`", span, "not known", (), (), advice)
+    return Diagnostic("P0202", f"unknown {what} `{name}`", node.name_span, "not known", (), (), advice)
+
+
+def _texts(outline: Outline, node: Call | Distribution) -> list[str]:
+    """The arguments of a call as they are written."""
+    return [" ".join(outline.program.source.slice(argument.span).split()) for argument in node.arguments]
 
 
 def nodes_in(root: Node) -> list[Node]:

@@ -29,8 +29,11 @@ from ..syntax import (
 from ..tables.constants import CONSTANTS
 from ..tables.distributions import DISTRIBUTIONS, bind
 from ..tables.functions import FUNCTIONS, check_arity
+from ..tables.meanings import value_meant
+from ..tables.synonyms import NEVER
+from ..text.closeness import nearest
 from ..text.diagnostics import Diagnostic, Label
-from ..text.problems import Problems, counted, nearest
+from ..text.problems import Problems, counted
 from ..text.source import Span
 from .resolved import Site
 from .scopes import Outline, Scope, nodes_in, unknown_function
@@ -193,7 +196,7 @@ class Walker:
         if meaning is not None:
             self.reported.add((scope.name, name))
             self.problems.add(self.not_a_value(node, meaning))
-        elif outline.implicit:
+        elif outline.implicit and name not in NEVER:
             self.uses.free.setdefault(name, node.span)
         elif not self.problems.full:
             self.reported.add((scope.name, name))
@@ -210,12 +213,12 @@ class Walker:
     def unknown(self, node: Name, scope: Scope) -> Diagnostic:
         """P0201, with the nearest known name."""
         name = node.id
-        near = nearest(name, self.outline.values(scope)) or nearest(name, self.outline.callables(), 0.8)
+        near = nearest(name, self.outline.values(scope))
         owner = self.owners.get(name)
         labels: tuple[Label, ...] = ()
         if owner is not None:
             labels = (Label(owner.variables[name], f"only inside the function `{owner.name}`"),)
-        advice = f"did you mean `{near}`?" if near else f"if it is a parameter, declare it: param {name}"
+        advice = value_meant(name) or (f"did you mean `{near}`?" if near else f"if it is a parameter, declare it: param {name}")
         if owner is not None:
             advice = f"return it from `{owner.name}`, or set it outside"
         return Diagnostic("P0201", f"unknown name `{name}`", node.span, "not known here", labels, (), advice)
@@ -240,7 +243,7 @@ class Walker:
                 f"to multiply write {name} * (...), to take an entry write {name}[...]",
             ))
         elif not self.problems.full:
-            self.problems.add(unknown_function(outline, name, node.name_span))
+            self.problems.add(unknown_function(outline, node))
 
     def arity(self, node: Call, wanted: int | None, note: str, place: Span | None) -> None:
         """P0203 and P0204 for a function that is not built in."""
@@ -278,7 +281,7 @@ class Walker:
                 "P0210", f"`{name}` is a value, not a distribution", node.name_span, "nothing can be drawn from it",
             ))
         elif not self.problems.full:
-            self.problems.add(unknown_function(outline, name, node.name_span, drawn=True))
+            self.problems.add(unknown_function(outline, node, drawn=True))
 
     # ------------------------------------------------------------------------------------------------- sites
     def unnamed_site(self, node: Draw, scope: Scope, feeds: str) -> None:

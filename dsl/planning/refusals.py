@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from difflib import get_close_matches
-
 from ..analysis.facts import Hazard
 from ..analysis.flow import Flow
 from ..names.resolve import Resolved, Site
 from ..syntax import EstimatorCall
 from ..tables.estimators import ESTIMATORS
+from ..tables.meanings import estimator_meant
+from ..text.closeness import nearest
 from ..text.diagnostics import Diagnostic, Label
 from .plan import PlanOptions
 
@@ -113,10 +113,11 @@ def unknown_site(
     if call.name not in order:
         return unknown_estimator(call, order)
     names = [site.name for site in resolved.sites]
-    near = get_close_matches(name or "", names, 1)
+    near = nearest(name or "", names)
     return Diagnostic(
         "P0607", f"there is no site `{name}`", None, "", (), (f"the sites are: {', '.join(names) or '(none)'}",),
-        f"did you mean `{near[0]}`?" if near else None, resolved.program.source,
+        f"did you mean `{near}`?" if near else f"name one of them: --estimator {names[0]}={call.name}" if names else None,
+        resolved.program.source,
     )
 
 
@@ -126,20 +127,20 @@ def unknown_option(
     """P0401: an estimator's option that is not there, or must be `wanted`."""
     title = f"`{name}` of `{call.name}` must be {wanted}" if wanted else f"`{call.name}` has no option `{name}`"
     note = () if wanted else (f"its options are: {', '.join(known) or '(none)'}",)
-    near = get_close_matches(name, known, 1)
+    near = nearest(name, known)
     return Diagnostic(
         "P0401", title, call.span if call.span.end else None, "", (), note,
-        f"did you mean `{near[0]}`?" if near else f"probrun help {call.name}",
+        f"did you mean `{near}`?" if near else f"probrun help {call.name}",
         resolved.program.source if call.span.end else None,
     )
 
 
 def unknown_estimator(call: EstimatorCall, order: tuple[str, ...]) -> Diagnostic:
     """P0401: no estimator of that name."""
-    near = get_close_matches(call.name, order, 1)
     return Diagnostic(
         "P0401", f"there is no estimator `{call.name}`", call.span if call.span.end else None, "", (),
-        (f"the estimators are: {', '.join(order)}",), f"did you mean `{near[0]}`?" if near else None,
+        (f"the estimators are: {', '.join(order)}",),
+        estimator_meant(call.name, order) or "`probrun help estimators` explains them",
     )
 
 

@@ -30,6 +30,7 @@ from ..syntax import (
     Interval,
     Name,
     Node,
+    Number,
     Parameter,
     Range,
     Return,
@@ -38,8 +39,11 @@ from ..syntax import (
     Statement,
     While,
 )
+from ..syntax import children as children_of
 from ..tables.distributions import DISTRIBUTIONS
 from ..tables.estimators import ESTIMATORS
+from ..tables.meanings import function_meant
+from ..tables.synonyms import WORDS
 from ..text.source import Span
 from .constant_values import constant_value
 from .expression_builder import Children, ExpressionBuilder, as_distribution, nodes_of, span_over
@@ -175,7 +179,8 @@ class Builder(ExpressionBuilder):
                 needed = ", ".join(row.name for row in DISTRIBUTIONS[node.id].parameters if row.default is None)
                 self.report("P0210", f"`{right}` has no arguments", node.span, f"write {left} ~ {right}({needed})")
             case _:
-                help_text = f"write {left} = {right}, or draw: {left} ~ Normal({right}, 1)"
+                drawn = any(isinstance(part, Draw) for part in (node, *children_of(node)))
+                help_text = f"write {left} = {right}" + ("" if drawn else f", or draw: {left} ~ Normal({right}, 1)")
                 self.report("P0101", "a distribution must stand on the right of `~`", node.span, help_text)
         return None
 
@@ -206,6 +211,9 @@ class Builder(ExpressionBuilder):
         iterable: Range | Expression = children[3]
         if isinstance(iterable, Call) and iterable.function == "range":
             iterable = self._range(iterable)
+        elif isinstance(iterable, Number):
+            help_text = f"write for {children[1]} in range({iterable.text}) {{ ... }}"
+            self.report("P0110", "a number is no range", iterable.span, help_text)
         name = children[1]
         return For(str(name), iterable, children[4], span=span_over(children), name_span=span_of(name))
 
@@ -248,12 +256,19 @@ class Builder(ExpressionBuilder):
         text = self.text(node)
         if isinstance(node, Comparison) and node.operator == "==":
             left, right = self.text(node.left), self.text(node.right)
-            self.report("P0110", "`==` compares, it does not assign", node.span, f"write {left} = {right}")
+            sign = "~" if isinstance(node.right, Draw) else "="
+            self.report("P0110", "`==` compares, it does not assign", node.span, f"write {left} {sign} {right}")
         elif isinstance(node, Comparison) and self._is_arrow(node.left, node.right):
             right = " ".join(self.source.slice(Span(node.right.span.start + 1, node.span.end)).split())
             self.report("P0110", "`<-` does not assign", node.span, f"write {self.text(node.left)} = {right}")
-        elif isinstance(node, Name) and node.id in ("break", "continue", "pass"):
+        elif isinstance(node, Name) and node.id == "pass":
+            self.report("P0111", "there is no `pass`", node.span, "leave it out: a block may be empty, { }")
+        elif isinstance(node, Name) and node.id in ("break", "continue"):
             self.report("P0111", f"there is no `{node.id}`", node.span, "use `if` and the condition of `while`")
+        elif isinstance(node, Name) and node.id in WORDS:
+            self.report("P0110", f"there is no `{node.id}`", node.span, WORDS[node.id])
+        elif isinstance(node, Call) and (advice := WORDS.get(node.function) or function_meant(node.function)):
+            self.report("P0110", f"there is no `{node.function}`", node.name_span, advice)
         elif isinstance(node, Draw):
             self.report("P0111", "this draw has no name", node.span, f"write x ~ {text}")
         else:

@@ -37,7 +37,8 @@ from ..syntax import (
 from ..text.diagnostics import Diagnostic, ProbError
 from ..text.source import Source, Span
 from .builder import Builder
-from .syntax_errors import BLOCK_STARTS, BLOCK_WORDS, Place, explain
+from .place import Place
+from .syntax_errors import BLOCK_STARTS, BLOCK_WORDS, explain
 from .tokens import BRACKET, arrange, span_of, unreadable
 
 MAX_ERRORS = 20

@@ -8,12 +8,13 @@ expected that.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
-from lark import Token
+from probrun.dsl.reading.place import Place
 
+from ..tables.synonyms import WORDS
 from ..text.diagnostics import Diagnostic, Label
-from ..text.source import Source, Span
+from ..text.source import Span
+from . import foreign
 from .tokens import span_of
 
 KEYWORDS = frozenset({
@@ -50,6 +51,7 @@ CHARACTERS = {
     "“": "there is no text in this language, only numbers", "”": "there is no text in this language, only numbers",
     "‘": "there is no text in this language, only numbers", "’": "there is no text in this language, only numbers",
     "`": "leave it out", ".": "a name has no parts; write sum(x), not x.sum()", "（": "write (", "）": "write )",
+    ";": "arguments and entries are separated by commas",
     "，": "write ,", "；": "write ;", "＝": "write =", "\x0b": "delete this control character",
 }  # fmt: skip
 
@@ -61,62 +63,12 @@ SIGNS = {
 
 RANGES = "a slice is x[1:3], a loop is for i in range(1, 3)"
 
-# First words of statements in other languages: what to write here.
-WORDS = {
-    "let": "write y = ...", "var": "write y = ...", "const": "write y = ...", "local": "write y = ...",
-    "auto": "write y = ...", "int": "write n = ...", "real": "write y = ...", "float": "write y = ...",
-    "vector": "write y = [1, 2, 3]", "elif": "write else if", "elseif": "write else if", "elsif": "write else if",
-    "def": "write fn name(x) { ... return ... }", "function": "write fn name(x) { ... return ... }",
-    "func": "write fn name(x) { ... return ... }", "fun": "write fn name(x) { ... return ... }",
-    "parameter": "write param", "parameters": "write param", "parm": "write param", "const_data": "write data",
-    "print": "`probrun run --of NAME` shows a variable", "import": "there are no modules; pass functions from Python",
-    "sample": "write x ~ Normal(0, 1)", "repeat": "write for i in range(n) { ... }", "loop": "write while c { ... }",
-    "assert": "there is no `assert`", "global": "a function never changes an outer name; return the value",
-}  # fmt: skip
 
-
-@dataclass
-class Place:
-    """Where the parser stopped: the token at `index`, the start of its statement, and the types it would have taken."""
-
-    tokens: list[Token]
-    index: int
-    statement: int
-    accepted: frozenset[str]
-    source: Source
-
-    @property
-    def token(self) -> Token:
-        return self.tokens[self.index]
-
-    @property
-    def before(self) -> Token | None:
-        """The token before, if it belongs to the same statement."""
-        return self.tokens[self.index - 1] if self.index > self.statement else None
-
-    @property
-    def after(self) -> Token | None:
-        return self.tokens[self.index + 1] if self.index + 1 < len(self.tokens) else None
-
-    @property
-    def first(self) -> Token:
-        return self.tokens[self.statement]
-
-    def kind(self, offset: int) -> str:
-        """Type of the token so many places on, or "" outside the list."""
-        place = self.index + offset
-        return self.tokens[place].type if 0 <= place < len(self.tokens) else ""
-
-    def diagnostic(
-        self, code: str, title: str, help: str | None = None, label: str = "", span: Span | None = None
-    ) -> Diagnostic:
-        """A diagnostic at the token, or at `span`."""
-        return Diagnostic(code, title, span or span_of(self.token), label, help=help, source=self.source)
 
 
 def explain(place: Place) -> Diagnostic:
     """The diagnostic for an unexpected token."""
-    for rule in RULES:
+    for rule in (*foreign.RULES, *RULES):
         found = rule(place)
         if found is not None:
             return found
@@ -129,7 +81,8 @@ def _sign(place: Place) -> Diagnostic | None:
     text = str(token)
     if token.type == "WRONG":
         if text[0] in "\"'":
-            return place.diagnostic("P0104", "text in quotes is not part of the language", CHARACTERS['"'])
+            advice = "a comment starts with #" if place.before is None else CHARACTERS['"']
+            return place.diagnostic("P0104", "text in quotes is not part of the language", advice)
         if text == "++":
             counting = place.kind(1) in ("SEPARATOR", "$END", "RBRACE")
             help_text = f"write {place.before} = {place.before} + 1" if counting and place.before else "write one +"
@@ -138,7 +91,7 @@ def _sign(place: Place) -> Diagnostic | None:
             return place.diagnostic("P0110", f"`{text}` is not an operator", RANGES)
         if text in SIGNS:
             return place.diagnostic("P0110", f"`{text}` is not an operator", SIGNS[text])
-        left = _text(place, place.statement, place.index) or "x"
+        left = place.text(place.statement, place.index) or "x"
         return place.diagnostic("P0110", f"`{text}` is not an operator", f"write {left} = {left} {text[0]} ...")
     if token.type == "UNKNOWN":
         shown = f"`{text}`" if text.isprintable() and not text.isspace() else f"U+{ord(text):04X}"
@@ -166,7 +119,12 @@ def _foreign_word(place: Place) -> Diagnostic | None:
         return place.diagnostic("P0110", f"there is no `{place.token}`", WORDS[str(place.token)])
     started = word is not None and word is place.first and word.type == "NAME" and str(word) in WORDS
     if started and word is not None and place.token.type in VALUE_STARTS | {"LBRACE", "COLON", "WRONG"}:
-        return place.diagnostic("P0110", f"there is no `{word}`", WORDS[str(word)], span=span_of(word))
+        advice, following = WORDS[str(word)], foreign.rest(place, place.index)
+        if advice.startswith("write y = ...") and place.kind(1) == "ASSIGN":
+            advice = f"write {following}"
+        elif "name(x)" in advice and place.kind(1) == "LPAR" and (stop := foreign.closing(place, place.index + 1)):
+            advice = advice.replace("name(x)", place.text(place.index, stop + 1))
+        return place.diagnostic("P0110", f"there is no `{word}`", advice, span=span_of(word))
     return None
 
 
@@ -174,11 +132,12 @@ def _colon(place: Place) -> Diagnostic | None:
     if place.token.type != "COLON":
         return None
     if place.first.type in BLOCK_STARTS and place.kind(1) in ("SEPARATOR", "$END"):
-        return place.diagnostic("P0110", "a block does not start with `:`", f"write {place.first} ... {{ ... }}")
+        head = place.text(place.statement, place.index)
+        return place.diagnostic("P0110", "a block does not start with `:`", f"write {head} {{ ... }}")
     if "RSQB" in place.accepted and "COMMA" in place.accepted:
         return place.diagnostic("P0110", "a slice has no step", "write x[start:stop]")
     if place.first.type == "FOR":
-        return place.diagnostic("P0110", "`:` does not make a range", "write range(start, stop)")
+        return place.diagnostic("P0110", "`:` does not make a range", "write range(start, stop), without the stop")
     return None
 
 
@@ -201,8 +160,6 @@ def _ternary(place: Place) -> Diagnostic | None:
     if place.token.type != "IF":
         return None
     before = place.before
-    if before is not None and before.type in VALUE_ENDS:
-        return place.diagnostic("P0110", "the condition comes first", "write if c then a else b")
     if before is not None and before.type in OPERATORS | {"NOT"}:
         return place.diagnostic("P0101", f"an `if` after `{before}` needs parentheses", "write (if c then a else b)")
     return None
@@ -351,11 +308,3 @@ def expectation(accepted: frozenset[str]) -> str:
     if not words:
         return "something else"
     return words[0] if len(words) == 1 else ", ".join(words[:-1]) + " or " + words[-1]
-
-
-def _text(place: Place, start: int, stop: int) -> str:
-    """Source text of the tokens from `start` up to `stop`, on one line."""
-    if stop <= start:
-        return ""
-    span = Span(span_of(place.tokens[start]).start, span_of(place.tokens[stop - 1]).end)
-    return " ".join(place.source.slice(span).split())

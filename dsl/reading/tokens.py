@@ -91,7 +91,9 @@ def arrange(raw: Iterator[Token], source: Source) -> TokenList:
     depth: list[str] = []  # open matched brackets
     for index, token in enumerate(tokens):
         kind = token.type
-        if kind == "SEPARATOR" and token != ";" and (depth and depth[-1] != "{"):
+        if kind == "SEPARATOR" and (depth and depth[-1] != "{"):
+            if token == ";":
+                found.tokens.append(retyped(token, "UNKNOWN"))
             continue
         if kind in JOINING:
             while found.tokens and found.tokens[-1].type == "SEPARATOR" and found.tokens[-1] != ";":

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from difflib import get_close_matches
-
 from ..syntax import Distribution, Expression
 from ..text.diagnostics import Diagnostic
 from .distribution_rows import DISTRIBUTIONS, DistributionRow, Domain, ParameterRow
+from .meanings import argument_meant
 
 __all__ = [
     "DISTRIBUTIONS", "DistributionRow", "Domain", "ParameterRow", "bind", "domain_help", "domain_words", "order_words",
@@ -60,10 +59,9 @@ def bind(row: DistributionRow, distribution: Distribution) -> tuple[dict[str, Ex
         elif argument.name in names:
             name = argument.name
         else:
-            near = get_close_matches(argument.name, names, n=1)
             problems.append(Diagnostic(
                 "P0204", f"`{row.name}` has no argument `{argument.name}`", argument.span, notes=note,
-                help=f"did you mean `{near[0]}`?" if near else None,
+                help=argument_meant(row, argument.name),
             ))
             continue
         if name in bound:

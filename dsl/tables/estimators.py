@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
-from .distributions import DistributionRow, ParameterRow
+from .distribution_rows import DistributionRow, ParameterRow
 
 Option = float | bool | str
 
@@ -60,6 +60,7 @@ class EstimatorRow:
     carries         why a derivative cannot pass through an argument (an empty string where it can)
     options         in the order in which they are written
     variants        option values that `compare` shows beside the usual ones
+    known_as        what others call it, in small letters
     """
 
     name: str
@@ -78,6 +79,7 @@ class EstimatorRow:
     help: Callable[[DistributionRow], str] = lambda row: ""
     options: tuple[OptionRow, ...] = ()
     variants: tuple[dict[str, Option], ...] = ()
+    known_as: tuple[str, ...] = ()
 
     @property
     def pathwise(self) -> bool:
@@ -131,6 +133,7 @@ result. Exact: there is no derivative to lose.
 """,
         Carrier.NOTHING,
         reason="detached by force",
+        known_as=("detach", "none"),
         help=lambda row: "where no parameter reaches it",
     ),
     EstimatorRow(
@@ -147,6 +150,10 @@ Sources: Kingma & Welling 2013; Figurnov, Mohamed & Mnih 2018 for the implicit f
 """,
         Carrier.VALUE,
         reason="reparameterised; reaches {result} only through smooth operations",
+        known_as=(
+            "reparam", "reparameterization", "reparametrization", "pathwise", "reparameterisation", "reparameterized",
+            "ipa",
+        ),
         unsuited=_unpathwise,
         carries=lambda parameter: "" if parameter.reparameterised else f"no reparameterisation in `{parameter.name}`",
         help=lambda row: f"in {pathwise}" if (pathwise := _named(row, lambda parameter: parameter.reparameterised)) else "",
@@ -165,6 +172,7 @@ Source: Lew et al. 2023 (ADEV, `flip_enum`).
 """,
         Carrier.OUTCOMES, splits=True, random=False, exact=True,
         reason="all outcomes, weighed by their probabilities",
+        known_as=("exact", "enum", "marginalize", "parallel", "sequential"),
         unsuited=lambda row: "" if row.finite else f"{row.name} has infinitely many outcomes",
     ),
     EstimatorRow(
@@ -181,6 +189,7 @@ Sources: Jang, Gu & Poole 2016; Maddison, Mnih & Teh 2016; Bengio, Leonard & Cou
 """,
         Carrier.VALUE, biased=True, relaxes=True, needs_interior=True,
         reason="relaxed (tau = {tau:g}), biased; reaches {result} only through smooth operations",
+        known_as=("gumbelsoftmax", "concrete", "straightthrough", "relaxed", "relax"),
         unsuited=lambda row: "" if row.relaxable else "only for Bernoulli, Categorical, OneHotCategorical",
         help=lambda row: "biased; --unbiased excludes it" if row.relaxable else "",
         options=(
@@ -206,6 +215,7 @@ Sources: Williams 1992; Schulman et al. 2015 (credit); Foerster et al. 2018 (DiC
 baseline); Greensmith, Bartlett & Baxter 2004 (the best constant baseline).
 """,
         Carrier.DENSITY, needs_interior=True,
+        known_as=("reinforce", "scorefunction", "likelihoodratio", "logderivative", "lr", "sf", "vimco"),
         carries=lambda parameter: f"the support moves with `{parameter.name}`" if parameter.moves_support else "",
         help=_score_help,
         options=(

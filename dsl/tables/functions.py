@@ -64,7 +64,10 @@ def check_arity(row: FunctionRow, call: Call) -> list[Diagnostic]:
     """What is wrong with the arguments of a call of a built-in function (P0203, P0204)."""
     note = (f"it is called as {row.signature}",)
     problems = [
-        Diagnostic("P0204", f"`{row.name}` takes its arguments by position, not by name", argument.span, notes=note)
+        Diagnostic(
+            "P0204", f"`{row.name}` takes its arguments by position, not by name", argument.span, notes=note,
+            help=_unnamed(row, str(argument.name)),
+        )
         for argument in call.arguments if argument.name is not None
     ]
     given = len(call.arguments)
@@ -78,6 +81,13 @@ def check_arity(row: FunctionRow, call: Call) -> list[Diagnostic]:
         title = f"`{row.name}` takes {wanted}, but is given {given}"
         problems.append(Diagnostic("P0203", title, call.name_span, notes=note))
     return problems
+
+
+def _unnamed(row: FunctionRow, name: str) -> str:
+    """What to write for an argument that is given by name."""
+    if name in ("axis", "dim", "axes", "keepdim", "keepdims"):
+        return f"{row.name}(x) takes the whole array; the sums of the rows of a matrix m are matmul(m, ones(n))"
+    return f"leave out `{name}=`: {row.signature}"
 
 
 def _mapped(f: Callable[[float], float], low: float = -INF, high: float = INF) -> Callable[[Bounds], Bounds]:

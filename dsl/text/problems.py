@@ -1,9 +1,8 @@
-"""Collecting problems, and proposing the name that was meant."""
+"""Collecting problems."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from difflib import get_close_matches
 
 from .diagnostics import Diagnostic, ProbError
 from .source import Source
@@ -38,17 +37,6 @@ def report(passes: Iterable[Problems], source: Source) -> None:
     if found:
         order = sorted(found, key=lambda key: key[2])
         raise ProbError(found[key] for key in order[:MOST])
-
-
-def nearest(name: str, candidates: Iterable[str], closeness: float = 0.66) -> str | None:
-    """The candidate that was most likely meant, or None where none is close (1: the same, 0: no letter in common)."""
-    known = list(candidates)
-    folded = name.casefold()
-    for candidate in known:
-        if candidate != name and candidate.casefold() == folded:
-            return candidate
-    close = get_close_matches(name, known, n=1, cutoff=closeness)
-    return close[0] if close else None
 
 
 def counted(number: int, thing: str) -> str:

@@ -8,7 +8,6 @@ Defaults and sizes are constant expressions and are worked out by the interprete
 from __future__ import annotations
 
 from collections.abc import Mapping
-from difflib import get_close_matches
 from typing import Any
 
 import torch
@@ -17,6 +16,9 @@ from torch import Tensor
 from ...dsl.names.resolve import Resolved
 from ...dsl.syntax import Data, Expression, Interval, Name, Parameter, Simplex, deep_recursion
 from ...dsl.tables.constants import CONSTANTS
+from ...dsl.text.closeness import nearest
+from ...dsl.text.diagnostics import Diagnostic, ProbError
+from ...dsl.text.given import origin_notes
 from ...dsl.text.source import Span
 from ..arrays.broadcast import shape_words
 from ..arrays.function_code import Context
@@ -38,7 +40,8 @@ def bind_values(
     Raises ProbError: P0601 (a parameter without a value), P0602 (data without one), P0603 (no such name), P0604 (cannot be
     read, or wrong shape), P0605 (outside the declared domain).
     """
-    binder = _Binder(resolved, dtype, device)
+    origins = {name: origin_notes(values, name) for values in (parameters, data) for name in values}
+    binder = _Binder(resolved, dtype, device, origins)
     binder.refuse_unknown(parameters, resolved.parameters, "parameter", "-p")
     binder.refuse_unknown(data, resolved.data, "data", "-d")
     with torch.enable_grad(), deep_recursion():
@@ -58,8 +61,11 @@ def _for_run(value: float | Tensor, dtype: torch.dtype, device: torch.device) ->
 class _Binder:
     """The values known so far, in float64."""
 
-    def __init__(self, resolved: Resolved, dtype: torch.dtype, device: torch.device):
+    def __init__(
+        self, resolved: Resolved, dtype: torch.dtype, device: torch.device, origins: Mapping[str, tuple[str, ...]]
+    ):
         self.resolved = resolved
+        self.origins = origins
         self.dtype = dtype
         self.device = device
         self.where = Where(resolved.program.source)
@@ -68,23 +74,31 @@ class _Binder:
     def refuse_unknown(
         self, given: Mapping[str, object], declared: Mapping[str, object], kind: str, option: str
     ) -> None:
-        """P0603 for a name that the program does not declare."""
+        """P0603 for a name that the program does not declare, at the declaration that was most likely meant."""
         for name in given:
             if name in declared:
                 continue
-            near = get_close_matches(str(name), list(declared), n=1)
+            near = nearest(str(name), declared)
             other = self.resolved.data if kind == "parameter" else self.resolved.parameters
             known = ", ".join(f"`{entry}`" for entry in declared) or "none"
+            word = "param" if kind == "parameter" else "data"
+            meant, label = near, "did you mean this one?"
             if name in other:
+                meant, label = name, "declared here"
                 help = f"`{name}` is {'data: give it by -d' if kind == 'parameter' else 'a parameter: give it by -p'}"
             else:
-                help = f"did you mean `{near[0]}`?" if near else ""
-            noun = "parameter" if kind == "parameter" else "data"
-            raise self.where.error(
-                "P0603", f"the program has no {noun} `{name}`", Span(0, 0),
-                notes=(f"its {'parameters' if kind == 'parameter' else 'data'}: {known}",),
-                help=help or f"{option} names what the program declares",
-            )
+                help = f"did you mean `{near}`?" if near else f"declare it: {word} {name}, or leave it out"
+            raise ProbError(Diagnostic(
+                "P0603", f"the program has no {kind} `{name}`", None if meant is None else self.place(meant),
+                "" if meant is None else label, (),
+                (f"its {'parameters' if kind == 'parameter' else 'data'}: {known}", *self.origins.get(name, ())), help,
+                self.resolved.program.source,
+            ))
+
+    def place(self, name: str) -> Span:
+        """Where a parameter or data is declared."""
+        data = self.resolved.data.get(name)
+        return self.resolved.parameters[name].span if data is None else data.name_span
 
     # ------------------------------------------------------------------------------------------- constants
     def constant(self, node: Expression) -> float | Tensor:
@@ -131,8 +145,11 @@ class _Binder:
     def misshapen(self, name: str, given: tuple[int, ...], wanted: str, span: Span) -> Exception:
         """P0604 for a wrong shape."""
         words = "a scalar" if not given else f"of shape {shape_words(given)}"
-        help = f"declare its size: {name}{shape_words(given)}" if wanted in ("a scalar", "scalar") and given else ""
-        return self.where.error("P0604", f"the value of `{name}` is {words}, but {wanted} is declared", span, wanted, help=help)
+        word = "param" if name in self.resolved.parameters else "data"
+        axes = 0 if wanted in ("a scalar", "scalar") else wanted.count(",") + 1
+        help = f"declare its size: {word} {name}{shape_words(given)}" if len(given) != axes and given else None
+        title = f"the value of `{name}` is {words}, but {wanted} is declared"
+        return self.where.error("P0604", title, span, wanted, self.origins.get(name, ()), help)
 
     # ------------------------------------------------------------------------------------- parameters, data
     def read(self, name: str, value: object, span: Span) -> Tensor:
@@ -154,7 +171,8 @@ class _Binder:
             ) from None
         tensor = tensor if tensor.is_floating_point() else tensor.to(torch.float64)
         if bool(tensor.detach().isnan().any()):
-            raise self.where.error("P0604", f"the value of `{name}` is not a number (nan)", span)
+            notes = self.origins.get(name, ())
+            raise self.where.error("P0604", f"the value of `{name}` is not a number (nan)", span, notes=notes)
         return tensor
 
     def bind_data(self, name: str, node: Data, given: Mapping[str, object]) -> None:
@@ -195,7 +213,8 @@ class _Binder:
                 "P0601", f"parameter `{name}` has no value", span, declared, help=f"give it one: -p {flag}"
             )
         if not bool(tensor.detach().isfinite().all()):
-            raise self.where.error("P0604", f"the value of parameter `{name}` is not finite", span)
+            notes = self.origins.get(name, ())
+            raise self.where.error("P0604", f"the value of parameter `{name}` is not finite", span, notes=notes)
         if fact.node is not None:
             self.check_domain(name, fact.node, tensor.detach())
         return tensor.to(self.device, self.dtype)
@@ -222,12 +241,13 @@ class _Binder:
                 low, high = (show(float(end)) for end in (domain.low, domain.high))
                 raise self.where.error(
                     "P0605", f"parameter `{name}` must lie in ({low}, {high}), but is {show(float(value[bad][0]))}",
-                    node.name_span, f"declared to lie in ({low}, {high})",
+                    node.name_span, f"declared to lie in ({low}, {high})", self.origins.get(name, ()),
+                    "give a value inside it, or declare another domain",
                 )
         elif isinstance(domain, Simplex) and not _in_simplex(value):
             raise self.where.error(
                 "P0605", f"parameter `{name}` must have entries that are at least 0 and sum to 1, but is {show(value)}",
-                node.name_span, "declared to lie in the simplex",
+                node.name_span, "declared to lie in the simplex", self.origins.get(name, ()),
             )
 
 
