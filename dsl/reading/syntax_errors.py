@@ -9,12 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from probrun.dsl.reading.place import Place
-
 from ..tables.synonyms import WORDS
 from ..text.diagnostics import Diagnostic, Label
 from ..text.source import Span
 from . import foreign
+from .place import Place
 from .tokens import span_of
 
 KEYWORDS = frozenset({
