@@ -126,6 +126,15 @@ class Plan:
         return tuple((index, c.estimator, tuple(sorted(c.options.items()))) for index, c in sorted(self.choices.items()))
 
 
+    def like(self, index: int) -> list[int]:
+        """Later sites that draw from the same distribution and are enumerated, though nobody asked for it."""
+        name = self.choices[index].site.distribution.name
+        return [
+            other for other, choice in self.choices.items()
+            if other > index and choice.free and choice.estimator == "enumerate" and choice.site.distribution.name == name
+        ]
+
+
 @dataclass
 class State:
     """One site while the choice is being made."""

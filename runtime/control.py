@@ -58,6 +58,7 @@ FIXED_LOOP_FACTOR = 500  # a loop whose length is known when it starts may be th
 def block(machine: Interpreter, statements: tuple[Statement, ...], frame: Frame) -> None:
     """Execute statements as long as lanes are left."""
     for statement in statements:
+        machine.meter.spend(frame.lanes.count)
         machine.execute(statement, frame)
         if not frame.lanes.count:
             return
@@ -239,6 +240,7 @@ def _loop(
             gone.append(loop.departed(held[1], entry, frame))
             loop.narrow(loop.lanes.restrict(held[0]))
         steps += 1
+        machine.meter.spend(loop.lanes.count)
         if steps > machine.limits.steps:
             raise _endless(machine, span, machine.limits.steps)
         if steps > machine.limits.rounds and machine.lanes_made > lanes_before and machine.last_split is not None:
@@ -436,6 +438,7 @@ def _assign(machine: Interpreter, node: Assign, frame: Frame) -> None:
         frame.write(node.name, machine.rounds.added(machine, node, frame))
         return
     value = machine.evaluate(node.value, frame)
+    machine.meter.take(value)
     if node.indices:
         _store(machine, node, value, frame)
     else:

@@ -28,6 +28,7 @@ from ..dsl.plan import Lessons, Plan
 from .collect import Collected, Ended, Estimate, merged
 from .interpreter import Interpreter, Outcome
 from .lifting import NotLifted, check_fixed
+from .meter import OutOfTime, TooMuchWork
 from .moments import Moments
 from .recording import NotCompiled
 from .session import DTYPES, LEAST_BLOCK, Session, Settings, Start, room
@@ -103,7 +104,7 @@ def gradient(
         except Exception as problem:
             outcome = problem
         found = heard or ([outcome] if team is None else team.exchange(resolved, outcome))
-        learnt = _learnt(lessons, found)
+        learnt = _learnt(lessons, found, plan)
         if learnt == lessons:
             if team is not None and not collected.exact:
                 collected = merged(found, session, settings)
@@ -115,13 +116,19 @@ def gradient(
         lessons = learnt
 
 
-def _learnt(lessons: Lessons, found: Sequence[Collected | Exception]) -> Lessons:
-    """The lessons of all processes, or what went wrong in one."""
+def _learnt(lessons: Lessons, found: Sequence[Collected | Exception], plan: Plan) -> Lessons:
+    """The lessons of all processes, or what went wrong in one.
+
+    Where the outcomes of a site are too many, so are those of the sites like it that come after: a hundred of them are given up
+    together, and not one by one.
+    """
     for outcome in found:
         if isinstance(outcome, GuardBroken):
             lessons = lessons.broke(outcome.place)
         elif isinstance(outcome, TooManyLanes):
             lessons = lessons.crowd(outcome.index)
+            for index in plan.like(outcome.index):
+                lessons = lessons.crowd(index)
         elif isinstance(outcome, Exception):
             raise outcome
     return lessons
@@ -160,11 +167,17 @@ def _drive(
                 collected.merge(part, session)
                 if progress is not None:
                     progress(collected.done, settings.samples)
+                if settings.most_work is not None and collected.work > settings.most_work:
+                    raise TooMuchWork
                 if collected.exact or (settings.target_se is not None and looks.enough(session, collected)):
                     return
                 if settings.deadline is not None and collected.done < settings.samples and time.monotonic() > settings.deadline:
                     collected.out_of_time = True
                     return
+    except OutOfTime:
+        if not collected.done:
+            raise
+        collected.out_of_time = True
     except KeyboardInterrupt:
         if not collected.done:
             raise
@@ -177,7 +190,7 @@ def _differentiate(session: Session, collected: Collected, progress: Progress, l
 
     def take(block: Session, runs: int, leaves: dict[str, Tensor], outcome: Outcome) -> Collected:
         part = Collected(names, settings, block.start)
-        part.exact = block.exact or not outcome.random
+        part.exact, part.work = block.exact or not outcome.random, outcome.work
         weighings = []
         for number, (name, found) in enumerate(zip(names, outcome.values, strict=True)):
             value = block.result(found)
@@ -223,7 +236,7 @@ def moments_of_run(
 
     def take(block: Session, runs: int, leaves: dict[str, Tensor], outcome: Outcome) -> Collected:
         part = Collected(collected.names, settings, block.start)
-        part.exact = not outcome.random
+        part.exact, part.work = not outcome.random, outcome.work
         for name, found in zip(collected.names, outcome.values, strict=True):
             value = block.result(found)
             if not part.add_value(name, value, runs).finite:

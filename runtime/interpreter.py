@@ -54,6 +54,7 @@ from .kinks import once_differentiable
 from .lanes import Join, Lanes, Ragged, Value, carry, is_uniform
 from .ledger import Ledger, Term
 from .lifting import Lifter
+from .meter import Meter
 from .once import Once
 from .operations import Operand, as_tensor, calculate, compare, filled, negative, numeric, opposite
 from .problems import Where
@@ -94,6 +95,7 @@ class Outcome:
     weight     of the lanes `[lanes or 1]` (None: 1)
     ledger     the score sites that were executed
     random     whether anything was drawn
+    work       numbers that were touched (`meter.py`)
     """
 
     values: list[Value]
@@ -102,6 +104,7 @@ class Outcome:
     weight: Tensor | None
     ledger: Ledger
     random: bool
+    work: int = 0
 
 
 class Interpreter:
@@ -113,6 +116,7 @@ class Interpreter:
         self, resolved: Resolved, choices: Mapping[int, Choice], context: Context, generator: torch.Generator, *,
         limits: Limits = Limits(), guards: Guards | None = None, safe: bool = False,
         results: bool = True, wanted: tuple[str, ...] = (), counter: Counter | None = None, lifter: Lifter | None = None,
+        meter: Meter | None = None,
     ):
         self.resolved = resolved
         self.choices = choices
@@ -127,6 +131,7 @@ class Interpreter:
         self.wanted = wanted
         self.counter = counter
         self.lifter = lifter
+        self.meter = meter or Meter()
         self.rounds: Rounds | None = None  # those that are executed together
         self.kinks: frozenset[int] = frozenset()  # nodes whose values have no second derivative
         self.masked = False  # lanes do not go apart (`masked.py`)
@@ -171,7 +176,7 @@ class Interpreter:
             raise self.where.error("P0505", "the program nests too deeply to run", self.resolved.program.body.span) from None
         finally:
             frame.forget()
-        return Outcome(end.values, terms, end.lanes, end.weight, self.ledger, self.draws > 0)
+        return Outcome(end.values, terms, end.lanes, end.weight, self.ledger, self.draws > 0, self.meter.spent)
 
     def execute(self, statement: Statement, frame: Frame) -> None:
         """Execute one statement (a hook for credit)."""

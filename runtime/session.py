@@ -11,6 +11,7 @@ the embedding program passed is called from its own thread only.
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Callable, Generator, Iterator, Mapping
 from concurrent.futures import Future
 from contextlib import contextmanager
@@ -31,6 +32,7 @@ from .credit import Crediting
 from .interpreter import Context, Interpreter, Limits, Outcome
 from .lanes import Ragged, Value
 from .lifting import Leaves, Lifter, Slope, liftable, ordered
+from .meter import Meter, Stop
 from .operations import numeric
 from .quasi import LEAST_REPLICATES, MOST_DIMENSIONS, Points, replicates
 from .recording import NotCompiled
@@ -39,6 +41,7 @@ from .threads import in_order, pool
 from .watch import Counter, Guards, TooBig
 
 LEAST_BLOCK = 1024  # runs of the first block where it may be enough
+LEAST_TIMED = 64  # or where there may be no time for more
 LANES_IN_ALL = 2**22  # of all runs together, where outcomes are enumerated and the rest is sampled
 KEPT_RUNS = 100_000  # gradients of single runs
 WATCHED_RUNS = 16_384  # whose gradients' tails are looked at
@@ -51,9 +54,10 @@ Start = Callable[["Session", int], dict[str, Tensor]]  # parameters of a block o
 
 @dataclass(frozen=True)
 class Settings:
-    """How to run.  `deadline`: of time.monotonic().  `block_lanes` overrides the size of the blocks, `of` names
-    variables in place of the results, `sampler` is random or sobol, `rank` and `world_size` which of how many processes this is,
-    `compile` asks for compiled blocks (`compiled.py`)."""
+    """How to run.  `deadline`: of time.monotonic(), when to stop with what there is; `until`: when to give up in the middle
+    (None: at the deadline).  `most_work`: numbers that may be touched (`meter.py`).  `block_lanes` overrides the size of
+    blocks, `of` names variables in place of the results, `sampler` is random or sobol, `rank` and `world_size` which of how
+    many processes this is, `compile` asks for compiled blocks (`compiled.py`)."""
 
     samples: int = 10_000
     seed: int = 0
@@ -61,6 +65,8 @@ class Settings:
     device: str = "cpu"
     target_se: float | None = None
     deadline: float | None = None
+    until: float | None = None
+    most_work: int | None = None
     sampler: str = "random"
     rank: int = 0
     world_size: int = 1
@@ -121,6 +127,7 @@ class Session:
         self.points = Leaves([])
         self.slopes: list[list[Slope | None]] = []
         self.masked = False
+        self.stop = Stop()
         self.compile_seconds: float | None = None
         self.begin(self.seed_of(0))
 
@@ -167,11 +174,17 @@ class Session:
             self.resolved, self.choices, self.context, self.generator,
             limits=Limits(settings.max_steps, settings.max_depth, settings.lanes(self.exact), settings.max_rounds),
             guards=self.guards, safe=self.safe, lifter=self.lifter,
-            results=self.results, wanted=settings.of, counter=counter, **more,
+            results=self.results, wanted=settings.of, counter=counter, meter=self.meter(), **more,
         )
         machine.masked = self.masked
         machine.stands_for = settings.samples if self.exact else 1
         return machine
+
+    def meter(self) -> Meter:
+        """What a block may spend."""
+        settings = self.settings
+        until = settings.deadline if settings.until is None else settings.until
+        return Meter(math.inf if settings.most_work is None else settings.most_work, until, self.stop)
 
     def leaves(self, runs: int) -> dict[str, Tensor]:
         """Parameters, each the start of a derivative: with a row per run, or lifted where they meet the runs."""
@@ -209,11 +222,12 @@ class Session:
             return
         samples, fixed = self.settings.samples, self.settings.block_lanes
         growing = self.settings.target_se is not None or self.settings.deadline is not None
+        least = LEAST_BLOCK if self.settings.deadline is None or self.settings.target_se is not None else LEAST_TIMED
         compiling = self.settings.compile and self.plan is not None and not self.safe and not self.exact
         if compiling and self.resolved.external:
             raise NotCompiled("it calls functions of the program that embeds it")
         alone, many = (WATCHED_RUNS, WATCHED_RUNS) if compiling else (self.sizes.one_block, self.sizes.first)
-        first = min(samples, fixed or (LEAST_BLOCK if growing else samples if samples <= alone else many))
+        first = min(samples, fixed or (least if growing else samples if samples <= alone else many))
         if not self.resolved.sites or self.exact:
             first = 1
         block, runs, counter = self.at(0, 0), first, self.sizes.counter(first)
@@ -367,7 +381,8 @@ class Session:
     ) -> Generator[tuple[int, T], None, None]:
         alone = len(todo) == 1 or self.context.device.type != "cpu" or bool(self.resolved.external)
         count = threads or (1 if alone else torch.get_num_threads())
-        for (_, _, runs), (block, made) in zip(todo, in_order(make, todo, count), strict=True):
+        self.stop = Stop()
+        for (_, _, runs), (block, made) in zip(todo, in_order(make, todo, count, self.stop), strict=True):
             self.guards.join(block.guards)
             yield runs, made
 

@@ -28,6 +28,8 @@ class Enumerate:
         outcomes = request.law.outcomes(request.most_lanes)
         if outcomes is None or outcomes.shape[0] ** elements * lanes > request.most_lanes * max(lanes, 1):
             return None
+        rows = max(argument.shape[0] for argument in request.arguments.values())
+        request.meter.spend(rows * elements * outcomes.shape[0] + lanes * outcomes.shape[0] ** elements)
         table, possible = request.law.probabilities(outcomes)
         count = outcomes.shape[0]
         rows = table.shape[0]
