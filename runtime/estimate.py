@@ -117,20 +117,22 @@ def gradient(
 
 
 def _learnt(lessons: Lessons, found: Sequence[Collected | Exception], plan: Plan) -> Lessons:
-    """The lessons of all processes, or what went wrong in one.
-
-    Where the outcomes of a site are too many, so are those of the sites like it that come after: a hundred of them are given up
-    together, and not one by one.
-    """
+    """The lessons of all processes, or what went wrong in one."""
     for outcome in found:
         if isinstance(outcome, GuardBroken):
             lessons = lessons.broke(outcome.place)
         elif isinstance(outcome, TooManyLanes):
-            lessons = lessons.crowd(outcome.index)
-            for index in plan.like(outcome.index):
-                lessons = lessons.crowd(index)
+            lessons = crowded(lessons, plan, outcome.index)
         elif isinstance(outcome, Exception):
             raise outcome
+    return lessons
+
+
+def crowded(lessons: Lessons, plan: Plan, index: int) -> Lessons:
+    """Where the outcomes of a site are too many, so are those of the sites like it that come after: a hundred of them are given
+    up together, and not one by one, each with an attempt of its own."""
+    for other in (index, *plan.like(index)):
+        lessons = lessons.crowd(other)
     return lessons
 
 
@@ -152,6 +154,15 @@ class Looks:
             if self.team.reached(session, collected, self.whole):
                 return True
         return False
+
+
+def no_run_in_time(settings: Settings) -> Exception:
+    """P0608; a pilot, which has a time of its own (`until`), looks at it as OutOfTime."""
+    if settings.until is not None:
+        return OutOfTime()
+    return ProbError(Diagnostic(
+        "P0608", "the time was over before the first runs were finished", help="give it more time (--max-time)",
+    ))
 
 
 def _drive(
@@ -176,7 +187,7 @@ def _drive(
                     return
     except OutOfTime:
         if not collected.done:
-            raise
+            raise no_run_in_time(settings) from None
         collected.out_of_time = True
     except KeyboardInterrupt:
         if not collected.done:
@@ -277,7 +288,7 @@ def expectation(
             lessons = lessons.broke(guard.place)
             continue
         except TooManyLanes as many:
-            lessons = lessons.crowd(many.index)
+            lessons = crowded(lessons, plan, many.index)
             continue
         except TooCoarse:
             inner = replace(settings, dtype="float64")

@@ -30,6 +30,7 @@ from .estimators import Drawn, Estimator, Request
 from .estimators.enumerate import Enumerate
 from .interpreter import Interpreter
 from .lanes import Value
+from .meter import TooMuchWork
 from .moments import Moments
 from .session import Session, room
 from .values import bind_values
@@ -37,6 +38,7 @@ from .watch import TooManyLanes
 from .weighing import per_run
 
 LANES = 2**20
+WORK = 2**25  # numbers that one sum may touch (a few seconds)
 STEPS = 200  # rounds of a loop
 CELLS = (20_001, 801, 101)  # of one continuous draw: as many as the lanes allow
 REACH = 4.5  # ranges between the quartiles that a grid covers beyond what a few thousand draws do
@@ -70,7 +72,7 @@ class Check:
 def verify(
     resolved: Resolved, parameters: Mapping[str, object], data: Mapping[str, object], settings: Settings, estimate: Estimate
 ) -> Check:
-    """Hold an estimate against the oracle."""
+    """Hold an estimate against the oracle; OutOfTime where the deadline passes meanwhile."""
     method, found = answer(resolved, parameters, data, replace(settings, seed=(settings.seed + 15_485_863) % 2**63))
     z = {
         result: {name: _score(estimate.gradient[result][name], oracle) for name, oracle in rows.items()}
@@ -91,13 +93,13 @@ def answer(
     resolved: Resolved, parameters: Mapping[str, object], data: Mapping[str, object], settings: Settings
 ) -> tuple[str, dict[str, dict[str, Moments]]]:
     """The gradient by the best method that the program allows, and the method's name."""
-    settings = replace(settings, dtype="float64", target_se=None, deadline=None, keep_runs=False)
+    settings = replace(settings, dtype="float64", target_se=None, deadline=None, until=settings.deadline, keep_runs=False)
     bound, known = bind_values(resolved, parameters, data, torch.float64, torch.device(settings.device))
     with room(grad=False):
         for cells in (0, *CELLS):
             try:
                 return _summed(resolved, bound, known, settings, cells)
-            except (TooManyLanes, _NoGrid, ProbError):
+            except (TooManyLanes, TooMuchWork, _NoGrid, ProbError):
                 continue  # where it is the program's fault, the samples will tell whether it is the program's fault
         samples = Samples(resolved, bound, known, settings)
         extrapolated = differences(samples, bound, NOISY_STEP, EXTRAPOLATED, True)
@@ -146,6 +148,7 @@ class _Grid:
         lanes, count = request.shape[0], nodes.shape[0]
         if lanes * count > LANES:
             return None
+        request.meter.spend(lanes * count)
         weights = _weights(request.law, nodes, request.row.discrete)
         weights = weights.expand(lanes, count)
         if bool(((weights.sum(1) - 1).abs() > NORMAL).any()):
@@ -226,7 +229,7 @@ class _Sums:
     def __init__(
         self, resolved: Resolved, parameters: dict[str, Tensor], data: dict[str, Value], settings: Settings, cells: int
     ):
-        limited = replace(settings, max_lanes=LANES, max_steps=STEPS)
+        limited = replace(settings, max_lanes=LANES, max_steps=STEPS, most_work=WORK)
         self.session = Session(resolved, None, parameters, data, limited, False, not settings.of)
         self.resolved = resolved
         self.names = names_of(resolved, settings, not settings.of)
