@@ -34,6 +34,7 @@ from .dsl.ranks import rank, world_size
 from .dsl.source import Source
 from .exits import guarded, status_of
 from .options import nearest, split_estimator
+from .progress import Progress
 from .results import GradientResult, Result, RunResult
 from .terminal import DONE, FAULT, NoFile, complain, emit, load_torch
 from .version import __version__
@@ -95,7 +96,7 @@ def grad(
     program = from_source(source_of(file, expression))
     parameter_values, data_values = values_of(program, parameters, data)
     load_torch()
-    with report.Progress() as progress:
+    with Progress() as progress:
         result = program.grad(
             parameter_values, samples=samples, seed=seed, data=data_values,
             estimator=[split_estimator(text) for text in estimator], unbiased=unbiased, among=among,
@@ -129,7 +130,7 @@ def run(
     program = from_source(source_of(file, expression))
     parameter_values, data_values = values_of(program, parameters, data)
     load_torch()
-    with report.Progress() as progress:
+    with Progress() as progress:
         result = program.run(
             parameter_values, samples=samples, seed=seed, data=data_values, of=of, target_se=target_se,
             max_time=max_time, dtype=dtype, device=device, max_steps=max_steps, max_depth=max_depth, progress=progress,
@@ -163,7 +164,7 @@ def compare(
     program = from_source(source_of(file, expression))
     parameter_values, data_values = values_of(program, parameters, data)
     load_torch()
-    with report.Progress(unit="estimators") as progress:
+    with Progress(unit="estimators") as progress:
         found = program.compare(
             parameter_values, samples=samples, seed=seed, data=data_values, include=include, steps=_numbers(steps),
             estimator=[split_estimator(text) for text in estimator], unbiased=unbiased, among=among, tau=tau, of=of,

@@ -29,8 +29,8 @@ def guarded(command: Callable[[], int], as_json: bool) -> int:
     except click.ClickException as error:
         error.show()
         return error.exit_code
-    except (click.Abort, KeyboardInterrupt):
-        complain("probrun: interrupted before the first result")
+    except (click.Abort, KeyboardInterrupt) as error:
+        complain("probrun: interrupted before the first result" + (f", while {error}" if str(error) else ""))
         return INTERRUPTED
     except BrokenPipeError:
         close_stdout()
@@ -59,6 +59,10 @@ def _report_bug(error: Exception, as_json: bool) -> None:
 
 def status_of(result: Result) -> int:
     """The exit status, with a word about what is not as it was asked for."""
+    unverified = result.unverified if isinstance(result, GradientResult) else ""
+    if result.interrupted and unverified:
+        complain("probrun: interrupted: the gradient is there, but it was not verified")
+        return INTERRUPTED
     if result.interrupted:
         complain(f"probrun: interrupted after {result.samples} of {result.requested} runs")
         return INTERRUPTED
@@ -69,6 +73,9 @@ def status_of(result: Result) -> int:
             f"probrun: --target-se {result.target_se:g} is not reached: the largest standard error after {result.samples} "
             f"runs is {largest:.2g}; about -n {float(f'{needed:.2g}'):.0f} would do"
         )
+        return DOUBTFUL
+    if unverified:
+        complain(f"probrun: the gradient was not verified: {unverified}")
         return DOUBTFUL
     if isinstance(result, GradientResult) and result.check is not None and not result.check.passed:
         complain(

@@ -146,6 +146,7 @@ class GradientResult(Result):
     pilot_runs: int = field(default=0, repr=False)
     tails: Mapping[tuple[str, str], Tail] = field(default_factory=dict, repr=False)
     check: Check | None = field(default=None, repr=False)
+    unverified: str = field(default="", repr=False)  # why there is no check, though it was asked for
     compiled: Compilation | None = field(default=None, repr=False)
 
     @property
@@ -168,6 +169,8 @@ class GradientResult(Result):
                 for result, rows in self.check.gradient.items()
             }
             doubts["verified"] = {"method": self.check.method, "passed": self.check.passed, "gradient": unkeyed(oracle)}
+        elif self.unverified:
+            doubts["verified"] = None
         return doubts
 
     def reported(self) -> list[Moments]:

@@ -40,6 +40,7 @@ from .weighing import per_run
 LANES = 2**20
 WORK = 2**25  # numbers that one sum may touch (a few seconds)
 STEPS = 200  # rounds of a loop
+LEAST_RUNS = 64
 CELLS = (20_001, 801, 101)  # of one continuous draw: as many as the lanes allow
 REACH = 4.5  # ranges between the quartiles that a grid covers beyond what a few thousand draws do
 SMOOTH_STEP = 0.01  # of a program whose results come without noise
@@ -73,12 +74,20 @@ def verify(
     resolved: Resolved, parameters: Mapping[str, object], data: Mapping[str, object], settings: Settings, estimate: Estimate
 ) -> Check:
     """Hold an estimate against the oracle; OutOfTime where the deadline passes meanwhile."""
-    method, found = answer(resolved, parameters, data, replace(settings, seed=(settings.seed + 15_485_863) % 2**63))
+    method, found = answer(resolved, parameters, data, replace(settings, samples=_runs(settings, estimate), seed=(settings.seed + 15_485_863) % 2**63))
     z = {
         result: {name: _score(estimate.gradient[result][name], oracle) for name, oracle in rows.items()}
         for result, rows in found.items()
     }
     return Check(method, found, z)
+
+
+def _runs(settings: Settings, estimate: Estimate) -> int:
+    """How many runs every point of a difference has: where time is short, all of them together as many as the estimate."""
+    if settings.deadline is None:
+        return settings.samples
+    entries = sum(moments.mean.numel() for rows in estimate.gradient.values() for moments in rows.values())
+    return max(estimate.samples // (len(EXTRAPOLATED) * max(entries, 1)), min(settings.samples, LEAST_RUNS))
 
 
 def _score(own: Moments, oracle: Moments) -> float:
