@@ -39,6 +39,7 @@ from .weighing import per_run
 
 LANES = 2**20
 WORK = 2**25  # numbers that one sum may touch (a few seconds)
+LEAST_WORK = 2**20  # where time is short
 STEPS = 200  # rounds of a loop
 LEAST_RUNS = 64
 CELLS = (20_001, 801, 101)  # of one continuous draw: as many as the lanes allow
@@ -74,7 +75,11 @@ def verify(
     resolved: Resolved, parameters: Mapping[str, object], data: Mapping[str, object], settings: Settings, estimate: Estimate
 ) -> Check:
     """Hold an estimate against the oracle; OutOfTime where the deadline passes meanwhile."""
-    method, found = answer(resolved, parameters, data, replace(settings, samples=_runs(settings, estimate), seed=(settings.seed + 15_485_863) % 2**63))
+    short = settings.deadline is not None
+    runs = _few_runs(settings, estimate) if short else settings.samples
+    work = min(WORK, max(estimate.work // 128, LEAST_WORK)) if short else WORK
+    seed = (settings.seed + 15_485_863) % 2**63
+    method, found = answer(resolved, parameters, data, replace(settings, samples=runs, seed=seed), work)
     z = {
         result: {name: _score(estimate.gradient[result][name], oracle) for name, oracle in rows.items()}
         for result, rows in found.items()
@@ -82,12 +87,10 @@ def verify(
     return Check(method, found, z)
 
 
-def _runs(settings: Settings, estimate: Estimate) -> int:
-    """How many runs every point of a difference has: where time is short, all of them together as many as the estimate."""
-    if settings.deadline is None:
-        return settings.samples
+def _few_runs(settings: Settings, estimate: Estimate) -> int:
+    """Where time is short, all points of all differences together have half as many runs as the estimate."""
     entries = sum(moments.mean.numel() for rows in estimate.gradient.values() for moments in rows.values())
-    return max(estimate.samples // (len(EXTRAPOLATED) * max(entries, 1)), min(settings.samples, LEAST_RUNS))
+    return max(estimate.samples // (2 * len(EXTRAPOLATED) * max(entries, 1)), min(settings.samples, LEAST_RUNS))
 
 
 def _score(own: Moments, oracle: Moments) -> float:
@@ -99,7 +102,8 @@ def _score(own: Moments, oracle: Moments) -> float:
 
 
 def answer(
-    resolved: Resolved, parameters: Mapping[str, object], data: Mapping[str, object], settings: Settings
+    resolved: Resolved, parameters: Mapping[str, object], data: Mapping[str, object], settings: Settings,
+    work: int = WORK,
 ) -> tuple[str, dict[str, dict[str, Moments]]]:
     """The gradient by the best method that the program allows, and the method's name."""
     settings = replace(settings, dtype="float64", target_se=None, deadline=None, until=settings.deadline, keep_runs=False)
@@ -107,7 +111,7 @@ def answer(
     with room(grad=False):
         for cells in (0, *CELLS):
             try:
-                return _summed(resolved, bound, known, settings, cells)
+                return _summed(resolved, bound, known, replace(settings, most_work=work), cells)
             except (TooManyLanes, TooMuchWork, _NoGrid, ProbError):
                 continue  # where it is the program's fault, the samples will tell whether it is the program's fault
         samples = Samples(resolved, bound, known, settings)
@@ -238,7 +242,7 @@ class _Sums:
     def __init__(
         self, resolved: Resolved, parameters: dict[str, Tensor], data: dict[str, Value], settings: Settings, cells: int
     ):
-        limited = replace(settings, max_lanes=LANES, max_steps=STEPS, most_work=WORK)
+        limited = replace(settings, max_lanes=LANES, max_steps=STEPS)
         self.session = Session(resolved, None, parameters, data, limited, False, not settings.of)
         self.resolved = resolved
         self.names = names_of(resolved, settings, not settings.of)
