@@ -88,9 +88,9 @@ def verify(
 
 
 def _few_runs(settings: Settings, estimate: Estimate) -> int:
-    """Where time is short, all points of all differences together have half as many runs as the estimate."""
+    """Where time is short, all points of all differences together have an eighth of the runs of the estimate."""
     entries = sum(moments.mean.numel() for rows in estimate.gradient.values() for moments in rows.values())
-    return max(estimate.samples // (2 * len(EXTRAPOLATED) * max(entries, 1)), min(settings.samples, LEAST_RUNS))
+    return max(estimate.samples // (8 * len(EXTRAPOLATED) * max(entries, 1)), min(settings.samples, LEAST_RUNS))
 
 
 def _score(own: Moments, oracle: Moments) -> float:
