@@ -150,16 +150,17 @@ class Program:
         include: NamesOption = None, steps: Iterable[float] | None = None, unbiased: bool = False, among: NamesOption = None,
         estimator: EstimatorOption = None, tau: float = DEFAULT_TAU, of: NamesOption = None, dtype: Any = "float32",
         device: Any = "cpu", max_steps: int = MAX_STEPS, max_depth: int = MAX_DEPTH, max_lanes: int | None = None,
-        keep_runs: bool = False, progress: Progress = None,
+        keep_runs: bool = False, max_time: float | None = None, progress: Progress = None,
     ) -> Comparison:
         """Every estimator that is right here, side by side, with bias, spread and time.
 
         `include` adds ways that are not: names of estimators to force everywhere, and "finite-differences" at the `steps`.
-        `keep_runs` keeps the gradients of single runs for pictures.
+        `keep_runs` keeps the gradients of single runs for pictures.  `max_time` is shared by the rows.
         """
         from .comparison import Comparison
 
-        run = run_options(samples, seed, dtype, device, None, max_steps, max_depth, max_lanes)
+        begun = time.monotonic()
+        run = run_options(samples, seed, dtype, device, None, max_steps, max_depth, max_lanes, max_time)
         self._require_parameters()
         options = plan_options(
             self.resolved, estimator=estimator, unbiased=unbiased, among=among, tau=tau, allow_biased=False, of=of
@@ -170,8 +171,10 @@ class Program:
 
         names = included(include, runtime.INCLUDABLE)
         widths = step_sizes(steps, runtime.STEPS)
-        settings = self._settings(run, options.of, keep_runs)
-        table = runtime.compare(self._all_plans(), options, parameters or {}, data or {}, settings, names, widths, progress)
+        settings = self._settings(run, options.of, keep_runs, begun)
+        table = runtime.compare(
+            self._all_plans(), options, parameters or {}, data or {}, settings, names, widths, progress, phase_of(progress)
+        )
         return Comparison(
             self.source.name, run.samples, run.seed, table.dtype, run.device, table, time.perf_counter() - started
         )

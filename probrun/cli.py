@@ -32,11 +32,11 @@ from .cli_options import (
 from .dsl.diagnostics import Diagnostic, ProbError, render_all
 from .dsl.ranks import rank, world_size
 from .dsl.source import Source
-from .exits import guarded, status_of
+from .exits import guarded, status_of, status_of_comparison
 from .options import nearest, split_estimator
 from .progress import Progress
 from .results import GradientResult, Result, RunResult
-from .terminal import DONE, FAULT, NoFile, complain, emit, load_torch
+from .terminal import DONE, FAULT, NoFile, complain, emit, load_torch, width_of
 from .version import __version__
 
 
@@ -144,6 +144,8 @@ def run(
 @running_options
 @choice_options
 @lanes_option
+@time_option
+@click.option("--wide", is_flag=True, help="Show all columns, however wide they are.")
 @click.option(
     "--include", metavar="NAME,...", help="Add ways that are not right here: estimators to force, finite-differences.",
 )
@@ -153,7 +155,7 @@ def compare(
     seed: int | None, target_se: float | None, max_steps: int, max_depth: int, dtype: str, device: str,
     as_json: bool, plot: Path | None,
     estimator: tuple[str, ...], unbiased: bool, among: str | None, tau: float, allow_biased: bool, of: str | None,
-    max_lanes: int | None, include: str | None, steps: str | None,
+    max_lanes: int | None, max_time: float | None, wide: bool, include: str | None, steps: str | None,
 ) -> int:
     """Several estimators side by side: bias, variance, time, plots.
 
@@ -169,15 +171,15 @@ def compare(
             parameter_values, samples=samples, seed=seed, data=data_values, include=include, steps=_numbers(steps),
             estimator=[split_estimator(text) for text in estimator], unbiased=unbiased, among=among, tau=tau, of=of,
             dtype=dtype, device=device, max_steps=max_steps, max_depth=max_depth, max_lanes=max_lanes,
-            keep_runs=plot is not None, progress=progress,
+            keep_runs=plot is not None, max_time=max_time, progress=progress,
         )
     if as_json:
         emit(json.dumps(found.to_dict(), allow_nan=False))
     else:
-        emit(shown.comparison_text(found, report.wants_colour(sys.stdout)))
+        emit(shown.comparison_text(found, report.wants_colour(sys.stdout), None if wide else width_of(sys.stdout)))
     if plot is not None:
         _save(lambda path: shown.draw(found, path), plot)
-    return DONE
+    return status_of_comparison(found)
 
 
 def _numbers(text: str | None) -> list[float] | None:

@@ -6,6 +6,7 @@ import math
 import sys
 import traceback
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import click
 
@@ -15,6 +16,9 @@ from .dsl.ranks import rank
 from .results import GradientResult, Result
 from .terminal import BUG, DONE, DOUBTFUL, FAULT, INTERRUPTED, close_stdout, complain, emit
 from .version import version_block
+
+if TYPE_CHECKING:
+    from .comparison import Comparison
 
 
 def guarded(command: Callable[[], int], as_json: bool) -> int:
@@ -84,3 +88,11 @@ def status_of(result: Result) -> int:
         )
         return DOUBTFUL
     return DONE
+
+
+def status_of_comparison(found: Comparison) -> int:
+    """The exit status of `compare`, with a word where rows are missing."""
+    if not found.table.interrupted:
+        return DONE
+    complain(f"probrun: interrupted; {len(found.rows)} {'row is' if len(found.rows) == 1 else 'rows are'} finished")
+    return INTERRUPTED
