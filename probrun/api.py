@@ -45,6 +45,8 @@ if TYPE_CHECKING:
 
 Values: TypeAlias = Mapping[str, Value] | None
 Progress: TypeAlias = Callable[[int, int], None] | None
+INTERRUPTED = "interrupted"
+TIME_FOR_RUNS = 0.6  # of max_time, where the gradient is verified afterwards
 
 
 @dataclass(frozen=True)
@@ -109,7 +111,8 @@ class Program:
 
         The keyword arguments are the options of the command line.  `pilot`: whether estimators are chosen by measuring;
         None: unless `among` is given.  `verify` holds the result against an independent oracle (`check`).  `keep_runs` keeps
-        the gradients of single runs (`per_run`), `progress` is called with (runs made, runs asked for).  `distributed`: the
+        the gradients of single runs (`per_run`), `progress` is called with (runs made, runs asked for), its
+        method `phase`, if it has one, with words for what begins.  `distributed`: the
         runs are shared by the processes of torch.distributed (`torchrun`); every one gets the result of all.  `sampler="sobol"`:
         scrambled Sobol points in place of random numbers (Owen 1997), where every run draws the same numbers in the same order.
         `compile`: torch.compile makes blocks of runs into a few loops in C++ (seconds, once per program, plan and size); where
@@ -124,11 +127,17 @@ class Program:
         self._plan(options)  # a refusal must not wait for torch
         started = time.perf_counter()
         settings = replace(self._settings(run, options.of, keep_runs, begun), compile=compile)
+        limit = settings.deadline
+        if verify and run.max_time is not None:
+            settings = replace(settings, deadline=begun + TIME_FOR_RUNS * run.max_time)
         piloted = (among is None) if pilot is None else pilot
         settings, verdict, estimate = self._estimate(
             options, parameters or {}, data or {}, settings, piloted, distributed, progress
         )
-        check = self._verified(parameters or {}, data or {}, settings, estimate) if verify else None
+        check, unverified = None, ""
+        if verify:
+            check, unverified = self._verified(parameters or {}, data or {}, replace(settings, deadline=limit), estimate, progress)
+            estimate = replace(estimate, interrupted=estimate.interrupted or unverified == INTERRUPTED)
         compiled = Compilation(estimate.compile_seconds or 0.0, estimate.not_compiled) if compile else None
         seconds = time.perf_counter() - started - (compiled.seconds if compiled else 0.0)
         assert estimate.plan is not None
@@ -137,7 +146,7 @@ class Program:
             gradient=unkeyed(estimate.gradient) if len(estimate.value) == 1 else estimate.gradient, biased=estimate.plan.biased,
             sites=site_reports(self.resolved, estimate.plan, verdict),
             per_run=estimate.per_run if keep_runs else None, pilot_runs=verdict.runs, tails=estimate.tails,
-            check=check, compiled=compiled,
+            check=check, unverified=unverified, compiled=compiled,
         )
 
     def compare(
@@ -145,16 +154,17 @@ class Program:
         include: NamesOption = None, steps: Iterable[float] | None = None, unbiased: bool = False, among: NamesOption = None,
         estimator: EstimatorOption = None, tau: float = DEFAULT_TAU, of: NamesOption = None, dtype: Any = "float32",
         device: Any = "cpu", max_steps: float = MAX_STEPS, max_depth: float = MAX_DEPTH, max_lanes: float | None = None,
-        keep_runs: bool = False, progress: Progress = None,
+        keep_runs: bool = False, max_time: float | None = None, progress: Progress = None,
     ) -> Comparison:
         """Every estimator that is right here, side by side, with bias, spread and time.
 
         `include` adds ways that are not: names of estimators to force everywhere, and "finite-differences" at the `steps`.
-        `keep_runs` keeps the gradients of single runs for pictures.
+        `keep_runs` keeps the gradients of single runs for pictures.  `max_time` is shared by the rows.
         """
         from .comparison import Comparison
 
-        run = run_options(samples, seed, dtype, device, None, max_steps, max_depth, max_lanes)
+        begun = time.monotonic()
+        run = run_options(samples, seed, dtype, device, None, max_steps, max_depth, max_lanes, max_time)
         self._require_parameters()
         options = plan_options(
             self.resolved, estimator=estimator, unbiased=unbiased, among=among, tau=tau, allow_biased=False, of=of
@@ -165,8 +175,10 @@ class Program:
 
         names = included(include, runtime.INCLUDABLE)
         widths = step_sizes(steps, runtime.STEPS)
-        settings = self._settings(run, options.of, keep_runs)
-        table = runtime.compare(self._all_plans(), options, parameters or {}, data or {}, settings, names, widths, progress)
+        settings = self._settings(run, options.of, keep_runs, begun)
+        table = runtime.compare(
+            self._all_plans(), options, parameters or {}, data or {}, settings, names, widths, progress, phase_of(progress)
+        )
         return Comparison(
             self.source.name, run.samples, run.seed, table.dtype, run.device, table, time.perf_counter() - started
         )
@@ -233,7 +245,12 @@ class Program:
         from .runtime.estimates.verdict import Verdict
 
         def measured(settings: Settings) -> Verdict:
-            return choose(self._all_plans(), options, parameters, data, settings) if piloted else Verdict()
+            if not piloted:
+                return Verdict()
+            try:
+                return choose(self._all_plans(), options, parameters, data, settings, phase_of(progress))
+            except KeyboardInterrupt:
+                raise KeyboardInterrupt("choosing estimators") from None
 
         def estimated(settings: Settings, verdict: Verdict, team: Team | None) -> Estimate:
             planner = self._planner(replace(options, prefer=verdict.prefer))
@@ -247,11 +264,22 @@ class Program:
         return settings, verdict, verdict.exact or estimated(settings, verdict, None)
 
     def _verified(
-        self, parameters: Mapping[str, Value], data: Mapping[str, Value], settings: Settings, estimate: Estimate
-    ) -> Check:
+        self, parameters: Mapping[str, Value], data: Mapping[str, Value], settings: Settings, estimate: Estimate,
+        progress: Progress,
+    ) -> tuple[Check | None, str]:
+        """The check, or why there is none."""
         from .runtime.estimates.oracle import verify
+        from .runtime.lanes.lessons import OutOfTime
 
-        return verify(self.resolved, parameters, data, settings, estimate)
+        if estimate.interrupted:
+            return None, INTERRUPTED
+        phase_of(progress)("verifying the gradient")
+        try:
+            return verify(self.resolved, parameters, data, settings, estimate), ""
+        except OutOfTime:
+            return None, "time ran out"
+        except KeyboardInterrupt:
+            return None, INTERRUPTED
 
     def _plan(self, options: PlanOptions, lessons: Lessons | None = None) -> Plan:
         return self._all_plans()(options, lessons)
@@ -274,6 +302,12 @@ class Program:
                     help="declare one (param theta = 1), or sample the program: probrun run",
                 )
             )
+
+
+def phase_of(progress: Progress) -> Callable[[str], None]:
+    """What is told what begins: the method `phase` of a progress, if it has one."""
+    found: Callable[[str], None] = getattr(progress, "phase", lambda words: None)
+    return found
 
 
 def parse(source: str, *, functions: Mapping[str, Function] | None = None, name: str = "<string>") -> Program:

@@ -32,13 +32,14 @@ from .cli_options import (
 from .dsl.text.closeness import nearest
 from .dsl.text.diagnostics import Diagnostic, ProbError, render_all
 from .dsl.text.source import Source
-from .exits import guarded, status_of
+from .exits import guarded, status_of, status_of_comparison
 from .missing_command import advice
 from .options import split_estimator
 from .processes import announced, own_status
+from .progress import Progress
 from .results import GradientResult, Result, RunResult
 from .runtime.blocks.ranks import rank, world_size
-from .terminal import DONE, FAULT, NoFile, complain, emit, load_torch
+from .terminal import DONE, FAULT, NoFile, complain, emit, load_torch, width_of
 from .version import __version__
 
 
@@ -117,7 +118,7 @@ def grad(
     program = from_source(source_of(file, expression))
     parameter_values, data_values = values_of(program, parameters, data)
     load_torch()
-    with report.Progress() as progress:
+    with Progress() as progress:
         result = program.grad(
             parameter_values, samples=samples, seed=seed, data=data_values,
             estimator=[split_estimator(text) for text in estimator], unbiased=unbiased, among=among,
@@ -151,7 +152,7 @@ def run(
     program = from_source(source_of(file, expression))
     parameter_values, data_values = values_of(program, parameters, data)
     load_torch()
-    with report.Progress() as progress:
+    with Progress() as progress:
         result = program.run(
             parameter_values, samples=samples, seed=seed, data=data_values, of=of, target_se=target_se,
             max_time=max_time, dtype=dtype, device=device, max_steps=max_steps, max_depth=max_depth, progress=progress,
@@ -165,6 +166,8 @@ def run(
 @running_options
 @choice_options
 @lanes_option
+@time_option
+@click.option("--wide", is_flag=True, help="Show all columns, however wide they are.")
 @click.option(
     "--include", metavar="NAME,...", help="Add ways that are not right here: estimators to force, finite-differences.",
 )
@@ -174,7 +177,7 @@ def compare(
     seed: int | None, target_se: float | None, max_steps: int, max_depth: int, dtype: str, device: str,
     as_json: bool, plot: Path | None,
     estimator: tuple[str, ...], unbiased: bool, among: str | None, tau: float, allow_biased: bool, of: str | None,
-    max_lanes: int | None, include: str | None, steps: str | None,
+    max_lanes: int | None, max_time: float | None, wide: bool, include: str | None, steps: str | None,
 ) -> int:
     """Several estimators side by side: bias, variance, time, plots.
 
@@ -185,20 +188,20 @@ def compare(
     program = from_source(source_of(file, expression))
     parameter_values, data_values = values_of(program, parameters, data)
     load_torch()
-    with report.Progress(unit="estimators") as progress:
+    with Progress(unit="estimators") as progress:
         found = program.compare(
             parameter_values, samples=samples, seed=seed, data=data_values, include=include, steps=_numbers(steps),
             estimator=[split_estimator(text) for text in estimator], unbiased=unbiased, among=among, tau=tau, of=of,
             dtype=dtype, device=device, max_steps=max_steps, max_depth=max_depth, max_lanes=max_lanes,
-            keep_runs=plot is not None, progress=progress,
+            keep_runs=plot is not None, max_time=max_time, progress=progress,
         )
     if as_json:
         emit(json.dumps(found.to_dict(), allow_nan=False))
     else:
-        emit(shown.comparison_text(found, report.wants_colour(sys.stdout)))
+        emit(shown.comparison_text(found, report.wants_colour(sys.stdout), None if wide else width_of(sys.stdout)))
     if plot is not None:
         _save(lambda path: shown.draw(found, path), plot)
-    return DONE
+    return status_of_comparison(found)
 
 
 def _numbers(text: str | None) -> list[float] | None:

@@ -43,13 +43,16 @@ class Comparison:
         """The JSON object of `probrun compare --json`."""
         return {
             "program": self.program, "samples": self.samples, "seed": self.seed, "dtype": self.dtype, "device": self.device,
-            "reference": self.table.reference, "rows": [_row(row) for row in self.rows], "seconds": round(self.seconds, 6),
+            "reference": self.table.reference, "rows": [_row(row) for row in self.rows],
+            "left_out": [{"estimator": label, "why": why} for label, why in self.table.left_out],
+            "seconds": round(self.seconds, 6), **({"interrupted": True} if self.table.interrupted else {}),
         }
 
 
 def _row(row: Row) -> dict[str, Any]:
     entry: dict[str, Any] = {
         "estimator": row.label, "chosen": row.chosen, "biased": row.biased, "wrong": row.wrong or None, "exact": row.exact,
+        "samples": row.samples, "added": row.added,
         "gradient": _keyed(row.gradient, ("mean", "se", "sd")),
     }
     if row.value is not None:
@@ -57,7 +60,7 @@ def _row(row: Row) -> dict[str, Any]:
         entry["value"] = next(iter(values.values())) if len(values) == 1 else values
     if row.bias is not None:
         entry["bias"] = _keyed(row.bias, ("mean", "se", "z"))
-    return entry | {"seconds": round(row.seconds, 6), "error": row.error, "error_at_equal_time": row.equal_time}
+    return entry | {"seconds": round(row.seconds, 6), "error": _finite(row.error), "error_at_equal_time": _finite(row.equal_time)}
 
 
 def _keyed(gradient: dict[str, dict[str, Moments]], fields: tuple[str, ...]) -> Any:
@@ -78,8 +81,12 @@ def _finite(value: Any) -> Any:
 
 
 # ------------------------------------------------------------------------------------------------------- text
-def comparison_text(comparison: Comparison, colour: bool = False) -> str:
-    """The screen of `probrun compare`."""
+COLUMNS = ("estimator", "estimate", "std. error", "bias", "sd of a run", "time", "error", "same time")
+DISPENSABLE = ("same time", "sd of a run", "time", "error")  # where they do not fit, in this order
+
+
+def comparison_text(comparison: Comparison, colour: bool = False, width: int | None = WIDTH) -> str:
+    """The screen of `probrun compare`, with the columns that fit into so many characters (None: all)."""
     rows = comparison.rows
     head = (
         f"{comparison.program}     {comparison.samples} runs each    seed {comparison.seed}    "
@@ -87,28 +94,54 @@ def comparison_text(comparison: Comparison, colour: bool = False) -> str:
     )
     parts = [head]
     entries = list(_entries(rows[0]))
-    for result, parameter, position in entries[:MOST_ENTRIES]:
-        title = _title(rows[0], result, parameter, position)
-        lines = [_cells(row, result, parameter, position) for row in rows]
-        headers = ("estimator", title, "std. error", "bias", "sd of a run", "time", "error", "same time")
-        parts += ["", table(headers, lines, align="lrrrrrrr", colour=colour)]
+    tables = [[_cells(row, entry, comparison) for row in rows] for entry in entries[:MOST_ENTRIES]]
+    titles = [_title(rows[0], *entry) for entry in entries[:MOST_ENTRIES]]
+    hidden = _hidden(titles, tables, width)
+    for title, lines in zip(titles, tables, strict=True):
+        shown = [number for number, name in enumerate(COLUMNS) if name not in hidden]
+        headers = [title if COLUMNS[number] == "estimate" else COLUMNS[number] for number in shown]
+        cells = [[line[number] for number in shown] for line in lines]
+        parts += ["", table(headers, cells, align="l" + "r" * (len(shown) - 1), colour=colour)]
     if len(entries) > MOST_ENTRIES:
         parts += ["", f"  ... {len(entries) - MOST_ENTRIES} more entries of the gradient (--json)"]
-    parts += ["", *_footnotes(comparison)]
+    parts += ["", *_footnotes(comparison, hidden, width or WIDTH)]
     return "\n".join(parts)
 
 
-def _footnotes(comparison: Comparison) -> Iterator[str]:
-    notes = [
-        f"bias: against {comparison.table.reference}, with its z-score. error: root mean square, at this number of runs; "
-        "same time: if all took the same time"
-    ]
-    chosen = [row.label for row in comparison.rows if row.chosen]
-    if chosen:
-        notes.append(f"* what probrun chooses by itself: {chosen[0]}")
-    notes += [f"! {row.label}: {row.wrong}" for row in comparison.rows if row.wrong and row.value is not None]
+def _hidden(titles: list[str], tables: list[list[tuple[str, ...]]], width: int | None) -> tuple[str, ...]:
+    """The columns that do not fit, alike for all tables."""
+    hidden: tuple[str, ...] = ()
+    lines = [row for rows in tables for row in rows]
+    lines += [tuple(title if name == "estimate" else name for name in COLUMNS) for title in titles]
+    widest = [max(len(line[number]) for line in lines) for number in range(len(COLUMNS))]
+    for name in DISPENSABLE:
+        needed = 2 + sum(size + 3 for size, column in zip(widest, COLUMNS, strict=True) if column not in hidden) - 3
+        if width is None or needed <= width:
+            break
+        hidden += (name,)
+    return hidden
+
+
+def _footnotes(comparison: Comparison, hidden: tuple[str, ...], width: int) -> Iterator[str]:
+    reference, rows = comparison.table.reference, comparison.rows
+    notes = []
+    if reference is None:
+        notes.append("bias and error: unknown, because no unbiased row is there to compare with")
+    else:
+        error = "" if "error" in hidden else " error: root mean square, at this number of runs"
+        same = "" if "same time" in hidden else "; same time: if all took the same time"
+        notes.append(f"bias: against {reference}, with its z-score.{error}{same}")
+    notes += [f"+ {row.label}: added as the reference" for row in rows if row.added]
+    notes += [f"* what probrun chooses by itself: {row.label}" for row in rows if row.chosen][:1]
+    notes += [f"! {row.label}: {row.wrong}" for row in rows if row.wrong and row.value is not None]
+    if any(row.samples < comparison.samples for row in rows):
+        notes.append(f"rows with a number of runs: --max-time stopped them before {comparison.samples}")
+    notes += [f"left out: {label}, because it {why}" if why.startswith("takes") else f"left out: {label}: {why}"
+              for label, why in comparison.table.left_out]
+    if hidden:
+        notes.append(f"not shown at this width (--wide): {', '.join(name for name in COLUMNS if name in hidden)}")
     for note in notes:
-        yield from textwrap.wrap(note, WIDTH - 2, initial_indent="  ", subsequent_indent="    ")
+        yield from textwrap.wrap(note, width - 2, initial_indent="  ", subsequent_indent="    ")
 
 
 def _entries(row: Row) -> Iterator[tuple[str, str, tuple[int, ...]]]:
@@ -124,11 +157,12 @@ def _title(row: Row, result: str, parameter: str, position: tuple[int, ...]) -> 
     return f"d{above}/d{parameter}{index_text(position[axes:])}"
 
 
-def _cells(row: Row, result: str, parameter: str, position: tuple[int, ...]) -> tuple[str, ...]:
+def _cells(row: Row, entry: tuple[str, str, tuple[int, ...]], comparison: Comparison) -> tuple[str, ...]:
+    result, parameter, position = entry
     moments = row.gradient[result][parameter]
     mean, se, sd = (float(getattr(moments, field)[position]) for field in ("mean", "se", "sd"))
-    mark = "*" if row.chosen else "!" if row.wrong and row.value is not None else ""
-    label = row.label + (f" {mark}" if mark else "")
+    marks = ("*" if row.chosen else "") + ("+" if row.added else "") + ("!" if row.wrong and row.value is not None else "")
+    label = row.label + (f" {marks}" if marks else "") + (f", {row.samples} runs" if row.samples < comparison.samples else "")
     if row.exact or se == 0:
         shown = (f"{mean:.7g}", "exact" if row.exact else "0")
     elif se - se != 0:
@@ -136,13 +170,17 @@ def _cells(row: Row, result: str, parameter: str, position: tuple[int, ...]) -> 
     else:
         decimals = decimals_for(se)
         shown = (fixed(mean, decimals), fixed(se, decimals))
-    bias = "-"
+    bias = "-" if comparison.table.reference is not None else "unknown"
     if row.bias is not None:
         off = row.bias[result][parameter]
         difference, doubt, z = (float(getattr(off, field)[position]) for field in ("mean", "se", "sd"))
         decimals = decimals_for(doubt) if doubt > 0 else 2
         bias = fixed(difference, decimals) + (f" ({z:.1f})" if doubt > 0 else "")
-    return (label, *shown, bias, f"{sd:.3g}", _time(row.seconds), f"{row.error:.2g}", f"{row.equal_time:.2g}")
+    return (label, *shown, bias, f"{sd:.3g}", _time(row.seconds), _known(row.error), _known(row.equal_time))
+
+
+def _known(value: float) -> str:
+    return f"{value:.2g}" if value - value == 0 else "unknown"
 
 
 def _time(seconds: float) -> str:
@@ -157,7 +195,7 @@ def picture(comparison: Comparison) -> Figure:
 
     result, parameter, position = next(_entries(comparison.rows[0]))
     rows = [row for row in comparison.rows if result in row.per_run]
-    reference = next(row for row in comparison.rows if row.label == comparison.table.reference)
+    reference = next((row for row in comparison.rows if row.label == comparison.table.reference), comparison.rows[0])
     truth = float(reference.gradient[result][parameter].mean[position])
     drawn = [(row, _runs(row.per_run[result][parameter], position)) for row in rows]
     drawn = [(row, runs) for row, runs in drawn if runs.numel() > 1] or drawn
@@ -198,7 +236,8 @@ def _boxes(
         mean, error = float(moments.mean[position]), float(moments.se[position])
         label = "mean and 95 % interval" if place == len(drawn) else None
         axes.errorbar([mean], [place], xerr=[1.96 * error], fmt="o", color="black", markersize=4, capsize=3, label=label)
-    name = "exact" if any(row.exact for row in comparison.rows) else f"mean of {comparison.table.reference}"
+    of = comparison.table.reference or comparison.rows[0].label
+    name = "exact" if any(row.exact for row in comparison.rows) else f"mean of {of}"
     axes.axvline(truth, color="black", linewidth=1, linestyle="--", label=f"{name}: {truth:.4g}")
     axes.set_yticks(places, [""] * len(places))
     axes.set_ylim(0.4, len(drawn) + 0.6)

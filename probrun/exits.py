@@ -6,6 +6,7 @@ import math
 import sys
 import traceback
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import click
 
@@ -15,6 +16,9 @@ from .results import GradientResult, Result
 from .runtime.blocks.ranks import rank
 from .terminal import BUG, DONE, DOUBTFUL, FAULT, INTERRUPTED, close_stdout, complain, emit
 from .version import version_block
+
+if TYPE_CHECKING:
+    from .comparison import Comparison
 
 
 def guarded(command: Callable[[], int], as_json: bool) -> int:
@@ -29,8 +33,8 @@ def guarded(command: Callable[[], int], as_json: bool) -> int:
     except click.ClickException as error:
         error.show()
         return error.exit_code
-    except (click.Abort, KeyboardInterrupt):
-        complain("probrun: interrupted before the first result")
+    except (click.Abort, KeyboardInterrupt) as error:
+        complain("probrun: interrupted before the first result" + (f", while {error}" if str(error) else ""))
         return INTERRUPTED
     except BrokenPipeError:
         close_stdout()
@@ -59,6 +63,10 @@ def _report_bug(error: Exception, as_json: bool) -> None:
 
 def status_of(result: Result) -> int:
     """The exit status, with a word about what is not as it was asked for."""
+    unverified = result.unverified if isinstance(result, GradientResult) else ""
+    if result.interrupted and unverified:
+        complain("probrun: interrupted: the gradient is there, but it was not verified")
+        return INTERRUPTED
     if result.interrupted:
         complain(f"probrun: interrupted after {result.samples} of {result.requested} runs")
         return INTERRUPTED
@@ -70,6 +78,9 @@ def status_of(result: Result) -> int:
             f"runs is {largest:.2g}; about -n {float(f'{needed:.2g}'):.0f} would do"
         )
         return DOUBTFUL
+    if unverified:
+        complain(f"probrun: the gradient was not verified: {unverified}")
+        return DOUBTFUL
     if isinstance(result, GradientResult) and result.check is not None and not result.check.passed:
         complain(
             f"probrun: the gradient disagrees with the oracle ({result.check.method}) by {abs(result.check.worst):.1f} "
@@ -77,3 +88,11 @@ def status_of(result: Result) -> int:
         )
         return DOUBTFUL
     return DONE
+
+
+def status_of_comparison(found: Comparison) -> int:
+    """The exit status of `compare`, with a word where rows are missing."""
+    if not found.table.interrupted:
+        return DONE
+    complain(f"probrun: interrupted; {len(found.rows)} {'row is' if len(found.rows) == 1 else 'rows are'} finished")
+    return INTERRUPTED

@@ -1,4 +1,4 @@
-"""What the user sees: results as text (SCREENS.md), errors as JSON, the progress bar.
+"""What the user sees: results as text (SCREENS.md), errors as JSON.
 
 The layout is 80 columns wide wherever it goes, so that a pipe sees what the terminal shows, without the colour.  A
 number is never cut: a table that needs more than 80 columns gets them.
@@ -10,20 +10,15 @@ import io
 import json
 import math
 import os
-import sys
 import textwrap
-import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import product
-from types import TracebackType
 from typing import IO, TYPE_CHECKING, Any
 
 from .dsl.text.diagnostics import ProbError
 
 if TYPE_CHECKING:
-    from rich.progress import Progress as Bar
-
     from .api import Program
     from .results import Compilation, GradientResult, Result, RunResult, SiteReport
 
@@ -189,7 +184,7 @@ def gradient_text(result: GradientResult, colour: bool = False) -> str:
         parts += ["", *_biased_lines(result.sites)]
     if result.tails:
         parts += ["", *_tail_lines(result)]
-    if result.check is not None:
+    if result.check is not None or result.unverified:
         parts += ["", *_check_lines(result)]
     return "\n".join(parts)
 
@@ -241,7 +236,8 @@ def _compiled_lines(compiled: Compilation) -> list[str]:
 
 def _check_lines(result: GradientResult) -> list[str]:
     """The gradient against the oracle, an entry a line."""
-    assert result.check is not None
+    if result.check is None:
+        return [f"  not verified: {result.unverified}"]
     several = len(result.results) > 1
     verdict = "agrees" if result.check.passed else "DISAGREES"
     lines = [f"  verified by {result.check.method}: {verdict}"]
@@ -354,40 +350,3 @@ def bug_json(error: BaseException) -> str:
             "hint": "please report it, with the traceback on standard error and the program",
         }}
     )
-
-
-# --------------------------------------------------------------------------------------------------- progress
-class Progress:
-    """A progress bar on standard error: only on a terminal, only after half a second, gone at the end."""
-
-    PATIENCE = 0.5
-
-    def __init__(self, stream: IO[str] | None = None, unit: str = "runs") -> None:
-        self.unit = unit
-        self.stream = stream or sys.stderr
-        self.started = time.monotonic()
-        self.bar: Bar | None = None
-        self.task: Any = None
-
-    def __enter__(self) -> Progress:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        if self.bar is not None:
-            self.bar.stop()
-
-    def __call__(self, done: int, total: int) -> None:
-        """`done` of `total` runs are made."""
-        if not self.stream.isatty():
-            return
-        if self.bar is None and time.monotonic() - self.started > self.PATIENCE:
-            from rich.console import Console
-            from rich.progress import Progress as Bar
-
-            self.bar = Bar(console=Console(file=self.stream), transient=True)
-            self.bar.start()
-            self.task = self.bar.add_task(self.unit, total=total)
-        if self.bar is not None:
-            self.bar.update(self.task, completed=done, total=total)

@@ -16,8 +16,9 @@ if TYPE_CHECKING:
     from .runtime.blocks.collect import Estimate
     from .runtime.blocks.moments import Moments
     from .runtime.blocks.tails import Tail
+    from .runtime.estimates.figures import Measured
     from .runtime.estimates.oracle import Check
-    from .runtime.estimates.verdict import Measured, Verdict
+    from .runtime.estimates.verdict import Verdict
 
 
 @dataclass(frozen=True)
@@ -147,6 +148,7 @@ class GradientResult(Result):
     pilot_runs: int = field(default=0, repr=False)
     tails: Mapping[tuple[str, str], Tail] = field(default_factory=dict, repr=False)
     check: Check | None = field(default=None, repr=False)
+    unverified: str = field(default="", repr=False)  # why there is no check, though it was asked for
     compiled: Compilation | None = field(default=None, repr=False)
 
     @property
@@ -169,6 +171,8 @@ class GradientResult(Result):
                 for result, rows in self.check.gradient.items()
             }
             doubts["verified"] = {"method": self.check.method, "passed": self.check.passed, "gradient": unkeyed(oracle)}
+        elif self.unverified:
+            doubts["verified"] = None
         return doubts
 
     def reported(self) -> list[Moments]:

@@ -7,10 +7,12 @@ import gc
 import os
 import sys
 from pathlib import Path
+from typing import IO
 
 import click
 
 from .dsl.text.closeness import nearest
+from .report import WIDTH
 
 DONE, FAULT, USAGE, DOUBTFUL, BUG, INTERRUPTED = 0, 1, 2, 3, 70, 130
 
@@ -45,6 +47,14 @@ def complain(text: str) -> None:
         sys.stderr.flush()
     except BrokenPipeError:
         pass
+
+
+def width_of(stream: IO[str]) -> int:
+    """Columns of a terminal, at least 80; 80 for anything else."""
+    try:
+        return max(os.get_terminal_size(stream.fileno()).columns, WIDTH) if stream.isatty() else WIDTH
+    except (OSError, ValueError):
+        return WIDTH
 
 
 def load_torch() -> None:

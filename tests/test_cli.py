@@ -367,7 +367,7 @@ def test_an_interrupt_reports_what_there_is(call, monkeypatch: pytest.MonkeyPatc
         if done >= patience:
             raise KeyboardInterrupt
 
-    monkeypatch.setattr(cli.report.Progress, "__call__", interrupt)
+    monkeypatch.setattr(cli.Progress, "__call__", interrupt)
     arguments = ("grad", "examples/waiting.prob", "-n", "2000000000", "--seed", "0")
     status, out, err = call(*arguments, "--json")
     answer = json.loads(out)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from ..analysis.flow import Guard
 from ..names.resolve import Site
 from ..syntax import EstimatorCall
-from ..tables.estimators import EstimatorRow, Option
+from ..tables.estimators import ESTIMATORS, EstimatorRow, Option
 
 
 @dataclass(frozen=True)
@@ -103,3 +103,11 @@ class Plan:
     def key(self) -> tuple[object, ...]:
         """What two plans that do the same have in common."""
         return tuple((index, c.estimator, tuple(sorted(c.options.items()))) for index, c in sorted(self.choices.items()))
+
+    def like(self, index: int) -> list[int]:
+        """Later sites that draw from the same distribution by an estimator that splits, though nobody asked for it."""
+        name = self.choices[index].site.distribution.name
+        return [
+            other for other, choice in self.choices.items()
+            if other > index and choice.free and ESTIMATORS[choice.estimator].splits and choice.site.distribution.name == name
+        ]

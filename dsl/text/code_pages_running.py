@@ -154,6 +154,13 @@ of `x = 2*Bernoulli(p) + Bernoulli(q)` are `x.1` and `x.2`; inside a function
 `f` they are `f.e`; several of one name are `x`, `x#2`, `x#3` in the order of
 the text. `probrun explain FILE` lists them.
 """, "param theta = 1\nz ~ Normal(theta, 1)\nreturn z\n", "--of peak"),
+    page("P0608", "no time for a single block of runs", """
+`--max-time` was over before the first few runs were finished, so there is
+nothing to report. The time is counted from the start of the command's work
+and includes the choice of estimators (a third of it at most).
+
+Give it more time, or make a run shorter. `--no-pilot` leaves the choice out.
+""", "param theta = 1\nz ~ Normal(theta, 1)\nreturn z\n", "--max-time 1e-9"),
     page("P0901", "a fault of probrun itself", """
 Something inside probrun went wrong that no program and no value should be
 able to cause. It is not your mistake.

@@ -38,6 +38,7 @@ class Estimate:
     per_run      gradients of single runs `[runs, *result, *parameter]`, when asked for
     tails        by result and parameter, where the tails are so heavy that the standard error cannot be trusted
     other        the gradient with the other baseline (of a pilot)
+    work         numbers that were touched (`meter.py`)
     compile_seconds, not_compiled    what compiling took, or why it was not done, where it was asked for
     draws        of `moments_of_run`: results of single runs `[runs, *result]`
     """
@@ -60,6 +61,7 @@ class Estimate:
     draws: dict[str, Tensor] = field(default_factory=dict, repr=False)
     tails: dict[tuple[str, str], Tail] = field(default_factory=dict, repr=False)
     other: dict[str, dict[str, Moments]] = field(default_factory=dict, repr=False)
+    work: int = 0
 
 
 class Collected:
@@ -70,6 +72,7 @@ class Collected:
         self.settings = settings
         self.start = start  # runs before these
         self.done = 0
+        self.work = 0
         self.exact = False
         self.interrupted = False
         self.out_of_time = False
@@ -83,6 +86,7 @@ class Collected:
 
     def merge(self, part: Collected, session: Session) -> None:
         """Take in the next block; P0303 where blocks differ in shape."""
+        self.work += part.work
         if not self.done:
             self.shapes, self.value, self.gradient, self.other = part.shapes, part.value, part.gradient, part.other
             self.kept, self.draws, self.watched, self.exact = part.kept, part.draws, part.watched, part.exact
@@ -234,6 +238,7 @@ class Collected:
                 for name, rows in self.other.items()
             },
             tails={} if self.exact else {key: tail for key, parts in self.watched.items() if (tail := _tail(parts)).heavy},
+            work=self.work,
         )
 
     def _kept(self, name: str, parameter: str, entries: int) -> Tensor:

@@ -22,13 +22,14 @@ from ...dsl.text.diagnostics import Diagnostic, ProbError
 from ..lanes.counter import Counter
 from ..lanes.guards import Guards
 from ..lanes.lessons import NotCompiled, TooBig
+from ..lanes.meter import Stop
 from ..laws.sobol import MOST_DIMENSIONS, Points
 from ..machine.interpreter import Interpreter
 from ..machine.machine import Outcome
 from .compiled import inputs_of, obtain
 from .replicates import LEAST_REPLICATES, replicates
 from .session import Session
-from .settings import KEPT_RUNS, LEAST_BLOCK, WATCHED_RUNS
+from .settings import KEPT_RUNS, LEAST_BLOCK, LEAST_TIMED, WATCHED_RUNS
 from .sizes import LEAST_LANES, divided, places
 from .threads import in_order, pool
 
@@ -46,11 +47,12 @@ def blocks(session: Session, leaves: Start, take: Take[T]) -> Generator[tuple[in
         return
     samples, fixed = session.settings.samples, session.settings.block_lanes
     growing = session.settings.target_se is not None or session.settings.deadline is not None
+    least = LEAST_BLOCK if session.settings.deadline is None or session.settings.target_se is not None else LEAST_TIMED
     compiling = session.settings.compile and session.plan is not None and not session.safe and not session.exact
     if compiling and session.resolved.external:
         raise NotCompiled("it calls functions of the program that embeds it")
     alone, many = (WATCHED_RUNS, WATCHED_RUNS) if compiling else (session.sizes.one_block, session.sizes.first)
-    first = min(samples, fixed or (LEAST_BLOCK if growing else samples if samples <= alone else many))
+    first = min(samples, fixed or (least if growing else samples if samples <= alone else many))
     if not session.resolved.sites or session.exact:
         first = 1
     block, runs, counter = session.at(0, 0), first, session.sizes.counter(first)
@@ -195,6 +197,7 @@ def _taken(
 ) -> Generator[tuple[int, T], None, None]:
     alone = len(todo) == 1 or session.context.device.type != "cpu" or bool(session.resolved.external)
     count = threads or (1 if alone else torch.get_num_threads())
-    for (_, _, runs), (block, made) in zip(todo, in_order(make, todo, count), strict=True):
+    session.stop = Stop()
+    for (_, _, runs), (block, made) in zip(todo, in_order(make, todo, count, session.stop), strict=True):
         session.guards.join(block.guards)
         yield runs, made

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
@@ -21,6 +22,7 @@ from ..lanes.guards import Guards
 from ..lanes.lanes import Ragged, Value
 from ..lanes.lessons import TooBig
 from ..lanes.lifting import Leaves, Lifter, Slope, liftable
+from ..lanes.meter import Meter, Stop
 from ..laws.sobol import Points
 from ..machine.interpreter import Interpreter
 from ..machine.machine import Limits, Outcome
@@ -64,6 +66,7 @@ class Session:
         self.points = Leaves([])
         self.slopes: list[list[Slope | None]] = []
         self.masked = False
+        self.stop = Stop()
         self.compile_seconds: float | None = None
         self.begin(self.seed_of(0))
 
@@ -110,11 +113,17 @@ class Session:
             self.resolved, self.choices, self.context, self.generator,
             limits=Limits(settings.max_steps, settings.max_depth, settings.lanes(self.exact), settings.max_rounds),
             guards=self.guards, safe=self.safe, lifter=self.lifter,
-            results=self.results, wanted=settings.of, counter=counter, **more,
+            results=self.results, wanted=settings.of, counter=counter, meter=self.meter(), **more,
         )
         machine.masked = self.masked
         machine.stands_for = settings.samples if self.exact else 1
         return machine
+
+    def meter(self) -> Meter:
+        """What a block may spend."""
+        settings = self.settings
+        until = settings.deadline if settings.until is None else settings.until
+        return Meter(math.inf if settings.most_work is None else settings.most_work, until, self.stop)
 
     def leaves(self, runs: int) -> dict[str, Tensor]:
         """Parameters, each the start of a derivative: with a row per run, or lifted where they meet the runs."""

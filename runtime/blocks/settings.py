@@ -13,6 +13,7 @@ from ...dsl.syntax import deep_recursion
 from ...dsl.tables.limits import MAX_DEPTH, MAX_LANES, MAX_ROUNDS, MAX_STEPS
 from .sizes import LEAST_LANES
 
+LEAST_TIMED = 64  # runs of the first block where there may be no time for more
 LEAST_BLOCK = 1024  # runs of the first block where it may be enough
 LANES_IN_ALL = 2**22  # of all runs together, where outcomes are enumerated and the rest is sampled
 KEPT_RUNS = 100_000  # gradients of single runs
@@ -22,9 +23,10 @@ DEPTH = 1_000_000  # of Python calls
 
 @dataclass(frozen=True)
 class Settings:
-    """How to run.  `deadline`: of time.monotonic().  `block_lanes` overrides the size of the blocks, `of` names
-    variables in place of the results, `sampler` is random or sobol, `rank` and `world_size` which of how many processes this is,
-    `compile` asks for compiled blocks (`compiled.py`)."""
+    """How to run.  `deadline`: of time.monotonic(), when to stop with what there is; `until`: when to give up in the middle
+    (None: at the deadline).  `most_work`: numbers that may be touched (`meter.py`).  `block_lanes` overrides the size of
+    blocks, `of` names variables in place of the results, `sampler` is random or sobol, `rank` and `world_size` which of how
+    many processes this is, `compile` asks for compiled blocks (`compiled.py`)."""
 
     samples: int = 10_000
     seed: int = 0
@@ -32,6 +34,8 @@ class Settings:
     device: str = "cpu"
     target_se: float | None = None
     deadline: float | None = None
+    until: float | None = None
+    most_work: int | None = None
     sampler: str = "random"
     rank: int = 0
     world_size: int = 1

@@ -10,6 +10,8 @@ from typing import TypeVar
 
 import torch
 
+from ..lanes.meter import Stop
+
 AHEAD = 2  # blocks per thread that may wait to be taken in
 STACK = 2**28  # bytes of address space for the stack of a thread
 
@@ -46,8 +48,8 @@ def pool(threads: int) -> ThreadPoolExecutor:
         return pool
 
 
-def in_order(make: Callable[..., T], todo: list[tuple[int, int, int]], threads: int) -> Iterator[T]:
-    """`make` of every entry, in order; in threads if there are several."""
+def in_order(make: Callable[..., T], todo: list[tuple[int, int, int]], threads: int, stop: Stop) -> Iterator[T]:
+    """`make` of every entry, in order, in threads if there are several; those that nobody waits for any more are told to `stop`."""
     if threads == 1:
         for arguments in todo:
             yield make(*arguments)
@@ -63,6 +65,8 @@ def in_order(make: Callable[..., T], todo: list[tuple[int, int, int]], threads: 
         while waiting:
             yield waiting.popleft().result()
     finally:
+        if waiting:
+            stop.set()
         for future in waiting:
             future.cancel()
         for future in waiting:

@@ -2,15 +2,19 @@
 
 The rows are the plans that treat all sites alike (as in the pilot of `choose.py`), with the variants worth seeing: several
 temperatures, the score without credit, with either baseline.  With `include` come plans that are wrong here, marked as such, and
-finite differences.  Bias is against the reference: the exact answer if a row is exact, else the unbiased row with the smallest
-standard error (from which an unbiased row's difference is noise, as its z-score says).
+finite differences.  Bias is against the reference: the exact answer, else the unbiased row with the smallest standard error
+(from which an unbiased row's difference is noise, as its z-score says).  Where the options leave no exact row, an exact one
+is added if there is one, or the best unbiased one where they leave only biased rows; a biased row is never the reference.
+
+A row that splits lanes is left out where it takes more than `DEARER` times the work of the cheapest one (`rows.py`).
+`--max-time` is shared out among the rows, each of which stops with the runs that it has made; an interruption leaves the
+rows that are finished.
 """
 
 from __future__ import annotations
 
-import time
+import math
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from dataclasses import dataclass, replace
 
 import torch
@@ -18,18 +22,15 @@ from torch import Tensor
 
 from ...dsl.names.resolve import Resolved
 from ...dsl.planning.chooser import Planner, make_plan
-from ...dsl.planning.plan import Choice, Lessons, Plan, PlanOptions
+from ...dsl.planning.plan import Choice, PlanOptions
 from ...dsl.syntax import EstimatorCall
-from ...dsl.tables.estimators import ESTIMATORS, FALLBACK, PLAIN, EstimatorRow, Option, live_rows
+from ...dsl.tables.estimators import ESTIMATORS, FALLBACK, EstimatorRow, Option, live_rows
 from ...dsl.text.diagnostics import ProbError
-from ..blocks.collect import Estimate
 from ..blocks.moments import Moments
-from ..blocks.settings import Settings
-from .differences import finite_differences
-from .estimate import gradient
-from .pilot import choose
+from .estimate import Settings, no_run_in_time
+from .pilot import Phase, quiet
+from .rows import Made, Rows
 
-WARM_UP = 16
 STEPS = (1.0, 0.5, 0.1)
 DIFFERENCES = "finite-differences"
 INCLUDABLE = (*(row.name for row in ESTIMATORS.values() if not row.splits), DIFFERENCES)
@@ -46,6 +47,8 @@ class Row:
     sites       per site its name, estimator and options
     error       the root mean squared error at this number of runs, over all entries; `equal_time`: at the time of the reference
     per_run     gradients of single runs `[runs, *result, *parameter]`, where they were kept
+    samples     runs that were made
+    added       nobody asked for it: it is there to be the reference
     """
 
     label: str
@@ -61,71 +64,45 @@ class Row:
     chosen: bool
     per_run: dict[str, dict[str, Tensor]]
     sites: tuple[tuple[str, str, tuple[tuple[str, float | bool | str], ...]], ...] = ()
+    samples: int = 0
+    added: bool = False
 
 
 @dataclass(frozen=True)
 class Table:
-    """All rows, the label of the reference, how many runs each had, and in which dtype (float64 where one needed it)."""
+    """All rows, the label of the reference (None: none is unbiased), how many runs each had, and in which dtype (float64 where
+    one needed it); `left_out`: rows that are not there, and why; `interrupted`: before all were finished."""
 
     rows: tuple[Row, ...]
-    reference: str
+    reference: str | None
     samples: int
     dtype: str
-
-
-@dataclass
-class _Made:
-    label: str
-    estimate: Estimate | None
-    gradient: dict[str, dict[str, Moments]]
-    seconds: float
-    wrong: str = ""
-    key: object = None
-
-    @property
-    def biased(self) -> bool:
-        return bool(self.wrong) or (self.estimate is not None and self.estimate.plan is not None and self.estimate.plan.biased)
-
-    @property
-    def exact(self) -> bool:
-        return self.estimate is not None and self.estimate.exact
-
-    @property
-    def sites(self) -> tuple[tuple[str, str, tuple[tuple[str, float | bool | str], ...]], ...]:
-        if self.estimate is None or self.estimate.plan is None:
-            return ()
-        choices = (choice for _, choice in sorted(self.estimate.plan.choices.items()))
-        return tuple((choice.site.name, choice.estimator, tuple(sorted(choice.options.items()))) for choice in choices)
+    left_out: tuple[tuple[str, str], ...] = ()
+    interrupted: bool = False
 
 
 def compare(
     plans: Planner, options: PlanOptions, parameters: Mapping[str, object], data: Mapping[str, object], settings: Settings,
     include: tuple[str, ...] = (), steps: tuple[float, ...] = STEPS, progress: Callable[[int, int], None] | None = None,
+    phase: Phase = quiet,
 ) -> Table:
     """Run every row with the same number of runs."""
-    resolved = plans.resolved
-    start = plans(options)
-    free = [choice for choice in start.choices.values() if choice.effect and choice.free]
-    wanted = _wanted(free, options) + _wrong(resolved, free, include)
+    work = Rows(plans, options, parameters, data, settings, progress, phase)
+    free = [choice for choice in plans(options).choices.values() if choice.effect and choice.free]
+    wanted = _wanted(free, options) + _wrong(plans.resolved, free, include)
     differences = [(step, common) for step in steps for common in (False, True)] if DIFFERENCES in include else []
-    made: list[_Made] = []
-    for number, (row_options, label, marked) in enumerate(wanted):
-        row = _run(plans, row_options, parameters, data, settings, label, marked)
-        if row is not None and row.key not in [other.key for other in made]:
-            made.append(row)
-        if progress is not None:
-            progress(number + 1, len(wanted) + len(differences))
-    for number, (step, common) in enumerate(differences):
-        found = finite_differences(
-            resolved, parameters, data, replace(settings, dtype="float64", keep_runs=False), step, common=common
-        )
-        label = f"difference h={step:g}" + (", common" if common else "")
-        made.append(_Made(label, None, found.gradient, found.seconds, f"a difference quotient over {2 * step:g}", (step, common)))
-        if progress is not None:
-            progress(len(wanted) + number + 1, len(wanted) + len(differences))
-    verdict = choose(plans, options, parameters, data, settings)
-    chosen = verdict.exact.plan if verdict.exact is not None else plans(replace(options, prefer=verdict.prefer))
-    return _table(made, settings, None if chosen is None else chosen.key)
+    chosen: object = None
+    try:
+        work.run_all(wanted, differences)
+        chosen = work.chosen()
+        work.add_reference()
+    except KeyboardInterrupt:
+        if not work.made:
+            raise KeyboardInterrupt("running the first estimator") from None
+        work.interrupted = True
+    if not work.made:
+        raise no_run_in_time(settings)
+    return _table(work, chosen)
 
 
 # ------------------------------------------------------------------------------------------------------- rows
@@ -188,63 +165,36 @@ def _wrong(resolved: Resolved, free: list[Choice], include: tuple[str, ...]) -> 
     return found
 
 
-def _run(
-    plans: Planner, options: PlanOptions, parameters: Mapping[str, object], data: Mapping[str, object], settings: Settings,
-    label: str, marked: str,
-) -> _Made | None:
-    def planner(lessons: Lessons) -> Plan:
-        return plans(options, lessons)
-
-    with suppress(ProbError):
-        gradient(plans.resolved, planner, parameters, data, replace(settings, samples=WARM_UP))  # the first time is always slow
-    started = time.perf_counter()
-    try:
-        estimate = gradient(plans.resolved, planner, parameters, data, settings)
-    except ProbError as problem:
-        if marked or (options.prefer and problem.code in ("P0404", "P0407", "P0503")):
-            return None  # this way cannot be gone; the others will tell of what is wrong with the program
-        raise
-    if estimate.interrupted:
-        raise KeyboardInterrupt
-    assert estimate.plan is not None
-    felt = [choice for choice in estimate.plan.choices.values() if choice.effect]
-    live = [choice for choice in felt if choice.estimator != PLAIN.name]
-    wrong = next((choice.reason for choice in felt if "wrong by" in choice.reason), "") if marked else ""
-    if marked and not wrong:
-        return None  # it is right after all, and has its row
-    seconds = time.perf_counter() - started
-    return _Made(label if wrong else _label(live), estimate, estimate.gradient, seconds, wrong, estimate.plan.key)
-
-
-def _label(live: list[Choice]) -> str:
-    """`enumerate + rsample`, `gumbel tau=0.1`, `score, no credit`."""
-    return " + ".join(sorted({ESTIMATORS[choice.estimator].label(choice.options) for choice in live})) or "fixed noise"
-
-
 # ------------------------------------------------------------------------------------------------------ table
-def _table(made: list[_Made], settings: Settings, chosen: object) -> Table:
+def _table(work: Rows, chosen: object) -> Table:
+    made, settings = work.made, work.settings
     fair = [row for row in made if not row.biased]
     exact = next((row for row in fair if row.exact), None)
-    reference = exact or min(fair, key=lambda row: _norm(row.gradient, "se"), default=made[0])
+    reference = exact or min(fair, key=lambda row: _norm(row.gradient, "se"), default=None)
     rows = []
     for row in made:
-        bias = None if row is reference else _bias(row.gradient, reference.gradient)
+        bias = None if reference is None or row is reference else _bias(row.gradient, reference.gradient)
         off = _norm(bias, "mean") if bias is not None and row.biased else 0.0
         doubt = _norm(bias, "se") if bias is not None and row.biased else 0.0
         off = max(off**2 - doubt**2, 0.0) ** 0.5
         spread = _norm(row.gradient, "se")
         error = (off**2 + spread**2) ** 0.5
-        faster = row.seconds / max(reference.seconds if not reference.exact else _usual(made), 1e-9)
+        usual = _usual(made) if reference is None or reference.exact else reference.seconds
+        equal = (off**2 + spread**2 * row.seconds / max(usual, 1e-9)) ** 0.5
+        unknown = reference is None  # the bias, and so the error
         rows.append(Row(
             row.label, row.gradient, None if row.estimate is None else row.estimate.value, bias, row.biased, row.wrong, row.exact,
-            row.seconds, error, (off**2 + spread**2 * faster) ** 0.5, row.key == chosen,
-            {} if row.estimate is None else row.estimate.per_run, row.sites,
+            row.seconds, math.nan if unknown else error, math.nan if unknown else equal, row.key == chosen,
+            {} if row.estimate is None else row.estimate.per_run, row.sites, row.samples, row.added,
         ))
     fine = any(row.estimate is not None and row.estimate.dtype == "float64" for row in made)
-    return Table(tuple(rows), reference.label, settings.samples, "float64" if fine else settings.dtype)
+    return Table(
+        tuple(rows), None if reference is None else reference.label, settings.samples, "float64" if fine else settings.dtype,
+        tuple(work.left_out), work.interrupted,
+    )
 
 
-def _usual(made: list[_Made]) -> float:
+def _usual(made: list[Made]) -> float:
     """The time of the middle row that is not exact."""
     times = sorted(row.seconds for row in made if not row.exact)
     return times[len(times) // 2] if times else made[0].seconds

@@ -32,7 +32,7 @@ from ..blocks.session import Session
 from ..blocks.settings import DTYPES, LEAST_BLOCK, Settings, names_of, room
 from ..gradients.surrogate import expected
 from ..gradients.weighing import Weighing
-from ..lanes.lessons import GuardBroken, NotCompiled, NotLifted, TooCoarse, TooManyLanes
+from ..lanes.lessons import GuardBroken, NotCompiled, NotLifted, OutOfTime, TooCoarse, TooManyLanes, TooMuchWork
 from ..machine.interpreter import Interpreter
 from ..machine.machine import Outcome
 from ..machine.order import check_fixed
@@ -105,10 +105,10 @@ def gradient(
                 refused = "the answer is exact" if collected.exact else left
             estimate = collected.estimate(plan, started)
             return replace(estimate, compile_seconds=session.compile_seconds, not_compiled=refused)
-        lessons = _learnt(lessons, [one for one in found if isinstance(one, Exception)])
+        lessons = _learnt(lessons, plan, [one for one in found if isinstance(one, Exception)])
 
 
-def _learnt(lessons: Lessons, problems: Sequence[Exception]) -> Lessons:
+def _learnt(lessons: Lessons, plan: Plan, problems: Sequence[Exception]) -> Lessons:
     """With what has gone wrong, in all processes: to plan again; or raises what cannot be planned around."""
     learnt = lessons
     for problem in problems:
@@ -116,12 +116,20 @@ def _learnt(lessons: Lessons, problems: Sequence[Exception]) -> Lessons:
             case GuardBroken(place=place):
                 learnt = learnt.broke(place)
             case TooManyLanes(index=index):
-                learnt = learnt.crowd(index)
+                learnt = crowded(learnt, plan, index)
             case _:
                 raise problem
     if learnt == lessons:
         raise RuntimeError(f"an estimator gave up and nothing was learnt from it: {problems!r}") from problems[0]
     return learnt
+
+
+def crowded(lessons: Lessons, plan: Plan, index: int) -> Lessons:
+    """Where the outcomes of a site are too many, so are those of the sites like it that come after: a hundred of them are given
+    up together, and not one by one, each with an attempt of its own."""
+    for other in (index, *plan.like(index)):
+        lessons = lessons.crowd(other)
+    return lessons
 
 
 class Looks:
@@ -144,6 +152,15 @@ class Looks:
         return False
 
 
+def no_run_in_time(settings: Settings) -> Exception:
+    """P0608; a pilot, which has a time of its own (`until`), looks at it as OutOfTime."""
+    if settings.until is not None:
+        return OutOfTime()
+    return ProbError(Diagnostic(
+        "P0608", "the time was over before the first runs were finished", help="give it more time (--max-time)",
+    ))
+
+
 def _drive(
     session: Session, collected: Collected, leaves: Start,
     take: Callable[[Session, int, dict[str, Tensor], Outcome], Collected], progress: Progress, looks: Looks,
@@ -157,11 +174,17 @@ def _drive(
                 collected.merge(part, session)
                 if progress is not None:
                     progress(collected.done, settings.samples)
+                if settings.most_work is not None and collected.work > settings.most_work:
+                    raise TooMuchWork
                 if collected.exact or (settings.target_se is not None and looks.enough(session, collected)):
                     return
                 if settings.deadline is not None and collected.done < settings.samples and time.monotonic() > settings.deadline:
                     collected.out_of_time = True
                     return
+    except OutOfTime:
+        if not collected.done:
+            raise no_run_in_time(settings) from None
+        collected.out_of_time = True
     except KeyboardInterrupt:
         if not collected.done:
             raise
@@ -174,7 +197,7 @@ def _differentiate(session: Session, collected: Collected, progress: Progress, l
 
     def take(block: Session, runs: int, leaves: dict[str, Tensor], outcome: Outcome) -> Collected:
         part = Collected(names, settings, block.start)
-        part.exact = block.exact or not outcome.random
+        part.exact, part.work = block.exact or not outcome.random, outcome.work
         weighings = []
         for number, (name, found) in enumerate(zip(names, outcome.values, strict=True)):
             value = block.result(found)
@@ -220,7 +243,7 @@ def moments_of_run(
 
     def take(block: Session, runs: int, leaves: dict[str, Tensor], outcome: Outcome) -> Collected:
         part = Collected(collected.names, settings, block.start)
-        part.exact = not outcome.random
+        part.exact, part.work = not outcome.random, outcome.work
         for name, found in zip(collected.names, outcome.values, strict=True):
             value = block.result(found)
             if not part.add_value(name, value, runs).finite:
@@ -258,7 +281,7 @@ def expectation(
                 if not all(bool(torch.isfinite(value).all()) for value in found):
                     raise value_problem(session, runs, leaves, names)
         except (GuardBroken, TooManyLanes) as problem:
-            lessons = _learnt(lessons, [problem])
+            lessons = _learnt(lessons, plan, [problem])
             continue
         except TooCoarse:
             inner = replace(settings, dtype="float64")

@@ -32,14 +32,17 @@ from ..estimators import Drawn, Estimator, Request
 from ..estimators.enumerate import Enumerate
 from ..gradients.weighing import per_run
 from ..lanes.lanes import Value
-from ..lanes.lessons import TooManyLanes
+from ..lanes.lessons import TooManyLanes, TooMuchWork
 from ..laws.law import Law
 from ..machine.interpreter import Interpreter
 from .binding import bind_values
 from .differences import EXTRAPOLATED, Samples, differences
 
 LANES = 2**20
+WORK = 2**25  # numbers that one sum may touch (a few seconds)
+LEAST_WORK = 2**20  # where time is short
 STEPS = 200  # rounds of a loop
+LEAST_RUNS = 64
 CELLS = (20_001, 801, 101)  # of one continuous draw: as many as the lanes allow
 REACH = 4.5  # ranges between the quartiles that a grid covers beyond what a few thousand draws do
 SMOOTH_STEP = 0.01  # of a program whose results come without noise
@@ -72,13 +75,23 @@ class Check:
 def verify(
     resolved: Resolved, parameters: Mapping[str, object], data: Mapping[str, object], settings: Settings, estimate: Estimate
 ) -> Check:
-    """Hold an estimate against the oracle."""
-    method, found = answer(resolved, parameters, data, replace(settings, seed=(settings.seed + 15_485_863) % 2**63))
+    """Hold an estimate against the oracle; OutOfTime where the deadline passes meanwhile."""
+    short = settings.deadline is not None
+    runs = _few_runs(settings, estimate) if short else settings.samples
+    work = min(WORK, max(estimate.work // 128, LEAST_WORK)) if short else WORK
+    seed = (settings.seed + 15_485_863) % 2**63
+    method, found = answer(resolved, parameters, data, replace(settings, samples=runs, seed=seed), work)
     z = {
         result: {name: _score(estimate.gradient[result][name], oracle) for name, oracle in rows.items()}
         for result, rows in found.items()
     }
     return Check(method, found, z)
+
+
+def _few_runs(settings: Settings, estimate: Estimate) -> int:
+    """Where time is short, all points of all differences together have an eighth of the runs of the estimate."""
+    entries = sum(moments.mean.numel() for rows in estimate.gradient.values() for moments in rows.values())
+    return max(estimate.samples // (8 * len(EXTRAPOLATED) * max(entries, 1)), min(settings.samples, LEAST_RUNS))
 
 
 def _score(own: Moments, oracle: Moments) -> float:
@@ -90,16 +103,17 @@ def _score(own: Moments, oracle: Moments) -> float:
 
 
 def answer(
-    resolved: Resolved, parameters: Mapping[str, object], data: Mapping[str, object], settings: Settings
+    resolved: Resolved, parameters: Mapping[str, object], data: Mapping[str, object], settings: Settings,
+    work: int = WORK,
 ) -> tuple[str, dict[str, dict[str, Moments]]]:
     """The gradient by the best method that the program allows, and the method's name."""
-    settings = replace(settings, dtype="float64", target_se=None, deadline=None, keep_runs=False)
+    settings = replace(settings, dtype="float64", target_se=None, deadline=None, until=settings.deadline, keep_runs=False)
     bound, known = bind_values(resolved, parameters, data, torch.float64, torch.device(settings.device))
     with room(grad=False):
         for cells in (0, *CELLS):
             try:
-                return _summed(resolved, bound, known, settings, cells)
-            except (TooManyLanes, _NoGrid, ProbError):
+                return _summed(resolved, bound, known, replace(settings, most_work=work), cells)
+            except (TooManyLanes, TooMuchWork, _NoGrid, ProbError):
                 continue  # where it is the program's fault, the samples will tell whether it is the program's fault
         samples = Samples(resolved, bound, known, settings)
         extrapolated = differences(samples, bound, NOISY_STEP, EXTRAPOLATED, True)
@@ -150,6 +164,7 @@ class _Grid:
         lanes, count = request.shape[0], nodes.shape[0]
         if lanes * count > LANES:
             return None
+        request.meter.spend(lanes * count)
         weights = _weights(request.law, nodes, request.row.discrete)
         weights = weights.expand(lanes, count)
         if bool(((weights.sum(1) - 1).abs() > NORMAL).any()):

@@ -4,115 +4,81 @@ Which estimators are right is decided by the text; which of them is best is meas
 finitely many outcomes, the exact answer is tried: it ends the search.  Else plans that treat all sites alike are run with a
 few samples each (`enumerate` where outcomes are finite, `score`, `gumbel`; score at pathwise sites too), scores with both
 baselines at once; then, where sites differ, the best plan is varied one group of like sites at a time.  The number of trials
-grows with the number of groups, never with that of sites, and at most `MOST_GROUPS` groups are varied.
-
-A plan's figure is the mean squared error of its gradient at the requested number of runs, bias^2 + variance/n, per entry
-relative to that of the best unbiased plan, summed over entries.  A relaxation's bias is the difference d from the best unbiased
-plan, or from finite differences with common random numbers where those are less noisy (thousands of discrete draws), known
-up to its standard error s.  Where |d| > 2s it counts as d^2 - s^2.  Else neither d^2 nor d^2 - s^2 can be used: with a score's
-s, from a part of the runs, the first rejects every relaxation and the second takes a throw of a coin for a measurement.  So
-the bias has a prior N(0, t^2), t = 0.2 (tau/0.5)^2 of the gradient (the bias of a relaxation falls with the square of its
-temperature), and counts with its posterior mean square, (d t^2/(t^2 + s^2))^2 + t^2 s^2/(t^2 + s^2).
+grows with the number of groups, never with that of sites, and at most `MOST_GROUPS` groups are varied
+(`dsl/planning/trials.py`).  Which of them is best is the matter of `figures.py`.
 
 Pilot runs have seeds of their own and are not used again: reusing them would favour the plan that was lucky.
+
+A plan that enumerates may take hundreds of lanes a run, so runs are not what bounds a pilot: work is (`meter.py`), the same on
+every machine.  The exact answer may take as much as the plain runs would, all trials together about their share of that.  A
+trial that takes too much is made again with the fewest runs, and given up if that is too much as well.  And a plan that takes
+more than `DEARER` times the work of the cheapest must be better by as much again: for its time one could have had more runs.
+Under `--max-time` a pilot also ends with its share of the time, and the best of what was measured until then is taken.
 """
 
 from __future__ import annotations
 
+import math
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 
 import torch
-from torch import Tensor
 
 from ...dsl.planning.chooser import Planner
 from ...dsl.planning.plan import Choice, Lessons, Plan, PlanOptions
+from ...dsl.planning.trials import Prefer, Trials, alternatives, changed, orders, planned, trials
 from ...dsl.syntax import EstimatorCall
-from ...dsl.tables.estimators import ESTIMATORS, FALLBACK, live_rows
+from ...dsl.tables.estimators import ESTIMATORS, FALLBACK, PLAIN
 from ...dsl.text.diagnostics import ProbError
 from ..blocks.collect import Estimate
 from ..blocks.moments import Moments
 from ..blocks.settings import Settings
+from ..lanes.lessons import OutOfTime, TooMuchWork
 from .differences import extrapolated
 from .estimate import gradient
-from .verdict import Measured, Prefer, Verdict
+from .figures import BETTER, FOR_PATHWISE, Figures, Measured, Trial
+from .verdict import Verdict
 
 SHARE = 0.2  # of the runs, for all trials together
 LEAST_RUNS = 32
 MOST_RUNS = 2000
-MOST_GROUPS = 6
-BETTER = 0.9  # a variation must be so much better than what is there (mean squared errors)
-FOR_PATHWISE = 0.25  # and to give up a reparameterised draw, so much: what it gains elsewhere is not seen in one program point
-PRIOR = 0.2  # of the gradient: the bias that a relaxation at tau = 0.5 is thought to have
-COLD = 0.1  # a second temperature that is tried
 MOST_DIFFERENCES = 4  # parameter entries for which finite differences are taken
 CONTENDS = 0.5  # a relaxation matters whose variance is below this part of the best unbiased error
 TRIED_ROUNDS = 24  # of a `while`, or levels of calls, in which outcomes are enumerated
 EXACT_LANES = 4096  # tried for an exact answer, or as many as runs were asked for
+EXACT_WORK = 2**21  # numbers that an exact answer may touch in any case (about 0.2 s)
+TRIAL_WORK = 2**17  # and every trial
+SHARE_OF_TIME = 0.3  # of what is left of --max-time, for the exact answer, and for the trials
+
+Phase = Callable[[str], None]
 
 
-def orders() -> tuple[tuple[str, ...], ...]:
-    """Families of plans: for each site the first of a tuple that is right there.
-
-    Where the derivative can go through an exact value, it does; the density takes the rest, or one of the others goes before it.
-    """
-    paths = [row for row in live_rows() if row.pathwise and not row.relaxes]
-    others = [row for row in live_rows() if row not in paths and row is not FALLBACK]
-    biased = [row for row in others if row.biased]
-    families = [(*paths, FALLBACK, *biased), *((*paths, other, FALLBACK) for other in others), (FALLBACK,)]
-    return tuple(tuple(row.name for row in family) for family in families)
-
-
-
-
-
-
-
-
-@dataclass(frozen=True)
-class _Trial:
-    """A plan that was run: per entry of the gradient the mean and the sd of a run."""
-
-    prefer: Prefer
-    plan: Plan
-    mean: Tensor
-    sd: Tensor
-    runs: int
-
-    @property
-    def pathwise(self) -> int:
-        """How many sites are reparameterised."""
-        return sum(row.pathwise and not row.relaxes for c in self.plan.choices.values() if (row := ESTIMATORS[c.estimator]))
-
-    @property
-    def temperature(self) -> float:
-        """The highest one of a relaxation."""
-        return max((float(c.options["tau"]) for c in self.plan.choices.values() if ESTIMATORS[c.estimator].relaxes), default=0.0)
+def quiet(phase: str) -> None:
+    """Nobody is told what begins."""
 
 
 class _NotExact(Exception):
     """An exact plan has turned out to take too many lanes."""
 
 
-@dataclass
-class _Pilot:
+@dataclass(kw_only=True)
+class _Pilot(Figures):
     planner: Planner
     options: PlanOptions
     parameters: Mapping[str, object]
     data: Mapping[str, object]
-    settings: Settings
-    trials: list[_Trial] = field(default_factory=list)
     known: set[object] = field(default_factory=set)
     runs: int = LEAST_RUNS
-    differences: tuple[Tensor, Tensor] | None = None  # means and variances of finite differences
+    count: int = 1  # of trials, at most
+    spent: float = 0.0  # work of trials that split lanes
+    late: bool = False  # its time is over
+    overworked: bool = False  # the last attempt touched too many numbers
 
     # --------------------------------------------------------------------------------------------------- trials
     def plan(self, prefer: Prefer) -> Plan | None:
         """The plan with these preferences; None where it is refused."""
-        try:
-            return self.planner(replace(self.options, prefer=prefer))
-        except ProbError:
-            return None
+        return planned(self.planner, self.options, prefer)
 
     def estimate(self, prefer: Prefer, settings: Settings, exact: bool = False) -> Estimate | None:
         """Run a plan; with `exact` only as long as it is exact."""
@@ -124,70 +90,96 @@ class _Pilot:
                 raise _NotExact
             return plan
 
+        self.overworked = False
         try:
             found = gradient(self.planner.resolved, planner, self.parameters, self.data, settings)
+        except TooMuchWork:
+            self.overworked = True
+            return None
+        except OutOfTime:
+            self.late = True
+            return None
         except (ProbError, _NotExact):
             return None  # the main run will say it, with all its runs
         if found.interrupted:
             raise KeyboardInterrupt
+        self.late |= found.out_of_time
         return found
 
-    def trial(self, prefer: Prefer, number: int) -> _Trial | None:
-        """Run a plan, unless one like it has been."""
+    def exact(self, preferred: Prefer, most_work: float | None) -> Estimate | None:
+        """The exact answer, if it takes no more lanes and work than it may."""
+        settings = self.settings
+        lanes = settings.max_lanes or max(EXACT_LANES, settings.samples)
+        limits = replace(
+            settings, max_lanes=min(lanes, settings.lanes(True)), max_rounds=TRIED_ROUNDS,
+            most_work=None if most_work is None else int(most_work),
+        )
+        return self.estimate(preferred, limits, exact=True)
+
+    def share_time(self, deadline: float | None) -> None:
+        """Give what comes next its share of the time that is left."""
+        if deadline is not None:
+            now = time.monotonic()
+            self.settings = replace(self.settings, until=now + SHARE_OF_TIME * (deadline - now))
+            self.late = False
+
+    @property
+    def whole(self) -> float:
+        """The work of all runs under the cheapest plan (infinite while nothing is known)."""
+        return self.settings.samples * min((trial.work for trial in self.trials), default=math.inf)
+
+    def allowance(self, plan: Plan) -> float:
+        """The work that a trial may take: where lanes are split, twice an equal part of what is left for such trials."""
+        if not any(ESTIMATORS[choice.estimator].splits for choice in plan.choices.values()):
+            return math.inf
+        if not self.trials:
+            return EXACT_WORK
+        left = 2 * SHARE * self.whole + self.count * TRIAL_WORK - self.spent
+        return min(left, max(2 * left / max(self.count - len(self.known), 1), TRIAL_WORK))
+
+    def trial(self, prefer: Prefer, number: int) -> Trial | None:
+        """Run a plan, unless one like it has been; with the fewest runs where more are too much work."""
         plan = self.plan(prefer)
-        if plan is None or plan.key in self.known:
+        if plan is None or plan.key in self.known or self.late:
             return None
         self.known.add(plan.key)
-        seed = (self.settings.seed * 2_654_435_761 + 7919 * number + 104_729) % 2**63
-        budget = self.settings.lanes(False)
-        settings = replace(self.settings, samples=self.runs, seed=seed, max_lanes=budget, max_rounds=TRIED_ROUNDS)
-        found = self.estimate(prefer, settings)
+        found = None
+        for runs in dict.fromkeys((self.runs, min(self.runs, LEAST_RUNS))):
+            found = self.attempt(prefer, number, runs, self.allowance(plan))
+            if not self.overworked:
+                break
         if found is None or found.plan is None or (found.plan.key in self.known and found.plan.key != plan.key):
             return None
         self.known.add(found.plan.key)
-        trial = self.take(with_baseline(prefer, "mean"), found.plan, found.gradient)
+        prefer = as_run(prefer, found.plan)
+        trial = self.take(with_baseline(prefer, "mean"), found, found.gradient)
         if found.other:
-            self.take(with_baseline(prefer, "regression"), found.plan, found.other)
+            self.take(with_baseline(prefer, "regression"), found, found.other)
         return trial
 
-    def take(self, prefer: Prefer, plan: Plan, gradient: dict[str, dict[str, Moments]]) -> _Trial:
+    def attempt(self, prefer: Prefer, number: int, runs: int, limit: float) -> Estimate | None:
+        """Run a plan with so many runs, as long as it takes no more work than it may."""
+        seed = (self.settings.seed * 2_654_435_761 + 7919 * number + 104_729) % 2**63
+        limited = None if limit == math.inf else max(int(limit), 0)
+        budget = self.settings.lanes(False)
+        settings = replace(
+            self.settings, samples=runs, seed=seed, max_lanes=budget, max_rounds=TRIED_ROUNDS, most_work=limited,
+        )
+        found = self.estimate(prefer, settings)
+        if limited is not None:
+            self.spent += limited if self.overworked else 0 if found is None else found.work
+        return found
+
+    def take(self, prefer: Prefer, found: Estimate, gradient: dict[str, dict[str, Moments]]) -> Trial:
         """Write down what the plan that was run (without what turned out to be too many outcomes) gave."""
+        assert found.plan is not None
         moments = [m for rows in gradient.values() for m in rows.values()]
         mean = torch.cat([m.mean.reshape(-1) for m in moments]).cpu()
         sd = torch.cat([m.sd.reshape(-1) for m in moments]).cpu()
-        trial = _Trial(prefer, plan, mean, sd, self.runs)
+        runs = found.samples
+        trial = Trial(prefer, found.plan, mean, sd, runs, found.work / runs)
         self.trials.append(trial)
         return trial
-
-    # -------------------------------------------------------------------------------------------------- figures
-    @property
-    def reference(self) -> _Trial | None:
-        """The unbiased plan with the least variance."""
-        fair = [trial for trial in self.trials if not trial.plan.biased]
-        return min(fair, key=lambda trial: float((trial.sd**2).sum()), default=None)
-
-    def errors(self, trial: _Trial) -> Tensor:
-        """The mean squared error of each entry at the requested number of runs."""
-        error = trial.sd**2 / self.settings.samples
-        if trial.plan.biased and (against := self.against(trial)) is not None:
-            difference, doubt = against
-            prior = (PRIOR * (trial.temperature / 0.5) ** 2 * trial.mean) ** 2
-            share = torch.where(prior + doubt > 0, prior / (prior + doubt), 0.0)
-            believed = (difference * share) ** 2 + share * doubt
-            error = error + torch.where(difference**2 > 4 * doubt, difference**2 - doubt, believed)
-        return error
-
-    def against(self, trial: _Trial) -> tuple[Tensor, Tensor] | None:
-        """A relaxation's difference from what is known best, and the variance of that, per entry."""
-        reference = self.reference
-        if reference is None:
-            return None
-        mean, variance = reference.mean, reference.sd**2 / reference.runs
-        if self.differences is not None:
-            closer = self.differences[1] < variance
-            mean = torch.where(closer, self.differences[0], mean)
-            variance = torch.where(closer, self.differences[1], variance)
-        return trial.mean - mean, variance + trial.sd**2 / trial.runs
 
     def difference(self) -> None:
         """Take finite differences, where a relaxation contends and they do not cost too much."""
@@ -201,127 +193,63 @@ class _Pilot:
         settings = replace(self.settings, samples=self.runs, seed=(self.settings.seed * 48_271 + 11) % 2**63, dtype="float64")
         try:
             mean, se = extrapolated(self.planner.resolved, self.parameters, self.data, settings)
-        except ProbError:
+        except (ProbError, OutOfTime):
             return  # a displaced parameter leaves the domain
         self.differences = mean, se**2
 
-    def figure(self, trial: _Trial) -> float:
-        """The error of a plan relative to the best unbiased one's, over all entries."""
-        reference = self.reference
-        own = self.errors(trial)
-        if reference is None:
-            return float(own.sum())
-        unit = self.errors(reference)
-        floor = float(unit.sum()) * 1e-12 + 1e-300
-        return float((own / (unit + floor)).sum())
-
-    def weighed(self, trial: _Trial) -> float:
-        """The figure, with a handicap for the regression baseline: it takes a second backward pass."""
-        regression = any(("baseline", "regression") in call.options for _, call in trial.prefer)
-        return self.figure(trial) / (BETTER if regression else 1.0)
-
-    def best(self) -> _Trial | None:
-        """The plan with the least error; of equals the earlier one.  Reparameterised draws are kept unless it pays well."""
-        best = min(self.trials, key=self.weighed, default=None)
-        if best is None:
-            return None
-        pathwise = [trial for trial in self.trials if trial.pathwise > best.pathwise and not trial.plan.biased]
-        kept = min(pathwise, key=self.weighed, default=None)
-        return best if kept is None or self.figure(best) < FOR_PATHWISE * self.figure(kept) else kept
-
-    def measured(self, trial: _Trial) -> Measured:
-        """A plan's figures for the report."""
-        bias = bias_se = 0.0
-        if trial.plan.biased and (against := self.against(trial)) is not None:
-            difference, doubt = against
-            bias = float(difference) if difference.numel() == 1 else float(difference.norm())
-            bias_se = float(doubt.sum().sqrt())
-        return Measured(bias, bias_se, float(trial.sd.norm()), float(self.errors(trial).sum().sqrt()))
-
 
 def choose(
-    plans: Planner, options: PlanOptions, parameters: Mapping[str, object], data: Mapping[str, object], settings: Settings
+    plans: Planner, options: PlanOptions, parameters: Mapping[str, object], data: Mapping[str, object], settings: Settings,
+    phase: Phase = quiet,
 ) -> Verdict:
-    """Measure, and say what to prefer.  The same seed and options give the same choice."""
-    start = plans(options)
-    free = [choice for choice in start.choices.values() if choice.effect and choice.free and (choice.live or choice.finite)]
-    if not any(choice.live for choice in free):
+    """Measure, and say what to prefer.  The same seed and options give the same choice.  `phase` is told what begins."""
+    todo = trials(plans, options)
+    if not todo.live:
         return Verdict()
     plain = replace(settings, target_se=None, deadline=None, sampler="random", keep_runs=False, compile=False)
-    pilot = _Pilot(plans, options, parameters, data, plain)
-    everything = _prefer(free, _summing)
-    plan = pilot.plan(everything)
-    if plan is not None and plan.exact:
-        lanes = settings.max_lanes or max(EXACT_LANES, settings.samples)
-        limits = replace(settings, max_lanes=min(lanes, settings.lanes(True)), max_rounds=TRIED_ROUNDS)
-        exact = pilot.estimate(everything, limits, exact=True)
-        if exact is not None:
-            nothing = Measured(0.0, 0.0, 0.0, 0.0)
-            return Verdict(everything, {index: {call.name: nothing} for index, call in everything}, 0, exact)
-    live = [choice for choice in free if choice.live]
-    families = _families(live, free, options.tau)
-    groups = _groups(live)
-    trials = len(families) + (sum(len(_alternatives(group[0])) - 1 for group in groups) if len(groups) > 1 else 0)
-    if trials < 2 and not any(call.name == FALLBACK.name for _, family in families for _, call in family):
+    pilot = _Pilot(planner=plans, options=options, parameters=parameters, data=data, settings=plain, count=todo.count)
+    overworked = False
+    if todo.exact is not None:
+        phase("trying the exact answer")
+        pilot.share_time(settings.deadline)
+        if found := pilot.exact(todo.exact, None if settings.max_lanes else EXACT_WORK):
+            return _exact(todo, found)
+        overworked = pilot.overworked
+    if not todo.measuring:
         return Verdict()
-    pilot.runs = max(int(SHARE * settings.samples / trials), min(LEAST_RUNS, settings.samples), 2)
+    phase("choosing estimators")
+    pilot.share_time(settings.deadline)
+    pilot.runs = max(int(SHARE * settings.samples / todo.count), min(LEAST_RUNS, settings.samples), 2)
     pilot.runs = min(pilot.runs, MOST_RUNS)
-    for number, family in families:
+    for number, family in todo.families:
         pilot.trial(family, number)
+        if overworked and todo.exact is not None and pilot.trials:
+            overworked = False
+            if EXACT_WORK < pilot.whole < math.inf and (found := pilot.exact(todo.exact, pilot.whole)):
+                return _exact(todo, found)
     pilot.difference()
-    best = _vary(pilot, groups, len(orders())) if len(groups) > 1 else pilot.best()
-    if best is None or len(pilot.trials) < 2:
+    best = _vary(pilot, todo.groups, len(orders())) if todo.varied else pilot.best()
+    if best is None:
         return Verdict()
-    return Verdict(best.prefer, _per_site(pilot, live, best), pilot.runs)
+    return Verdict(best.prefer, _per_site(pilot, todo.live, best) if len(pilot.trials) > 1 else {}, pilot.runs)
 
 
-def _summing(choice: Choice) -> str | None:
-    """What sums out a site, where that may be."""
-    if not choice.finite:
-        return None
-    allowed = choice.candidates if choice.live else tuple(ESTIMATORS)
-    return next((name for name in allowed if ESTIMATORS[name].exact), None)
+def _exact(todo: Trials, found: Estimate) -> Verdict:
+    nothing = Measured(0.0, 0.0, 0.0, 0.0)
+    assert todo.exact is not None
+    return Verdict(todo.exact, {index: {call.name: nothing} for index, call in todo.exact}, 0, found)
 
 
-def _alternatives(choice: Choice) -> list[str]:
-    """What may be tried at a site."""
-    rows = sorted(live_rows(), key=lambda row: (row.biased, not row.exact, not row.pathwise))
-    return [row.name for row in rows if row.name in choice.candidates]
-
-
-def _prefer(choices: list[Choice], name: Callable[[Choice], str | None], **options: float | str) -> Prefer:
-    found = []
-    for choice in choices:
-        wanted = name(choice)
-        if wanted is not None:
-            row = ESTIMATORS[wanted]
-            given = tuple((option, value) for option, value in options.items() if row.option(option) is not None)
-            found.append((choice.site.index, EstimatorCall(wanted, given)))
-    return tuple(found)
-
-
-def _families(live: list[Choice], free: list[Choice], tau: float) -> list[tuple[int, Prefer]]:
-    """Plans that treat all sites alike, with the number of their noise.  Both baselines are measured on the same runs."""
-
-    def first_of(choice: Choice, *names: str) -> str | None:
-        return next((name for name in names if name in choice.candidates), None)
-
-    found: list[Prefer] = []
-    numbers: list[int] = []
-    for number, order in enumerate(orders()):
-        for temperature in (COLD, tau):
-            prefer = _prefer(
-                live, lambda choice, order=order: first_of(choice, *order), baseline="both", tau=temperature,  # type: ignore[misc]
-            )
-            if prefer and prefer not in found:
-                found.append(prefer)
-                numbers.append(number)
-    if any(not choice.live for choice in free):
-        prefer = _prefer(free, lambda choice: _summing(choice) or first_of(choice, *orders()[0]))
-        if prefer not in found:
-            found.append(prefer)
-            numbers.append(len(orders()))
-    return list(zip(numbers, found, strict=True))
+def as_run(prefer: Prefer, plan: Plan) -> Prefer:
+    """The preferences that a run has kept: it need not be learnt twice where outcomes are too many or a guard fails.  (A draw that
+    no parameter reaches is not enumerated where anything else is preferred.)"""
+    kept = []
+    for index, call in prefer:
+        name = plan.choices[index].estimator
+        if name == PLAIN.name:
+            name = FALLBACK.name if ESTIMATORS[call.name].splits else call.name
+        kept.append((index, call if call.name == name else EstimatorCall(name)))
+    return tuple(kept)
 
 
 def with_baseline(prefer: Prefer, baseline: str) -> Prefer:
@@ -332,37 +260,23 @@ def with_baseline(prefer: Prefer, baseline: str) -> Prefer:
     )
 
 
-def _groups(live: list[Choice]) -> list[list[Choice]]:
-    """Sites that are alike: one distribution, the same candidates."""
-    found: dict[object, list[Choice]] = {}
-    for choice in live:
-        if len(_alternatives(choice)) > 1:
-            found.setdefault((choice.site.distribution.name, choice.candidates), []).append(choice)
-    if len(live) <= MOST_GROUPS:
-        return [[choice] for members in found.values() for choice in members]
-    return list(found.values())[:MOST_GROUPS]
-
-
-def _vary(pilot: _Pilot, groups: list[list[Choice]], number: int) -> _Trial | None:
+def _vary(pilot: _Pilot, groups: tuple[tuple[Choice, ...], ...], number: int) -> Trial | None:
     """Change one group at a time, as long as it pays."""
     best = pilot.best()
     for group in groups:
-        members = {choice.site.index for choice in group}
-        for name in _alternatives(group[0]):
+        for name in alternatives(group[0]):
             if best is None:
                 return None
             number += 1
-            call = next((call for _, call in best.prefer if call.name == name), EstimatorCall(name))
-            prefer = tuple((index, call if index in members else old) for index, old in best.prefer)
-            trial = pilot.trial(prefer, number)
+            trial = pilot.trial(changed(best.prefer, group, name), number)
             if trial is not None:
                 limit = FOR_PATHWISE if trial.pathwise < best.pathwise else BETTER
-                if pilot.figure(trial) < limit * pilot.figure(best):
+                if pilot.figure(trial) * pilot.dear(trial) < limit * pilot.figure(best) * pilot.dear(best):
                     best = trial
     return best
 
 
-def _per_site(pilot: _Pilot, live: list[Choice], best: _Trial) -> dict[int, dict[str, Measured]]:
+def _per_site(pilot: _Pilot, live: tuple[Choice, ...], best: Trial) -> dict[int, dict[str, Measured]]:
     """For each site the best plan that uses each estimator there."""
     found: dict[int, dict[str, Measured]] = {}
     for choice in live:
@@ -374,4 +288,4 @@ def _per_site(pilot: _Pilot, live: list[Choice], best: _Trial) -> dict[int, dict
     return found
 
 
-__all__ = ["Measured", "Verdict", "choose"]
+__all__ = ["Phase", "choose", "quiet"]

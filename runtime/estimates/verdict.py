@@ -5,25 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from ...dsl.syntax import EstimatorCall
+from ...dsl.planning.trials import Prefer
 from ..blocks.collect import Estimate
-
-Prefer = tuple[tuple[int, EstimatorCall], ...]
-
-
-@dataclass(frozen=True)
-class Measured:
-    """What a pilot saw of an estimator: of the gradient, the bias and its standard error, the sd of one run, and the error
-    at the requested number of runs.  Of several parameters, the Euclidean norms; unbiased estimators have a bias of 0."""
-
-    bias: float
-    bias_se: float
-    sd: float
-    error: float
-
-    def to_dict(self) -> dict[str, float]:
-        """The JSON."""
-        return {"bias": self.bias, "bias_se": self.bias_se, "sd": self.sd}
+from .figures import Measured
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 An array site has the product of its elements' outcomes.  Weights are probabilities, not their logarithms: where one is
 exactly 0 its derivative counts all the same, so the answer is right at the edge of the domain, where a score is not.
 Outcomes of probability 0 that do not move with a parameter are left out: nobody takes the way that they open.
-Limits: finitely many outcomes, and a budget of lanes per run.
+Limits: finitely many outcomes, a budget of lanes per run, and tables that fit into memory.
 """
 
 from __future__ import annotations
@@ -13,6 +13,9 @@ from torch import Tensor
 
 from ...dsl.tables.estimators import ESTIMATORS
 from .request import Drawn, Request
+
+NUMBERS_PER_LANE = 64  # of one table of outcomes, for every lane that there may be
+LEAST_NUMBERS, MOST_NUMBERS = 2**22, 2**26  # of any
 
 
 class Enumerate:
@@ -28,6 +31,11 @@ class Enumerate:
         outcomes = request.law.outcomes(request.most_lanes)
         if outcomes is None or outcomes.shape[0] ** elements * lanes > request.most_lanes * max(lanes, 1):
             return None
+        rows = max(argument.shape[0] for argument in request.arguments.values())
+        tables = rows * elements * outcomes.shape[0] + lanes * outcomes.shape[0] ** elements
+        if tables > min(max(NUMBERS_PER_LANE * request.most_lanes, LEAST_NUMBERS), MOST_NUMBERS):
+            return None
+        request.meter.spend(tables)
         table, possible = request.law.probabilities(outcomes)
         count = outcomes.shape[0]
         rows = table.shape[0]

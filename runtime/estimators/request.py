@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 import torch
@@ -11,6 +11,7 @@ from torch import Tensor
 
 from ...dsl.tables.distributions import DistributionRow
 from ...dsl.tables.estimators import EstimatorRow
+from ..lanes.meter import Meter
 from ..laws.law import Law
 
 Options = Mapping[str, float | bool | str]
@@ -29,6 +30,7 @@ class Request:
     ends        gives all that may move with a parameter, for those who must know whether something does
     most_lanes  that enumeration may make
     whole       the log densities of all elements may be given as their sum
+    meter       is told of work beyond the numbers of the draw, before it is done
     """
 
     row: DistributionRow
@@ -42,6 +44,7 @@ class Request:
     ends: Callable[[], Sequence[Tensor]]
     most_lanes: int
     whole: bool = False
+    meter: Meter = field(default_factory=Meter)
 
 
 @dataclass(frozen=True, slots=True)

@@ -40,3 +40,15 @@ class NotLifted(Exception):
 
     def __init__(self) -> None:
         super().__init__("a uniform value cannot be lifted")
+
+
+class TooMuchWork(Exception):
+    """An attempt has touched more numbers than it may."""
+
+
+class OutOfTime(Exception):
+    """The time is over in the middle of a block."""
+
+
+class Stopped(Exception):
+    """Nobody waits for this block any more."""

@@ -52,6 +52,7 @@ def _loop(
             gone.append(loop.departed(held[1], entry, frame))
             loop.narrow(loop.lanes.restrict(held[0]))
         steps += 1
+        machine.meter.spend(loop.lanes.count)
         if steps > machine.limits.steps:
             raise _endless(machine, span, machine.limits.steps)
         if steps > machine.limits.rounds and machine.lanes_made > lanes_before and machine.last_split is not None:

@@ -37,6 +37,7 @@ from ..lanes.lanes import Join, Lanes, Value, carry, is_uniform
 from ..lanes.ledger import Ledger, Summand
 from ..lanes.lessons import NotCompiled, TooManyLanes
 from ..lanes.lifting import Lifter
+from ..lanes.meter import Meter
 from ..lanes.where import Where
 from .indexing import Item, position, size
 from .uniform import Once
@@ -66,6 +67,7 @@ class Outcome:
     weight     of the lanes `[lanes or 1]` (None: 1)
     ledger     the score sites that were executed
     random     whether anything was drawn
+    work       numbers that were touched (`meter.py`)
     """
 
     values: list[Value]
@@ -74,6 +76,7 @@ class Outcome:
     weight: Tensor | None
     ledger: Ledger
     random: bool
+    work: int = 0
 
 
 @dataclass(frozen=True)
@@ -100,6 +103,7 @@ class Machine:
         self, resolved: Resolved, choices: Mapping[int, Choice], context: Context, generator: torch.Generator, *,
         limits: Limits = Limits(), guards: Guards | None = None, safe: bool = False,
         results: bool = True, wanted: tuple[str, ...] = (), counter: Counter | None = None, lifter: Lifter | None = None,
+        meter: Meter | None = None,
     ):
         self.resolved = resolved
         self.choices = choices
@@ -114,6 +118,7 @@ class Machine:
         self.wanted = wanted
         self.counter = counter
         self.lifter = lifter
+        self.meter = meter or Meter()
         self.rounds: Rounds | None = None  # those that are executed together
         self.kinks: frozenset[int] = frozenset()  # nodes whose values have no second derivative
         self.masked = False  # lanes do not go apart (`masked.py`)
@@ -140,6 +145,7 @@ class Machine:
     def block(self, body: Block, frame: Frame) -> None:
         """Execute the statements of a block as long as lanes are left."""
         for statement in body.statements:
+            self.meter.spend(frame.lanes.count)
             self.execute(statement, frame)
             if not frame.lanes.count:
                 return

@@ -22,6 +22,7 @@ def execute_assign(machine: Machine, node: Assign, frame: Frame) -> None:
         frame.write(node.name, added(machine, machine.rounds, node, frame))
         return
     value = machine.evaluate(node.value, frame)
+    machine.meter.take(value)
     if node.indices:
         _store(machine, node, value, frame)
     else:

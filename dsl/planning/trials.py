@@ -1,0 +1,159 @@
+"""What is measured before a gradient is taken: the plans that a pilot may try, as far as the text tells.
+
+First, if every site that matters has finitely many outcomes, the exact answer (`exact`).  Else plans that treat all sites alike
+(`families`); then, where sites differ, the best of these with one group of like sites changed at a time (`groups`).  The number
+of trials grows with the number of groups, never with that of sites.  `runtime/estimates/pilot.py` runs them, `explain` names them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from ..syntax import EstimatorCall
+from ..tables.estimators import ESTIMATORS, FALLBACK, live_rows
+from ..text.diagnostics import ProbError
+from .chooser import Planner
+from .plan import Choice, Lessons, Plan, PlanOptions
+
+MOST_GROUPS = 6
+COLD = 0.1  # a second temperature that is tried
+
+Prefer = tuple[tuple[int, EstimatorCall], ...]
+
+
+def orders() -> tuple[tuple[str, ...], ...]:
+    """Families of plans: for each site the first of a tuple that is right there.
+
+    Where the derivative can go through an exact value, it does; the density takes the rest, or one of the others goes before it.
+    """
+    paths = [row for row in live_rows() if row.pathwise and not row.relaxes]
+    others = [row for row in live_rows() if row not in paths and row is not FALLBACK]
+    biased = [row for row in others if row.biased]
+    families = [(*paths, FALLBACK, *biased), *((*paths, other, FALLBACK) for other in others), (FALLBACK,)]
+    return tuple(tuple(row.name for row in family) for family in families)
+
+
+@dataclass(frozen=True)
+class Trials:
+    """What is to be tried.
+
+    free      sites where nobody has set an estimator and there is a choice, `live` those of them that a parameter reaches
+    exact     what to prefer for an exact answer (None: there is none)
+    families  plans that treat all sites alike, each with the number of its noise
+    groups    sites that are alike
+    """
+
+    free: tuple[Choice, ...]
+    live: tuple[Choice, ...]
+    exact: Prefer | None
+    families: tuple[tuple[int, Prefer], ...]
+    groups: tuple[tuple[Choice, ...], ...]
+
+    @property
+    def varied(self) -> bool:
+        """Whether sites differ, so that one group at a time is changed."""
+        return len(self.groups) > 1
+
+    @property
+    def count(self) -> int:
+        """How many plans are run at most."""
+        return len(self.families) + (sum(len(alternatives(group[0])) - 1 for group in self.groups) if self.varied else 0)
+
+    @property
+    def measuring(self) -> bool:
+        """Whether there is something to measure, beside the exact answer."""
+        return self.count > 1 or any(call.name == FALLBACK.name for _, family in self.families for _, call in family)
+
+
+def trials(plans: Planner, options: PlanOptions, lessons: Lessons | None = None) -> Trials:
+    """The plans that may be tried."""
+    start = plans(options, lessons)
+    free = tuple(choice for choice in start.choices.values() if choice.effect and choice.free and (choice.live or choice.finite))
+    live = tuple(choice for choice in free if choice.live)
+    if not live:
+        return Trials(free, live, None, (), ())
+    everything = prefer(free, summing)
+    plan = planned(plans, options, everything, lessons)
+    return Trials(
+        free, live, everything if plan is not None and plan.exact else None, _families(live, free, options.tau), _groups(live)
+    )
+
+
+def planned(plans: Planner, options: PlanOptions, preferred: Prefer, lessons: Lessons | None = None) -> Plan | None:
+    """The plan with these preferences; None where it is refused."""
+    try:
+        return plans(replace(options, prefer=preferred), lessons)
+    except ProbError:
+        return None
+
+
+def alternatives(choice: Choice) -> list[str]:
+    """What may be tried at a site."""
+    rows = sorted(live_rows(), key=lambda row: (row.biased, not row.exact, not row.pathwise))
+    return [row.name for row in rows if row.name in choice.candidates]
+
+
+def prefer(choices: tuple[Choice, ...], name: Callable[[Choice], str | None], **options: float | str) -> Prefer:
+    """Of each site the estimator that `name` gives, with those of the options that it has."""
+    found = []
+    for choice in choices:
+        wanted = name(choice)
+        if wanted is not None:
+            row = ESTIMATORS[wanted]
+            given = tuple((option, value) for option, value in options.items() if row.option(option) is not None)
+            found.append((choice.site.index, EstimatorCall(wanted, given)))
+    return tuple(found)
+
+
+def changed(preferred: Prefer, group: tuple[Choice, ...], name: str) -> Prefer:
+    """The same with another estimator in one group."""
+    members = {choice.site.index for choice in group}
+    call = next((call for _, call in preferred if call.name == name), EstimatorCall(name))
+    return tuple((index, call if index in members else old) for index, old in preferred)
+
+
+def summing(choice: Choice) -> str | None:
+    """What sums out a site, where that may be."""
+    if not choice.finite:
+        return None
+    allowed = choice.candidates if choice.live else tuple(ESTIMATORS)
+    return next((name for name in allowed if ESTIMATORS[name].exact), None)
+
+
+def _families(live: tuple[Choice, ...], free: tuple[Choice, ...], tau: float) -> tuple[tuple[int, Prefer], ...]:
+    """Plans that treat all sites alike, with the number of their noise.  Both baselines are measured on the same runs."""
+
+    def first_of(choice: Choice, *names: str) -> str | None:
+        return next((name for name in names if name in choice.candidates), None)
+
+    found: list[Prefer] = []
+    numbers: list[int] = []
+    for number, order in enumerate(orders()):
+        for temperature in (COLD, tau):
+            preferred = prefer(
+                live, lambda choice, order=order: first_of(choice, *order), baseline="both", tau=temperature,  # type: ignore[misc]
+            )
+            if preferred and preferred not in found:
+                found.append(preferred)
+                numbers.append(number)
+    if any(not choice.live for choice in free):
+        preferred = prefer(free, lambda choice: summing(choice) or first_of(choice, *orders()[0]))
+        if preferred not in found:
+            found.append(preferred)
+            numbers.append(len(orders()))
+    return tuple(zip(numbers, found, strict=True))
+
+
+def _groups(live: tuple[Choice, ...]) -> tuple[tuple[Choice, ...], ...]:
+    """Sites that are alike: one distribution, the same candidates."""
+    found: dict[object, list[Choice]] = {}
+    for choice in live:
+        if len(alternatives(choice)) > 1:
+            found.setdefault((choice.site.distribution.name, choice.candidates), []).append(choice)
+    if len(live) <= MOST_GROUPS:
+        return tuple((choice,) for members in found.values() for choice in members)
+    return tuple(tuple(members) for members in list(found.values())[:MOST_GROUPS])
+
+
+__all__ = ["Prefer", "Trials", "alternatives", "changed", "orders", "planned", "prefer", "summing", "trials"]

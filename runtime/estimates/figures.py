@@ -1,0 +1,142 @@
+"""Which of the plans that a pilot has run is best.
+
+A plan's figure is the mean squared error of its gradient at the requested number of runs, bias^2 + variance/n, per entry
+relative to that of the best unbiased plan, summed over entries.  A relaxation's bias is the difference d from the best unbiased
+plan, or from finite differences with common random numbers where those are less noisy (thousands of discrete draws), known
+up to its standard error s.  Where |d| > 2s it counts as d^2 - s^2.  Else neither d^2 nor d^2 - s^2 can be used: with a score's
+s, from a part of the runs, the first rejects every relaxation and the second takes a throw of a coin for a measurement.  So
+the bias has a prior N(0, t^2), t = 0.2 (tau/0.5)^2 of the gradient (the bias of a relaxation falls with the square of its
+temperature), and counts with its posterior mean square, (d t^2/(t^2 + s^2))^2 + t^2 s^2/(t^2 + s^2).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from ...dsl.planning.plan import Plan
+from ...dsl.planning.trials import Prefer
+from ...dsl.tables.estimators import ESTIMATORS
+from ..blocks.settings import Settings
+
+BETTER = 0.9  # a variation must be so much better than what is there (mean squared errors)
+FOR_PATHWISE = 0.25  # and to give up a reparameterised draw, so much: what it gains elsewhere is not seen in one program point
+PRIOR = 0.2  # of the gradient: the bias that a relaxation at tau = 0.5 is thought to have
+DEARER = 4  # a plan may take so many times the work of the cheapest before that counts
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What a pilot saw of an estimator: of the gradient, the bias and its standard error, the sd of one run, and the error
+    at the requested number of runs.  Of several parameters, the Euclidean norms; unbiased estimators have a bias of 0."""
+
+    bias: float
+    bias_se: float
+    sd: float
+    error: float
+
+    def to_dict(self) -> dict[str, float]:
+        """The JSON."""
+        return {"bias": self.bias, "bias_se": self.bias_se, "sd": self.sd}
+
+
+@dataclass(frozen=True)
+class Trial:
+    """A plan that was run: per entry of the gradient the mean and the sd of a run."""
+
+    prefer: Prefer
+    plan: Plan
+    mean: Tensor
+    sd: Tensor
+    runs: int
+    work: float  # of one run
+
+    @property
+    def pathwise(self) -> int:
+        """How many sites are reparameterised."""
+        return sum(row.pathwise and not row.relaxes for c in self.plan.choices.values() if (row := ESTIMATORS[c.estimator]))
+
+    @property
+    def temperature(self) -> float:
+        """The highest one of a relaxation."""
+        return max((float(c.options["tau"]) for c in self.plan.choices.values() if ESTIMATORS[c.estimator].relaxes), default=0.0)
+
+
+@dataclass(kw_only=True)
+class Figures:
+    """The plans that were run, and how they compare at the requested number of runs."""
+
+    settings: Settings
+    trials: list[Trial] = field(default_factory=list)
+    differences: tuple[Tensor, Tensor] | None = None  # means and variances of finite differences
+
+    @property
+    def reference(self) -> Trial | None:
+        """The unbiased plan with the least variance."""
+        fair = [trial for trial in self.trials if not trial.plan.biased]
+        return min(fair, key=lambda trial: float((trial.sd**2).sum()), default=None)
+
+    def errors(self, trial: Trial) -> Tensor:
+        """The mean squared error of each entry at the requested number of runs."""
+        error = trial.sd**2 / self.settings.samples
+        if trial.plan.biased and (against := self.against(trial)) is not None:
+            difference, doubt = against
+            prior = (PRIOR * (trial.temperature / 0.5) ** 2 * trial.mean) ** 2
+            share = torch.where(prior + doubt > 0, prior / (prior + doubt), 0.0)
+            believed = (difference * share) ** 2 + share * doubt
+            error = error + torch.where(difference**2 > 4 * doubt, difference**2 - doubt, believed)
+        return error
+
+    def against(self, trial: Trial) -> tuple[Tensor, Tensor] | None:
+        """A relaxation's difference from what is known best, and the variance of that, per entry."""
+        reference = self.reference
+        if reference is None:
+            return None
+        mean, variance = reference.mean, reference.sd**2 / reference.runs
+        if self.differences is not None:
+            closer = self.differences[1] < variance
+            mean = torch.where(closer, self.differences[0], mean)
+            variance = torch.where(closer, self.differences[1], variance)
+        return trial.mean - mean, variance + trial.sd**2 / trial.runs
+
+    def figure(self, trial: Trial) -> float:
+        """The error of a plan relative to the best unbiased one's, over all entries."""
+        reference = self.reference
+        own = self.errors(trial)
+        if reference is None:
+            return float(own.sum())
+        unit = self.errors(reference)
+        floor = float(unit.sum()) * 1e-12 + 1e-300
+        return float((own / (unit + floor)).sum())
+
+    def weighed(self, trial: Trial) -> float:
+        """The figure, with a handicap for the regression baseline, which takes a second backward pass, and for much work."""
+        regression = any(("baseline", "regression") in call.options for _, call in trial.prefer)
+        return self.figure(trial) * self.dear(trial) / (BETTER if regression else 1.0)
+
+    def dear(self, trial: Trial) -> float:
+        """How much better a plan must be for the work that it takes."""
+        least = min(other.work for other in self.trials)
+        return max(trial.work / max(DEARER * least, 1e-300), 1.0)
+
+    def best(self) -> Trial | None:
+        """The plan with the least error; of equals the earlier one.  Reparameterised draws are kept unless it pays well."""
+        best = min(self.trials, key=self.weighed, default=None)
+        if best is None:
+            return None
+        pathwise = [trial for trial in self.trials if trial.pathwise > best.pathwise and not trial.plan.biased]
+        kept = min(pathwise, key=self.weighed, default=None)
+        if kept is None:
+            return best
+        return best if self.figure(best) * self.dear(best) < FOR_PATHWISE * self.figure(kept) * self.dear(kept) else kept
+
+    def measured(self, trial: Trial) -> Measured:
+        """A plan's figures for the report."""
+        bias = bias_se = 0.0
+        if trial.plan.biased and (against := self.against(trial)) is not None:
+            difference, doubt = against
+            bias = float(difference) if difference.numel() == 1 else float(difference.norm())
+            bias_se = float(doubt.sum().sqrt())
+        return Measured(bias, bias_se, float(trial.sd.norm()), float(self.errors(trial).sum().sqrt()))

@@ -1,0 +1,53 @@
+"""What one block may spend: numbers touched, and time.
+
+Work is counted, not timed: the lanes of every statement, the numbers of every draw and every assigned value, the entries of
+every table of outcomes (before it is made).  So a bound on work stops the same attempt at the same place on every machine, and
+the same seed gives the same choice.  The clock is looked at only where `--max-time` was given, and the flag that stops the
+other threads of an interrupted run at every statement, so neither waits for the end of a block.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+
+from .lanes import Value
+from .lessons import OutOfTime, Stopped, TooMuchWork
+
+
+class Stop:
+    """A flag for all blocks of one attempt: when it is set they end at their next statement."""
+
+    def __init__(self) -> None:
+        self.is_set = False
+
+    def set(self) -> None:
+        """End them."""
+        self.is_set = True
+
+
+class Meter:
+    """The work of one block, and what ends it in the middle (`until`: of time.monotonic())."""
+
+    def __init__(self, most: float = math.inf, until: float | None = None, stop: Stop | None = None):
+        self.most = most
+        self.until = math.inf if until is None else until
+        self.timed = until is not None
+        self.stop = stop or Stop()
+        self.spent = 0
+
+    def spend(self, numbers: int) -> None:
+        """So many numbers are touched; raises TooMuchWork, OutOfTime, Stopped."""
+        self.spent += numbers
+        if self.spent > self.most:
+            raise TooMuchWork
+        if self.stop.is_set:
+            raise Stopped
+        if self.timed and time.monotonic() > self.until:
+            raise OutOfTime
+
+    def take(self, value: Value) -> None:
+        """A value has been made; its first number is in the statement's count."""
+        numel = getattr(value, "numel", None)
+        if numel is not None:
+            self.spend(numel())
