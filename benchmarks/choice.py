@@ -3,7 +3,7 @@
 For every program all plans of `probrun compare` are run often enough to know their bias and spread well; the error of a plan at
 the program's number of runs n follows: sqrt(bias^2 + sd^2/n), with the bias's own uncertainty taken off.  Then the
 program is differentiated with n runs and several seeds, and the error of what probrun chose by itself is compared with the best.
-Exact gradients come from closed forms, enumeration or quadrature (`runtime/oracle.py`), never from the estimators compared.
+Exact gradients come from closed forms, enumeration or quadrature (`runtime/estimates/oracle.py`), never from the estimators compared.
 """
 
 from __future__ import annotations

@@ -31,7 +31,7 @@ class KeepTerminals:
 
     @staticmethod
     def process(stream: Any) -> Any:
-        """The tokens as they come; `dsl/tokens.py` arranges them."""
+        """The tokens as they come; `dsl/reading/tokens.py` arranges them."""
         return stream
 
 

@@ -51,7 +51,7 @@ def nodes_of(children: Children) -> tuple[Any, ...]:
 
 
 def as_distribution(node: Expression) -> Distribution | None:
-    """The distribution of a call; an unknown name is left to `names.py`, which knows the nearest one."""
+    """The distribution of a call; an unknown name is left to `resolve.py`, which knows the nearest one."""
     match node:
         case Draw():
             return node.distribution

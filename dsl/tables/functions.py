@@ -1,4 +1,4 @@
-"""The function table: one row per built-in function, facts only (the code is in `runtime/functions.py`).
+"""The function table: one row per built-in function, facts only (the code is in `runtime/arrays/function_code.py`).
 
 Smoothness is per argument, the last entry repeating: SMOOTH is differentiable, KINK continuous and differentiable
 almost everywhere, JUMP neither.  `tests/test_functions.py` checks every claim numerically.

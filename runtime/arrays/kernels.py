@@ -4,7 +4,7 @@ Measured on one core, per entry: `x > 0` as truth values takes torch 0.35 ns and
 conversion from bool and 0.05 from bytes; a comparison straight to numbers 0.08; the places where a random truth value holds
 4.1 by `nonzero` (the processor guesses wrong at every other entry) and 0.4 by NumPy, which does not branch; `where` with a
 random condition 2.9, with bit masks 0.4.  Small arrays, other devices and blocks that are being written down
-(`recording.py`) take torch's own way.
+(`recorder.py`) take torch's own way.
 """
 
 from __future__ import annotations

@@ -113,7 +113,7 @@ class Collected:
         self.done += part.done
 
     def pending(self) -> Iterator[Tensor]:
-        """What a block that was written down (`recording.py`) has of tensors."""
+        """What a block that was written down (`recorder.py`) has of tensors."""
         for accumulator in self.accumulators():
             assert accumulator.pending is not None
             yield from accumulator.pending[1]

@@ -39,7 +39,7 @@ class Accumulator:
         self.mean: Tensor | float = 0.0
         self.squares: Tensor | float = 0.0
         self.least_squares: Tensor | None = None  # what the standard error must at least rest on
-        self.pending: tuple[int, tuple[Tensor, ...]] | None = None  # of a block that is being written down (`recording.py`)
+        self.pending: tuple[int, tuple[Tensor, ...]] | None = None  # of a block that is being written down (`recorder.py`)
 
     def replicate(self) -> None:
         """These entries are one replicate; its entries are not independent."""

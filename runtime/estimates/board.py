@@ -5,7 +5,7 @@ that prints the report or the error, so none of the others may end with a failur
 silence, because process 0 waits for all.  Hence two rules:
 
 1. Each process says on the board that it has come, or why it will not; a team begins when all have come.  What goes wrong
-   after that is told in the team (`distributed.py`).
+   after that is told in the team (`team.py`).
 2. A process that process 0 no longer waits for ends with status 0, however the work has ended: process 0 knows it, and its
    status is that of the job.  Only a process that could not tell what happened to it ends with a failure of its own.
 

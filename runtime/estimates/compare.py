@@ -1,6 +1,6 @@
 """Several estimators on one program, side by side: `probrun compare`.
 
-The rows are the plans that treat all sites alike (as in the pilot of `choose.py`), with the variants worth seeing: several
+The rows are the plans that treat all sites alike (as in the pilot of `pilot.py`), with the variants worth seeing: several
 temperatures, the score without credit, with either baseline.  With `include` come plans that are wrong here, marked as such, and
 finite differences.  Bias is against the reference: the exact answer, else the unbiased row with the smallest standard error
 (from which an unbiased row's difference is noise, as its z-score says).  Where the options leave no exact row, an exact one

@@ -1,4 +1,7 @@
-"""The gradient estimators, one file each, named as the user names them, with the facts of the row of the same name."""
+"""One way to draw per file, named as the user names it, with the facts of its row in the table.
+
+May import: `arrays`, `laws`, `lanes`, and `dsl`.
+"""
 
 from __future__ import annotations
 

@@ -63,7 +63,7 @@ class Drawn:
 
 
 class Estimator(Protocol):
-    """A way to draw.  What it is good for stands in its row in `dsl/estimators.py`."""
+    """A way to draw.  What it is good for stands in its row in `dsl/tables/estimators.py`."""
 
     facts: EstimatorRow
 

@@ -3,7 +3,7 @@
 Beside each value goes a `Taint`: while an expression is evaluated, `taint` gathers what it reads; variables keep theirs per
 call.  What is set under a decision depends on what decided, also where no lane of the block went that way: a taint may
 differ from block to block only through sites that it contains, or the estimate would be biased by the difference.
-Results, and the variables that add up to them (`dsl/additive.py`), are kept as terms; a term is multiplied by the
+Results, and the variables that add up to them (`dsl/analysis/sums.py`), are kept as terms; a term is multiplied by the
 scores in its own taint only (`ledger.py`).
 
 Taints are unions, never intersections, so a mistake towards "depends" costs variance and nothing else.

@@ -42,7 +42,7 @@ class Law:
             setattr(self, name, value)
 
     def once(self, what: str, function: Callable[..., Any], *operands: Any) -> Any:
-        """`function(*operands)`; of a block, what is asked for again is found again (`once.py`)."""
+        """`function(*operands)`; of a block, what is asked for again is found again (`uniform.py`)."""
         return function(*operands)
 
     def sample(self, shape: Shape, generator: Generator = None) -> Tensor:

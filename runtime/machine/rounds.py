@@ -1,4 +1,4 @@
-"""All rounds of a loop at once (`dsl/loops.py`): what a round computes gets an axis of rounds, `[lanes, rounds]`.
+"""All rounds of a loop at once (`dsl/analysis/loops.py`): what a round computes gets an axis of rounds, `[lanes, rounds]`.
 
 A draw becomes an array site of independent elements; an accumulator gets the sum over the axis, with factors that are the same
 in all rounds taken out of it.  A loop of a hundred rounds then costs a few operations on wide tensors instead of a hundred
