@@ -96,7 +96,7 @@ def _load_kept(key: str, transformer: Any) -> lark.Lark:
         text = tables_of(build_parser())
         parser = _from_tables(text, transformer)
     except UNFIT as error:
-        _complain(f"they cannot be stored ({type(error).__name__}: {error})")
+        _complain(f"they cannot be written down ({type(error).__name__}: {error})")
         return build_parser(transformer)
     problem = shelf.write(key, text)
     if problem is not None and shelf.read(key) is None:  # another process may have put them there
@@ -105,9 +105,7 @@ def _load_kept(key: str, transformer: Any) -> lark.Lark:
 
 
 def _complain(problem: str) -> None:
-    _complaints.append(
-        f"slow start: the parser's tables are built anew every time for lark {lark.__version__}, because {problem}"
-    )
+    _complaints.append(f"slow start: parser tables for lark {lark.__version__} are built every time; {problem}")
 
 
 def take_complaint() -> str | None:
