@@ -122,17 +122,9 @@ def _learnt(lessons: Lessons, found: Sequence[Collected | Exception], plan: Plan
         if isinstance(outcome, GuardBroken):
             lessons = lessons.broke(outcome.place)
         elif isinstance(outcome, TooManyLanes):
-            lessons = crowded(lessons, plan, outcome.index)
+            lessons = lessons.crowd_alike(outcome.index, plan)
         elif isinstance(outcome, Exception):
             raise outcome
-    return lessons
-
-
-def crowded(lessons: Lessons, plan: Plan, index: int) -> Lessons:
-    """Where the outcomes of a site are too many, so are those of the sites like it that come after: a hundred of them are given
-    up together, and not one by one, each with an attempt of its own."""
-    for other in (index, *plan.like(index)):
-        lessons = lessons.crowd(other)
     return lessons
 
 
@@ -288,7 +280,7 @@ def expectation(
             lessons = lessons.broke(guard.place)
             continue
         except TooManyLanes as many:
-            lessons = crowded(lessons, plan, many.index)
+            lessons = lessons.crowd_alike(many.index, plan)
             continue
         except TooCoarse:
             inner = replace(settings, dtype="float64")

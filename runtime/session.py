@@ -23,7 +23,7 @@ from torch import Tensor
 
 from ..dsl.additive import find_sums
 from ..dsl.diagnostics import Diagnostic, ProbError
-from ..dsl.limits import MAX_DEPTH, MAX_LANES, MAX_ROUNDS, MAX_STEPS
+from ..dsl.limits import LEAST_LANES, MAX_DEPTH, MAX_ROUNDS, MAX_STEPS, lanes_of
 from ..dsl.names import Resolved
 from ..dsl.plan import BIASED, Choice, Plan
 from ..dsl.syntax import deep_recursion
@@ -36,13 +36,12 @@ from .meter import Meter, Stop
 from .operations import numeric
 from .quasi import LEAST_REPLICATES, MOST_DIMENSIONS, Points, replicates
 from .recording import NotCompiled
-from .sizes import LEAST_LANES, divided, places, sizes_for
+from .sizes import divided, places, sizes_for
 from .threads import in_order, pool
 from .watch import Counter, Guards, TooBig
 
 LEAST_BLOCK = 1024  # runs of the first block where it may be enough
 LEAST_TIMED = 64  # or where there may be no time for more
-LANES_IN_ALL = 2**22  # of all runs together, where outcomes are enumerated and the rest is sampled
 KEPT_RUNS = 100_000  # gradients of single runs
 WATCHED_RUNS = 16_384  # whose gradients' tails are looked at
 DTYPES = {"float32": torch.float32, "float64": torch.float64}
@@ -81,9 +80,7 @@ class Settings:
 
     def lanes(self, exact: bool) -> int:
         """How many lanes enumeration may make of one run."""
-        if self.max_lanes is not None:
-            return self.max_lanes
-        return MAX_LANES if exact else min(max(LANES_IN_ALL // self.samples, LEAST_LANES), MAX_LANES)
+        return lanes_of(self.samples, exact, self.max_lanes)
 
 
 def block_seed(seed: int, number: int) -> int:

@@ -8,12 +8,12 @@ Defaults and sizes are constant expressions and are worked out by the interprete
 from __future__ import annotations
 
 from collections.abc import Mapping
-from difflib import get_close_matches
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from ..dsl.given import refuse_unknown
 from ..dsl.names import Resolved
 from ..dsl.source import Span
 from ..dsl.syntax import Data, Expression, Interval, Name, Parameter, Simplex, deep_recursion
@@ -36,8 +36,7 @@ def bind_values(
     read, or wrong shape), P0605 (outside the declared domain).
     """
     binder = _Binder(resolved, dtype, device)
-    binder.refuse_unknown(parameters, resolved.parameters, "parameter", "-p")
-    binder.refuse_unknown(data, resolved.data, "data", "-d")
+    refuse_unknown(resolved, parameters, data)
     with torch.enable_grad(), deep_recursion():
         for name, node in resolved.data.items():
             binder.bind_data(name, node, data)
@@ -61,27 +60,6 @@ class _Binder:
         self.device = device
         self.where = Where(resolved.program.source)
         self.known: dict[str, float | Tensor] = {}
-
-    def refuse_unknown(
-        self, given: Mapping[str, object], declared: Mapping[str, object], kind: str, option: str
-    ) -> None:
-        """P0603 for a name that the program does not declare."""
-        for name in given:
-            if name in declared:
-                continue
-            near = get_close_matches(str(name), list(declared), n=1)
-            other = self.resolved.data if kind == "parameter" else self.resolved.parameters
-            known = ", ".join(f"`{entry}`" for entry in declared) or "none"
-            if name in other:
-                help = f"`{name}` is {'data: give it by -d' if kind == 'parameter' else 'a parameter: give it by -p'}"
-            else:
-                help = f"did you mean `{near[0]}`?" if near else ""
-            noun = "parameter" if kind == "parameter" else "data"
-            raise self.where.error(
-                "P0603", f"the program has no {noun} `{name}`", Span(0, 0),
-                notes=(f"its {'parameters' if kind == 'parameter' else 'data'}: {known}",),
-                help=help or f"{option} names what the program declares",
-            )
 
     # ------------------------------------------------------------------------------------------- constants
     def constant(self, node: Expression) -> float | Tensor:
