@@ -30,7 +30,7 @@ from .options import (
     variables,
 )
 from .reading import Value, read_program
-from .results import Compilation, GradientResult, RunResult, SiteReport, common_fields, site_reports, unkeyed
+from .results import Compilation, GradientResult, RunResult, SiteReport, common_fields, foreseen_reports, site_reports, unkeyed
 
 if TYPE_CHECKING:
     from .comparison import Comparison
@@ -89,14 +89,29 @@ class Program:
         return self.resolved.results
 
     def explain(
-        self, *, estimator: EstimatorOption = None, unbiased: bool = False, among: NamesOption = None,
-        tau: float = DEFAULT_TAU, allow_biased: bool = False, of: NamesOption = None,
+        self, parameters: Values = None, *, samples: int = DEFAULT_SAMPLES, data: Values = None,
+        estimator: EstimatorOption = None, unbiased: bool = False, among: NamesOption = None, tau: float = DEFAULT_TAU,
+        allow_biased: bool = False, of: NamesOption = None, max_lanes: int | None = None, pilot: bool | None = None,
     ) -> tuple[SiteReport, ...]:
-        """The choice at each sampling site and why; runs nothing and loads no torch."""
+        """The choice that `grad` makes at each sampling site and why, or what it measures; runs nothing and loads no torch.
+
+        Parameters and data tell how many outcomes there are.  `among` of a site has every estimator that it may get; where they
+        are several, `estimator` is the one that is taken without measuring.
+        """
+        run = run_options(samples, 0, "float32", "cpu", None, max_lanes=max_lanes)
         options = plan_options(
             self.resolved, estimator=estimator, unbiased=unbiased, among=among, tau=tau, allow_biased=allow_biased, of=of
         )
-        return site_reports(self.resolved, self._plan(options))
+        from .dsl.analysis.outcomes import count_outcomes
+        from .dsl.names.strangers import refuse_unknown
+        from .dsl.planning.forecast import forecast
+
+        refuse_unknown(self.resolved, parameters or {}, data or {})
+        outcomes = count_outcomes(self.resolved, parameters or {}, data or {})
+        piloted = (among is None) if pilot is None else pilot
+        return foreseen_reports(
+            self.resolved, forecast(self._all_plans(), options, outcomes, run.samples, run.max_lanes, piloted)
+        )
 
     def grad(
         self, parameters: Values = None, *, samples: float = DEFAULT_SAMPLES, seed: float | None = None,

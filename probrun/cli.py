@@ -20,7 +20,9 @@ from .api import from_source
 from .cli_options import (
     choice_options,
     compile_option,
+    explaining_options,
     lanes_option,
+    pilot_option,
     program_options,
     running_options,
     sampler_option,
@@ -99,9 +101,7 @@ def commands() -> None:
 @program_options
 @running_options
 @choice_options
-@click.option(
-    "--pilot/--no-pilot", default=None, help="Choose estimators by measuring (default, unless --among is given) or by order.",
-)
+@pilot_option
 @lanes_option
 @time_option
 @sampler_option
@@ -237,15 +237,24 @@ def _show(result: Result, as_json: bool, plot: Path | None) -> None:
 
 @commands.command()
 @program_options
+@explaining_options
 @choice_options
+@pilot_option
+@lanes_option
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def explain(
-    file: str | None, expression: str | None, as_json: bool, estimator: tuple[str, ...], unbiased: bool,
-    among: str | None, tau: float, allow_biased: bool, of: str | None,
+    file: str | None, expression: str | None, parameters: dict[str, str], data: dict[str, str], samples: int,
+    estimator: tuple[str, ...], unbiased: bool, among: str | None, tau: float, allow_biased: bool, of: str | None,
+    pilot: bool | None, max_lanes: int | None, as_json: bool,
 ) -> int:
-    """The choice at each sampling site and why, without running anything."""
+    """The choice at each sampling site and why, without running anything.
+
+    What grad would do with the same options, or what it would measure.
+    """
     program = from_source(source_of(file, expression))
+    parameter_values, data_values = values_of(program, parameters, data)
     sites = program.explain(
+        parameter_values, samples=samples, data=data_values, pilot=pilot, max_lanes=max_lanes,
         estimator=[split_estimator(text) for text in estimator], unbiased=unbiased, among=among, tau=tau,
         allow_biased=allow_biased, of=of,
     )

@@ -119,7 +119,7 @@ choice_options = _stack([
     click.option("--allow-biased", is_flag=True, help="Let a forced estimator be wrong, and report it as such."),
     click.option("--of", metavar="NAME[,NAME]", help="Look at other variables than the result."),
 ])
-running_options = _stack([
+value_options = (
     click.option(
         "-p", "--param", "parameters", multiple=True, callback=_pairs, metavar="NAME=VALUE",
         help="A parameter: a number, JSON, or @file.json/.npy/.csv; @FILE.json or .toml alone gives several. Repeatable.",
@@ -131,6 +131,10 @@ running_options = _stack([
     click.option(
         "-n", "--samples", type=Whole(1), default=DEFAULT_SAMPLES, show_default=True, help="How many runs.",
     ),
+)
+explaining_options = _stack(value_options)
+running_options = _stack([
+    *value_options,
     click.option("--seed", type=Whole(0, LARGEST_SEED), help="Same seed, same output. Random if not given."),
     click.option("--target-se", type=Positive(), help="Go on until every standard error is at most this; -n is the limit."),
     click.option(
@@ -153,6 +157,9 @@ compile_option = click.option(
 )
 time_option = click.option(
     "--max-time", type=Positive(), metavar="SECONDS", help="Stop after this time with the runs that were made until then.",
+)
+pilot_option = click.option(
+    "--pilot/--no-pilot", default=None, help="Choose estimators by measuring (default, unless --among is given) or by order.",
 )
 lanes_option = click.option(
     "--max-lanes", type=Whole(1), help="Lanes that enumerating outcomes may make of one run.",

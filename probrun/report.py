@@ -304,17 +304,45 @@ def explain_text(program: Program, sites: Sequence[SiteReport]) -> str:
         lines = [f"{site.name}    line {site.line}    {site.text}"]
         options = ", ".join(f"{name}={_option(value)}" for name, value in site.unusual.items())
         chosen = f"{site.estimator}({options})" if options else site.estimator
-        width = max([10, *(len(name) + 1 for name in [chosen, *(name for name, _ in site.rejected)])])
-        lines += _item("chosen", chosen, site.summary, width)
+        width = max([10, *(len(name) + 1 for name in [chosen, *(name for name, _ in _rejected(site))])])
+        lines += _decided(site, chosen, width)
         for index, sentence in enumerate(site.because):
             lines += _item("" if index else "because", "", sentence, width)
-        for index, (name, why) in enumerate(site.rejected):
+        for index, (name, why) in enumerate(_rejected(site)):
             lines += _item("" if index else "rejected", name, why, width)
         if site.path:
             lines += _item("path", "", site.path, width)
         parts.append("\n".join(lines))
     counts = f"{count(len(sites), 'site')}, {count(len(program.parameters), 'parameter')}; nothing was run"
     return "\n\n".join(parts) + ("\n" if parts else "") + counts
+
+
+def _decided(site: SiteReport, chosen: str, width: int) -> list[str]:
+    """What is chosen, or how it will be."""
+    from .dsl.tables.estimators import SUMMING
+
+    seen = site.foreseen
+    if seen is None or len(seen.among) == 1:
+        return _item("chosen", chosen, site.summary, width)
+    lines = []
+    if seen.exact:
+        lines += _item("first", SUMMING.name, "the exact sum over all outcomes of the program, if they are few enough; else", width)
+    if len(seen.measured) > 1:
+        tried = ", ".join(seen.measured)
+        lines += _item("measured", "", f"{tried}: grad tries them on a pilot and takes the least error", width)
+        return lines + _item("by order", chosen, f"{site.summary} (what --no-pilot takes)", width)
+    return lines + _item("chosen", chosen, site.summary, width)
+
+
+def _rejected(site: SiteReport) -> list[tuple[str, str]]:
+    """What is not taken, with what costs too much."""
+    from .dsl.tables.estimators import SUMMING
+
+    seen = site.foreseen
+    if seen is None or not seen.crowded or site.estimator == SUMMING.name:
+        return list(site.rejected)
+    others = [(name, why) for name, why in site.rejected if name != SUMMING.name]
+    return [(SUMMING.name, f"too many outcomes: {seen.crowded} in one run"), *others]
 
 
 def _item(title: str, name: str, text: str, width: int) -> list[str]:

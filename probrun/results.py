@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import torch
 
     from .dsl.names.resolve import Resolved
+    from .dsl.planning.forecast import Forecast, Foreseen
     from .dsl.planning.plan import Choice, Plan
     from .dsl.text.source import Source, Span
     from .options import RunOptions
@@ -40,6 +41,8 @@ class SiteReport:
     rejected: tuple[tuple[str, str], ...] = field(default=(), repr=False)
     measured: Mapping[str, Measured] = field(default_factory=dict, repr=False)
     path: str = field(default="", repr=False)
+    among: tuple[str, ...] = field(default=(), repr=False)  # what `grad` may take here (`explain`)
+    foreseen: Foreseen | None = field(default=None, repr=False)
 
     @property
     def unusual(self) -> dict[str, float | bool | str]:
@@ -57,6 +60,8 @@ class SiteReport:
         }
         if self.unusual:
             entry["options"] = self.unusual
+        if self.among:
+            entry["among"] = list(self.among)
         if self.measured:
             entry["measured"] = {name: figures.to_dict() for name, figures in self.measured.items()}
         return entry
@@ -233,6 +238,15 @@ def site_reports(resolved: Resolved, plan: Plan, verdict: Verdict | None = None)
     source = resolved.program.source
     measured = {} if verdict is None else verdict.measured
     return tuple(_report(source, plan.choices[site.index], measured.get(site.index, {})) for site in resolved.sites)
+
+
+def foreseen_reports(resolved: Resolved, forecast: Forecast) -> tuple[SiteReport, ...]:
+    """What is foreseen of each site."""
+    source = resolved.program.source
+    return tuple(
+        replace(_report(source, seen.choice, {}), among=seen.among, foreseen=seen)
+        for seen in (forecast.sites[site.index] for site in resolved.sites)
+    )
 
 
 def _report(source: Source, choice: Choice, measured: Mapping[str, Measured]) -> SiteReport:

@@ -52,6 +52,11 @@ class Lessons:
         """With one more crowded site."""
         return replace(self, crowded=self.crowded | {site})
 
+    def crowd_alike(self, site: int, plan: Plan) -> Lessons:
+        """With one more crowded site of a plan and the sites like it that come after: a hundred of them are given up together,
+        and not one by one, each with an attempt of its own."""
+        return replace(self, crowded=self.crowded | {site, *plan.like(site)})
+
 
 @dataclass(frozen=True)
 class Choice:

@@ -8,7 +8,7 @@ numerically over the whole table: a new row is tested by being there.  Names, or
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import Enum
 
@@ -67,6 +67,7 @@ class DistributionRow:
     value meets an argument.  `value_smooth`: the log density or mass, as a
     formula, can be differentiated in the value.  `ordered`: a pair of arguments of which the first must be below the
     second (or equal to it, if discrete).
+    `outcomes`: how many a single draw has, from the arguments that are known numbers and the number of weights; None: not known.
     `torch`: the class in torch.distributions; None where the law is our own.
     """
 
@@ -82,6 +83,7 @@ class DistributionRow:
     kinked: bool = False
     value_smooth: bool = True
     ordered: tuple[str, str] | None = None
+    outcomes: Callable[[Mapping[str, float | None], int | None], float | None] = lambda values, weights: None
     torch: str | None = None
     summary: str = ""
     formula: str = ""
@@ -92,6 +94,27 @@ class DistributionRow:
             if row.name == name:
                 return row
         raise KeyError(name)
+
+
+def _as_many_as_weights(values: Mapping[str, float | None], weights: int | None) -> float | None:
+    return weights
+
+
+def _up_to_the_total(values: Mapping[str, float | None], weights: int | None) -> float | None:
+    total = values.get("total_count", 1.0)
+    return None if total is None or total < 0 else total + 1
+
+
+def _ways_to_share_out(values: Mapping[str, float | None], weights: int | None) -> float | None:
+    total = values.get("total_count", 1.0)
+    if total is None or total < 0 or not weights:
+        return None
+    return float(math.comb(int(total) + weights - 1, weights - 1))
+
+
+def _from_low_to_high(values: Mapping[str, float | None], weights: int | None) -> float | None:
+    low, high = values.get("low"), values.get("high")
+    return None if low is None or high is None or high < low else high - low + 1
 
 
 def _within(result: Bounds) -> Callable[[Ranges], Bounds]:
@@ -285,32 +308,33 @@ _INTERVAL = (
 _DISCRETE = (
     DistributionRow(
         "Bernoulli", (_PROBS, _LOGITS), alternatives=_PROBS_OR_LOGITS, discrete=True, finite=True, relaxable=True,
-        support=_within(UNIT), torch="Bernoulli",
+        support=_within(UNIT), outcomes=lambda values, weights: 2.0, torch="Bernoulli",
         summary="1 with probability `probs`, else 0",
         formula="probs for x = 1, 1 - probs for x = 0",
     ),
     DistributionRow(
         "Categorical", (_WEIGHTS, _LOG_WEIGHTS), alternatives=_PROBS_OR_LOGITS,
         discrete=True, finite=True, relaxable=True, value_smooth=False,
-        support=_within(NONNEGATIVE), torch="Categorical",
+        support=_within(NONNEGATIVE), outcomes=_as_many_as_weights, torch="Categorical",
         summary="an index 0, 1, ... drawn by weight; the weights need not sum to 1",
         formula="probs[x]/sum(probs)",
     ),
     DistributionRow(
         "OneHotCategorical", (_WEIGHTS, _LOG_WEIGHTS), alternatives=_PROBS_OR_LOGITS,
-        discrete=True, finite=True, relaxable=True, event=1, support=_within(UNIT), torch="OneHotCategorical",
+        discrete=True, finite=True, relaxable=True, event=1, support=_within(UNIT), outcomes=_as_many_as_weights,
+        torch="OneHotCategorical",
         summary="a vector with a single 1 at an index drawn by weight; the weights need not sum to 1",
         formula="dot(x, probs)/sum(probs)",
     ),
     DistributionRow(
         "Binomial", (_TOTAL, _PROBS, _LOGITS), alternatives=_PROBS_OR_LOGITS, discrete=True, finite=True,
-        support=_up_to_total, torch="Binomial",
+        support=_up_to_total, outcomes=_up_to_the_total, torch="Binomial",
         summary="the number of successes in `total_count` independent trials",
         formula="choose(total_count, x) * probs^x * (1 - probs)^(total_count - x)",
     ),
     DistributionRow(
         "Multinomial", (_TOTAL, _WEIGHTS, _LOG_WEIGHTS), alternatives=_PROBS_OR_LOGITS, discrete=True, finite=True,
-        event=1, support=_up_to_total, torch="Multinomial",
+        event=1, support=_up_to_total, outcomes=_ways_to_share_out, torch="Multinomial",
         summary="how often each category comes up in `total_count` draws; the weights need not sum to 1",
         formula="total_count! * product of p[i]^x[i]/x[i]! with p = probs/sum(probs)",
     ),
@@ -340,6 +364,7 @@ _DISCRETE = (
             ParameterRow("high", Domain.INTEGER, differentiable=False, moves_support=True),
         ),
         discrete=True, finite=True, support=_between_closed, value_smooth=False, ordered=("low", "high"),
+        outcomes=_from_low_to_high,
         summary="every whole number from `low` to `high` alike, both included",
         formula="1/(high - low + 1)",
     ),

@@ -231,6 +231,7 @@ baseline); Greensmith, Bartlett & Baxter 2004 (the best constant baseline).
 
 ESTIMATORS: dict[str, EstimatorRow] = {row.name: row for row in ROWS}
 PLAIN = next(row for row in ROWS if row.carrier is Carrier.NOTHING)  # where there is no derivative to carry
+SUMMING = next(row for row in ROWS if row.exact)  # the sum over all outcomes
 FALLBACK = next(row for row in ROWS if row.carrier is Carrier.DENSITY)  # it sees every jump
 
 

@@ -254,3 +254,8 @@ _BY_ELEMENT_OF_SEVERAL = frozenset(row.name for row in _REDUCTIONS)
 def elementwise(name: str, count: int) -> bool:
     """Whether element i of the result of a built-in function of `count` arguments depends on their elements i only."""
     return name in _BY_ELEMENT or (name in _BY_ELEMENT_OF_SEVERAL and count > 1)
+
+
+def reduces(name: str, count: int) -> bool:
+    """Whether a built-in function of `count` arguments makes one number of an array."""
+    return (name in _BY_ELEMENT_OF_SEVERAL and count == 1) or (FUNCTIONS[name].adds and count == 2 and FUNCTIONS[name].most == 2)

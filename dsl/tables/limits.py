@@ -4,3 +4,18 @@ MAX_STEPS = 20_000  # rounds of a `while`, or of a `for` with random bounds
 MAX_DEPTH = 10_000  # levels of recursion
 MAX_ROUNDS = 300  # of a loop, or levels of calls, in which outcomes are enumerated: without end there is always one lane left
 MAX_LANES = 65_536  # lanes that the enumeration of outcomes may make of one run
+EXACT_LANES = 4096  # tried for an exact answer, or as many as runs were asked for
+LANES_IN_ALL = 2**22  # of all runs together, where outcomes are enumerated and the rest is sampled
+LEAST_LANES = 16  # of one run, however many runs
+
+
+def lanes_of(samples: int, exact: bool, most: int | None = None) -> int:
+    """How many lanes enumeration may make of one run; `most`: what was asked for."""
+    if most is not None:
+        return most
+    return MAX_LANES if exact else min(max(LANES_IN_ALL // samples, LEAST_LANES), MAX_LANES)
+
+
+def lanes_tried(samples: int, most: int | None = None) -> int:
+    """How many lanes are tried for an exact answer before anything else."""
+    return min(most or max(EXACT_LANES, samples), lanes_of(samples, True, most))

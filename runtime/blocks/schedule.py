@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 
 from ...dsl.tables.estimators import ESTIMATORS
+from ...dsl.tables.limits import LEAST_LANES
 from ...dsl.text.diagnostics import Diagnostic, ProbError
 from ..lanes.counter import Counter
 from ..lanes.guards import Guards
@@ -30,7 +31,7 @@ from .compiled import inputs_of, obtain
 from .replicates import LEAST_REPLICATES, replicates
 from .session import Session
 from .settings import KEPT_RUNS, LEAST_BLOCK, LEAST_TIMED, WATCHED_RUNS
-from .sizes import LEAST_LANES, divided, places
+from .sizes import divided, places
 from .threads import in_order, pool
 
 T = TypeVar("T")

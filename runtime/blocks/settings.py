@@ -10,12 +10,10 @@ import torch
 
 from ...dsl.names.resolved import Resolved
 from ...dsl.syntax import deep_recursion
-from ...dsl.tables.limits import MAX_DEPTH, MAX_LANES, MAX_ROUNDS, MAX_STEPS
-from .sizes import LEAST_LANES
+from ...dsl.tables.limits import MAX_DEPTH, MAX_ROUNDS, MAX_STEPS, lanes_of
 
 LEAST_TIMED = 64  # runs of the first block where there may be no time for more
 LEAST_BLOCK = 1024  # runs of the first block where it may be enough
-LANES_IN_ALL = 2**22  # of all runs together, where outcomes are enumerated and the rest is sampled
 KEPT_RUNS = 100_000  # gradients of single runs
 WATCHED_RUNS = 16_384  # whose gradients' tails are looked at
 DTYPES = {"float32": torch.float32, "float64": torch.float64}
@@ -50,9 +48,7 @@ class Settings:
 
     def lanes(self, exact: bool) -> int:
         """How many lanes enumeration may make of one run."""
-        if self.max_lanes is not None:
-            return self.max_lanes
-        return MAX_LANES if exact else min(max(LANES_IN_ALL // self.samples, LEAST_LANES), MAX_LANES)
+        return lanes_of(self.samples, exact, self.max_lanes)
 
 
 def block_seed(seed: int, number: int) -> int:

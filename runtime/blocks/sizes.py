@@ -12,9 +12,9 @@ from itertools import accumulate
 
 import torch
 
+from ...dsl.tables.limits import LEAST_LANES
 from ..lanes.counter import Counter
 
-LEAST_LANES = 16
 WIDENING = 2  # how much larger blocks may be where most of their lanes are elsewhere
 SHARES = 4  # blocks, at least, into which many runs are divided, for as many cores
 BYTES_PER_KEPT = 64  # of a GPU's memory, for every number that a block keeps

@@ -14,10 +14,9 @@ import torch
 from torch import Tensor
 
 from ...dsl.names.resolve import Resolved
+from ...dsl.names.strangers import refuse_unknown
 from ...dsl.syntax import Data, Expression, Interval, Name, Parameter, Simplex, deep_recursion
 from ...dsl.tables.constants import CONSTANTS
-from ...dsl.text.closeness import nearest
-from ...dsl.text.diagnostics import Diagnostic, ProbError
 from ...dsl.text.given import origin_notes
 from ...dsl.text.source import Span
 from ..arrays.broadcast import shape_words
@@ -41,9 +40,8 @@ def bind_values(
     read, or wrong shape), P0605 (outside the declared domain).
     """
     origins = {name: origin_notes(values, name) for values in (parameters, data) for name in values}
+    refuse_unknown(resolved, parameters, data)
     binder = _Binder(resolved, dtype, device, origins)
-    binder.refuse_unknown(parameters, resolved.parameters, "parameter", "-p")
-    binder.refuse_unknown(data, resolved.data, "data", "-d")
     with torch.enable_grad(), deep_recursion():
         for name, node in resolved.data.items():
             binder.bind_data(name, node, data)
@@ -70,35 +68,6 @@ class _Binder:
         self.device = device
         self.where = Where(resolved.program.source)
         self.known: dict[str, float | Tensor] = {}
-
-    def refuse_unknown(
-        self, given: Mapping[str, object], declared: Mapping[str, object], kind: str, option: str
-    ) -> None:
-        """P0603 for a name that the program does not declare, at the declaration that was most likely meant."""
-        for name in given:
-            if name in declared:
-                continue
-            near = nearest(str(name), declared)
-            other = self.resolved.data if kind == "parameter" else self.resolved.parameters
-            known = ", ".join(f"`{entry}`" for entry in declared) or "none"
-            word = "param" if kind == "parameter" else "data"
-            meant, label = near, "did you mean this one?"
-            if name in other:
-                meant, label = name, "declared here"
-                help = f"`{name}` is {'data: give it by -d' if kind == 'parameter' else 'a parameter: give it by -p'}"
-            else:
-                help = f"did you mean `{near}`?" if near else f"declare it: {word} {name}, or leave it out"
-            raise ProbError(Diagnostic(
-                "P0603", f"the program has no {kind} `{name}`", None if meant is None else self.place(meant),
-                "" if meant is None else label, (),
-                (f"its {'parameters' if kind == 'parameter' else 'data'}: {known}", *self.origins.get(name, ())), help,
-                self.resolved.program.source,
-            ))
-
-    def place(self, name: str) -> Span:
-        """Where a parameter or data is declared."""
-        data = self.resolved.data.get(name)
-        return self.resolved.parameters[name].span if data is None else data.name_span
 
     # ------------------------------------------------------------------------------------------- constants
     def constant(self, node: Expression) -> float | Tensor:

@@ -121,20 +121,12 @@ def _learnt(lessons: Lessons, plan: Plan, problems: Sequence[Exception]) -> Less
             case GuardBroken(place=place):
                 learnt = learnt.broke(place)
             case TooManyLanes(index=index):
-                learnt = crowded(learnt, plan, index)
+                learnt = learnt.crowd_alike(index, plan)
             case _:
                 raise problem
     if learnt == lessons:
         raise RuntimeError(f"an estimator gave up and nothing was learnt from it: {problems!r}") from problems[0]
     return learnt
-
-
-def crowded(lessons: Lessons, plan: Plan, index: int) -> Lessons:
-    """Where the outcomes of a site are too many, so are those of the sites like it that come after: a hundred of them are given
-    up together, and not one by one, each with an attempt of its own."""
-    for other in (index, *plan.like(index)):
-        lessons = lessons.crowd(other)
-    return lessons
 
 
 class Looks:

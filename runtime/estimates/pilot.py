@@ -30,6 +30,7 @@ from ...dsl.planning.plan import Choice, Lessons, Plan, PlanOptions
 from ...dsl.planning.trials import Prefer, Trials, alternatives, changed, orders, planned, trials
 from ...dsl.syntax import EstimatorCall
 from ...dsl.tables.estimators import ESTIMATORS, FALLBACK, PLAIN
+from ...dsl.tables.limits import lanes_tried
 from ...dsl.text.diagnostics import ProbError
 from ..blocks.collect import Estimate
 from ..blocks.moments import Moments
@@ -46,7 +47,6 @@ MOST_RUNS = 2000
 MOST_DIFFERENCES = 4  # parameter entries for which finite differences are taken
 CONTENDS = 0.5  # a relaxation matters whose variance is below this part of the best unbiased error
 TRIED_ROUNDS = 24  # of a `while`, or levels of calls, in which outcomes are enumerated
-EXACT_LANES = 4096  # tried for an exact answer, or as many as runs were asked for
 EXACT_WORK = 2**21  # numbers that an exact answer may touch in any case (about 0.2 s)
 TRIAL_WORK = 2**17  # and every trial
 SHARE_OF_TIME = 0.3  # of what is left of --max-time, for the exact answer, and for the trials
@@ -109,9 +109,8 @@ class _Pilot(Figures):
     def exact(self, preferred: Prefer, most_work: float | None) -> Estimate | None:
         """The exact answer, if it takes no more lanes and work than it may."""
         settings = self.settings
-        lanes = settings.max_lanes or max(EXACT_LANES, settings.samples)
         limits = replace(
-            settings, max_lanes=min(lanes, settings.lanes(True)), max_rounds=TRIED_ROUNDS,
+            settings, max_lanes=lanes_tried(settings.samples, settings.max_lanes), max_rounds=TRIED_ROUNDS,
             most_work=None if most_work is None else int(most_work),
         )
         return self.estimate(preferred, limits, exact=True)

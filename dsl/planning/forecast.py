@@ -1,0 +1,141 @@
+"""What `grad` would do, foreseen without running anything: for `explain`.
+
+The plans are those that a pilot would try (`trials.py`), each without the sites whose outcomes are too many, in the order in
+which a run would find that out.  Where one plan is left, the choice is certain; else it is made by measuring, and what a site
+may get is said.  Whether the exact answer comes out depends on how many outcomes there are: certain where they are counted and
+few, impossible where those that are counted are too many already.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+from ..analysis.outcomes import Outcomes
+from ..tables.estimators import ESTIMATORS
+from ..tables.limits import lanes_of, lanes_tried
+from .chooser import Planner
+from .plan import Choice, Lessons, Plan, PlanOptions
+from .trials import Trials, alternatives, changed, planned, trials
+
+SURELY_FEW = 8.0  # log2 of lanes: so few are tried whatever else the program does
+
+
+@dataclass(frozen=True)
+class Foreseen:
+    """The choice at one site.
+
+    choice   what is certain, or what is taken by order, without measuring
+    among    every estimator that the site may get
+    measured those that a pilot tries
+    exact    what is known of the exact answer: "" (it is not tried), "certain", "first" (it is tried first)
+    crowded  the outcomes that are too many, in words
+    """
+
+    choice: Choice
+    among: tuple[str, ...]
+    measured: tuple[str, ...] = ()
+    exact: str = ""
+    crowded: str = ""
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """By site index what is foreseen, the plan that is taken by order, and the lanes that are tried for an exact answer."""
+
+    sites: dict[int, Foreseen]
+    plan: Plan
+    lanes: int
+    measured: bool
+
+
+def forecast(
+    plans: Planner, options: PlanOptions, outcomes: Outcomes, samples: int, max_lanes: int | None, piloted: bool
+) -> Forecast:
+    """Foresee what `grad` does with so many runs."""
+    seer = _Seer(plans, options, outcomes, samples, max_lanes)
+    by_order = seer.settled(options)
+    todo = trials(plans, options)
+    lanes = lanes_tried(samples, max_lanes)
+    if not piloted or not todo.live:
+        return Forecast({index: seer.certain(choice) for index, choice in by_order.choices.items()}, by_order, lanes, False)
+    exact = seer.exact(todo, lanes)
+    if exact == "certain":
+        assert todo.exact is not None
+        whole = plans(replace(options, prefer=todo.exact))
+        return Forecast({index: seer.certain(choice, exact) for index, choice in whole.choices.items()}, whole, lanes, False)
+    tried = list(seer.tried(todo)) if todo.measuring else [by_order]
+    every = plans(replace(options, prefer=todo.exact)) if exact and todo.exact is not None else None
+    sites = {}
+    for index, choice in by_order.choices.items():
+        measured = tuple(dict.fromkeys(plan.choices[index].estimator for plan in tried))
+        names = dict.fromkeys((*measured, *(() if every is None else (every.choices[index].estimator,))))
+        sites[index] = Foreseen(choice, tuple(names), measured, exact, seer.words(index))
+    return Forecast(sites, by_order, lanes, any(len(site.among) > 1 for site in sites.values()))
+
+
+@dataclass
+class _Seer:
+    plans: Planner
+    options: PlanOptions
+    outcomes: Outcomes
+    samples: int
+    max_lanes: int | None
+
+    def certain(self, choice: Choice, exact: str = "") -> Foreseen:
+        """A choice that needs no measuring."""
+        return Foreseen(choice, (choice.estimator,), (), exact, "" if exact else self.words(choice.site.index))
+
+    def settled(self, options: PlanOptions) -> Plan:
+        """The plan that a run ends with: each time the lanes are too many at a site, it is made again without it."""
+        lessons = Lessons()
+        while True:
+            plan = self.plans(options, lessons)
+            index = self.overflow(plan, math.log2(lanes_of(self.samples, plan.exact, self.max_lanes)))
+            if index is None:
+                return plan
+            lessons = lessons.crowd_alike(index, plan)
+
+    def overflow(self, plan: Plan, room: float) -> int | None:
+        """The first site of a plan at which the lanes are too many."""
+        total = 0.0
+        for index, choice in sorted(plan.choices.items()):
+            if ESTIMATORS[choice.estimator].splits and choice.free:
+                total += self.outcomes.whole.get(index, 0.0)
+                if total > room or self.outcomes.once.get(index, 0.0) > room:
+                    return index
+        return None
+
+    def exact(self, todo: Trials, lanes: int) -> str:
+        """Whether the exact answer is certain, tried first, or out of reach."""
+        if todo.exact is None:
+            return ""
+        plan = self.plans(replace(self.options, prefer=todo.exact))
+        felt = [index for index, choice in plan.choices.items() if choice.effect]
+        if self.overflow(plan, math.log2(lanes)) is not None:
+            return ""
+        counted = all(index in self.outcomes.whole for index in felt)
+        return "certain" if counted and sum(self.outcomes.whole[index] for index in felt) <= SURELY_FEW else "first"
+
+    def tried(self, todo: Trials) -> Iterator[Plan]:
+        """The plans that a pilot may try, as they end up."""
+        for _, family in todo.families:
+            if planned(self.plans, self.options, family) is None:
+                continue
+            yield self.settled(replace(self.options, prefer=family))
+            if todo.varied:
+                for group in todo.groups:
+                    for name in alternatives(group[0]):
+                        varied = changed(family, group, name)
+                        if planned(self.plans, self.options, varied) is not None:
+                            yield self.settled(replace(self.options, prefer=varied))
+
+    def words(self, index: int) -> str:
+        """The outcomes of a site, where they are too many for one run."""
+        if not self.plans(self.options).choices[index].finite:
+            return ""
+        bits = max(self.outcomes.whole.get(index, 0.0), self.outcomes.once.get(index, 0.0))
+        if bits <= math.log2(max(lanes_of(self.samples, False, self.max_lanes), lanes_tried(self.samples, self.max_lanes))):
+            return ""
+        return f"2^{bits:.0f}" if bits > 20 else f"{2**bits:.0f}"
