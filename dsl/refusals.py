@@ -11,6 +11,7 @@ from .flow import Flow
 from .meanings import estimator_meant
 from .names import Resolved, Site
 from .syntax import EstimatorCall
+from .thresholds import advice
 from .words import line_of, quoted
 
 if TYPE_CHECKING:
@@ -48,9 +49,7 @@ def no_plan(
     return Diagnostic(
         "P0403", "no estimator is right for this program", hazard.span,
         f"{names} {verb} this jump, and no site's density carries it", noise, (),
-        "let the parameter enter the distribution instead, e.g. x ~ Normal(-theta, 1) and compare x with 0; "
-        "or smooth the step: sigmoid((x - theta)/0.1)",
-        source,
+        advice(resolved, flow, hazard), source,
     )
 
 

@@ -83,7 +83,8 @@ class _Binder:
                 meant, label = name, "declared here"
                 help = f"`{name}` is {'data: give it by -d' if kind == 'parameter' else 'a parameter: give it by -p'}"
             else:
-                help = f"did you mean `{near}`?" if near else f"declare it: {'param' if kind == 'parameter' else 'data'} {name}, or leave it out"
+                word = "param" if kind == "parameter" else "data"
+                help = f"did you mean `{near}`?" if near else f"declare it: {word} {name}, or leave it out"
             raise ProbError(Diagnostic(
                 "P0603", f"the program has no {kind} `{name}`", None if meant is None else self.place(meant),
                 "" if meant is None else label, (),
