@@ -157,7 +157,7 @@ class Program:
         seconds = time.perf_counter() - started - (compiled.seconds if compiled else 0.0)
         assert estimate.plan is not None
         return GradientResult(
-            **common_fields(self.source.name, replace(run, seed=settings.seed), replace(estimate, seconds=seconds)),
+            **common_fields(self.resolved, replace(run, seed=settings.seed), replace(estimate, seconds=seconds), options.of),
             gradient=unkeyed(estimate.gradient) if len(estimate.value) == 1 else estimate.gradient, biased=estimate.plan.biased,
             sites=site_reports(self.resolved, estimate.plan, verdict),
             per_run=estimate.per_run if keep_runs else None, pilot_runs=verdict.runs, tails=estimate.tails,
@@ -212,7 +212,7 @@ class Program:
 
         settings = self._settings(run, names, False, begun)
         estimate = runtime.moments_of_run(self.resolved, parameters or {}, data or {}, settings, progress)
-        return RunResult(**common_fields(self.source.name, run, estimate), draws=estimate.draws)
+        return RunResult(**common_fields(self.resolved, run, estimate, names), draws=estimate.draws)
 
     def expectation(
         self, parameters: Values = None, *, samples: float = DEFAULT_SAMPLES, seed: float | None = None,

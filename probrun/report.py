@@ -78,10 +78,10 @@ class Entry:
     mean: float
     error: float
 
-    def cells(self, result: Result) -> tuple[str, str, str]:
-        """Estimate, standard error and 95 % interval."""
+    def cells(self, result: Result, exact: bool) -> tuple[str, str, str]:
+        """Estimate, standard error and 95 % interval; `exact`: it is the same whatever is drawn."""
         if self.error == 0:
-            return f"{self.mean:.7g}", "exact" if result.exact else "0", "-"
+            return f"{self.mean:.7g}", "exact" if exact else "0", "-"
         if not math.isfinite(self.error):
             return f"{self.mean:.7g}", "unknown", "-"
         decimals = decimals_for(self.error)
@@ -145,7 +145,7 @@ def _capped(rows: list[Sequence[str]], width: int) -> list[Sequence[str]]:
 
 def header(result: Result) -> str:
     """The line above every result."""
-    runs = f"{result.samples} runs"
+    runs = "exact" if result.exact else f"{result.samples} runs"
     if result.interrupted:
         runs = f"{result.samples} of {result.requested} runs (interrupted)"
     elif result.out_of_time:
@@ -160,7 +160,7 @@ def gradient_text(result: GradientResult, colour: bool = False) -> str:
     several = len(result.results) > 1
     rows: list[Sequence[str]] = []
     for name, moments in result.values.items():
-        shown = [(f"E[{name}{entry.index}]", *entry.cells(result)) for entry in entries(moments)]
+        shown = [(f"E[{name}{entry.index}]", *entry.cells(result, result.is_exact(name))) for entry in entries(moments)]
         rows += _capped(list(shown), 4)
     for name, gradients in result.gradients.items():
         axes = result.values[name].mean.dim()
@@ -169,7 +169,8 @@ def gradient_text(result: GradientResult, colour: bool = False) -> str:
             for entry, position in zip(entries(moments), _positions(moments), strict=True):
                 above = name + index_text(position[:axes]) if several or axes else ""
                 label = f"d {above}" if above else "d"
-                shown.append((f"{label}/d{parameter}{index_text(position[axes:])}", *entry.cells(result)))
+                cells = entry.cells(result, result.is_exact(name, parameter))
+                shown.append((f"{label}/d{parameter}{index_text(position[axes:])}", *cells))
             rows += _capped(list(shown), 4)
     parts = [header(result), "", table(("", "estimate", "std. error", "95 % interval"), rows, align="lrrr", colour=colour)]
     parts += _equal_lines(result)
@@ -287,7 +288,7 @@ def run_text(result: RunResult, colour: bool = False) -> str:
         quantiles = result.quantiles(name, QUANTILES)
         shown = []
         for entry, position in zip(entries(moments), _positions(moments), strict=True):
-            mean, error, _ = entry.cells(result)
+            mean, error, _ = entry.cells(result, result.is_exact(name))
             levels = [f"{float(quantiles[f'{level:g}'][position]):.4g}" for level in QUANTILES]
             shown.append((f"{name}{entry.index}", mean, error, *levels))
         rows += _capped(list(shown), 3 + len(QUANTILES))

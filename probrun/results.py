@@ -98,6 +98,7 @@ class Result:
     exact: bool  # nothing was left to chance
     target_se: float | None = field(repr=False)
     sampler: str = field(repr=False)
+    steady: frozenset[tuple[str, str | None]] = field(repr=False)  # (result, parameter or None) that no draw changes
 
     def to_dict(self) -> dict[str, Any]:
         """The JSON object of the command line."""
@@ -126,15 +127,20 @@ class Result:
     @property
     def all_equal(self) -> bool:
         """Whether some standard error is 0 only because all runs gave the same: a rare event may have been missed."""
-        return not self.exact and any(bool((moments.se == 0).any()) for moments in self.reported())
+        return any(not self.is_exact(*key) and bool((moments.se == 0).any()) for key, moments in self.reported().items())
+
+    def is_exact(self, result: str, parameter: str | None = None) -> bool:
+        """Whether a number (a result, or its derivative in a parameter) is the same whatever is drawn."""
+        return self.exact or (result, parameter) in self.steady
 
     @property
     def largest_se(self) -> float:
         """The largest standard error that is reported."""
-        return max((float(moments.se.max()) for moments in self.reported() if moments.se.numel()), default=0.0)
+        return max((float(moments.se.max()) for moments in self.reported().values() if moments.se.numel()), default=0.0)
 
-    def reported(self) -> list[Moments]:
-        return list(self.values.values())
+    def reported(self) -> dict[tuple[str, str | None], Moments]:
+        """All moments that are shown, by result, and by parameter where they are derivatives."""
+        return {(name, None): moments for name, moments in self.values.items()}
 
     @property
     def values(self) -> dict[str, Moments]:
@@ -180,8 +186,10 @@ class GradientResult(Result):
             doubts["verified"] = None
         return doubts
 
-    def reported(self) -> list[Moments]:
-        return super().reported() + [moments for rows in self.gradients.values() for moments in rows.values()]
+    def reported(self) -> dict[tuple[str, str | None], Moments]:
+        return super().reported() | {
+            (name, parameter): moments for name, rows in self.gradients.items() for parameter, moments in rows.items()
+        }
 
     def to_dict(self) -> dict[str, Any]:
         """The JSON object of `probrun grad --json`."""
@@ -221,16 +229,28 @@ class RunResult(Result):
         return {**self._head(), "value": unkeyed(values), **self._tail()}
 
 
-def common_fields(program: str, run: RunOptions, estimate: Estimate) -> dict[str, Any]:
-    """The fields of `Result`, from what was asked for and what came out."""
+def common_fields(resolved: Resolved, run: RunOptions, estimate: Estimate, of: tuple[str, ...] = ()) -> dict[str, Any]:
+    """The fields of `Result`, from what was asked for and what came out; `of` are variables that were asked for."""
     return {
-        "program": program, "samples": estimate.samples, "requested": run.samples, "seed": run.seed,
+        "steady": _steady(resolved, estimate, of),
+        "program": resolved.program.source.name, "samples": estimate.samples, "requested": run.samples, "seed": run.seed,
         "dtype": estimate.dtype, "device": run.device, "results": tuple(estimate.value),
         "value": unkeyed(estimate.value), "seconds": estimate.seconds,
         "interrupted": estimate.interrupted, "out_of_time": estimate.out_of_time, "reached": estimate.reached,
         "exact": estimate.exact,
         "target_se": run.target_se, "sampler": run.sampler,
     }
+
+
+def _steady(resolved: Resolved, estimate: Estimate, of: tuple[str, ...]) -> frozenset[tuple[str, str | None]]:
+    """What no draw changes; looked for where a standard error of 0 asks for it."""
+    shown = [*estimate.value.values(), *(moments for rows in estimate.gradient.values() for moments in rows.values())]
+    if estimate.exact or not any(bool((moments.se == 0).any()) for moments in shown):
+        return frozenset()
+    from .dsl.analysis.steady import steady
+
+    choices = {} if estimate.plan is None else estimate.plan.choices
+    return steady(resolved, {index: choice.estimator for index, choice in choices.items()}, of)
 
 
 def site_reports(resolved: Resolved, plan: Plan, verdict: Verdict | None = None) -> tuple[SiteReport, ...]:

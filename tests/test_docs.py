@@ -1,11 +1,15 @@
 """What the documents show is run: `prob` blocks are planned, `console` blocks compared, `python` blocks executed.
 
-In a console block numbers are compared by place only, a line `...` stands for any lines.  A `prob` block with a code in
-its fence (```prob P0403) must be refused with it.
+In a console block numbers are compared within their standard errors (`screens.py`), a line `...` stands for any lines.
+`python -m tests.test_docs` writes the console blocks anew (those without a line `...`).  A `prob` block with a code in its
+fence (```prob P0403) must be refused with it.
 """
 
 from __future__ import annotations
 
+import contextlib
+import io
+import os
 import re
 import shlex
 from collections.abc import Iterator
@@ -18,6 +22,7 @@ from probrun import cli
 from probrun import help as pages
 from probrun.dsl.tables.distributions import DISTRIBUTIONS, signature
 from probrun.dsl.tables.functions import FUNCTIONS
+from tests.screens import disagreements
 
 ROOT = Path(__file__).resolve().parent.parent
 DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -54,13 +59,21 @@ def test_screens(text: str, words: str, capsys: pytest.CaptureFixture[str], monk
         status = cli.execute(arguments[1:])
         captured = capsys.readouterr()
         assert status == ("error[P" in expected), captured.err
-        assert re.fullmatch(_pattern(expected), _normal(captured.out + captured.err)), captured.out + captured.err
+        shown = captured.out + captured.err
+        assert re.fullmatch(_pattern(expected), _normal(shown)), shown
+        if not _is_open(expected):
+            assert not (wrong := disagreements(expected, shown)), "\n".join(wrong)
 
 
 def _commands(text: str) -> Iterator[tuple[str, str]]:
     for part in re.split(r"^\$ ", text, flags=re.MULTILINE)[1:]:
         command, _, expected = part.partition("\n")
         yield command, expected
+
+
+def _is_open(expected: str) -> bool:
+    """Whether a line `...` stands for any lines."""
+    return any(line.strip() == "..." for line in expected.splitlines())
 
 
 def _normal(text: str) -> str:
@@ -116,3 +129,42 @@ def test_help_knows_the_estimators_that_there_are() -> None:
 
     assert list(pages.topics()["estimators"]) == list(ROWS)
     assert list(ROWS) == list(ESTIMATORS)
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "reason"),
+    [
+        ("  E[y]   23.91   0.08   [23.76, 24.07]", "  E[y]   24.01   0.08   [23.86, 24.17]", ""),
+        ("  E[y]   23.91   0.08   [23.76, 24.07]", "  E[y]   25.01   0.08   [24.86, 25.17]", "apart"),
+        ("  E[y]   23.91   0.08   [23.76, 24.07]", "  E[y]   23.91   0.18   [23.5, 24.3]", "ratio"),
+        ("  E[y]   23.91   0.08   [23.76, 24.07]", "  E[y]   23.91   exact   -", "exact"),
+        ("  E[y]   7   exact   -", "  E[y]   8   exact   -", "another"),
+        ("  x   3   Normal(0, 1)", "  x   4   Normal(0, 1)", "draw"),
+    ],
+)
+def test_numbers_are_compared(before: str, after: str, reason: str) -> None:
+    head = "   estimate   std. error   95 % interval\n"
+    found = disagreements(head + before, head + after) if "Normal" not in before else disagreements(before, after)
+    assert len(found) == bool(reason) and all(reason in words for words in found)
+
+
+def _again(match: re.Match[str]) -> str:
+    """A console block with what is shown now."""
+    if match[1] != "console":
+        return match[0]
+    parts = []
+    for command, expected in _commands(match[3]):
+        arguments = shlex.split(command)
+        shown = io.StringIO()
+        if arguments[0] == "probrun" and not _is_open(expected):
+            with contextlib.redirect_stdout(shown), contextlib.redirect_stderr(shown):
+                cli.execute(arguments[1:])
+        parts.append(f"$ {command}\n{shown.getvalue() or expected}")
+    return f"```console{match[2]}\n{''.join(parts)}```"
+
+
+if __name__ == "__main__":
+    os.environ["NO_COLOR"] = "1"
+    os.chdir(ROOT)
+    for page in FOR_USERS:
+        page.write_text(FENCE.sub(_again, page.read_text()))

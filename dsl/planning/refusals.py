@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from ..analysis.facts import Hazard
 from ..analysis.flow import Flow
+from ..analysis.thresholds import advice
 from ..names.resolve import Resolved, Site
 from ..syntax import EstimatorCall
 from ..tables.estimators import ESTIMATORS
@@ -44,9 +45,7 @@ def no_plan(
     return Diagnostic(
         "P0403", "no estimator is right for this program", hazard.span,
         f"{names} {verb} this jump, and no site's density carries it", noise, (),
-        "let the parameter enter the distribution instead, e.g. x ~ Normal(-theta, 1) and compare x with 0; "
-        "or smooth the step: sigmoid((x - theta)/0.1)",
-        source,
+        advice(resolved, flow, hazard), source,
     )
 
 

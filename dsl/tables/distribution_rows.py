@@ -68,6 +68,8 @@ class DistributionRow:
     formula, can be differentiated in the value.  `ordered`: a pair of arguments of which the first must be below the
     second (or equal to it, if discrete).
     `outcomes`: how many a single draw has, from the arguments that are known numbers and the number of weights; None: not known.
+    `shifted`: the argument that moves with the draw, so that x ~ D(a) is t + D(a - t).  `stretched`: the argument that changes
+    where x ~ D(a) is t*D(...) for t > 0, and how: divided by t (`/`), times t (`*`), less its logarithm (`log`).
     `torch`: the class in torch.distributions; None where the law is our own.
     """
 
@@ -84,6 +86,8 @@ class DistributionRow:
     value_smooth: bool = True
     ordered: tuple[str, str] | None = None
     outcomes: Callable[[Mapping[str, float | None], int | None], float | None] = lambda values, weights: None
+    shifted: str = ""
+    stretched: tuple[str, str] | None = None
     torch: str | None = None
     summary: str = ""
     formula: str = ""
@@ -165,6 +169,7 @@ _PROBS_OR_LOGITS = ("probs", "logits")
 _REAL_LINE = (
     DistributionRow(
         "Normal", (_LOC, _SCALE), whole_line=True, torch="Normal",
+        shifted="loc",
         summary="the normal distribution; `scale` is the standard deviation",
         formula="exp(-((x - loc)/scale)^2/2) / (scale*sqrt(2*pi))",
     ),
@@ -176,26 +181,31 @@ _REAL_LINE = (
             _free("scale", Domain.POSITIVE, default=1),
         ),
         whole_line=True, torch="StudentT",
+        shifted="loc",
         summary="Student's t with `df` degrees of freedom: a bell with heavy tails",
         formula="proportional to (1 + ((x - loc)/scale)^2/df)^(-(df + 1)/2) / scale",
     ),
     DistributionRow(
         "Cauchy", (_LOC, _HEAVY_SCALE), whole_line=True, torch="Cauchy",
+        shifted="loc",
         summary="the Cauchy distribution, whose tails are so heavy that it has no mean",
         formula="1 / (pi*scale*(1 + ((x - loc)/scale)^2))",
     ),
     DistributionRow(
         "Laplace", (_LOC, _SCALE), whole_line=True, kinked=True, torch="Laplace",
+        shifted="loc",
         summary="the double exponential distribution",
         formula="exp(-abs(x - loc)/scale) / (2*scale)",
     ),
     DistributionRow(
         "Gumbel", (_LOC, _SCALE), whole_line=True, torch="Gumbel",
+        shifted="loc",
         summary="the distribution of the largest of many values",
         formula="exp(-(z + exp(-z)))/scale with z = (x - loc)/scale",
     ),
     DistributionRow(
         "Logistic", (_LOC, _SCALE), whole_line=True,
+        shifted="loc",
         summary="the logistic distribution, whose distribution function is sigmoid((x - loc)/scale)",
         formula="s*(1 - s)/scale with s = sigmoid((x - loc)/scale)",
     ),
@@ -223,31 +233,37 @@ _REAL_LINE = (
 _HALF_LINE = (
     DistributionRow(
         "LogNormal", (_LOC, _SCALE), support=_within(POSITIVE), torch="LogNormal",
+        stretched=("loc", "log"),
         summary="exp of a Normal(loc, scale)",
         formula="exp(-((log(x) - loc)/scale)^2/2) / (x*scale*sqrt(2*pi)) for x > 0",
     ),
     DistributionRow(
         "HalfNormal", (_SCALE,), support=_within(POSITIVE), torch="HalfNormal",
+        stretched=("scale", "/"),
         summary="abs of a Normal(0, scale)",
         formula="2*exp(-(x/scale)^2/2) / (scale*sqrt(2*pi)) for x >= 0",
     ),
     DistributionRow(
         "HalfCauchy", (_HEAVY_SCALE,), support=_within(POSITIVE), torch="HalfCauchy",
+        stretched=("scale", "/"),
         summary="abs of a Cauchy(0, scale); it has no mean",
         formula="2 / (pi*scale*(1 + (x/scale)^2)) for x >= 0",
     ),
     DistributionRow(
         "Exponential", (_RATE,), support=_within(POSITIVE), torch="Exponential",
+        stretched=("rate", "*"),
         summary="a waiting time with mean 1/rate",
         formula="rate*exp(-rate*x) for x >= 0",
     ),
     DistributionRow(
         "Gamma", (_CONCENTRATION, _RATE), support=_within(POSITIVE), torch="Gamma",
+        stretched=("rate", "*"),
         summary="the Gamma distribution with mean concentration/rate",
         formula="rate^a * x^(a - 1) * exp(-rate*x) / Gamma(a) with a = concentration, for x > 0",
     ),
     DistributionRow(
         "InverseGamma", (_CONCENTRATION, _RATE), support=_within(POSITIVE), torch="InverseGamma",
+        stretched=("rate", "/"),
         summary="1 over a Gamma(concentration, rate)",
         formula="rate^a * x^(-a - 1) * exp(-rate/x) / Gamma(a) with a = concentration, for x > 0",
     ),
@@ -258,6 +274,7 @@ _HALF_LINE = (
     ),
     DistributionRow(
         "Weibull", (_SCALE, _CONCENTRATION), support=_within(POSITIVE), torch="Weibull",
+        stretched=("scale", "/"),
         summary="a waiting time whose hazard is a power of time",
         formula="k/scale * (x/scale)^(k - 1) * exp(-(x/scale)^k) with k = concentration, for x > 0",
     ),
