@@ -35,13 +35,13 @@ from .dsl.text.closeness import nearest
 from .dsl.text.diagnostics import Diagnostic, ProbError, render_all
 from .dsl.text.source import Source
 from .exits import guarded, status_of, status_of_comparison
-from .missing_command import advice
+from .layout import count
 from .options import split_estimator
 from .processes import announced, own_status
 from .progress import Progress
 from .results import GradientResult, Result, RunResult
 from .runtime.blocks.ranks import rank, world_size
-from .terminal import DONE, FAULT, NoFile, complain, emit, load_torch, width_of
+from .terminal import DONE, FAULT, NoFile, command_meant, complain, emit, load_torch, width_of
 from .version import __version__
 
 
@@ -82,7 +82,7 @@ class Ordered(click.Group):
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Where the command is missing, say what to type."""
-        wrong = advice(args, self.commands)
+        wrong = command_meant(args, self.commands)
         if wrong is not None:
             ctx.fail(wrong)
         return super().parse_args(ctx, args)
@@ -282,14 +282,14 @@ def check(files: tuple[str, ...], expression: str | None) -> int:
         except ProbError as error:
             problems += error.diagnostics
             continue
-        counts = f"{report.count(len(sites), 'site')}, {report.count(len(program.parameters), 'parameter')}"
+        counts = f"{count(len(sites), 'site')}, {count(len(program.parameters), 'parameter')}"
         lines.append(f"{program.source.name}: no problem found ({counts})")
     if not problems:
         emit("\n".join(lines))
         return DONE
     complain(render_all(problems, colour=report.wants_colour(sys.stderr)))
     total = len(files) or 1
-    complain(f"\n{report.count(len(problems), 'problem')} in {report.count(total, 'file')}")
+    complain(f"\n{count(len(problems), 'problem')} in {count(total, 'file')}")
     return FAULT
 
 

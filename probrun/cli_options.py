@@ -23,7 +23,7 @@ PICTURES = (".png", ".pdf", ".svg", ".jpg", ".jpeg")
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 
-class Positive(click.ParamType[float]):
+class PositiveNumber(click.ParamType[float]):
     """A positive, finite number."""
 
     name = "number"
@@ -115,7 +115,7 @@ choice_options = _stack([
     ),
     click.option("--unbiased", is_flag=True, help="Never choose a biased estimator."),
     click.option("--among", metavar="NAME,...", help="Choose only among these estimators."),
-    click.option("--tau", type=Positive(), default=DEFAULT_TAU, show_default=True, help="Gumbel-Softmax temperature."),
+    click.option("--tau", type=PositiveNumber(), default=DEFAULT_TAU, show_default=True, help="Gumbel-Softmax temperature."),
     click.option("--allow-biased", is_flag=True, help="Let a forced estimator be wrong, and report it as such."),
     click.option("--of", metavar="NAME[,NAME]", help="Look at other variables than the result."),
 ])
@@ -136,7 +136,7 @@ explaining_options = _stack(value_options)
 running_options = _stack([
     *value_options,
     click.option("--seed", type=Whole(0, LARGEST_SEED), help="Same seed, same output. Random if not given."),
-    click.option("--target-se", type=Positive(), help="Go on until every standard error is at most this; -n is the limit."),
+    click.option("--target-se", type=PositiveNumber(), help="Go on until every standard error is at most this; -n is the limit."),
     click.option(
         "--max-steps", type=Whole(1), default=MAX_STEPS, show_default=True, help="Rounds of a loop before it is an error."
     ),
@@ -156,7 +156,7 @@ compile_option = click.option(
     "--compile", is_flag=True, help="Compile blocks of runs (takes seconds, pays for millions of runs).",
 )
 time_option = click.option(
-    "--max-time", type=Positive(), metavar="SECONDS", help="Stop after this time with the runs that were made until then.",
+    "--max-time", type=PositiveNumber(), metavar="SECONDS", help="Stop after this time with the runs that were made until then.",
 )
 pilot_option = click.option(
     "--pilot/--no-pilot", default=None, help="Choose estimators by measuring (default, unless --among is given) or by order.",

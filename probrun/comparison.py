@@ -9,7 +9,7 @@ from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .report import WIDTH, decimals_for, fixed, index_text, table
+from .layout import WIDTH, decimals_for, fixed, index_text, table
 
 if TYPE_CHECKING:
     import torch

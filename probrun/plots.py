@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .report import student_quantile
+from .layout import student_quantile
 
 if TYPE_CHECKING:
     import torch

@@ -13,10 +13,10 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeAlias
 
+from .csv_files import CHOICE, read_csv
 from .dsl.text.diagnostics import Diagnostic, ProbError
 from .dsl.text.given import Given
 from .dsl.text.source import Source, Span
-from .tables import CHOICE, read_csv
 
 Value: TypeAlias = Any  # a number, nested lists of numbers, or a NumPy array
 FORMATS = ("json", "npy", "csv")

@@ -14,7 +14,7 @@ import torch
 
 import probrun
 from probrun.dsl.planning.chooser import make_plan
-from probrun.report import student_quantile
+from probrun.layout import student_quantile
 from probrun.runtime.blocks.settings import Settings
 from probrun.runtime.estimates.estimate import gradient
 

@@ -25,7 +25,7 @@ HELP_MISSING = "fill the value in, or delete the row: a program takes no missing
 
 
 @dataclass(frozen=True)
-class Row:
+class CsvRow:
     """A row of the file: its cells, its number (that of a spreadsheet, from 1) and where its text stands."""
 
     cells: list[str]
@@ -35,14 +35,14 @@ class Row:
 
 
 @dataclass(frozen=True)
-class Table:
+class CsvFile:
     """A CSV file that is read for the value of `name` (`kind`: parameter or data)."""
 
     kind: str
     name: str
     source: Source
-    header: Row | None
-    rows: list[Row]
+    header: CsvRow | None
+    rows: list[CsvRow]
 
     # --------------------------------------------------------------------------------------------- problems
     def problem(self, what: str, span: Span | None, hint: str, label: str = "", notes: tuple[str, ...] = ()) -> ProbError:
@@ -50,7 +50,7 @@ class Table:
         title = f"the value of {self.kind} `{self.name}` cannot be read: {what}"
         return ProbError(Diagnostic("P0604", title, span, label, (), notes, hint, self.source))
 
-    def cell_span(self, row: Row, column: int) -> Span:
+    def cell_span(self, row: CsvRow, column: int) -> Span:
         """Where a cell stands; a cell that is not there stands at the end of its row."""
         starts, quoted = [row.start], False
         for position in range(row.start, row.end):
@@ -116,7 +116,7 @@ class Table:
         first = self.header or self.rows[0]
         return [self._row(row, first, columns) for row in self.rows]
 
-    def _row(self, row: Row, first: Row, columns: list[int] | None) -> list[float]:
+    def _row(self, row: CsvRow, first: CsvRow, columns: list[int] | None) -> list[float]:
         if not any(row.cells) and not (len(row.cells) > 1 and len(row.cells) == len(first.cells)):
             what = f"row {row.number} of `{self.source.name}` is blank"
             raise self.problem(what, Span(row.start, row.end), HELP_MISSING, "no value")
@@ -132,7 +132,7 @@ class Table:
         wanted = range(len(row.cells)) if columns is None else columns
         return [self._number(row, column, columns is not None) for column in wanted]
 
-    def _number(self, row: Row, column: int, chosen: bool) -> float:
+    def _number(self, row: CsvRow, column: int, chosen: bool) -> float:
         cell = row.cells[column]
         if cell.lower() in MISSING:
             what = f"row {row.number} of `{self.source.name}` has no value in {self.column_words(column)}"
@@ -142,7 +142,7 @@ class Table:
             raise self.problem(what, self.cell_span(row, column), self._hint(row, column, chosen))
         return float(cell)
 
-    def _hint(self, row: Row, column: int, chosen: bool) -> str:
+    def _hint(self, row: CsvRow, column: int, chosen: bool) -> str:
         separated = _separated(row.cells[column])
         if separated:
             return separated
@@ -198,7 +198,7 @@ def read_csv(kind: str, name: str, path: Path, axes: int | None, choice: str | N
     return values
 
 
-def read_table(kind: str, name: str, path: Path, header: bool) -> Table:
+def read_table(kind: str, name: str, path: Path, header: bool) -> CsvFile:
     """The rows of a CSV file; `header`: whether its first row surely names the columns."""
     try:
         source = Source(str(path), path.read_text(encoding="utf-8-sig"))
@@ -213,7 +213,7 @@ def read_table(kind: str, name: str, path: Path, header: bool) -> Table:
     cells = rows[0].cells if rows else []
     named = any(map(_is_word, cells)) and not any(map(is_number, cells))
     named = named or (header and any(cells))
-    return Table(kind, name, source, rows[0] if named else None, rows[1:] if named else rows)
+    return CsvFile(kind, name, source, rows[0] if named else None, rows[1:] if named else rows)
 
 
 def _separated(cell: str) -> str:
@@ -228,18 +228,18 @@ def _is_word(cell: str) -> bool:
     return cell.lower() not in MISSING and not is_number(cell)
 
 
-def _rows(text: str) -> list[Row]:
+def _rows(text: str) -> list[CsvRow]:
     """The rows of a text, blank ones included; a newline at its end ends the last row and begins no other."""
     lines = io.StringIO(text, newline="").readlines()
     starts = [0]
     for line in lines:
         starts.append(starts[-1] + len(line))
     reader = csv.reader(lines, skipinitialspace=True)
-    rows: list[Row] = []
+    rows: list[CsvRow] = []
     done = 0
     for cells in reader:
         end = starts[reader.line_num - 1] + len(lines[reader.line_num - 1].rstrip("\r\n"))
-        rows.append(Row([cell.strip() for cell in cells], len(rows) + 1, starts[done], end))
+        rows.append(CsvRow([cell.strip() for cell in cells], len(rows) + 1, starts[done], end))
         done = reader.line_num
     return rows
 
