@@ -1,6 +1,6 @@
 """Tries an installed probrun from the outside: every command on some examples, the Python package, a notebook's cell.
 
-Usage: PYTHON smoke.py EXAMPLES       PYTHON is the one that probrun is installed for; run it in an empty folder
+Usage: PYTHON smoke.py SOURCE       PYTHON is the one that probrun is installed for; run it in an empty folder
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 PROBRUN = str(Path(sys.executable).with_name("probrun"))
+ROOMS = ("grammar", "dsl", "runtime")
 EXAMPLES = ("bernoulli", "reparam", "step")
 COMMANDS = ("grad", "run", "explain", "check", "compare", "fmt", "help")
 IN_PYTHON = """
@@ -22,9 +23,8 @@ assert result.gradient["theta"].mean.shape == () and "torch" in sys.modules
 import numpy
 assert result.gradient["theta"].mean.numpy() == numpy.float64(result.gradient["theta"].mean)
 from importlib.metadata import files
-names = {str(file) for file in files("probrun")}
-wanted = {"probrun/py.typed", "probrun/grammar/prob.lark", "probrun/grammar/tables.py", "probrun/dsl/names.py"}
-assert wanted <= names, wanted - names
+names = {file.as_posix() for file in files("probrun")}
+assert set(sys.argv[1:]) <= names, set(sys.argv[1:]) - names
 assert any(name.endswith("licenses/LICENSE") for name in names)
 """
 IN_A_NOTEBOOK = """
@@ -53,10 +53,17 @@ def holds(key: str, picture: str | None = None) -> Callable[[str], bool]:
     return lambda text: key in json.loads(text) and (picture is None or Path(picture).read_bytes()[:4] == b"\x89PNG")
 
 
-def main(examples: Path) -> int:
+def packaged(source: Path) -> list[str]:
+    """Every file that an installed probrun has."""
+    modules = [path.relative_to(source) for room in ROOMS for path in (source / room).rglob("*.py")]
+    modules += [path.relative_to(source / "probrun") for path in (source / "probrun").glob("*.py")]
+    return [f"probrun/{path.as_posix()}" for path in modules] + ["probrun/py.typed", "probrun/grammar/prob.lark"]
+
+
+def main(source: Path) -> int:
     """Everything, in the current folder."""
     for name in EXAMPLES:
-        Path(f"{name}.prob").write_bytes((examples / f"{name}.prob").read_bytes())
+        Path(f"{name}.prob").write_bytes((source / "examples" / f"{name}.prob").read_bytes())
     files = [f"{name}.prob" for name in EXAMPLES]
     expect([PROBRUN, "--version"])
     expect([PROBRUN, "help"])
@@ -79,7 +86,7 @@ def main(examples: Path) -> int:
     expect([PROBRUN, "check", "-e", "y = (1"], 1, lambda text: text == "", "error[P0102]")
     expect([PROBRUN, "grad", "nowhere.prob"], 2, lambda text: text == "", "no such file")
     expect([sys.executable, "-m", "probrun", "check", "reparam.prob"])
-    expect([sys.executable, "-W", "error::UserWarning", "-c", IN_PYTHON], output=lambda text: True)
+    expect([sys.executable, "-W", "error::UserWarning", "-c", IN_PYTHON, *packaged(source)], output=lambda text: True)
     expect([sys.executable, "-c", IN_A_NOTEBOOK], output=lambda text: "d/dtheta" in text, errors=None)
     print(f"smoke: {passed} passed, {failed} failed")
     return int(failed > 0)
