@@ -10,7 +10,7 @@ import pytest
 import probrun
 from probrun import cli
 from probrun.dsl.analysis.steady import steady
-from probrun.dsl.names import resolve
+from probrun.dsl.names.resolve import resolve
 from probrun.dsl.reading.parser import parse
 from probrun.dsl.text.source import Source
 
