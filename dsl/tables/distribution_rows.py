@@ -68,6 +68,7 @@ class DistributionRow:
     formula, can be differentiated in the value.  `ordered`: a pair of arguments of which the first must be below the
     second (or equal to it, if discrete).
     `outcomes`: how many a single draw has, from the arguments that are known numbers and the number of weights; None: not known.
+    `by_inverse`: its code draws by a monotone function of one uniform number (of as many as entries), as Sobol points need.
     `shifted`: the argument that moves with the draw, so that x ~ D(a) is t + D(a - t).  `stretched`: the argument that changes
     where x ~ D(a) is t*D(...) for t > 0, and how: divided by t (`/`), times t (`*`), less its logarithm (`log`).
     `torch`: the class in torch.distributions; None where the law is our own.
@@ -86,6 +87,7 @@ class DistributionRow:
     value_smooth: bool = True
     ordered: tuple[str, str] | None = None
     outcomes: Callable[[Mapping[str, float | None], int | None], float | None] = lambda values, weights: None
+    by_inverse: bool = False
     shifted: str = ""
     stretched: tuple[str, str] | None = None
     torch: str | None = None
@@ -170,6 +172,7 @@ _REAL_LINE = (
     DistributionRow(
         "Normal", (_LOC, _SCALE), whole_line=True, torch="Normal",
         shifted="loc",
+        by_inverse=True,
         summary="the normal distribution; `scale` is the standard deviation",
         formula="exp(-((x - loc)/scale)^2/2) / (scale*sqrt(2*pi))",
     ),
@@ -188,24 +191,28 @@ _REAL_LINE = (
     DistributionRow(
         "Cauchy", (_LOC, _HEAVY_SCALE), whole_line=True, torch="Cauchy",
         shifted="loc",
+        by_inverse=True,
         summary="the Cauchy distribution, whose tails are so heavy that it has no mean",
         formula="1 / (pi*scale*(1 + ((x - loc)/scale)^2))",
     ),
     DistributionRow(
         "Laplace", (_LOC, _SCALE), whole_line=True, kinked=True, torch="Laplace",
         shifted="loc",
+        by_inverse=True,
         summary="the double exponential distribution",
         formula="exp(-abs(x - loc)/scale) / (2*scale)",
     ),
     DistributionRow(
         "Gumbel", (_LOC, _SCALE), whole_line=True, torch="Gumbel",
         shifted="loc",
+        by_inverse=True,
         summary="the distribution of the largest of many values",
         formula="exp(-(z + exp(-z)))/scale with z = (x - loc)/scale",
     ),
     DistributionRow(
         "Logistic", (_LOC, _SCALE), whole_line=True,
         shifted="loc",
+        by_inverse=True,
         summary="the logistic distribution, whose distribution function is sigmoid((x - loc)/scale)",
         formula="s*(1 - s)/scale with s = sigmoid((x - loc)/scale)",
     ),
@@ -225,6 +232,7 @@ _REAL_LINE = (
         ),
         alternatives=("covariance_matrix", "precision_matrix", "scale_tril"),
         event=1, whole_line=True, torch="MultivariateNormal",
+        by_inverse=True,
         summary="the normal distribution of a vector, by its covariance, its precision or its lower Cholesky factor",
         formula="exp(-(x - loc)^T C^-1 (x - loc)/2) / sqrt(det(2*pi*C))",
     ),
@@ -234,24 +242,28 @@ _HALF_LINE = (
     DistributionRow(
         "LogNormal", (_LOC, _SCALE), support=_within(POSITIVE), torch="LogNormal",
         stretched=("loc", "log"),
+        by_inverse=True,
         summary="exp of a Normal(loc, scale)",
         formula="exp(-((log(x) - loc)/scale)^2/2) / (x*scale*sqrt(2*pi)) for x > 0",
     ),
     DistributionRow(
         "HalfNormal", (_SCALE,), support=_within(POSITIVE), torch="HalfNormal",
         stretched=("scale", "/"),
+        by_inverse=True,
         summary="abs of a Normal(0, scale)",
         formula="2*exp(-(x/scale)^2/2) / (scale*sqrt(2*pi)) for x >= 0",
     ),
     DistributionRow(
         "HalfCauchy", (_HEAVY_SCALE,), support=_within(POSITIVE), torch="HalfCauchy",
         stretched=("scale", "/"),
+        by_inverse=True,
         summary="abs of a Cauchy(0, scale); it has no mean",
         formula="2 / (pi*scale*(1 + (x/scale)^2)) for x >= 0",
     ),
     DistributionRow(
         "Exponential", (_RATE,), support=_within(POSITIVE), torch="Exponential",
         stretched=("rate", "*"),
+        by_inverse=True,
         summary="a waiting time with mean 1/rate",
         formula="rate*exp(-rate*x) for x >= 0",
     ),
@@ -275,12 +287,14 @@ _HALF_LINE = (
     DistributionRow(
         "Weibull", (_SCALE, _CONCENTRATION), support=_within(POSITIVE), torch="Weibull",
         stretched=("scale", "/"),
+        by_inverse=True,
         summary="a waiting time whose hazard is a power of time",
         formula="k/scale * (x/scale)^(k - 1) * exp(-(x/scale)^k) with k = concentration, for x > 0",
     ),
     DistributionRow(
         "Pareto", (_free("scale", Domain.POSITIVE, moves_support=True), _free("alpha", Domain.POSITIVE)),
         support=_above_scale, torch="Pareto",
+        by_inverse=True,
         summary="a power law above `scale`",
         formula="alpha*scale^alpha / x^(alpha + 1) for x >= scale",
     ),
@@ -291,6 +305,7 @@ _INTERVAL = (
         "Uniform",
         (_free("low", Domain.REAL, moves_support=True), _free("high", Domain.REAL, moves_support=True)),
         support=_between, ordered=("low", "high"), torch="Uniform",
+        by_inverse=True,
         summary="every value between `low` and `high` alike",
         formula="1/(high - low) for low <= x < high",
     ),
@@ -301,6 +316,7 @@ _INTERVAL = (
     ),
     DistributionRow(
         "Kumaraswamy", (_CONCENTRATION1, _CONCENTRATION0), support=_within(UNIT_OPEN), torch="Kumaraswamy",
+        by_inverse=True,
         summary="like Beta, with a distribution function in closed form",
         formula="a*b*x^(a - 1)*(1 - x^a)^(b - 1) with a = concentration1, b = concentration0, for 0 < x < 1",
     ),
@@ -311,6 +327,7 @@ _INTERVAL = (
             _free("low", Domain.EXTENDED, moves_support=True), _free("high", Domain.EXTENDED, moves_support=True),
         ),
         support=_between, ordered=("low", "high"),
+        by_inverse=True,
         summary="a Normal(loc, scale) that is kept between `low` and `high`, either of which may be infinite",
         formula="the density of Normal(loc, scale), divided by its probability of [low, high], for low <= x <= high",
     ),
@@ -326,6 +343,7 @@ _DISCRETE = (
     DistributionRow(
         "Bernoulli", (_PROBS, _LOGITS), alternatives=_PROBS_OR_LOGITS, discrete=True, finite=True, relaxable=True,
         support=_within(UNIT), outcomes=lambda values, weights: 2.0, torch="Bernoulli",
+        by_inverse=True,
         summary="1 with probability `probs`, else 0",
         formula="probs for x = 1, 1 - probs for x = 0",
     ),
@@ -333,6 +351,7 @@ _DISCRETE = (
         "Categorical", (_WEIGHTS, _LOG_WEIGHTS), alternatives=_PROBS_OR_LOGITS,
         discrete=True, finite=True, relaxable=True, value_smooth=False,
         support=_within(NONNEGATIVE), outcomes=_as_many_as_weights, torch="Categorical",
+        by_inverse=True,
         summary="an index 0, 1, ... drawn by weight; the weights need not sum to 1",
         formula="probs[x]/sum(probs)",
     ),
@@ -340,6 +359,7 @@ _DISCRETE = (
         "OneHotCategorical", (_WEIGHTS, _LOG_WEIGHTS), alternatives=_PROBS_OR_LOGITS,
         discrete=True, finite=True, relaxable=True, event=1, support=_within(UNIT), outcomes=_as_many_as_weights,
         torch="OneHotCategorical",
+        by_inverse=True,
         summary="a vector with a single 1 at an index drawn by weight; the weights need not sum to 1",
         formula="dot(x, probs)/sum(probs)",
     ),
@@ -364,6 +384,7 @@ _DISCRETE = (
     DistributionRow(
         "Geometric", (ParameterRow("probs", Domain.UNIT_ABOVE_ZERO), _LOGITS), alternatives=_PROBS_OR_LOGITS,
         discrete=True, support=_within(NONNEGATIVE), torch="Geometric",
+        by_inverse=True,
         summary="the number of failures before the first success",
         formula="(1 - probs)^x * probs",
     ),
@@ -382,6 +403,7 @@ _DISCRETE = (
         ),
         discrete=True, finite=True, support=_between_closed, value_smooth=False, ordered=("low", "high"),
         outcomes=_from_low_to_high,
+        by_inverse=True,
         summary="every whole number from `low` to `high` alike, both included",
         formula="1/(high - low + 1)",
     ),

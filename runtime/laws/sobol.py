@@ -18,12 +18,6 @@ from torch import Tensor
 MOST_DIMENSIONS = torch.quasirandom.SobolEngine.MAXDIM
 HALF = 2.0**-31  # half a cell of the generator's grid
 
-BY_INVERSE = frozenset({
-    "Normal", "LogNormal", "HalfNormal", "Laplace", "Gumbel", "Logistic", "Cauchy", "HalfCauchy", "Exponential", "Weibull",
-    "Pareto", "Uniform", "Kumaraswamy", "MultivariateNormal", "TruncatedNormal", "Bernoulli", "Geometric", "Categorical",
-    "OneHotCategorical", "DiscreteUniform",
-})
-
 
 class Points(torch.Generator):
     """Hands out the coordinates of scrambled points, one after another; without `dimensions` it only counts them."""

@@ -5,10 +5,10 @@ from __future__ import annotations
 from ...dsl.names.resolved import Resolved
 from ...dsl.planning.plan import Plan
 from ...dsl.syntax import Conditional, If, Logical, Node, While, children
+from ...dsl.tables.distributions import DISTRIBUTIONS
 from ...dsl.tables.estimators import ESTIMATORS
 from ...dsl.text.diagnostics import Diagnostic, ProbError
 from ...dsl.text.source import Span
-from ..laws.sobol import BY_INVERSE
 
 APART = (Conditional, If, Logical, While)
 
@@ -33,7 +33,7 @@ def check_fixed(resolved: Resolved, plan: Plan) -> None:
         if ESTIMATORS[choice.estimator].splits:
             raise no_points(resolved, choice.site.span, f"`{choice.estimator}` makes several lanes of one here")
     for site in resolved.sites:
-        if site.distribution.name not in BY_INVERSE:
+        if not DISTRIBUTIONS[site.distribution.name].by_inverse:
             raise no_points(resolved, site.distribution.span, f"{site.distribution.name} has no inverse distribution function here")
 
 
