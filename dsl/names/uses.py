@@ -19,6 +19,7 @@ from ..syntax import (
     If,
     Name,
     Node,
+    Number,
     Parameter,
     Range,
     Return,
@@ -129,6 +130,11 @@ class Walker:
                 self.all([stop] if start is None else [start, stop], scope, "for")
                 self.body(statement.body, scope)
             case For():
+                if isinstance(statement.iterable, Number):
+                    self.problems.add(Diagnostic(
+                        "P0110", "a number is no range", statement.iterable.span,
+                        help=f"write for {statement.variable} in range({statement.iterable.text}) {{ ... }}",
+                    ))
                 self.all([statement.iterable], scope, "for")
                 self.body(statement.body, scope)
             case While():

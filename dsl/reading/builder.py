@@ -211,9 +211,6 @@ class Builder(ExpressionBuilder):
         iterable: Range | Expression = children[3]
         if isinstance(iterable, Call) and iterable.function == "range":
             iterable = self._range(iterable)
-        elif isinstance(iterable, Number):
-            help_text = f"write for {children[1]} in range({iterable.text}) {{ ... }}"
-            self.report("P0110", "a number is no range", iterable.span, help_text)
         name = children[1]
         return For(str(name), iterable, children[4], span=span_over(children), name_span=span_of(name))
 
