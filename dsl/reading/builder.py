@@ -30,7 +30,6 @@ from ..syntax import (
     Interval,
     Name,
     Node,
-    Number,
     Parameter,
     Range,
     Return,
