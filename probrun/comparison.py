@@ -82,6 +82,7 @@ def _finite(value: Any) -> Any:
 
 # ------------------------------------------------------------------------------------------------------- text
 COLUMNS = ("estimator", "estimate", "std. error", "bias", "sd of a run", "time", "error", "same time")
+LEAST_LABEL = 16
 DISPENSABLE = ("same time", "sd of a run", "time", "error")  # where they do not fit, in this order
 
 
@@ -96,30 +97,31 @@ def comparison_text(comparison: Comparison, colour: bool = False, width: int | N
     entries = list(_entries(rows[0]))
     tables = [[_cells(row, entry, comparison) for row in rows] for entry in entries[:MOST_ENTRIES]]
     titles = [_title(rows[0], *entry) for entry in entries[:MOST_ENTRIES]]
-    hidden = _hidden(titles, tables, width)
+    hidden, first = _fitted(titles, tables, width)
     for title, lines in zip(titles, tables, strict=True):
         shown = [number for number, name in enumerate(COLUMNS) if name not in hidden]
         headers = [title if COLUMNS[number] == "estimate" else COLUMNS[number] for number in shown]
         cells = [[line[number] for number in shown] for line in lines]
-        parts += ["", table(headers, cells, align="l" + "r" * (len(shown) - 1), colour=colour)]
+        parts += ["", table(headers, cells, align="l" + "r" * (len(shown) - 1), colour=colour, first=first)]
     if len(entries) > MOST_ENTRIES:
         parts += ["", f"  ... {len(entries) - MOST_ENTRIES} more entries of the gradient (--json)"]
     parts += ["", *_footnotes(comparison, hidden, width or WIDTH)]
     return "\n".join(parts)
 
 
-def _hidden(titles: list[str], tables: list[list[tuple[str, ...]]], width: int | None) -> tuple[str, ...]:
-    """The columns that do not fit, alike for all tables."""
+def _fitted(titles: list[str], tables: list[list[tuple[str, ...]]], width: int | None) -> tuple[tuple[str, ...], int | None]:
+    """The columns that do not fit, alike for all tables, and the width of the first one where it must be wrapped."""
     hidden: tuple[str, ...] = ()
     lines = [row for rows in tables for row in rows]
     lines += [tuple(title if name == "estimate" else name for name in COLUMNS) for title in titles]
     widest = [max(len(line[number]) for line in lines) for number in range(len(COLUMNS))]
-    for name in DISPENSABLE:
+    for name in (*DISPENSABLE, None):
         needed = 2 + sum(size + 3 for size, column in zip(widest, COLUMNS, strict=True) if column not in hidden) - 3
         if width is None or needed <= width:
-            break
-        hidden += (name,)
-    return hidden
+            return hidden, None
+        if name is not None:
+            hidden += (name,)
+    return hidden, max(widest[0] - (needed - width), LEAST_LABEL) if width is not None else None
 
 
 def _footnotes(comparison: Comparison, hidden: tuple[str, ...], width: int) -> Iterator[str]:

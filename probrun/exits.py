@@ -34,7 +34,8 @@ def guarded(command: Callable[[], int], as_json: bool) -> int:
         error.show()
         return error.exit_code
     except (click.Abort, KeyboardInterrupt) as error:
-        complain("probrun: interrupted before the first result" + (f", while {error}" if str(error) else ""))
+        during = str(error.__cause__ or "") if isinstance(error, click.Abort) else str(error)  # click hides what it caught
+        complain("probrun: interrupted before the first result" + (f", while {during}" if during else ""))
         return INTERRUPTED
     except BrokenPipeError:
         close_stdout()

@@ -90,11 +90,13 @@ def index_text(position: Sequence[int]) -> str:
 
 # ----------------------------------------------------------------------------------------------------- tables
 def table(
-    headers: Sequence[str], rows: Sequence[Sequence[str]], *, align: str, prose: bool = False, colour: bool = False
+    headers: Sequence[str], rows: Sequence[Sequence[str]], *, align: str, prose: bool = False, colour: bool = False,
+    first: int | None = None,
 ) -> str:
     """Rows under headers, indented by two.
 
-    `align` has `l` or `r` for each column; `prose` wraps the last one to fit into 80 columns.
+    `align` has `l` or `r` for each column; `prose` wraps the last one to fit into 80 columns, `first` the first one into so
+    many characters.
     """
     from rich.console import Console
     from rich.table import Table
@@ -105,10 +107,10 @@ def table(
     room = max(WIDTH - 2 - sum(widths) - 3 * last, LEAST_WIDTH)
     grid = Table(box=None, show_edge=False, pad_edge=False, padding=(0, 3, 0, 0), header_style="bold")
     for column, header in enumerate(headers):
-        wrapped = prose and column == last
+        wrapped = (prose and column == last) or (first is not None and not column)
         grid.add_column(
             Text(header), justify="left" if align[column] == "l" else "right", no_wrap=not wrapped,
-            width=room if wrapped else None,
+            width=(room if column else first) if wrapped else None,
         )
     for row in rows:
         grid.add_row(*(Text(cell) for cell in row))

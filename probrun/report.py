@@ -28,22 +28,6 @@ def wants_colour(stream: IO[str]) -> bool:
     return stream.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
 
 
-
-
-
-
-
-
-
-
-
-
-
-
-
-
-
-
 def header(result: Result) -> str:
     """The line above every result."""
     runs = "exact" if result.exact else f"{result.samples} runs"
@@ -177,8 +161,6 @@ def sites_text(sites: Sequence[SiteReport], colour: bool = False) -> str:
     return table(headers, rows, align="lrlll", prose=True, colour=colour) if rows else ""
 
 
-
-
 def run_text(result: RunResult, colour: bool = False) -> str:
     """The screen of `probrun run`."""
     rows: list[Sequence[str]] = []
@@ -254,8 +236,6 @@ def _item(title: str, name: str, text: str, width: int) -> list[str]:
 
 def _option(value: float | bool | str) -> str:
     return str(value).lower() if isinstance(value, bool | str) else f"{value:g}"
-
-
 
 
 # ----------------------------------------------------------------------------------------------------- errors
