@@ -123,7 +123,7 @@ def table(
     return "\n".join(("  " + line).rstrip() for line in file.getvalue().splitlines())
 
 
-def _capped(rows: list[Sequence[str]], width: int) -> list[Sequence[str]]:
+def capped(rows: list[Sequence[str]], width: int) -> list[Sequence[str]]:
     if len(rows) <= MOST_ENTRIES:
         return rows
     more = f"... {len(rows) - MOST_ENTRIES} more (--json)"

@@ -14,7 +14,7 @@ from itertools import product
 from typing import IO, TYPE_CHECKING, Any
 
 from .dsl.text.diagnostics import ProbError
-from .layout import MOST_ENTRIES, WIDTH, _capped, count, entries, index_text, short, table
+from .layout import MOST_ENTRIES, WIDTH, capped, count, entries, index_text, short, table
 
 if TYPE_CHECKING:
     from .api import Program
@@ -46,7 +46,7 @@ def gradient_text(result: GradientResult, colour: bool = False) -> str:
     rows: list[Sequence[str]] = []
     for name, moments in result.values.items():
         shown = [(f"E[{name}{entry.index}]", *entry.cells(result, result.is_exact(name))) for entry in entries(moments)]
-        rows += _capped(list(shown), 4)
+        rows += capped(list(shown), 4)
     for name, gradients in result.gradients.items():
         axes = result.values[name].mean.dim()
         for parameter, moments in gradients.items():
@@ -56,7 +56,7 @@ def gradient_text(result: GradientResult, colour: bool = False) -> str:
                 label = f"d {above}" if above else "d"
                 cells = entry.cells(result, result.is_exact(name, parameter))
                 shown.append((f"{label}/d{parameter}{index_text(position[axes:])}", *cells))
-            rows += _capped(list(shown), 4)
+            rows += capped(list(shown), 4)
     parts = [header(result), "", table(("", "estimate", "std. error", "95 % interval"), rows, align="lrrr", colour=colour)]
     parts += _equal_lines(result)
     if result.sites:
@@ -171,7 +171,7 @@ def run_text(result: RunResult, colour: bool = False) -> str:
             mean, error, _ = entry.cells(result, result.is_exact(name))
             levels = [f"{float(quantiles[f'{level:g}'][position]):.4g}" for level in QUANTILES]
             shown.append((f"{name}{entry.index}", mean, error, *levels))
-        rows += _capped(list(shown), 3 + len(QUANTILES))
+        rows += capped(list(shown), 3 + len(QUANTILES))
     headers = ("", "mean", "std. error", *(f"{level} %" for level in QUANTILES))
     shown_table = table(headers, rows, align="l" + "r" * (len(headers) - 1), colour=colour)
     return "\n".join([header(result), "", shown_table, *_equal_lines(result)])

@@ -274,17 +274,9 @@ class Builder(ExpressionBuilder):
             self.report("P0111", "an expression alone is not a statement", node.span, help_text)
 
 
-
-
 def _option_value(node: Expression) -> float | bool | str | None:
     """A number, a truth value, or a word (`baseline=mean`)."""
     if isinstance(node, Boolean):
         return node.value
     number = constant_value(node)
     return node.id if number is None and isinstance(node, Name) else number
-
-
-
-
-
-

@@ -38,7 +38,6 @@ from .tokens import span_of
 Children = list[Any]  # tokens, nodes, and the tuples of rules that are only lists
 
 
-
 def span_over(children: Children) -> Span:
     first, last = children[0], children[-1]
     start = span_of(first) if isinstance(first, Token) else first.span

@@ -71,10 +71,10 @@ def _write(node: Expression, place: int, out: list[str]) -> None:
         case Name():
             out.append(node.id)
         case Vector():
-            _write_list("[", node.items, "]", out)
+            write_list("[", node.items, "]", out)
         case Index():
             _write(node.target, ATOM, out)
-            _write_list("[", node.items, "]", out)
+            write_list("[", node.items, "]", out)
         case Unary():
             out.append("not " if node.operator == "not" else "-")
             _write(node.operand, NOT if node.operator == "not" else SIGN, out)
@@ -129,7 +129,7 @@ def _write_operation(node: Arithmetic | Power | Comparison | Logical, out: list[
             assert_never(node)
 
 
-def _write_list(opener: str, items: tuple[Expression | Slice, ...], closer: str, out: list[str]) -> None:
+def write_list(opener: str, items: tuple[Expression | Slice, ...], closer: str, out: list[str]) -> None:
     out.append(opener)
     for position, item in enumerate(items):
         out.append(", " if position else "")
@@ -170,11 +170,11 @@ def format_estimator(node: EstimatorCall) -> str:
     """`gumbel(tau=0.1, hard=true)`."""
     if not node.options:
         return node.name
-    options = (f"{name}={_constant(value)}" for name, value in node.options)
+    options = (f"{name}={constant_text(value)}" for name, value in node.options)
     return f"{node.name}({', '.join(options)})"
 
 
-def _constant(value: float | bool | str) -> str:
+def constant_text(value: float | bool | str) -> str:
     if isinstance(value, str):
         return value
     if isinstance(value, bool):

@@ -35,29 +35,11 @@ from ..syntax import (
     deep_recursion,
 )
 from ..text.source import Source, Span
-from .expression_text import _constant, _write_list, format_distribution, format_estimator, format_expression
+from .expression_text import constant_text, format_distribution, format_estimator, format_expression, write_list
 from .parser import parse, parse_expression
 
 WIDTH = 100
 INDENT = "    "
-
-
-
-
-
-
-
-
-
-
-
-
-
-
-
-
-
-
 
 
 # ------------------------------------------------------------------------------------------------- statements
@@ -185,7 +167,7 @@ class _Printer:
         if isinstance(node, Simplex):
             return "simplex"
         if self.source is None:
-            return f"({_constant(node.low)}, {_constant(node.high)})"
+            return f"({constant_text(node.low)}, {constant_text(node.high)})"
         bounds = parse_expression(f"[{self.source.slice(node.span)[1:-1]}]")
         assert isinstance(bounds, Vector)
         return f"({', '.join(format_expression(bound) for bound in bounds.items)})"
@@ -236,7 +218,7 @@ def _shape(items: tuple[Expression | Slice, ...]) -> str:
     if not items:
         return ""
     pieces: list[str] = []
-    _write_list("[", items, "]", pieces)
+    write_list("[", items, "]", pieces)
     return "".join(pieces)
 
 

@@ -63,8 +63,6 @@ SIGNS = {
 RANGES = "a slice is x[1:3], a loop is for i in range(1, 3)"
 
 
-
-
 def explain(place: Place) -> Diagnostic:
     """The diagnostic for an unexpected token."""
     for rule in (*foreign.RULES, *RULES):

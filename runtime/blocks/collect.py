@@ -286,5 +286,3 @@ def _stacked(moments: list[Moments], shape: tuple[int, ...]) -> Moments:
     parts = ([m.mean for m in moments], [m.se for m in moments], [m.sd for m in moments])
     mean, se, sd = (torch.stack(part).reshape(*shape, *part[0].shape) if part else torch.zeros(shape) for part in parts)
     return Moments(mean, se, sd)
-
-

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from ...dsl.syntax import Arithmetic, Call, Draw, LogPdf, Node, Power, Sample
 from ...dsl.text.diagnostics import ProbError
-from ..gradients.tracing import Record, Tracer, _culprit, _entry, _finite, _operands, _row, _step
+from ..gradients.tracing import Record, Tracer, culprit, entry_of, is_finite, operands_text, row_in, step_of
 from ..gradients.weighing import Weighing
 from ..lanes.circumstances import in_runs, row_of, rows_of, show
 from ..lanes.lanes import Ragged, Value
@@ -38,7 +38,7 @@ def value_problem(session: Session, runs: int, parameters: Mapping[str, Tensor],
         notes = () if session.exact else (in_runs(count, runs) + (f"; run {run} shows it" if runs > 1 else ""),)
         if record is None:
             break
-        found = _culprit(record, run)
+        found = culprit(record, run)
         return _value_words(machine, found, run, notes, name)
     return machine.where.error("P0502", "the result is not finite", session.resolved.program.body.statements[-1].span)
 
@@ -52,12 +52,12 @@ def _bad_rows(value: Value) -> Tensor | None:
 
 def _value_words(machine: Tracer, found: Record, run: int, notes: tuple[str, ...], name: str) -> ProbError:
     node = found.node
-    shown = show(entry) if (entry := _entry(found, run)) is not None else "not finite"
+    shown = show(entry) if (entry := entry_of(found, run)) is not None else "not finite"
     if node is None:
         return machine.where.error("P0502", f"`{name}` is not finite: {shown}", machine.resolved.program.body.span, notes=notes)
-    span, operands = node.span, _operands(found, run)
+    span, operands = node.span, operands_text(found, run)
     if isinstance(node, Arithmetic):
-        span, step = _step(node, found, run, machine.dtype)
+        span, step = step_of(node, found, run, machine.dtype)
         operands = step or operands
     label = f"= {shown}" + (f" from {operands}" if operands else "")
     text = " ".join(machine.where.source.slice(span).split())
@@ -103,7 +103,7 @@ def gradient_problem(
     for record in reversed(tensors):
         if _breaks(record, incoming, run):
             assert record.node is not None
-            operands = _operands(record, run)
+            operands = operands_text(record, run)
             what = record.note or "this"
             return machine.where.error(
                 "P0503", title, record.node.span, f"{what} has no finite derivative" + (f" at {operands}" if operands else ""),
@@ -116,8 +116,8 @@ def _breaks(record: Record, incoming: dict[int, Tensor | None], run: int) -> boo
     """Whether an operation gets a finite gradient in a run and hands on one that is not."""
     value, gradient = record.value, incoming.get(id(record.value))
     assert isinstance(value, Tensor)
-    row = _row(record, run)
-    if gradient is None or row is None or not _finite(row_of(gradient, row)):
+    row = row_in(record, run)
+    if gradient is None or row is None or not is_finite(row_of(gradient, row)):
         return False
     sources = [
         source for source in record.inputs if isinstance(source.value, Tensor) and source.value.requires_grad
@@ -127,7 +127,7 @@ def _breaks(record: Record, incoming: dict[int, Tensor | None], run: int) -> boo
     inputs = [source.value for source in sources if isinstance(source.value, Tensor)]
     local = torch.autograd.grad(value, inputs, gradient, retain_graph=True, allow_unused=True)
     return any(
-        not _finite(row_of(part, place))
+        not is_finite(row_of(part, place))
         for source, part in zip(sources, local, strict=True)
-        if part is not None and (place := _row(source, run)) is not None
+        if part is not None and (place := row_in(source, run)) is not None
     )

@@ -19,15 +19,11 @@ import torch
 from torch import Tensor, fx
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from ..arrays.recording import _here
+from ..arrays.recording import written_down
 from ..lanes.lessons import NotCompiled
 
 aten = torch.ops.aten
 FRESH = (aten.empty.memory_format, aten.new_empty.default, aten.empty_like.default, aten.detach.default)
-
-
-
-
 
 
 @dataclass(frozen=True)
@@ -84,12 +80,8 @@ class Recorder(TorchDispatchMode):
     @contextmanager
     def active(self) -> Iterator[None]:
         """Write down what happens inside."""
-        _here.on = True
-        try:
-            with self:
-                yield
-        finally:
-            _here.on = False
+        with written_down(), self:
+            yield
 
     def node(self, tensor: Tensor) -> fx.Node:
         """The node of a tensor."""

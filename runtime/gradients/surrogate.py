@@ -14,7 +14,7 @@ from torch import Tensor
 
 from ..lanes.ledger import Summand, view
 from ..machine.machine import Outcome
-from .weighing import Group, Weighing, _members, per_run
+from .weighing import Group, Weighing, members, per_run
 
 
 def expected(outcome: Outcome, number: int, value: Tensor, runs: int) -> Tensor:
@@ -81,12 +81,12 @@ class _Surrogate:
             if group.baseline == "none":
                 continue
             if group.whole:
-                terms = [self.weighing.terms[k] for k in _members(group.whole)]
+                terms = [self.weighing.terms[k] for k in members(group.whole)]
                 level = sum(self.level(self.reduced(term, term.value)) for term in terms)
                 factor = -torch.expm1(self.centred(self.density(group, False)))
                 assert isinstance(level, Tensor)
                 total = total + factor.reshape(-1, *(1,) * (level.dim() - 1)) * level
-            for k in _members(group.aligned):
+            for k in members(group.aligned):
                 term = self.weighing.terms[k]
                 factor = -torch.expm1(self.centred(self.density(group, True)))
                 total = total + self.reduced(term, factor * self.level(term.value))

@@ -102,7 +102,7 @@ class Tracer(Interpreter):
 
 
 # ---------------------------------------------------------------------------------------------------- looking
-def _row(record: Record, run: int) -> int | None:
+def row_in(record: Record, run: int) -> int | None:
     """The row of a value that belongs to a run; None where it is not there."""
     if not isinstance(record.value, Tensor) or record.value.shape[0] == 1:
         return 0
@@ -116,25 +116,25 @@ def _row(record: Record, run: int) -> int | None:
     return int(found[0]) if found.shape[0] else None
 
 
-def _entry(record: Record, run: int) -> Tensor | float | bool | None:
+def entry_of(record: Record, run: int) -> Tensor | float | bool | None:
     if isinstance(record.value, Ragged):
         return None
-    row = _row(record, run)
+    row = row_in(record, run)
     return None if row is None else row_of(record.value, row)
 
 
-def _finite(value: Tensor | float | bool | None) -> bool:
+def is_finite(value: Tensor | float | bool | None) -> bool:
     if isinstance(value, Tensor):
         return bool(torch.isfinite(value).all())
     return value is None or math.isfinite(value)
 
 
-def _culprit(record: Record, run: int) -> Record:
+def culprit(record: Record, run: int) -> Record:
     """Back from a value that is not finite in a run to the first operation that made it so."""
     seen = {id(record)}
     while True:
         for source in record.inputs:
-            if id(source) not in seen and not _finite(_entry(source, run)):
+            if id(source) not in seen and not is_finite(entry_of(source, run)):
                 seen.add(id(source))
                 record = source
                 break
@@ -142,17 +142,17 @@ def _culprit(record: Record, run: int) -> Record:
             return record
 
 
-def _operands(record: Record, run: int) -> str:
+def operands_text(record: Record, run: int) -> str:
     """The inputs in a run, in words."""
-    values = [entry for source in record.inputs if (entry := _entry(source, run)) is not None]
+    values = [entry for source in record.inputs if (entry := entry_of(source, run)) is not None]
     if not values or len(values) > 6:
         return ""
     return " and ".join(show(value) for value in values)
 
 
-def _step(node: Arithmetic, record: Record, run: int, dtype: torch.dtype) -> tuple[Span, str]:
+def step_of(node: Arithmetic, record: Record, run: int, dtype: torch.dtype) -> tuple[Span, str]:
     """The operation of a chain that gave the first value that is not finite."""
-    entries = [_entry(source, run) for source in record.inputs]
+    entries = [entry_of(source, run) for source in record.inputs]
     if len(entries) != len(node.rest) + 1 or any(entry is None for entry in entries):
         return node.span, ""
     rows: list[Operand] = [
@@ -167,15 +167,3 @@ def _step(node: Arithmetic, record: Record, run: int, dtype: torch.dtype) -> tup
             assert isinstance(before, Tensor) and isinstance(operand, Tensor)
             return node.first.span.to(term.span), f"{show(before[0])} {term.operator} {show(operand[0])}"
     return node.span, ""
-
-
-
-
-
-
-
-
-
-
-
-

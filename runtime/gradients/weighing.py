@@ -126,7 +126,7 @@ class Weighing:
         recent: list[tuple[int, Tensor]] = []
         for group in reversed(self.groups):
             total = self._downstream(group.whole, entry, recent)
-            for number in _members(group.aligned):
+            for number in members(group.aligned):
                 own = self._aligned(self.terms[number], entry)
                 rest = own.dim() - (total.dim() if total is not None else 0)
                 total = own if total is None else own + total.reshape(*total.shape, *(1,) * rest)
@@ -142,7 +142,7 @@ class Weighing:
         for known, value in recent:
             if known & ~mask == 0 and known.bit_count() > base.bit_count():
                 base, total = known, value
-        for number in _members(mask & ~base):
+        for number in members(mask & ~base):
             own = self._column(self.terms[number], entry)
             total = own if total is None else total + own
         assert total is not None
@@ -339,7 +339,7 @@ def _plus(path: Tensor | None, density: Tensor | None, weight: Tensor) -> Tensor
     return scored if path is None else path + scored
 
 
-def _members(mask: int) -> Iterator[int]:
+def members(mask: int) -> Iterator[int]:
     while mask:
         low = mask & -mask
         yield low.bit_length() - 1

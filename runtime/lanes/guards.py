@@ -122,5 +122,3 @@ class Guards:
         )
         if crossed:
             raise GuardBroken(watched.owner)
-
-

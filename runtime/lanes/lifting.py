@@ -34,20 +34,10 @@ MOST_ORIGINS = 256  # different uniform values that are lifted
 CLOSE = 1e-5
 
 
-
-
 def liftable(plan: Plan) -> bool:
     """Whether it has not been in vain before."""
     known: bool = plan.memory.get("liftable", True)
     return known
-
-
-
-
-
-
-
-
 
 
 @dataclass(frozen=True)

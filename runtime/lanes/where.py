@@ -35,17 +35,3 @@ class Where:
             "P0303", f"the shape of `{name}` differs from run to run", span, f"{shapes}, by the way that a run went",
             help="give it the same shape on every way, for instance with zeros(...) for what is not used",
         )
-
-
-
-
-
-
-
-
-
-
-
-
-
-

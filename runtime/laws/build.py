@@ -57,23 +57,3 @@ def _beside(row: DistributionRow, filled: dict[str, Tensor], given: dict[str, Te
     """Default values `[1]` with as many batch axes as the given arguments have."""
     batch = max((value.dim() - row.parameter(name).event for name, value in given.items()), default=1)
     return {name: value.reshape(1, *(1,) * (batch - 1)) for name, value in filled.items()}
-
-
-
-
-
-
-
-
-
-
-
-
-
-
-
-
-
-
-
-

@@ -297,16 +297,6 @@ class Poisson(Law):
         return found if bool(found.any()) else None
 
 
-
-
-
-
-
-
-
-
-
-
 class DiscreteUniform(Law):
     """Every whole number from `low` to `high` alike."""
 

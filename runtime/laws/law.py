@@ -22,10 +22,6 @@ from .noise import Generator
 HALF_LOG_TWO_PI = 0.5 * math.log(2 * math.pi)
 
 
-
-
-
-
 class Law:
     """A distribution with its arguments (attributes by torch's keyword); `event`: axes of one draw.
 
@@ -112,45 +108,7 @@ class Law:
         return next(iter(self.arguments.values()))
 
 
-
-
-
-
-
-
-
-
-
-
-
-
-
-
-
-
-
-
-
-
-
-
-
-
-
-
-
-
-
-
 _DIRICHLET_LIKE = ("Dirichlet", "Beta")
-
-
-
-
-
-
-
-
 
 
 # ----------------------------------------------------------------------------------------------- torch's classes

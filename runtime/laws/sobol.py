@@ -41,5 +41,3 @@ class Points(torch.Generator):
             return torch.full(shape, 0.4, dtype=dtype, device=device)
         noise = self.table[:, begin : self.used].reshape(shape).to(device, dtype)
         return noise.clamp(2.0**-25, 1 - 2.0**-24) if dtype == torch.float32 else noise
-
-

@@ -25,7 +25,7 @@ class Bound:
     event: tuple[int, ...]
 
 
-def _lift(tensor: Tensor, axes: int) -> Tensor:
+def with_axes(tensor: Tensor, axes: int) -> Tensor:
     """Insert axes of size 1 after the lane axis."""
     return tensor if axes <= 0 else tensor.reshape(tensor.shape[0], *(1,) * axes, *tensor.shape[1:])
 
@@ -95,7 +95,7 @@ def _align(
         raise machine.where.error(
             "P0301", f"the arguments of {row.name} do not fit together: {problem.reason}", node.span
         ) from None
-    aligned = {name: _lift(tensor, len(batch) - len(batches[name])) for name, tensor in arguments.items()}
+    aligned = {name: with_axes(tensor, len(batch) - len(batches[name])) for name, tensor in arguments.items()}
     event = tuple(sizes) * row.event if row.event else ()
     return Bound(row, aligned, batch, event)
 

@@ -27,13 +27,11 @@ from ..lanes.lessons import GuardBroken, TooCoarse, TooManyLanes
 from ..laws.build import build
 from ..laws.law import Law
 from ..laws.sobol import Points
-from .arguments import Bound, _lift, bind_arguments
+from .arguments import Bound, bind_arguments, with_axes
 from .machine import Machine
 from .masked import counted
 
 RARE = 0.01  # part of the draws of a relaxed site that may be at the edge of its domain
-
-
 
 
 def draw(machine: Machine, node: Sample | Draw, frame: Frame) -> Tensor:
@@ -105,8 +103,8 @@ def log_density(machine: Machine, node: LogPdf, frame: Frame) -> Tensor:
             broadcast_shapes([bound.batch, tuple(value.shape[1 : value.dim() - events])])
         except ShapeMismatch as problem:
             raise machine.where.shapes(problem, node.span) from None
-        value = _lift(value, rank - (value.dim() - 1 - events))
-        arguments = {name: _lift(argument, rank - len(bound.batch)) for name, argument in arguments.items()}
+        value = with_axes(value, rank - (value.dim() - 1 - events))
+        arguments = {name: with_axes(argument, rank - len(bound.batch)) for name, argument in arguments.items()}
     if machine.lifter is not None and (value.shape[0] > 1 or any(argument.shape[0] > 1 for argument in arguments.values())):
         value = machine.lifter.lift(value, frame.lanes)
         arguments = {name: machine.lifter.lift(argument, frame.lanes) for name, argument in arguments.items()}
@@ -129,16 +127,6 @@ def refine(machine: Machine, law: Law, value: Tensor | None, row: DistributionRo
         "its values are rounded by much of their spread, or pile up at an end of the support",
         help="move and scale it: draw a standard variable and combine it afterwards; or keep shapes away from 0",
     )
-
-
-
-
-
-
-
-
-
-
 
 
 # --------------------------------------------------------------------------------------------------- boundary
@@ -193,5 +181,3 @@ def _refusal(
         ),
         "keep the argument inside the domain, for instance by a sigmoid or by another parameter value",
     )
-
-
