@@ -212,7 +212,7 @@ def choose(
         phase("trying the exact answer")
         pilot.share_time(settings.deadline)
         if found := pilot.exact(todo.exact, None if settings.max_lanes else EXACT_WORK):
-            return _exact(todo, found)
+            return _exact(todo, found, settings)
         overworked = pilot.overworked
     if not todo.measuring:
         return Verdict()
@@ -225,7 +225,7 @@ def choose(
         if overworked and todo.exact is not None and pilot.trials:
             overworked = False
             if EXACT_WORK < pilot.whole < math.inf and (found := pilot.exact(todo.exact, pilot.whole)):
-                return _exact(todo, found)
+                return _exact(todo, found, settings)
     pilot.difference()
     best = _vary(pilot, todo.groups, len(orders())) if todo.varied else pilot.best()
     if best is None:
@@ -233,7 +233,8 @@ def choose(
     return Verdict(best.prefer, _per_site(pilot, todo.live, best) if len(pilot.trials) > 1 else {}, pilot.runs)
 
 
-def _exact(todo: Trials, found: Estimate) -> Verdict:
+def _exact(todo: Trials, found: Estimate, settings: Settings) -> Verdict:
+    found = replace(found, not_compiled="the answer is exact" if settings.compile else None)
     nothing = Measured(0.0, 0.0, 0.0, 0.0)
     assert todo.exact is not None
     return Verdict(todo.exact, {index: {call.name: nothing} for index, call in todo.exact}, 0, found)
