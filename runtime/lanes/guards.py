@@ -1,4 +1,4 @@
-"""What a run keeps an eye on: the assumptions of the plan (guards), and how many numbers a lane holds.
+"""The assumptions of the plan that a run keeps an eye on.
 
 A guard watches one expression over all lanes and blocks.  `sign`: the expression never takes both signs, or more
 generally stays between the same two poles (of `tan`, of `lgamma` below zero); only its smallest and largest value matter.

@@ -1,4 +1,4 @@
-"""The continuous laws: draws as a smooth function of noise, log densities in few passes over memory."""
+"""Distributions on an interval, of proportions, of vectors and on the circle: draws as a smooth function of noise."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The discrete laws.  Draws are numbers of the run's dtype; sure outcomes (probability 0 or 1) are drawn surely.
+"""Distributions of bits and counts.  Draws are numbers of the run's dtype; sure outcomes (probability 0 or 1) are drawn surely.
 
 Log masses are exact at such a boundary: an outcome of probability 1 has log mass 0 and finite derivatives, an
 impossible one -inf and none.  `boundary` says where an outcome of the support is impossible: there the score cannot see

@@ -10,9 +10,10 @@ from torch import Tensor
 
 from ...dsl.text.diagnostics import Diagnostic, ProbError
 from ..arrays.broadcast import Shape
-from .law import _DIRICHLET_LIKE
 from .noise import Generator
 from .rounding import below_one, tiny
+
+_DIRICHLET_LIKE = ("Dirichlet", "Beta")
 
 
 class SecondDerivativeUnavailable(ProbError):

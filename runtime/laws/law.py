@@ -108,9 +108,6 @@ class Law:
         return next(iter(self.arguments.values()))
 
 
-_DIRICHLET_LIKE = ("Dirichlet", "Beta")
-
-
 # ----------------------------------------------------------------------------------------------- torch's classes
 class TorchLaw(Law):
     """Any class of torch.distributions, by name.
