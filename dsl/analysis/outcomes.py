@@ -133,9 +133,10 @@ class _Walk:
             for node, size in zip(sizes, found.shape, strict=True):
                 if isinstance(node, Name) and node.id not in self.known:
                     self.known[node.id] = number(size)
-        elif sizes:
+        else:
             declared = [self.value(node).value for node in sizes]
-            found = Known(None if None in declared else tuple(int(size) for size in declared if size is not None))
+            shape = None if None in declared else tuple(int(size) for size in declared if size is not None)
+            found = Known(shape, None if sizes else found.value)
         self.known[name] = found
 
     # ----------------------------------------------------------------------------------------------- statements
