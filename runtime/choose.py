@@ -117,10 +117,8 @@ class _Pilot(Figures):
     def exact(self, preferred: Prefer, most_work: float | None) -> Estimate | None:
         """The exact answer, with all that was asked for, if it takes no more lanes and work than it may."""
         settings = self.asked
-        limits = replace(
-            settings, until=self.settings.until, max_lanes=lanes_tried(settings.samples, settings.max_lanes), max_rounds=TRIED_ROUNDS,
-            most_work=None if most_work is None else int(most_work),
-        )
+        lanes, work = lanes_tried(settings.samples, settings.max_lanes), None if most_work is None else int(most_work)
+        limits = replace(settings, until=self.settings.until, max_lanes=lanes, max_rounds=TRIED_ROUNDS, most_work=work)
         return self.estimate(preferred, limits, exact=True)
 
     def share_time(self, deadline: float | None) -> None:
@@ -214,7 +212,9 @@ def choose(
     if not todo.live:
         return Verdict()
     plain = replace(settings, target_se=None, deadline=None, sampler="random", keep_runs=False, compile=False)
-    pilot = _Pilot(asked=settings, planner=plans, options=options, parameters=parameters, data=data, settings=plain, count=todo.count)
+    pilot = _Pilot(
+        asked=settings, planner=plans, options=options, parameters=parameters, data=data, settings=plain, count=todo.count,
+    )
     overworked = False
     if todo.exact is not None:
         phase("trying the exact answer")
