@@ -64,6 +64,7 @@ class _NotExact(Exception):
 
 @dataclass(kw_only=True)
 class _Pilot(Figures):
+    asked: Settings  # of the runs to come
     planner: Planner
     options: PlanOptions
     parameters: Mapping[str, object]
@@ -107,12 +108,10 @@ class _Pilot(Figures):
         return found
 
     def exact(self, preferred: Prefer, most_work: float | None) -> Estimate | None:
-        """The exact answer, if it takes no more lanes and work than it may."""
-        settings = self.settings
-        limits = replace(
-            settings, max_lanes=lanes_tried(settings.samples, settings.max_lanes), max_rounds=TRIED_ROUNDS,
-            most_work=None if most_work is None else int(most_work),
-        )
+        """The exact answer, with all that was asked for, if it takes no more lanes and work than it may."""
+        settings = self.asked
+        lanes, work = lanes_tried(settings.samples, settings.max_lanes), None if most_work is None else int(most_work)
+        limits = replace(settings, until=self.settings.until, max_lanes=lanes, max_rounds=TRIED_ROUNDS, most_work=work)
         return self.estimate(preferred, limits, exact=True)
 
     def share_time(self, deadline: float | None) -> None:
@@ -206,7 +205,9 @@ def choose(
     if not todo.live:
         return Verdict()
     plain = replace(settings, target_se=None, deadline=None, sampler="random", keep_runs=False, compile=False)
-    pilot = _Pilot(planner=plans, options=options, parameters=parameters, data=data, settings=plain, count=todo.count)
+    pilot = _Pilot(
+        asked=settings, planner=plans, options=options, parameters=parameters, data=data, settings=plain, count=todo.count,
+    )
     overworked = False
     if todo.exact is not None:
         phase("trying the exact answer")
