@@ -82,7 +82,7 @@ def _finite(value: Any) -> Any:
 
 # ------------------------------------------------------------------------------------------------------- text
 COLUMNS = ("estimator", "estimate", "std. error", "bias", "sd of a run", "time", "error", "same time")
-LEAST_LABEL = 16
+LEAST_LABEL, LEAST_TIME = 16, 8
 DISPENSABLE = ("same time", "sd of a run", "time", "error")  # where they do not fit, in this order
 
 
@@ -114,7 +114,8 @@ def _fitted(titles: list[str], tables: list[list[tuple[str, ...]]], width: int |
     hidden: tuple[str, ...] = ()
     lines = [row for rows in tables for row in rows]
     lines += [tuple(title if name == "estimate" else name for name in COLUMNS) for title in titles]
-    widest = [max(len(line[number]) for line in lines) for number in range(len(COLUMNS))]
+    least = [LEAST_TIME if name == "time" else 0 for name in COLUMNS]  # the same columns, whatever the clock says
+    widest = [max(least[number], *(len(line[number]) for line in lines)) for number in range(len(COLUMNS))]
     for name in (*DISPENSABLE, None):
         needed = 2 + sum(size + 3 for size, column in zip(widest, COLUMNS, strict=True) if column not in hidden) - 3
         if width is None or needed <= width:
