@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -98,7 +99,7 @@ class Result:
     exact: bool  # nothing was left to chance
     target_se: float | None = field(repr=False)
     sampler: str = field(repr=False)
-    steady: frozenset[tuple[str, str | None]] = field(repr=False)  # (result, parameter or None) that no draw changes
+    look: Callable[[], frozenset[tuple[str, str | None]]] = field(repr=False, compare=False)  # what gives `steady`
 
     def to_dict(self) -> dict[str, Any]:
         """The JSON object of the command line."""
@@ -127,11 +128,16 @@ class Result:
     @property
     def all_equal(self) -> bool:
         """Whether some standard error is 0 only because all runs gave the same: a rare event may have been missed."""
-        return any(not self.is_exact(*key) and bool((moments.se == 0).any()) for key, moments in self.reported().items())
+        return any(bool((moments.se == 0).any()) and not self.is_exact(*key) for key, moments in self.reported().items())
 
     def is_exact(self, result: str, parameter: str | None = None) -> bool:
         """Whether a number (a result, or its derivative in a parameter) is the same whatever is drawn."""
         return self.exact or (result, parameter) in self.steady
+
+    @cached_property
+    def steady(self) -> frozenset[tuple[str, str | None]]:
+        """The (result, parameter, or None for the value) that no draw changes."""
+        return self.look()
 
     @property
     def largest_se(self) -> float:
@@ -232,7 +238,7 @@ class RunResult(Result):
 def common_fields(resolved: Resolved, run: RunOptions, estimate: Estimate, of: tuple[str, ...] = ()) -> dict[str, Any]:
     """The fields of `Result`, from what was asked for and what came out; `of` are variables that were asked for."""
     return {
-        "steady": _steady(resolved, estimate, of),
+        "look": partial(_steady, resolved, estimate, of),
         "program": resolved.program.source.name, "samples": estimate.samples, "requested": run.samples, "seed": run.seed,
         "dtype": estimate.dtype, "device": run.device, "results": tuple(estimate.value),
         "value": unkeyed(estimate.value), "seconds": estimate.seconds,
