@@ -228,7 +228,7 @@ class Collected:
                 per_run[name] = {p: self._kept(name, p, len(entries)) for p, entries in rows.items()}
         return Estimate(
             value={name: self.value[name].moments(self.exact) for name in self.names}, gradient=gradients,
-            samples=self.settings.samples if self.exact else self.done, requested=self.settings.samples, dtype=self.settings.dtype,
+            samples=self.settings.samples if self.exact else self.done, requested=self.settings.samples, dtype=self.dtype(plan),
             seed=self.settings.seed, plan=plan, seconds=time.perf_counter() - started, interrupted=self.interrupted,
             out_of_time=self.out_of_time,
             exact=self.exact, reached=self.reached(), per_run=per_run,
@@ -240,6 +240,10 @@ class Collected:
             tails={} if self.exact else {key: tail for key, parts in self.watched.items() if (tail := _tail(parts)).heavy},
             work=self.work,
         )
+
+    def dtype(self, plan: Plan | None) -> str:
+        """The arithmetic of the runs; an exact plan is always executed in float64."""
+        return "float64" if plan is not None and plan.exact else self.settings.dtype
 
     def _kept(self, name: str, parameter: str, entries: int) -> Tensor:
         columns = [torch.cat(self.kept[name][f"{parameter}\0{entry}"]) for entry in range(entries)]
