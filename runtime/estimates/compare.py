@@ -187,7 +187,7 @@ def _table(work: Rows, chosen: object) -> Table:
             row.seconds, math.nan if unknown else error, math.nan if unknown else equal, row.key == chosen,
             {} if row.estimate is None else row.estimate.per_run, row.sites, row.samples, row.added,
         ))
-    fine = any(row.estimate is not None and row.estimate.dtype == "float64" for row in made)
+    fine = any(row.estimate is not None and not row.exact and row.estimate.dtype == "float64" for row in made)
     return Table(
         tuple(rows), None if reference is None else reference.label, settings.samples, "float64" if fine else settings.dtype,
         tuple(work.left_out), work.interrupted,
