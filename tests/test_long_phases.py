@@ -16,6 +16,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -138,16 +139,20 @@ def test_an_oracle_is_bounded() -> None:
 
 
 # -------------------------------------------------------------------------------------------------------- time
-@pytest.mark.parametrize(("command", "more"), [
-    ("grad", ()), ("grad", ("--no-pilot",)), ("grad", ("--verify",)), ("run", ()), ("compare", ()),
-])
-@pytest.mark.parametrize("text", [SIR, CHAIN.format(rounds=300)], ids=["SIR", "chain"])
+@cache
+def start_up(command: str) -> float:
+    """Seconds that a command takes which has nothing to do."""
+    return call(command, "-", "--seed", "1", text="return 1" if command == "run" else "param theta = 1; return theta")[3]
+
+
+@pytest.mark.parametrize(("command", "more", "text"), [
+    ("grad", (), SIR), ("grad", ("--no-pilot",), CHAIN.format(rounds=300)), ("grad", ("--verify",), SIR),
+    ("run", (), CHAIN.format(rounds=300)), ("compare", (), CHAIN.format(rounds=300)), ("compare", (), SIR),
+], ids=["pilot", "grad", "verify", "run", "compare", "compare counts"])
 def test_max_time_holds(command: str, more: tuple[str, ...], text: str) -> None:
     """Two seconds, and what it takes to start; it was 55 for the first of these."""
-    calm = "return 1" if command == "run" else "param theta = 1; return theta"
-    *_, start = call(command, "-", "--seed", "1", text=calm)
     status, out, err, took = call(command, "-", "-n", "100000000", "--max-time", "2", "--seed", "1", "--json", *more, text=text)
-    assert took < start + 3 * 2 + 1, err
+    assert took < start_up(command) + 3 * 2 + 1, err
     assert status in ((0, 3) if "--verify" in more else (0,)), err
     answer = json.loads(out)
     if command == "compare":
@@ -226,17 +231,30 @@ def test_a_comparison_without_a_row() -> None:
     assert (status, out) == (130, "") and "interrupted before the first result" in seen and "Traceback" not in seen
 
 
+FOUR_THREADS = """
+import sys, torch
+from probrun.cli import main
+from probrun.runtime.blocks import schedule
+made = schedule.in_order
+def told(*arguments):
+    print("under way", file=sys.stderr, flush=True)
+    return made(*arguments)
+schedule.in_order = told
+torch.set_num_threads(4)
+sys.exit(main())
+"""
+
+
 def test_threads_end_with_an_interrupted_run() -> None:
     """Blocks that other threads are making stop in the middle, and are not waited for."""
     text = CHAIN.format(rounds=30_000)
-    program = ["-c", "import torch; torch.set_num_threads(4)\nfrom probrun.cli import main\nimport sys; sys.exit(main())"]
     process = subprocess.Popen(
-        [sys.executable, *program, "grad", "-e", text, "-n", "100000", "--no-pilot", "--seed", "1"],
+        [sys.executable, "-c", FOUR_THREADS, "grad", "-e", text, "-n", "100000", "--no-pilot", "--seed", "1"],
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
     )
-    time.sleep(12)  # torch is there, blocks are under way
-    if process.poll() is not None:
-        pytest.fail(f"it has ended: {process.communicate()}")
+    assert process.stderr is not None and process.stderr.readline() == "under way\n"
+    time.sleep(1)  # the threads have begun
+    assert process.poll() is None
     sent = time.monotonic()
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=120)
