@@ -145,7 +145,6 @@ def first_to_fail(done: subprocess.CompletedProcess[str]) -> int:
     [
         (("-e", REPARAM, "-n", "20000", "--seed", "1", "--target-se", "0.02", "--no-pilot"), "--target-se 0.02 is not reached"),
         (("no_such_file.prob",), "no such file: no_such_file.prob"),
-        (("-e", "y = ("), "error[P0102]"),
         (("-e", RARE, "-n", "20000", "--seed", "1"), "error[P0502]"),
         (("-e", REPARAM, "-n", "3"), "error[P0604]"),
     ],
