@@ -129,7 +129,18 @@ def grad(
         )
     if not rank():
         _show(result, as_json, plot)
+        _say_what_was_too_many(result, max_lanes)
     return status_of(result)
+
+
+def _say_what_was_too_many(result: GradientResult, max_lanes: int | None) -> None:
+    """Who asks for lanes hears when they were not enough, or not worth it."""
+    from .dsl.tables.distributions import DISTRIBUTIONS
+    from .dsl.tables.estimators import SUMMING
+
+    finite = [site for site in result.sites if DISTRIBUTIONS[site.distribution].finite]
+    if max_lanes is not None and finite and not any(site.estimator == SUMMING.name for site in finite):
+        complain(f"probrun: no outcomes were summed: they take more than --max-lanes {max_lanes}, or more work than samples do")
 
 
 @commands.command()
