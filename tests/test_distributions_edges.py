@@ -10,7 +10,8 @@ from scipy import stats
 from torch import Tensor
 
 from probrun.dsl.syntax import Argument, Distribution, Number
-from probrun.dsl.tables.distribution_rows import DISTRIBUTIONS, DistributionRow, Domain, ParameterRow
+from probrun.dsl.tables.distribution_facts import DistributionRow, Domain, ParameterRow
+from probrun.dsl.tables.distribution_rows import DISTRIBUTIONS
 from probrun.dsl.tables.distributions import bind, domain_help, signature
 from probrun.dsl.text.source import Span
 from probrun.runtime.laws.build import build

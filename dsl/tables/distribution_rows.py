@@ -9,97 +9,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from enum import Enum
 
+from .distribution_facts import DistributionRow, Domain, ParameterRow, Ranges
 from .ranges import ANY, INF, NONNEGATIVE, POSITIVE, UNIT, UNIT_OPEN, Bounds
-
-
-class Domain(Enum):
-    """What an argument may be; the words complete "`probs` of Bernoulli must ..."."""
-
-    REAL = "be a finite number"
-    EXTENDED = "be a number or an infinity"
-    POSITIVE = "be positive"
-    NONNEGATIVE = "be at least 0"
-    UNIT = "lie in [0, 1]"
-    UNIT_OPEN = "lie in (0, 1)"
-    UNIT_ABOVE_ZERO = "lie in (0, 1]"
-    UNIT_BELOW_ONE = "lie in [0, 1)"
-    INTEGER = "be a whole number"
-    COUNT = "be a whole number, at least 0"
-    PROBABILITIES = "have entries that are at least 0, not all of them 0"
-    LOGITS = "have entries below infinity, not all of them -infinity"
-    SIMPLEX_POSITIVE = "have positive entries that sum to 1"
-    LOWER_CHOLESKY = "be lower triangular with a positive diagonal"
-    POSITIVE_DEFINITE = "be symmetric and positive definite"
-
-
-@dataclass(frozen=True)
-class ParameterRow:
-    """One argument of a distribution.
-
-    `event`: axes that belong to one draw (0 scalar, 1 vector, 2 matrix).  `default`: torch's, None where the argument
-    must be given.  `differentiable`: the log density has a derivative in it.  `reparameterised`: `rsample` carries a
-    right derivative in it.  `moves_support`: the set of possible values depends on it.
-    """
-
-    name: str
-    domain: Domain
-    event: int = 0
-    default: float | None = None
-    differentiable: bool = True
-    reparameterised: bool = False
-    moves_support: bool = False
-
-
-Ranges = dict[str, Bounds]
-
-
-@dataclass(frozen=True)
-class DistributionRow:
-    """One distribution.
-
-    `parameters` stand in torch's positional order; of `alternatives` exactly one is given.  `finite`: finitely many
-    outcomes.  `relaxable`: Gumbel-Softmax applies.  `event`: axes of one draw.  `support`: where the entries of a draw
-    lie, from the ranges of the given arguments (a continuous draw is never exactly at an edge).  `whole_line`: the
-    density is positive on all of R, so no value can leave the support.  `kinked`: the log density has a kink where the
-    value meets an argument.  `value_smooth`: the log density or mass, as a
-    formula, can be differentiated in the value.  `ordered`: a pair of arguments of which the first must be below the
-    second (or equal to it, if discrete).
-    `outcomes`: how many a single draw has, from the arguments that are known numbers and the number of weights; None: not known.
-    `by_inverse`: its code draws by a monotone function of one uniform number (of as many as entries), as Sobol points need.
-    `shifted`: the argument that moves with the draw, so that x ~ D(a) is t + D(a - t).  `stretched`: the argument that changes
-    where x ~ D(a) is t*D(...) for t > 0, and how: divided by t (`/`), times t (`*`), less its logarithm (`log`).
-    `torch`: the class in torch.distributions; None where the law is our own.
-    """
-
-    name: str
-    parameters: tuple[ParameterRow, ...]
-    alternatives: tuple[str, ...] = ()
-    discrete: bool = False
-    finite: bool = False
-    relaxable: bool = False
-    event: int = 0
-    support: Callable[[Ranges], Bounds] = lambda _: ANY
-    whole_line: bool = False
-    kinked: bool = False
-    value_smooth: bool = True
-    ordered: tuple[str, str] | None = None
-    outcomes: Callable[[Mapping[str, float | None], int | None], float | None] = lambda values, weights: None
-    by_inverse: bool = False
-    shifted: str = ""
-    stretched: tuple[str, str] | None = None
-    torch: str | None = None
-    summary: str = ""
-    formula: str = ""
-
-    def parameter(self, name: str) -> ParameterRow:
-        """The parameter of that name; KeyError where there is none."""
-        for row in self.parameters:
-            if row.name == name:
-                return row
-        raise KeyError(name)
 
 
 def _as_many_as_weights(values: Mapping[str, float | None], weights: int | None) -> float | None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from ..syntax import Distribution, Expression
 from ..text.diagnostics import Diagnostic
-from .distribution_rows import DISTRIBUTIONS, DistributionRow, Domain, ParameterRow
+from .distribution_facts import DistributionRow, Domain, ParameterRow
+from .distribution_rows import DISTRIBUTIONS
 from .meanings import argument_meant
 
 __all__ = [

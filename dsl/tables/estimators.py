@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
-from .distribution_rows import DistributionRow, ParameterRow
+from .distribution_facts import DistributionRow, ParameterRow
 
 Option = float | bool | str
 

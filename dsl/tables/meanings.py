@@ -7,7 +7,8 @@ from collections.abc import Iterable, Sequence
 
 from ..text.closeness import nearest
 from . import synonyms
-from .distribution_rows import DISTRIBUTIONS, DistributionRow
+from .distribution_facts import DistributionRow
+from .distribution_rows import DISTRIBUTIONS
 from .estimators import ESTIMATORS
 from .functions import FUNCTIONS
 
