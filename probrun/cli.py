@@ -33,9 +33,9 @@ from .cli_options import (
 )
 from .dsl.text.closeness import nearest
 from .dsl.text.diagnostics import Diagnostic, ProbError, render_all
+from .dsl.text.problems import counted
 from .dsl.text.source import Source
 from .exits import guarded, status_of, status_of_comparison
-from .layout import count
 from .options import split_estimator
 from .processes import announced, own_status
 from .progress import Progress
@@ -293,14 +293,14 @@ def check(files: tuple[str, ...], expression: str | None) -> int:
         except ProbError as error:
             problems += error.diagnostics
             continue
-        counts = f"{count(len(sites), 'site')}, {count(len(program.parameters), 'parameter')}"
+        counts = f"{counted(len(sites), 'site')}, {counted(len(program.parameters), 'parameter')}"
         lines.append(f"{program.source.name}: no problem found ({counts})")
     if not problems:
         emit("\n".join(lines))
         return DONE
     complain(render_all(problems, colour=report.wants_colour(sys.stderr)))
     total = len(files) or 1
-    complain(f"\n{count(len(problems), 'problem')} in {count(total, 'file')}")
+    complain(f"\n{counted(len(problems), 'problem')} in {counted(total, 'file')}")
     return FAULT
 
 

@@ -16,6 +16,7 @@ from typing import Any
 
 from .dsl.text.closeness import nearest
 from .dsl.text.diagnostics import Diagnostic, ProbError
+from .dsl.text.problems import counted
 from .dsl.text.source import Source, Span
 
 MISSING = frozenset({"", "na", "n/a", "#n/a", "nan", "-nan", "null", "none", "nil", "?", ".", "-", "missing"})
@@ -121,7 +122,7 @@ class CsvFile:
             what = f"row {row.number} of `{self.source.name}` is blank"
             raise self.problem(what, Span(row.start, row.end), HELP_MISSING, "no value")
         if len(row.cells) != len(first.cells):
-            cells = f"{len(row.cells)} cell{'s' * (len(row.cells) != 1)}"
+            cells = counted(len(row.cells), "cell")
             what = f"row {row.number} of `{self.source.name}` has {cells}, the first row has {len(first.cells)}"
             if len(row.cells) < len(first.cells):
                 label = f"no {self.column_words(len(row.cells))} here"

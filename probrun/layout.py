@@ -133,8 +133,3 @@ def capped(rows: list[Sequence[str]], width: int) -> list[Sequence[str]]:
 def short(text: str, length: int) -> str:
     """A text cut to so many characters."""
     return text if len(text) <= length else text[: length - 3] + "..."
-
-
-def count(number: int, noun: str) -> str:
-    """`1 site`, `2 sites`."""
-    return f"{number} {noun}" + ("" if number == 1 else "s")

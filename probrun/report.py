@@ -14,7 +14,8 @@ from itertools import product
 from typing import IO, TYPE_CHECKING, Any
 
 from .dsl.text.diagnostics import ProbError
-from .layout import MOST_ENTRIES, WIDTH, capped, count, entries, index_text, short, table
+from .dsl.text.problems import counted
+from .layout import MOST_ENTRIES, WIDTH, capped, entries, index_text, short, table
 
 if TYPE_CHECKING:
     from .api import Program
@@ -194,7 +195,7 @@ def explain_text(program: Program, sites: Sequence[SiteReport]) -> str:
         if site.path:
             lines += _item("path", "", site.path, width)
         parts.append("\n".join(lines))
-    counts = f"{count(len(sites), 'site')}, {count(len(program.parameters), 'parameter')}; nothing was run"
+    counts = f"{counted(len(sites), 'site')}, {counted(len(program.parameters), 'parameter')}; nothing was run"
     return "\n\n".join(parts) + ("\n" if parts else "") + counts
 
 

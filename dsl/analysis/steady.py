@@ -310,7 +310,7 @@ class Steadiness:
         own = whole.sites | 1 << site.index
         estimator = ESTIMATORS[self.estimators.get(site.index, PLAIN.name)]
         differentiable = {row.name for row in DISTRIBUTIONS[distribution.name].parameters if row.differentiable}
-        if estimator.pathwise and not estimator.relaxes:
+        if estimator.reparameterises:
             shift = DISTRIBUTIONS[distribution.name].shifted or None
             stretched = [mark.live for name, mark in arguments.items() if name != shift and name in differentiable]
             shaky = whole.shaky

@@ -27,7 +27,7 @@ def orders() -> tuple[tuple[str, ...], ...]:
 
     Where the derivative can go through an exact value, it does; the density takes the rest, or one of the others goes before it.
     """
-    paths = [row for row in live_rows() if row.pathwise and not row.relaxes]
+    paths = [row for row in live_rows() if row.reparameterises]
     others = [row for row in live_rows() if row not in paths and row is not FALLBACK]
     biased = [row for row in others if row.biased]
     families = [(*paths, FALLBACK, *biased), *((*paths, other, FALLBACK) for other in others), (FALLBACK,)]

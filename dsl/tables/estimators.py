@@ -86,6 +86,11 @@ class EstimatorRow:
         """Whether the drawn value carries the derivative."""
         return self.carrier is Carrier.VALUE
 
+    @property
+    def reparameterises(self) -> bool:
+        """Whether the value that goes forward is itself the one that carries the derivative."""
+        return self.pathwise and not self.relaxes
+
     def option(self, name: str) -> OptionRow | None:
         """The option of that name."""
         return next((option for option in self.options if option.name == name), None)

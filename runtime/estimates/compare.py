@@ -16,6 +16,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -23,6 +24,7 @@ from torch import Tensor
 from ...dsl.names.resolve import Resolved
 from ...dsl.planning.chooser import Planner, make_plan
 from ...dsl.planning.plan import Choice, PlanOptions
+from ...dsl.planning.trials import prefer
 from ...dsl.syntax import EstimatorCall
 from ...dsl.tables.estimators import ESTIMATORS, FALLBACK, EstimatorRow, Option, live_rows
 from ...dsl.text.diagnostics import ProbError
@@ -108,29 +110,21 @@ def compare(
 # ------------------------------------------------------------------------------------------------------- rows
 def _wanted(free: list[Choice], options: PlanOptions) -> list[tuple[PlanOptions, str, str]]:
     """Options, the label where the plan does not give one, and why the row is wrong."""
-    found = []
-    for order, extra in _orders(free, options):
-        prefer = []
-        for choice in free:
-            if not choice.live:
-                summing = next((row for row in order if row.exact), None) if choice.finite else None
-                if summing is not None:
-                    prefer.append((choice.site.index, EstimatorCall(summing.name)))
-                continue
-            row = next((row for row in order if row.name in choice.candidates), None)
-            if row is not None:
-                given = tuple((key, value) for key, value in extra.items() if row.option(key) is not None)
-                prefer.append((choice.site.index, EstimatorCall(row.name, given)))
-        if prefer:
-            found.append((replace(options, prefer=tuple(prefer)), "", ""))
-    if not found:
-        found.append((options, "", ""))
-    return found
+    taken = (prefer(tuple(free), partial(_first_right, order), **extra) for order, extra in _orders(free, options))
+    found = [(replace(options, prefer=preferred), "", "") for preferred in taken if preferred]
+    return found or [(options, "", "")]
+
+
+def _first_right(order: tuple[EstimatorRow, ...], choice: Choice) -> str | None:
+    """The first of an order that is right at a site; draws that no parameter reaches are summed out or left alone."""
+    if choice.live:
+        return next((row.name for row in order if row.name in choice.candidates), None)
+    return next((row.name for row in order if row.exact), None) if choice.finite else None
 
 
 def _orders(free: list[Choice], options: PlanOptions) -> list[tuple[tuple[EstimatorRow, ...], dict[str, Option]]]:
     """For each plan to be compared, what is taken at a site, the first that is right there; and its options."""
-    paths = tuple(row for row in live_rows() if row.pathwise and not row.relaxes)
+    paths = tuple(row for row in live_rows() if row.reparameterises)
     others = [row for row in live_rows() if row not in paths and row is not FALLBACK]
     found: list[tuple[tuple[EstimatorRow, ...], dict[str, Option]]] = []
     for row in (other for other in others if not other.biased):

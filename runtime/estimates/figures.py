@@ -56,7 +56,7 @@ class Trial:
     @property
     def pathwise(self) -> int:
         """How many sites are reparameterised."""
-        return sum(row.pathwise and not row.relaxes for c in self.plan.choices.values() if (row := ESTIMATORS[c.estimator]))
+        return sum(row.reparameterises for c in self.plan.choices.values() if (row := ESTIMATORS[c.estimator]))
 
     @property
     def temperature(self) -> float:

@@ -8,7 +8,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 
 from ...dsl.planning.chooser import Planner
-from ...dsl.planning.plan import Choice, Lessons, Plan, PlanOptions
+from ...dsl.planning.plan import Lessons, Plan, PlanOptions
 from ...dsl.tables.estimators import ESTIMATORS, PLAIN
 from ...dsl.text.diagnostics import ProbError
 from ..blocks.moments import Moments
@@ -138,12 +138,11 @@ class Rows:
             raise KeyboardInterrupt
         assert estimate.plan is not None
         felt = [choice for choice in estimate.plan.choices.values() if choice.effect]
-        live = [choice for choice in felt if choice.estimator != PLAIN.name]
         wrong = next((choice.reason for choice in felt if "wrong by" in choice.reason), "") if marked else ""
         if marked and not wrong:
             return None  # it is right after all, and has its row
         seconds = time.perf_counter() - started
-        name = label if wrong else label_of(live)
+        name = label if wrong else label_of(estimate.plan)
         return Made(name, estimate, estimate.gradient, seconds, wrong, estimate.plan.key, estimate.samples)
 
     def warm_up(self, planner: Callable[[Lessons], Plan], settings: Settings) -> None:
@@ -156,8 +155,7 @@ class Rows:
 
     def leave_out(self, options: PlanOptions, why: str) -> None:
         """Note a row that is not there."""
-        choices = self.plans(options).choices.values()
-        name = label_of([choice for choice in choices if choice.effect and choice.estimator != PLAIN.name])
+        name = label_of(self.plans(options))
         if name not in dict(self.left_out):
             self.left_out.append((name, why))
 
@@ -195,8 +193,8 @@ class Rows:
             if verdict.exact is not None:
                 exact = verdict.exact
                 assert exact.plan is not None
-                label = label_of([choice for choice in exact.plan.choices.values() if choice.effect])
-                self.made.append(Made(label, exact, exact.gradient, exact.seconds, "", exact.plan.key, exact.samples, True))
+                label, key = label_of(exact.plan), exact.plan.key
+                self.made.append(Made(label, exact, exact.gradient, exact.seconds, "", key, exact.samples, True))
             elif not fair:
                 self.phase("running an unbiased reference")
                 self.left = 1
@@ -208,6 +206,7 @@ class Rows:
             return  # nothing unbiased is right here: the bias is not known
 
 
-def label_of(live: list[Choice]) -> str:
+def label_of(plan: Plan) -> str:
     """`enumerate + rsample`, `gumbel tau=0.1`, `score, no credit`."""
+    live = [choice for choice in plan.choices.values() if choice.effect and choice.estimator != PLAIN.name]
     return " + ".join(sorted({ESTIMATORS[choice.estimator].label(choice.options) for choice in live})) or "fixed noise"

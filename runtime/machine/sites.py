@@ -45,7 +45,7 @@ def draw(machine: Machine, node: Sample | Draw, frame: Frame) -> Tensor:
     estimator = machine.estimator(choice, site)
     facts = estimator.facts
     law = build(bound.row, arguments)
-    if live and (not facts.pathwise or facts.relaxes or not bound.row.whole_line):
+    if live and (not facts.reparameterises or not bound.row.whole_line):
         refine(machine, law, None, bound.row, node)
     if live and facts.needs_interior:
         mask = law.boundary()
