@@ -79,6 +79,10 @@ class Depending(Interpreter):
         taints = frame.activation.taints
         return taints[name] if name in taints else frame.outer.activation.taints.get(name, CLEAN)
 
+    def note_element(self, name: str, value: Tensor, frame: Frame) -> None:
+        """An element depends on what the array depends on."""
+        self.taint = self.taint.joined(Taint(self.taint_of(name, frame).all))
+
     def note_score(self, node: Sample | Draw, log_density: Tensor, baseline: str, frame: Frame) -> None:
         """One more execution: the draw depends on it, element by element if the site is an array."""
         bit = self.ledger.execute(frame.lanes, log_density, baseline)
