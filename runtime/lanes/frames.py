@@ -177,12 +177,12 @@ class Frame:
         assert isinstance(held, Tensor | Pieces)
         return Pieces(held, home)
 
-    def put(self, name: str, path: Sequence[int], value: Tensor) -> Pieces:
-        """Assign one element of an array, which has such a one, on the frame's lanes."""
+    def put(self, name: str, path: Sequence[int], value: Tensor) -> bool:
+        """Assign one element of an array on the frame's lanes; whether it is kept beside all others."""
         pieces = self.apart(name)
-        pieces.put(path, value, self.lanes)
+        fresh = pieces.put(path, value, self.lanes)
         self.values[name] = (pieces, self.lanes)
-        return pieces
+        return fresh
 
     def write(self, name: str, value: Value) -> None:
         """Set a variable on the frame's lanes."""

@@ -138,20 +138,22 @@ class Pieces:
         return live or any(value.live if isinstance(value, Pieces) else value.requires_grad for value, _ in self.elements.values())
 
     # ---------------------------------------------------------------------------------------------------- assigning
-    def put(self, path: Sequence[int], value: Tensor, lanes: Lanes) -> None:
-        """Assign `self[path]`, on lanes that descend from those of this array."""
+    def put(self, path: Sequence[int], value: Tensor, lanes: Lanes) -> bool:
+        """Assign `self[path]`, on lanes that descend from those of this array; whether nothing was there that goes."""
         index, *rest = path
         new: Tensor | Pieces = value
+        fresh = index not in self.elements
         if rest:
             below, home = self.raw(index)
             new = below if isinstance(below, Pieces) and index in self.elements else Pieces(below, home)
-            new.put(rest, value, lanes)
+            fresh = new.put(rest, value, lanes)
         if self.dtype == torch.bool and new.dtype != torch.bool:
             self._number(new.dtype)
         self.mine = False
         self.elements[index] = new, lanes
         self.loose.add(index)
         self.lanes = lanes
+        return fresh
 
     def _number(self, dtype: torch.dtype) -> None:
         """From truth values to numbers."""

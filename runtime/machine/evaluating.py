@@ -79,6 +79,8 @@ def _element(machine: Machine, node: Index, name: str, frame: Frame) -> Tensor |
         taken, rest = cast(Tensor, pieces.look(frame.lanes) if looked else None), items
         if taken is None:
             taken = cast(Tensor, frame.read(name))
+        if machine.counter is not None:
+            machine.counter.expect(taken.numel())
     machine.note_element(name, taken, frame)
     return _picked(machine, taken, rest, frame)
 

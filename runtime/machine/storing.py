@@ -53,13 +53,12 @@ def _store(machine: Machine, node: Assign | Sample, value: Operand, frame: Frame
         if isinstance(item, Tensor) and item.dim() > 1:
             raise machine.where.error("P0305", "an index of an assignment must be one whole number", index.span)
     stored = as_tensor(value, machine.dtype, machine.device)
-    if machine.counter is not None:
-        machine.counter.expect(frame.lanes.count * math.prod(shape))
     try:
         path = [item for item in items if isinstance(item, int)]
         if len(path) == len(items):
             stored = fitted(stored, shape[len(path):])
-            frame.put(node.name, path, stored)
+            if frame.put(node.name, path, stored) and machine.counter is not None and not stored.requires_grad:
+                machine.counter.hold(stored.numel())
             machine.note_store(node.name, value, stored, frame)
             return
         _at_random(machine, node, items, value, stored, frame)
@@ -72,6 +71,8 @@ def _at_random(
 ) -> None:
     """An assignment whose place differs from lane to lane: to a copy of the whole, or in place where nobody can tell."""
     pieces = frame.apart(node.name)
+    if machine.counter is not None:
+        machine.counter.expect(frame.lanes.count * math.prod(pieces.shape))
     if not (recording() or stored.requires_grad or pieces.live or pieces.dtype != stored.dtype):
         pieces.scatter(frame.lanes, lambda own: assign(own, items, stored))
         frame.values[node.name] = (pieces, frame.lanes)
