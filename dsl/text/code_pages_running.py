@@ -106,6 +106,15 @@ Draw a standard variable and move and scale it afterwards, `x = m + s*z` with
 z ~ Normal(0, 1), where z is what densities are asked of; or keep the shape
 parameters away from 0.
 """, "param a = 0.005\nz ~ Gamma(a, 1)\nreturn z\n"),
+    page("P0509", "not enough memory", """
+An array is larger than the memory that is left, or a run keeps more numbers
+than fit into it. Runs are made in blocks, several at once, and a block that
+needs too much is halved until it is a single run; so this is what one run
+needs (the screen says so where it could not be halved).
+
+The place is the operation that asked for the memory; without one it was the
+backward pass, which keeps what all operations of a run have computed.
+""", "param theta = 1\nx = zeros(1000000, 1000000)\ny = theta + x[0, 0]\nreturn y\n"),
     page("P0601", "a parameter without a value", """
 The parameter has no default in the program and none was given. Give one on
 the command line, `-p theta=2` (arrays as JSON, `-p 'mu=[1, 2]'`, or from a

@@ -32,7 +32,7 @@ from ..blocks.session import Session
 from ..blocks.settings import DTYPES, LEAST_BLOCK, Settings, names_of, room
 from ..gradients.surrogate import expected
 from ..gradients.weighing import Weighing
-from ..lanes.lessons import GuardBroken, NotCompiled, NotLifted, OutOfTime, TooCoarse, TooManyLanes, TooMuchWork
+from ..lanes.lessons import GuardBroken, NotCompiled, NotLifted, OutOfMemory, OutOfTime, TooCoarse, TooManyLanes, TooMuchWork
 from ..machine.interpreter import Interpreter
 from ..machine.machine import Outcome
 from ..machine.order import check_fixed
@@ -94,6 +94,11 @@ def gradient(
         except NotCompiled as why:
             refused, own = why.reason, replace(own, compile=False)
             continue
+        except OutOfMemory as problem:
+            if problem.runs > 1 and (team is None or settings.target_se is None):  # else all processes look at the same time
+                own = replace(own, block_lanes=problem.runs // 2)
+                continue
+            outcome = problem
         except Exception as problem:
             outcome = problem
         found = heard or ([outcome] if team is None else team.exchange(resolved, outcome))
@@ -235,22 +240,31 @@ def moments_of_run(
     """The results and the variables in `of`, sampled without derivatives: no plan is needed."""
     started = time.perf_counter()
     bound, known = bind_values(resolved, parameters, data, DTYPES[settings.dtype], torch.device(settings.device))
-    session = Session(resolved, None, bound, known, settings, False, results=True)
-    collected = Collected(names_of(resolved, settings, True), settings)
+    names = names_of(resolved, settings, True)
 
     def take(block: Session, runs: int, leaves: dict[str, Tensor], outcome: Outcome) -> Collected:
-        part = Collected(collected.names, settings, block.start)
+        part = Collected(names, settings, block.start)
         part.exact, part.work = not outcome.random, outcome.work
-        for name, found in zip(collected.names, outcome.values, strict=True):
+        for name, found in zip(names, outcome.values, strict=True):
             value = block.result(found)
             if not part.add_value(name, value, runs).finite:
-                raise value_problem(block, runs, leaves, collected.names)
+                raise value_problem(block, runs, leaves, names)
             part.keep_draws(name, value, runs)
         return part
 
-    with room(grad=False):
-        _drive(session, collected, Session.uniform, take, progress, Looks(None, settings))
-    return collected.estimate(None, started)
+    own = settings
+    while True:
+        session = Session(resolved, None, bound, known, own, False, results=True)
+        collected = Collected(names, own)
+        try:
+            with room(grad=False):
+                _drive(session, collected, Session.uniform, take, progress, Looks(None, settings))
+        except OutOfMemory as problem:
+            if problem.runs == 1:
+                raise
+            own = replace(own, block_lanes=problem.runs // 2)
+            continue
+        return collected.estimate(None, started)
 
 
 def expectation(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from ...dsl.text.diagnostics import Diagnostic, ProbError
+
 
 class GuardBroken(Exception):
     """An assumption of the plan failed in a run; `place` is the id of the guarded node."""
@@ -25,6 +27,14 @@ class TooCoarse(Exception):
 
 class TooBig(Exception):
     """A block holds more numbers than it should: make it smaller."""
+
+
+class OutOfMemory(ProbError):
+    """P0509: there is not enough memory for a block of so many `runs`.  Fewer at once may do; one run is an error."""
+
+    def __init__(self, problem: Diagnostic, runs: int):
+        self.runs = runs
+        super().__init__(problem)
 
 
 class NotCompiled(Exception):
