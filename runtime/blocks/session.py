@@ -5,12 +5,13 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Callable, Mapping
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import torch
 from torch import Tensor
 
-from ...dsl.analysis.sums import find_sums
+from ...dsl.analysis.gates import Gates, find_gates
+from ...dsl.analysis.sums import Sums, find_sums
 from ...dsl.names.resolve import Resolved
 from ...dsl.planning.plan import Choice, Plan
 from ...dsl.tables.estimators import ESTIMATORS, Carrier
@@ -45,7 +46,8 @@ class Session:
         self.exact = plan is not None and plan.exact
         self.choices: Mapping[int, Choice] = {} if plan is None else plan.choices
         scored = [choice for choice in self.choices.values() if ESTIMATORS[choice.estimator].carrier is Carrier.DENSITY]
-        self.sums = find_sums(resolved) if scored and all(choice.options.get("credit", True) for choice in scored) else None
+        credit = scored and all(choice.options.get("credit", True) for choice in scored)
+        self.account = _account(resolved) if credit else None
         self.guards = Guards({} if plan is None else plan.guards)
         self.settings = settings
         self.safe = safe
@@ -105,8 +107,9 @@ class Session:
     def interpreter(self, kind: type[Interpreter], counter: Counter | None = None, **more: Any) -> Interpreter:
         """An interpreter for one block."""
         settings = self.settings
-        if kind is Interpreter and self.sums is not None:
-            kind, more = Crediting, {"sums": self.sums}
+        if kind is Interpreter and self.account is not None:
+            sums, gates = self.account
+            kind, more = Crediting, {"sums": sums, "gates": gates}
             if counter is not None:
                 counter.taken_apart = True
         machine = kind(
@@ -166,3 +169,10 @@ class Session:
         """Run this block."""
         values = leaves(self, runs)
         return take(self, runs, values, self.interpreter(Interpreter).run(values, self.data, runs))
+
+
+def _account(resolved: Resolved) -> tuple[Sums, Gates]:
+    """What the assignment of credit needs to know of the text."""
+    if "account" not in resolved.memory:
+        resolved.memory["account"] = find_sums(resolved), find_gates(resolved)
+    return cast("tuple[Sums, Gates]", resolved.memory["account"])

@@ -200,7 +200,7 @@ def _differentiate(session: Session, collected: Collected, progress: Progress, l
             value = block.result(found)
             if outcome.weight is not None:
                 value = block.points.rows(value, outcome.lanes)
-            weighing = Weighing(outcome, number, value, runs)
+            weighing = Weighing.of_result(outcome, number, value, runs)
             if not part.add_value(name, weighing.value, runs).finite:
                 raise value_problem(block, runs, leaves, names)
             weighings.append(weighing)

@@ -17,31 +17,22 @@ baseline form a `Group`; for groups in a chain (a random walk) one group's Q is 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor
 
 from ..lanes.lanes import Lanes
-from ..lanes.ledger import EVERYTHING, Execution, Summand, Taint, columns, returned, view
+from ..lanes.ledger import EVERYTHING, Execution, Summand, Taint, returned, trailing
 from ..lanes.lifting import Leaves
 from ..machine.machine import Outcome
+from .groups import Group, at, column, gathered, grouped, members
 
 LEAST_FOR_JACKKNIFE = 3
 MOST_GROUPS_FOR_JACKKNIFE = 16
 MOST_ENTRIES_FOR_JACKKNIFE = 2**22  # numbers in the leave-two-out table of a regression
 MEANS, REGRESSIONS = ("mean", "both"), ("regression", "both")
 RECENT = 4  # sums of terms that are kept to build others on
-
-
-@dataclass(slots=True)
-class Group:
-    """Executions that the same terms depend on: sets of term numbers, as masks."""
-
-    whole: int
-    aligned: int
-    baseline: str
-    members: list[Execution] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -56,26 +47,55 @@ class Gradients:
 
 
 class Weighing:
-    """One result of a block: its value in every run and, entry by entry, the gradients."""
+    """One result of a block, `value` `[lanes or 1, *shape]`, and the terms that it is the sum of: its value in every run and,
+    entry by entry, the gradients."""
 
-    def __init__(self, outcome: Outcome, number: int, value: Tensor, runs: int):
+    def __init__(self, outcome: Outcome, value: Tensor, terms: Sequence[Summand], runs: int):
         self.outcome = outcome
         self.runs = runs
         self.lanes = outcome.lanes
         self.root = outcome.lanes.root
         self.split = outcome.weight is not None
         self.shape = tuple(value.shape[1:])
+        self.on_lanes = value
         self.value = per_run(value, outcome, runs)
-        executions = outcome.ledger.executions
+        self.terms = gathered(terms, self.lanes)
+        self.uneven = any(term.taint.among for term in self.terms)  # the entries depend on different executions
+        self.groups = [] if self.uneven else grouped(self.terms, outcome.ledger.executions)
+
+    @classmethod
+    def of_result(cls, outcome: Outcome, number: int, value: Tensor, runs: int) -> Weighing:
+        """Of result `number`; without credit it is one term that depends on everything."""
         terms = outcome.terms[number]
         if terms is None:
-            terms = [Summand(value, outcome.lanes, Taint(EVERYTHING))] if executions else []
-        self.terms = _gathered(terms, self.lanes)
-        self.groups = _grouped(self.terms, executions)
+            terms = [Summand(value, outcome.lanes, Taint(EVERYTHING))] if outcome.ledger.executions else []
+        return cls(outcome, value, terms, runs)
+
+    def apart(self) -> Iterator[Weighing]:
+        """Each entry of an uneven result by itself."""
+        flat = self.on_lanes.reshape(self.on_lanes.shape[0], -1)
+        for entry in range(flat.shape[1]):
+            terms = [self._alone(term, entry) for term in self.terms]
+            yield Weighing(self.outcome, flat[:, entry], terms, self.runs)
+
+    def _alone(self, term: Summand, entry: int) -> Summand:
+        """A term's part in one entry."""
+        taint = term.taint
+        if taint.among:
+            taint = Taint(taint.whole | taint.slots[entry], taint.aligned, taint.shape)
+        if taint.aligned:
+            return Summand(at(term, entry), term.lanes, taint, True)
+        return Summand(column(term, entry), term.lanes, taint)
 
     # ------------------------------------------------------------------------------------------------- entries
     def gradients(self, leaves: Leaves, last: bool, few: bool = False) -> Iterator[Gradients]:
         """The gradients of each entry of the result in every leaf.  `last`: the graph is not needed afterwards."""
+        if self.uneven:
+            whole = list(self.apart())
+            for entry, alone in enumerate(whole):
+                for found in alone.gradients(leaves, last and entry == len(whole) - 1, few):
+                    yield replace(found, entry=entry)
+            return
         column_of = self.value.reshape(self.value.shape[0], -1)
         entries = column_of.shape[1]
         weighed = self._scores(leaves, entries, few)
@@ -115,7 +135,10 @@ class Weighing:
         back = returned(due, self.lanes, execution.lanes)
         full = leaves.rows(density, execution.lanes)
         outputs.append(full)
-        incoming.append(back.reshape(back.shape[0], *back.shape[1:], *(1,) * (full.dim() - back.dim())).expand(full.shape))
+        if execution.relevant is not None:
+            incoming.append(trailing(back, full.dim()) * trailing(execution.relevant, full.dim()))
+        else:
+            incoming.append(trailing(back, full.dim()).expand(full.shape))
 
     # ------------------------------------------------------------------------------------------- what is due to whom
     def dues(self, entry: int, raw: bool = False) -> Iterator[tuple[Group, Tensor]]:
@@ -127,7 +150,7 @@ class Weighing:
         for group in reversed(self.groups):
             total = self._downstream(group.whole, entry, recent)
             for number in members(group.aligned):
-                own = self._aligned(self.terms[number], entry)
+                own = at(self.terms[number], entry).detach()
                 rest = own.dim() - (total.dim() if total is not None else 0)
                 total = own if total is None else own + total.reshape(*total.shape, *(1,) * rest)
             if total is None:
@@ -143,30 +166,13 @@ class Weighing:
             if known & ~mask == 0 and known.bit_count() > base.bit_count():
                 base, total = known, value
         for number in members(mask & ~base):
-            own = self._column(self.terms[number], entry)
+            own = column(self.terms[number], entry).detach()
             total = own if total is None else total + own
         assert total is not None
         if mask != base:
             recent.append((mask, total))
             del recent[:-RECENT]
         return total
-
-    def _column(self, term: Summand, entry: int) -> Tensor:
-        """A term's part in one entry of the result `[lanes or 1]`."""
-        value = term.value.detach()
-        flat = value.reshape(value.shape[0], -1)
-        if term.reduced:
-            return flat.sum(1)
-        return flat[:, entry] if flat.shape[1] > 1 else flat[:, 0]
-
-    def _aligned(self, term: Summand, entry: int) -> Tensor:
-        """What each element of an aligned site has to do with one entry of the result `[lanes or 1, *batch]`."""
-        value = term.value.detach()
-        if term.reduced:
-            return value
-        alone = torch.zeros_like(value)
-        alone.reshape(alone.shape[0], -1)[:, entry] = value.reshape(value.shape[0], -1)[:, entry]
-        return alone
 
     def centred(self, total: Tensor, baseline: str) -> Tensor:
         """`w (Q - b)` on the lanes."""
@@ -337,37 +343,3 @@ def _plus(path: Tensor | None, density: Tensor | None, weight: Tensor) -> Tensor
         return path
     scored = density * weight.reshape(-1, *(1,) * (density.dim() - 1))
     return scored if path is None else path + scored
-
-
-def members(mask: int) -> Iterator[int]:
-    while mask:
-        low = mask & -mask
-        yield low.bit_length() - 1
-        mask ^= low
-
-
-def _gathered(terms: Sequence[Summand], lanes: Lanes) -> list[Summand]:
-    """The terms that depend on anything, on the lanes at the end; those of one taint added up."""
-    merged: dict[tuple[Taint, bool, tuple[int, ...]], Summand] = {}
-    for term in terms:
-        if not term.taint.all:
-            continue
-        value = view(term.value, term.lanes, lanes)
-        key = (term.taint, term.reduced, tuple(value.shape[1:]))
-        known = merged.get(key)
-        merged[key] = Summand(value if known is None else known.value + value, lanes, term.taint, term.reduced)
-    return list(merged.values())
-
-
-def _grouped(terms: list[Summand], executions: list[Execution]) -> list[Group]:
-    """Executions by the terms that depend on them; those on which none does are left out."""
-    if not terms or not executions:
-        return []
-    whole = columns([term.taint.whole for term in terms], len(executions))
-    aligned = columns([term.taint.aligned & ~term.taint.whole for term in terms], len(executions))
-    groups: dict[tuple[int, int, str], Group] = {}
-    for execution, of_whole, of_aligned in zip(executions, whole, aligned, strict=True):
-        if of_whole | of_aligned:
-            key = (of_whole, of_aligned, execution.baseline)
-            groups.setdefault(key, Group(*key)).members.append(execution)
-    return list(groups.values())
