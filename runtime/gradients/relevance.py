@@ -17,9 +17,8 @@ from ...dsl.syntax import Call, Expression
 from ..arrays.broadcast import event_shape
 from ..arrays.kernels import to_number
 from ..arrays.operations import Operand
-from ..arrays.recording import recording
 from ..lanes.frames import Frame, Gate
-from ..lanes.ledger import Ledger, Taint
+from ..lanes.ledger import Ledger, Taint, without
 
 
 def weigh(
@@ -37,7 +36,7 @@ def weigh(
             if found is None:
                 del opened[source]
                 continue
-            gate.relevant = found if gate.relevant is None else torch.maximum(gate.relevant, found)
+            gate.relevant = found if gate.relevant is None else torch.maximum(gate.relevant.abs(), found.abs())
             gate.left -= 1
             if not gate.left:
                 ledger.excuse(gate.bit, gate.relevant)
@@ -47,7 +46,7 @@ def weigh(
 def _relevant(
     node: Expression, number: int, values: Sequence[Operand], taints: Sequence[Taint], gate: Gate, frame: Frame, dtype: torch.dtype
 ) -> Tensor | None:
-    """1 where the operand `number` matters and 0 where it does not `[lanes, *batch or nothing]`; None: it may matter everywhere."""
+    """0 where the operand `number` does not matter `[lanes, *batch or nothing]`, else not 0; None: it may matter everywhere."""
     own = values[number]
     shape = event_shape(own) if isinstance(own, Tensor) else ()
     if frame.lanes is not gate.lanes or (gate.batch and shape != gate.batch):
@@ -61,24 +60,14 @@ def _relevant(
             continue
         if value.dim() > 1 and gate.batch and event_shape(value) != gate.batch:
             continue
-        present = _zero(value, dtype) if choosing and number == 2 else _present(value, dtype)
+        present = to_number(value == 0 if choosing and number == 2 else value, dtype)
         if present.dim() > 1 and not gate.batch:
-            present = present.reshape(present.shape[0], math.prod(present.shape[1:])).amax(1)
+            present = present.reshape(present.shape[0], math.prod(present.shape[1:])).abs().amax(1)
         total = present if total is None else _both(total, present)
     return total
-
-
-def _present(value: Tensor, dtype: torch.dtype) -> Tensor:
-    if value.dtype == torch.bool or recording():
-        return to_number(value != 0, dtype)
-    return torch.ne(value, 0.0, out=torch.empty_like(value, dtype=dtype))
-
-
-def _zero(value: Tensor, dtype: torch.dtype) -> Tensor:
-    return to_number(value == 0, dtype)
 
 
 def _both(one: Tensor, other: Tensor) -> Tensor:
     if one.dim() < other.dim():
         one, other = other, one
-    return one * other.reshape(*other.shape, *(1,) * (one.dim() - other.dim()))
+    return without(one, other.reshape(*other.shape, *(1,) * (one.dim() - other.dim())))

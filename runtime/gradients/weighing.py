@@ -23,7 +23,7 @@ import torch
 from torch import Tensor
 
 from ..lanes.lanes import Lanes
-from ..lanes.ledger import EVERYTHING, Execution, Summand, Taint, returned, trailing
+from ..lanes.ledger import EVERYTHING, Execution, Summand, Taint, returned
 from ..lanes.lifting import Leaves
 from ..machine.machine import Outcome
 from .groups import Group, at, column, gathered, grouped, members
@@ -135,10 +135,7 @@ class Weighing:
         back = returned(due, self.lanes, execution.lanes)
         full = leaves.rows(density, execution.lanes)
         outputs.append(full)
-        if execution.relevant is not None:
-            incoming.append(trailing(back, full.dim()) * trailing(execution.relevant, full.dim()))
-        else:
-            incoming.append(trailing(back, full.dim()).expand(full.shape))
+        incoming.append(execution.due(back, full.shape))
 
     # ------------------------------------------------------------------------------------------- what is due to whom
     def dues(self, entry: int, raw: bool = False) -> Iterator[tuple[Group, Tensor]]:

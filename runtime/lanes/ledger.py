@@ -105,7 +105,7 @@ CLEAN = Taint()
 class Execution:
     """A site drew by score: `log_density` `[lanes or 1, *batch]`; `baseline` is that of the site's choice.
 
-    `relevant` `[lanes, *batch or nothing]`: 0 where the draw is multiplied by 0 wherever it is used, else 1 (None: all are 1).
+    `relevant` `[lanes, *batch or nothing]`: 0 where the draw is multiplied by 0 wherever it is used (None: nowhere).
     """
 
     bit: int
@@ -117,7 +117,14 @@ class Execution:
     @property
     def counted(self) -> Tensor:
         """The log density of the draws that matter."""
-        return self.log_density if self.relevant is None else self.log_density * trailing(self.relevant, self.log_density.dim())
+        if self.relevant is None:
+            return self.log_density
+        return torch.where(trailing(self.relevant != 0, self.log_density.dim()), self.log_density, 0.0)
+
+    def due(self, incoming: Tensor, shape: torch.Size) -> Tensor:
+        """What arrives at the log density `[lanes, *batch]`, less what does not matter."""
+        own = trailing(incoming, len(shape)).expand(shape)
+        return own if self.relevant is None else without(own, trailing(self.relevant, len(shape)).expand(shape))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -150,6 +157,11 @@ class Ledger:
         """Of an execution only some draws matter (`Execution.relevant`)."""
         place = bit.bit_length() - 1
         self.executions[place] = replace(self.executions[place], relevant=relevant)
+
+
+def without(value: Tensor, factor: Tensor) -> Tensor:
+    """The value, 0 where the factor is (in one pass)."""
+    return torch.ops.aten.hardshrink_backward(value, factor, 0.0)  # type: ignore[no-any-return]
 
 
 def trailing(value: Tensor, dimensions: int) -> Tensor:

@@ -152,6 +152,9 @@ class Bernoulli(Chance):
             if self.lift is not None and p.shape[0] == 1:
                 none, more = self.once("logarithms", _logarithms, p)
                 return torch.addcmul(self.lift(none), self.lift(more), value)
+            if p.numel() < value.numel():
+                none, more = _logarithms(p)
+                return torch.addcmul(none, more, value)
             return torch.lerp(torch.log1p(-p), p.log(), value)
         hit = value != 0
         if self.lift is not None:
