@@ -18,7 +18,7 @@ from ..arrays.broadcast import event_shape
 from ..arrays.kernels import to_number
 from ..arrays.operations import Operand
 from ..lanes.frames import Frame, Gate
-from ..lanes.ledger import Ledger, Taint, without
+from ..lanes.ledger import Ledger, Taint, trailing, without
 
 
 def weigh(
@@ -36,7 +36,7 @@ def weigh(
             if found is None:
                 del opened[source]
                 continue
-            gate.relevant = found if gate.relevant is None else torch.maximum(gate.relevant.abs(), found.abs())
+            gate.relevant = found if gate.relevant is None else _either(gate.relevant, found)
             gate.left -= 1
             if not gate.left:
                 ledger.excuse(gate.bit, gate.relevant)
@@ -68,6 +68,10 @@ def _relevant(
 
 
 def _both(one: Tensor, other: Tensor) -> Tensor:
-    if one.dim() < other.dim():
-        one, other = other, one
-    return without(one, other.reshape(*other.shape, *(1,) * (one.dim() - other.dim())))
+    dimensions = max(one.dim(), other.dim())
+    return without(trailing(one, dimensions), trailing(other, dimensions))
+
+
+def _either(one: Tensor, other: Tensor) -> Tensor:
+    dimensions = max(one.dim(), other.dim())
+    return torch.maximum(trailing(one, dimensions).abs(), trailing(other, dimensions).abs())
