@@ -1,4 +1,4 @@
-"""One attempt at an estimate: the plan, the values, and of each block its generator, its parameters and its machine."""
+"""One attempt at an estimate: the plan, the values, and of each block its noise, its parameters and its machine."""
 
 from __future__ import annotations
 
@@ -24,7 +24,8 @@ from ..lanes.lanes import Ragged, Value
 from ..lanes.lessons import TooBig
 from ..lanes.lifting import Leaves, Lifter, Slope, liftable
 from ..lanes.meter import Meter, Stop
-from ..laws.sobol import Points
+from ..laws.noise import Fresh, Noise
+from ..laws.sobol import Sobol
 from ..machine.interpreter import Interpreter
 from ..machine.machine import Limits, Outcome
 from ..machine.order import ordered
@@ -77,20 +78,17 @@ class Session:
         return block_seed(self.settings.seed, number * self.settings.world_size + self.settings.rank)
 
     def begin(self, seed: int) -> None:
-        """A generator for what comes next."""
+        """Noise for what comes next."""
         self.seed = seed
-        self.generator = torch.Generator(device=self.context.device)
-        self.generator.manual_seed(seed)
+        self.noise: Noise = Fresh(torch.Generator(device=self.context.device).manual_seed(seed))
 
     def place(self, dimensions: int, runs: int) -> None:
         """Draw from the points of one scrambling from now on."""
-        self.generator = Points(dimensions, runs, self.seed)
+        self.noise = Sobol(dimensions, runs, self.seed)
 
     def again(self) -> None:
         """Back to the beginning of the block."""
-        self.generator.manual_seed(self.seed)
-        if isinstance(self.generator, Points):
-            self.generator.used = 0
+        self.noise.rewind()
 
     def at(self, number: int, start: int) -> Session:
         """The session of one block, with guards and a generator of its own."""
@@ -113,7 +111,7 @@ class Session:
             if counter is not None:
                 counter.taken_apart = True
         machine = kind(
-            self.resolved, self.choices, self.context, self.generator,
+            self.resolved, self.choices, self.context, self.noise,
             limits=Limits(settings.max_steps, settings.max_depth, settings.lanes(self.exact), settings.max_rounds),
             guards=self.guards, safe=self.safe, lifter=self.lifter,
             results=self.results, wanted=settings.of, counter=counter, meter=self.meter(), **more,

@@ -34,6 +34,7 @@ from ..gradients.weighing import per_run
 from ..lanes.lanes import Value
 from ..lanes.lessons import TooManyLanes, TooMuchWork
 from ..laws.law import Law
+from ..laws.noise import Fresh
 from ..machine.interpreter import Interpreter
 from .binding import bind_values
 from .differences import EXTRAPOLATED, Samples, differences
@@ -191,9 +192,8 @@ def _spread(request: Request) -> Tensor:
     """Draws of the site over all lanes."""
     lanes = request.shape[0]
     repeats = max(4096 // max(lanes, 1), 1)
-    generator = torch.Generator()
-    generator.manual_seed(0)
-    draws = [request.law.sample(request.shape, generator) for _ in range(repeats)]
+    noise = Fresh(torch.Generator().manual_seed(0))
+    draws = [request.law.sample(request.shape, noise) for _ in range(repeats)]
     return torch.cat(draws).sort().values
 
 

@@ -6,13 +6,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-import torch
 from torch import Tensor
 
 from ...dsl.tables.distributions import DistributionRow
 from ...dsl.tables.estimators import EstimatorRow
 from ..lanes.meter import Meter
 from ..laws.law import Law
+from ..laws.noise import Noise
 
 Options = Mapping[str, float | bool | str]
 
@@ -40,7 +40,7 @@ class Request:
     batch: int
     live: bool
     options: Options
-    generator: torch.Generator
+    noise: Noise
     ends: Callable[[], Sequence[Tensor]]
     most_lanes: int
     whole: bool = False

@@ -8,7 +8,7 @@ from torch import Tensor
 from ..arrays.broadcast import Shape
 from .implicit import dirichlet
 from .law import HALF_LOG_TWO_PI, Law, TorchLaw
-from .noise import Generator, exponential, normal, uniform
+from .noise import Noise
 from .rounding import below_one, double, nudge, sinks, sticks, tiny
 
 
@@ -22,8 +22,8 @@ class Uniform(Law):
     def stand_in(self, value: Tensor) -> Tensor:
         return self.low.detach() * torch.ones_like(value)
 
-    def rsample(self, shape: Shape, generator: Generator = None) -> Tensor:
-        return torch.addcmul(self.low, self.high - self.low, uniform(shape, self.low, generator))
+    def rsample(self, shape: Shape, noise: Noise) -> Tensor:
+        return torch.addcmul(self.low, self.high - self.low, noise.uniform(shape, self.low))
 
     def density(self, value: Tensor) -> Tensor:
         return -(self.high - self.low).log() + torch.zeros_like(value)
@@ -46,9 +46,9 @@ class Proportion(Law):
 
 
 class Beta(Proportion):
-    def rsample(self, shape: Shape, generator: Generator = None) -> Tensor:
+    def rsample(self, shape: Shape, noise: Noise) -> Tensor:
         both = torch.stack((self.concentration1.expand(shape), self.concentration0.expand(shape)), -1)
-        return dirichlet(both, (*shape, 2), generator, "Beta")[..., 0]
+        return dirichlet(both, (*shape, 2), noise, "Beta")[..., 0]
 
     def density(self, value: Tensor) -> Tensor:
         a, b, x = double(self.concentration1, self.concentration0, value)
@@ -59,8 +59,8 @@ class Beta(Proportion):
 class Kumaraswamy(Proportion):
     """1 - x^a is a power of a uniform: x = (1 - exp(-e/b))^(1/a) with e exponential."""
 
-    def rsample(self, shape: Shape, generator: Generator = None) -> Tensor:
-        inner = -torch.expm1(-exponential(shape, self.concentration1, generator) / self.concentration0)
+    def rsample(self, shape: Shape, noise: Noise) -> Tensor:
+        inner = -torch.expm1(-noise.exponential(shape, self.concentration1) / self.concentration0)
         draw = torch.exp(inner.clamp_min(tiny(inner)).log() / self.concentration1)
         return nudge(draw, tiny(draw), below_one(draw))
 
@@ -81,8 +81,8 @@ class Dirichlet(Law):
     def stand_in(self, value: Tensor) -> Tensor:
         return torch.full_like(value, 1 / value.shape[-1])
 
-    def rsample(self, shape: Shape, generator: Generator = None) -> Tensor:
-        return dirichlet(self.concentration, shape, generator, "Dirichlet")
+    def rsample(self, shape: Shape, noise: Noise) -> Tensor:
+        return dirichlet(self.concentration, shape, noise, "Dirichlet")
 
     def coarse(self, value: Tensor | None) -> bool:
         return sinks(self.concentration)
@@ -108,11 +108,11 @@ class MultivariateNormal(Law):
             return _cholesky(given["covariance_matrix"])
         return _cholesky(torch.cholesky_inverse(_cholesky(given["precision_matrix"])))
 
-    def rsample(self, shape: Shape, generator: Generator = None) -> Tensor:
-        noise, factor = normal(shape, self.loc, generator), self.factor()
+    def rsample(self, shape: Shape, noise: Noise) -> Tensor:
+        z, factor = noise.normal(shape, self.loc), self.factor()
         if factor.shape[:-2].numel() == 1:
-            return self.loc + noise @ factor.reshape(factor.shape[-2:]).mT
-        return self.loc + (factor @ noise.unsqueeze(-1)).squeeze(-1)
+            return self.loc + z @ factor.reshape(factor.shape[-2:]).mT
+        return self.loc + (factor @ z.unsqueeze(-1)).squeeze(-1)
 
     def density(self, value: Tensor) -> Tensor:
         factor, difference = self.factor(), value - self.loc
@@ -141,5 +141,5 @@ class VonMises(TorchLaw):
     def support(self, value: Tensor) -> Tensor | None:
         return None
 
-    def rsample(self, shape: Shape, generator: Generator = None) -> Tensor:
+    def rsample(self, shape: Shape, noise: Noise) -> Tensor:
         raise NotImplementedError("VonMises has no reparameterised draw")

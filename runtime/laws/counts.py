@@ -8,25 +8,20 @@ the derivative.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 from torch.nn.functional import logsigmoid, softplus
 
 from ..arrays.broadcast import Shape, narrowed
-from ..arrays.kernels import choose, less
+from ..arrays.kernels import choose
 from ..arrays.recording import recording
-from ..arrays.scalars import any_below, any_from, ends
+from ..arrays.scalars import ends
 from .law import Law
-from .noise import Generator, exponential, uniform
+from .noise import FEW, Noise, coin
 from .rounding import double, weigh, weigh_complement, whole
-from .sobol import Points
 
 SLACK = 1e-5  # a relaxed draw is hard up to rounding
-RARE = 1e-4  # a probability below this is compared with more than 32 bits
-FEW = 8  # coins of one probability, at least, for them to be made of bits
-SMALL = 1e-3  # probabilities below this are compared with float64 uniforms
 
 
 def numbers(low: float, high: float, most: int, like: Tensor) -> Tensor | None:
@@ -76,34 +71,8 @@ class Chance(Law):
     def stand_in(self, value: Tensor) -> Tensor:
         return torch.zeros_like(value)
 
-    def sample(self, shape: Shape, generator: Generator = None) -> Tensor:
+    def sample(self, shape: Shape, noise: Noise) -> Tensor:
         raise NotImplementedError
-
-
-@dataclass(frozen=True)
-class Coin:
-    """How to toss coins of few different probabilities: where each of 2^32 numbers from -2^31 on is below `threshold`, and
-    where the outcome is `sure` (None: nowhere)."""
-
-    threshold: Tensor
-    sure: Tensor | None
-
-
-@torch.no_grad()
-def coin(chance: Tensor) -> Coin | None:
-    """What is needed to toss coins of these probabilities; None where one is too small for 32 bits."""
-    if any_below(chance, RARE) and bool(((chance > 0) & (chance < RARE)).any()):
-        return None
-    threshold = (chance.double() * 2.0**32).round_().sub_(2.0**31).clamp_max_(2.0**31 - 1).to(torch.int32)
-    return Coin(threshold, (chance == 1).to(chance.dtype) if any_from(chance, 1.0) else None)
-
-
-def coins(chance: Tensor, shape: Shape, generator: Generator, made: Coin) -> Tensor:
-    """Independent 0s and 1s `shape`, from 32 random bits each (half the time of a uniform number)."""
-    count = math.prod(shape)
-    bits = torch.empty((count + 1) // 2, dtype=torch.int64).random_(-(2**63), None, generator=generator)
-    hit = less(bits.view(torch.int32)[:count].view(shape), made.threshold, chance.dtype)
-    return hit if made.sure is None else torch.maximum(hit, made.sure)
 
 
 def _logarithms(p: Tensor) -> tuple[Tensor, Tensor]:
@@ -118,20 +87,14 @@ class Bernoulli(Chance):
     def __init__(self, arguments: dict[str, Tensor]):
         super().__init__({name: narrowed(argument) for name, argument in arguments.items()})
 
-    def sample(self, shape: Shape, generator: Generator = None) -> Tensor:
+    def sample(self, shape: Shape, noise: Noise) -> Tensor:
         chance = self.chance()
         if chance.numel() > 1 and not any(chance.stride()):
             chance = chance.as_strided((1,) * chance.dim(), (1,) * chance.dim())  # a view of one number
-        if isinstance(generator, Points):
-            return less(uniform(shape, chance, generator, torch.float64), chance.detach(), chance.dtype)
-        if chance.device.type == "cpu" and 0 < FEW * chance.numel() <= math.prod(shape):
+        made = None
+        if chance.device.type == "cpu" and 0 < FEW * chance.numel() <= math.prod(shape) and not noise.even:
             made = self.once("coin", coin, chance) if chance is self.probs else coin(chance)
-            if made is not None:
-                return coins(chance, shape, generator, made)
-        rare = chance.dtype == torch.float32 and chance.numel() > 0 and any_below(chance, SMALL)
-        kind = torch.float64 if rare else chance.dtype
-        noise = torch.rand(shape, generator=generator, dtype=kind, device=chance.device)
-        return less(noise, chance.detach(), chance.dtype)
+        return noise.coins(shape, chance, made)
 
     def support(self, value: Tensor) -> Tensor | None:
         if value.requires_grad:
@@ -208,11 +171,9 @@ class Binomial(Chance):
         table = torch.where(possible, torch.where(inner, usual, at_edge) if not bool(inner.all()) else usual, 0.0)
         return table.to(self.first.dtype), possible.expand(table.shape)
 
-    def sample(self, shape: Shape, generator: Generator = None) -> Tensor:
+    def sample(self, shape: Shape, noise: Noise) -> Tensor:
         chance = self.chance().detach()
-        return torch.binomial(
-            self.total_count.detach().expand(shape).contiguous(), chance.expand(shape).contiguous(), generator=generator
-        )
+        return noise.binomial(self.total_count.detach().expand(shape).contiguous(), chance.expand(shape).contiguous())
 
     def support(self, value: Tensor) -> Tensor | None:
         return whole(value) & (value <= self.total_count)
@@ -233,13 +194,13 @@ class Binomial(Chance):
 class Geometric(Chance):
     """The number of failures: the whole part of an exponential with rate -log(1 - p)."""
 
-    def sample(self, shape: Shape, generator: Generator = None) -> Tensor:
+    def sample(self, shape: Shape, noise: Noise) -> Tensor:
         if self.probs is not None:
             rate = -torch.log1p(-self.probs.detach())
         else:
             assert self.logits is not None
             rate = softplus(self.logits.detach())
-        return (exponential(shape, self.first, generator) / rate).floor_()
+        return (noise.exponential(shape, self.first) / rate).floor_()
 
     def density(self, value: Tensor) -> Tensor:
         return self.log_chances(torch.ones_like(value), value)
@@ -253,11 +214,11 @@ class NegativeBinomial(Chance):
 
     total_count: Tensor
 
-    def sample(self, shape: Shape, generator: Generator = None) -> Tensor:
+    def sample(self, shape: Shape, noise: Noise) -> Tensor:
         with torch.no_grad():
             odds = torch.exp(self.logits) if self.logits is not None else self.chance() / (1 - self.chance())
-            rate = torch._standard_gamma(self.total_count.expand(shape).contiguous(), generator=generator) * odds
-            return torch.poisson(rate, generator=generator)
+            rate = noise.gamma(self.total_count.expand(shape).contiguous()) * odds
+            return noise.poisson(rate)
 
     def density(self, value: Tensor) -> Tensor:
         n, x = double(self.total_count, value)
@@ -272,8 +233,8 @@ class Poisson(Law):
     rate: Tensor
     lifts = True
 
-    def sample(self, shape: Shape, generator: Generator = None) -> Tensor:
-        return torch.poisson(self.rate.detach().expand(shape).contiguous(), generator=generator)
+    def sample(self, shape: Shape, noise: Noise) -> Tensor:
+        return noise.poisson(self.rate.detach().expand(shape).contiguous())
 
     def support(self, value: Tensor) -> Tensor | None:
         return whole(value)
@@ -314,10 +275,10 @@ class DiscreteUniform(Law):
         possible = (outcomes >= low) & (outcomes <= high)
         return torch.where(possible, 1 / (high - low + 1), 0.0), possible
 
-    def sample(self, shape: Shape, generator: Generator = None) -> Tensor:
+    def sample(self, shape: Shape, noise: Noise) -> Tensor:
         low, high = self.low.detach(), self.high.detach()
-        noise = uniform(shape, low, generator, torch.float64)
-        return torch.minimum(low + (noise * (high - low + 1).double()).floor_().to(low.dtype), high)
+        u = noise.uniform(shape, low, torch.float64)
+        return torch.minimum(low + (u * (high - low + 1).double()).floor_().to(low.dtype), high)
 
     def support(self, value: Tensor) -> Tensor | None:
         return (value >= self.low) & (value <= self.high) & (value == value.floor())

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from ...dsl.text.diagnostics import Diagnostic, ProbError
 from ..arrays.broadcast import Shape
-from .noise import Generator
+from .noise import Noise
 from .rounding import below_one, tiny
 
 _DIRICHLET_LIKE = ("Dirichlet", "Beta")
@@ -57,13 +57,13 @@ class _Implicit(torch.autograd.Function):
     """A draw whose derivative in its concentration is implicit (Figurnov, Mohamed & Mnih 2018)."""
 
     @staticmethod
-    def forward(ctx: Any, concentration: Tensor, generator: Generator, name: str) -> Tensor:
+    def forward(ctx: Any, concentration: Tensor, noise: Noise, name: str) -> Tensor:
         ctx.name = name
         if name in _DIRICHLET_LIKE:
-            draw = torch._sample_dirichlet(concentration, generator=generator)
+            draw = noise.dirichlet(concentration)
             draw.clamp_(tiny(draw), below_one(draw))
         else:
-            draw = torch._standard_gamma(concentration, generator=generator).clamp_min_(tiny(concentration))
+            draw = noise.gamma(concentration).clamp_min_(tiny(concentration))
         ctx.save_for_backward(concentration, draw)
         return draw
 
@@ -73,14 +73,14 @@ class _Implicit(torch.autograd.Function):
         return _first_derivative(gradients[0], concentration, draw, ctx.name), None, None
 
 
-_implicit: Callable[[Tensor, Generator, str], Tensor] = _Implicit.apply
+_implicit: Callable[[Tensor, Noise, str], Tensor] = _Implicit.apply
 
 
-def standard_gamma(concentration: Tensor, shape: Shape, generator: Generator, name: str) -> Tensor:
+def standard_gamma(concentration: Tensor, shape: Shape, noise: Noise, name: str) -> Tensor:
     """A draw of Gamma(concentration, 1) of the given shape; `name` is who asks, for the error."""
-    return _implicit(concentration.expand(shape).contiguous(), generator, name)
+    return _implicit(concentration.expand(shape).contiguous(), noise, name)
 
 
-def dirichlet(concentration: Tensor, shape: Shape, generator: Generator, name: str) -> Tensor:
+def dirichlet(concentration: Tensor, shape: Shape, noise: Noise, name: str) -> Tensor:
     """A draw of Dirichlet(concentration) of the given shape."""
-    return _implicit(concentration.expand(shape).contiguous(), generator, name)
+    return _implicit(concentration.expand(shape).contiguous(), noise, name)

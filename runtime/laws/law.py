@@ -17,7 +17,7 @@ from torch import Tensor
 
 from ..arrays.broadcast import Shape
 from ..arrays.kernels import choose
-from .noise import Generator
+from .noise import Noise
 
 HALF_LOG_TWO_PI = 0.5 * math.log(2 * math.pi)
 
@@ -41,12 +41,12 @@ class Law:
         """`function(*operands)`; of a block, what is asked for again is found again (`uniform.py`)."""
         return function(*operands)
 
-    def sample(self, shape: Shape, generator: Generator = None) -> Tensor:
+    def sample(self, shape: Shape, noise: Noise) -> Tensor:
         """A detached draw of the given shape."""
         with torch.no_grad():
-            return self.rsample(shape, generator)
+            return self.rsample(shape, noise)
 
-    def rsample(self, shape: Shape, generator: Generator = None) -> Tensor:
+    def rsample(self, shape: Shape, noise: Noise) -> Tensor:
         """A draw that carries derivatives; NotImplementedError where the table claims none."""
         raise NotImplementedError(f"{type(self).__name__} has no reparameterised draw")
 
@@ -119,10 +119,9 @@ class TorchLaw(Law):
         super().__init__(arguments)
         self.distribution = getattr(torch.distributions, torch_name)(**arguments, validate_args=False)
 
-    def _draw(self, shape: Shape, generator: Generator, method: str) -> Tensor:
+    def _draw(self, shape: Shape, noise: Noise, method: str) -> Tensor:
         place = self.first.device
-        where = generator.device if generator is not None else torch.device("cpu")
-        seed = int(torch.randint(0, 2**62, (), generator=generator, device=where))
+        seed = noise.seed()
         law = self.distribution
         batch = torch.Size(shape[: len(shape) - len(law.event_shape)])
         if law.batch_shape != batch:
@@ -133,13 +132,13 @@ class TorchLaw(Law):
                 with torch.cuda.device(place):
                     torch.cuda.manual_seed(seed)
             draw: Tensor = getattr(law, method)()
-        return draw
+        return noise.alike(draw, *self.arguments.values())
 
-    def sample(self, shape: Shape, generator: Generator = None) -> Tensor:
-        return self._draw(shape, generator, "sample").detach()
+    def sample(self, shape: Shape, noise: Noise) -> Tensor:
+        return self._draw(shape, noise, "sample").detach()
 
-    def rsample(self, shape: Shape, generator: Generator = None) -> Tensor:
-        return self._draw(shape, generator, "rsample")
+    def rsample(self, shape: Shape, noise: Noise) -> Tensor:
+        return self._draw(shape, noise, "rsample")
 
     def support(self, value: Tensor) -> Tensor | None:
         possible: Tensor = self.distribution.support.check(value)

@@ -11,7 +11,7 @@ from ..arrays.broadcast import Shape
 from .implicit import standard_gamma
 from .law import HALF_LOG_TWO_PI, Law
 from .location_scale import Normal
-from .noise import Generator, cauchy, exponential, normal
+from .noise import Noise
 from .rounding import blurred, double, nudge, sinks, tiny
 
 
@@ -29,8 +29,8 @@ class LogNormal(Positive):
     loc: Tensor
     scale: Tensor
 
-    def rsample(self, shape: Shape, generator: Generator = None) -> Tensor:
-        return torch.addcmul(self.loc, self.scale, normal(shape, self.loc, generator)).exp().clamp_min(tiny(self.loc))
+    def rsample(self, shape: Shape, noise: Noise) -> Tensor:
+        return torch.addcmul(self.loc, self.scale, noise.normal(shape, self.loc)).exp().clamp_min(tiny(self.loc))
 
     def density(self, value: Tensor) -> Tensor:
         logarithm = value.log()
@@ -46,8 +46,8 @@ class HalfNormal(Positive):
     def support(self, value: Tensor) -> Tensor | None:
         return value >= 0
 
-    def rsample(self, shape: Shape, generator: Generator = None) -> Tensor:
-        return self.scale * normal(shape, self.scale, generator).abs_().clamp_min_(tiny(self.scale))
+    def rsample(self, shape: Shape, noise: Noise) -> Tensor:
+        return self.scale * noise.normal(shape, self.scale).abs_().clamp_min_(tiny(self.scale))
 
     def density(self, value: Tensor) -> Tensor:
         z = value / self.scale
@@ -60,8 +60,8 @@ class HalfCauchy(Positive):
     def support(self, value: Tensor) -> Tensor | None:
         return value >= 0
 
-    def rsample(self, shape: Shape, generator: Generator = None) -> Tensor:
-        return self.scale * cauchy(shape, self.scale, generator).abs_().clamp_min_(tiny(self.scale))
+    def rsample(self, shape: Shape, noise: Noise) -> Tensor:
+        return self.scale * noise.cauchy(shape, self.scale).abs_().clamp_min_(tiny(self.scale))
 
     def density(self, value: Tensor) -> Tensor:
         z = value / self.scale
@@ -74,8 +74,8 @@ class Exponential(Positive):
     def support(self, value: Tensor) -> Tensor | None:
         return value >= 0
 
-    def rsample(self, shape: Shape, generator: Generator = None) -> Tensor:
-        return exponential(shape, self.rate, generator) / self.rate
+    def rsample(self, shape: Shape, noise: Noise) -> Tensor:
+        return noise.exponential(shape, self.rate) / self.rate
 
     def density(self, value: Tensor) -> Tensor:
         return torch.addcmul(self.rate.log(), self.rate, value, value=-1)
@@ -88,8 +88,8 @@ class Gamma(Positive):
     def coarse(self, value: Tensor | None) -> bool:
         return sinks(self.concentration)
 
-    def rsample(self, shape: Shape, generator: Generator = None) -> Tensor:
-        draw = standard_gamma(self.concentration, shape, generator, "Gamma") / self.rate
+    def rsample(self, shape: Shape, noise: Noise) -> Tensor:
+        draw = standard_gamma(self.concentration, shape, noise, "Gamma") / self.rate
         return nudge(draw, tiny(draw))
 
     def density(self, value: Tensor) -> Tensor:
@@ -104,8 +104,8 @@ class InverseGamma(Positive):
     def coarse(self, value: Tensor | None) -> bool:
         return sinks(self.concentration)
 
-    def rsample(self, shape: Shape, generator: Generator = None) -> Tensor:
-        draw = self.rate / standard_gamma(self.concentration, shape, generator, "InverseGamma")
+    def rsample(self, shape: Shape, noise: Noise) -> Tensor:
+        draw = self.rate / standard_gamma(self.concentration, shape, noise, "InverseGamma")
         return nudge(draw, tiny(draw))
 
     def density(self, value: Tensor) -> Tensor:
@@ -119,8 +119,8 @@ class Chi2(Positive):
     def coarse(self, value: Tensor | None) -> bool:
         return sinks(self.df / 2)
 
-    def rsample(self, shape: Shape, generator: Generator = None) -> Tensor:
-        return 2 * standard_gamma(self.df / 2, shape, generator, "Chi2")
+    def rsample(self, shape: Shape, noise: Noise) -> Tensor:
+        return 2 * standard_gamma(self.df / 2, shape, noise, "Chi2")
 
     def density(self, value: Tensor) -> Tensor:
         a, x = double(self.df / 2, value)
@@ -134,9 +134,9 @@ class Weibull(Positive):
     def coarse(self, value: Tensor | None) -> bool:
         return sinks(self.concentration)
 
-    def rsample(self, shape: Shape, generator: Generator = None) -> Tensor:
-        noise = exponential(shape, self.scale, generator).log_()
-        draw = self.scale * torch.exp(noise / self.concentration)
+    def rsample(self, shape: Shape, noise: Noise) -> Tensor:
+        gumbel = noise.exponential(shape, self.scale).log_()
+        draw = self.scale * torch.exp(gumbel / self.concentration)
         return nudge(draw, tiny(draw))
 
     def density(self, value: Tensor) -> Tensor:
@@ -158,8 +158,8 @@ class Pareto(Law):
     def stand_in(self, value: Tensor) -> Tensor:
         return self.scale.detach() * torch.ones_like(value)
 
-    def rsample(self, shape: Shape, generator: Generator = None) -> Tensor:
-        return self.scale * torch.exp(exponential(shape, self.scale, generator) / self.alpha)
+    def rsample(self, shape: Shape, noise: Noise) -> Tensor:
+        return self.scale * torch.exp(noise.exponential(shape, self.scale) / self.alpha)
 
     def density(self, value: Tensor) -> Tensor:
         return (self.alpha / self.scale).log() - (self.alpha + 1) * (value / self.scale).log()

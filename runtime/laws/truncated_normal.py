@@ -25,7 +25,7 @@ from torch import Tensor
 
 from ..arrays.broadcast import Shape, together
 from .law import HALF_LOG_TWO_PI, Law
-from .noise import Generator, uniform
+from .noise import Noise
 from .rounding import blurred, double, nudge
 
 FAR = -600.0  # log Phi below this is inverted by Newton's method
@@ -97,9 +97,9 @@ class TruncatedNormal(Law):
             edges.append(torch.where(infinite, edge.detach(), (finite - loc) / scale))
         return edges[0], edges[1], loc, scale
 
-    def rsample(self, shape: Shape, generator: Generator = None) -> Tensor:
+    def rsample(self, shape: Shape, noise: Noise) -> Tensor:
         a, b, loc, scale = self._edges()
-        u = uniform(shape, self.loc, generator, torch.float64)
+        u = noise.uniform(shape, self.loc, torch.float64)
         a, b, u = together(a, b, u)
         x = torch.addcmul(loc, scale, _draw(a, b, u)).to(self.loc.dtype)
         infinity = torch.full_like(self.low, math.inf)

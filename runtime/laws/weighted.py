@@ -11,7 +11,7 @@ from torch import Tensor
 from ..arrays.broadcast import Shape, together
 from .counts import SLACK, numbers
 from .law import Law
-from .noise import Generator, uniform
+from .noise import Noise
 from .rounding import double, whole
 
 
@@ -39,19 +39,19 @@ class Weighted(Law):
         present = self.probs > 0
         return torch.where(present, torch.where(present, self.probs, 1.0).log() - total, -math.inf)
 
-    def draw_index(self, shape: Shape, generator: Generator) -> Tensor:
+    def draw_index(self, shape: Shape, noise: Noise) -> Tensor:
         """Indices (int64) of the given shape `[L, *batch]`: how many partial sums lie at or below a uniform."""
         weights = self.weights()
         sums = weights.cumsum(-1)
-        noise = uniform(shape, weights, generator, torch.float64)
+        u = noise.uniform(shape, weights, torch.float64)
         shared = sums.shape[:-1].numel() == 1
         if shared:
             sums = sums.reshape(-1)
-            return torch.searchsorted(sums[:-1].contiguous(), noise * sums[-1], right=True)
+            return torch.searchsorted(sums[:-1].contiguous(), u * sums[-1], right=True)
         if sums.shape[-1] <= 16:
-            return (noise.unsqueeze(-1) * sums[..., -1:] >= sums[..., :-1]).sum(-1)
+            return (u.unsqueeze(-1) * sums[..., -1:] >= sums[..., :-1]).sum(-1)
         rows = sums.expand(*shape, sums.shape[-1])
-        marks = (noise * sums[..., -1]).unsqueeze(-1)
+        marks = (u * sums[..., -1]).unsqueeze(-1)
         return torch.searchsorted(rows[..., :-1].contiguous(), marks, right=True).squeeze(-1)
 
     def picked(self, index: Tensor) -> Tensor:
@@ -85,8 +85,8 @@ class Categorical(Weighted):
     def probabilities(self, outcomes: Tensor) -> tuple[Tensor, Tensor]:
         return self.shares()
 
-    def sample(self, shape: Shape, generator: Generator = None) -> Tensor:
-        return self.draw_index(shape, generator).to(self.first.dtype)
+    def sample(self, shape: Shape, noise: Noise) -> Tensor:
+        return self.draw_index(shape, noise).to(self.first.dtype)
 
     def support(self, value: Tensor) -> Tensor | None:
         return whole(value) & (value < self.first.shape[-1])
@@ -108,8 +108,8 @@ class OneHotCategorical(Weighted):
     def probabilities(self, outcomes: Tensor) -> tuple[Tensor, Tensor]:
         return self.shares()
 
-    def sample(self, shape: Shape, generator: Generator = None) -> Tensor:
-        index = self.draw_index(shape[:-1], generator).unsqueeze(-1)
+    def sample(self, shape: Shape, noise: Noise) -> Tensor:
+        index = self.draw_index(shape[:-1], noise).unsqueeze(-1)
         return torch.zeros(shape, dtype=self.first.dtype, device=self.first.device).scatter_(-1, index, 1.0)
 
     def support(self, value: Tensor) -> Tensor | None:
@@ -156,14 +156,14 @@ class Multinomial(Weighted):
         table = torch.where(possible, ways * (share**x).prod(-1), 0.0)
         return table.to(self.first.dtype), possible.expand(table.shape)
 
-    def sample(self, shape: Shape, generator: Generator = None) -> Tensor:
+    def sample(self, shape: Shape, noise: Noise) -> Tensor:
         weights = self.weights()
         rest = weights.flip(-1).cumsum(-1).flip(-1)
         share = torch.where(rest > 0, weights / rest, 0.0).clamp(0, 1).to(self.first.dtype)
         left = self.total_count.detach().expand(shape[:-1]).contiguous()
         counts = []
         for category in range(shape[-1] - 1):
-            taken = torch.binomial(left, share[..., category].expand(shape[:-1]).contiguous(), generator=generator)
+            taken = noise.binomial(left, share[..., category].expand(shape[:-1]).contiguous())
             counts.append(taken)
             left = left - taken
         return torch.stack((*counts, left), -1)

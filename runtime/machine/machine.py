@@ -39,6 +39,7 @@ from ..lanes.lessons import NotCompiled, TooManyLanes
 from ..lanes.lifting import Lifter
 from ..lanes.meter import Meter
 from ..lanes.where import Where
+from ..laws.noise import Noise
 from .indexing import Item, position, size
 from .uniform import Once
 
@@ -100,7 +101,7 @@ class Machine:
     credits: ClassVar[bool] = False  # whether account is kept of what depends on which site
 
     def __init__(
-        self, resolved: Resolved, choices: Mapping[int, Choice], context: Context, generator: torch.Generator, *,
+        self, resolved: Resolved, choices: Mapping[int, Choice], context: Context, noise: Noise, *,
         limits: Limits = Limits(), guards: Guards | None = None, safe: bool = False,
         results: bool = True, wanted: tuple[str, ...] = (), counter: Counter | None = None, lifter: Lifter | None = None,
         meter: Meter | None = None,
@@ -110,7 +111,7 @@ class Machine:
         self.context = context
         self.dtype = context.dtype
         self.device = context.device
-        self.generator = generator
+        self.noise = noise
         self.limits = limits
         self.guards = guards if guards is not None and (guards.signs or guards.supports) else None
         self.safe = safe

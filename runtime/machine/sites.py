@@ -26,7 +26,6 @@ from ..lanes.lanes import carry
 from ..lanes.lessons import GuardBroken, TooCoarse, TooManyLanes
 from ..laws.build import build
 from ..laws.law import Law
-from ..laws.sobol import Points
 from .arguments import Bound, bind_arguments, with_axes
 from .machine import Machine
 from .masked import counted
@@ -64,7 +63,7 @@ def draw(machine: Machine, node: Sample | Draw, frame: Frame) -> Tensor:
     options = {} if choice is None else choice.options
     request = Request(
         bound.row, law, arguments, (frame.lanes.count, *bound.batch, *bound.event), len(bound.batch), live, options,
-        machine.generator, machine.ends, machine.most_lanes, not machine.credits, machine.meter,
+        machine.noise.at(frame.lanes), machine.ends, machine.most_lanes, not machine.credits, machine.meter,
     )
     machine.meter.spend(math.prod(request.shape))
     if machine.counter is not None:
@@ -78,7 +77,7 @@ def draw(machine: Machine, node: Sample | Draw, frame: Frame) -> Tensor:
         machine.split(site, frame, drawn.index, drawn.probability)
     machine.note_draw(node, drawn.value, drawn.log_density, frame)
     if drawn.log_density is not None:
-        baseline = "none" if isinstance(machine.generator, Points) else str(options.get("baseline", "mean"))
+        baseline = "none" if machine.noise.even else str(options.get("baseline", "mean"))
         log_density = machine.bent(node, drawn.log_density) if machine.kinks else drawn.log_density
         machine.note_score(node, counted(frame.mask, log_density), baseline, frame)
     return drawn.value
