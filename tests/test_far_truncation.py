@@ -74,7 +74,7 @@ def test_density_and_its_derivatives(distance: float, side: int) -> None:
 ])
 def test_draws(arguments: tuple[float, float, float, float]) -> None:
     """The mean distance from the nearer end, in units of its own, and all its derivatives."""
-    m, s, low, high = arguments
+    m, _, low, high = arguments
     edge = high if math.isinf(low) or (math.isfinite(high) and abs(high - m) < abs(low - m)) else low
     names = [name for name, value in zip(("m", "s", "low", "high"), arguments, strict=True) if math.isfinite(value)]
     ends = [name if name in names else ("-inf" if name == "low" else "inf") for name in ("low", "high")]

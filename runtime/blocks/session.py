@@ -23,6 +23,7 @@ from ..lanes.lanes import Ragged, Value
 from ..lanes.lessons import TooBig
 from ..lanes.lifting import Leaves, Lifter, Slope, liftable
 from ..lanes.meter import Meter, Stop
+from ..laws.noise import CommonNoise
 from ..laws.sobol import Points
 from ..machine.interpreter import Interpreter
 from ..machine.machine import Limits, Outcome
@@ -77,7 +78,8 @@ class Session:
     def begin(self, seed: int) -> None:
         """A generator for what comes next."""
         self.seed = seed
-        self.generator = torch.Generator(device=self.context.device)
+        kind = CommonNoise if self.settings.sampler == "common" else torch.Generator
+        self.generator = kind(device=self.context.device)
         self.generator.manual_seed(seed)
 
     def place(self, dimensions: int, runs: int) -> None:
