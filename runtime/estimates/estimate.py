@@ -130,7 +130,7 @@ def _rounded(
             return None  # the runs themselves will come to it
         return collected.estimate(plan, 0.0)
 
-    return not plan.exact and Precision(resolved, settings).rounded((plan.key, safe, settings.of), bound, known, few)
+    return not plan.exact and Precision(plan.memory, settings).rounded(bound, known, few)
 
 
 def _finished(session: Session, collected: Collected, settings: Settings, started: float, refused: str | None) -> Estimate:
@@ -275,7 +275,7 @@ def moments_of_run(
             return None
 
     bound, known = bind_values(resolved, parameters, data, DTYPES[settings.dtype], place)
-    if Precision(resolved, settings).rounded(settings.of, bound, known, few):
+    if Precision(resolved.memory, settings).rounded(bound, known, few):
         settings = replace(settings, dtype="float64")
         bound, known = bind_values(resolved, parameters, data, torch.float64, place)
     return replace(_sampled(resolved, bound, known, settings, progress), seconds=time.perf_counter() - started)

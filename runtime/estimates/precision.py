@@ -4,7 +4,7 @@ A loop of 20,000 sums, a large offset, a product of many factors, a long backwar
 the whole program and its values, so it is measured and not bounded.  The difference of the two arithmetics, run by run, shows
 it without the noise of sampling.  Where it moves a mean by more than a hundredth of the standard error that the runs asked for
 will have (by 10^-6 of itself, where nothing is random), or blurs most runs, the runs are made in float64.  What was found is
-kept with the program, as long as parameters and data keep their size.
+kept with the plan, as long as parameters and data keep their size.
 """
 
 from __future__ import annotations
@@ -12,54 +12,55 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Hashable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from ...dsl.names.resolved import Resolved
 from ..blocks.collect import Estimate
 from ..blocks.settings import Settings
 from ..lanes.lanes import Value
 
-RUNS = 64
+LEAST_RUNS, RUNS = 16, 64
 SHARE = 0.01  # of a standard error, or of the spread of a run
 RELATIVE = 1e-6  # of an answer that is the same in all runs
 RANDOM = 1e-12  # of an answer: a spread above this is no rounding of float64
 SURE = 4.0  # standard errors
-STEPS = 4  # a number that changes by less than the STEPS-th part of a doubling has kept its size
+MOST = 1024  # answers that are kept
 
 Few = Callable[[Settings], Estimate | None]  # makes a few runs; None where something else comes first
 
 
 @dataclass(frozen=True)
 class Precision:
-    """What is known of a program about the arithmetic that it needs."""
+    """What is known of a program, or of a plan, about the arithmetic that it needs; `memory` is theirs."""
 
-    resolved: Resolved
+    memory: dict[Any, Any]
     settings: Settings
 
-    def rounded(self, key: Hashable, values: Mapping[str, Tensor], data: Mapping[str, Value], few: Few) -> bool:
-        """Whether float32 rounds too much here; `key`: what else it depends on."""
+    def rounded(self, values: Mapping[str, Tensor], data: Mapping[str, Value], few: Few) -> bool:
+        """Whether float32 rounds too much here."""
         settings = self.settings
         if settings.dtype != "float32":
             return False
-        runs = round(math.log2(settings.samples))
-        place = "rounded", key, runs, settings.target_se, *_sizes(values), *_sizes(data)
-        memory = self.resolved.memory
-        if place not in memory:
+        known = self.memory.setdefault("rounded", {})
+        place = settings.of, settings.samples.bit_length(), settings.target_se, *_sizes(values), *_sizes(data)
+        if place not in known:
             found = self._measure(few)
             if found is None:
                 return False
-            memory[place] = found
-        return bool(memory[place])
+            if len(known) >= MOST:
+                known.clear()
+            known[place] = found
+        return bool(known[place])
 
     def _measure(self, few: Few) -> bool | None:
         """A first suspicion may be a branch that a rounding has turned: it must be confirmed."""
         asked = self.settings
         for number in range(2):
             settings = replace(
-                asked, samples=max(2, min(RUNS, asked.samples)), seed=(asked.seed + 7919 * (number + 1)) % 2**63, keep_runs=True,
-                sampler="common", target_se=None, compile=False, rank=0, world_size=1, block_lanes=None,
+                asked, samples=max(LEAST_RUNS, min(RUNS, asked.samples)), seed=(asked.seed + 7919 * (number + 1)) % 2**63,
+                keep_runs=True, sampler="common", target_se=None, compile=False, rank=0, world_size=1, block_lanes=None,
             )
             pair = [few(replace(settings, dtype=dtype)) for dtype in ("float32", "float64")]
             coarse, fine = pair
@@ -98,16 +99,17 @@ def _differ(coarse: Tensor, fine: Tensor, asked: Settings) -> bool:
 
 def _sizes(values: Mapping[str, Value]) -> Iterator[Hashable]:
     """How large numbers are, roughly."""
-    for name, value in values.items():
-        if isinstance(value, Tensor):
-            flat = value.detach().reshape(-1).float()
-            numbers = [float(flat.abs().max()), float(flat.sum())] if flat.numel() > 1 else flat.tolist()
-            yield name, value.shape, *map(_size, numbers)
-        elif isinstance(value, float | int):
-            yield name, _size(float(value))
+    for value in values.values():
+        if not isinstance(value, Tensor):
+            yield _size(value) if isinstance(value, float | int) else None
+        elif value.numel() == 1:
+            yield _size(value.item())
+        elif value.numel():
+            flat = value.detach()
+            yield value.shape, _size(float(flat.abs().max())), _size(float(flat.sum()))
 
 
-def _size(number: float) -> tuple[bool, float]:
-    if number == 0 or not math.isfinite(number):
-        return number > 0, number
-    return number > 0, float(round(STEPS * math.log2(abs(number))))
+def _size(number: float) -> tuple[int, float]:
+    """The exponent, and the first bits with the sign."""
+    part, exponent = math.frexp(number)
+    return exponent, part * 8 // 1
