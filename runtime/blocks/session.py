@@ -23,7 +23,7 @@ from ..lanes.lanes import Ragged, Value
 from ..lanes.lessons import TooBig
 from ..lanes.lifting import Leaves, Lifter, Slope, liftable
 from ..lanes.meter import Meter, Stop
-from ..laws.noise import CommonNoise
+from ..laws.noise import SingleNoise
 from ..laws.sobol import Points
 from ..machine.interpreter import Interpreter
 from ..machine.machine import Limits, Outcome
@@ -78,7 +78,7 @@ class Session:
     def begin(self, seed: int) -> None:
         """A generator for what comes next."""
         self.seed = seed
-        kind = CommonNoise if self.settings.sampler == "common" else torch.Generator
+        kind = SingleNoise if self.settings.sampler == "single" else torch.Generator
         self.generator = kind(device=self.context.device)
         self.generator.manual_seed(seed)
 

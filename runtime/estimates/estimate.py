@@ -75,8 +75,7 @@ def gradient(
         if plan.exact:
             bound, known = bind_values(resolved, parameters, data, torch.float64, torch.device(settings.device))
         if not trial and _rounded(resolved, plan, parameters, data, bound, known, own, safe):
-            settings, own = replace(settings, dtype="float64"), replace(own, dtype="float64")
-            bound, known = bind_values(resolved, parameters, data, torch.float64, torch.device(settings.device))
+            settings, own, bound, known = _finer(resolved, parameters, data, settings, own)
         session = Session(resolved, plan, bound, known, own, safe, results=not settings.of)
         collected = Collected(names_of(resolved, settings, not settings.of), own)
         outcome: Collected | Exception = collected
@@ -95,8 +94,7 @@ def gradient(
             safe = True
             continue
         except TooCoarse:
-            settings, own = replace(settings, dtype="float64"), replace(own, dtype="float64")
-            bound, known = bind_values(resolved, parameters, data, torch.float64, torch.device(settings.device))
+            settings, own, bound, known = _finer(resolved, parameters, data, settings, own)
             continue
         except NotCompiled as why:
             refused, own = why.reason, replace(own, compile=False)
@@ -109,6 +107,14 @@ def gradient(
                 collected = merged(found, session, settings)
             return _finished(session, collected, settings, started, refused)
         lessons = _learnt(lessons, plan, [one for one in found if isinstance(one, Exception)])
+
+
+def _finer(
+    resolved: Resolved, parameters: Mapping[str, object], data: Mapping[str, object], settings: Settings, own: Settings
+) -> tuple[Settings, Settings, dict[str, Tensor], dict[str, Value]]:
+    """The same in float64."""
+    bound, known = bind_values(resolved, parameters, data, torch.float64, torch.device(settings.device))
+    return replace(settings, dtype="float64"), replace(own, dtype="float64"), bound, known
 
 
 def _rounded(

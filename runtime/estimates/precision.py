@@ -22,7 +22,8 @@ from ..blocks.settings import Settings
 from ..lanes.lanes import Value
 
 LEAST_RUNS, RUNS = 16, 64
-SHARE = 0.01  # of a standard error, or of the spread of a run
+SHARE = 0.01  # of a standard error
+BLURRED = 0.1  # of the spread of a run
 RELATIVE = 1e-6  # of an answer that is the same in all runs
 RANDOM = 1e-12  # of an answer: a spread above this is no rounding of float64
 SURE = 4.0  # standard errors
@@ -60,7 +61,7 @@ class Precision:
         for number in range(2):
             settings = replace(
                 asked, samples=max(LEAST_RUNS, min(RUNS, asked.samples)), seed=(asked.seed + 7919 * (number + 1)) % 2**63,
-                keep_runs=True, sampler="common", target_se=None, compile=False, rank=0, world_size=1, block_lanes=None,
+                keep_runs=True, sampler="single", target_se=None, compile=False, rank=0, world_size=1, block_lanes=None,
             )
             pair = [few(replace(settings, dtype=dtype)) for dtype in ("float32", "float64")]
             coarse, fine = pair
@@ -93,7 +94,7 @@ def _differ(coarse: Tensor, fine: Tensor, asked: Settings) -> bool:
     se = (spread / math.sqrt(asked.samples)).clamp_min(asked.target_se or 0.0)
     bias = error.mean(0).abs()
     shifted = (bias > torch.where(random, SHARE * se, RELATIVE * size)) & (bias > SURE * noise / math.sqrt(runs))
-    blurred = random & (error.abs().median(0).values > SHARE * spread)
+    blurred = random & (error.abs().median(0).values > BLURRED * spread)
     return bool((shifted | blurred).any())
 
 

@@ -19,7 +19,7 @@ from ..arrays.kernels import choose, less
 from ..arrays.recording import recording
 from ..arrays.scalars import any_below, any_from, ends
 from .law import Law
-from .noise import CommonNoise, Generator, exponential, uniform
+from .noise import Generator, SingleNoise, exponential, uniform
 from .rounding import double, weigh, weigh_complement, whole
 from .sobol import Points
 
@@ -122,7 +122,7 @@ class Bernoulli(Chance):
         chance = self.chance()
         if chance.numel() > 1 and not any(chance.stride()):
             chance = chance.as_strided((1,) * chance.dim(), (1,) * chance.dim())  # a view of one number
-        if isinstance(generator, Points | CommonNoise):
+        if isinstance(generator, Points | SingleNoise):
             return less(uniform(shape, chance, generator, torch.float64), chance.detach(), chance.dtype)
         if chance.device.type == "cpu" and 0 < FEW * chance.numel() <= math.prod(shape):
             made = self.once("coin", coin, chance) if chance is self.probs else coin(chance)

@@ -14,10 +14,10 @@ Generator = torch.Generator | None
 LEAST_FOR_BOX_MULLER = 4096
 
 
-class CommonNoise(torch.Generator):
-    """Gives the same numbers in every arithmetic: those of float32."""
+class SingleNoise(torch.Generator):
+    """Gives the same numbers in every arithmetic: those of single precision."""
 
-    def __new__(cls, device: torch.device) -> CommonNoise:
+    def __new__(cls, device: torch.device) -> SingleNoise:
         return super().__new__(cls, device=device)  # type: ignore[call-arg]
 
     def __init__(self, device: torch.device):
@@ -30,7 +30,7 @@ def uniform(shape: Shape, like: Tensor, generator: Generator, dtype: torch.dtype
     kind = dtype or like.dtype
     if isinstance(generator, Points):
         return generator.uniform(shape, kind, like.device)
-    if isinstance(generator, CommonNoise):
+    if isinstance(generator, SingleNoise):
         return torch.rand(shape, generator=generator, dtype=torch.float32, device=like.device).clamp_min_(2.0**-25).to(kind)
     noise = torch.rand(shape, generator=generator, dtype=kind, device=like.device)
     return noise.clamp_min_(2.0**-25 if kind == torch.float32 else 2.0**-54)
@@ -46,7 +46,7 @@ def normal(shape: Shape, like: Tensor, generator: Generator) -> Tensor:
     if isinstance(generator, Points):
         quantile: Tensor = torch.special.ndtri(generator.uniform(shape, torch.float64, like.device))
         return quantile.to(like.dtype)
-    if isinstance(generator, CommonNoise):
+    if isinstance(generator, SingleNoise):
         return torch.randn(shape, generator=generator, dtype=torch.float32, device=like.device).to(like.dtype)
     count = math.prod(shape)
     if like.dtype != torch.float64 or like.device.type != "cpu" or count < LEAST_FOR_BOX_MULLER:
@@ -64,5 +64,5 @@ def cauchy(shape: Shape, like: Tensor, generator: Generator) -> Tensor:
     """Standard Cauchy noise."""
     if isinstance(generator, Points):
         return (math.pi * (generator.uniform(shape, torch.float64, like.device) - 0.5)).tan().to(like.dtype)
-    kind = torch.float32 if isinstance(generator, CommonNoise) else like.dtype
+    kind = torch.float32 if isinstance(generator, SingleNoise) else like.dtype
     return torch.empty(shape, dtype=kind, device=like.device).cauchy_(generator=generator).to(like.dtype)
