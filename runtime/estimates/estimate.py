@@ -64,8 +64,7 @@ def gradient(
     settings = settings if resolved.sites else replace(settings, dtype="float64")
     bound, known = bind_values(resolved, parameters, data, DTYPES[settings.dtype], torch.device(settings.device))
     if not bound:
-        title = "there is nothing to differentiate: the program has no parameters"
-        raise ProbError(Diagnostic("P0606", title, source=resolved.program.source))
+        raise _no_parameters(resolved)
     own = settings if team is None else team.share(settings)
     lessons = Lessons()
     safe = False
@@ -74,8 +73,6 @@ def gradient(
         plan = make_plan(lessons)
         if plan.exact:
             bound, known = bind_values(resolved, parameters, data, torch.float64, torch.device(settings.device))
-        if not trial and _rounded(resolved, plan, parameters, data, bound, known, own, safe):
-            settings, own, bound, known = _finer(resolved, parameters, data, settings, own)
         session = Session(resolved, plan, bound, known, own, safe, results=not settings.of)
         collected = Collected(names_of(resolved, settings, not settings.of), own)
         outcome: Collected | Exception = collected
@@ -83,6 +80,8 @@ def gradient(
             check_fixed(resolved, plan)
         heard: list[Collected | Exception] | None = None
         try:
+            if not trial and _rounded(resolved, plan, parameters, data, bound, known, own, safe):
+                raise TooCoarse
             with room(grad=True):
                 _differentiate(session, collected, progress, Looks(team, settings))
         except Ended as end:
@@ -107,6 +106,11 @@ def gradient(
                 collected = merged(found, session, settings)
             return _finished(session, collected, settings, started, refused)
         lessons = _learnt(lessons, plan, [one for one in found if isinstance(one, Exception)])
+
+
+def _no_parameters(resolved: Resolved) -> ProbError:
+    title = "there is nothing to differentiate: the program has no parameters"
+    return ProbError(Diagnostic("P0606", title, source=resolved.program.source))
 
 
 def _finer(
