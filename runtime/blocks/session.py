@@ -24,7 +24,7 @@ from ..lanes.lanes import Ragged, Value
 from ..lanes.lessons import TooBig
 from ..lanes.lifting import Leaves, Lifter, Slope, liftable
 from ..lanes.meter import Meter, Stop
-from ..laws.noise import Fresh, Noise
+from ..laws.noise import Fresh, Noise, Single
 from ..laws.sobol import Sobol
 from ..machine.interpreter import Interpreter
 from ..machine.machine import Limits, Outcome
@@ -80,7 +80,8 @@ class Session:
     def begin(self, seed: int) -> None:
         """Noise for what comes next."""
         self.seed = seed
-        self.noise: Noise = Fresh(torch.Generator(device=self.context.device).manual_seed(seed))
+        kind = Single if self.settings.sampler == "single" else Fresh
+        self.noise: Noise = kind(torch.Generator(device=self.context.device).manual_seed(seed))
 
     def place(self, dimensions: int, runs: int) -> None:
         """Draw from the points of one scrambling from now on."""

@@ -32,11 +32,13 @@ from ..blocks.session import Session
 from ..blocks.settings import DTYPES, LEAST_BLOCK, Settings, names_of, room
 from ..gradients.surrogate import expected
 from ..gradients.weighing import Weighing
+from ..lanes.lanes import Value
 from ..lanes.lessons import GuardBroken, NotCompiled, NotLifted, OutOfTime, TooCoarse, TooManyLanes, TooMuchWork
 from ..machine.interpreter import Interpreter
 from ..machine.machine import Outcome
 from ..machine.order import check_fixed
 from .binding import bind_values
+from .precision import Precision
 from .team import Team
 
 __all__ = ["Estimate", "Moments", "Settings", "expectation", "gradient", "moments_of_run"]
@@ -54,14 +56,15 @@ class _NotFinite(Exception):
 # ---------------------------------------------------------------------------------------------------- gradient
 def gradient(
     resolved: Resolved, make_plan: MakePlan, parameters: Mapping[str, object], data: Mapping[str, object],
-    settings: Settings, progress: Progress = None, team: Team | None = None,
+    settings: Settings, progress: Progress = None, team: Team | None = None, trial: bool = False,
 ) -> Estimate:
-    """The expected results and their derivatives in every parameter, with standard errors; with a `team`, of all its runs."""
+    """The expected results and their derivatives in every parameter, with standard errors; with a `team`, of all its runs.
+    A `trial` only tells how good a plan is."""
     started = time.perf_counter()
+    settings = settings if resolved.sites else replace(settings, dtype="float64")
     bound, known = bind_values(resolved, parameters, data, DTYPES[settings.dtype], torch.device(settings.device))
     if not bound:
-        title = "there is nothing to differentiate: the program has no parameters"
-        raise ProbError(Diagnostic("P0606", title, source=resolved.program.source))
+        raise _no_parameters(resolved)
     own = settings if team is None else team.share(settings)
     lessons = Lessons()
     safe = False
@@ -77,6 +80,8 @@ def gradient(
             check_fixed(resolved, plan)
         heard: list[Collected | Exception] | None = None
         try:
+            if not trial and _rounded(resolved, plan, parameters, data, bound, known, own, safe):
+                raise TooCoarse
             with room(grad=True):
                 _differentiate(session, collected, progress, Looks(team, settings))
         except Ended as end:
@@ -88,8 +93,7 @@ def gradient(
             safe = True
             continue
         except TooCoarse:
-            settings, own = replace(settings, dtype="float64"), replace(own, dtype="float64")
-            bound, known = bind_values(resolved, parameters, data, torch.float64, torch.device(settings.device))
+            settings, own, bound, known = _finer(resolved, parameters, data, settings, own)
             continue
         except NotCompiled as why:
             refused, own = why.reason, replace(own, compile=False)
@@ -102,6 +106,41 @@ def gradient(
                 collected = merged(found, session, settings)
             return _finished(session, collected, settings, started, refused)
         lessons = _learnt(lessons, plan, [one for one in found if isinstance(one, Exception)])
+
+
+def _no_parameters(resolved: Resolved) -> ProbError:
+    title = "there is nothing to differentiate: the program has no parameters"
+    return ProbError(Diagnostic("P0606", title, source=resolved.program.source))
+
+
+def _finer(
+    resolved: Resolved, parameters: Mapping[str, object], data: Mapping[str, object], settings: Settings, own: Settings
+) -> tuple[Settings, Settings, dict[str, Tensor], dict[str, Value]]:
+    """The same in float64."""
+    bound, known = bind_values(resolved, parameters, data, torch.float64, torch.device(settings.device))
+    return replace(settings, dtype="float64"), replace(own, dtype="float64"), bound, known
+
+
+def _rounded(
+    resolved: Resolved, plan: Plan, parameters: Mapping[str, object], data: Mapping[str, object], bound: dict[str, Tensor],
+    known: dict[str, Value], settings: Settings, safe: bool,
+) -> bool:
+    """Whether float32 rounds too much for this plan."""
+
+    def few(own: Settings) -> Estimate | None:
+        values = bind_values(resolved, parameters, data, DTYPES[own.dtype], torch.device(own.device))
+        collected = Collected(names_of(resolved, own, not own.of), own)
+        try:
+            with room(grad=True):
+                _differentiate(Session(resolved, plan, *values, own, safe, results=not own.of), collected, None, Looks(None, own))
+        except NotLifted:
+            plan.memory["liftable"] = False
+            return few(own)
+        except Exception:
+            return None  # the runs themselves will come to it
+        return collected.estimate(plan, 0.0)
+
+    return not plan.exact and Precision(plan.memory, settings).rounded(bound, known, few)
 
 
 def _finished(session: Session, collected: Collected, settings: Settings, started: float, refused: str | None) -> Estimate:
@@ -201,6 +240,8 @@ def _differentiate(session: Session, collected: Collected, progress: Progress, l
             if outcome.weight is not None:
                 value = block.points.rows(value, outcome.lanes)
             weighing = Weighing.of_result(outcome, number, value, runs)
+            if settings.keep_runs:
+                part.keep_draws(name, weighing.value, runs)
             if not part.add_value(name, weighing.value, runs).finite:
                 raise value_problem(block, runs, leaves, names)
             weighings.append(weighing)
@@ -234,7 +275,25 @@ def moments_of_run(
 ) -> Estimate:
     """The results and the variables in `of`, sampled without derivatives: no plan is needed."""
     started = time.perf_counter()
-    bound, known = bind_values(resolved, parameters, data, DTYPES[settings.dtype], torch.device(settings.device))
+    settings = settings if resolved.sites else replace(settings, dtype="float64")
+    place = torch.device(settings.device)
+
+    def few(own: Settings) -> Estimate | None:
+        try:
+            return _sampled(resolved, *bind_values(resolved, parameters, data, DTYPES[own.dtype], place), own, None)
+        except Exception:
+            return None
+
+    bound, known = bind_values(resolved, parameters, data, DTYPES[settings.dtype], place)
+    if Precision(resolved.memory, settings).rounded(bound, known, few):
+        settings = replace(settings, dtype="float64")
+        bound, known = bind_values(resolved, parameters, data, torch.float64, place)
+    return replace(_sampled(resolved, bound, known, settings, progress), seconds=time.perf_counter() - started)
+
+
+def _sampled(
+    resolved: Resolved, bound: dict[str, Tensor], known: dict[str, Value], settings: Settings, progress: Progress
+) -> Estimate:
     session = Session(resolved, None, bound, known, settings, False, results=True)
     collected = Collected(names_of(resolved, settings, True), settings)
 
@@ -250,7 +309,7 @@ def moments_of_run(
 
     with room(grad=False):
         _drive(session, collected, Session.uniform, take, progress, Looks(None, settings))
-    return collected.estimate(None, started)
+    return collected.estimate(None, 0.0)
 
 
 def expectation(
@@ -263,6 +322,9 @@ def expectation(
     lessons, inner = Lessons(), settings
     while True:
         plan = make_plan(lessons)
+        if _rounded(resolved, plan, parameters, data, bound, known, inner, True):
+            inner = replace(settings, dtype="float64")
+            bound, known = bind_values(resolved, parameters, data, torch.float64, torch.device(settings.device))
         session = Session(resolved, plan, bound, known, inner, True, results=not settings.of)
         runs = 1 if session.exact else settings.samples
         leaves = {name: value.expand(runs, *value.shape) for name, value in session.parameters.items()}

@@ -93,7 +93,7 @@ class _Pilot(Figures):
 
         self.overworked = False
         try:
-            found = gradient(self.planner.resolved, planner, self.parameters, self.data, settings)
+            found = gradient(self.planner.resolved, planner, self.parameters, self.data, settings, trial=True)
         except TooMuchWork:
             self.overworked = True
             return None

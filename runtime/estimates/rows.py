@@ -151,7 +151,7 @@ class Rows:
         with suppress(ProbError, TooMuchWork, OutOfTime):
             if not planner(Lessons()).exact:
                 few = replace(few, max_lanes=settings.lanes(False))
-            gradient(self.plans.resolved, planner, self.parameters, self.data, few)
+            gradient(self.plans.resolved, planner, self.parameters, self.data, few, trial=True)
 
     def leave_out(self, options: PlanOptions, why: str) -> None:
         """Note a row that is not there."""

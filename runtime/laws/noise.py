@@ -1,6 +1,6 @@
 """Where the random numbers of a block come from: uniform, normal and other noise of any shape, with a row per lane in front.
 
-Every kind of noise is made of a few primitive draws.  The kinds are `Fresh` (a generator of torch), `Sobol` (`sobol.py`),
+Every kind of noise is made of a few primitive draws.  The kinds are `Fresh` (a generator of torch), `Single`, `Sobol` (`sobol.py`),
 `Recorded` (`runtime/blocks/recorder.py`: inputs of a graph) and `Common` (`runtime/lanes/coupling.py`: shared by the lanes of a
 run).
 """
@@ -156,6 +156,40 @@ class Fresh(Noise):
     def rewind(self) -> None:
         if self.generator is not None:
             self.generator.manual_seed(self.generator.initial_seed())
+
+
+class Single(Fresh):
+    """The same numbers in every arithmetic: those of single precision."""
+
+    def rand(self, shape: Shape, dtype: torch.dtype, device: torch.device) -> Tensor:
+        return super().rand(shape, torch.float32, device).to(dtype)
+
+    def randn(self, shape: Shape, dtype: torch.dtype, device: torch.device) -> Tensor:
+        return super().randn(shape, torch.float32, device).to(dtype)
+
+    def tangents(self, shape: Shape, dtype: torch.dtype, device: torch.device) -> Tensor:
+        return super().tangents(shape, torch.float32, device).to(dtype)
+
+    def gamma(self, concentration: Tensor) -> Tensor:
+        return super().gamma(concentration.float()).to(concentration.dtype)
+
+    def dirichlet(self, concentration: Tensor) -> Tensor:
+        return super().dirichlet(concentration.float()).to(concentration.dtype)
+
+    def binomial(self, count: Tensor, chance: Tensor) -> Tensor:
+        return super().binomial(count.float(), chance.float()).to(count.dtype)
+
+    def poisson(self, rate: Tensor) -> Tensor:
+        return super().poisson(rate.float()).to(rate.dtype)
+
+    def uniform(self, shape: Shape, like: Tensor, dtype: torch.dtype | None = None) -> Tensor:
+        return super().uniform(shape, like, torch.float32).to(dtype or like.dtype)
+
+    def normal(self, shape: Shape, like: Tensor) -> Tensor:
+        return self.randn(shape, like.dtype, like.device)
+
+    def coins(self, shape: Shape, chance: Tensor, made: Coin | None) -> Tensor:
+        return less(self.uniform(shape, chance, torch.float64), chance.detach(), chance.dtype)
 
 
 @dataclass(frozen=True)
