@@ -161,7 +161,7 @@ class Program:
             gradient=unkeyed(estimate.gradient) if len(estimate.value) == 1 else estimate.gradient, biased=estimate.plan.biased,
             sites=site_reports(self.resolved, estimate.plan, verdict),
             per_run=estimate.per_run if keep_runs else None, pilot_runs=verdict.runs, tails=estimate.tails,
-            few=estimate.few, contradictions=verdict.contradictions, overruled=verdict.overruled,
+            few=estimate.few, scarce=estimate.scarce, contradictions=verdict.contradictions, overruled=verdict.overruled,
             check=check, unverified=unverified, compiled=compiled,
         )
 

@@ -167,6 +167,7 @@ class GradientResult(Result):
     pilot_runs: int = field(default=0, repr=False)
     tails: Mapping[tuple[str, str], Tail] = field(default_factory=dict, repr=False)
     few: Mapping[tuple[str, str], float] = field(default_factory=dict, repr=False)
+    scarce: Mapping[int, int] = field(default_factory=dict, repr=False)
     contradictions: tuple[Contradiction, ...] = field(default=(), repr=False)
     overruled: str = field(default="", repr=False)  # what a pilot set aside, though it looked less noisy
     check: Check | None = field(default=None, repr=False)
@@ -181,12 +182,14 @@ class GradientResult(Result):
     @cached_property
     def warnings(self) -> tuple[Doubt, ...]:
         """Why numbers are not to be trusted."""
-        from .runtime.estimates.doubts import contradicted, few, heavy
+        from .runtime.estimates.doubts import contradicted, few, heavy, scarce
 
         several = len(self.results) > 1
         rest = {place: n for place, n in self.few.items() if place not in self.tails and not self.is_exact(*place)}
         return (
-            *heavy(self.tails, several), *few(rest, self.samples, several), *contradicted(self.contradictions, several),
+            *heavy(self.tails, several), *few(rest, self.samples, several),
+            *scarce(((self.sites[at].name, self.sites[at].line, values) for at, values in self.scarce.items()), self.samples),
+            *contradicted(self.contradictions, several),
         )
 
     def _doubts(self) -> dict[str, Any]:

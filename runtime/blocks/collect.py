@@ -27,7 +27,7 @@ WATCHED_GRADIENTS = 16
 LEAST_FOR_TARGET = 1000  # runs before a standard error is believed
 LEAST_OF_EQUALS = 16_384  # runs, where all of them gave the same
 LARGEST_SHARE = 0.05
-FEW_CARRIERS = 10  # runs that carry the spread of a gradient: with fewer its interval covers too little
+FEW_CARRIERS = 12  # runs that carry the spread of a gradient: with fewer its interval covers too little
 
 
 @dataclass(frozen=True)
@@ -39,6 +39,7 @@ class Estimate:
     per_run      gradients of single runs `[runs, *result, *parameter]`, when asked for
     tails        by result and parameter, where the tails are so heavy that the standard error cannot be trusted
     few          by result and parameter, where it rests on so few runs: how many (0: on none, they are all alike)
+    scarce       score sites whose draws took too few different values, and how many (`variety.py`)
     other        the gradient with the other baseline (of a pilot)
     work         numbers that were touched (`meter.py`)
     compile_seconds, not_compiled    what compiling took, or why it was not done, where it was asked for
@@ -63,6 +64,7 @@ class Estimate:
     draws: dict[str, Tensor] = field(default_factory=dict, repr=False)
     tails: dict[tuple[str, str], Tail] = field(default_factory=dict, repr=False)
     few: dict[tuple[str, str], float] = field(default_factory=dict, repr=False)
+    scarce: dict[int, int] = field(default_factory=dict, repr=False)
     other: dict[str, dict[str, Moments]] = field(default_factory=dict, repr=False)
     work: int = 0
 

@@ -57,6 +57,16 @@ def few(carriers: Mapping[Place, float], runs: int, several: bool) -> Iterator[D
         ))
 
 
+def scarce(sites: Iterable[tuple[str, int, int]], runs: int) -> Iterator[Doubt]:
+    """Discrete sites (name, line, values seen) of whose outcomes too few were drawn."""
+    for name, line, values in sites:
+        seen = "the same value" if values == 1 else f"only {values} different values"
+        yield Doubt("P0702", (
+            f"few values: do not trust derivatives that come from `{name}` (line {line}). All {runs} runs drew {seen} there; how "
+            "the others bear on the result has not been seen: make more runs (-n), or enumerate"
+        ), line)
+
+
 def contradicted(contradictions: Iterable[Contradiction], several: bool) -> Iterator[Doubt]:
     """Gradients that another right plan contradicts."""
     for other in contradictions:

@@ -110,7 +110,8 @@ def _finished(session: Session, collected: Collected, settings: Settings, starte
         left = "a gradient is not finite" if session.safe else "no block was left to compile"
         refused = "the answer is exact" if collected.exact else left
     estimate = collected.estimate(session.plan, started)
-    return replace(estimate, compile_seconds=session.compile_seconds, not_compiled=refused)
+    scarce = {} if collected.exact else session.variety.scarce
+    return replace(estimate, compile_seconds=session.compile_seconds, not_compiled=refused, scarce=scarce)
 
 
 def _learnt(lessons: Lessons, plan: Plan, problems: Sequence[Exception]) -> Lessons:

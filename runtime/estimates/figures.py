@@ -67,14 +67,9 @@ class Trial:
         """How many sites are summed over."""
         return sum(ESTIMATORS[choice.estimator].exact for choice in self.plan.choices.values())
 
-    @property
-    def label(self) -> str:
-        """The estimators of the sites that a parameter reaches."""
-        return " + ".join(sorted({choice.estimator for choice in self.plan.choices.values() if choice.live and choice.effect}))
-
     def rival(self) -> Rival:
         """What it can be held against a gradient."""
-        return Rival(self.label, self.prefer, self.mean, self.variance, self.runs)
+        return Rival(self.plan.label, self.prefer, self.mean, self.variance, self.runs)
 
     def pooled(self, other: Trial) -> Trial:
         """With more runs of the same."""
@@ -213,11 +208,12 @@ class Figures:
             return ""
         less, more = min(self.overruled, key=lambda pair: self.trials.index(pair[0]))
         z, at = _farthest(less, more)
-        shown = " and ".join(
-            f"{trial.label} {float(trial.mean[at]):.3g} +- {math.sqrt(float(trial.variance[at])):.1g}" for trial in (less, more)
-        )
+        told = [f"{one.plan.label} {float(one.mean[at]):.3g} +- {math.sqrt(float(one.variance[at])):.1g}" for one in (less, more)]
         why = "sums over outcomes" if more.enumerated > less.enumerated else "has the larger spread"
-        return f"{shown} contradict each other ({z:.0f} standard errors): {less.label} is set aside, because {more.label} {why}"
+        return (
+            f"{told[0]} and {told[1]} contradict each other ({z:.0f} standard errors): {less.plan.label} is set aside, because "
+            f"{more.plan.label} {why}"
+        )
 
 
 def _farthest(one: Trial, other: Trial) -> tuple[float, int]:

@@ -161,7 +161,7 @@ class _Pilot(Figures):
         if (pair := self.doubtful(trial)) is not None:
             more = pair[0]
             found = self.attempt(more.prefer, AGAIN * (number + 1), AGAIN * more.runs, math.inf)
-            if found is not None and found.plan is not None and found.plan.key == more.plan.key:
+            if found is not None and found.plan is not None and found.plan.label == more.plan.label:
                 new = more.pooled(made_of(more.prefer, found, found.gradient))
                 self.trials = [new if known is more else known for known in self.trials]
                 trial = new if trial is more else trial
