@@ -88,6 +88,9 @@ def status_of(result: Result) -> int:
             "standard errors"
         )
         return DOUBTFUL
+    if isinstance(result, GradientResult) and result.warnings:
+        complain(f"probrun: not to be trusted: {', '.join(dict.fromkeys(doubt.code for doubt in result.warnings))} (probrun help)")
+        return DOUBTFUL
     return DONE
 
 

@@ -18,8 +18,10 @@ if TYPE_CHECKING:
     from .runtime.blocks.collect import Estimate
     from .runtime.blocks.moments import Moments
     from .runtime.blocks.tails import Tail
+    from .runtime.estimates.doubts import Doubt
     from .runtime.estimates.figures import Measured
     from .runtime.estimates.oracle import Check
+    from .runtime.estimates.rivals import Contradiction
     from .runtime.estimates.verdict import Verdict
 
 
@@ -164,6 +166,10 @@ class GradientResult(Result):
     per_run: Any = field(default=None, repr=False)
     pilot_runs: int = field(default=0, repr=False)
     tails: Mapping[tuple[str, str], Tail] = field(default_factory=dict, repr=False)
+    few: Mapping[tuple[str, str], float] = field(default_factory=dict, repr=False)
+    scarce: Mapping[int, int] = field(default_factory=dict, repr=False)
+    contradictions: tuple[Contradiction, ...] = field(default=(), repr=False)
+    overruled: str = field(default="", repr=False)  # what a pilot set aside, though it looked less noisy
     check: Check | None = field(default=None, repr=False)
     unverified: str = field(default="", repr=False)  # why there is no check, though it was asked for
     compiled: Compilation | None = field(default=None, repr=False)
@@ -173,13 +179,30 @@ class GradientResult(Result):
         """The moments of each gradient, by result and parameter."""
         return self.gradient if len(self.results) != 1 else {self.results[0]: self.gradient}
 
+    @cached_property
+    def warnings(self) -> tuple[Doubt, ...]:
+        """Why numbers are not to be trusted."""
+        from .runtime.estimates.doubts import contradicted, few, heavy, scarce
+
+        several = len(self.results) > 1
+        rest = {place: n for place, n in self.few.items() if place not in self.tails and not self.is_exact(*place)}
+        return (
+            *heavy(self.tails, several), *few(rest, self.samples, several),
+            *scarce(((self.sites[at].name, self.sites[at].line, values) for at, values in self.scarce.items()), self.samples),
+            *contradicted(self.contradictions, several),
+        )
+
     def _doubts(self) -> dict[str, Any]:
-        """What must be said of standard errors that cannot be trusted."""
+        """What must be said of numbers that cannot be trusted."""
         found = [
             {"result": result, "parameter": name, "tail_index": tail.index, "largest_share": tail.largest_share}
             for (result, name), tail in self.tails.items()
         ]
-        doubts: dict[str, Any] = {"heavy_tails": found} if found else {}
+        doubts: dict[str, Any] = {"warnings": [doubt.to_dict() for doubt in self.warnings]}
+        if found:
+            doubts["heavy_tails"] = found
+        if self.overruled:
+            doubts["overruled"] = self.overruled
         if self.check is not None:
             oracle = {
                 result: {

@@ -109,6 +109,11 @@ class Plan:
         """What two plans that do the same have in common."""
         return tuple((index, c.estimator, tuple(sorted(c.options.items()))) for index, c in sorted(self.choices.items()))
 
+    @property
+    def label(self) -> str:
+        """The estimators of the sites that a parameter reaches."""
+        return " + ".join(sorted({choice.estimator for choice in self.choices.values() if choice.live and choice.effect}))
+
     def like(self, index: int) -> list[int]:
         """Later sites that draw from the same distribution by an estimator that splits, though nobody asked for it."""
         name = self.choices[index].site.distribution.name

@@ -24,6 +24,7 @@ from ..lanes.lanes import Ragged, Value
 from ..lanes.lessons import TooBig
 from ..lanes.lifting import Leaves, Lifter, Slope, liftable
 from ..lanes.meter import Meter, Stop
+from ..lanes.variety import Variety
 from ..laws.noise import Fresh, Noise, Single
 from ..laws.sobol import Sobol
 from ..machine.interpreter import Interpreter
@@ -70,6 +71,7 @@ class Session:
         self.slopes: list[list[Slope | None]] = []
         self.masked = False
         self.stop = Stop()
+        self.variety = Variety()  # of all blocks
         self.compile_seconds: float | None = None
         self.begin(self.seed_of(0))
 
@@ -118,6 +120,7 @@ class Session:
             results=self.results, wanted=settings.of, counter=counter, meter=self.meter(), **more,
         )
         machine.masked = self.masked
+        machine.variety = self.variety
         machine.stands_for = settings.samples if self.exact else 1
         return machine
 

@@ -149,7 +149,8 @@ def _finished(session: Session, collected: Collected, settings: Settings, starte
         left = "a gradient is not finite" if session.safe else "no block was left to compile"
         refused = "the answer is exact" if collected.exact else left
     estimate = collected.estimate(session.plan, started)
-    return replace(estimate, compile_seconds=session.compile_seconds, not_compiled=refused)
+    scarce = {} if collected.exact else session.variety.scarce
+    return replace(estimate, compile_seconds=session.compile_seconds, not_compiled=refused, scarce=scarce)
 
 
 def _learnt(lessons: Lessons, plan: Plan, problems: Sequence[Exception]) -> Lessons:
@@ -245,14 +246,20 @@ def _differentiate(session: Session, collected: Collected, progress: Progress, l
             if not part.add_value(name, weighing.value, runs).finite:
                 raise value_problem(block, runs, leaves, names)
             weighings.append(weighing)
+            if weighing.groups:
+                part.scored.add(name)
         few = not block.exact and settings.samples <= FEW
         for number, (name, weighing) in enumerate(zip(names, weighings, strict=True)):
             for found_at in weighing.gradients(block.points, number == len(weighings) - 1, few):
                 for place, (parameter, leaf) in enumerate(leaves.items()):
-                    accumulator = part.add_gradient(name, parameter, found_at.entry, found_at.per_run[place], leaf, runs)
+                    accumulator = part.add_gradient(
+                        name, parameter, found_at.entry, found_at.per_run[place], leaf, runs, tied=weighing.tied,
+                    )
                     part.watch_tails(name, parameter, found_at.entry, found_at.per_run[place])
                     if found_at.pseudo and (spread := found_at.pseudo[place]) is not None:
                         accumulator.widen(spread)
+                    if found_at.costs:
+                        accumulator.charge(found_at.costs[place])
                     if paired:
                         other = found_at.other or found_at.per_run  # of a result without scores there is but one
                         part.add_gradient(name, parameter, found_at.entry, other[place], leaf, runs, other=True)

@@ -38,6 +38,7 @@ from ..lanes.ledger import Ledger, Summand
 from ..lanes.lessons import NotCompiled, TooManyLanes
 from ..lanes.lifting import Lifter
 from ..lanes.meter import Meter
+from ..lanes.variety import Variety
 from ..lanes.where import Where
 from ..laws.noise import Noise
 from .indexing import Item, position, size
@@ -134,6 +135,7 @@ class Machine:
         self.most_lanes = self.lanes_made = 0
         self.last_split: Site | None = None
         self.stands_for = 1  # how many runs an exact one is in place of
+        self.variety: Variety | None = None  # is told what score sites draw
         self.apart = False  # lanes have gone different ways (credit)
         self.allowed: set[tuple[str, str, float]] = set()  # arguments that are numbers and known to be in their domain
         self._numbers: dict[float, Tensor] = {}
