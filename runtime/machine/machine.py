@@ -38,6 +38,7 @@ from ..lanes.ledger import Ledger, Summand
 from ..lanes.lessons import NotCompiled, TooManyLanes
 from ..lanes.lifting import Lifter
 from ..lanes.meter import Meter
+from ..lanes.moving import Motion
 from ..lanes.where import Where
 from .indexing import Item, position, size
 from .uniform import Once
@@ -258,9 +259,9 @@ class Machine:
     def note_store(self, target: Tensor, value: Operand, new: Tensor, frame: Frame) -> None:
         """An element has been assigned (a hook for tracing)."""
 
-    def ends(self) -> list[Tensor]:
-        """Everything that a value may be differentiated in."""
-        return self.leaves if self.lifter is None else self.lifter.ends
+    def motion(self) -> Motion:
+        """What tells whether values move with the parameters."""
+        return Motion(self.leaves, self.lifter)
 
     def lifted(self, tensors: list[Tensor], frame: Frame) -> list[Tensor]:
         """Values that are used together: those that are the same in every lane are lifted where others are not."""

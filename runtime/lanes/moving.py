@@ -1,0 +1,75 @@
+"""Whether entries of a value move with what it is differentiated in: by a probe, not by a sum, in which derivatives cancel.
+
+The derivative of `sum(v * entries)` is exactly 0 where that of every single entry is (0 times anything, however it is added
+up), and nowhere else with the right `v`: sin(1), sin(2), ... and 1 are linearly independent over the algebraic numbers
+(Lindemann and Weierstrass), so that derivatives of different lanes or entries, such as 1 and -1, never cancel.  The structure
+of the program decides; no number is small enough.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from ..arrays.broadcast import broadcast_shapes
+from .lifting import Lifted, Lifter, pull
+
+
+def unlike(like: Tensor) -> Tensor:
+    """Numbers between 0.5 and 2.5 in the shape of a tensor, no two of which have anything to do with each other."""
+    places = torch.arange(1, like.numel() + 1, dtype=torch.float64, device=like.device)
+    return (places.sin_() + 1.5).reshape(like.shape).to(like.dtype)
+
+
+@dataclass(frozen=True)
+class Motion:
+    """What values of one block may be differentiated in: the points, and what was lifted on the way from them."""
+
+    points: Sequence[Tensor]
+    lifter: Lifter | None = None
+
+    def moves(self, value: Tensor, where: Tensor, log: bool = False) -> bool:
+        """Whether a derivative of the entries `where` of a value is not exactly 0 (or is no number).
+
+        `log`: the entries are logarithms of 0 (-inf), and their exponentials are meant: these stand still where it is finite.
+        """
+        if not value.requires_grad:
+            return False
+        value = value.expand(broadcast_shapes([tuple(value.shape), tuple(where.shape)]))
+        return self.arrives([value], [torch.where(where, unlike(value), 0.0)], log)
+
+    def arrives(self, outputs: Sequence[Tensor], incoming: Sequence[Tensor], log: bool = False) -> bool:
+        """Whether a derivative of `sum(outputs * incoming)` is not 0 (with `log`: not finite)."""
+        lifted = [] if self.lifter is None else self.lifter.lifted
+        found = pull(outputs, [*(part.leaf for part in lifted), *self.points], incoming)
+        if any(_tells(derivative, log) for derivative in found[len(lifted) :]):
+            return True
+        reached: dict[int, Tensor] = {}
+        for part, derivative in zip(lifted, found, strict=False):
+            if derivative is not None:
+                mask = ((derivative != 0) if not log else ~torch.isfinite(derivative)).any(0, keepdim=True)
+                reached[part.origin] = mask | reached[part.origin] if part.origin in reached else mask
+        return any(
+            bool(mask.any()) and self._origin_moves(number, mask) for number, mask in reached.items()
+        ) or (log and self._infinite(lifted, found))
+
+    def _origin_moves(self, number: int, where: Tensor) -> bool:
+        """Whether entries of a lifted value move with the points."""
+        assert self.lifter is not None
+        return Motion(self.points).moves(self.lifter.origins[number], where)
+
+    def _infinite(self, lifted: Sequence[Lifted], found: Sequence[Tensor | None]) -> bool:
+        """Whether a lifted value that has to do with it has itself a derivative that is not finite."""
+        assert self.lifter is not None or not lifted
+        return any(
+            derivative is not None and self.lifter is not None
+            and Motion(self.points).moves(self.lifter.origins[part.origin], (derivative != 0).any(0, keepdim=True), log=True)
+            for part, derivative in zip(lifted, found, strict=False)
+        )
+
+
+def _tells(derivative: Tensor | None, log: bool) -> bool:
+    return derivative is not None and not bool((torch.isfinite(derivative) if log else derivative == 0).all())
