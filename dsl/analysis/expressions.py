@@ -83,6 +83,7 @@ class Flow:
     sites: dict[int, SiteFlow]
     guards: dict[int, Guard]
     kinks: frozenset[int]  # ids of nodes where a derivative is carried over a kink: it has no second one
+    ties: dict[int, bool]  # ids of nodes whose kink may be met exactly: whether anything continuous is in their operands
 
     @property
     def result(self) -> Fact:
@@ -137,6 +138,7 @@ class Values:
         self.sites: dict[int, SiteFlow] = {site.index: SiteFlow() for site in resolved.sites}
         self.guards: dict[int, Guard] = {}
         self.kinks: set[int] = set()
+        self.ties: dict[int, bool] = {}
         self.control = Fact()
         self.globals = Variables({}, None)
         self.frame = self.globals
@@ -271,6 +273,11 @@ class Values:
                 self.guards[id(owner)] = Guard("sign", quantity, owner)
         return whole if hazard is None else replace(whole, hazards=whole.hazards | {hazard})
 
+    def meet(self, node: Node, operands: Fact, possible: bool) -> None:
+        """A kink, whose derivative there is not one but two: can a value that carries a derivative stand on it exactly?"""
+        if operands.live and possible:
+            self.ties[id(node)] = self.ties.get(id(node), False) or bool(operands.continuous)
+
     # ----------------------------------------------------------------------------------------------- functions
     def call(self, node: Call) -> Fact:
         facts = [self.expression(argument.value) for argument in node.arguments]
@@ -289,6 +296,8 @@ class Values:
         anywhere = row.bend is None or facts[0].range.low < row.bend < facts[0].range.high
         if row.smoothness == (Smoothness.KINK,) and anywhere and combined(facts).moves:
             self.kinks.add(id(node))
+        if row.smoothness == (Smoothness.KINK,):
+            self.meet(node, combined(facts), row.bend is None or facts[0].range.holds(row.bend))
         for position, fact in enumerate(facts):
             smoothness = row.smoothness[min(position, len(row.smoothness) - 1)]
             if position in row.structural or smoothness is Smoothness.JUMP:
@@ -344,6 +353,8 @@ class Values:
         whole = combined([*facts.values(), value], Bounds(-ranges.INF, 0, False, True) if row.discrete else ANY)
         if row.kinked and combined([*facts.values(), value]).moves:
             self.kinks.add(id(node))
+        if row.kinked:
+            self.meet(node, combined([*facts.values(), value]), True)
         moving = [facts[p.name] for p in row.parameters if p.moves_support and p.name in facts]
         edge = combined([value, *moving])
         if row.whole_line or not edge.moves:

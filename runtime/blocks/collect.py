@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from ...dsl.planning.plan import Plan
+from ...dsl.text.source import Span
 from ..lanes.lanes import Ragged
 from ..machine.interpreter import Interpreter
 from .moments import Accumulator, Moments
@@ -37,6 +38,7 @@ class Estimate:
     reached      the target standard error (True where none was asked for)
     per_run      gradients of single runs `[runs, *result, *parameter]`, when asked for
     tails        by result and parameter, where the tails are so heavy that the standard error cannot be trusted
+    kinks        where in the program a kink was met exactly, and the gradient depends on the side that is taken
     other        the gradient with the other baseline (of a pilot)
     work         numbers that were touched (`meter.py`)
     compile_seconds, not_compiled    what compiling took, or why it was not done, where it was asked for
@@ -60,6 +62,7 @@ class Estimate:
     per_run: dict[str, dict[str, Tensor]] = field(default_factory=dict, repr=False)
     draws: dict[str, Tensor] = field(default_factory=dict, repr=False)
     tails: dict[tuple[str, str], Tail] = field(default_factory=dict, repr=False)
+    kinks: tuple[Span, ...] = ()
     other: dict[str, dict[str, Moments]] = field(default_factory=dict, repr=False)
     work: int = 0
 
@@ -83,10 +86,12 @@ class Collected:
         self.kept: dict[str, dict[str, list[Tensor]]] = {}
         self.draws: dict[str, list[Tensor]] = {}
         self.watched: dict[tuple[str, str], list[Tensor]] = {}
+        self.kinks: set[Span] = set()
 
     def merge(self, part: Collected, session: Session) -> None:
         """Take in the next block; P0303 where blocks differ in shape."""
         self.work += part.work
+        self.kinks |= part.kinks
         if not self.done:
             self.shapes, self.value, self.gradient, self.other = part.shapes, part.value, part.gradient, part.other
             self.kept, self.draws, self.watched, self.exact = part.kept, part.draws, part.watched, part.exact
@@ -238,6 +243,7 @@ class Collected:
                 for name, rows in self.other.items()
             },
             tails={} if self.exact else {key: tail for key, parts in self.watched.items() if (tail := _tail(parts)).heavy},
+            kinks=tuple(sorted(self.kinks, key=lambda span: span.start)),
             work=self.work,
         )
 

@@ -22,6 +22,7 @@ from ..lanes.guards import Guards
 from ..lanes.lanes import Ragged, Value
 from ..lanes.lessons import TooBig
 from ..lanes.lifting import Leaves, Lifter, Slope, liftable
+from ..lanes.meetings import Meetings
 from ..lanes.meter import Meter, Stop
 from ..laws.sobol import Points
 from ..machine.interpreter import Interpreter
@@ -116,6 +117,8 @@ class Session:
             results=self.results, wanted=settings.of, counter=counter, meter=self.meter(), **more,
         )
         machine.masked = self.masked
+        if self.plan is not None and self.plan.ties:
+            machine.meetings = Meetings(self.plan.ties)
         machine.stands_for = settings.samples if self.exact else 1
         return machine
 

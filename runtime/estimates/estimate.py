@@ -30,9 +30,11 @@ from ..blocks.moments import Moments
 from ..blocks.schedule import Start, blocks
 from ..blocks.session import Session
 from ..blocks.settings import DTYPES, LEAST_BLOCK, Settings, names_of, room
+from ..gradients.decisive import decisive
 from ..gradients.surrogate import expected
 from ..gradients.weighing import Weighing
 from ..lanes.lessons import GuardBroken, NotCompiled, NotLifted, OutOfTime, TooCoarse, TooManyLanes, TooMuchWork
+from ..lanes.moving import Motion
 from ..machine.interpreter import Interpreter
 from ..machine.machine import Outcome
 from ..machine.order import check_fixed
@@ -204,6 +206,8 @@ def _differentiate(session: Session, collected: Collected, progress: Progress, l
             if not part.add_value(name, weighing.value, runs).finite:
                 raise value_problem(block, runs, leaves, names)
             weighings.append(weighing)
+        if outcome.met:
+            part.kinks |= decisive(outcome, [weighing.value for weighing in weighings], Motion(block.points.points, block.lifter))
         few = not block.exact and settings.samples <= FEW
         for number, (name, weighing) in enumerate(zip(names, weighings, strict=True)):
             for found_at in weighing.gradients(block.points, number == len(weighings) - 1, few):

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 
 import torch
 from torch import Tensor
@@ -18,10 +19,16 @@ from ..arrays.broadcast import broadcast_shapes
 from .lifting import Lifted, Lifter, pull
 
 
-def unlike(like: Tensor) -> Tensor:
+def unlike(like: Tensor, start: int = 1) -> Tensor:
     """Numbers between 0.5 and 2.5 in the shape of a tensor, no two of which have anything to do with each other."""
-    places = torch.arange(1, like.numel() + 1, dtype=torch.float64, device=like.device)
+    places = torch.arange(start, start + like.numel(), dtype=torch.float64, device=like.device)
     return (places.sin_() + 1.5).reshape(like.shape).to(like.dtype)
+
+
+def all_unlike(tensors: Sequence[Tensor]) -> list[Tensor]:
+    """The same for several tensors together."""
+    starts = accumulate((tensor.numel() for tensor in tensors), initial=1)
+    return [unlike(tensor, start) for tensor, start in zip(tensors, starts, strict=False)]
 
 
 @dataclass(frozen=True)

@@ -114,6 +114,8 @@ def log_density(machine: Machine, node: LogPdf, frame: Frame) -> Tensor:
     if machine.guards and id(node) in machine.guards and not law.inside(value.detach()):
         machine.guards.broken(id(node))
     density = law.log_prob(value)
+    if machine.meetings is not None and id(node) in machine.meetings.places:
+        density = machine.meetings.crossed(node, density, value, getattr(law, bound.row.shifted))
     if density.requires_grad and (edge := law.boundary()) is not None:
         at_lost_mass(machine, node, bound, law, edge, value, density, frame)
     return density

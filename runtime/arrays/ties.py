@@ -1,0 +1,109 @@
+"""Where a kink is met exactly: operands of `max`, `abs`, `clamp`, ... that are equal, so that there are two derivatives.
+
+At such a place the derivative that torch gives is one of many.  `tied` gives what may be added to the result: its value is 0
+everywhere, and its derivative is a part of the difference between the two sides there (a different part at every entry, so that
+nothing cancels; `lanes/moving.py`).  Whether the derivative of a result changes with it tells whether the choice matters.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor
+
+from .broadcast import align
+from .kernels import compare, to_number
+
+ROUNDINGS = 4  # by so many units of the last place exact values may differ, if they are computed in two ways
+
+
+def parts(like: Tensor) -> Tensor:
+    """Numbers between 1/8 and 3/8, of which no sum with whole coefficients is 0."""
+    places = torch.arange(1, like.numel() + 1, dtype=torch.float64, device=like.device)
+    return ((places.sin_() + 2) / 8).reshape(like.shape).to(like.dtype)
+
+
+class Meeting:
+    """One way to compare: exactly, or up to the rounding of values in which nothing is continuous."""
+
+    def __init__(self, exactly: bool):
+        self.exactly = exactly
+        self.count = 0  # of entries that were equal
+
+    def equal(self, a: Tensor, b: Tensor | float) -> Tensor | None:
+        """Which entries are the same; None: none."""
+        a = a.detach()
+        b = b.detach() if isinstance(b, Tensor) else b
+        if self.exactly:
+            same = compare(torch.eq, a, b)
+        else:
+            size = a.abs() if isinstance(b, Tensor) else a.abs().amax() if a.numel() else a
+            size = torch.maximum(size, b.abs()) if isinstance(b, Tensor) else size
+            same = (a - b).abs() <= ROUNDINGS * torch.finfo(a.dtype).eps * size
+        if not bool(same.any()):
+            return None
+        same = same & torch.isfinite(a)
+        self.count += int(same.sum())
+        return same
+
+    def mixed(self, a: Tensor, b: Tensor | float, sign: float = 1.0) -> Tensor | None:
+        """A part of `a - b` where they are equal."""
+        same = self.equal(a, b)
+        return None if same is None else _part(a - b, same, sign)
+
+
+def _part(difference: Tensor, where: Tensor, sign: float = 1.0) -> Tensor:
+    difference = difference - difference.detach()
+    return torch.where(where, sign * parts(difference) * difference, 0.0)
+
+
+def _at_zero(meeting: Meeting, result: Tensor, x: Tensor) -> Tensor | None:
+    return meeting.mixed(x, 0.0)
+
+
+def _clamped(meeting: Meeting, result: Tensor, x: Tensor, low: Tensor, high: Tensor) -> Tensor | None:
+    value, least, most = align(x, low, high)
+    found = [part for part in (meeting.mixed(value, least, -1.0), meeting.mixed(value, most, -1.0)) if part is not None]
+    return sum(found[1:], found[0]) if found else None
+
+
+def _extreme(meeting: Meeting, result: Tensor, *values: Tensor) -> Tensor | None:
+    if len(values) == 2:
+        one, other = align(*values)
+        return meeting.mixed(one, other)
+    if len(values) == 1:
+        if values[0].dim() == 1:
+            return None
+        entries = values[0].reshape(values[0].shape[0], -1)
+    else:
+        entries = torch.stack(torch.broadcast_tensors(*align(*values)), -1)  # type: ignore[no-untyped-call]
+    best = result.unsqueeze(-1)
+    same = meeting.equal(entries, best.expand(entries.shape))
+    if same is None:
+        return None
+    several = same & (same.sum(-1, keepdim=True) > 1)
+    meeting.count = int(several.sum())
+    return _part(entries - best, several).sum(-1) if meeting.count else None
+
+
+def _in_order(meeting: Meeting, result: Tensor, x: Tensor) -> Tensor | None:
+    part = meeting.mixed(result[..., 1:], result[..., :-1])
+    if part is None:
+        return None
+    nothing = torch.zeros_like(part[..., :1])
+    return torch.cat((part, nothing), -1) - torch.cat((nothing, part), -1)
+
+
+_BY_NAME: dict[str, Callable[..., Tensor | None]] = {
+    "abs": _at_zero, "relu": _at_zero, "clamp": _clamped, "max": _extreme, "min": _extreme, "sort": _in_order,
+}
+
+
+def tied(name: str, result: Tensor, values: Sequence[Tensor], exactly: bool) -> tuple[Tensor, int] | None:
+    """What may be added to the result of a function with a kink, and at how many entries; None where no operands are equal."""
+    if not result.requires_grad:
+        return None
+    meeting = Meeting(exactly)
+    part = _BY_NAME[name](meeting, result, *(to_number(value, result.dtype) for value in values))
+    return None if part is None or not part.requires_grad else (part, meeting.count)
