@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from .runtime.blocks.tails import Tail
     from .runtime.estimates.figures import Measured
     from .runtime.estimates.oracle import Check
+    from .runtime.estimates.sides import Sides
     from .runtime.estimates.verdict import Verdict
 
 
@@ -167,6 +168,8 @@ class GradientResult(Result):
     check: Check | None = field(default=None, repr=False)
     unverified: str = field(default="", repr=False)  # why there is no check, though it was asked for
     compiled: Compilation | None = field(default=None, repr=False)
+    kinks: tuple[tuple[int, str], ...] = field(default=(), repr=False)  # that were met exactly: line and text
+    sides: Mapping[str, Mapping[str, Sides]] = field(default_factory=dict, repr=False)  # both derivatives there
 
     @property
     def gradients(self) -> dict[str, dict[str, Moments]]:
@@ -264,6 +267,12 @@ def site_reports(resolved: Resolved, plan: Plan, verdict: Verdict | None = None)
     source = resolved.program.source
     measured = {} if verdict is None else verdict.measured
     return tuple(_report(source, plan.choices[site.index], measured.get(site.index, {})) for site in resolved.sites)
+
+
+def places(resolved: Resolved, spans: Iterable[Span]) -> tuple[tuple[int, str], ...]:
+    """Line and text of places in a program."""
+    source = resolved.program.source
+    return tuple((source.line_column(span.start)[0], " ".join(source.slice(span).split())) for span in spans)
 
 
 def foreseen_reports(resolved: Resolved, forecast: Forecast) -> tuple[SiteReport, ...]:

@@ -14,7 +14,8 @@ that float32 is too coarse for, and graphs that do not compile.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+import warnings
+from collections.abc import Callable, Mapping, Sequence, Set
 from contextlib import closing
 from dataclasses import replace
 
@@ -24,6 +25,7 @@ from torch import Tensor
 from ...dsl.names.resolve import Resolved
 from ...dsl.planning.plan import Lessons, Plan
 from ...dsl.text.diagnostics import Diagnostic, ProbError
+from ...dsl.text.source import Span
 from ..blocks.collect import Collected, Ended, Estimate, merged
 from ..blocks.culprits import gradient_problem, value_problem
 from ..blocks.moments import Moments
@@ -257,6 +259,16 @@ def moments_of_run(
     return collected.estimate(None, started)
 
 
+def warn_of_kinks(resolved: Resolved, kinks: Set[Span]) -> None:
+    """There is no report to say it in."""
+    source = resolved.program.source
+    first = min(kinks, key=lambda span: span.start)
+    warnings.warn(
+        f"{source.name}, line {source.line_column(first.start)[0]}: a kink is met exactly, where the expectation has no derivative "
+        f"but one to the left and one to the right: {source.slice(first)}", stacklevel=4,
+    )
+
+
 def expectation(
     resolved: Resolved, make_plan: MakePlan, parameters: Mapping[str, object], data: Mapping[str, object], settings: Settings
 ) -> Tensor | dict[str, Tensor]:
@@ -281,6 +293,8 @@ def expectation(
                 ]
                 if not all(bool(torch.isfinite(value).all()) for value in found):
                     raise value_problem(session, runs, leaves, names)
+                if outcome.met and (kinks := decisive(outcome, found, machine.motion())):
+                    warn_of_kinks(resolved, kinks)
         except (GuardBroken, TooManyLanes) as problem:
             lessons = _learnt(lessons, plan, [problem])
             continue

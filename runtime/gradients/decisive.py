@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import torch
 from torch import Tensor
 
 from ...dsl.text.source import Span
@@ -26,14 +27,30 @@ def decisive(outcome: Outcome, results: Sequence[Tensor], motion: Motion) -> set
     if not met or not motion.arrives(parts, all_unlike(parts)):
         return set()
     outputs = [*results, *(execution.log_density for execution in outcome.ledger.executions)]
-    if motion.lifter is not None:
-        outputs += motion.lifter.origins
-    outputs = [output for output in outputs if output.requires_grad]
-    felt: Sequence[Tensor | None] = pull(outputs, parts, all_unlike(outputs)) if outputs else ()
     found = [
-        one for one, use in zip(met, felt, strict=False)
+        one for one, use in zip(met, _felt(outputs, parts, motion), strict=True)
         if use is not None and bool((use != 0).any()) and motion.arrives([one.part], [use])
     ]
     if any(one.coarse for one in found):
         raise TooCoarse
     return {one.node.span for one in found}
+
+
+def _felt(outputs: Sequence[Tensor], parts: Sequence[Tensor], motion: Motion) -> list[Tensor | None]:
+    """How outputs depend on each of the parts, through what was lifted too; None: not at all."""
+    outputs = [output for output in outputs if output.requires_grad]
+    if not outputs:
+        return [None] * len(parts)
+    lifted = [] if motion.lifter is None else motion.lifter.lifted
+    found = list(pull(outputs, [*parts, *(one.leaf for one in lifted)], all_unlike(outputs)))
+    uses: dict[int, Tensor] = {}
+    for one, use in zip(lifted, found[len(parts) :], strict=True):
+        if use is not None and bool((use != 0).any()):
+            mask = (use != 0).any(0, keepdim=True)
+            uses[one.origin] = uses[one.origin] | mask if one.origin in uses else mask
+    if motion.lifter is None or not uses:
+        return found[: len(parts)]
+    origins = [motion.lifter.origins[number] for number in uses]
+    incoming = [torch.where(mask, probe, 0.0) for mask, probe in zip(uses.values(), all_unlike(origins), strict=True)]
+    onward = pull(origins, parts, incoming)
+    return [one if other is None else other if one is None else one + other for one, other in zip(found, onward, strict=False)]

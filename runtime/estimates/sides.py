@@ -1,0 +1,78 @@
+"""The two derivatives of an expectation at a kink that carries probability: one to the left, one to the right.
+
+Where `min(y, D)` meets a whole number y that D takes with positive probability, E[min(y, D)] has a corner, and no number is its
+derivative.  Both one-sided ones are differences of E[y] itself (`differences.py`), by the oracle's way of computing it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from ..blocks.moments import Moments
+from .differences import BACKWARD, FORWARD, ResultSource, from_one_side
+
+STEP = 1e-3  # where results come without noise
+NOISY_STEP = 0.02
+NARROWER = 0.25  # of the step: over a smooth stretch the sides then differ by a sixteenth, at a corner by as much as before
+CLEAR = 5.0  # standard errors
+ROUNDING = 1e-5  # of the size of a derivative: what differences of exact values may do
+
+
+@dataclass(frozen=True)
+class Sides:
+    """One-sided derivatives of a result in a parameter `[*result, *parameter]`."""
+
+    left: Moments
+    right: Moments
+
+    @property
+    def gap(self) -> Tensor:
+        """How far they are apart."""
+        return self.right.mean - self.left.mean
+
+    @property
+    def apart(self) -> Tensor:
+        """Where they differ by more than chance and rounding."""
+        size = self.left.mean.abs().maximum(self.right.mean.abs()).clamp_min(1.0)
+        chance = CLEAR * (self.left.se.nan_to_num(0.0) ** 2 + self.right.se.nan_to_num(0.0) ** 2).sqrt()
+        return self.gap.abs() > chance + ROUNDING * size
+
+    def distance(self, mean: Tensor) -> Tensor:
+        """How far a number is from the one or the other, whichever is further."""
+        return (mean - self.left.mean).abs().maximum((mean - self.right.mean).abs())
+
+
+Found = dict[str, dict[str, Sides]]
+
+
+def one_sided(source: ResultSource, parameters: Mapping[str, Tensor], step: float) -> Found | None:
+    """Both derivatives of every result in every parameter; None where a parameter stands at the end of its domain."""
+    left, right = (from_one_side(source, parameters, step, stencil) for stencil in (BACKWARD, FORWARD))
+    if left is None or right is None:
+        return None
+    return {name: {key: Sides(left[name][key], right[name][key]) for key in rows} for name, rows in right.items()}
+
+
+def corners(source: ResultSource, parameters: Mapping[str, Tensor]) -> Found:
+    """The derivatives that are two, of results without noise, whatever anybody says of kinks: as far apart with a smaller step."""
+    wide = one_sided(source, parameters, STEP)
+    if wide is None or not any(bool(sides.apart.any()) for rows in wide.values() for sides in rows.values()):
+        return {}
+    narrow = one_sided(source, parameters, NARROWER * STEP)
+    if narrow is None:
+        return {}
+    return kept({
+        name: {key: sides for key, sides in rows.items() if bool((sides.gap.abs() > wide[name][key].gap.abs() / 2).any())}
+        for name, rows in narrow.items()
+    })
+
+
+def kept(found: Found) -> Found:
+    """Only those that differ."""
+    there = {name: {key: sides for key, sides in rows.items() if bool(sides.apart.any())} for name, rows in found.items()}
+    return {name: rows for name, rows in there.items() if rows}
+
+
