@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from .runtime.blocks.collect import Estimate
     from .runtime.blocks.moments import Moments
     from .runtime.blocks.tails import Tail
+    from .runtime.estimates.doubts import Doubt
     from .runtime.estimates.figures import Measured
     from .runtime.estimates.oracle import Check
     from .runtime.estimates.sides import Sides
@@ -176,13 +177,30 @@ class GradientResult(Result):
         """The moments of each gradient, by result and parameter."""
         return self.gradient if len(self.results) != 1 else {self.results[0]: self.gradient}
 
+    @cached_property
+    def warnings(self) -> tuple[Doubt, ...]:
+        """Why numbers are not to be trusted."""
+        from .runtime.estimates.sides import cornered
+
+        several = len(self.results) > 1
+        return (*cornered(self.kinks, self.sides, several),)
+
     def _doubts(self) -> dict[str, Any]:
-        """What must be said of standard errors that cannot be trusted."""
+        """What must be said of numbers that cannot be trusted."""
         found = [
             {"result": result, "parameter": name, "tail_index": tail.index, "largest_share": tail.largest_share}
             for (result, name), tail in self.tails.items()
         ]
-        doubts: dict[str, Any] = {"heavy_tails": found} if found else {}
+        doubts: dict[str, Any] = {"warnings": [doubt.to_dict() for doubt in self.warnings]}
+        if found:
+            doubts["heavy_tails"] = found
+        if self.sides:
+            doubts["sides"] = unkeyed({
+                result: {
+                    name: {"left": sides.left.mean.tolist(), "right": sides.right.mean.tolist()} for name, sides in rows.items()
+                }
+                for result, rows in self.sides.items()
+            })
         if self.check is not None:
             oracle = {
                 result: {

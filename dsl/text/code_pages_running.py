@@ -161,6 +161,20 @@ and includes the choice of estimators (a third of it at most).
 
 Give it more time, or make a run shorter. `--no-pilot` leaves the choice out.
 """, "param theta = 1\nz ~ Normal(theta, 1)\nreturn z\n", "--max-time 1e-9"),
+    page("P0704", "a kink that is met exactly", """
+A warning: `abs`, `max`, `min`, `relu`, `clamp` or `sort` was met exactly at
+its kink (equal operands), not by chance but with positive probability, and the
+two sides have different derivatives: `min(y, demand)` where `demand` is a
+count and `y` a whole number, `abs(theta)` at 0. There the expectation has a
+corner: a derivative to the left and another to the right. The gradient that is
+reported lies somewhere between the two. The exit status is 3.
+
+The warning gives both, from differences of the expectation. At a minimum the
+left one is negative and the right one positive; elsewhere move the parameter
+off the corner (`y = 3.01`).
+
+A kink that only a continuous draw meets has probability 0, and is harmless.
+"""),
     page("P0901", "a fault of probrun itself", """
 Something inside probrun went wrong that no program and no value should be
 able to cause. It is not your mistake.

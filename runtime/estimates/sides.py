@@ -6,17 +6,19 @@ derivative.  Both one-sided ones are differences of E[y] itself (`differences.py
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from torch import Tensor
 
 from ..blocks.moments import Moments
 from .differences import BACKWARD, FORWARD, ResultSource, from_one_side
+from .doubts import Doubt
 
 STEP = 1e-3  # where results come without noise
 NOISY_STEP = 0.02
 NARROWER = 0.25  # of the step: over a smooth stretch the sides then differ by a sixteenth, at a corner by as much as before
+MOST_NAMED = 4
 CLEAR = 5.0  # standard errors
 ROUNDING = 1e-5  # of the size of a derivative: what differences of exact values may do
 
@@ -45,7 +47,36 @@ class Sides:
         return (mean - self.left.mean).abs().maximum((mean - self.right.mean).abs())
 
 
+    def words(self) -> Iterator[tuple[str, str]]:
+        """Of every entry that is two its index and both numbers."""
+        for place in self.apart.nonzero().tolist() if self.left.mean.dim() else [[]] * bool(self.apart):
+            index = f"[{', '.join(str(number) for number in place)}]" if place else ""
+            left, right = (moments.mean[tuple(place)] for moments in (self.left, self.right))
+            yield index, f"{float(left):.4g} to the left and {float(right):.4g} to the right"
+
+
 Found = dict[str, dict[str, Sides]]
+
+
+def cornered(
+    kinks: Sequence[tuple[int, str]], sides: Mapping[str, Mapping[str, Sides]], several: bool
+) -> Iterator[Doubt]:
+    """Gradients at a corner; `kinks`: line and text, `several`: there are several results, which are to be named."""
+    if not kinks:
+        return
+    (line, text), more = kinks[0], len(kinks) - 1
+    known = [
+        f"d{f' {result}' if several else ''}/d{parameter}{index} is {both}"
+        for result, rows in sides.items() for parameter, pair in rows.items() for index, both in pair.words()
+    ]
+    others = f" (and {more} more)" if more else ""
+    numbers = "; ".join(known[:MOST_NAMED]) + (f"; and {len(known) - MOST_NAMED} more" if len(known) > MOST_NAMED else "")
+    yield Doubt("P0704", (
+        f"corner: `{text}`{others} is met exactly at its kink, where the derivatives of its sides differ, and not by chance. The "
+        "expectation need not have a derivative there, but one to the left and one to the right: "
+        + (f"{numbers}. What is printed is between them" if known else "what is printed may be neither")
+        + ". Move the parameter off the corner"
+    ), line)
 
 
 def one_sided(source: ResultSource, parameters: Mapping[str, Tensor], step: float) -> Found | None:
