@@ -174,6 +174,7 @@ class Program:
             gradient=unkeyed(estimate.gradient) if len(estimate.value) == 1 else estimate.gradient, biased=estimate.plan.biased,
             sites=site_reports(self.resolved, estimate.plan, verdict),
             per_run=estimate.per_run if keep_runs else None, pilot_runs=verdict.runs, tails=estimate.tails,
+            few=estimate.few, contradictions=verdict.contradictions, overruled=verdict.overruled,
             check=check, unverified=unverified, compiled=compiled, kinks=places(self.resolved, estimate.kinks), sides=sides,
         )
 
@@ -269,6 +270,7 @@ class Program:
     ) -> tuple[Settings, Verdict, Estimate]:
         """What a pilot found and what the runs gave; the settings are those of process 0 where there are several."""
         from .runtime.estimates import estimate as runtime
+        from .runtime.estimates.contradictions import contradictions
         from .runtime.estimates.pilot import choose
         from .runtime.estimates.verdict import Verdict
 
@@ -287,9 +289,12 @@ class Program:
         if distributed:
             from .runtime.estimates.team import with_team
 
-            return with_team(settings, measured, estimated)
-        verdict = measured(settings)
-        return settings, verdict, verdict.exact or estimated(settings, verdict, None)
+            settings, verdict, estimate = with_team(settings, measured, estimated)
+        else:
+            verdict = measured(settings)
+            estimate = verdict.exact or estimated(settings, verdict, None)
+        found = contradictions(self._all_plans(), options, parameters, data, settings, verdict.rivals, estimate)
+        return settings, replace(verdict, contradictions=found), estimate
 
     def _verified(
         self, parameters: Mapping[str, Value], data: Mapping[str, Value], settings: Settings, estimate: Estimate,

@@ -69,8 +69,6 @@ def gradient_text(result: GradientResult, colour: bool = False) -> str:
         parts += ["", *_compiled_lines(result.compiled)]
     if result.biased:
         parts += ["", *_biased_lines(result.sites)]
-    if result.tails:
-        parts += ["", *_tail_lines(result)]
     for doubt in result.warnings:
         text = f"{doubt.code}: {doubt.message}"
         parts += ["", *textwrap.wrap(text, WIDTH - 2, initial_indent="  ", subsequent_indent="  ")]
@@ -113,6 +111,8 @@ def _measured_lines(result: GradientResult) -> list[str]:
         named = ", ".join(names[:4]) + (f" and {len(names) - 4} more" if len(names) > 4 else "")
         text = f"measured at {named} ({result.pilot_runs} runs each): error of the gradient {'; '.join(parts)}"
         lines += textwrap.wrap(text, WIDTH - 2, initial_indent="  ", subsequent_indent="    ")
+    if result.overruled:
+        lines += textwrap.wrap(result.overruled, WIDTH - 2, initial_indent="  ", subsequent_indent="    ")
     return lines
 
 
@@ -142,19 +142,6 @@ def _check_lines(result: GradientResult) -> list[str]:
             if (sides := result.check.sides.get(name, {}).get(parameter)) is not None:
                 lines += [f"    {label}{index}: {both}" for index, both in list(sides.words())[:4]]
     return lines
-
-
-def _tail_lines(result: GradientResult) -> list[str]:
-    """Standard errors that are not to be trusted, and what to do."""
-    several = len(result.results) > 1
-    named = ", ".join(f"d {name}/d{parameter}" if several else f"d/d{parameter}" for name, parameter in result.tails)
-    worst = min(result.tails.values(), key=lambda tail: tail.index)
-    text = (
-        f"heavy tails: do not trust the standard error of {named}. A few runs carry most of the variance (the largest "
-        f"{worst.largest_share:.0%}), and the tail index is about {worst.index:.1f}; below 2 the variance is infinite. More runs "
-        "will not mend it: try another estimator (probrun compare), or keep values away from poles and from tiny probabilities"
-    )
-    return textwrap.wrap(text, WIDTH - 2, initial_indent="  ", subsequent_indent="  ")
 
 
 def sites_text(sites: Sequence[SiteReport], colour: bool = False) -> str:

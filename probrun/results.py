@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from .runtime.estimates.doubts import Doubt
     from .runtime.estimates.figures import Measured
     from .runtime.estimates.oracle import Check
+    from .runtime.estimates.rivals import Contradiction
     from .runtime.estimates.sides import Sides
     from .runtime.estimates.verdict import Verdict
 
@@ -166,6 +167,9 @@ class GradientResult(Result):
     per_run: Any = field(default=None, repr=False)
     pilot_runs: int = field(default=0, repr=False)
     tails: Mapping[tuple[str, str], Tail] = field(default_factory=dict, repr=False)
+    few: Mapping[tuple[str, str], float] = field(default_factory=dict, repr=False)
+    contradictions: tuple[Contradiction, ...] = field(default=(), repr=False)
+    overruled: str = field(default="", repr=False)  # what a pilot set aside, though it looked less noisy
     check: Check | None = field(default=None, repr=False)
     unverified: str = field(default="", repr=False)  # why there is no check, though it was asked for
     compiled: Compilation | None = field(default=None, repr=False)
@@ -180,10 +184,15 @@ class GradientResult(Result):
     @cached_property
     def warnings(self) -> tuple[Doubt, ...]:
         """Why numbers are not to be trusted."""
+        from .runtime.estimates.doubts import contradicted, few, heavy
         from .runtime.estimates.sides import cornered
 
         several = len(self.results) > 1
-        return (*cornered(self.kinks, self.sides, several),)
+        rest = {place: n for place, n in self.few.items() if place not in self.tails and not self.is_exact(*place)}
+        return (
+            *heavy(self.tails, several), *few(rest, self.samples, several), *contradicted(self.contradictions, several),
+            *cornered(self.kinks, self.sides, several),
+        )
 
     def _doubts(self) -> dict[str, Any]:
         """What must be said of numbers that cannot be trusted."""
@@ -194,6 +203,8 @@ class GradientResult(Result):
         doubts: dict[str, Any] = {"warnings": [doubt.to_dict() for doubt in self.warnings]}
         if found:
             doubts["heavy_tails"] = found
+        if self.overruled:
+            doubts["overruled"] = self.overruled
         if self.sides:
             doubts["sides"] = unkeyed({
                 result: {

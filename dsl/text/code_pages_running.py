@@ -161,13 +161,45 @@ and includes the choice of estimators (a third of it at most).
 
 Give it more time, or make a run shorter. `--no-pilot` leaves the choice out.
 """, "param theta = 1\nz ~ Normal(theta, 1)\nreturn z\n", "--max-time 1e-9"),
+    page("P0701", "heavy tails", """
+A warning: the gradient of a single run has tails so heavy that its variance
+may be infinite (the tail index is below 2). A few runs then carry most of the
+spread, the standard error says little, and more runs do not mend it. The exit
+status is 3.
+
+Another estimator often has lighter tails: `probrun compare` shows them side
+by side. Or keep values away from poles (`1/x`, `abs(x)^(-0.5)`) and from tiny
+probabilities.
+"""),
+    page("P0702", "a gradient that rests on few runs", """
+A warning: what the gradient rests on was seen in fewer than about ten runs,
+or in none. An event that happened three times may well be twice as likely,
+and what is rarer still has not been seen, so that the interval covers the
+truth less often than it says. With d the deviations of the single runs from
+their mean, the number is (sum d^2)^3 / (sum d^3)^2: k for an event that was
+seen k times. The exit status is 3.
+
+Make more runs (`-n`). Where the event is very rare, draw it from a
+distribution under which it is likelier, and multiply by the ratio of the
+densities.
+"""),
+    page("P0703", "right estimators that contradict each other", """
+A warning: two estimators are right by the text of the program, but what they
+gave differs by more than 5 standard errors, also in new runs. One of them has
+not seen the runs in which the derivative lies: `x / (abs(x) + 1e-8)` is
+smooth, but its slope is in one run of 10^8. The exit status is 3.
+
+While estimators are chosen, the one that has seen more wins such a
+contradiction, and the report says so; this warning is about what comes out in
+the end. Make more runs, or look at all of them with `probrun compare`.
+"""),
     page("P0704", "a kink that is met exactly", """
 A warning: `abs`, `max`, `min`, `relu`, `clamp` or `sort` was met exactly at
-its kink (equal operands), not by chance but with positive probability, and the
-two sides have different derivatives: `min(y, demand)` where `demand` is a
+its kink (equal operands), not by chance but with positive probability, and
+the two sides have different derivatives: `min(y, demand)` where `demand` is a
 count and `y` a whole number, `abs(theta)` at 0. There the expectation has a
-corner: a derivative to the left and another to the right. The gradient that is
-reported lies somewhere between the two. The exit status is 3.
+corner: a derivative to the left and another to the right. The gradient that
+is reported lies somewhere between the two. The exit status is 3.
 
 The warning gives both, from differences of the expectation. At a minimum the
 left one is negative and the right one positive; elsewhere move the parameter

@@ -28,6 +28,7 @@ WATCHED_GRADIENTS = 16
 LEAST_FOR_TARGET = 1000  # runs before a standard error is believed
 LEAST_OF_EQUALS = 16_384  # runs, where all of them gave the same
 LARGEST_SHARE = 0.05
+FEW_CARRIERS = 10  # runs that carry the spread of a gradient: with fewer its interval covers too little
 
 
 @dataclass(frozen=True)
@@ -38,6 +39,7 @@ class Estimate:
     reached      the target standard error (True where none was asked for)
     per_run      gradients of single runs `[runs, *result, *parameter]`, when asked for
     tails        by result and parameter, where the tails are so heavy that the standard error cannot be trusted
+    few          by result and parameter, where it rests on so few runs: how many (0: on none, they are all alike)
     kinks        where in the program a kink was met exactly, and the gradient depends on the side that is taken
     other        the gradient with the other baseline (of a pilot)
     work         numbers that were touched (`meter.py`)
@@ -62,6 +64,7 @@ class Estimate:
     per_run: dict[str, dict[str, Tensor]] = field(default_factory=dict, repr=False)
     draws: dict[str, Tensor] = field(default_factory=dict, repr=False)
     tails: dict[tuple[str, str], Tail] = field(default_factory=dict, repr=False)
+    few: dict[tuple[str, str], float] = field(default_factory=dict, repr=False)
     kinks: tuple[Span, ...] = ()
     other: dict[str, dict[str, Moments]] = field(default_factory=dict, repr=False)
     work: int = 0
@@ -86,11 +89,13 @@ class Collected:
         self.kept: dict[str, dict[str, list[Tensor]]] = {}
         self.draws: dict[str, list[Tensor]] = {}
         self.watched: dict[tuple[str, str], list[Tensor]] = {}
+        self.scored: set[str] = set()  # results whose gradient rests on scores
         self.kinks: set[Span] = set()
 
     def merge(self, part: Collected, session: Session) -> None:
         """Take in the next block; P0303 where blocks differ in shape."""
         self.work += part.work
+        self.scored |= part.scored
         self.kinks |= part.kinks
         if not self.done:
             self.shapes, self.value, self.gradient, self.other = part.shapes, part.value, part.gradient, part.other
@@ -126,7 +131,7 @@ class Collected:
     def refilled(self, settings: Settings, start: int, tensors: Iterator[Tensor]) -> Collected:
         """The same of another block, with its tensors."""
         part = Collected(self.names, settings, start)
-        part.shapes = self.shapes
+        part.shapes, part.scored = self.shapes, self.scored
         part.value = {name: entry.refilled(tensors) for name, entry in self.value.items()}
         part.gradient = {
             name: {p: [entry.refilled(tensors) for entry in entries] for p, entries in row.items()}
@@ -177,12 +182,13 @@ class Collected:
 
     def add_gradient(
         self, name: str, parameter: str, entry: int, gradient: Tensor | None, leaf: Tensor, runs: int,
-        other: bool = False,
+        other: bool = False, tied: bool = False,
     ) -> Accumulator:
         """Take in the gradients `[runs, *parameter]` of one result entry (None: zero), with the usual or the `other` baseline."""
         entries = (self.other if other else self.gradient).setdefault(name, {}).setdefault(parameter, [])
         if entry == len(entries):
-            entries.append(Accumulator(tuple(leaf.shape[1:]), self.settings.target_se is not None))
+            cubing = not other and (leaf.dim() == 1 or self.start < WATCHED_RUNS)
+            entries.append(Accumulator(tuple(leaf.shape[1:]), self.settings.target_se is not None, cubing, tied))
         if gradient is None:
             entries[entry].add_constant(runs, torch.zeros_like(leaf[0]))
         else:
@@ -222,6 +228,25 @@ class Collected:
         share = accumulator.share
         return share <= LARGEST_SHARE or (math.isnan(share) and self.done >= LEAST_OF_EQUALS)
 
+    def few(self) -> dict[tuple[str, str], float]:
+        """Where a gradient rests on so few runs that its spread cannot be trusted, and on how many.
+
+        On none, where all gave the same and that tells nothing: the gradient is 0 in each, or the results are the same in
+        each, which scores weigh against each other.
+        """
+        found: dict[tuple[str, str], float] = {}
+        if self.exact or self.done < 2:
+            return found
+        for name, rows in self.gradient.items():
+            blind = name in self.scored and self.value[name].still
+            for parameter, entries in rows.items():
+                still = all(entry.still for entry in entries)
+                empty = still and not any(torch.as_tensor(entry.mean).any() for entry in entries)
+                carriers = 0.0 if blind or empty else min((entry.carriers for entry in entries), default=math.inf)
+                if carriers < FEW_CARRIERS:
+                    found[name, parameter] = carriers
+        return found
+
     def estimate(self, plan: Plan | None, started: float) -> Estimate:
         """What there is."""
         gradients: dict[str, dict[str, Moments]] = {}
@@ -243,8 +268,7 @@ class Collected:
                 for name, rows in self.other.items()
             },
             tails={} if self.exact else {key: tail for key, parts in self.watched.items() if (tail := _tail(parts)).heavy},
-            kinks=tuple(sorted(self.kinks, key=lambda span: span.start)),
-            work=self.work,
+            few=self.few(), work=self.work, kinks=tuple(sorted(self.kinks, key=lambda span: span.start)),
         )
 
     def dtype(self, plan: Plan | None) -> str:

@@ -208,16 +208,22 @@ def _differentiate(session: Session, collected: Collected, progress: Progress, l
             if not part.add_value(name, weighing.value, runs).finite:
                 raise value_problem(block, runs, leaves, names)
             weighings.append(weighing)
+            if weighing.groups:
+                part.scored.add(name)
         if outcome.met:
             part.kinks |= decisive(outcome, [weighing.value for weighing in weighings], Motion(block.points.points, block.lifter))
         few = not block.exact and settings.samples <= FEW
         for number, (name, weighing) in enumerate(zip(names, weighings, strict=True)):
             for found_at in weighing.gradients(block.points, number == len(weighings) - 1, few):
                 for place, (parameter, leaf) in enumerate(leaves.items()):
-                    accumulator = part.add_gradient(name, parameter, found_at.entry, found_at.per_run[place], leaf, runs)
+                    accumulator = part.add_gradient(
+                        name, parameter, found_at.entry, found_at.per_run[place], leaf, runs, tied=weighing.tied,
+                    )
                     part.watch_tails(name, parameter, found_at.entry, found_at.per_run[place])
                     if found_at.pseudo and (spread := found_at.pseudo[place]) is not None:
                         accumulator.widen(spread)
+                    if found_at.costs:
+                        accumulator.charge(found_at.costs[place])
                     if paired:
                         other = found_at.other or found_at.per_run  # of a result without scores there is but one
                         part.add_gradient(name, parameter, found_at.entry, other[place], leaf, runs, other=True)

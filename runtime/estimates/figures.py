@@ -11,7 +11,8 @@ temperature), and counts with its posterior mean square, (d t^2/(t^2 + s^2))^2 +
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import math
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor
@@ -20,6 +21,7 @@ from ...dsl.planning.plan import Plan
 from ...dsl.planning.trials import Prefer
 from ...dsl.tables.estimators import ESTIMATORS
 from ..blocks.settings import Settings
+from .rivals import CHANCE, UNLIKELY, Rival, apart, limit
 
 BETTER = 0.9  # a variation must be so much better than what is there (mean squared errors)
 FOR_PATHWISE = 0.25  # and to give up a reparameterised draw, so much: what it gains elsewhere is not seen in one program point
@@ -44,7 +46,8 @@ class Measured:
 
 @dataclass(frozen=True)
 class Trial:
-    """A plan that was run: per entry of the gradient the mean and the sd of a run."""
+    """A plan that was run: per entry of the gradient the mean and the sd of a run.  `blind`: (result, parameter) of which
+    all runs gave the same."""
 
     prefer: Prefer
     plan: Plan
@@ -52,6 +55,35 @@ class Trial:
     sd: Tensor
     runs: int
     work: float  # of one run
+    blind: frozenset[tuple[str, str]] = frozenset()
+
+    @property
+    def variance(self) -> Tensor:
+        """Of the mean."""
+        return self.sd**2 / self.runs
+
+    @property
+    def enumerated(self) -> int:
+        """How many sites are summed over."""
+        return sum(ESTIMATORS[choice.estimator].exact for choice in self.plan.choices.values())
+
+    @property
+    def label(self) -> str:
+        """The estimators of the sites that a parameter reaches."""
+        return " + ".join(sorted({choice.estimator for choice in self.plan.choices.values() if choice.live and choice.effect}))
+
+    def rival(self) -> Rival:
+        """What it can be held against a gradient."""
+        return Rival(self.label, self.prefer, self.mean, self.variance, self.runs)
+
+    def pooled(self, other: Trial) -> Trial:
+        """With more runs of the same."""
+        total, shift = self.runs + other.runs, other.mean - self.mean
+        squares = (self.runs - 1) * self.sd**2 + (other.runs - 1) * other.sd**2 + shift**2 * (self.runs * other.runs / total)
+        return replace(
+            other, prefer=self.prefer, plan=self.plan, mean=self.mean + shift * (other.runs / total),
+            sd=(squares / (total - 1)).sqrt(), runs=total, blind=self.blind & other.blind,
+        )
 
     @property
     def pathwise(self) -> int:
@@ -66,16 +98,49 @@ class Trial:
 
 @dataclass(kw_only=True)
 class Figures:
-    """The plans that were run, and how they compare at the requested number of runs."""
+    """The plans that were run, and how they compare at the requested number of runs; `overruled`: those that another one
+    contradicts, which has seen more."""
 
     settings: Settings
     trials: list[Trial] = field(default_factory=list)
+    overruled: list[tuple[Trial, Trial]] = field(default_factory=list)
     differences: tuple[Tensor, Tensor] | None = None  # means and variances of finite differences
+
+    # ------------------------------------------------------------------------------------------------ contradictions
+    def doubtful(self, trial: Trial) -> tuple[Trial, Trial] | None:
+        """The pair of this unbiased plan and another one whose means differ as they hardly ever would, the one first that has seen
+        more."""
+        for other in self.trials:
+            if other is not trial and not other.plan.biased and not trial.plan.biased:
+                z, at = _farthest(trial, other)
+                if z > limit(UNLIKELY, trial.mean.numel(), min(trial.runs, other.runs)):
+                    return _by_what_they_saw(trial, other, at)
+        return None
+
+    def judge(self) -> None:
+        """Set aside what is contradicted by a plan that has seen more."""
+        self.overruled = []
+        fair = [trial for trial in self.trials if not trial.plan.biased]
+        for number, one in enumerate(fair):
+            for other in fair[number + 1 :]:
+                z, at = _farthest(one, other)
+                if z > limit(CHANCE, one.mean.numel(), min(one.runs, other.runs)):
+                    more, less = _by_what_they_saw(one, other, at)
+                    self.overruled.append((less, more))
+
+    @property
+    def sound(self) -> list[Trial]:
+        """The plans that are not set aside: neither contradicted, nor blind where another one is not."""
+        left = [trial for trial in self.trials if not any(trial is less for less, _ in self.overruled)]
+        if not any(trial.blind for trial in left):
+            return left
+        seeing = [trial for trial in left if not any(not other.plan.biased and other.blind < trial.blind for other in left)]
+        return seeing or left
 
     @property
     def reference(self) -> Trial | None:
         """The unbiased plan with the least variance."""
-        fair = [trial for trial in self.trials if not trial.plan.biased]
+        fair = [trial for trial in self.sound if not trial.plan.biased]
         return min(fair, key=lambda trial: float((trial.sd**2).sum()), default=None)
 
     def errors(self, trial: Trial) -> Tensor:
@@ -123,10 +188,11 @@ class Figures:
 
     def best(self) -> Trial | None:
         """The plan with the least error; of equals the earlier one.  Reparameterised draws are kept unless it pays well."""
-        best = min(self.trials, key=self.weighed, default=None)
+        sound = self.sound
+        best = min(sound, key=self.weighed, default=None)
         if best is None:
             return None
-        pathwise = [trial for trial in self.trials if trial.pathwise > best.pathwise and not trial.plan.biased]
+        pathwise = [trial for trial in sound if trial.pathwise > best.pathwise and not trial.plan.biased]
         kept = min(pathwise, key=self.weighed, default=None)
         if kept is None:
             return best
@@ -140,3 +206,27 @@ class Figures:
             bias = float(difference) if difference.numel() == 1 else float(difference.norm())
             bias_se = float(doubt.sum().sqrt())
         return Measured(bias, bias_se, float(trial.sd.norm()), float(self.errors(trial).sum().sqrt()))
+
+    def because(self) -> str:
+        """What was set aside, and why, in words."""
+        if not self.overruled:
+            return ""
+        less, more = min(self.overruled, key=lambda pair: self.trials.index(pair[0]))
+        z, at = _farthest(less, more)
+        shown = " and ".join(
+            f"{trial.label} {float(trial.mean[at]):.3g} +- {math.sqrt(float(trial.variance[at])):.1g}" for trial in (less, more)
+        )
+        why = "sums over outcomes" if more.enumerated > less.enumerated else "has the larger spread"
+        return f"{shown} contradict each other ({z:.0f} standard errors): {less.label} is set aside, because {more.label} {why}"
+
+
+def _farthest(one: Trial, other: Trial) -> tuple[float, int]:
+    """The largest z-score between two plans, and of which entry."""
+    z = apart(one.mean, one.variance, other.mean, other.variance).abs()
+    at = int(z.argmax())
+    return float(z[at]), at
+
+
+def _by_what_they_saw(one: Trial, other: Trial, at: int) -> tuple[Trial, Trial]:
+    """Two plans, the one first that has seen more: exact before sampled, larger spread before smaller."""
+    return (one, other) if (one.enumerated, float(one.sd[at])) >= (other.enumerated, float(other.sd[at])) else (other, one)

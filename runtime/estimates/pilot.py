@@ -44,6 +44,7 @@ from .verdict import Verdict
 SHARE = 0.2  # of the runs, for all trials together
 LEAST_RUNS = 32
 MOST_RUNS = 2000
+AGAIN = 4  # times the runs, for a plan that contradicts another one
 MOST_DIFFERENCES = 4  # parameter entries for which finite differences are taken
 CONTENDS = 0.5  # a relaxation matters whose variance is below this part of the best unbiased error
 TRIED_ROUNDS = 24  # of a `while`, or levels of calls, in which outcomes are enumerated
@@ -153,6 +154,18 @@ class _Pilot(Figures):
         trial = self.take(with_baseline(prefer, "mean"), found, found.gradient)
         if found.other:
             self.take(with_baseline(prefer, "regression"), found, found.other)
+        return self.examined(trial, number)
+
+    def examined(self, trial: Trial, number: int) -> Trial:
+        """Hold a plan against the others; where one differs from it as it hardly ever would, the one that saw more looks again."""
+        if (pair := self.doubtful(trial)) is not None:
+            more = pair[0]
+            found = self.attempt(more.prefer, AGAIN * (number + 1), AGAIN * more.runs, math.inf)
+            if found is not None and found.plan is not None and found.plan.key == more.plan.key:
+                new = more.pooled(made_of(more.prefer, found, found.gradient))
+                self.trials = [new if known is more else known for known in self.trials]
+                trial = new if trial is more else trial
+        self.judge()
         return trial
 
     def attempt(self, prefer: Prefer, number: int, runs: int, limit: float) -> Estimate | None:
@@ -169,13 +182,8 @@ class _Pilot(Figures):
         return found
 
     def take(self, prefer: Prefer, found: Estimate, gradient: dict[str, dict[str, Moments]]) -> Trial:
-        """Write down what the plan that was run (without what turned out to be too many outcomes) gave."""
-        assert found.plan is not None
-        moments = [m for rows in gradient.values() for m in rows.values()]
-        mean = torch.cat([m.mean.reshape(-1) for m in moments]).cpu()
-        sd = torch.cat([m.sd.reshape(-1) for m in moments]).cpu()
-        runs = found.samples
-        trial = Trial(prefer, found.plan, mean, sd, runs, found.work / runs)
+        """Write down what the plan that was run gave."""
+        trial = made_of(prefer, found, gradient)
         self.trials.append(trial)
         return trial
 
@@ -231,7 +239,9 @@ def choose(
     best = _vary(pilot, todo.groups, len(orders())) if todo.varied else pilot.best()
     if best is None:
         return Verdict()
-    return Verdict(best.prefer, _per_site(pilot, todo.live, best) if len(pilot.trials) > 1 else {}, pilot.runs)
+    rivals = tuple(trial.rival() for trial in pilot.sound if trial is not best and not trial.plan.biased)
+    measured = _per_site(pilot, todo.live, best) if len(pilot.trials) > 1 else {}
+    return Verdict(best.prefer, measured, pilot.runs, rivals=rivals, overruled=pilot.because())
 
 
 def _exact(todo: Trials, found: Estimate, settings: Settings) -> Verdict:
@@ -239,6 +249,16 @@ def _exact(todo: Trials, found: Estimate, settings: Settings) -> Verdict:
     nothing = Measured(0.0, 0.0, 0.0, 0.0)
     assert todo.exact is not None
     return Verdict(todo.exact, {index: {call.name: nothing} for index, call in todo.exact}, 0, found)
+
+
+def made_of(prefer: Prefer, found: Estimate, gradient: dict[str, dict[str, Moments]]) -> Trial:
+    """What the plan that was run (without what turned out to be too many outcomes) gave."""
+    assert found.plan is not None
+    moments = [m for rows in gradient.values() for m in rows.values()]
+    mean = torch.cat([m.mean.reshape(-1) for m in moments]).cpu()
+    sd = torch.cat([m.sd.reshape(-1) for m in moments]).cpu()
+    blind = frozenset(place for place, carriers in found.few.items() if not carriers)
+    return Trial(prefer, found.plan, mean, sd, found.samples, found.work / found.samples, blind)
 
 
 def as_run(prefer: Prefer, plan: Plan) -> Prefer:
