@@ -157,14 +157,12 @@ class Program:
         limit = settings.deadline
         if verify and run.max_time is not None:
             settings = replace(settings, deadline=begun + TIME_FOR_RUNS * run.max_time)
-        piloted = (among is None) if pilot is None else pilot
         settings, verdict, estimate = self._estimate(
-            options, parameters or {}, data or {}, settings, piloted, distributed, progress
+            options, parameters or {}, data or {}, settings, (among is None) if pilot is None else pilot, distributed, progress
         )
-        check, unverified = None, ""
-        if verify:
-            check, unverified = self._verified(parameters or {}, data or {}, replace(settings, deadline=limit), estimate, progress)
-            estimate = replace(estimate, interrupted=estimate.interrupted or unverified == INTERRUPTED)
+        late = replace(settings, deadline=limit)
+        check, unverified = self._verified(parameters or {}, data or {}, late, estimate, progress) if verify else (None, "")
+        estimate = replace(estimate, interrupted=estimate.interrupted or unverified == INTERRUPTED)
         sides = check.sides if check is not None else self._sides(parameters or {}, data or {}, settings, estimate)
         compiled = Compilation(estimate.compile_seconds or 0.0, estimate.not_compiled) if compile else None
         seconds = time.perf_counter() - started - (compiled.seconds if compiled else 0.0)

@@ -2,7 +2,7 @@
 
 At such a place the derivative that torch gives is one of many.  `tied` gives what may be added to the result: its value is 0
 everywhere, and its derivative is a part of the difference between the two sides there (a different part at every entry, so that
-nothing cancels; `lanes/moving.py`).  Whether the derivative of a result changes with it tells whether the choice matters.
+nothing cancels; `runtime/lanes/moving.py`).  Whether the derivative of a result changes with it tells whether the choice matters.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 Where the operands of `max(a, b)` are equal any mixture of their derivatives is as good as another if the derivatives are equal
 too, or if nothing follows from the value.  Else the expectation has a derivative to the left and one to the right, and what is
-computed is neither.  Both questions are put to autograd, with probes that nothing cancels (`lanes/moving.py`): does the
+computed is neither.  Both questions are put to autograd, with probes that nothing cancels (`runtime/lanes/moving.py`): does the
 difference of the sides move with the parameters, and does the result, or a density, depend on it?
 """
 
