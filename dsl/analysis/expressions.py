@@ -281,7 +281,7 @@ class Values:
         """A kink where operands are equal, with one derivative on each side: may that happen, and carry a derivative?"""
         whole = combined(operands)
         pairs = combinations(operands, 2) if len(operands) > 1 else [(whole, whole)]
-        if not whole.live or all(never_equal(one, other) for one, other in pairs):
+        if not whole.live & ~self.relaxed or all(never_equal(one, other) for one, other in pairs):
             return
         self.ties[id(node)] = self.ties.get(id(node), False) or bool(whole.continuous)
 

@@ -15,7 +15,7 @@ from torch import Tensor
 from .broadcast import align
 from .kernels import compare, to_number
 
-ROUNDINGS = 4  # by so many units of the last place exact values may differ, if they are computed in two ways
+ROUNDINGS = 16  # by so many units of the last place equal values may differ that were computed in two ways
 
 
 def parts(like: Tensor) -> Tensor:
@@ -30,6 +30,7 @@ class Meeting:
     def __init__(self, exactly: bool):
         self.exactly = exactly
         self.count = 0  # of entries that were equal
+        self.nearly = False  # some of them but for rounding
 
     def equal(self, a: Tensor, b: Tensor | float) -> Tensor | None:
         """Which entries are the same; None: none."""
@@ -38,9 +39,10 @@ class Meeting:
         if self.exactly:
             same = compare(torch.eq, a, b)
         else:
-            size = a.abs() if isinstance(b, Tensor) else a.abs().amax() if a.numel() else a
-            size = torch.maximum(size, b.abs()) if isinstance(b, Tensor) else size
-            same = (a - b).abs() <= ROUNDINGS * torch.finfo(a.dtype).eps * size
+            off = (a - b).abs()
+            size = torch.maximum(a.abs(), b.abs()) if isinstance(b, Tensor) else off.amax().clamp_max(1.0) if a.numel() else off
+            same = off <= ROUNDINGS * torch.finfo(a.dtype).eps * size
+            self.nearly |= bool((same & (off > 0)).any())
         if not bool(same.any()):
             return None
         same = same & torch.isfinite(a)
@@ -100,10 +102,10 @@ _BY_NAME: dict[str, Callable[..., Tensor | None]] = {
 }
 
 
-def tied(name: str, result: Tensor, values: Sequence[Tensor], exactly: bool) -> tuple[Tensor, int] | None:
-    """What may be added to the result of a function with a kink, and at how many entries; None where no operands are equal."""
+def tied(name: str, result: Tensor, values: Sequence[Tensor], exactly: bool) -> tuple[Tensor, Meeting] | None:
+    """What may be added to the result of a function with a kink, and how operands were equal; None where none were."""
     if not result.requires_grad:
         return None
     meeting = Meeting(exactly)
     part = _BY_NAME[name](meeting, result, *(to_number(value, result.dtype) for value in values))
-    return None if part is None or not part.requires_grad else (part, meeting.count)
+    return None if part is None or not part.requires_grad else (part, meeting)

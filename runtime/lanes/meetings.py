@@ -2,7 +2,7 @@
 
 Only nodes that the plan names are looked at (`Plan.ties`): where a derivative is carried over a kink whose operands may be
 equal with positive probability.  Where nothing continuous is in them every meeting counts.  Else two numbers may have been
-rounded to the same: `rare` meetings are nothing, and more of them are looked at again in float64, where rounding makes none.
+rounded to the same: a few meetings are nothing, and more of them are looked at again in float64, where rounding makes none.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from torch import Tensor
 
 from ...dsl.syntax import Node
 from ..arrays.recording import recording
-from ..arrays.ties import tied
+from ..arrays.ties import Meeting, tied
 from .lessons import NotCompiled
 
 LEAST = 3  # meetings in one place that rounding does not explain
@@ -24,23 +24,17 @@ SHARE = 2.0**-14  # of the entries
 
 @dataclass(frozen=True)
 class Met:
-    """A kink was met at `count` of so many entries; `part` of the difference of its sides was added to its value."""
+    """A kink was met; `part` of the difference of its sides was added to its value.  `doubtful`: operands have continuous
+    randomness in them, or differed by what rounding may do."""
 
     node: Node
     part: Tensor
-    count: int
-    entries: int
-    continuous: bool
-
-    @property
-    def rare(self) -> bool:
-        """Whether rounding may explain it."""
-        return self.continuous and (self.count < LEAST or self.count < SHARE * self.entries)
+    doubtful: bool
 
     @property
     def coarse(self) -> bool:
         """Whether numbers with more digits must tell."""
-        return self.continuous and self.part.dtype != torch.float64
+        return self.doubtful and self.part.dtype != torch.float64
 
 
 class Meetings:
@@ -66,12 +60,12 @@ class Meetings:
         found = tied("max", result, (value, place), self.places[id(node)])
         return result if found is None else self.add(node, result, *found)
 
-    def add(self, node: Node, result: Tensor, part: Tensor, count: int) -> Tensor:
+    def add(self, node: Node, result: Tensor, part: Tensor, meeting: Meeting) -> Tensor:
         """A kink was met: its result, with a part of the difference between the sides."""
         if recording():
             raise NotCompiled("a kink is met exactly")
-        met = Met(node, part, count, max(part.numel(), 1), self.places[id(node)])
-        if met.rare:
-            return result
-        self.met.append(met)
+        continuous = self.places[id(node)]
+        if continuous and (meeting.count < LEAST or meeting.count < SHARE * part.numel()):
+            return result  # two numbers were rounded to the same
+        self.met.append(Met(node, part, continuous or meeting.nearly))
         return result + part
