@@ -90,11 +90,16 @@ def _extreme(meeting: Meeting, result: Tensor, *values: Tensor) -> Tensor | None
 
 
 def _in_order(meeting: Meeting, result: Tensor, x: Tensor) -> Tensor | None:
-    part = meeting.mixed(result[..., 1:], result[..., :-1])
-    if part is None:
+    """Of entries that are equal each may stand in the place of every other: a part of a mixture of them all."""
+    same = meeting.equal(result[..., 1:], result[..., :-1])
+    if same is None:
         return None
-    nothing = torch.zeros_like(part[..., :1])
-    return torch.cat((part, nothing), -1) - torch.cat((nothing, part), -1)
+    first = torch.zeros_like(result[..., :1], dtype=torch.bool)
+    group = torch.cat((first, ~same), -1).cumsum(-1)
+    weights = parts(result)
+    total, weight = (torch.zeros_like(result).scatter_add(-1, group, part) for part in (weights * result, weights))
+    mixture = total.gather(-1, group) / weight.gather(-1, group)
+    return _part(mixture - result, torch.cat((first, same), -1) | torch.cat((same, first), -1))
 
 
 _BY_NAME: dict[str, Callable[..., Tensor | None]] = {
