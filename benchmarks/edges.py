@@ -187,9 +187,34 @@ class Maker:
         self.steps.append(step)
         self.names.append(name)
 
+    def loop(self) -> None:
+        """A state that a draw and an expression carry on, round by round."""
+        rounds, name = self.luck.choice((2, 3)), f"v{len(self.names)}"
+        self.names.append(name)
+        self.lines.append(f"{name} = 0")
+        lines, steps, whole, outcomes = self.lines, self.steps, list(self.whole), self.outcomes
+        self.lines, self.steps, self.outcomes = [], [], 1
+        self.draw()
+        text, value = self.expression(2)
+        self.lines.append(f"{name} = {text}")
+        body, inner = self.lines, self.steps
+        self.lines, self.steps, self.whole = lines, steps, whole
+        self.outcomes = outcomes * self.outcomes**rounds
+        self.lines += [f"for t in range({rounds}) {{", *(f"  {line}" for line in body), "}"]
+
+        def begin(world: Values) -> Iterator[tuple[Number, Values]]:
+            yield number(1), world | {name: number(0)}
+
+        def carry(world: Values) -> Iterator[tuple[Number, Values]]:
+            yield number(1), world | {name: value(world)}
+
+        self.steps += [begin, *[*inner, carry] * rounds]
+
     def program(self) -> str:
         for _ in range(self.luck.choice((1, 2, 2, 3, 4))):
-            if self.outcomes < 40:
+            if self.outcomes < 8 and self.luck.random() < 0.35:
+                self.loop()
+            elif self.outcomes < 40:
                 self.draw()
             if self.luck.random() < 0.7:
                 self.assign()
@@ -209,10 +234,6 @@ class Maker:
             own = times(weight, world[self.names[-1]])
             value, slope = value + own[0], slope + own[1]
         return value, direction * slope
-
-    def forced_out(self) -> bool:
-        """Whether some probability leaves its domain to one side (then that derivative is but a continuation)."""
-        return True
 
 
 WAYS = (None, "enumerate", "score", "gumbel")

@@ -79,6 +79,8 @@ NONE = [  # no corner, and no word of one: program, exact derivative in y
     ("param y = 1\nb ~ Bernoulli(0.5)\nreturn where(b, y, relu(y - 1))", None),
     ("param y = 1\nb ~ Bernoulli(0.5)\nx = relu(y - b)\nreturn y + (if x > 0.5 then 1 else 0)", 1.0),  # only a jump looks at it
     ("param y = 1\nreturn max(y, y)", 1.0),
+    ("param y = 1\nreturn max(y*ones(3)) + max(0.3*y, 0.3*y, 0.3*y) + sort([0.3*y, 0.3*y, 0.3*y])[1]", 1.6),
+    ("param y = 1\nz ~ Normal(0, 1)\nreturn min(z*y*ones(5)) + max([z + y, z + y, z + y - 1]) + y", 2.0),
     ("param y in (0, inf) = 2\nz ~ Normal(y, 1)\nreturn relu(relu(z))", 0.9772499),
     ("param y = 0.5\nz ~ Normal(y, 1)\nreturn abs(z) + max(z, 0)", 0.3829249 + 0.6914625),
     ("param y = 1\nb ~ Bernoulli(0.5)\nreturn y + b*0*abs(y - 1)", 1.0),

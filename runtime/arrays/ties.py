@@ -86,20 +86,24 @@ def _extreme(meeting: Meeting, result: Tensor, *values: Tensor) -> Tensor | None
         return None
     several = same & (same.sum(-1, keepdim=True) > 1)
     meeting.count = int(several.sum())
-    return _part(entries - best, several).sum(-1) if meeting.count else None
+    first = entries.gather(-1, several.int().argmax(-1, keepdim=True))
+    return _part(entries - first, several).sum(-1) if meeting.count else None
 
 
 def _in_order(meeting: Meeting, result: Tensor, x: Tensor) -> Tensor | None:
-    """Of entries that are equal each may stand in the place of every other: a part of a mixture of them all."""
+    """Entries that are equal may change places: something in which all their derivatives are mixed goes from each to the next, so
+    that their sum stays as it is."""
     same = meeting.equal(result[..., 1:], result[..., :-1])
     if same is None:
         return None
     first = torch.zeros_like(result[..., :1], dtype=torch.bool)
-    group = torch.cat((first, ~same), -1).cumsum(-1)
-    weights = parts(result)
-    total, weight = (torch.zeros_like(result).scatter_add(-1, group, part) for part in (weights * result, weights))
-    mixture = total.gather(-1, group) / weight.gather(-1, group)
-    return _part(mixture - result, torch.cat((first, same), -1) | torch.cat((same, first), -1))
+    places = torch.arange(result.shape[-1], device=result.device)
+    start = torch.where(torch.cat((first, same), -1), 0, places).cummax(-1).values  # of the entries that are equal
+    own = result - result.gather(-1, start)
+    mixture = torch.zeros_like(result).scatter_add(-1, start, parts(result) * own).gather(-1, start)
+    moved = _part(mixture[..., 1:], same)
+    nothing = torch.zeros_like(moved[..., :1])
+    return torch.cat((moved, nothing), -1) - torch.cat((nothing, moved), -1)
 
 
 _BY_NAME: dict[str, Callable[..., Tensor | None]] = {

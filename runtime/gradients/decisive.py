@@ -29,7 +29,7 @@ def decisive(outcome: Outcome, results: Sequence[Tensor], motion: Motion) -> set
     outputs = [*results, *(execution.log_density for execution in outcome.ledger.executions)]
     found = [
         one for one, use in zip(met, _felt(outputs, parts, motion), strict=True)
-        if use is not None and bool((use != 0).any()) and motion.arrives([one.part], [use])
+        if use is not None and bool((use != 0).any()) and motion.arrives([one.part], [use]) and not motion.still(one.part, use != 0)
     ]
     if any(one.coarse for one in found):
         raise TooCoarse

@@ -15,6 +15,7 @@ from itertools import accumulate
 import torch
 from torch import Tensor
 
+from ...dsl.text.diagnostics import ProbError
 from ..arrays.broadcast import broadcast_shapes
 from .lifting import Lifted, Lifter, pull
 
@@ -63,6 +64,25 @@ class Motion:
             bool(mask.any()) and self._origin_moves(number, mask) for number, mask in reached.items()
         ) or (log and self._infinite(lifted, found))
 
+    def still(self, value: Tensor, where: Tensor) -> bool:
+        """Whether the entries `where` of a value stand still: each by itself, so that sides whose derivatives are the same, but
+        were added up in another order, are known for what they are.  (It is a derivative of the derivative, which not all have.)"""
+        try:
+            found = _tangent(value, self._directions())
+        except (RuntimeError, ProbError):
+            return False
+        return found is None or not bool((found[where] != 0).any())
+
+    def _directions(self) -> list[tuple[Tensor, Tensor]]:
+        """What a value may be differentiated in, and by how much each changes along one way through all parameters."""
+        ways = list(zip(self.points, all_unlike([point[:1] for point in self.points]), strict=True))
+        moved = [(point, way.expand(point.shape)) for point, way in ways]
+        if self.lifter is None:
+            return moved
+        origins = [_tangent(origin, moved) for origin in self.lifter.origins]
+        lifted = [(part.leaf, origins[part.origin]) for part in self.lifter.lifted]
+        return [*moved, *((leaf, way.expand(leaf.shape)) for leaf, way in lifted if way is not None)]
+
     def _origin_moves(self, number: int, where: Tensor) -> bool:
         """Whether entries of a lifted value move with the points."""
         assert self.lifter is not None
@@ -76,6 +96,19 @@ class Motion:
             and Motion(self.points).moves(self.lifter.origins[part.origin], (derivative != 0).any(0, keepdim=True), log=True)
             for part, derivative in zip(lifted, found, strict=False)
         )
+
+
+def _tangent(value: Tensor, directions: Sequence[tuple[Tensor, Tensor]]) -> Tensor | None:
+    """By how much every entry of a value changes along the directions (None: not at all): the derivative of its derivative in what
+    comes in."""
+    incoming = torch.zeros_like(value, requires_grad=True)
+    ends = [end for end, _ in directions]
+    found = torch.autograd.grad([value], ends, [incoming], create_graph=True, allow_unused=True)
+    terms = [
+        (derivative * way).sum() for derivative, (_, way) in zip(found, directions, strict=True)
+        if derivative is not None and derivative.requires_grad
+    ]
+    return torch.autograd.grad([sum(terms[1:], terms[0])], [incoming], allow_unused=True)[0] if terms else None
 
 
 def _tells(derivative: Tensor | None, log: bool) -> bool:
