@@ -206,12 +206,8 @@ class GradientResult(Result):
         if self.overruled:
             doubts["overruled"] = self.overruled
         if self.sides:
-            doubts["sides"] = unkeyed({
-                result: {
-                    name: {"left": sides.left.mean.tolist(), "right": sides.right.mean.tolist()} for name, sides in rows.items()
-                }
-                for result, rows in self.sides.items()
-            })
+            both = {result: {name: sides.to_dict() for name, sides in rows.items()} for result, rows in self.sides.items()}
+            doubts["sides"] = unkeyed(both) if len(self.results) == 1 else both
         if self.check is not None:
             oracle = {
                 result: {

@@ -142,3 +142,12 @@ def test_a_relaxed_draw_meets_no_corner() -> None:
     """What carries the derivative there is not the bit that meets the kink, and the expectation is smooth."""
     text = "param y = 0.3\nb ~ Bernoulli(y)\nc ~ Bernoulli(0.5)\nreturn max(b, c)"
     assert not probrun.parse(text).grad(samples=400, seed=5, estimator="gumbel").warnings
+
+
+def test_a_corner_beside_the_end_of_a_domain() -> None:
+    """`p` cannot go below 0, so that there is no derivative to its left; the corner in `y` is told all the same."""
+    text = "param p = 0\nparam y = 1\nb ~ Bernoulli(p)\nreturn b + abs(y - 1)"
+    found = probrun.parse(text).grad(seed=1, verify=True)
+    assert set(found.sides["result"]) == {"y"} and found.gradient["p"].mean == 1
+    assert found.check is not None and abs(found.check.z["result"]["p"]) < 1
+    assert found.sides["result"]["y"].to_dict() == {"left": pytest.approx(-1), "right": pytest.approx(1)}

@@ -14,6 +14,7 @@ Values come from a `Source`: samples, or (`oracle.py`) sums over all outcomes or
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -47,6 +48,7 @@ CENTRAL: Stencil = ((1.0, 0.5), (-1.0, -0.5))
 EXTRAPOLATED: Stencil = ((0.5, 4 / 3), (-0.5, -4 / 3), (1.0, -1 / 6), (-1.0, 1 / 6))
 FORWARD: Stencil = ((0.5, 4.0), (0.0, -3.0), (1.0, -1.0))
 BACKWARD: Stencil = ((-0.5, -4.0), (0.0, 3.0), (-1.0, 1.0))
+NOWHERE: Stencil = ((0.0, math.nan),)
 
 
 @dataclass(frozen=True)
@@ -117,16 +119,9 @@ def differences(
 
 def from_one_side(
     source: ResultSource, parameters: Mapping[str, Tensor], step: float, stencil: Stencil
-) -> dict[str, dict[str, Moments]] | None:
-    """The same by `FORWARD` or `BACKWARD`; None where some entry stands at the end of its domain on that side."""
-    try:
-        return _every_entry(source, parameters, step, [(stencil, 1.0), (stencil, 0.1)], True)
-    except (ProbError, _NoWay):
-        return None
-
-
-class _NoWay(Exception):
-    """The declared domain is narrower than every step."""
+) -> dict[str, dict[str, Moments]]:
+    """The same by `FORWARD` or `BACKWARD`; nan where an entry stands at the end of its domain on that side."""
+    return _every_entry(source, parameters, step, [(stencil, 1.0), (stencil, 0.1), (NOWHERE, 1.0)], True)
 
 
 def _every_entry(
@@ -164,8 +159,6 @@ def _entry(
             trouble = trouble or problem
     if trouble is not None:
         raise trouble
-    if len(ways) < len(SHRINK):
-        raise _NoWay
     return _stencil(source, parameters, name, entry, h * SHRINK[-1] / 64, ways[0][0], common)  # as close as it goes
 
 

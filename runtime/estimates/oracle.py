@@ -128,11 +128,11 @@ def both_sides(
             try:
                 if not met:
                     return corners(sums, bound)
-                return kept(one_sided(sums, bound, SMOOTH_STEP if cells else STEP) or {})
+                return kept(one_sided(sums, bound, SMOOTH_STEP if cells else STEP))
             except (TooManyLanes, TooMuchWork, _NoGrid, ProbError):
                 continue
         samples = Samples(resolved, bound, known, settings)
-        return kept(one_sided(samples, bound, NOISY_SIDES) or {}) if met else {}
+        return kept(one_sided(samples, bound, NOISY_SIDES)) if met else {}
 
 
 def answer(

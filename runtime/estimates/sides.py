@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from torch import Tensor
 
@@ -25,7 +26,7 @@ ROUNDING = 1e-5  # of the size of a derivative: what differences of exact values
 
 @dataclass(frozen=True)
 class Sides:
-    """One-sided derivatives of a result in a parameter `[*result, *parameter]`."""
+    """One-sided derivatives of a result in a parameter `[*result, *parameter]`; nan where there is no such side."""
 
     left: Moments
     right: Moments
@@ -47,6 +48,10 @@ class Sides:
         return (mean - self.left.mean).abs().maximum((mean - self.right.mean).abs())
 
 
+    def to_dict(self) -> dict[str, Any]:
+        """The entry of `sides` in the JSON; null where there is no such side."""
+        return {side: _listed(moments.mean) for side, moments in (("left", self.left), ("right", self.right))}
+
     def words(self) -> Iterator[tuple[str, str]]:
         """Of every entry that is two its index and both numbers."""
         for place in self.apart.nonzero().tolist() if self.left.mean.dim() else [[]] * bool(self.apart):
@@ -56,6 +61,12 @@ class Sides:
 
 
 Found = dict[str, dict[str, Sides]]
+
+
+def _listed(numbers: Tensor) -> Any:
+    if numbers.dim():
+        return [_listed(row) for row in numbers]
+    return None if bool(numbers.isnan()) else float(numbers)
 
 
 def cornered(
@@ -79,22 +90,18 @@ def cornered(
     ), line)
 
 
-def one_sided(source: ResultSource, parameters: Mapping[str, Tensor], step: float) -> Found | None:
-    """Both derivatives of every result in every parameter; None where a parameter stands at the end of its domain."""
+def one_sided(source: ResultSource, parameters: Mapping[str, Tensor], step: float) -> Found:
+    """Both derivatives of every result in every parameter."""
     left, right = (from_one_side(source, parameters, step, stencil) for stencil in (BACKWARD, FORWARD))
-    if left is None or right is None:
-        return None
     return {name: {key: Sides(left[name][key], right[name][key]) for key in rows} for name, rows in right.items()}
 
 
 def corners(source: ResultSource, parameters: Mapping[str, Tensor]) -> Found:
     """The derivatives that are two, of results without noise, whatever anybody says of kinks: as far apart with a smaller step."""
     wide = one_sided(source, parameters, STEP)
-    if wide is None or not any(bool(sides.apart.any()) for rows in wide.values() for sides in rows.values()):
+    if not any(bool(sides.apart.any()) for rows in wide.values() for sides in rows.values()):
         return {}
     narrow = one_sided(source, parameters, NARROWER * STEP)
-    if narrow is None:
-        return {}
     return kept({
         name: {key: sides for key, sides in rows.items() if bool((sides.gap.abs() > wide[name][key].gap.abs() / 2).any())}
         for name, rows in narrow.items()
