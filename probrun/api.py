@@ -173,7 +173,8 @@ class Program:
             sites=site_reports(self.resolved, estimate.plan, verdict),
             per_run=estimate.per_run if keep_runs else None, pilot_runs=verdict.runs, tails=estimate.tails,
             few=estimate.few, contradictions=verdict.contradictions, overruled=verdict.overruled,
-            check=check, unverified=unverified, compiled=compiled, kinks=places(self.resolved, estimate.kinks), sides=sides,
+            check=check, unverified=unverified, compiled=compiled, sides=sides,
+            kinks=places(self.resolved, (*estimate.kinks, *(estimate.turns if sides else ()))),
         )
 
     def compare(
@@ -317,7 +318,7 @@ class Program:
     ) -> Mapping[str, Mapping[str, Sides]]:
         """Both derivatives where a kink was met exactly, if they are few and there is time."""
         entries = sum(moments.mean.numel() for rows in estimate.gradient.values() for moments in rows.values())
-        if not estimate.kinks or entries > MOST_SIDES or settings.deadline is not None or estimate.interrupted:
+        if not (estimate.kinks or estimate.turns) or entries > MOST_SIDES or settings.deadline is not None or estimate.interrupted:
             return {}
         from .runtime.estimates.oracle import both_sides
 

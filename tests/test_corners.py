@@ -27,6 +27,8 @@ CORNERS = [  # program, the derivative to the left, to the right
     ("param y = 1\nb ~ Bernoulli(0.25)\nc ~ Bernoulli(0.5)\nreturn relu(y - b - c)", 0.375, 0.875),
     ("param y = 0.3\nk ~ Binomial(2, 0.5)\nreturn max(y, 0.1*k + 0.1)", 0.75, 1.0),  # 0.1*2 + 0.1 is not quite 0.3
     ("param y = 0\nreturn abs(y)", -1.0, 1.0),
+    ("param y = 3\nD ~ Poisson(3)\nreturn if D < y then D else y", 1 - BELOW, 1 - BELOW - poisson(3, 3)),  # by hand
+    ("param y = 1\nb ~ Bernoulli(0.5)\nreturn where(b >= y, 4*(b - y), y - b)", -1.5, 1.0),
     ("param y = 1\nreturn clamp(2*y, 0, 2)", 2.0, 0.0),
     ("param y = 1\nk ~ Categorical([0.2, 0.3, 0.5])\nreturn sort([y, k, 0.5])[1]", 0.8, 0.5),
     ("param y = 1\nk ~ Categorical([0.2, 0.3, 0.5])\nreturn max([y, k, 0.5])", 0.2, 0.5),
@@ -79,6 +81,8 @@ NONE = [  # no corner, and no word of one: program, exact derivative in y
     ("param y = 1\nb ~ Bernoulli(0.5)\nreturn where(b, y, relu(y - 1))", None),
     ("param y = 1\nb ~ Bernoulli(0.5)\nx = relu(y - b)\nreturn y + (if x > 0.5 then 1 else 0)", 1.0),  # only a jump looks at it
     ("param y = 1\nreturn max(y, y)", 1.0),
+    ("param y = 0\nz ~ Normal(y, 1)\nreturn y^2*(y > 0) + z", 1.0),  # the two ways meet smoothly
+    ("param y = 1\nk ~ Poisson(2)\nreturn if y*k > 0 then y*k else 0", 2.0),
     ("param y = 1\nreturn max(y*ones(3)) + max(0.3*y, 0.3*y, 0.3*y) + sort([0.3*y, 0.3*y, 0.3*y])[1]", 1.6),
     ("param y = 1\nz ~ Normal(0, 1)\nreturn min(z*y*ones(5)) + max([z + y, z + y, z + y - 1]) + y", 2.0),
     ("param y in (0, inf) = 2\nz ~ Normal(y, 1)\nreturn relu(relu(z))", 0.9772499),
@@ -151,3 +155,10 @@ def test_a_corner_beside_the_end_of_a_domain() -> None:
     assert set(found.sides["result"]) == {"y"} and found.gradient["p"].mean == 1
     assert found.check is not None and abs(found.check.z["result"]["p"]) < 1
     assert found.sides["result"]["y"].to_dict() == {"left": pytest.approx(-1), "right": pytest.approx(1)}
+
+
+def test_a_jump_is_told_as_one() -> None:
+    """At y = 0 the expectation goes from 0 to 1."""
+    found = probrun.parse("param y = 0\nz ~ Normal(y, 1)\nreturn if y > 0 then z^2 else z").grad(samples=400, seed=1)
+    assert "jumps" in found.warnings[0].message
+    assert found.sides["result"]["y"].to_dict() == {"left": None, "right": None}

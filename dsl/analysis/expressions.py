@@ -182,7 +182,10 @@ class Values:
             case Power():
                 return self.power(node)
             case Comparison():
-                both = combined([self.expression(node.left), self.expression(node.right)])
+                sides = [self.expression(node.left), self.expression(node.right)]
+                both = combined(sides)
+                if not both.continuous:
+                    self.meet(node, sides)
                 return discrete(self.jump(node, both), ranges.UNIT)
             case Logical():
                 return self.logical(node)
@@ -278,7 +281,7 @@ class Values:
         return whole if hazard is None else replace(whole, hazards=whole.hazards | {hazard})
 
     def meet(self, node: Node, operands: list[Fact]) -> None:
-        """A kink where operands are equal, with one derivative on each side: may that happen, and carry a derivative?"""
+        """A kink, or a turn of the ways, where operands are equal: may that happen, and carry a derivative?"""
         whole = combined(operands)
         pairs = combinations(operands, 2) if len(operands) > 1 else [(whole, whole)]
         if not whole.live & ~self.relaxed or all(never_equal(one, other) for one, other in pairs):

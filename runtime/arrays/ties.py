@@ -111,6 +111,14 @@ _BY_NAME: dict[str, Callable[..., Tensor | None]] = {
 }
 
 
+def touching(a: Tensor, b: Tensor) -> Tensor | None:
+    """A part of the difference of two values where they are equal; None where they are not, or do not move."""
+    if not a.requires_grad and not b.requires_grad:
+        return None
+    one, other = align(a, b)
+    return Meeting(exactly=False).mixed(one, other)
+
+
 def tied(name: str, result: Tensor, values: Sequence[Tensor], exactly: bool) -> tuple[Tensor, Meeting] | None:
     """What may be added to the result of a function with a kink, and how operands were equal; None where none were."""
     if not result.requires_grad:

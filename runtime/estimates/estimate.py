@@ -211,7 +211,8 @@ def _differentiate(session: Session, collected: Collected, progress: Progress, l
             if weighing.groups:
                 part.scored.add(name)
         if outcome.met:
-            part.kinks |= decisive(outcome, [weighing.value for weighing in weighings], Motion(block.points.points, block.lifter))
+            motion = Motion(block.points.points, block.lifter)
+            part.kinks, part.turns = decisive(outcome, [weighing.value for weighing in weighings], motion)
         few = not block.exact and settings.samples <= FEW
         for number, (name, weighing) in enumerate(zip(names, weighings, strict=True)):
             for found_at in weighing.gradients(block.points, number == len(weighings) - 1, few):
@@ -299,7 +300,7 @@ def expectation(
                 ]
                 if not all(bool(torch.isfinite(value).all()) for value in found):
                     raise value_problem(session, runs, leaves, names)
-                if outcome.met and (kinks := decisive(outcome, found, machine.motion())):
+                if outcome.met and (kinks := decisive(outcome, found, machine.motion())[0]):
                     warn_of_kinks(resolved, kinks)
         except (GuardBroken, TooManyLanes) as problem:
             lessons = _learnt(lessons, plan, [problem])

@@ -36,9 +36,9 @@ from ..lanes.lessons import TooManyLanes, TooMuchWork
 from ..laws.law import Law
 from ..machine.interpreter import Interpreter
 from .binding import bind_values
-from .differences import EXTRAPOLATED, Samples, differences
+from .differences import EXTRAPOLATED, ResultSource, Samples, differences
 from .sides import NOISY_STEP as NOISY_SIDES
-from .sides import STEP, Found, Sides, corners, kept, one_sided
+from .sides import STEP, Found, Sides, corners, kept, one_sided, with_jumps
 
 LANES = 2**20
 WORK = 2**25  # numbers that one sum may touch (a few seconds)
@@ -87,8 +87,9 @@ def verify(
     settings = replace(settings, samples=runs, seed=seed)
     method, found = answer(resolved, parameters, data, settings, work)
     sides: Found = {}
-    if estimate.kinks or method == "enumeration":
-        sides = both_sides(resolved, parameters, data, settings, work, bool(estimate.kinks))
+    met = bool(estimate.kinks or estimate.turns)
+    if met or method == "enumeration":
+        sides = both_sides(resolved, parameters, data, settings, work, met)
     z = {
         result: {
             name: _score(estimate.gradient[result][name], oracle, sides.get(result, {}).get(name)) for name, oracle in rows.items()
@@ -122,17 +123,18 @@ def both_sides(
     exact values are looked at).  OutOfTime where the deadline passes meanwhile."""
     settings = replace(settings, dtype="float64", target_se=None, deadline=None, until=settings.deadline, keep_runs=False)
     bound, known = bind_values(resolved, parameters, data, torch.float64, torch.device(settings.device))
+
+    def there(source: ResultSource, step: float) -> Found:
+        return with_jumps(kept(one_sided(source, bound, step)), source, bound, step)
+
     with room(grad=False):
         for cells in (0, *(CELLS if met else ())):
             sums = _Sums(resolved, bound, known, replace(settings, most_work=work), cells)
             try:
-                if not met:
-                    return corners(sums, bound)
-                return kept(one_sided(sums, bound, SMOOTH_STEP if cells else STEP))
+                return there(sums, SMOOTH_STEP if cells else STEP) if met else corners(sums, bound)
             except (TooManyLanes, TooMuchWork, _NoGrid, ProbError):
                 continue
-        samples = Samples(resolved, bound, known, settings)
-        return kept(one_sided(samples, bound, NOISY_SIDES)) if met else {}
+        return there(Samples(resolved, bound, known, settings), NOISY_SIDES) if met else {}
 
 
 def answer(

@@ -6,10 +6,12 @@ derivative.  Both one-sided ones are differences of E[y] itself (`differences.py
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from ..blocks.moments import Moments
@@ -26,10 +28,12 @@ ROUNDING = 1e-5  # of the size of a derivative: what differences of exact values
 
 @dataclass(frozen=True)
 class Sides:
-    """One-sided derivatives of a result in a parameter `[*result, *parameter]`; nan where there is no such side."""
+    """One-sided derivatives of a result in a parameter `[*result, *parameter]`; nan where there is no such side, and where the
+    result itself jumps."""
 
     left: Moments
     right: Moments
+    jumps: Tensor | None = None  # in which entries
 
     @property
     def gap(self) -> Tensor:
@@ -41,7 +45,8 @@ class Sides:
         """Where they differ by more than chance and rounding."""
         size = self.left.mean.abs().maximum(self.right.mean.abs()).clamp_min(1.0)
         chance = CLEAR * (self.left.se.nan_to_num(0.0) ** 2 + self.right.se.nan_to_num(0.0) ** 2).sqrt()
-        return self.gap.abs() > chance + ROUNDING * size
+        apart = self.gap.abs() > chance + ROUNDING * size
+        return apart if self.jumps is None else apart | self.jumps
 
     def distance(self, mean: Tensor) -> Tensor:
         """How far a number is from the one or the other, whichever is further."""
@@ -50,13 +55,18 @@ class Sides:
 
     def to_dict(self) -> dict[str, Any]:
         """The entry of `sides` in the JSON; null where there is no such side."""
-        return {side: _listed(moments.mean) for side, moments in (("left", self.left), ("right", self.right))}
+        nowhere = torch.zeros_like(self.left.mean, dtype=torch.bool) if self.jumps is None else self.jumps
+        both = {"left": self.left.mean, "right": self.right.mean}
+        return {side: _listed(mean.masked_fill(nowhere, math.nan)) for side, mean in both.items()}
 
     def words(self) -> Iterator[tuple[str, str]]:
         """Of every entry that is two its index and both numbers."""
         for place in self.apart.nonzero().tolist() if self.left.mean.dim() else [[]] * bool(self.apart):
             index = f"[{', '.join(str(number) for number in place)}]" if place else ""
             left, right = (moments.mean[tuple(place)] for moments in (self.left, self.right))
+            if self.jumps is not None and bool(self.jumps[tuple(place)]):
+                yield index, "infinite, because the expectation itself jumps"
+                continue
             yield index, f"{float(left):.4g} to the left and {float(right):.4g} to the right"
 
 
@@ -83,9 +93,9 @@ def cornered(
     others = f" (and {more} more)" if more else ""
     numbers = "; ".join(known[:MOST_NAMED]) + (f"; and {len(known) - MOST_NAMED} more" if len(known) > MOST_NAMED else "")
     yield Doubt("P0704", (
-        f"corner: `{text}`{others} is met exactly at its kink, where the derivatives of its sides differ, and not by chance. The "
-        "expectation need not have a derivative there, but one to the left and one to the right: "
-        + (f"{numbers}. What is printed is between them" if known else "what is printed may be neither")
+        f"corner: `{text}`{others} stands exactly where its derivative changes, and not by chance. The expectation need not have a "
+        "derivative there, but one to the left and one to the right: "
+        + (f"{numbers}. What is printed is between them, or one of them" if known else "what is printed may be neither")
         + ". Move the parameter off the corner"
     ), line)
 
@@ -94,6 +104,18 @@ def one_sided(source: ResultSource, parameters: Mapping[str, Tensor], step: floa
     """Both derivatives of every result in every parameter."""
     left, right = (from_one_side(source, parameters, step, stencil) for stencil in (BACKWARD, FORWARD))
     return {name: {key: Sides(left[name][key], right[name][key]) for key in rows} for name, rows in right.items()}
+
+
+def with_jumps(found: Found, source: ResultSource, parameters: Mapping[str, Tensor], step: float) -> Found:
+    """The same, knowing where a result jumps: a quotient of differences then grows as the step becomes smaller."""
+    if not found:
+        return found
+    narrow = one_sided(source, parameters, NARROWER * step)
+
+    def told(sides: Sides, closer: Sides) -> Sides:
+        return replace(sides, jumps=closer.gap.abs() > 2 * sides.gap.abs().clamp_min(ROUNDING))
+
+    return {name: {key: told(sides, narrow[name][key]) for key, sides in rows.items()} for name, rows in found.items()}
 
 
 def corners(source: ResultSource, parameters: Mapping[str, Tensor]) -> Found:

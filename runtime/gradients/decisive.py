@@ -4,6 +4,10 @@ Where the operands of `max(a, b)` are equal any mixture of their derivatives is 
 too, or if nothing follows from the value.  Else the expectation has a derivative to the left and one to the right, and what is
 computed is neither.  Both questions are put to autograd, with probes that nothing cancels (`runtime/lanes/moving.py`): does the
 difference of the sides move with the parameters, and does the result, or a density, depend on it?
+
+A comparison turns, too: `if D < y then D else y` is a kink written by hand, but it may as well be a guard that changes nothing.
+Autograd does not know what the other way would have given; so it is left to differences of the expectation to tell
+(`runtime/estimates/sides.py`).
 """
 
 from __future__ import annotations
@@ -16,16 +20,27 @@ from torch import Tensor
 from ...dsl.text.source import Span
 from ..lanes.lessons import TooCoarse
 from ..lanes.lifting import pull
-from ..lanes.moving import Motion, all_unlike
+from ..lanes.meetings import Met
+from ..lanes.moving import Motion, all_unlike, unlike
 from ..machine.machine import Outcome
 
 
-def decisive(outcome: Outcome, results: Sequence[Tensor], motion: Motion) -> set[Span]:
-    """The kinks of a block at which the gradient of its results (run by run) is not one; TooCoarse where float64 must tell."""
-    met = list(outcome.met)
+def decisive(outcome: Outcome, results: Sequence[Tensor], motion: Motion) -> tuple[set[Span], set[Span]]:
+    """The kinks of a block at which the gradient of its results (run by run) is not one, and the comparisons that may have gone
+    the other way; TooCoarse where float64 must tell."""
+    parts = [one.part for one in outcome.met]
+    if not parts or not motion.arrives(parts, all_unlike(parts)):
+        return set(), set()
+    met = [one for one in outcome.met if not one.turn]
+    turns = {
+        one.node.span for one in outcome.met
+        if one.turn and motion.arrives([one.part], [unlike(one.part)]) and not motion.still(one.part, one.part == 0)
+    }
+    return (_decisive(met, outcome, results, motion) if met else set()), turns
+
+
+def _decisive(met: Sequence[Met], outcome: Outcome, results: Sequence[Tensor], motion: Motion) -> set[Span]:
     parts = [one.part for one in met]
-    if not met or not motion.arrives(parts, all_unlike(parts)):
-        return set()
     outputs = [*results, *(execution.log_density for execution in outcome.ledger.executions)]
     found = [
         one for one, use in zip(met, _felt(outputs, parts, motion), strict=True)

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from ...dsl.syntax import Node
 from ..arrays.recording import recording
-from ..arrays.ties import Meeting, tied
+from ..arrays.ties import Meeting, tied, touching
 from .lessons import NotCompiled
 
 LEAST = 3  # meetings in one place that rounding does not explain
@@ -25,11 +25,13 @@ SHARE = 2.0**-14  # of the entries
 @dataclass(frozen=True)
 class Met:
     """A kink was met; `part` of the difference of its sides was added to its value.  `doubtful`: operands have continuous
-    randomness in them, or differed by what rounding may do."""
+    randomness in them, or differed by what rounding may do.  `turn`: it is a comparison, whose ways lead apart, to values that may
+    be the same."""
 
     node: Node
     part: Tensor
-    doubtful: bool
+    doubtful: bool = False
+    turn: bool = False
 
     @property
     def coarse(self) -> bool:
@@ -59,6 +61,12 @@ class Meetings:
         """A result that has a kink where a value meets a place."""
         found = tied("max", result, (value, place), self.places[id(node)])
         return result if found is None else self.add(node, result, *found)
+
+    def turned(self, node: Node, left: Tensor, right: Tensor) -> None:
+        """A comparison: where its operands are equal, a step to one side goes one way, a step to the other another."""
+        part = touching(left, right)
+        if part is not None and not recording():
+            self.met.append(Met(node, part, turn=True))
 
     def add(self, node: Node, result: Tensor, part: Tensor, meeting: Meeting) -> Tensor:
         """A kink was met: its result, with a part of the difference between the sides."""
