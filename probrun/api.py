@@ -322,7 +322,7 @@ class Program:
             return {}
         from .runtime.estimates.oracle import both_sides
 
-        return both_sides(self.resolved, parameters, data, settings)
+        return both_sides(self.resolved, parameters, data, settings, own=estimate.gradient)
 
     def _plan(self, options: PlanOptions, lessons: Lessons | None = None) -> Plan:
         return self._all_plans()(options, lessons)

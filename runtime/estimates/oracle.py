@@ -89,7 +89,7 @@ def verify(
     sides: Found = {}
     met = bool(estimate.kinks or estimate.turns)
     if met or method == "enumeration":
-        sides = both_sides(resolved, parameters, data, settings, work, met)
+        sides = both_sides(resolved, parameters, data, settings, work, met, estimate.gradient)
     z = {
         result: {
             name: _score(estimate.gradient[result][name], oracle, sides.get(result, {}).get(name)) for name, oracle in rows.items()
@@ -117,15 +117,18 @@ def _score(own: Moments, oracle: Moments, sides: Sides | None) -> float:
 
 def both_sides(
     resolved: Resolved, parameters: Mapping[str, object], data: Mapping[str, object], settings: Settings, work: int = WORK,
-    met: bool = True,
+    met: bool = True, own: Mapping[str, Mapping[str, Moments]] | None = None,
 ) -> Found:
     """Where a derivative is one to the left and another to the right, both; `met`: kinks are known to have been met (else only
-    exact values are looked at).  OutOfTime where the deadline passes meanwhile."""
+    exact values are looked at); `own`: what stands for a side that is not there.  OutOfTime where the deadline passes meanwhile."""
     settings = replace(settings, dtype="float64", target_se=None, deadline=None, until=settings.deadline, keep_runs=False)
     bound, known = bind_values(resolved, parameters, data, torch.float64, torch.device(settings.device))
 
     def there(source: ResultSource, step: float) -> Found:
-        return with_jumps(kept(one_sided(source, bound, step)), source, bound, step)
+        found = one_sided(source, bound, step)
+        if own is not None:
+            found = {n: {key: replace(sides, own=own[n][key]) for key, sides in rows.items()} for n, rows in found.items()}
+        return kept(with_jumps(kept(found), source, bound, step))
 
     with room(grad=False):
         for cells in (0, *(CELLS if met else ())):

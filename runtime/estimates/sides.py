@@ -28,23 +28,35 @@ ROUNDING = 1e-5  # of the size of a derivative: what differences of exact values
 
 @dataclass(frozen=True)
 class Sides:
-    """One-sided derivatives of a result in a parameter `[*result, *parameter]`; nan where there is no such side, and where the
-    result itself jumps."""
+    """One-sided derivatives of a result in a parameter `[*result, *parameter]`; nan where there is no such side: then the gradient
+    that was estimated (`own`) must agree with the other one."""
 
     left: Moments
     right: Moments
-    jumps: Tensor | None = None  # in which entries
+    jumps: Tensor | None = None  # in which entries the result itself jumps
+    own: Moments | None = None
+
+    def _there(self, moments: Moments) -> tuple[Tensor, Tensor]:
+        """Means and standard errors of a side, or what stands for it."""
+        if self.own is None:
+            return moments.mean, moments.se
+        missing = moments.mean.isnan()
+        return tuple(  # type: ignore[return-value]
+            torch.where(missing, own.to(side.device), side)
+            for own, side in ((self.own.mean, moments.mean), (self.own.se, moments.se))
+        )
 
     @property
     def gap(self) -> Tensor:
         """How far they are apart."""
-        return self.right.mean - self.left.mean
+        return self._there(self.right)[0] - self._there(self.left)[0]
 
     @property
     def apart(self) -> Tensor:
         """Where they differ by more than chance and rounding."""
-        size = self.left.mean.abs().maximum(self.right.mean.abs()).clamp_min(1.0)
-        chance = CLEAR * (self.left.se.nan_to_num(0.0) ** 2 + self.right.se.nan_to_num(0.0) ** 2).sqrt()
+        (left, error), (right, other) = self._there(self.left), self._there(self.right)
+        size = left.abs().maximum(right.abs()).clamp_min(1.0)
+        chance = CLEAR * (error.nan_to_num(0.0) ** 2 + other.nan_to_num(0.0) ** 2).sqrt()
         apart = self.gap.abs() > chance + ROUNDING * size
         return apart if self.jumps is None else apart | self.jumps
 
@@ -67,7 +79,9 @@ class Sides:
             if self.jumps is not None and bool(self.jumps[tuple(place)]):
                 yield index, "infinite, because the expectation itself jumps"
                 continue
-            yield index, f"{float(left):.4g} to the left and {float(right):.4g} to the right"
+            named = [(left, "to the left"), (right, "to the right")]
+            there = [f"{float(number):.4g} {side}" for number, side in named if not bool(number.isnan())]
+            yield index, " and ".join(there) + ", the other side being outside" * (len(there) < len(named))
 
 
 Found = dict[str, dict[str, Sides]]
@@ -108,12 +122,13 @@ def one_sided(source: ResultSource, parameters: Mapping[str, Tensor], step: floa
 
 def with_jumps(found: Found, source: ResultSource, parameters: Mapping[str, Tensor], step: float) -> Found:
     """The same, knowing where a result jumps: a quotient of differences then grows as the step becomes smaller."""
-    if not found:
-        return found
+    if not found or not any(bool(sides.apart.any()) for rows in found.values() for sides in rows.values()):
+        return {}
     narrow = one_sided(source, parameters, NARROWER * step)
 
     def told(sides: Sides, closer: Sides) -> Sides:
-        return replace(sides, jumps=closer.gap.abs() > 2 * sides.gap.abs().clamp_min(ROUNDING))
+        gap = replace(closer, own=sides.own).gap.abs()
+        return replace(sides, jumps=gap > 2 * sides.gap.abs().clamp_min(ROUNDING))
 
     return {name: {key: told(sides, narrow[name][key]) for key, sides in rows.items()} for name, rows in found.items()}
 
