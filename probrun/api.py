@@ -30,7 +30,17 @@ from .options import (
     variables,
 )
 from .reading import Value, read_program
-from .results import Compilation, GradientResult, RunResult, SiteReport, common_fields, foreseen_reports, site_reports, unkeyed
+from .results import (
+    Compilation,
+    GradientResult,
+    RunResult,
+    SiteReport,
+    common_fields,
+    foreseen_reports,
+    places,
+    site_reports,
+    unkeyed,
+)
 
 if TYPE_CHECKING:
     from .comparison import Comparison
@@ -40,12 +50,14 @@ if TYPE_CHECKING:
     from .runtime.blocks.collect import Estimate
     from .runtime.blocks.settings import Settings
     from .runtime.estimates.oracle import Check
+    from .runtime.estimates.sides import Sides
     from .runtime.estimates.team import Team
     from .runtime.estimates.verdict import Verdict
 
 Values: TypeAlias = Mapping[str, Value] | None
 Progress: TypeAlias = Callable[[int, int], None] | None
 INTERRUPTED = "interrupted"
+MOST_SIDES = 16  # derivatives of which both sides are computed
 TIME_FOR_RUNS = 0.6  # of max_time, where the gradient is verified afterwards
 
 
@@ -145,14 +157,13 @@ class Program:
         limit = settings.deadline
         if verify and run.max_time is not None:
             settings = replace(settings, deadline=begun + TIME_FOR_RUNS * run.max_time)
-        piloted = (among is None) if pilot is None else pilot
         settings, verdict, estimate = self._estimate(
-            options, parameters or {}, data or {}, settings, piloted, distributed, progress
+            options, parameters or {}, data or {}, settings, (among is None) if pilot is None else pilot, distributed, progress
         )
-        check, unverified = None, ""
-        if verify:
-            check, unverified = self._verified(parameters or {}, data or {}, replace(settings, deadline=limit), estimate, progress)
-            estimate = replace(estimate, interrupted=estimate.interrupted or unverified == INTERRUPTED)
+        late = replace(settings, deadline=limit)
+        check, unverified = self._verified(parameters or {}, data or {}, late, estimate, progress) if verify else (None, "")
+        estimate = replace(estimate, interrupted=estimate.interrupted or unverified == INTERRUPTED)
+        sides = check.sides if check is not None else self._sides(parameters or {}, data or {}, settings, estimate)
         compiled = Compilation(estimate.compile_seconds or 0.0, estimate.not_compiled) if compile else None
         seconds = time.perf_counter() - started - (compiled.seconds if compiled else 0.0)
         assert estimate.plan is not None
@@ -162,7 +173,8 @@ class Program:
             sites=site_reports(self.resolved, estimate.plan, verdict),
             per_run=estimate.per_run if keep_runs else None, pilot_runs=verdict.runs, tails=estimate.tails,
             few=estimate.few, scarce=estimate.scarce, contradictions=verdict.contradictions, overruled=verdict.overruled,
-            check=check, unverified=unverified, compiled=compiled,
+            check=check, unverified=unverified, compiled=compiled, sides=sides,
+            kinks=places(self.resolved, (*estimate.kinks, *(estimate.turns if sides else ()))),
         )
 
     def compare(
@@ -300,6 +312,17 @@ class Program:
             return None, "time ran out"
         except KeyboardInterrupt:
             return None, INTERRUPTED
+
+    def _sides(
+        self, parameters: Mapping[str, Value], data: Mapping[str, Value], settings: Settings, estimate: Estimate
+    ) -> Mapping[str, Mapping[str, Sides]]:
+        """Both derivatives where a kink was met exactly, if they are few and there is time."""
+        entries = sum(moments.mean.numel() for rows in estimate.gradient.values() for moments in rows.values())
+        if not (estimate.kinks or estimate.turns) or entries > MOST_SIDES or settings.deadline is not None or estimate.interrupted:
+            return {}
+        from .runtime.estimates.oracle import both_sides
+
+        return both_sides(self.resolved, parameters, data, settings, own=estimate.gradient)
 
     def _plan(self, options: PlanOptions, lessons: Lessons | None = None) -> Plan:
         return self._all_plans()(options, lessons)

@@ -129,7 +129,7 @@ def _check_lines(result: GradientResult) -> list[str]:
     if result.check is None:
         return [f"  not verified: {result.unverified}"]
     several = len(result.results) > 1
-    verdict = "agrees" if result.check.passed else "DISAGREES"
+    verdict = "agrees" if result.check.passed else "a corner" if result.kinks and result.check.sides else "DISAGREES"
     lines = [f"  verified by {result.check.method}: {verdict}"]
     for name, rows in result.check.gradient.items():
         for parameter, moments in rows.items():
@@ -139,6 +139,8 @@ def _check_lines(result: GradientResult) -> list[str]:
             )
             more = " ..." if moments.mean.numel() > 4 else ""
             lines.append(f"    {label} = {shown}{more}    z = {result.check.z[name][parameter]:.1f}")
+            if (sides := result.check.sides.get(name, {}).get(parameter)) is not None:
+                lines += [f"    {label}{index}: {both}" for index, both in list(sides.words())[:4]]
     return lines
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from .runtime.estimates.figures import Measured
     from .runtime.estimates.oracle import Check
     from .runtime.estimates.rivals import Contradiction
+    from .runtime.estimates.sides import Sides
     from .runtime.estimates.verdict import Verdict
 
 
@@ -173,6 +174,8 @@ class GradientResult(Result):
     check: Check | None = field(default=None, repr=False)
     unverified: str = field(default="", repr=False)  # why there is no check, though it was asked for
     compiled: Compilation | None = field(default=None, repr=False)
+    kinks: tuple[tuple[int, str], ...] = field(default=(), repr=False)  # that were met exactly: line and text
+    sides: Mapping[str, Mapping[str, Sides]] = field(default_factory=dict, repr=False)  # both derivatives there
 
     @property
     def gradients(self) -> dict[str, dict[str, Moments]]:
@@ -183,6 +186,7 @@ class GradientResult(Result):
     def warnings(self) -> tuple[Doubt, ...]:
         """Why numbers are not to be trusted."""
         from .runtime.estimates.doubts import contradicted, few, heavy, scarce
+        from .runtime.estimates.sides import cornered
 
         several = len(self.results) > 1
         rest = {place: n for place, n in self.few.items() if place not in self.tails and not self.is_exact(*place)}
@@ -190,6 +194,7 @@ class GradientResult(Result):
             *heavy(self.tails, several), *few(rest, self.samples, several),
             *scarce(((self.sites[at].name, self.sites[at].line, values) for at, values in self.scarce.items()), self.samples),
             *contradicted(self.contradictions, several),
+            *cornered(self.kinks, self.sides, several),
         )
 
     def _doubts(self) -> dict[str, Any]:
@@ -203,6 +208,9 @@ class GradientResult(Result):
             doubts["heavy_tails"] = found
         if self.overruled:
             doubts["overruled"] = self.overruled
+        if self.sides:
+            both = {result: {name: sides.to_dict() for name, sides in rows.items()} for result, rows in self.sides.items()}
+            doubts["sides"] = unkeyed(both) if len(self.results) == 1 else both
         if self.check is not None:
             oracle = {
                 result: {
@@ -287,6 +295,12 @@ def site_reports(resolved: Resolved, plan: Plan, verdict: Verdict | None = None)
     source = resolved.program.source
     measured = {} if verdict is None else verdict.measured
     return tuple(_report(source, plan.choices[site.index], measured.get(site.index, {})) for site in resolved.sites)
+
+
+def places(resolved: Resolved, spans: Iterable[Span]) -> tuple[tuple[int, str], ...]:
+    """Line and text of places in a program."""
+    source = resolved.program.source
+    return tuple((source.line_column(span.start)[0], " ".join(source.slice(span).split())) for span in spans)
 
 
 def foreseen_reports(resolved: Resolved, forecast: Forecast) -> tuple[SiteReport, ...]:

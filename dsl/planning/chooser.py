@@ -54,7 +54,7 @@ class Chooser:
         choices = {index: self.choice(state, flow, reasons) for index, state in self.states.items()}
         felt = [choice for choice in choices.values() if choice.effect]
         exact = bool(felt) and all(ESTIMATORS[choice.estimator].exact for choice in felt)
-        return Plan(choices, flow.guards, any(choice.biased for choice in choices.values()), exact, flow.kinks)
+        return Plan(choices, flow.guards, any(choice.biased for choice in choices.values()), exact, flow.kinks, flow.ties)
 
     def candidate(self, state: State) -> EstimatorRow:
         """The first estimator that is not ruled out at a site."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from ..analysis.flow import Guard
@@ -94,6 +95,8 @@ class Plan:
 
     exact      every site that has an effect is enumerated: one run tells everything
     kinks      ids of nodes over whose kink a derivative is carried, which has no second one
+    ties       ids of nodes over whose kink a derivative is carried, and which may be met exactly with positive probability; for
+               each whether anything continuous is in its operands
     memory     what runs have found out about it
     """
 
@@ -102,6 +105,7 @@ class Plan:
     biased: bool
     exact: bool = False
     kinks: frozenset[int] = frozenset()
+    ties: Mapping[int, bool] = field(default_factory=dict)
     memory: dict[str, bool] = field(default_factory=dict, compare=False, repr=False)
 
     @property

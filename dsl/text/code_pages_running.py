@@ -193,6 +193,22 @@ While estimators are chosen, the one that has seen more wins such a
 contradiction, and the report says so; this warning is about what comes out in
 the end. Make more runs, or look at all of them with `probrun compare`.
 """),
+    page("P0704", "a kink that is met exactly", """
+A warning: `abs`, `max`, `min`, `relu`, `clamp` or `sort` was met exactly at
+its kink (equal operands), not by chance but with positive probability, and
+the two sides have different derivatives: `min(y, demand)` where `demand` is a
+count and `y` a whole number, `abs(theta)` at 0. Or a comparison was met so,
+`if demand < y`, and what its ways lead to has different derivatives. There
+the expectation has a corner: a derivative to the left and another to the
+right. The gradient that is reported lies between the two, or is one of them.
+The exit status is 3.
+
+The warning gives both, from differences of the expectation. At a minimum the
+left one is negative and the right one positive; elsewhere move the parameter
+off the corner (`y = 3.01`).
+
+A kink that only a continuous draw meets has probability 0, and is harmless.
+"""),
     page("P0901", "a fault of probrun itself", """
 Something inside probrun went wrong that no program and no value should be
 able to cause. It is not your mistake.

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from ...dsl.planning.plan import Plan
+from ...dsl.text.source import Span
 from ..lanes.lanes import Ragged
 from ..machine.interpreter import Interpreter
 from .moments import Accumulator, Moments
@@ -40,6 +41,8 @@ class Estimate:
     tails        by result and parameter, where the tails are so heavy that the standard error cannot be trusted
     few          by result and parameter, where it rests on so few runs: how many (0: on none, they are all alike)
     scarce       score sites whose draws took too few different values, and how many (`variety.py`)
+    kinks        where in the program a kink was met exactly, and the gradient depends on the side that is taken
+    turns        where a comparison was met exactly, and may have gone the other way
     other        the gradient with the other baseline (of a pilot)
     work         numbers that were touched (`meter.py`)
     compile_seconds, not_compiled    what compiling took, or why it was not done, where it was asked for
@@ -65,6 +68,8 @@ class Estimate:
     tails: dict[tuple[str, str], Tail] = field(default_factory=dict, repr=False)
     few: dict[tuple[str, str], float] = field(default_factory=dict, repr=False)
     scarce: dict[int, int] = field(default_factory=dict, repr=False)
+    kinks: tuple[Span, ...] = ()
+    turns: tuple[Span, ...] = ()
     other: dict[str, dict[str, Moments]] = field(default_factory=dict, repr=False)
     work: int = 0
 
@@ -89,11 +94,15 @@ class Collected:
         self.draws: dict[str, list[Tensor]] = {}
         self.watched: dict[tuple[str, str], list[Tensor]] = {}
         self.scored: set[str] = set()  # results whose gradient rests on scores
+        self.kinks: set[Span] = set()
+        self.turns: set[Span] = set()
 
     def merge(self, part: Collected, session: Session) -> None:
         """Take in the next block; P0303 where blocks differ in shape."""
         self.work += part.work
         self.scored |= part.scored
+        self.kinks |= part.kinks
+        self.turns |= part.turns
         if not self.done:
             self.shapes, self.value, self.gradient, self.other = part.shapes, part.value, part.gradient, part.other
             self.kept, self.draws, self.watched, self.exact = part.kept, part.draws, part.watched, part.exact
@@ -265,7 +274,7 @@ class Collected:
                 for name, rows in self.other.items()
             },
             tails={} if self.exact else {key: tail for key, parts in self.watched.items() if (tail := _tail(parts)).heavy},
-            few=self.few(), work=self.work,
+            few=self.few(), work=self.work, kinks=_in_text(self.kinks), turns=_in_text(self.turns),
         )
 
     def dtype(self, plan: Plan | None) -> str:
@@ -299,6 +308,10 @@ def merged(parts: Sequence[Collected | Exception], session: Session, settings: S
         whole.out_of_time |= part.out_of_time
     assert whole is not None
     return whole
+
+
+def _in_text(spans: set[Span]) -> tuple[Span, ...]:
+    return tuple(sorted(spans, key=lambda span: span.start))
 
 
 def _tail(parts: list[Tensor]) -> Tail:

@@ -23,6 +23,7 @@ from ..lanes.guards import Guards
 from ..lanes.lanes import Ragged, Value
 from ..lanes.lessons import TooBig
 from ..lanes.lifting import Leaves, Lifter, Slope, liftable
+from ..lanes.meetings import Meetings
 from ..lanes.meter import Meter, Stop
 from ..lanes.variety import Variety
 from ..laws.noise import Fresh, Noise, Single
@@ -121,6 +122,8 @@ class Session:
         )
         machine.masked = self.masked
         machine.variety = self.variety
+        if self.plan is not None and self.plan.ties:
+            machine.meetings = Meetings(self.plan.ties)
         machine.stands_for = settings.samples if self.exact else 1
         return machine
 

@@ -14,7 +14,8 @@ that float32 is too coarse for, and graphs that do not compile.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+import warnings
+from collections.abc import Callable, Mapping, Sequence, Set
 from contextlib import closing
 from dataclasses import replace
 
@@ -24,16 +25,19 @@ from torch import Tensor
 from ...dsl.names.resolve import Resolved
 from ...dsl.planning.plan import Lessons, Plan
 from ...dsl.text.diagnostics import Diagnostic, ProbError
+from ...dsl.text.source import Span
 from ..blocks.collect import Collected, Ended, Estimate, merged
 from ..blocks.culprits import gradient_problem, value_problem
 from ..blocks.moments import Moments
 from ..blocks.schedule import Start, blocks
 from ..blocks.session import Session
 from ..blocks.settings import DTYPES, LEAST_BLOCK, Settings, names_of, room
+from ..gradients.decisive import decisive
 from ..gradients.surrogate import expected
 from ..gradients.weighing import Weighing
 from ..lanes.lanes import Value
 from ..lanes.lessons import GuardBroken, NotCompiled, NotLifted, OutOfTime, TooCoarse, TooManyLanes, TooMuchWork
+from ..lanes.moving import Motion
 from ..machine.interpreter import Interpreter
 from ..machine.machine import Outcome
 from ..machine.order import check_fixed
@@ -248,6 +252,9 @@ def _differentiate(session: Session, collected: Collected, progress: Progress, l
             weighings.append(weighing)
             if weighing.groups:
                 part.scored.add(name)
+        if outcome.met:
+            motion = Motion(block.points.points, block.lifter)
+            part.kinks, part.turns = decisive(outcome, [weighing.value for weighing in weighings], motion)
         few = not block.exact and settings.samples <= FEW
         for number, (name, weighing) in enumerate(zip(names, weighings, strict=True)):
             for found_at in weighing.gradients(block.points, number == len(weighings) - 1, few):
@@ -319,6 +326,16 @@ def _sampled(
     return collected.estimate(None, 0.0)
 
 
+def warn_of_kinks(resolved: Resolved, kinks: Set[Span]) -> None:
+    """There is no report to say it in."""
+    source = resolved.program.source
+    first = min(kinks, key=lambda span: span.start)
+    warnings.warn(
+        f"{source.name}, line {source.line_column(first.start)[0]}: a kink is met exactly, where the expectation has no derivative "
+        f"but one to the left and one to the right: {source.slice(first)}", stacklevel=4,
+    )
+
+
 def expectation(
     resolved: Resolved, make_plan: MakePlan, parameters: Mapping[str, object], data: Mapping[str, object], settings: Settings
 ) -> Tensor | dict[str, Tensor]:
@@ -346,6 +363,8 @@ def expectation(
                 ]
                 if not all(bool(torch.isfinite(value).all()) for value in found):
                     raise value_problem(session, runs, leaves, names)
+                if outcome.met and (kinks := decisive(outcome, found, machine.motion())[0]):
+                    warn_of_kinks(resolved, kinks)
         except (GuardBroken, TooManyLanes) as problem:
             lessons = _learnt(lessons, plan, [problem])
             continue

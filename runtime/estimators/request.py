@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -11,6 +11,7 @@ from torch import Tensor
 from ...dsl.tables.distributions import DistributionRow
 from ...dsl.tables.estimators import EstimatorRow
 from ..lanes.meter import Meter
+from ..lanes.moving import Motion
 from ..laws.law import Law
 from ..laws.noise import Noise
 
@@ -27,7 +28,7 @@ class Request:
     batch       how many batch axes there are
     live        whether an argument carries a derivative
     options     of the choice: `tau`, `hard`, `baseline`
-    ends        gives all that may move with a parameter, for those who must know whether something does
+    motion      tells whether something moves with a parameter
     most_lanes  that enumeration may make
     whole       the log densities of all elements may be given as their sum
     meter       is told of work beyond the numbers of the draw, before it is done
@@ -41,7 +42,7 @@ class Request:
     live: bool
     options: Options
     noise: Noise
-    ends: Callable[[], Sequence[Tensor]]
+    motion: Callable[[], Motion]
     most_lanes: int
     whole: bool = False
     meter: Meter = field(default_factory=Meter)

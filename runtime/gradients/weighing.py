@@ -115,8 +115,8 @@ class Weighing:
             if weighed is not None:
                 yield self._from_scores(entry, gradient, weighed, few)
             elif regressed:
-                found, costs = self._regressed(entry, gradient, regressed, leaves, keep)
-                yield Gradients(entry, found, costs=costs)
+                alike, costs = self._regressed(entry, gradient, regressed, leaves, keep)
+                yield Gradients(entry, alike, costs=costs)
             else:
                 pseudo = self._pseudo(entry, gradient, leaves) if few and self.groups else []
                 other: list[Tensor | None] = []

@@ -17,7 +17,7 @@ from ..arrays.broadcast import Shape, narrowed
 from ..arrays.kernels import choose
 from ..arrays.recording import recording
 from ..arrays.scalars import ends
-from .law import Law
+from .law import Edge, Law
 from .noise import FEW, Noise, coin
 from .rounding import double, weigh, weigh_complement, whole
 
@@ -44,6 +44,13 @@ class Chance(Law):
         assert self.logits is not None
         return torch.sigmoid(self.logits)
 
+    def chances(self) -> tuple[Tensor, Tensor]:
+        """The probabilities of 0 and of 1, either of which may be tiny if it is given by `logits`."""
+        if self.logits is not None:
+            return torch.sigmoid(-self.logits), torch.sigmoid(self.logits)
+        chance = self.chance()
+        return 1 - chance, chance
+
     def log_chances(self, ones: Tensor, zeros: Tensor) -> Tensor:
         """`ones * log p + zeros * log(1 - p)`, safe at the boundary."""
         if self.probs is not None:
@@ -52,7 +59,7 @@ class Chance(Law):
         logits = self.logits.to(ones.dtype)
         return ones * logsigmoid(logits) + zeros * logsigmoid(-logits)
 
-    def edge(self, *values: float) -> Tensor | None:
+    def edge(self, *values: float) -> Edge | None:
         """Where `probs` is exactly one of the values; None: nowhere."""
         if self.probs is None:
             return None
@@ -63,7 +70,7 @@ class Chance(Law):
         found = self.probs == values[0]
         for value in values[1:]:
             found = found | (self.probs == value)
-        return found if bool(found.any()) else None
+        return Edge("probs", found) if bool(found.any()) else None
 
     def support(self, value: Tensor) -> Tensor | None:
         return whole(value)
@@ -139,15 +146,14 @@ class Bernoulli(Chance):
         none, more = (lift(entry).reshape(-1) for entry in self.once("logarithms", _logarithms, p))
         return torch.addcmul(count * none, more, ones)
 
-    def boundary(self) -> Tensor | None:
+    def boundary(self) -> Edge | None:
         return self.edge(0.0, 1.0)
 
     def outcomes(self, most: int) -> Tensor | None:
         return numbers(0, 1, most, self.first)
 
     def probabilities(self, outcomes: Tensor) -> tuple[Tensor, Tensor]:
-        chance = self.chance()
-        table = torch.stack((1 - chance, chance), -1)
+        table = torch.stack(self.chances(), -1)
         return table, torch.ones_like(table, dtype=torch.bool)
 
 
@@ -186,9 +192,9 @@ class Binomial(Chance):
     def relative_log_prob(self, value: Tensor) -> Tensor:
         return self.density(value) if value.requires_grad else self.log_chances(value, self.total_count - value)
 
-    def boundary(self) -> Tensor | None:
-        found = self.edge(0.0, 1.0)
-        return None if found is None else found & (self.total_count > 0)
+    def boundary(self) -> Edge | None:
+        edge = self.edge(0.0, 1.0)
+        return None if edge is None else edge.counted(self.total_count > 0)
 
 
 class Geometric(Chance):
@@ -205,7 +211,7 @@ class Geometric(Chance):
     def density(self, value: Tensor) -> Tensor:
         return self.log_chances(torch.ones_like(value), value)
 
-    def boundary(self) -> Tensor | None:
+    def boundary(self) -> Edge | None:
         return self.edge(1.0)
 
 
@@ -225,7 +231,7 @@ class NegativeBinomial(Chance):
         ways = torch.lgamma(n + x) - torch.lgamma(x + 1) - torch.lgamma(n)
         return (ways + self.log_chances(x, n)).to(value.dtype)
 
-    def boundary(self) -> Tensor | None:
+    def boundary(self) -> Edge | None:
         return self.edge(0.0)
 
 
@@ -256,9 +262,9 @@ class Poisson(Law):
         rate = self.lift(self.rate)
         return weigh(value, rate) - rate
 
-    def boundary(self) -> Tensor | None:
-        found = self.rate == 0
-        return found if bool(found.any()) else None
+    def boundary(self) -> Edge | None:
+        found = narrowed(self.rate) == 0
+        return Edge("rate", found) if bool(found.any()) else None
 
 
 class DiscreteUniform(Law):

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 import torch
@@ -20,6 +21,21 @@ from ..arrays.kernels import choose
 from .noise import Noise
 
 HALF_LOG_TWO_PI = 0.5 * math.log(2 * math.pi)
+
+
+@dataclass(frozen=True)
+class Edge:
+    """Entries `where` of an `argument` (they broadcast with it) of which each is, or decides, a probability of exactly 0;
+    `log`: the argument is a logarithm, and -inf there."""
+
+    argument: str
+    where: Tensor
+    log: bool = False
+
+    def counted(self, mask: Tensor) -> Edge | None:
+        """The same where a mask holds; None: nowhere."""
+        where = self.where & mask
+        return replace(self, where=where) if bool(where.any()) else None
 
 
 class Law:
@@ -85,8 +101,8 @@ class Law:
         possible = self.support(value)
         return possible is None or bool(possible.all())
 
-    def boundary(self) -> Tensor | None:
-        """Where some outcome of the support has probability exactly 0, `[L or 1, *batch]`; None: nowhere."""
+    def boundary(self) -> Edge | None:
+        """Where an argument makes some outcome of the support impossible; None: nowhere."""
         return None
 
     def coarse(self, value: Tensor | None) -> bool:

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from ..arrays.broadcast import Shape, together
 from .counts import SLACK, numbers
-from .law import Law
+from .law import Edge, Law
 from .noise import Noise
 from .rounding import double, whole
 
@@ -70,12 +70,13 @@ class Weighted(Law):
             table = self.probs / self.probs.sum(-1, keepdim=True)
         return table, torch.ones_like(table, dtype=torch.bool)
 
-    def boundary(self) -> Tensor | None:
-        if self.probs is None:
-            found = (self.logits == -math.inf).any(-1)  # type: ignore[union-attr]
+    def boundary(self) -> Edge | None:
+        if self.probs is not None:
+            edge = Edge("probs", self.probs == 0)
         else:
-            found = (self.probs == 0).any(-1)
-        return found if bool(found.any()) else None
+            assert self.logits is not None
+            edge = Edge("logits", self.logits == -math.inf, log=True)
+        return edge if bool(edge.where.any()) else None
 
 
 class Categorical(Weighted):
@@ -138,6 +139,10 @@ class Multinomial(Weighted):
 
     event = 1
     total_count: Tensor
+
+    def boundary(self) -> Edge | None:
+        edge = super().boundary()
+        return None if edge is None else edge.counted((self.total_count > 0).unsqueeze(-1))
 
     def outcomes(self, most: int) -> Tensor | None:
         least, largest = int(self.total_count.min()), int(self.total_count.max())

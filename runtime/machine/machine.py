@@ -37,7 +37,9 @@ from ..lanes.lanes import Join, Lanes, Value, carry, is_uniform
 from ..lanes.ledger import Ledger, Summand
 from ..lanes.lessons import NotCompiled, TooManyLanes
 from ..lanes.lifting import Lifter
+from ..lanes.meetings import Meetings, Met
 from ..lanes.meter import Meter
+from ..lanes.moving import Motion
 from ..lanes.variety import Variety
 from ..lanes.where import Where
 from ..laws.noise import Noise
@@ -70,6 +72,7 @@ class Outcome:
     ledger     the score sites that were executed
     random     whether anything was drawn
     work       numbers that were touched (`meter.py`)
+    met        kinks whose operands were equal
     """
 
     values: list[Value]
@@ -79,6 +82,7 @@ class Outcome:
     ledger: Ledger
     random: bool
     work: int = 0
+    met: Sequence[Met] = ()
 
 
 @dataclass(frozen=True)
@@ -123,6 +127,7 @@ class Machine:
         self.meter = meter or Meter()
         self.rounds: Rounds | None = None  # those that are executed together
         self.kinks: frozenset[int] = frozenset()  # nodes whose values have no second derivative
+        self.meetings: Meetings | None = None  # kinks that are met exactly
         self.masked = False  # lanes do not go apart (`masked.py`)
         self.watching = self.guards is not None or counter is not None
         self.where = Where(resolved.program.source)
@@ -265,6 +270,10 @@ class Machine:
         """Everything that a value may be differentiated in."""
         return self.leaves if self.lifter is None else self.lifter.ends
 
+    def motion(self) -> Motion:
+        """What tells whether values move with the parameters."""
+        return Motion(self.leaves, self.lifter)
+
     def lifted(self, tensors: list[Tensor], frame: Frame) -> list[Tensor]:
         """Values that are used together: those that are the same in every lane are lifted where others are not."""
         if self.lifter is None or all(tensor.shape[0] == 1 for tensor in tensors):
@@ -298,6 +307,8 @@ class Machine:
     def call_code(self, row: FunctionRow, arguments: list[Operand], node: Call, frame: Frame) -> Operand:
         """A built-in function."""
         code: Callable[..., Tensor] = FUNCTION_CODE[row.name]
+        if self.meetings is not None and id(node) in self.meetings.places:
+            code = self.meetings.watched(row.name, code, node)
         if self.safe and row.name in SAFE and isinstance(arguments[0], Tensor):
             return SAFE[row.name](self.number(arguments[0]))
         try:
