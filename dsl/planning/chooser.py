@@ -54,7 +54,15 @@ class Chooser:
         choices = {index: self.choice(state, flow, reasons) for index, state in self.states.items()}
         felt = [choice for choice in choices.values() if choice.effect]
         exact = bool(felt) and all(ESTIMATORS[choice.estimator].exact for choice in felt)
-        return Plan(choices, flow.guards, any(choice.biased for choice in choices.values()), exact, flow.kinks)
+        return Plan(
+            choices, flow.guards, any(choice.biased for choice in choices.values()), exact, self.unasked(choices), flow.kinks,
+        )
+
+    def unasked(self, choices: dict[int, Choice]) -> bool:
+        """Whether lanes are split by order alone, and something else is allowed."""
+        if self.options.prefer or not self.options.allows(FALLBACK):
+            return False
+        return any(choice.free and ESTIMATORS[choice.estimator].splits for choice in choices.values())
 
     def candidate(self, state: State) -> EstimatorRow:
         """The first estimator that is not ruled out at a site."""

@@ -92,10 +92,10 @@ class _Seer:
         lessons = Lessons()
         while True:
             plan = self.plans(options, lessons)
-            index = self.overflow(plan, math.log2(lanes_of(self.samples, plan.exact, self.max_lanes)))
+            index = self.overflow(plan, math.log2(plan.lanes(self.samples, self.max_lanes)))
             if index is None:
                 return plan
-            lessons = lessons.crowd_alike(index, plan)
+            lessons = lessons.crowd(index, plan)
 
     def overflow(self, plan: Plan, room: float) -> int | None:
         """The first site of a plan at which the lanes are too many."""

@@ -8,6 +8,7 @@ from ..analysis.flow import Guard
 from ..names.resolve import Site
 from ..syntax import EstimatorCall
 from ..tables.estimators import ESTIMATORS, EstimatorRow, Option
+from ..tables.limits import lanes_of
 
 
 @dataclass(frozen=True)
@@ -48,14 +49,10 @@ class Lessons:
         """With one more broken place."""
         return replace(self, broken=self.broken | {place})
 
-    def crowd(self, site: int) -> Lessons:
-        """With one more crowded site."""
-        return replace(self, crowded=self.crowded | {site})
-
-    def crowd_alike(self, site: int, plan: Plan) -> Lessons:
-        """With one more crowded site of a plan and the sites like it that come after: a hundred of them are given up together,
-        and not one by one, each with an attempt of its own."""
-        return replace(self, crowded=self.crowded | {site, *plan.like(site)})
+    def crowd(self, site: int, plan: Plan) -> Lessons:
+        """With one more crowded site of a plan, and what is given up with it: a hundred sites together, and not one by one, each
+        with an attempt of its own."""
+        return replace(self, crowded=self.crowded | {site, *plan.given_up_with(site)})
 
 
 @dataclass(frozen=True)
@@ -93,6 +90,7 @@ class Plan:
     """A right choice for every site, and the assumptions that a run must watch.
 
     exact      every site that has an effect is enumerated: one run tells everything
+    unasked    outcomes are enumerated by order alone: nobody asked for it, and nothing was measured
     kinks      ids of nodes over whose kink a derivative is carried, which has no second one
     memory     what runs have found out about it
     """
@@ -101,6 +99,7 @@ class Plan:
     guards: dict[int, Guard]
     biased: bool
     exact: bool = False
+    unasked: bool = False
     kinks: frozenset[int] = frozenset()
     memory: dict[str, bool] = field(default_factory=dict, compare=False, repr=False)
 
@@ -109,10 +108,16 @@ class Plan:
         """What two plans that do the same have in common."""
         return tuple((index, c.estimator, tuple(sorted(c.options.items()))) for index, c in sorted(self.choices.items()))
 
-    def like(self, index: int) -> list[int]:
-        """Later sites that draw from the same distribution by an estimator that splits, though nobody asked for it."""
+    def given_up_with(self, index: int) -> list[int]:
+        """Sites that are given up where the outcomes at one are too many: those by an estimator that splits, though nobody asked
+        for it.  All of them, where that was by order: what they have split is not worth its lanes to those who sample on them.
+        Else those that draw from the same distribution."""
         name = self.choices[index].site.distribution.name
         return [
             other for other, choice in self.choices.items()
-            if other > index and choice.free and ESTIMATORS[choice.estimator].splits and choice.site.distribution.name == name
+            if choice.free and ESTIMATORS[choice.estimator].splits and (self.unasked or choice.site.distribution.name == name)
         ]
+
+    def lanes(self, samples: int, most: int | None) -> int:
+        """How many lanes enumeration may make of one run; `most`: what was asked for."""
+        return lanes_of(samples, self.exact, most, self.unasked)

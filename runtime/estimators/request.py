@@ -29,6 +29,7 @@ class Request:
     options     of the choice: `tau`, `hard`, `baseline`
     ends        gives all that may move with a parameter, for those who must know whether something does
     most_lanes  that enumeration may make
+    most_table  numbers of one table of outcomes (None: as many as fit into memory)
     whole       the log densities of all elements may be given as their sum
     meter       is told of work beyond the numbers of the draw, before it is done
     """
@@ -43,6 +44,7 @@ class Request:
     generator: torch.Generator
     ends: Callable[[], Sequence[Tensor]]
     most_lanes: int
+    most_table: int | None = None
     whole: bool = False
     meter: Meter = field(default_factory=Meter)
 

@@ -64,7 +64,7 @@ def draw(machine: Machine, node: Sample | Draw, frame: Frame) -> Tensor:
     options = {} if choice is None else choice.options
     request = Request(
         bound.row, law, arguments, (frame.lanes.count, *bound.batch, *bound.event), len(bound.batch), live, options,
-        machine.generator, machine.ends, machine.most_lanes, not machine.credits, machine.meter,
+        machine.generator, machine.ends, machine.most_lanes, machine.most_table, not machine.credits, machine.meter,
     )
     machine.meter.spend(math.prod(request.shape))
     if machine.counter is not None:
