@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 
 from ..analysis.flow import Flow, analyse
+from ..analysis.outcomes import Outcomes
 from ..names.resolve import Resolved
 from ..tables.estimators import ESTIMATORS, FALLBACK, PLAIN, EstimatorRow, live_rows
 from ..text.diagnostics import ProbError
@@ -212,6 +213,7 @@ class Planner:
     def __init__(self, resolved: Resolved):
         self.resolved = resolved
         self.made: dict[tuple[PlanOptions, Lessons], Plan] = {}
+        self.counted: dict[object, Outcomes] = {}  # by what it was counted with (`crowding.py`)
 
     def __call__(self, options: PlanOptions, lessons: Lessons | None = None) -> Plan:
         """As `make_plan`."""

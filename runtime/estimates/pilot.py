@@ -22,12 +22,14 @@ import math
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 import torch
 
 from ...dsl.planning.chooser import Planner
+from ...dsl.planning.crowding import Crowding
 from ...dsl.planning.plan import Choice, Lessons, Plan, PlanOptions
-from ...dsl.planning.trials import Prefer, Trials, alternatives, changed, orders, planned, trials
+from ...dsl.planning.trials import Prefer, Trials, alternatives, changed, orders, trials
 from ...dsl.syntax import EstimatorCall
 from ...dsl.tables.estimators import ESTIMATORS, FALLBACK, PLAIN
 from ...dsl.tables.limits import lanes_tried
@@ -58,14 +60,15 @@ def quiet(phase: str) -> None:
     """Nobody is told what begins."""
 
 
-class _NotExact(Exception):
-    """An exact plan has turned out to take too many lanes."""
+class _Pointless(Exception):
+    """What was to be tried has turned out to take too many lanes, and what is left of it is not exact, or was run before."""
 
 
 @dataclass(kw_only=True)
 class _Pilot(Figures):
     asked: Settings  # of the runs to come
     planner: Planner
+    crowding: Crowding
     options: PlanOptions
     parameters: Mapping[str, object]
     data: Mapping[str, object]
@@ -79,16 +82,20 @@ class _Pilot(Figures):
     # --------------------------------------------------------------------------------------------------- trials
     def plan(self, prefer: Prefer) -> Plan | None:
         """The plan with these preferences; None where it is refused."""
-        return planned(self.planner, self.options, prefer)
+        try:
+            return self.crowding.settled(replace(self.options, prefer=prefer))[0]
+        except ProbError:
+            return None
 
     def estimate(self, prefer: Prefer, settings: Settings, exact: bool = False) -> Estimate | None:
         """Run a plan; with `exact` only as long as it is exact."""
         options = replace(self.options, prefer=prefer)
+        make = partial(self.planner, options) if exact else self.crowding.planner(options)
 
         def planner(lessons: Lessons) -> Plan:
-            plan = self.planner(options, lessons)
-            if exact and not plan.exact:
-                raise _NotExact
+            plan = make(lessons)
+            if exact and not plan.exact or lessons.crowded and plan.key in self.known:
+                raise _Pointless
             return plan
 
         self.overworked = False
@@ -100,7 +107,7 @@ class _Pilot(Figures):
         except OutOfTime:
             self.late = True
             return None
-        except (ProbError, _NotExact):
+        except (ProbError, _Pointless):
             return None  # the main run will say it, with all its runs
         if found.interrupted:
             raise KeyboardInterrupt
@@ -207,6 +214,7 @@ def choose(
     plain = replace(settings, target_se=None, deadline=None, sampler="random", keep_runs=False, compile=False)
     pilot = _Pilot(
         asked=settings, planner=plans, options=options, parameters=parameters, data=data, settings=plain, count=todo.count,
+        crowding=Crowding(plans, parameters, data, settings.samples, settings.max_lanes),
     )
     overworked = False
     if todo.exact is not None:

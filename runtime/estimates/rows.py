@@ -8,6 +8,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 
 from ...dsl.planning.chooser import Planner
+from ...dsl.planning.crowding import Crowding
 from ...dsl.planning.plan import Lessons, Plan, PlanOptions
 from ...dsl.tables.estimators import ESTIMATORS, PLAIN
 from ...dsl.text.diagnostics import ProbError
@@ -111,10 +112,7 @@ class Rows:
 
     def run(self, options: PlanOptions, label: str, marked: str, limited: bool = False) -> Made | None:
         """Run one row; None where it cannot be run or is not wanted."""
-
-        def planner(lessons: Lessons) -> Plan:
-            return self.plans(options, lessons)
-
+        planner = Crowding(self.plans, self.parameters, self.data, self.settings.samples, self.settings.max_lanes).planner(options)
         settings = self.timed()
         least = min((row.estimate.work for row in self.made if row.estimate is not None and not row.exact), default=0)
         if limited and least and settings.max_lanes is None:
