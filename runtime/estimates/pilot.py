@@ -50,6 +50,7 @@ MOST_DIFFERENCES = 4  # parameter entries for which finite differences are taken
 CONTENDS = 0.5  # a relaxation matters whose variance is below this part of the best unbiased error
 TRIED_ROUNDS = 24  # of a `while`, or levels of calls, in which outcomes are enumerated
 EXACT_WORK = 2**21  # numbers that an exact answer may touch in any case (about 0.2 s)
+HOPELESS_WORK = 2**15  # and where the outcomes that are counted are too many
 TRIAL_WORK = 2**17  # and every trial
 SHARE_OF_TIME = 0.3  # of what is left of --max-time, for the exact answer, and for the trials
 
@@ -94,7 +95,7 @@ class _Pilot(Figures):
 
         def planner(lessons: Lessons) -> Plan:
             plan = make(lessons)
-            if exact and not plan.exact or lessons.crowded and plan.key in self.known:
+            if exact and not plan.exact or lessons.crowded and done_by(plan) in self.known:
                 raise _Pointless
             return plan
 
@@ -113,6 +114,13 @@ class _Pilot(Figures):
             raise KeyboardInterrupt
         self.late |= found.out_of_time
         return found
+
+    def exact_work(self, preferred: Prefer) -> float:
+        """The work that the exact answer may take at first: little, where it is out of reach as far as the text tells (outcomes of
+        probability 0, which are left out, are counted there)."""
+        plan = self.planner(replace(self.options, prefer=preferred))
+        tried = lanes_tried(self.asked.samples, self.asked.max_lanes)
+        return EXACT_WORK if self.crowding.overflow(plan, tried) is None else HOPELESS_WORK
 
     def exact(self, preferred: Prefer, most_work: float | None) -> Estimate | None:
         """The exact answer, with all that was asked for, if it takes no more lanes and work than it may."""
@@ -145,17 +153,17 @@ class _Pilot(Figures):
     def trial(self, prefer: Prefer, number: int) -> Trial | None:
         """Run a plan, unless one like it has been; with the fewest runs where more are too much work."""
         plan = self.plan(prefer)
-        if plan is None or plan.key in self.known or self.late:
+        if plan is None or done_by(plan) in self.known or self.late:
             return None
-        self.known.add(plan.key)
+        self.known.add(done_by(plan))
         found = None
         for runs in dict.fromkeys((self.runs, min(self.runs, LEAST_RUNS))):
             found = self.attempt(prefer, number, runs, self.allowance(plan))
             if not self.overworked:
                 break
-        if found is None or found.plan is None or (found.plan.key in self.known and found.plan.key != plan.key):
+        if found is None or found.plan is None or (done_by(found.plan) in self.known and done_by(found.plan) != done_by(plan)):
             return None
-        self.known.add(found.plan.key)
+        self.known.add(done_by(found.plan))
         prefer = as_run(prefer, found.plan)
         trial = self.take(with_baseline(prefer, "mean"), found, found.gradient)
         if found.other:
@@ -220,7 +228,7 @@ def choose(
     if todo.exact is not None:
         phase("trying the exact answer")
         pilot.share_time(settings.deadline)
-        if found := pilot.exact(todo.exact, None if settings.max_lanes else EXACT_WORK):
+        if found := pilot.exact(todo.exact, None if settings.max_lanes else pilot.exact_work(todo.exact)):
             return _exact(todo, found, settings)
         overworked = pilot.overworked
     if not todo.measuring:
@@ -259,6 +267,14 @@ def as_run(prefer: Prefer, plan: Plan) -> Prefer:
             name = FALLBACK.name if ESTIMATORS[call.name].splits else call.name
         kept.append((index, call if call.name == name else EstimatorCall(name)))
     return tuple(kept)
+
+
+def done_by(plan: Plan) -> object:
+    """What a trial of a plan shows, whichever baseline it has: both are measured at once, and no plan is tried for that alone."""
+    return tuple(
+        (index, choice.estimator, tuple(option for option in sorted(choice.options.items()) if option[0] != "baseline"))
+        for index, choice in sorted(plan.choices.items())
+    )
 
 
 def with_baseline(prefer: Prefer, baseline: str) -> Prefer:
