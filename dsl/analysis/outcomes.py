@@ -48,7 +48,7 @@ from ..syntax import (
 )
 from ..tables.constants import CONSTANTS
 from ..tables.distributions import DISTRIBUTIONS
-from ..tables.functions import elementwise, reduces
+from ..tables.functions import elementwise, keeps_shape, reduces
 
 Shape = tuple[int, ...]
 OPERATIONS: dict[str, Callable[[float, float], float]] = {
@@ -307,7 +307,7 @@ class _Walk:
             return number(arguments[0].shape[0])
         if reduces(node.function, len(arguments)):
             return Known(())
-        if elementwise(node.function, len(arguments)):
+        if elementwise(node.function, len(arguments)) or keeps_shape(node.function):
             return Known(_broadcast([argument.shape for argument in arguments]))
         return UNKNOWN
 
