@@ -95,7 +95,7 @@ class _Pilot(Figures):
 
         def planner(lessons: Lessons) -> Plan:
             plan = make(lessons)
-            if exact and not plan.exact or lessons.crowded and done_by(plan) in self.known:
+            if (exact and not plan.exact) or (lessons.crowded and done_by(plan) in self.known):
                 raise _Pointless
             return plan
 
@@ -153,7 +153,7 @@ class _Pilot(Figures):
     def trial(self, prefer: Prefer, number: int) -> Trial | None:
         """Run a plan, unless one like it has been; with the fewest runs where more are too much work."""
         plan = self.plan(prefer)
-        if plan is None or done_by(plan) in self.known or self.late:
+        if plan is None or done_by(plan) in self.known or self.late or self.outdone(plan):
             return None
         self.known.add(done_by(plan))
         found = None
