@@ -56,7 +56,7 @@ class Crowding:
     def overflow(self, plan: Plan, lanes: int) -> int | None:
         """The first site of a plan at which there are more lanes than these."""
         splitting = [
-            index for index, choice in sorted(plan.choices.items()) if choice.free and ESTIMATORS[choice.estimator].splits
+            index for index, choice in sorted(plan.choices.items()) if not choice.forced and ESTIMATORS[choice.estimator].splits
         ]
         room, total = math.log2(lanes), 0.0
         for index in splitting:

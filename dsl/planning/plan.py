@@ -64,6 +64,7 @@ class Choice:
     valid       every estimator that would be right here, in the order of preference
     candidates  those of them that the options allow
     free        nobody has set an estimator
+    forced      somebody has set one for this very site
     finite      it has finitely many outcomes, and they may be enumerated
     movable     earlier draws carry the derivative to it, and could be detached
     """
@@ -82,6 +83,7 @@ class Choice:
     movable: bool = False
     candidates: tuple[str, ...] = ()
     free: bool = True
+    forced: bool = False
     finite: bool = False
 
 
@@ -109,13 +111,13 @@ class Plan:
         return tuple((index, c.estimator, tuple(sorted(c.options.items()))) for index, c in sorted(self.choices.items()))
 
     def given_up_with(self, index: int) -> list[int]:
-        """Sites that are given up where the outcomes at one are too many: those by an estimator that splits, though nobody asked
-        for it.  All of them, where that was by order: what they have split is not worth its lanes to those who sample on them.
-        Else those that draw from the same distribution."""
+        """Sites that are given up where the outcomes at one are too many: those by an estimator that splits, though nobody set
+        it for the site.  All of them, where that was by order: what they have split is not worth its lanes to those who sample on
+        them.  Else those that draw from the same distribution."""
         name = self.choices[index].site.distribution.name
         return [
             other for other, choice in self.choices.items()
-            if choice.free and ESTIMATORS[choice.estimator].splits and (self.unasked or choice.site.distribution.name == name)
+            if not choice.forced and ESTIMATORS[choice.estimator].splits and (self.unasked or choice.site.distribution.name == name)
         ]
 
     def lanes(self, samples: int, most: int | None) -> int:
