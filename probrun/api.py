@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     from .comparison import Comparison
     from .dsl.names.resolve import Resolved
     from .dsl.planning.chooser import Planner
+    from .dsl.planning.crowding import Crowding
     from .dsl.planning.plan import Lessons, Plan, PlanOptions
     from .runtime.blocks.collect import Estimate
     from .runtime.blocks.settings import Settings
@@ -114,16 +115,13 @@ class Program:
         options = plan_options(
             self.resolved, estimator=estimator, unbiased=unbiased, among=among, tau=tau, allow_biased=allow_biased, of=of
         )
-        from .dsl.analysis.outcomes import count_outcomes
         from .dsl.names.strangers import refuse_unknown
         from .dsl.planning.forecast import forecast
 
         refuse_unknown(self.resolved, parameters or {}, data or {})
-        outcomes = count_outcomes(self.resolved, parameters or {}, data or {})
         piloted = (among is None) if pilot is None else pilot
-        return foreseen_reports(
-            self.resolved, forecast(self._all_plans(), options, outcomes, run.samples, run.max_lanes, piloted)
-        )
+        crowding = self._crowding(parameters, data, run)
+        return foreseen_reports(self.resolved, forecast(crowding, options, piloted))
 
     def grad(
         self, parameters: Values = None, *, samples: float = DEFAULT_SAMPLES, seed: float | None = None,
@@ -247,7 +245,8 @@ class Program:
 
         options = replace(options, cautious=True)
         settings = self._settings(run, options.of, False)
-        return runtime.expectation(self.resolved, self._planner(options), parameters or {}, data or {}, settings)
+        planner = self._crowding(parameters, data, run).planner(options)
+        return runtime.expectation(self.resolved, planner, parameters or {}, data or {}, settings)
 
     def _settings(self, run: RunOptions, of: tuple[str, ...], keep_runs: bool, begun: float | None = None) -> Settings:
         from .runtime.blocks.settings import Settings
@@ -282,7 +281,7 @@ class Program:
                 raise KeyboardInterrupt("choosing estimators") from None
 
         def estimated(settings: Settings, verdict: Verdict, team: Team | None) -> Estimate:
-            planner = self._planner(replace(options, prefer=verdict.prefer))
+            planner = self._crowding(parameters, data, settings).planner(replace(options, prefer=verdict.prefer))
             return runtime.gradient(self.resolved, planner, parameters, data, settings, progress, team)
 
         if distributed:
@@ -334,8 +333,10 @@ class Program:
             self._plans = Planner(self.resolved)
         return self._plans
 
-    def _planner(self, options: PlanOptions) -> Callable[[Lessons], Plan]:
-        return lambda lessons: self._plan(options, lessons)
+    def _crowding(self, parameters: Values, data: Values, run: RunOptions | Settings) -> Crowding:
+        from .dsl.planning.crowding import Crowding
+
+        return Crowding(self._all_plans(), parameters or {}, data or {}, run.samples, run.max_lanes)
 
     def _require_parameters(self) -> None:
         if not self.resolved.parameters:

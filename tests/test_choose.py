@@ -85,16 +85,16 @@ def test_the_same_seed_makes_the_same_choice() -> None:
 
 
 def test_measured_figures() -> None:
-    """The pilot's figures agree with long runs: bias of a relaxation, sd of both."""
+    """The pilot's figures agree with long runs: bias of a relaxation (of the colder one: the score outdoes the usual one), sd of both."""
     options = PlanOptions(among=frozenset({"score", "gumbel"}))
-    settings = Settings(samples=10_000, seed=3)
+    settings = Settings(samples=1000, seed=3)
     verdict = runtime.choose(Planner(probrun.parse(SEED_PROGRAM).resolved), options, {"theta": 0.1}, {}, settings)
     figures = verdict.measured[0]
     assert figures["score"].bias == figures["score"].bias_se == 0
     assert 1 < figures["score"].sd < 8
     gumbel = figures["gumbel"]
-    assert gumbel.bias_se > 0 and abs(gumbel.bias - (6.55 - 7)) < 5 * gumbel.bias_se + 0.5
-    assert figures["score"].error == pytest.approx(figures["score"].sd / 100)
+    assert gumbel.bias_se > 0 and abs(gumbel.bias - (6.98 - 7)) < 5 * gumbel.bias_se
+    assert figures["score"].error == pytest.approx(figures["score"].sd / math.sqrt(1000))
 
 
 def test_the_number_of_trials_does_not_grow_with_the_sites() -> None:

@@ -98,7 +98,7 @@ def obtain(
     settings = session.settings
     key = (
         "compiled", runs, settings.dtype, settings.device, settings.of, settings.target_se is None, settings.max_steps,
-        settings.max_depth, settings.lanes(False),
+        settings.max_depth, session.limits().lanes,
         tuple((name, tuple(value.shape)) for name, value in session.parameters.items()),
         tuple((name, value) for name, value in session.data.items() if not isinstance(value, Tensor)),
     )

@@ -15,6 +15,7 @@ from ...dsl.analysis.sums import Sums, find_sums
 from ...dsl.names.resolve import Resolved
 from ...dsl.planning.plan import Choice, Plan
 from ...dsl.tables.estimators import ESTIMATORS, Carrier
+from ...dsl.tables.limits import PRUNED
 from ..arrays.function_code import Context
 from ..arrays.operations import numeric
 from ..gradients.credit import Crediting
@@ -116,8 +117,7 @@ class Session:
                 counter.taken_apart = True
         machine = kind(
             self.resolved, self.choices, self.context, self.noise,
-            limits=Limits(settings.max_steps, settings.max_depth, settings.lanes(self.exact), settings.max_rounds),
-            guards=self.guards, safe=self.safe, lifter=self.lifter,
+            limits=self.limits(), guards=self.guards, safe=self.safe, lifter=self.lifter,
             results=self.results, wanted=settings.of, counter=counter, meter=self.meter(), **more,
         )
         machine.masked = self.masked
@@ -126,6 +126,13 @@ class Session:
             machine.meetings = Meetings(self.plan.ties)
         machine.stands_for = settings.samples if self.exact else 1
         return machine
+
+    def limits(self) -> Limits:
+        """What a machine may do."""
+        settings, plan = self.settings, self.plan
+        lanes = settings.lanes(False) if plan is None else plan.lanes(settings.samples, settings.max_lanes)
+        table = PRUNED * lanes if plan is not None and plan.unasked else None
+        return Limits(settings.max_steps, settings.max_depth, lanes, settings.max_rounds, table)
 
     def meter(self) -> Meter:
         """What a block may spend."""

@@ -165,7 +165,7 @@ def _learnt(lessons: Lessons, plan: Plan, problems: Sequence[Exception]) -> Less
             case GuardBroken(place=place):
                 learnt = learnt.broke(place)
             case TooManyLanes(index=index):
-                learnt = learnt.crowd_alike(index, plan)
+                learnt = learnt.crowd(index, plan)
             case _:
                 raise problem
     if learnt == lessons:

@@ -26,6 +26,7 @@ from .rivals import CHANCE, UNLIKELY, Rival, apart, limit
 BETTER = 0.9  # a variation must be so much better than what is there (mean squared errors)
 FOR_PATHWISE = 0.25  # and to give up a reparameterised draw, so much: what it gains elsewhere is not seen in one program point
 PRIOR = 0.2  # of the gradient: the bias that a relaxation at tau = 0.5 is thought to have
+OUTDONE = 2  # so many times the mean squared error of an unbiased plan, and a relaxation with this bias is not tried
 DEARER = 4  # a plan may take so many times the work of the cheapest before that counts
 
 
@@ -88,7 +89,12 @@ class Trial:
     @property
     def temperature(self) -> float:
         """The highest one of a relaxation."""
-        return max((float(c.options["tau"]) for c in self.plan.choices.values() if ESTIMATORS[c.estimator].relaxes), default=0.0)
+        return temperature(self.plan)
+
+
+def temperature(plan: Plan) -> float:
+    """The highest one of a plan's relaxations."""
+    return max((float(c.options["tau"]) for c in plan.choices.values() if ESTIMATORS[c.estimator].relaxes), default=0.0)
 
 
 @dataclass(kw_only=True)
@@ -148,6 +154,14 @@ class Figures:
             believed = (difference * share) ** 2 + share * doubt
             error = error + torch.where(difference**2 > 4 * doubt, difference**2 - doubt, believed)
         return error
+
+    def outdone(self, plan: Plan) -> bool:
+        """Whether a relaxation need not be run: an unbiased plan's error at the requested number of runs is already well below the
+        bias that a relaxation is thought to have."""
+        if not plan.biased or self.reference is None:
+            return False
+        thought = (PRIOR * (temperature(plan) / 0.5) ** 2 * self.reference.mean) ** 2
+        return bool((thought >= OUTDONE * self.errors(self.reference)).all())
 
     def against(self, trial: Trial) -> tuple[Tensor, Tensor] | None:
         """A relaxation's difference from what is known best, and the variance of that, per entry."""

@@ -34,7 +34,7 @@ class Enumerate:
             return None
         rows = max(argument.shape[0] for argument in request.arguments.values())
         tables = rows * elements * outcomes.shape[0] + lanes * outcomes.shape[0] ** elements
-        if tables > min(max(NUMBERS_PER_LANE * request.most_lanes, LEAST_NUMBERS), MOST_NUMBERS):
+        if tables > (request.most_table or min(max(NUMBERS_PER_LANE * request.most_lanes, LEAST_NUMBERS), MOST_NUMBERS)):
             return None
         request.meter.spend(tables)
         table, possible = request.law.probabilities(outcomes)

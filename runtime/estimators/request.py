@@ -30,6 +30,7 @@ class Request:
     options     of the choice: `tau`, `hard`, `baseline`
     motion      tells whether something moves with a parameter
     most_lanes  that enumeration may make
+    most_table  numbers of one table of outcomes (None: as many as fit into memory)
     whole       the log densities of all elements may be given as their sum
     meter       is told of work beyond the numbers of the draw, before it is done
     """
@@ -44,6 +45,7 @@ class Request:
     noise: Noise
     motion: Callable[[], Motion]
     most_lanes: int
+    most_table: int | None = None
     whole: bool = False
     meter: Meter = field(default_factory=Meter)
 

@@ -84,6 +84,7 @@ class Interpreter(Machine):
         lanes = Lanes(count)
         lanes.lifter = self.lifter
         self.most_lanes, self.lanes_made = self.limits.lanes * count, count
+        self.most_table = None if self.limits.table is None else self.limits.table * count
         activation = Activation(lanes)
         frame = Frame(lanes, None, activation, True, None)
         for name, constant in CONSTANTS.items():

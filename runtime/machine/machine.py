@@ -53,12 +53,14 @@ Execute = Callable[["Machine", Any, Frame], None]
 @dataclass(frozen=True)
 class Limits:
     """`steps` of one loop and `depth` of calls before a run is stopped; `lanes` that enumeration may make of one run,
-    `rounds` of a loop, or levels of calls, in which it may do so."""
+    `rounds` of a loop, or levels of calls, in which it may do so, and how many numbers a `table` of outcomes may have for each
+    run (None: as many as fit into memory)."""
 
     steps: int = MAX_STEPS
     depth: int = MAX_DEPTH
     lanes: int = MAX_LANES
     rounds: int = MAX_ROUNDS
+    table: int | None = None
 
 
 @dataclass(frozen=True)
@@ -138,6 +140,7 @@ class Machine:
         self.depth = 0
         self.ledger = Ledger()
         self.most_lanes = self.lanes_made = 0
+        self.most_table: int | None = None
         self.last_split: Site | None = None
         self.stands_for = 1  # how many runs an exact one is in place of
         self.variety: Variety | None = None  # is told what score sites draw

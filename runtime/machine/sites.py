@@ -63,7 +63,8 @@ def draw(machine: Machine, node: Sample | Draw, frame: Frame) -> Tensor:
     options = {} if choice is None else choice.options
     request = Request(
         bound.row, law, arguments, (frame.lanes.count, *bound.batch, *bound.event), len(bound.batch), live, options,
-        machine.noise.at(frame.lanes), machine.motion, machine.most_lanes, not machine.credits, machine.meter,
+        machine.noise.at(frame.lanes), machine.motion, machine.most_lanes, machine.most_table, not machine.credits,
+        machine.meter,
     )
     machine.meter.spend(math.prod(request.shape))
     if machine.counter is not None:
