@@ -77,11 +77,15 @@ class Crediting(Depending):
             self._accumulate(node, frame)
             return
         super().execute(node, frame)
+        if node.indices:
+            assert self.indexed is not None
+            self._wrote(node.name, self.indexed.stored(self.taint_of(node.name, frame), self.taint, self._everywhere(frame)), frame)
+            if kept:
+                frame.terms[node.name] = None
+            return
         value = frame.read(node.name)
         by_element = isinstance(node, Assign) or self._law_by_element(node.distribution)
         own = self.taint.within(event_shape(value) if isinstance(value, Tensor) else (), by_element)
-        if node.indices and self.indexed is not None:
-            own = self.indexed.stored(self.taint_of(node.name, frame), own, self._everywhere(frame))
         self._wrote(node.name, own, frame)
         if kept:
             frame.terms[node.name] = self._whole(value, self.taint_of(node.name, frame), frame.lanes)
@@ -123,7 +127,7 @@ class Crediting(Depending):
         if (mask or split) and frame.lanes.count:
             for name in self.sums.replaced[id(node)]:
                 if frame.has(name):
-                    frame.terms[name] = self._whole(frame.read(name), self.taint_of(name, frame), frame.lanes)
+                    frame.terms[name] = None
 
     def keeps_terms(self, node: For, frame: Frame) -> bool:
         """Whether something that the loop sets is an accumulator."""

@@ -58,8 +58,8 @@ MOST_SLOTS = 4096  # elements of an array of which each has a mask of its own
 class Indexed:
     """The last index that was evaluated: what the array and each index depend on, and the elements that are meant."""
 
-    def __init__(self, target: Tensor, taint: Taint, items: Sequence[Taint], found: Sequence[Item]):
-        self.event = event_shape(target)
+    def __init__(self, event: tuple[int, ...], taint: Taint, items: Sequence[Taint], found: Sequence[Item]):
+        self.event = event
         self.taint = taint
         self.items = items
         self.found = found
@@ -128,12 +128,12 @@ class Depending(Interpreter):
         outer, self.taint = self.taint, CLEAN
         value = super().evaluate(node, frame)
         own = self.taint_of(node.id, frame) if isinstance(node, Name) else self.taint
-        if own.shaped:
-            shape = event_shape(value) if isinstance(value, Tensor) else ()
-            if isinstance(node, Index) and self.indexed is not None:
-                own = self.indexed.read(shape)
-            else:
-                own = own.within(shape, self._by_element(node))
+        shape = event_shape(value) if isinstance(value, Tensor) else ()
+        if isinstance(node, Index):
+            assert self.indexed is not None
+            own = self.indexed.read(shape)
+        elif own.shaped:
+            own = own.within(shape, self._by_element(node))
         elif isinstance(node, Vector) and own.whole:
             own = filled_in(self.item_taints)
         self.taint = outer.joined(own)
@@ -151,11 +151,11 @@ class Depending(Interpreter):
         self.taint, self.item_taints = outer, taints
         return [cast(Operand, carry(value, lanes, frame.lanes)) for value, lanes in values]
 
-    def items(self, target: Tensor, nodes: tuple[Expression | Slice, ...], frame: Frame) -> list[Item]:
+    def items(self, shape: Sequence[int], nodes: tuple[Expression | Slice, ...], frame: Frame) -> list[Item]:
         """As always; `indexed` remembers what was meant."""
         taint, self.item_taints = self.taint, []
-        found = super().items(target, nodes, frame)
-        self.indexed = Indexed(target, taint, self.item_taints, found)
+        found = super().items(shape, nodes, frame)
+        self.indexed = Indexed(tuple(shape), taint, self.item_taints, found)
         return found
 
     def call_code(self, row: FunctionRow, arguments: list[Operand], node: Call, frame: Frame) -> Operand:
@@ -168,6 +168,11 @@ class Depending(Interpreter):
         """What a variable depends on."""
         taints = frame.activation.taints
         return taints[name] if name in taints else frame.outer.activation.taints.get(name, CLEAN)
+
+    def note_element(self, name: str, value: Tensor, frame: Frame) -> None:
+        """The array of which something was read."""
+        assert self.indexed is not None
+        self.indexed.taint = self.taint_of(name, frame)
 
     def note_score(self, node: Sample | Draw, log_density: Tensor, baseline: str, frame: Frame) -> None:
         """One more execution: the draw depends on it, element by element if the site is an array."""

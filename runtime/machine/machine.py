@@ -266,8 +266,11 @@ class Machine:
             if log_weight is not None and self.counter is not None:
                 self.counter.see(log_weight)
 
-    def note_store(self, target: Tensor, value: Operand, new: Tensor, frame: Frame) -> None:
-        """An element has been assigned (a hook for tracing)."""
+    def note_store(self, name: str, value: Operand, new: Tensor, frame: Frame, whole: bool = False) -> None:
+        """A value has been assigned to an element, as `new`, or is in the `whole` array that is new (a hook for tracing)."""
+
+    def note_element(self, name: str, value: Tensor, frame: Frame) -> None:
+        """A part of a variable has been read (a hook for credit and tracing)."""
 
     def ends(self) -> list[Tensor]:
         """Everything that a value may be differentiated in."""
@@ -370,13 +373,13 @@ class Machine:
         result = result.view_as(result)  # what is remembered of a value must not be found again on a tensor of somebody else's
         return result if result.dtype in (self.dtype, torch.bool) else result.to(self.dtype)
 
-    def items(self, target: Tensor, nodes: tuple[Expression | Slice, ...], frame: Frame) -> list[Item]:
-        """The indices of `target[...]`; P0302, P0303, P0305."""
+    def items(self, shape: Sequence[int], nodes: tuple[Expression | Slice, ...], frame: Frame) -> list[Item]:
+        """The indices into an array of a shape; P0302, P0303, P0305."""
         parts = [(node.start, node.stop) if isinstance(node, Slice) else (node,) for node in nodes]
         wanted = [part for pair in parts for part in pair if part is not None]
         values = iter(self.evaluate_all(wanted, frame))
         found: list[Item] = []
-        for axis, node in enumerate(nodes, start=1):
+        for axis, node in enumerate(nodes):
             if isinstance(node, Slice):
                 ends = [
                     None if end is None else size(next(values), "a bound of a slice", end.span, self.where)
@@ -384,5 +387,5 @@ class Machine:
                 ]
                 found.append(slice(*ends))
             else:
-                found.append(position(next(values), target.shape[axis], node.span, self.where))
+                found.append(position(next(values), shape[axis], node.span, self.where))
         return found
