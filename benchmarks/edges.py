@@ -242,7 +242,7 @@ class Maker:
 WAYS = (None, "enumerate", "score", "gumbel")
 
 
-def judge(text: str, left: Fraction, right: Fraction, jumps: bool, way: str | None, runs: int, seed: int) -> str:
+def judge(text: str, left: Fraction, right: Fraction, jumps: bool, moving: bool, way: str | None, runs: int, seed: int) -> str:
     """What has become of one program under one estimator: "right", "refused", "flagged", or what is wrong."""
     try:
         found = probrun.parse(text).grad(samples=runs, seed=seed, estimator=way)
@@ -250,6 +250,9 @@ def judge(text: str, left: Fraction, right: Fraction, jumps: bool, way: str | No
         return "refused" if problem.code == "P0404" or (way and problem.code in ("P0401", "P0402", "P0407")) else f"WRONG {problem}"
     flagged = bool(found.kinks)
     mean, se = float(found.gradient["theta"].mean), float(found.gradient["theta"].se)
+    ends = [abs(mean - float(side)) for side in (left, right)]
+    if (left != right or jumps) and moving and not flagged and min(ends) <= LIMIT * se + ROUNDING:
+        return "right to the side that is there"
     if left != right or jumps:
         return "flagged" if flagged else f"WRONG: {'jumps' * jumps} left {float(left):.5g}, right {float(right):.5g}, printed {mean:.5g} as if it were one"
     if flagged:
@@ -257,9 +260,10 @@ def judge(text: str, left: Fraction, right: Fraction, jumps: bool, way: str | No
     if found.biased:
         return "biased"
     off = abs(mean - float(right))
-    if off > LIMIT * se + ROUNDING * max(1.0, abs(float(right))) and not (se == 0 and not found.exact and found.all_equal):
+    slack = LIMIT * se + (ROUNDING + (2 / runs if se else 0)) * max(1.0, abs(float(right)))  # a baseline is off by 1/runs where se is 0
+    if off > slack and not (se == 0 and not found.exact and found.all_equal):
         return f"WRONG: {float(right):.5g}, printed {mean:.5g} +- {se:.2g}"
-    if off > LIMIT * se + ROUNDING * max(1.0, abs(float(right))):
+    if off > slack:
         return "nothing seen"
     return "right"
 
@@ -278,7 +282,7 @@ def main() -> int:
         text = maker.program()
         (value, left), (other, right) = maker.derivative(-1), maker.derivative(1)
         way = luck.choice(WAYS)
-        said = judge(text, left, right, value != other, way, options.runs, number_of)
+        said = judge(text, left, right, value != other, maker.moving, way, options.runs, number_of)
         if said == "refused" and not maker.moving:
             said = "WRONG: refused, though no probability of 0 moves"
         counts[f"{way or 'default'}: {said.split()[0] if said.startswith('WRONG') else said}"] += 1

@@ -162,3 +162,22 @@ def test_a_jump_is_told_as_one() -> None:
     found = probrun.parse("param y = 0\nz ~ Normal(y, 1)\nreturn if y > 0 then z^2 else z").grad(samples=400, seed=1)
     assert "jumps" in found.warnings[0].message
     assert found.sides["result"]["y"].to_dict() == {"left": None, "right": None}
+
+
+FREE = [  # a draw of their own spreads the operands out: nothing is looked at in any run
+    "x ~ Normal(y, 1)\nreturn relu(x)*max(x, y)", "x ~ Normal(y, 1)\nreturn clamp(x, 0, 1) + abs(exp(x) - y)",
+    "W = 0\nfor t in range(3) {\n  x ~ Normal(y, 1)\n  a ~ Exponential(1)\n  W = max(W + x - a, 0)\n}\nreturn W",
+    "x ~ Normal(y, 1)\nz ~ Normal(x, 1)\nreturn max(x, z, y)", "x ~ Normal(0, 1)\nreturn max(y^2*exp(x), 1)",
+]
+WATCHED = [  # these may meet their kink
+    "x ~ Normal(y, 1)\nreturn max(relu(x), y)", "x ~ Normal(y, 1)\nreturn max(x, x + y)", "b ~ Bernoulli(0.5)\nreturn abs(y - b)",
+    "x ~ Normal(y, 1)\nv = [x, -x]\nreturn relu(sum(v) + y)", "x ~ Normal(y, 1)\nb ~ Bernoulli(0.5)\nreturn relu(b*x)",
+    "x ~ Normal(0, 1)\nfor t in range(2) {\n  z = x\n  x ~ Normal(y, 1)\n  w = max(z, y)\n}\nreturn w + max(x, x*y)",
+]
+
+
+@pytest.mark.parametrize(("text", "free"), [*((text, True) for text in FREE), *((text, False) for text in WATCHED)])
+def test_the_text_says_where_runs_must_look(text: str, free: bool) -> None:
+    from probrun.dsl.planning.chooser import make_plan
+
+    assert (not make_plan(probrun.parse(f"param y in (0, inf) = 1\n{text}").resolved).ties) == free

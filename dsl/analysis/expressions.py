@@ -347,6 +347,9 @@ class Values:
         own = self.origins.site(site.index)
         if row.kinked and whole.live and not self.pathwise(site):
             self.kinks.add(id(node))
+        if site.repeated:
+            for frame in {id(self.frame): self.frame, id(self.globals): self.globals}.values():
+                frame.variables = {name: fact.before(own) for name, fact in frame.variables.items()}
         carries = whole.live and self.pathwise(site)
         return Fact(
             live=own if carries else 0,
@@ -354,7 +357,7 @@ class Values:
             depends=whole.depends | own,
             hazards=whole.hazards,
             range=row.support({name: fact.range for name, fact in facts.items()}),
-            spread=0 if row.discrete else own,
+            spread=0 if row.discrete else own, latest=whole.latest | own,
         ).under(self.control)
 
     def log_density(self, node: LogPdf) -> Fact:

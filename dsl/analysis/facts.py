@@ -40,6 +40,7 @@ class Fact:
     hazards     jumps on the way to it at which a derivative was lost
     range       where its entries lie
     spread      sites such that, whatever all others draw, it is any one number with probability 0 (none: it may have atoms)
+    latest      sites whose latest draw it is made of
     """
 
     live: int = 0
@@ -48,6 +49,7 @@ class Fact:
     hazards: frozenset[Hazard] = NONE
     range: Bounds = ANY
     spread: int = 0
+    latest: int = 0
 
     def joined(self, other: Fact) -> Fact:
         """What is known of a value that is either this one or the other."""
@@ -60,6 +62,7 @@ class Fact:
             self.hazards | other.hazards,
             join(self.range, other.range),
             self.spread | other.spread if self.spread and other.spread else 0,
+            self.latest | other.latest,
         )
 
     def widened(self, before: Fact) -> Fact:
@@ -80,7 +83,12 @@ class Fact:
 
     def apart(self, other: Fact) -> int:
         """Sites that spread this value out while the other one stands still."""
-        return 0 if self.spread & other.depends else self.spread
+        return 0 if self.spread & other.latest else self.spread
+
+    def before(self, site: int) -> Fact:
+        """The same when a site draws again."""
+        touched = (self.spread | self.latest) & site
+        return replace(self, spread=0 if self.spread & site else self.spread, latest=self.latest & ~site) if touched else self
 
 
 NOTHING = Fact()  # of a constant
@@ -88,20 +96,21 @@ NOTHING = Fact()  # of a constant
 
 def combined(facts: list[Fact], range: Bounds = ANY) -> Fact:
     """The fact of a smooth function of several values."""
-    live = continuous = depends = 0
+    live = continuous = depends = latest = 0
     hazards = NONE
     for fact in facts:
         live |= fact.live
         continuous |= fact.continuous
         depends |= fact.depends
+        latest |= fact.latest
         if fact.hazards:
             hazards = hazards | fact.hazards
-    return Fact(live, continuous, depends, hazards, range)
+    return Fact(live, continuous, depends, hazards, range, 0, latest)
 
 
 def discrete(fact: Fact, range: Bounds = ANY) -> Fact:
     """The fact of a locally constant function of a value: influence without derivative or density."""
-    return Fact(0, 0, fact.depends, fact.hazards, range)
+    return Fact(0, 0, fact.depends, fact.hazards, range, 0, fact.latest)
 
 
 def hazard_at(node: Node, kind: str, fact: Fact) -> Hazard:

@@ -34,12 +34,6 @@ class Bounds:
         low, high = self.low == point and self.low_attained, self.high == point and self.high_attained
         return low != high
 
-    def holds(self, point: float) -> bool:
-        """`point` is possible."""
-        return self.low < point < self.high or (self.low == point and self.low_attained) or (
-            self.high == point and self.high_attained
-        )
-
     @property
     def touches_zero(self) -> bool:
         """Zero is an end that can be reached."""
