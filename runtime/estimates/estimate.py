@@ -58,8 +58,7 @@ def gradient(
     resolved: Resolved, make_plan: MakePlan, parameters: Mapping[str, object], data: Mapping[str, object],
     settings: Settings, progress: Progress = None, team: Team | None = None, trial: bool = False,
 ) -> Estimate:
-    """The expected results and their derivatives in every parameter, with standard errors; with a `team`, of all its runs.
-    A `trial` only tells how good a plan is."""
+    """The expected results and their derivatives in every parameter, of all runs of a `team`; a `trial` only measures a plan."""
     started = time.perf_counter()
     settings = settings if resolved.sites else replace(settings, dtype="float64")
     bound, known = bind_values(resolved, parameters, data, DTYPES[settings.dtype], torch.device(settings.device))
