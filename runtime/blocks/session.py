@@ -118,6 +118,7 @@ class Session:
             results=self.results, wanted=settings.of, counter=counter, meter=self.meter(), **more,
         )
         machine.masked = self.masked
+        machine.logarithms = settings.logarithms
         machine.stands_for = settings.samples if self.exact else 1
         return machine
 

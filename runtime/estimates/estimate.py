@@ -17,6 +17,8 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import replace
+from functools import partial
+from typing import Any, cast
 
 import torch
 from torch import Tensor
@@ -33,12 +35,11 @@ from ..blocks.settings import DTYPES, LEAST_BLOCK, Settings, names_of, room
 from ..gradients.surrogate import expected
 from ..gradients.weighing import Weighing
 from ..lanes.lanes import Value
-from ..lanes.lessons import GuardBroken, NotCompiled, NotLifted, OutOfTime, TooCoarse, TooManyLanes, TooMuchWork
+from ..lanes.lessons import GuardBroken, NotCompiled, NotLifted, OutOfTime, TooCoarse, TooManyLanes, TooMuchWork, TooSmall
 from ..machine.interpreter import Interpreter
 from ..machine.machine import Outcome
 from ..machine.order import check_fixed
-from .binding import bind_values
-from .precision import Precision
+from .precision import Given
 from .team import Team
 
 __all__ = ["Estimate", "Moments", "Settings", "expectation", "gradient", "moments_of_run"]
@@ -60,27 +61,26 @@ def gradient(
 ) -> Estimate:
     """The expected results and their derivatives in every parameter, of all runs of a `team`; a `trial` only measures a plan."""
     started = time.perf_counter()
-    settings = settings if resolved.sites else replace(settings, dtype="float64")
-    bound, known = bind_values(resolved, parameters, data, DTYPES[settings.dtype], torch.device(settings.device))
-    if not bound:
+    given = Given(resolved, parameters, data, settings, settings if team is None else team.share(settings))
+    if not given.bound:
         raise _no_parameters(resolved)
-    own = settings if team is None else team.share(settings)
     lessons = Lessons()
     safe = False
     refused: str | None = None
     while True:
         plan = make_plan(lessons)
         if plan.exact:
-            bound, known = bind_values(resolved, parameters, data, torch.float64, torch.device(settings.device))
-        session = Session(resolved, plan, bound, known, own, safe, results=not settings.of)
+            given.bind("float64")
+        settings, own, few = given.whole, given.own, partial(_few, resolved, plan, safe)
+        session = Session(resolved, plan, given.bound, given.known, own, safe, results=not settings.of)
         collected = Collected(names_of(resolved, settings, not settings.of), own)
         outcome: Collected | Exception = collected
         if own.sampler == "sobol" and not plan.exact:
             check_fixed(resolved, plan)
         heard: list[Collected | Exception] | None = None
         try:
-            if not trial and _rounded(resolved, plan, parameters, data, bound, known, own, safe):
-                raise TooCoarse
+            if not (trial or plan.exact):
+                given.check(plan.memory, few)
             with room(grad=True):
                 _differentiate(session, collected, progress, Looks(team, settings))
         except Ended as end:
@@ -91,11 +91,11 @@ def gradient(
         except _NotFinite:
             safe = True
             continue
-        except TooCoarse:
-            settings, own, bound, known = _finer(resolved, parameters, data, settings, own)
+        except (TooCoarse, TooSmall) as why:
+            given.adapt(why, plan.memory, few)
             continue
         except NotCompiled as why:
-            refused, own = why.reason, replace(own, compile=False)
+            refused, given.own = why.reason, replace(own, compile=False)
             continue
         except Exception as problem:
             outcome = problem
@@ -112,34 +112,15 @@ def _no_parameters(resolved: Resolved) -> ProbError:
     return ProbError(Diagnostic("P0606", title, source=resolved.program.source))
 
 
-def _finer(
-    resolved: Resolved, parameters: Mapping[str, object], data: Mapping[str, object], settings: Settings, own: Settings
-) -> tuple[Settings, Settings, dict[str, Tensor], dict[str, Value]]:
-    """The same in float64."""
-    bound, known = bind_values(resolved, parameters, data, torch.float64, torch.device(settings.device))
-    return replace(settings, dtype="float64"), replace(own, dtype="float64"), bound, known
-
-
-def _rounded(
-    resolved: Resolved, plan: Plan, parameters: Mapping[str, object], data: Mapping[str, object], bound: dict[str, Tensor],
-    known: dict[str, Value], settings: Settings, safe: bool,
-) -> bool:
-    """Whether float32 rounds too much for this plan."""
-
-    def few(own: Settings) -> Estimate | None:
-        values = bind_values(resolved, parameters, data, DTYPES[own.dtype], torch.device(own.device))
-        collected = Collected(names_of(resolved, own, not own.of), own)
-        try:
-            with room(grad=True):
-                _differentiate(Session(resolved, plan, *values, own, safe, results=not own.of), collected, None, Looks(None, own))
-        except NotLifted:
-            plan.memory["liftable"] = False
-            return few(own)
-        except Exception:
-            return None  # the runs themselves will come to it
-        return collected.estimate(plan, 0.0)
-
-    return not plan.exact and Precision(plan.memory, settings).rounded(bound, known, few)
+def _few(
+    resolved: Resolved, plan: Plan, safe: bool, settings: Settings, bound: dict[str, Tensor], known: dict[str, Value]
+) -> Estimate:
+    """A few runs of a plan, as they come."""
+    collected = Collected(names_of(resolved, settings, not settings.of), settings)
+    session = Session(resolved, plan, bound, known, settings, safe, results=not settings.of)
+    with room(grad=True):
+        _differentiate(session, collected, None, Looks(None, settings))
+    return collected.estimate(plan, 0.0)
 
 
 def _finished(session: Session, collected: Collected, settings: Settings, started: float, refused: str | None) -> Estimate:
@@ -274,24 +255,20 @@ def moments_of_run(
 ) -> Estimate:
     """The results and the variables in `of`, sampled without derivatives: no plan is needed."""
     started = time.perf_counter()
-    settings = settings if resolved.sites else replace(settings, dtype="float64")
-    place = torch.device(settings.device)
-
-    def few(own: Settings) -> Estimate | None:
+    given = Given(resolved, parameters, data, settings, settings)
+    few, memory = partial(_sampled, resolved), cast("dict[Any, Any]", resolved.memory)
+    while True:
         try:
-            return _sampled(resolved, *bind_values(resolved, parameters, data, DTYPES[own.dtype], place), own, None)
-        except Exception:
-            return None
-
-    bound, known = bind_values(resolved, parameters, data, DTYPES[settings.dtype], place)
-    if Precision(resolved.memory, settings).rounded(bound, known, few):
-        settings = replace(settings, dtype="float64")
-        bound, known = bind_values(resolved, parameters, data, torch.float64, place)
-    return replace(_sampled(resolved, bound, known, settings, progress), seconds=time.perf_counter() - started)
+            given.check(memory, few)
+            found = _sampled(resolved, given.own, given.bound, given.known, progress)
+        except (TooCoarse, TooSmall) as why:
+            given.adapt(why, memory, few)
+            continue
+        return replace(found, seconds=time.perf_counter() - started)
 
 
 def _sampled(
-    resolved: Resolved, bound: dict[str, Tensor], known: dict[str, Value], settings: Settings, progress: Progress
+    resolved: Resolved, settings: Settings, bound: dict[str, Tensor], known: dict[str, Value], progress: Progress = None
 ) -> Estimate:
     session = Session(resolved, None, bound, known, settings, False, results=True)
     collected = Collected(names_of(resolved, settings, True), settings)
@@ -316,18 +293,18 @@ def expectation(
 ) -> Tensor | dict[str, Tensor]:
     """Estimates of the expected results that carry their derivatives: one block, differentiable again where the
     estimators allow it.  A single result is not keyed."""
-    bound, known = bind_values(resolved, parameters, data, DTYPES[settings.dtype], torch.device(settings.device))
+    given = Given(resolved, parameters, data, settings, settings)
     names = names_of(resolved, settings, not settings.of)
-    lessons, inner = Lessons(), settings
+    lessons = Lessons()
     while True:
         plan = make_plan(lessons)
-        if _rounded(resolved, plan, parameters, data, bound, known, inner, True):
-            inner = replace(settings, dtype="float64")
-            bound, known = bind_values(resolved, parameters, data, torch.float64, torch.device(settings.device))
-        session = Session(resolved, plan, bound, known, inner, True, results=not settings.of)
-        runs = 1 if session.exact else settings.samples
-        leaves = {name: value.expand(runs, *value.shape) for name, value in session.parameters.items()}
+        few = partial(_few, resolved, plan, True)
         try:
+            if not plan.exact:
+                given.check(plan.memory, few)
+            session = Session(resolved, plan, given.bound, given.known, given.own, True, results=not settings.of)
+            runs = 1 if session.exact else settings.samples
+            leaves = {name: value.expand(runs, *value.shape) for name, value in session.parameters.items()}
             with room(grad=True):
                 machine = session.interpreter(Interpreter)
                 machine.kinks = plan.kinks
@@ -341,8 +318,7 @@ def expectation(
         except (GuardBroken, TooManyLanes) as problem:
             lessons = _learnt(lessons, plan, [problem])
             continue
-        except TooCoarse:
-            inner = replace(settings, dtype="float64")
-            bound, known = bind_values(resolved, parameters, data, torch.float64, torch.device(settings.device))
+        except (TooCoarse, TooSmall) as why:
+            given.adapt(why, plan.memory, few)
             continue
         return found[0] if len(found) == 1 else dict(zip(names, found, strict=True))

@@ -62,6 +62,15 @@ class Law:
         """Some value inside the support, to compute with where `value` is not; broadcasts to `value`."""
         raise NotImplementedError
 
+    def small(self) -> bool:
+        """Whether draws are known by their logarithms only (`log_space.py`); then `drawn` gives them with their densities."""
+        return False
+
+    def drawn(self, shape: Shape, generator: Generator = None) -> tuple[Tensor, Tensor]:
+        """A detached draw of the given shape and `relative_log_prob` of it, which need not be that of the value it is held by."""
+        value = self.sample(shape, generator)
+        return value, self.relative_log_prob(value)
+
     def log_prob(self, value: Tensor) -> Tensor:
         """Log density or mass `[L, *batch]`; -inf outside the support, without nan gradients there."""
         possible = self.support(value)

@@ -121,6 +121,7 @@ class Machine:
         self.meter = meter or Meter()
         self.rounds: Rounds | None = None  # those that are executed together
         self.kinks: frozenset[int] = frozenset()  # nodes whose values have no second derivative
+        self.logarithms = False  # draws may be known by their logarithms only
         self.masked = False  # lanes do not go apart (`masked.py`)
         self.watching = self.guards is not None or counter is not None
         self.where = Where(resolved.program.source)
