@@ -39,7 +39,7 @@ from ..lanes.lessons import GuardBroken, NotCompiled, NotLifted, OutOfTime, TooC
 from ..machine.interpreter import Interpreter
 from ..machine.machine import Outcome
 from ..machine.order import check_fixed
-from .precision import Given
+from .precision import Numbers
 from .team import Team
 
 __all__ = ["Estimate", "Moments", "Settings", "expectation", "gradient", "moments_of_run"]
@@ -61,7 +61,7 @@ def gradient(
 ) -> Estimate:
     """The expected results and their derivatives in every parameter, of all runs of a `team`; a `trial` only measures a plan."""
     started = time.perf_counter()
-    given = Given(resolved, parameters, data, settings, settings if team is None else team.share(settings))
+    given = Numbers(resolved, parameters, data, settings, settings if team is None else team.share(settings))
     if not given.bound:
         raise _no_parameters(resolved)
     lessons = Lessons()
@@ -255,7 +255,7 @@ def moments_of_run(
 ) -> Estimate:
     """The results and the variables in `of`, sampled without derivatives: no plan is needed."""
     started = time.perf_counter()
-    given = Given(resolved, parameters, data, settings, settings)
+    given = Numbers(resolved, parameters, data, settings, settings)
     few, memory = partial(_sampled, resolved), cast("dict[Any, Any]", resolved.memory)
     while True:
         try:
@@ -293,7 +293,7 @@ def expectation(
 ) -> Tensor | dict[str, Tensor]:
     """Estimates of the expected results that carry their derivatives: one block, differentiable again where the
     estimators allow it.  A single result is not keyed."""
-    given = Given(resolved, parameters, data, settings, settings)
+    given = Numbers(resolved, parameters, data, settings, settings)
     names = names_of(resolved, settings, not settings.of)
     lessons = Lessons()
     while True:

@@ -97,7 +97,7 @@ class Precision:
 
 
 @dataclass
-class Given:
+class Numbers:
     """The values of a run in the arithmetic that it needs; `whole`: the settings of all processes, `own`: those of this one."""
 
     resolved: Resolved
