@@ -25,7 +25,7 @@ class Settings:
     (None: at the deadline).  `most_work`: numbers that may be touched (`meter.py`).  `block_lanes` overrides the size of
     blocks, `of` names variables in place of the results, `sampler` is random, sobol or single (of float32 in any arithmetic),
     `rank` and `world_size` which of how many processes this is, `compile` asks for compiled blocks (`compiled.py`),
-    `logarithms` lets draws be known by those only."""
+    `logarithms` lets draws be known by those only, `strict`: the dtype was asked for."""
 
     samples: int = 10_000
     seed: int = 0
@@ -47,6 +47,7 @@ class Settings:
     keep_runs: bool = False
     compile: bool = False
     logarithms: bool = False
+    strict: bool = False
 
     def lanes(self, exact: bool) -> int:
         """How many lanes enumeration may make of one run."""

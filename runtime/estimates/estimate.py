@@ -103,7 +103,7 @@ def gradient(
         if all(isinstance(one, Collected) for one in found):
             if team is not None and not collected.exact:
                 collected = merged(found, session, settings)
-            return _finished(session, collected, settings, started, refused)
+            return replace(_finished(session, collected, settings, started, refused), rounded=given.rounded)
         lessons = _learnt(lessons, plan, [one for one in found if isinstance(one, Exception)])
 
 
@@ -264,7 +264,7 @@ def moments_of_run(
         except (TooCoarse, TooSmall) as why:
             given.adapt(why, memory, few)
             continue
-        return replace(found, seconds=time.perf_counter() - started)
+        return replace(found, seconds=time.perf_counter() - started, rounded=given.rounded)
 
 
 def _sampled(

@@ -105,6 +105,7 @@ class Numbers:
     data: Mapping[str, object]
     whole: Settings
     own: Settings
+    rounded: bool = False  # more than should be, but float32 was asked for
 
     def __post_init__(self) -> None:
         if not self.resolved.sites:
@@ -119,8 +120,9 @@ class Numbers:
         return bind_values(self.resolved, self.parameters, self.data, DTYPES[dtype], torch.device(self.own.device))
 
     def check(self, memory: dict[Any, Any], make: Make) -> None:
-        """TooCoarse where float32 rounds too much."""
-        if Precision(memory, self.own).rounded(self.bound, self.known, self._few(memory, make)):
+        """TooCoarse where float32 rounds too much, unless it was asked for."""
+        self.rounded = Precision(memory, self.own).rounded(self.bound, self.known, self._few(memory, make))
+        if self.rounded and not self.own.strict:
             raise TooCoarse
 
     def adapt(self, why: TooCoarse | TooSmall, memory: dict[Any, Any], make: Make) -> None:
