@@ -103,7 +103,7 @@ def gradient(
         if all(isinstance(one, Collected) for one in found):
             if team is not None and not collected.exact:
                 collected = merged(found, session, settings)
-            return replace(_finished(session, collected, settings, started, refused), rounded=given.rounded)
+            return _finished(session, collected, settings, started, refused, given.rounded)
         lessons = _learnt(lessons, plan, [one for one in found if isinstance(one, Exception)])
 
 
@@ -123,13 +123,15 @@ def _few(
     return collected.estimate(plan, 0.0)
 
 
-def _finished(session: Session, collected: Collected, settings: Settings, started: float, refused: str | None) -> Estimate:
+def _finished(
+    session: Session, collected: Collected, settings: Settings, started: float, refused: str | None, rounded: bool
+) -> Estimate:
     """The estimate, and what has become of the wish to compile."""
     if settings.compile and refused is None and session.compile_seconds is None:
         left = "a gradient is not finite" if session.safe else "no block was left to compile"
         refused = "the answer is exact" if collected.exact else left
     estimate = collected.estimate(session.plan, started)
-    return replace(estimate, compile_seconds=session.compile_seconds, not_compiled=refused)
+    return replace(estimate, compile_seconds=session.compile_seconds, not_compiled=refused, rounded=rounded)
 
 
 def _learnt(lessons: Lessons, plan: Plan, problems: Sequence[Exception]) -> Lessons:
