@@ -127,7 +127,7 @@ class Program:
         self, parameters: Values = None, *, samples: float = DEFAULT_SAMPLES, seed: float | None = None,
         data: Values = None, estimator: EstimatorOption = None, unbiased: bool = False, among: NamesOption = None,
         target_se: float | None = None, max_time: float | None = None, tau: float = DEFAULT_TAU, allow_biased: bool = False,
-        of: NamesOption = None, dtype: Any = "float32", device: Any = "cpu", max_steps: float = MAX_STEPS,
+        of: NamesOption = None, dtype: Any = None, device: Any = "cpu", max_steps: float = MAX_STEPS,
         max_depth: float = MAX_DEPTH, max_lanes: float | None = None, pilot: bool | None = None, verify: bool = False,
         keep_runs: bool = False,
         distributed: bool = False, sampler: str = "random", compile: bool = False, progress: Progress = None,
@@ -141,7 +141,8 @@ class Program:
         runs are shared by the processes of torch.distributed (`torchrun`); every one gets the result of all.  `sampler="sobol"`:
         scrambled Sobol points in place of random numbers (Owen 1997), where every run draws the same numbers in the same order.
         `compile`: torch.compile makes blocks of runs into a few loops in C++ (seconds, once per program, plan and size); where
-        that is not possible the program is run as without, and `compiled.reason` says why.
+        that is not possible the program is run as without, and `compiled.reason` says why.  `dtype`: None is float32, and
+        float64 where that rounds so much that it shows; what is given is kept, and `rounded` says what it does.
         """
         begun = time.monotonic()
         run = run_options(samples, seed, dtype, device, target_se, max_steps, max_depth, max_lanes, max_time, sampler)
@@ -151,7 +152,7 @@ class Program:
         )
         self._plan(options)  # a refusal must not wait for torch
         started = time.perf_counter()
-        settings = replace(self._settings(run, options.of, keep_runs, begun), compile=compile)
+        settings = replace(self._settings(run, options.of, keep_runs, begun), compile=compile, strict=run.strict)
         limit = settings.deadline
         if verify and run.max_time is not None:
             settings = replace(settings, deadline=begun + TIME_FOR_RUNS * run.max_time)
@@ -178,7 +179,7 @@ class Program:
     def compare(
         self, parameters: Values = None, *, samples: float = DEFAULT_SAMPLES, seed: float | None = None, data: Values = None,
         include: NamesOption = None, steps: Iterable[float] | None = None, unbiased: bool = False, among: NamesOption = None,
-        estimator: EstimatorOption = None, tau: float = DEFAULT_TAU, of: NamesOption = None, dtype: Any = "float32",
+        estimator: EstimatorOption = None, tau: float = DEFAULT_TAU, of: NamesOption = None, dtype: Any = None,
         device: Any = "cpu", max_steps: float = MAX_STEPS, max_depth: float = MAX_DEPTH, max_lanes: float | None = None,
         keep_runs: bool = False, max_time: float | None = None, progress: Progress = None,
     ) -> Comparison:
@@ -212,7 +213,7 @@ class Program:
     def run(
         self, parameters: Values = None, *, samples: float = DEFAULT_SAMPLES, seed: float | None = None,
         data: Values = None, of: NamesOption = None, target_se: float | None = None,
-        max_time: float | None = None, dtype: Any = "float32", device: Any = "cpu",
+        max_time: float | None = None, dtype: Any = None, device: Any = "cpu",
         max_steps: float = MAX_STEPS, max_depth: float = MAX_DEPTH, progress: Progress = None,
     ) -> RunResult:
         """Sample the program: mean, standard error and draws of the results and of the variables in `of`."""
@@ -221,14 +222,14 @@ class Program:
         names = tuple(name for name in variables(self.resolved, of) if name not in self.results)
         from .runtime.estimates import estimate as runtime
 
-        settings = self._settings(run, names, False, begun)
+        settings = replace(self._settings(run, names, False, begun), strict=run.strict)
         estimate = runtime.moments_of_run(self.resolved, parameters or {}, data or {}, settings, progress)
         return RunResult(**common_fields(self.resolved, run, estimate, names), draws=estimate.draws)
 
     def expectation(
         self, parameters: Values = None, *, samples: float = DEFAULT_SAMPLES, seed: float | None = None,
         data: Values = None, estimator: EstimatorOption = None, unbiased: bool = False, among: NamesOption = None,
-        tau: float = DEFAULT_TAU, allow_biased: bool = False, of: NamesOption = None, dtype: Any = "float32",
+        tau: float = DEFAULT_TAU, allow_biased: bool = False, of: NamesOption = None, dtype: Any = None,
         device: Any = "cpu", max_steps: float = MAX_STEPS, max_depth: float = MAX_DEPTH, max_lanes: float | None = None,
     ) -> Any:
         """The expected result as a torch tensor of the result's shape, a node of the graph that `parameters` are in.

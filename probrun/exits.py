@@ -79,6 +79,9 @@ def status_of(result: Result) -> int:
             f"runs is {largest:.2g}; about -n {float(f'{needed:.2g}'):.0f} would do"
         )
         return DOUBTFUL
+    if result.rounded:
+        complain("probrun: float32 rounds too much here: leave --dtype out, or give float64")
+        return DOUBTFUL
     if unverified:
         complain(f"probrun: the gradient was not verified: {unverified}")
         return DOUBTFUL

@@ -59,7 +59,7 @@ def gradient_text(result: GradientResult, colour: bool = False) -> str:
                 shown.append((f"{label}/d{parameter}{index_text(position[axes:])}", *cells))
             rows += capped(list(shown), 4)
     parts = [header(result), "", table(("", "estimate", "std. error", "95 % interval"), rows, align="lrrr", colour=colour)]
-    parts += _equal_lines(result)
+    parts += [*_equal_lines(result), *_rounded_lines(result)]
     if result.sites:
         parts += ["", sites_text(result.sites, colour)]
     measured = _measured_lines(result)
@@ -75,6 +75,17 @@ def gradient_text(result: GradientResult, colour: bool = False) -> str:
     if result.check is not None or result.unverified:
         parts += ["", *_check_lines(result)]
     return "\n".join(parts)
+
+
+def _rounded_lines(result: Result) -> list[str]:
+    """What float32 has done, where it was asked for."""
+    if not result.rounded:
+        return []
+    text = (
+        "rounded: float32 changes these numbers by more than a hundredth of their standard errors (or by a millionth, where "
+        "nothing is random); do not trust their last digits, or use float64"
+    )
+    return ["", *textwrap.wrap(text, WIDTH - 2, initial_indent="  ", subsequent_indent="  ")]
 
 
 def _equal_lines(result: Result) -> list[str]:
@@ -167,7 +178,7 @@ def run_text(result: RunResult, colour: bool = False) -> str:
         rows += capped(list(shown), 3 + len(QUANTILES))
     headers = ("", "mean", "std. error", *(f"{level} %" for level in QUANTILES))
     shown_table = table(headers, rows, align="l" + "r" * (len(headers) - 1), colour=colour)
-    return "\n".join([header(result), "", shown_table, *_equal_lines(result)])
+    return "\n".join([header(result), "", shown_table, *_equal_lines(result), *_rounded_lines(result)])
 
 
 # ---------------------------------------------------------------------------------------------------- explain

@@ -100,6 +100,7 @@ class Result:
     out_of_time: bool
     reached: bool
     exact: bool  # nothing was left to chance
+    rounded: bool  # by float32, which was asked for, so much that it shows
     target_se: float | None = field(repr=False)
     sampler: str = field(repr=False)
     look: Callable[[], frozenset[tuple[str, str | None]]] = field(repr=False, compare=False)  # what gives `steady`
@@ -126,6 +127,8 @@ class Result:
             entry["stopped"] = "max-time"
         if self.all_equal:
             entry["all_equal"] = True
+        if self.rounded:
+            entry["rounded"] = True
         return entry
 
     @property
@@ -274,7 +277,7 @@ def common_fields(resolved: Resolved, run: RunOptions, estimate: Estimate, of: t
         "dtype": estimate.dtype, "device": run.device, "results": tuple(estimate.value),
         "value": unkeyed(estimate.value), "seconds": estimate.seconds,
         "interrupted": estimate.interrupted, "out_of_time": estimate.out_of_time, "reached": estimate.reached,
-        "exact": estimate.exact,
+        "exact": estimate.exact, "rounded": estimate.rounded,
         "target_se": run.target_se, "sampler": run.sampler,
     }
 

@@ -121,9 +121,9 @@ def test_the_pilot_runs_are_a_fifth(monkeypatch: pytest.MonkeyPatch) -> None:
     runs = []
     original = runtime.gradient
 
-    def counted(*arguments: Any) -> Any:
+    def counted(*arguments: Any, **more: Any) -> Any:
         runs.append(arguments[4].samples)
-        return original(*arguments)
+        return original(*arguments, **more)
 
     monkeypatch.setattr(runtime, "gradient", counted)
     text = "x ~ Normal(theta, 1); n = 0; for t in range(20) { b ~ Bernoulli(sigmoid(x)); n = n + b }; y = n^2 + x"

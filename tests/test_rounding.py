@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 
 import pytest
 import torch
 
 import probrun
+from probrun.cli import main
 
 SUM = "for t in range({n}) {{\n  s = {step}\n  w = s*1\n}}"  # read in the round: the rounds are not summed up together
 
@@ -78,3 +80,16 @@ def test_it_is_measured_again_where_values_change() -> None:
     program = probrun.parse("param theta\ndata c\nz ~ Normal(theta, 1)\nreturn c + z - c")
     dtypes = [program.grad({"theta": 1.0}, data={"c": c}, samples=500, seed=1).dtype for c in (1.0, 1e7, 1.0, -1e7)]
     assert dtypes == ["float32", "float64", "float32", "float64"]
+
+
+def test_float32_that_is_asked_for_is_kept_with_a_warning(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    text = "param theta = 0.5\nz ~ Normal(theta, 0.01)\nreturn 1e7 + z - 1e7"
+    for result in (probrun.parse(text).grad(samples=500, seed=1, dtype="float32"), probrun.parse(text).run(samples=500, seed=1, dtype="float32")):
+        assert result.dtype == "float32" and result.rounded and result.to_dict()["rounded"] is True
+    assert not probrun.parse(text).grad(samples=500, seed=1, dtype="float64").rounded
+    assert not probrun.parse("param theta = 1\nz ~ Normal(theta, 1)\nreturn z^2").grad(samples=500, seed=1, dtype="float32").rounded
+    path = tmp_path / "offset.prob"
+    path.write_text(text)
+    status = main(["grad", str(path), "--dtype", "float32", "--seed", "1", "-n", "500"])
+    out, err = capsys.readouterr()
+    assert status == 3 and "rounded: float32" in out and "float32 rounds too much" in err

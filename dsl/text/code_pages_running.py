@@ -102,10 +102,15 @@ density, and with it a derivative, sees the rounding. Where float32 is too
 coarse the run goes on in float64 by itself (and says so); this one is too
 fine even for that.
 
+Draws of Gamma, Chi2, Beta and Dirichlet with shapes near 0 are made as
+logarithms: most are below the least number there is. That is enough as long
+as the result does not depend on how far below (`x`, `x > 0.5` or `exp(-x)`,
+but not `log(x)`), which is tried out; else it is refused.
+
 Draw a standard variable and move and scale it afterwards, `x = m + s*z` with
 z ~ Normal(0, 1), where z is what densities are asked of; or keep the shape
 parameters away from 0.
-""", "param a = 0.005\nz ~ Gamma(a, 1)\nreturn z\n"),
+""", "param a = 0.005\nz ~ Gamma(a, 1)\nreturn log(z)\n"),
     page("P0601", "a parameter without a value", """
 The parameter has no default in the program and none was given. Give one on
 the command line, `-p theta=2` (arrays as JSON, `-p 'mu=[1, 2]'`, or from a

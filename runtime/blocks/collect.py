@@ -46,6 +46,7 @@ class Estimate:
     other        the gradient with the other baseline (of a pilot)
     work         numbers that were touched (`meter.py`)
     compile_seconds, not_compiled    what compiling took, or why it was not done, where it was asked for
+    rounded      by float32, which was asked for, so much that it shows
     draws        of `moments_of_run`: results of single runs `[runs, *result]`
     """
 
@@ -63,6 +64,7 @@ class Estimate:
     not_compiled: str | None = None
     exact: bool = False
     reached: bool = True
+    rounded: bool = False
     per_run: dict[str, dict[str, Tensor]] = field(default_factory=dict, repr=False)
     draws: dict[str, Tensor] = field(default_factory=dict, repr=False)
     tails: dict[tuple[str, str], Tail] = field(default_factory=dict, repr=False)

@@ -124,6 +124,7 @@ class Session:
         machine.variety = self.variety
         if self.plan is not None and self.plan.ties:
             machine.meetings = Meetings(self.plan.ties)
+        machine.logarithms = settings.logarithms
         machine.stands_for = settings.samples if self.exact else 1
         return machine
 

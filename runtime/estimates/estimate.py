@@ -18,6 +18,8 @@ import warnings
 from collections.abc import Callable, Mapping, Sequence, Set
 from contextlib import closing
 from dataclasses import replace
+from functools import partial
+from typing import Any, cast
 
 import torch
 from torch import Tensor
@@ -36,13 +38,12 @@ from ..gradients.decisive import decisive
 from ..gradients.surrogate import expected
 from ..gradients.weighing import Weighing
 from ..lanes.lanes import Value
-from ..lanes.lessons import GuardBroken, NotCompiled, NotLifted, OutOfTime, TooCoarse, TooManyLanes, TooMuchWork
+from ..lanes.lessons import GuardBroken, NotCompiled, NotLifted, OutOfTime, TooCoarse, TooManyLanes, TooMuchWork, TooSmall
 from ..lanes.moving import Motion
 from ..machine.interpreter import Interpreter
 from ..machine.machine import Outcome
 from ..machine.order import check_fixed
-from .binding import bind_values
-from .precision import Precision
+from .precision import Numbers
 from .team import Team
 
 __all__ = ["Estimate", "Moments", "Settings", "expectation", "gradient", "moments_of_run"]
@@ -62,30 +63,28 @@ def gradient(
     resolved: Resolved, make_plan: MakePlan, parameters: Mapping[str, object], data: Mapping[str, object],
     settings: Settings, progress: Progress = None, team: Team | None = None, trial: bool = False,
 ) -> Estimate:
-    """The expected results and their derivatives in every parameter, with standard errors; with a `team`, of all its runs.
-    A `trial` only tells how good a plan is."""
+    """The expected results and their derivatives in every parameter, of all runs of a `team`; a `trial` only measures a plan."""
     started = time.perf_counter()
-    settings = settings if resolved.sites else replace(settings, dtype="float64")
-    bound, known = bind_values(resolved, parameters, data, DTYPES[settings.dtype], torch.device(settings.device))
-    if not bound:
+    given = Numbers(resolved, parameters, data, settings, settings if team is None else team.share(settings))
+    if not given.bound:
         raise _no_parameters(resolved)
-    own = settings if team is None else team.share(settings)
     lessons = Lessons()
     safe = False
     refused: str | None = None
     while True:
         plan = make_plan(lessons)
         if plan.exact:
-            bound, known = bind_values(resolved, parameters, data, torch.float64, torch.device(settings.device))
-        session = Session(resolved, plan, bound, known, own, safe, results=not settings.of)
+            given.bind("float64")
+        settings, own, few = given.whole, given.own, partial(_few, resolved, plan, safe)
+        session = Session(resolved, plan, given.bound, given.known, own, safe, results=not settings.of)
         collected = Collected(names_of(resolved, settings, not settings.of), own)
         outcome: Collected | Exception = collected
         if own.sampler == "sobol" and not plan.exact:
             check_fixed(resolved, plan)
         heard: list[Collected | Exception] | None = None
         try:
-            if not trial and _rounded(resolved, plan, parameters, data, bound, known, own, safe):
-                raise TooCoarse
+            if not (trial or plan.exact):
+                given.check(plan.memory, few)
             with room(grad=True):
                 _differentiate(session, collected, progress, Looks(team, settings))
         except Ended as end:
@@ -96,11 +95,11 @@ def gradient(
         except _NotFinite:
             safe = True
             continue
-        except TooCoarse:
-            settings, own, bound, known = _finer(resolved, parameters, data, settings, own)
+        except (TooCoarse, TooSmall) as why:
+            given.adapt(why, plan.memory, few)
             continue
         except NotCompiled as why:
-            refused, own = why.reason, replace(own, compile=False)
+            refused, given.own = why.reason, replace(own, compile=False)
             continue
         except Exception as problem:
             outcome = problem
@@ -108,7 +107,7 @@ def gradient(
         if all(isinstance(one, Collected) for one in found):
             if team is not None and not collected.exact:
                 collected = merged(found, session, settings)
-            return _finished(session, collected, settings, started, refused)
+            return _finished(session, collected, settings, started, refused, given.rounded)
         lessons = _learnt(lessons, plan, [one for one in found if isinstance(one, Exception)])
 
 
@@ -117,44 +116,27 @@ def _no_parameters(resolved: Resolved) -> ProbError:
     return ProbError(Diagnostic("P0606", title, source=resolved.program.source))
 
 
-def _finer(
-    resolved: Resolved, parameters: Mapping[str, object], data: Mapping[str, object], settings: Settings, own: Settings
-) -> tuple[Settings, Settings, dict[str, Tensor], dict[str, Value]]:
-    """The same in float64."""
-    bound, known = bind_values(resolved, parameters, data, torch.float64, torch.device(settings.device))
-    return replace(settings, dtype="float64"), replace(own, dtype="float64"), bound, known
+def _few(
+    resolved: Resolved, plan: Plan, safe: bool, settings: Settings, bound: dict[str, Tensor], known: dict[str, Value]
+) -> Estimate:
+    """A few runs of a plan, as they come."""
+    collected = Collected(names_of(resolved, settings, not settings.of), settings)
+    session = Session(resolved, plan, bound, known, settings, safe, results=not settings.of)
+    with room(grad=True):
+        _differentiate(session, collected, None, Looks(None, settings))
+    return collected.estimate(plan, 0.0)
 
 
-def _rounded(
-    resolved: Resolved, plan: Plan, parameters: Mapping[str, object], data: Mapping[str, object], bound: dict[str, Tensor],
-    known: dict[str, Value], settings: Settings, safe: bool,
-) -> bool:
-    """Whether float32 rounds too much for this plan."""
-
-    def few(own: Settings) -> Estimate | None:
-        values = bind_values(resolved, parameters, data, DTYPES[own.dtype], torch.device(own.device))
-        collected = Collected(names_of(resolved, own, not own.of), own)
-        try:
-            with room(grad=True):
-                _differentiate(Session(resolved, plan, *values, own, safe, results=not own.of), collected, None, Looks(None, own))
-        except NotLifted:
-            plan.memory["liftable"] = False
-            return few(own)
-        except Exception:
-            return None  # the runs themselves will come to it
-        return collected.estimate(plan, 0.0)
-
-    return not plan.exact and Precision(plan.memory, settings).rounded(bound, known, few)
-
-
-def _finished(session: Session, collected: Collected, settings: Settings, started: float, refused: str | None) -> Estimate:
+def _finished(
+    session: Session, collected: Collected, settings: Settings, started: float, refused: str | None, rounded: bool
+) -> Estimate:
     """The estimate, and what has become of the wish to compile."""
     if settings.compile and refused is None and session.compile_seconds is None:
         left = "a gradient is not finite" if session.safe else "no block was left to compile"
         refused = "the answer is exact" if collected.exact else left
     estimate = collected.estimate(session.plan, started)
     scarce = {} if collected.exact else session.variety.scarce
-    return replace(estimate, compile_seconds=session.compile_seconds, not_compiled=refused, scarce=scarce)
+    return replace(estimate, compile_seconds=session.compile_seconds, not_compiled=refused, rounded=rounded, scarce=scarce)
 
 
 def _learnt(lessons: Lessons, plan: Plan, problems: Sequence[Exception]) -> Lessons:
@@ -289,24 +271,20 @@ def moments_of_run(
 ) -> Estimate:
     """The results and the variables in `of`, sampled without derivatives: no plan is needed."""
     started = time.perf_counter()
-    settings = settings if resolved.sites else replace(settings, dtype="float64")
-    place = torch.device(settings.device)
-
-    def few(own: Settings) -> Estimate | None:
+    given = Numbers(resolved, parameters, data, settings, settings)
+    few, memory = partial(_sampled, resolved), cast("dict[Any, Any]", resolved.memory)
+    while True:
         try:
-            return _sampled(resolved, *bind_values(resolved, parameters, data, DTYPES[own.dtype], place), own, None)
-        except Exception:
-            return None
-
-    bound, known = bind_values(resolved, parameters, data, DTYPES[settings.dtype], place)
-    if Precision(resolved.memory, settings).rounded(bound, known, few):
-        settings = replace(settings, dtype="float64")
-        bound, known = bind_values(resolved, parameters, data, torch.float64, place)
-    return replace(_sampled(resolved, bound, known, settings, progress), seconds=time.perf_counter() - started)
+            given.check(memory, few)
+            found = _sampled(resolved, given.own, given.bound, given.known, progress)
+        except (TooCoarse, TooSmall) as why:
+            given.adapt(why, memory, few)
+            continue
+        return replace(found, seconds=time.perf_counter() - started, rounded=given.rounded)
 
 
 def _sampled(
-    resolved: Resolved, bound: dict[str, Tensor], known: dict[str, Value], settings: Settings, progress: Progress
+    resolved: Resolved, settings: Settings, bound: dict[str, Tensor], known: dict[str, Value], progress: Progress = None
 ) -> Estimate:
     session = Session(resolved, None, bound, known, settings, False, results=True)
     collected = Collected(names_of(resolved, settings, True), settings)
@@ -341,18 +319,18 @@ def expectation(
 ) -> Tensor | dict[str, Tensor]:
     """Estimates of the expected results that carry their derivatives: one block, differentiable again where the
     estimators allow it.  A single result is not keyed."""
-    bound, known = bind_values(resolved, parameters, data, DTYPES[settings.dtype], torch.device(settings.device))
+    given = Numbers(resolved, parameters, data, settings, settings)
     names = names_of(resolved, settings, not settings.of)
-    lessons, inner = Lessons(), settings
+    lessons = Lessons()
     while True:
         plan = make_plan(lessons)
-        if _rounded(resolved, plan, parameters, data, bound, known, inner, True):
-            inner = replace(settings, dtype="float64")
-            bound, known = bind_values(resolved, parameters, data, torch.float64, torch.device(settings.device))
-        session = Session(resolved, plan, bound, known, inner, True, results=not settings.of)
-        runs = 1 if session.exact else settings.samples
-        leaves = {name: value.expand(runs, *value.shape) for name, value in session.parameters.items()}
+        few = partial(_few, resolved, plan, True)
         try:
+            if not plan.exact:
+                given.check(plan.memory, few)
+            session = Session(resolved, plan, given.bound, given.known, given.own, True, results=not settings.of)
+            runs = 1 if session.exact else settings.samples
+            leaves = {name: value.expand(runs, *value.shape) for name, value in session.parameters.items()}
             with room(grad=True):
                 machine = session.interpreter(Interpreter)
                 machine.kinks = plan.kinks
@@ -368,8 +346,7 @@ def expectation(
         except (GuardBroken, TooManyLanes) as problem:
             lessons = _learnt(lessons, plan, [problem])
             continue
-        except TooCoarse:
-            inner = replace(settings, dtype="float64")
-            bound, known = bind_values(resolved, parameters, data, torch.float64, torch.device(settings.device))
+        except (TooCoarse, TooSmall) as why:
+            given.adapt(why, plan.memory, few)
             continue
         return found[0] if len(found) == 1 else dict(zip(names, found, strict=True))

@@ -19,6 +19,8 @@ class Score:
 
     def draw(self, request: Request) -> Drawn:
         """The draw and its log-probabilities `[lanes or 1, *batch]`."""
+        if request.live and request.law.small():
+            return Drawn(*request.law.drawn(request.shape, request.noise))
         value = request.law.sample(request.shape, request.noise)
         if not request.live:
             return Drawn(value)

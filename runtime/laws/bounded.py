@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
+from torch.nn.functional import logsigmoid
 
 from ..arrays.broadcast import Shape
 from .implicit import dirichlet
 from .law import HALF_LOG_TWO_PI, Law, TorchLaw
+from .log_space import held, log_gamma, saturates, vanishes
 from .noise import Noise
 from .rounding import below_one, double, nudge, sinks, sticks, tiny
 
@@ -46,14 +48,30 @@ class Proportion(Law):
 
 
 class Beta(Proportion):
+    def small(self) -> bool:
+        return vanishes(self.concentration1) or saturates(self.concentration0)
+
+    def _logit(self, shape: Shape, noise: Noise) -> Tensor:
+        one, zero = (log_gamma(part, shape, noise, "Beta") for part in (self.concentration1, self.concentration0))
+        return one - zero
+
+    def drawn(self, shape: Shape, noise: Noise) -> tuple[Tensor, Tensor]:
+        logit, dtype = self._logit(shape, noise).detach(), self.concentration1.dtype
+        return held(logsigmoid(logit), dtype, True), self._density(logsigmoid(logit), logsigmoid(-logit)).to(dtype)
+
     def rsample(self, shape: Shape, noise: Noise) -> Tensor:
+        if self.small():
+            return held(logsigmoid(self._logit(shape, noise)), self.concentration1.dtype, True)
         both = torch.stack((self.concentration1.expand(shape), self.concentration0.expand(shape)), -1)
         return dirichlet(both, (*shape, 2), noise, "Beta")[..., 0]
 
     def density(self, value: Tensor) -> Tensor:
-        a, b, x = double(self.concentration1, self.concentration0, value)
-        constant = torch.lgamma(a + b) - torch.lgamma(a) - torch.lgamma(b)
-        return (constant + (a - 1) * x.log() + (b - 1) * torch.log1p(-x)).to(value.dtype)
+        x = value.double()
+        return self._density(x.log(), torch.log1p(-x)).to(value.dtype)
+
+    def _density(self, log_one: Tensor, log_zero: Tensor) -> Tensor:
+        a, b = double(self.concentration1, self.concentration0)
+        return torch.lgamma(a + b) - torch.lgamma(a) - torch.lgamma(b) + (a - 1) * log_one + (b - 1) * log_zero
 
 
 class Kumaraswamy(Proportion):
@@ -81,16 +99,30 @@ class Dirichlet(Law):
     def stand_in(self, value: Tensor) -> Tensor:
         return torch.full_like(value, 1 / value.shape[-1])
 
+    def small(self) -> bool:
+        return vanishes(self.concentration)
+
+    def _logarithms(self, shape: Shape, noise: Noise) -> Tensor:
+        return torch.log_softmax(log_gamma(self.concentration, shape, noise, "Dirichlet"), -1)
+
+    def drawn(self, shape: Shape, noise: Noise) -> tuple[Tensor, Tensor]:
+        logarithms, dtype = self._logarithms(shape, noise).detach(), self.concentration.dtype
+        return held(logarithms, dtype, True), self._density(logarithms).to(dtype)
+
     def rsample(self, shape: Shape, noise: Noise) -> Tensor:
+        if self.small():
+            return held(self._logarithms(shape, noise), self.concentration.dtype, True)
         return dirichlet(self.concentration, shape, noise, "Dirichlet")
 
     def coarse(self, value: Tensor | None) -> bool:
         return sinks(self.concentration)
 
     def density(self, value: Tensor) -> Tensor:
-        a, x = double(self.concentration, value)
-        constant = torch.lgamma(a.sum(-1)) - torch.lgamma(a).sum(-1)
-        return (constant + ((a - 1) * x.log()).sum(-1)).to(value.dtype)
+        return self._density(value.double().log()).to(value.dtype)
+
+    def _density(self, logarithms: Tensor) -> Tensor:
+        a = self.concentration.double()
+        return torch.lgamma(a.sum(-1)) - torch.lgamma(a).sum(-1) + ((a - 1) * logarithms).sum(-1)
 
 
 class MultivariateNormal(Law):

@@ -13,8 +13,6 @@ from ..arrays.broadcast import Shape
 from .noise import Noise
 from .rounding import below_one, tiny
 
-_DIRICHLET_LIKE = ("Dirichlet", "Beta")
-
 
 class SecondDerivativeUnavailable(ProbError):
     """The reparameterised draw of this distribution has no second derivative: P0406."""
@@ -37,9 +35,9 @@ class _FirstDerivative(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(ctx: Any, gradient: Tensor, concentration: Tensor, draw: Tensor, name: str) -> Tensor:
+    def forward(ctx: Any, gradient: Tensor, concentration: Tensor, draw: Tensor, name: str, shares: bool) -> Tensor:
         ctx.name = name
-        if name in _DIRICHLET_LIKE:
+        if shares:
             total = concentration.sum(-1, keepdim=True).expand_as(concentration)
             local = torch._dirichlet_grad(draw, concentration, total)
             return local * (gradient - (draw * gradient).sum(-1, keepdim=True))
@@ -50,16 +48,16 @@ class _FirstDerivative(torch.autograd.Function):
         raise SecondDerivativeUnavailable(ctx.name)
 
 
-_first_derivative: Callable[[Tensor, Tensor, Tensor, str], Tensor] = _FirstDerivative.apply
+_first_derivative: Callable[[Tensor, Tensor, Tensor, str, bool], Tensor] = _FirstDerivative.apply
 
 
 class _Implicit(torch.autograd.Function):
-    """A draw whose derivative in its concentration is implicit (Figurnov, Mohamed & Mnih 2018)."""
+    """A draw whose derivative in its concentration is implicit (Figurnov, Mohamed & Mnih 2018): of Gamma, or `shares` of 1."""
 
     @staticmethod
-    def forward(ctx: Any, concentration: Tensor, noise: Noise, name: str) -> Tensor:
-        ctx.name = name
-        if name in _DIRICHLET_LIKE:
+    def forward(ctx: Any, concentration: Tensor, noise: Noise, name: str, shares: bool) -> Tensor:
+        ctx.name, ctx.shares = name, shares
+        if shares:
             draw = noise.dirichlet(concentration)
             draw.clamp_(tiny(draw), below_one(draw))
         else:
@@ -68,19 +66,19 @@ class _Implicit(torch.autograd.Function):
         return draw
 
     @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None]:
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None, None]:
         concentration, draw = ctx.saved_tensors
-        return _first_derivative(gradients[0], concentration, draw, ctx.name), None, None
+        return _first_derivative(gradients[0], concentration, draw, ctx.name, ctx.shares), None, None, None
 
 
-_implicit: Callable[[Tensor, Noise, str], Tensor] = _Implicit.apply
+_implicit: Callable[[Tensor, Noise, str, bool], Tensor] = _Implicit.apply
 
 
 def standard_gamma(concentration: Tensor, shape: Shape, noise: Noise, name: str) -> Tensor:
     """A draw of Gamma(concentration, 1) of the given shape; `name` is who asks, for the error."""
-    return _implicit(concentration.expand(shape).contiguous(), noise, name)
+    return _implicit(concentration.expand(shape).contiguous(), noise, name, False)
 
 
 def dirichlet(concentration: Tensor, shape: Shape, noise: Noise, name: str) -> Tensor:
     """A draw of Dirichlet(concentration) of the given shape."""
-    return _implicit(concentration.expand(shape).contiguous(), noise, name)
+    return _implicit(concentration.expand(shape).contiguous(), noise, name, True)

@@ -78,6 +78,15 @@ class Law:
         """Some value inside the support, to compute with where `value` is not; broadcasts to `value`."""
         raise NotImplementedError
 
+    def small(self) -> bool:
+        """Whether draws are known by their logarithms only (`log_space.py`); then `drawn` gives them with their densities."""
+        return False
+
+    def drawn(self, shape: Shape, noise: Noise) -> tuple[Tensor, Tensor]:
+        """A detached draw of the given shape and `relative_log_prob` of it, which need not be that of the value it is held by."""
+        value = self.sample(shape, noise)
+        return value, self.relative_log_prob(value)
+
     def log_prob(self, value: Tensor) -> Tensor:
         """Log density or mass `[L, *batch]`; -inf outside the support, without nan gradients there."""
         possible = self.support(value)
@@ -128,7 +137,7 @@ class Law:
 class TorchLaw(Law):
     """Any class of torch.distributions, by name.
 
-    torch's samplers know only the global generator, so it is seeded from ours inside a fork.
+    torch's samplers know only the global noise, so it is seeded from ours inside a fork.
     """
 
     def __init__(self, arguments: dict[str, Tensor], torch_name: str):

@@ -11,6 +11,7 @@ from ..arrays.broadcast import Shape
 from .implicit import standard_gamma
 from .law import HALF_LOG_TWO_PI, Law
 from .location_scale import Normal
+from .log_space import held, log_gamma, vanishes
 from .noise import Noise
 from .rounding import blurred, double, nudge, sinks, tiny
 
@@ -88,13 +89,28 @@ class Gamma(Positive):
     def coarse(self, value: Tensor | None) -> bool:
         return sinks(self.concentration)
 
+    def small(self) -> bool:
+        return vanishes(self.concentration)
+
+    def _logarithm(self, shape: Shape, noise: Noise) -> Tensor:
+        return log_gamma(self.concentration, shape, noise, "Gamma") - self.rate.double().log()
+
     def rsample(self, shape: Shape, noise: Noise) -> Tensor:
+        if self.small():
+            return held(self._logarithm(shape, noise), self.rate.dtype)
         draw = standard_gamma(self.concentration, shape, noise, "Gamma") / self.rate
         return nudge(draw, tiny(draw))
 
+    def drawn(self, shape: Shape, noise: Noise) -> tuple[Tensor, Tensor]:
+        logarithm = self._logarithm(shape, noise).detach()
+        return held(logarithm, self.rate.dtype), self._density(logarithm).to(self.rate.dtype)
+
     def density(self, value: Tensor) -> Tensor:
-        a, rate, x = double(self.concentration, self.rate, value)
-        return (a * rate.log() - torch.lgamma(a) + (a - 1) * x.log() - rate * x).to(value.dtype)
+        return self._density(value.double().log()).to(value.dtype)
+
+    def _density(self, logarithm: Tensor) -> Tensor:
+        a, rate = double(self.concentration, self.rate)
+        return a * rate.log() - torch.lgamma(a) + (a - 1) * logarithm - rate * logarithm.exp()
 
 
 class InverseGamma(Positive):
@@ -119,12 +135,27 @@ class Chi2(Positive):
     def coarse(self, value: Tensor | None) -> bool:
         return sinks(self.df / 2)
 
+    def small(self) -> bool:
+        return vanishes(self.df / 2)
+
+    def _logarithm(self, shape: Shape, noise: Noise) -> Tensor:
+        return log_gamma(self.df / 2, shape, noise, "Chi2") + math.log(2)
+
     def rsample(self, shape: Shape, noise: Noise) -> Tensor:
+        if self.small():
+            return held(self._logarithm(shape, noise), self.df.dtype)
         return 2 * standard_gamma(self.df / 2, shape, noise, "Chi2")
 
+    def drawn(self, shape: Shape, noise: Noise) -> tuple[Tensor, Tensor]:
+        logarithm = self._logarithm(shape, noise).detach()
+        return held(logarithm, self.df.dtype), self._density(logarithm).to(self.df.dtype)
+
     def density(self, value: Tensor) -> Tensor:
-        a, x = double(self.df / 2, value)
-        return ((a - 1) * x.log() - x / 2 - a * math.log(2) - torch.lgamma(a)).to(value.dtype)
+        return self._density(value.double().log()).to(value.dtype)
+
+    def _density(self, logarithm: Tensor) -> Tensor:
+        a = self.df.double() / 2
+        return (a - 1) * logarithm - logarithm.exp() / 2 - a * math.log(2) - torch.lgamma(a)
 
 
 class Weibull(Positive):

@@ -130,6 +130,7 @@ class Machine:
         self.rounds: Rounds | None = None  # those that are executed together
         self.kinks: frozenset[int] = frozenset()  # nodes whose values have no second derivative
         self.meetings: Meetings | None = None  # kinks that are met exactly
+        self.logarithms = False  # draws may be known by their logarithms only
         self.masked = False  # lanes do not go apart (`masked.py`)
         self.watching = self.guards is not None or counter is not None
         self.where = Where(resolved.program.source)

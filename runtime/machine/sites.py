@@ -24,7 +24,7 @@ from ..estimators import Request
 from ..lanes.circumstances import circumstances, count_runs, first_of, in_runs, show
 from ..lanes.frames import Frame
 from ..lanes.lanes import carry
-from ..lanes.lessons import GuardBroken, TooCoarse, TooManyLanes
+from ..lanes.lessons import GuardBroken, TooCoarse, TooManyLanes, TooSmall
 from ..laws.build import build
 from ..laws.law import Edge, Law
 from .arguments import Bound, bind_arguments, with_axes
@@ -45,7 +45,7 @@ def draw(machine: Machine, node: Sample | Draw, frame: Frame) -> Tensor:
     estimator = machine.estimator(choice, site)
     facts = estimator.facts
     law = build(bound.row, arguments)
-    if live and (not facts.reparameterises or not bound.row.whole_line):
+    if (live and (not facts.reparameterises or not bound.row.whole_line)) or law.small():
         refine(machine, law, None, bound.row, node)
     if live and (facts.needs_interior or (facts.splits and "logits" in arguments)):
         edge = law.boundary()
@@ -124,11 +124,19 @@ def log_density(machine: Machine, node: LogPdf, frame: Frame) -> Tensor:
 
 
 def refine(machine: Machine, law: Law, value: Tensor | None, row: DistributionRow, node: Sample | Draw | LogPdf) -> None:
-    """TooCoarse where numbers of the dtype are too far apart for a derivative here; P0508 where those of float64 are."""
-    if recording() or not law.coarse(value):
+    """TooCoarse where numbers of the dtype are too far apart for a derivative here; P0508 where those of float64 are, or
+    TooSmall where logarithms may do."""
+    known = value is None and law.small()
+    if recording() or (known and machine.logarithms) or not law.coarse(value):
         return
     if machine.dtype != torch.float64:
         raise TooCoarse
+    if known:
+        raise TooSmall(machine.where.error(
+            "P0508", f"draws of {row.name} are too small even for numbers of float64, and the result depends on them", node.span,
+            "many are below the least number, or above the last one before 1",
+            help="use what does not depend on how small they are (`x`, not `log(x)`); or keep shapes away from 0",
+        ))
     raise machine.where.error(
         "P0508", f"{row.name} is too fine here even for numbers of float64", node.span,
         "its values are rounded by much of their spread, or pile up at an end of the support",
