@@ -225,21 +225,21 @@ class Collected:
         share = accumulator.share
         return share <= LARGEST_SHARE or (math.isnan(share) and self.done >= LEAST_OF_EQUALS)
 
-    def few(self) -> dict[tuple[str, str], float]:
+    def few(self, kinks: bool) -> dict[tuple[str, str], float]:
         """Where a gradient rests on so few runs that its spread cannot be trusted, and on how many.
 
-        On none, where all gave the same and that tells nothing: the gradient is 0 in each, or the results are the same in
-        each, which scores weigh against each other.
+        On none, where all gave the same and that tells nothing: with scores, the results are the same in each or all gradients are
+        0 in each; with derivatives over `kinks`, a gradient is 0 in each, as on the flat side of one.
         """
         found: dict[tuple[str, str], float] = {}
         if self.exact or self.done < 2:
             return found
         for name, rows in self.gradient.items():
-            blind = name in self.scored and self.value[name].still
+            empty = {parameter: all(entry.empty for entry in entries) for parameter, entries in rows.items()}
+            blind = name in self.scored and (self.value[name].still or all(empty.values()))
             for parameter, entries in rows.items():
-                still = all(entry.still for entry in entries)
-                empty = still and not any(torch.as_tensor(entry.mean).any() for entry in entries)
-                carriers = 0.0 if blind or empty else min((entry.carriers for entry in entries), default=math.inf)
+                none = blind or (kinks and empty[parameter])
+                carriers = 0.0 if none else min((entry.carriers for entry in entries), default=math.inf)
                 if carriers < FEW_CARRIERS:
                     found[name, parameter] = carriers
         return found
@@ -265,7 +265,7 @@ class Collected:
                 for name, rows in self.other.items()
             },
             tails={} if self.exact else {key: tail for key, parts in self.watched.items() if (tail := _tail(parts)).heavy},
-            few=self.few(), work=self.work,
+            few=self.few(plan is not None and bool(plan.kinks)), work=self.work,
         )
 
     def dtype(self, plan: Plan | None) -> str:

@@ -183,6 +183,11 @@ class Accumulator:
         return not bool(torch.as_tensor(self.squares).any())
 
     @property
+    def empty(self) -> bool:
+        """Whether all entries were 0."""
+        return self.still and not bool(torch.as_tensor(self.mean).any())
+
+    @property
     def share(self) -> float:
         """The part that the largest run has in the sum of squared deviations, at most over the entries; nan: all are equal."""
         squares = torch.as_tensor(self.squares, dtype=torch.float64)

@@ -102,11 +102,16 @@ class Figures:
     differences: tuple[Tensor, Tensor] | None = None  # means and variances of finite differences
 
     # ------------------------------------------------------------------------------------------------ contradictions
+    @property
+    def fair(self) -> list[Trial]:
+        """The unbiased plans; of one that was run with two baselines at once the first."""
+        return list({id(trial.plan): trial for trial in reversed(self.trials) if not trial.plan.biased}.values())[::-1]
+
     def doubtful(self, trial: Trial) -> tuple[Trial, Trial] | None:
         """The pair of this unbiased plan and another one whose means differ as they hardly ever would, the one first that has seen
         more."""
-        for other in self.trials:
-            if other is not trial and not other.plan.biased and not trial.plan.biased:
+        for other in self.fair:
+            if other.plan is not trial.plan and not trial.plan.biased:
                 z, at = _farthest(trial, other)
                 if z > limit(UNLIKELY, trial.mean.numel(), min(trial.runs, other.runs)):
                     return _by_what_they_saw(trial, other, at)
@@ -115,9 +120,8 @@ class Figures:
     def judge(self) -> None:
         """Set aside what is contradicted by a plan that has seen more."""
         self.overruled = []
-        fair = [trial for trial in self.trials if not trial.plan.biased]
-        for number, one in enumerate(fair):
-            for other in fair[number + 1 :]:
+        for number, one in enumerate(self.fair):
+            for other in self.fair[number + 1 :]:
                 z, at = _farthest(one, other)
                 if z > limit(CHANCE, one.mean.numel(), min(one.runs, other.runs)):
                     more, less = _by_what_they_saw(one, other, at)
@@ -126,7 +130,7 @@ class Figures:
     @property
     def sound(self) -> list[Trial]:
         """The plans that are not set aside: neither contradicted, nor blind where another one is not."""
-        left = [trial for trial in self.trials if not any(trial is less for less, _ in self.overruled)]
+        left = [trial for trial in self.trials if not any(trial.plan is less.plan for less, _ in self.overruled)]
         if not any(trial.blind for trial in left):
             return left
         seeing = [trial for trial in left if not any(not other.plan.biased and other.blind < trial.blind for other in left)]
