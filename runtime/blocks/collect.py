@@ -27,6 +27,7 @@ WATCHED_GRADIENTS = 16
 LEAST_FOR_TARGET = 1000  # runs before a standard error is believed
 LEAST_OF_EQUALS = 16_384  # runs, where all of them gave the same
 LARGEST_SHARE = 0.05
+CUBED_RUNS = 2**18  # whose third moment is taken of a number; of an array, of those that are watched
 FEW_CARRIERS = 12  # runs that carry the spread of a gradient: with fewer its interval covers too little
 
 
@@ -184,7 +185,7 @@ class Collected:
         """Take in the gradients `[runs, *parameter]` of one result entry (None: zero), with the usual or the `other` baseline."""
         entries = (self.other if other else self.gradient).setdefault(name, {}).setdefault(parameter, [])
         if entry == len(entries):
-            cubing = not other and (leaf.dim() == 1 or self.start < WATCHED_RUNS)
+            cubing = not other and self.start < (CUBED_RUNS if leaf.dim() == 1 else WATCHED_RUNS)
             entries.append(Accumulator(tuple(leaf.shape[1:]), self.settings.target_se is not None, cubing, tied))
         if gradient is None:
             entries[entry].add_constant(runs, torch.zeros_like(leaf[0]))
