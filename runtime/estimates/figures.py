@@ -26,6 +26,7 @@ from .rivals import CHANCE, UNLIKELY, Rival, apart, limit
 BETTER = 0.9  # a variation must be so much better than what is there (mean squared errors)
 FOR_PATHWISE = 0.25  # and to give up a reparameterised draw, so much: what it gains elsewhere is not seen in one program point
 PRIOR = 0.2  # of the gradient: the bias that a relaxation at tau = 0.5 is thought to have
+NOISIER = 3  # times the spread of the other: a plan that looks again where the two differ
 DEARER = 4  # a plan may take so many times the work of the cheapest before that counts
 
 
@@ -109,12 +110,14 @@ class Figures:
 
     def doubtful(self, trial: Trial) -> tuple[Trial, Trial] | None:
         """The pair of this unbiased plan and another one whose means differ as they hardly ever would, the one first that has seen
-        more."""
+        more; and what the other one shows of that is so little that it would win."""
         for other in self.fair:
             if other.plan is not trial.plan and not trial.plan.biased:
                 z, at = _farthest(trial, other)
-                if z > limit(UNLIKELY, trial.mean.numel(), min(trial.runs, other.runs)):
-                    return _by_what_they_saw(trial, other, at)
+                more, less = _by_what_they_saw(trial, other, at)
+                entries = trial.mean.numel() * (len(self.fair) - 1)
+                if z > limit(UNLIKELY, entries, min(trial.runs, other.runs)) and more.sd[at] > NOISIER * less.sd[at]:
+                    return more, less
         return None
 
     def judge(self) -> None:
