@@ -28,6 +28,7 @@ WATCHED_GRADIENTS = 16
 LEAST_FOR_TARGET = 1000  # runs before a standard error is believed
 LEAST_OF_EQUALS = 16_384  # runs, where all of them gave the same
 LARGEST_SHARE = 0.05
+CUBED_RUNS = 2**18  # whose third moment is taken of a number; of an array, of those that are watched
 FEW_CARRIERS = 12  # runs that carry the spread of a gradient: with fewer its interval covers too little
 
 
@@ -195,7 +196,7 @@ class Collected:
         """Take in the gradients `[runs, *parameter]` of one result entry (None: zero), with the usual or the `other` baseline."""
         entries = (self.other if other else self.gradient).setdefault(name, {}).setdefault(parameter, [])
         if entry == len(entries):
-            cubing = not other and (leaf.dim() == 1 or self.start < WATCHED_RUNS)
+            cubing = not other and self.start < (CUBED_RUNS if leaf.dim() == 1 else WATCHED_RUNS)
             entries.append(Accumulator(tuple(leaf.shape[1:]), self.settings.target_se is not None, cubing, tied))
         if gradient is None:
             entries[entry].add_constant(runs, torch.zeros_like(leaf[0]))
@@ -236,21 +237,21 @@ class Collected:
         share = accumulator.share
         return share <= LARGEST_SHARE or (math.isnan(share) and self.done >= LEAST_OF_EQUALS)
 
-    def few(self) -> dict[tuple[str, str], float]:
+    def few(self, kinks: bool) -> dict[tuple[str, str], float]:
         """Where a gradient rests on so few runs that its spread cannot be trusted, and on how many.
 
-        On none, where all gave the same and that tells nothing: the gradient is 0 in each, or the results are the same in
-        each, which scores weigh against each other.
+        On none, where all gave the same and that tells nothing: with scores, the results are the same in each or all gradients are
+        0 in each; with derivatives over `kinks`, a gradient is 0 in each, as on the flat side of one.
         """
         found: dict[tuple[str, str], float] = {}
         if self.exact or self.done < 2:
             return found
         for name, rows in self.gradient.items():
-            blind = name in self.scored and self.value[name].still
+            empty = {parameter: all(entry.empty for entry in entries) for parameter, entries in rows.items()}
+            blind = name in self.scored and (self.value[name].still or all(empty.values()))
             for parameter, entries in rows.items():
-                still = all(entry.still for entry in entries)
-                empty = still and not any(torch.as_tensor(entry.mean).any() for entry in entries)
-                carriers = 0.0 if blind or empty else min((entry.carriers for entry in entries), default=math.inf)
+                none = blind or (kinks and empty[parameter])
+                carriers = 0.0 if none else min((entry.carriers for entry in entries), default=math.inf)
                 if carriers < FEW_CARRIERS:
                     found[name, parameter] = carriers
         return found
@@ -276,7 +277,8 @@ class Collected:
                 for name, rows in self.other.items()
             },
             tails={} if self.exact else {key: tail for key, parts in self.watched.items() if (tail := _tail(parts)).heavy},
-            few=self.few(), work=self.work, kinks=_in_text(self.kinks), turns=_in_text(self.turns),
+            few=self.few(plan is not None and bool(plan.kinks)), work=self.work, kinks=_in_text(self.kinks),
+            turns=_in_text(self.turns),
         )
 
     def dtype(self, plan: Plan | None) -> str:

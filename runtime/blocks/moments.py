@@ -171,6 +171,10 @@ class Accumulator:
         """K, the number of runs that the spread rests on: the least over the entries that vary (inf: it is not known)."""
         if not self.cubed or self.means:
             return math.inf
+        if isinstance(self.squares, float) and isinstance(self.cubes, float) and isinstance(self.mean, float):
+            if not math.isfinite(self.cubes) or not self.cubes or self.squares <= self.count * (ROUNDING * self.mean) ** 2:
+                return math.inf
+            return float((self.squares / abs(self.cubes * (self.count / self.cubed)) ** (2 / 3)) ** 3)
         squares, cubes, mean = (torch.as_tensor(part, dtype=torch.float64) for part in (self.squares, self.cubes, self.mean))
         known = torch.isfinite(cubes) & (squares > self.count * (ROUNDING * mean) ** 2)
         if not bool(known.any()):
@@ -180,7 +184,12 @@ class Accumulator:
     @property
     def still(self) -> bool:
         """Whether all entries were equal."""
-        return not bool(torch.as_tensor(self.squares).any())
+        return not (self.squares.any() if isinstance(self.squares, Tensor) else self.squares)
+
+    @property
+    def empty(self) -> bool:
+        """Whether all entries were 0."""
+        return self.still and not (self.mean.any() if isinstance(self.mean, Tensor) else self.mean)
 
     @property
     def share(self) -> float:
@@ -199,12 +208,14 @@ class Accumulator:
             unknown = torch.full_like(mean, math.nan)
             return Moments(mean, unknown, unknown)
         sd = squares.div(self.count - 1).sqrt_()
-        spread = sd
-        if self.least_squares is not None:
-            spread = torch.maximum(sd, (self.least_squares.cpu() / (self.count - 1)).sqrt())
         if self.means:
             return Moments(mean, torch.stack(self.means).std(0) / math.sqrt(len(self.means)), sd)
-        return Moments(mean, (spread**2 / self.count + _told(self.cost) / self.count**2).sqrt_(), sd)
+        spread = sd
+        if isinstance(self.cost, Tensor) or self.cost:
+            spread = _told(self.squares + self.cost * ((self.count - 1) / self.count)).div(self.count - 1).sqrt_()
+        if self.least_squares is not None:
+            spread = torch.maximum(spread, (self.least_squares.cpu() / (self.count - 1)).sqrt())
+        return Moments(mean, spread / math.sqrt(self.count), sd)
 
 
 def _told(number: Tensor | float) -> Tensor:

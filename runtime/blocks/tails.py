@@ -129,9 +129,10 @@ def judge(largest: Tensor, squares: float, count: int) -> Tail:
     index = 1 / float(spacings.mean())
     slope = index * float((spacings * (1 - outward)).mean())
     beyond = index * (1 + slope * (OUTWARDS - 1))
-    carriers = squares**2 / max(float((largest**4).sum()), 1e-300) if squares < 1e75 else 0.0
     within = max(index, beyond) < _between(LIMITS, count) and slope * math.sqrt(taken) < _between(STEEPEST, count)
-    within = within and carriers < _between(FEW_RUNS, count)
+    if within and share > LEAST_SHARE:  # in units of the largest, so that nothing overflows
+        part = largest / largest[0]
+        within = (squares / float(largest[0]) ** 2) ** 2 < _between(FEW_RUNS, count) * float((part**4).sum())
     return Tail(index, share, within and count >= LEAST_FOR_VERDICT and share > LEAST_SHARE)
 
 

@@ -27,6 +27,7 @@ BETTER = 0.9  # a variation must be so much better than what is there (mean squa
 FOR_PATHWISE = 0.25  # and to give up a reparameterised draw, so much: what it gains elsewhere is not seen in one program point
 PRIOR = 0.2  # of the gradient: the bias that a relaxation at tau = 0.5 is thought to have
 OUTDONE = 2  # so many times the mean squared error of an unbiased plan, and a relaxation with this bias is not tried
+NOISIER = 3  # times the spread of the other: a plan that looks again where the two differ
 DEARER = 4  # a plan may take so many times the work of the cheapest before that counts
 
 
@@ -108,22 +109,28 @@ class Figures:
     differences: tuple[Tensor, Tensor] | None = None  # means and variances of finite differences
 
     # ------------------------------------------------------------------------------------------------ contradictions
+    @property
+    def fair(self) -> list[Trial]:
+        """The unbiased plans; of one that was run with two baselines at once the first."""
+        return list({id(trial.plan): trial for trial in reversed(self.trials) if not trial.plan.biased}.values())[::-1]
+
     def doubtful(self, trial: Trial) -> tuple[Trial, Trial] | None:
         """The pair of this unbiased plan and another one whose means differ as they hardly ever would, the one first that has seen
-        more."""
-        for other in self.trials:
-            if other is not trial and not other.plan.biased and not trial.plan.biased:
+        more; and what the other one shows of that is so little that it would win."""
+        for other in self.fair:
+            if other.plan is not trial.plan and not trial.plan.biased:
                 z, at = _farthest(trial, other)
-                if z > limit(UNLIKELY, trial.mean.numel(), min(trial.runs, other.runs)):
-                    return _by_what_they_saw(trial, other, at)
+                more, less = _by_what_they_saw(trial, other, at)
+                entries = trial.mean.numel() * (len(self.fair) - 1)
+                if z > limit(UNLIKELY, entries, min(trial.runs, other.runs)) and more.sd[at] > NOISIER * less.sd[at]:
+                    return more, less
         return None
 
     def judge(self) -> None:
         """Set aside what is contradicted by a plan that has seen more."""
         self.overruled = []
-        fair = [trial for trial in self.trials if not trial.plan.biased]
-        for number, one in enumerate(fair):
-            for other in fair[number + 1 :]:
+        for number, one in enumerate(self.fair):
+            for other in self.fair[number + 1 :]:
                 z, at = _farthest(one, other)
                 if z > limit(CHANCE, one.mean.numel(), min(one.runs, other.runs)):
                     more, less = _by_what_they_saw(one, other, at)
@@ -132,7 +139,7 @@ class Figures:
     @property
     def sound(self) -> list[Trial]:
         """The plans that are not set aside: neither contradicted, nor blind where another one is not."""
-        left = [trial for trial in self.trials if not any(trial is less for less, _ in self.overruled)]
+        left = [trial for trial in self.trials if not any(trial.plan is less.plan for less, _ in self.overruled)]
         if not any(trial.blind for trial in left):
             return left
         seeing = [trial for trial in left if not any(not other.plan.biased and other.blind < trial.blind for other in left)]

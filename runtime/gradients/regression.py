@@ -18,6 +18,7 @@ from torch import Tensor
 
 FEW_POINTS = 8  # distinct values of a score
 SAME = 1e-5  # of the range of a score: two values closer than that are one
+NOT_ZERO = 4.0  # standard errors of the mean of a score
 LOOKED_AT = 64  # runs, which are often enough to tell
 
 
@@ -38,12 +39,22 @@ def _seen(score: Tensor) -> tuple[Tensor, Tensor]:
     return first.sum(0) - (first & last).long(), order
 
 
-def taken_off(scored: Tensor, score: Tensor) -> tuple[Tensor, Tensor]:
-    """`B - c S` of each run, with the coefficient of the others, and C `[*parameter]`."""
-    product, square = scored * score, score * score
-    above, below = product.sum(0), square.sum(0)
+def taken_off(scored: Tensor, score: Tensor, path: Tensor | None) -> tuple[Tensor, Tensor]:
+    """`B - c S` of each run, with the coefficient of the others, and C `[*parameter]`.
+
+    The coefficient is that of the whole gradient, with what goes along the `path` beside the score; but of the scored part alone
+    where the mean of the score is not 0: then it is what rounding has left of one that is, and a ratio to it means nothing.
+    """
+    square = score * score
+    below = square.sum(0)
+    whole = scored
+    if path is not None:
+        noise = score.sum(0) ** 2 > NOT_ZERO**2 * (below - score.sum(0) ** 2 / len(score))
+        whole = scored + torch.where(noise, 0.0, path)
+    product = whole * score
+    above = product.sum(0)
     left = scored - _ratio(above - product, below - square) * score
-    rest = scored - _ratio(above, below) * score
+    rest = whole - _ratio(above, below) * score
     skewed = square * rest
     return left, _ratio((skewed * rest).sum(0), below) + _ratio(skewed.sum(0), below) ** 2
 

@@ -265,12 +265,13 @@ class Weighing:
         """The gradient, with the regression on the score taken off what these groups add to the rest of it, and what that costs;
         `plain`: the same with their means."""
         scored = self._part(entry, None, groups, leaves, True, "none")
+        alone = len(groups) == len(self.groups)  # others tie the runs together, and the coefficient must not see them
         found: list[Tensor | None] = []
         costs: list[Tensor | None] = []
         for place, score in enumerate(self._score_of(groups, leaves, True)):
             own, cost, enough = scored[place], None, None
             if own is not None and score is not None and self.runs > 1:
-                own, cost = taken_off(own, score)
+                own, cost = taken_off(own, score, rest[place] if alone else None)
                 enough = trusted(score)
             own = _sum(rest[place], own)
             if enough is not None:

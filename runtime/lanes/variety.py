@@ -10,6 +10,7 @@ from __future__ import annotations
 from torch import Tensor
 
 from ..arrays.recording import recording
+from ..arrays.scalars import floats
 from ..laws.law import Law
 
 ENOUGH = 3  # values, of which none shows how the next one would bear on the result
@@ -32,12 +33,13 @@ class Variety:
         if site not in self.needed:
             few = law.outcomes(ENOUGH - 1)
             self.needed[site] = ENOUGH if few is None else few.shape[0]
-        for part in (value[:FIRST], value):
-            low, high = part.aminmax()
-            between = part[(part > low) & (part < high)][:1]
-            seen.update([float(low), float(high), *between.tolist()])
-            if len(seen) >= self.needed[site]:
-                return
+        seen.update(value[:FIRST].tolist())
+        if len(seen) >= self.needed[site]:
+            return
+        low, high = floats(*value.aminmax())
+        seen.update((low, high))
+        if len(seen) < self.needed[site]:
+            seen.update(value[(value > low) & (value < high)][:1].tolist())
 
     @property
     def scarce(self) -> dict[int, int]:
