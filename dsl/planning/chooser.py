@@ -188,7 +188,8 @@ class Chooser:
             reasons.path(state.site, shown.demoted), bool(live), effect,
             any(other.forced is None for other in self.carriers(state, flow)),
             tuple(other.name for other in valid if self.options.allows(other)),
-            state.forced is None and state.preferred is None, state.forced is not None, state.row.finite and not state.crowded and summing,
+            state.forced is None and state.preferred is None, state.forced is not None,
+            state.row.finite and not state.crowded and summing,
         )
 
 
