@@ -11,6 +11,7 @@ agree within 6 standard errors, and those must be no larger than what the plain 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import copy
 import math
 import random
@@ -124,10 +125,8 @@ class Oracle:
             return [Dual(float(entry.v > 0.9)) for entry in self.value_of(node[1], scope)]
         if kind == "call":
             inner = dict(zip(node[2], [copy.deepcopy(self.value_of(item, scope)) for item in node[3]], strict=True))
-            try:
+            with contextlib.suppress(Returned):
                 self.run(node[4], inner | {"theta": scope["theta"]})
-            except Returned:
-                pass
             return self.value
         if kind == "sum":
             total = Dual(0.0)
@@ -146,10 +145,8 @@ def exact(body: list) -> tuple[float, float, int]:
     total, ways, script = Dual(0.0), 0, []
     while True:
         oracle = Oracle(script)
-        try:
+        with contextlib.suppress(Returned):
             oracle.run(body, {"theta": Dual(THETA, 1.0)})
-        except Returned:
-            pass
         total += oracle.weight * oracle.value
         ways += 1
         del script[oracle.used :]

@@ -49,7 +49,7 @@ class Measured:
 @dataclass(frozen=True)
 class Trial:
     """A plan that was run: per entry of the gradient the mean and the sd of a run.  `blind`: (result, parameter) of which
-    all runs gave the same."""
+    all runs gave the same; `thin`: some spread rests on few runs."""
 
     prefer: Prefer
     plan: Plan
@@ -58,6 +58,7 @@ class Trial:
     runs: int
     work: float  # of one run
     blind: frozenset[tuple[str, str]] = frozenset()
+    thin: bool = False
 
     @property
     def variance(self) -> Tensor:
@@ -230,7 +231,8 @@ class Figures:
         less, more = min(self.overruled, key=lambda pair: self.trials.index(pair[0]))
         z, at = _farthest(less, more)
         told = [f"{one.plan.label} {float(one.mean[at]):.3g} +- {math.sqrt(float(one.variance[at])):.1g}" for one in (less, more)]
-        why = "sums over outcomes" if more.enumerated > less.enumerated else "has the larger spread"
+        why = "has the larger spread" if less.thin == more.thin else "rests on more runs"
+        why = "sums over outcomes" if more.enumerated > less.enumerated else why
         return (
             f"{told[0]} and {told[1]} contradict each other ({z:.0f} standard errors): {less.plan.label} is set aside, because "
             f"{more.plan.label} {why}"
@@ -245,5 +247,9 @@ def _farthest(one: Trial, other: Trial) -> tuple[float, int]:
 
 
 def _by_what_they_saw(one: Trial, other: Trial, at: int) -> tuple[Trial, Trial]:
-    """Two plans, the one first that has seen more: exact before sampled, larger spread before smaller."""
-    return (one, other) if (one.enumerated, float(one.sd[at])) >= (other.enumerated, float(other.sd[at])) else (other, one)
+    """Two plans, the one first that has seen more: exact before sampled, many runs before a few, larger spread before smaller."""
+
+    def seen(trial: Trial) -> tuple[int, bool, float]:
+        return trial.enumerated, not trial.thin, float(trial.sd[at])
+
+    return (one, other) if seen(one) >= seen(other) else (other, one)

@@ -274,7 +274,7 @@ def made_of(prefer: Prefer, found: Estimate, gradient: dict[str, dict[str, Momen
     mean = torch.cat([m.mean.reshape(-1) for m in moments]).cpu()
     sd = torch.cat([m.sd.reshape(-1) for m in moments]).cpu()
     blind = frozenset(place for place, carriers in found.few.items() if not carriers)
-    return Trial(prefer, found.plan, mean, sd, found.samples, found.work / found.samples, blind)
+    return Trial(prefer, found.plan, mean, sd, found.samples, found.work / found.samples, blind, bool(found.few))
 
 
 def as_run(prefer: Prefer, plan: Plan) -> Prefer:

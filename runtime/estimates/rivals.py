@@ -3,7 +3,7 @@
 `x / (abs(x) + 1e-8)` is smooth by its text, and so both the pathwise derivative and the score are right.  But the one lies in a few
 runs out of 10^8, and all others show 0 with hardly any spread.  A spread tells nothing of what was not drawn, so that the plan with
 the smaller one is not the better one where two disagree: the one that has seen more is.  A plan that enumerates has seen what
-another one must draw; else it is the one with the larger spread.
+another one must draw; else it is the one that does not rest on a few runs, or the one with the larger spread.
 
 While plans are chosen, a difference that is unlikely makes the pilot look again, with more runs, and one beyond chance sets one of
 the two aside (`figures.py`).  The gradient that comes out is held against the others (`contradictions.py`).
