@@ -129,17 +129,16 @@ class Program:
         target_se: float | None = None, max_time: float | None = None, tau: float = DEFAULT_TAU, allow_biased: bool = False,
         of: NamesOption = None, dtype: Any = None, device: Any = "cpu", max_steps: float = MAX_STEPS,
         max_depth: float = MAX_DEPTH, max_lanes: float | None = None, pilot: bool | None = None, verify: bool = False,
-        keep_runs: bool = False,
-        distributed: bool = False, sampler: str = "random", compile: bool = False, progress: Progress = None,
+        keep_runs: bool = False, distributed: bool = False, sampler: str = "random", compile: bool = False,
+        progress: Progress = None,
     ) -> GradientResult:
         """The gradient of the expected result in every parameter, with standard errors.
 
         The keyword arguments are the options of the command line.  `pilot`: whether estimators are chosen by measuring;
         None: unless `among` is given.  `verify` holds the result against an independent oracle (`check`).  `keep_runs` keeps
-        the gradients of single runs (`per_run`), `progress` is called with (runs made, runs asked for), its
-        method `phase`, if it has one, with words for what begins.  `distributed`: the
-        runs are shared by the processes of torch.distributed (`torchrun`); every one gets the result of all.  `sampler="sobol"`:
-        scrambled Sobol points in place of random numbers (Owen 1997), where every run draws the same numbers in the same order.
+        the gradients of single runs (`per_run`), `progress` is called with (runs made, runs asked for), its method `phase`, if it
+        has one, with words for what begins.  `distributed`: the runs are shared by the processes of torch.distributed
+        (`torchrun`); every one gets the result of all.  `sampler="sobol"`: scrambled Sobol points in place of random numbers (Owen 1997), where every run draws the same numbers in the same order.
         `compile`: torch.compile makes blocks of runs into a few loops in C++ (seconds, once per program, plan and size); where
         that is not possible the program is run as without, and `compiled.reason` says why.  `dtype`: None is float32, and
         float64 where that rounds so much that it shows; what is given is kept, and `rounded` says what it does.
