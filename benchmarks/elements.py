@@ -16,7 +16,6 @@ import copy
 import math
 import random
 import sys
-from contextlib import suppress
 from dataclasses import dataclass
 
 import torch

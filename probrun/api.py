@@ -138,10 +138,11 @@ class Program:
         None: unless `among` is given.  `verify` holds the result against an independent oracle (`check`).  `keep_runs` keeps
         the gradients of single runs (`per_run`), `progress` is called with (runs made, runs asked for), its method `phase`, if it
         has one, with words for what begins.  `distributed`: the runs are shared by the processes of torch.distributed
-        (`torchrun`); every one gets the result of all.  `sampler="sobol"`: scrambled Sobol points in place of random numbers (Owen 1997), where every run draws the same numbers in the same order.
-        `compile`: torch.compile makes blocks of runs into a few loops in C++ (seconds, once per program, plan and size); where
-        that is not possible the program is run as without, and `compiled.reason` says why.  `dtype`: None is float32, and
-        float64 where that rounds so much that it shows; what is given is kept, and `rounded` says what it does.
+        (`torchrun`); every one gets the result of all. `sampler="sobol"`: scrambled Sobol points in place of random numbers (Owen
+        1997), where every run draws the same numbers in the same order. `compile`: torch.compile makes blocks of runs into a few
+        loops in C++ (seconds, once per program, plan and size); where that is not possible the program is run as without, and
+        `compiled.reason` says why. `dtype`: None is float32, and float64 where that rounds so much that it shows; what is given is
+        kept, and `rounded` says what it does.
         """
         begun = time.monotonic()
         run = run_options(samples, seed, dtype, device, target_se, max_steps, max_depth, max_lanes, max_time, sampler)
