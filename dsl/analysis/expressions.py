@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from itertools import combinations
 from typing import assert_never
 
 from ..names.resolve import Resolved, Site
@@ -37,9 +38,9 @@ from ..tables import ranges
 from ..tables.constants import CONSTANTS
 from ..tables.distributions import DISTRIBUTIONS
 from ..tables.estimators import EstimatorRow
-from ..tables.functions import FUNCTIONS, FunctionRow, Smoothness
+from ..tables.functions import FUNCTIONS, FunctionRow, Smoothness, elementwise
 from ..tables.ranges import ANY, Bounds
-from .facts import NOTHING, Fact, Hazard, combined, discrete, hazard_at, members
+from .facts import NOTHING, Fact, Hazard, combined, discrete, hazard_at, members, never_equal, spread
 
 
 @dataclass(frozen=True)
@@ -83,6 +84,7 @@ class Flow:
     sites: dict[int, SiteFlow]
     guards: dict[int, Guard]
     kinks: frozenset[int]  # ids of nodes where a derivative is carried over a kink: it has no second one
+    ties: dict[int, bool]  # ids of nodes whose kink may be met exactly: whether anything continuous is in their operands
 
     @property
     def result(self) -> Fact:
@@ -137,6 +139,7 @@ class Values:
         self.sites: dict[int, SiteFlow] = {site.index: SiteFlow() for site in resolved.sites}
         self.guards: dict[int, Guard] = {}
         self.kinks: set[int] = set()
+        self.ties: dict[int, bool] = {}
         self.control = Fact()
         self.globals = Variables({}, None)
         self.frame = self.globals
@@ -179,7 +182,10 @@ class Values:
             case Power():
                 return self.power(node)
             case Comparison():
-                both = combined([self.expression(node.left), self.expression(node.right)])
+                sides = [self.expression(node.left), self.expression(node.right)]
+                both = combined(sides)
+                if not both.continuous:
+                    self.meet(node, sides)
                 return discrete(self.jump(node, both), ranges.UNIT)
             case Logical():
                 return self.logical(node)
@@ -218,6 +224,7 @@ class Values:
             operand = self.expression(term.operand)
             image = _ARITHMETIC[term.operator](fact.range, operand.range)
             both = combined([fact, operand], image)
+            both = replace(both, spread=spread(term.operator, fact, operand))
             if term.operator == "/":
                 both = self.singular(both, operand, term, term.operand)
             elif term.operator == "%":
@@ -228,6 +235,8 @@ class Values:
     def power(self, node: Power) -> Fact:
         base, exponent = self.expression(node.base), self.expression(node.exponent)
         fact = combined([base, exponent], ranges.power(base.range, exponent.range))
+        if exponent.range.low == exponent.range.high != 0:
+            fact = replace(fact, spread=base.spread)
         if exponent.range.low < 0:
             fact = self.singular(fact, base, node, node.base)
         return fact
@@ -271,6 +280,14 @@ class Values:
                 self.guards[id(owner)] = Guard("sign", quantity, owner)
         return whole if hazard is None else replace(whole, hazards=whole.hazards | {hazard})
 
+    def meet(self, node: Node, operands: list[Fact]) -> None:
+        """A kink, or a turn of the ways, where operands are equal: may that happen, and carry a derivative?"""
+        whole = combined(operands)
+        pairs = combinations(operands, 2) if len(operands) > 1 else [(whole, whole)]
+        if not whole.live & ~self.relaxed or all(never_equal(one, other) for one, other in pairs):
+            return
+        self.ties[id(node)] = self.ties.get(id(node), False) or bool(whole.continuous)
+
     # ----------------------------------------------------------------------------------------------- functions
     def call(self, node: Call) -> Fact:
         facts = [self.expression(argument.value) for argument in node.arguments]
@@ -289,12 +306,16 @@ class Values:
         anywhere = row.bend is None or facts[0].range.low < row.bend < facts[0].range.high
         if row.smoothness == (Smoothness.KINK,) and anywhere and combined(facts).moves:
             self.kinks.add(id(node))
+        if row.smoothness == (Smoothness.KINK,):
+            self.meet(node, facts if row.bend is None else [*facts, Fact(range=ranges.constant(row.bend))])
         for position, fact in enumerate(facts):
             smoothness = row.smoothness[min(position, len(row.smoothness) - 1)]
             if position in row.structural or smoothness is Smoothness.JUMP:
                 fact = discrete(self.jump(node, fact))
             passed.append(fact)
         whole = combined(passed, image)
+        if len(facts) == 1 and row.smoothness == (Smoothness.SMOOTH,) and elementwise(row.name, 1):
+            whole = replace(whole, spread=facts[0].spread)  # it takes no value more than countably often
         if row.valueless:
             return discrete(combined(facts), image)
         for fact, argument in zip(facts, node.arguments, strict=True):
@@ -326,6 +347,9 @@ class Values:
         own = self.origins.site(site.index)
         if row.kinked and whole.live and not self.pathwise(site):
             self.kinks.add(id(node))
+        if site.repeated:
+            for frame in {id(self.frame): self.frame, id(self.globals): self.globals}.values():
+                frame.variables = {name: fact.before(own) for name, fact in frame.variables.items()}
         carries = whole.live and self.pathwise(site)
         return Fact(
             live=own if carries else 0,
@@ -333,6 +357,7 @@ class Values:
             depends=whole.depends | own,
             hazards=whole.hazards,
             range=row.support({name: fact.range for name, fact in facts.items()}),
+            spread=0 if row.discrete else own, latest=whole.latest | own,
         ).under(self.control)
 
     def log_density(self, node: LogPdf) -> Fact:
@@ -344,6 +369,8 @@ class Values:
         whole = combined([*facts.values(), value], Bounds(-ranges.INF, 0, False, True) if row.discrete else ANY)
         if row.kinked and combined([*facts.values(), value]).moves:
             self.kinks.add(id(node))
+        if row.kinked:
+            self.meet(node, [facts[row.shifted], value])
         moving = [facts[p.name] for p in row.parameters if p.moves_support and p.name in facts]
         edge = combined([value, *moving])
         if row.whole_line or not edge.moves:

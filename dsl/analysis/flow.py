@@ -103,7 +103,7 @@ class Walk(Values):
         else:
             name = self.resolved.objective or self.resolved.results[0]
             results[name] = combined_ends(ends, name)
-        return Flow(self.origins, results, self.sites, self.guards, frozenset(self.kinks))
+        return Flow(self.origins, results, self.sites, self.guards, frozenset(self.kinks), self.ties)
 
     # --------------------------------------------------------------------------------------------- statements
     def block(self, block: Block) -> None:

@@ -25,6 +25,7 @@ from ..lanes.circumstances import show
 from ..lanes.frames import Activation, Frame
 from ..lanes.lanes import Lanes, Value
 from ..lanes.where import Where
+from ..laws.noise import Fresh
 from ..machine.indexing import size
 from ..machine.interpreter import Interpreter
 
@@ -73,7 +74,7 @@ class _Binder:
     def constant(self, node: Expression) -> float | Tensor:
         """A constant expression: a Python number, or a float64 tensor `[*shape]`."""
         context = Context(torch.float64, torch.device("cpu"))
-        machine = Interpreter(self.resolved, {}, context, torch.Generator())
+        machine = Interpreter(self.resolved, {}, context, Fresh(torch.Generator()))
         lanes = Lanes(1)
         frame = Frame(lanes, None, Activation(lanes), True, None)
         for name, number in CONSTANTS.items():

@@ -14,8 +14,9 @@ Values come from a `Source`: samples, or (`oracle.py`) sums over all outcomes or
 
 from __future__ import annotations
 
+import math
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -47,6 +48,7 @@ CENTRAL: Stencil = ((1.0, 0.5), (-1.0, -0.5))
 EXTRAPOLATED: Stencil = ((0.5, 4 / 3), (-0.5, -4 / 3), (1.0, -1 / 6), (-1.0, 1 / 6))
 FORWARD: Stencil = ((0.5, 4.0), (0.0, -3.0), (1.0, -1.0))
 BACKWARD: Stencil = ((-0.5, -4.0), (0.0, 3.0), (-1.0, 1.0))
+NOWHERE: Stencil = ((0.0, math.nan),)
 
 
 @dataclass(frozen=True)
@@ -108,12 +110,28 @@ class Samples:
 def differences(
     source: ResultSource, parameters: Mapping[str, Tensor], step: float, stencil: Stencil, common: bool
 ) -> dict[str, dict[str, Moments]]:
-    """The differences of every result in every parameter entry."""
+    """The differences of every result in every parameter entry: with a smaller step, or from one side, where the stencil does not
+    fit."""
+    ways = [(stencil, factor) for factor in SHRINK]
+    ways += [(one_side, factor) for factor in (1.0, 0.1) for one_side in (FORWARD, BACKWARD)]
+    return _every_entry(source, parameters, step, ways, common)
+
+
+def from_one_side(
+    source: ResultSource, parameters: Mapping[str, Tensor], step: float, stencil: Stencil
+) -> dict[str, dict[str, Moments]]:
+    """The same by `FORWARD` or `BACKWARD`; nan where an entry stands at the end of its domain on that side."""
+    return _every_entry(source, parameters, step, [(stencil, 1.0), (stencil, 0.1), (NOWHERE, 1.0)], True)
+
+
+def _every_entry(
+    source: ResultSource, parameters: Mapping[str, Tensor], step: float, ways: Sequence[tuple[Stencil, float]], common: bool
+) -> dict[str, dict[str, Moments]]:
     found: dict[str, dict[str, Moments]] = {name: {} for name in source.names}
     for parameter, value in parameters.items():
         entries: list[list[Moments]] = []
         for entry in range(value.numel()):
-            entries.append(_entry(source, dict(parameters), parameter, entry, step, stencil, common))
+            entries.append(_entry(source, dict(parameters), parameter, entry, step, ways, common))
         for number, name in enumerate(source.names):
             parts = [row[number] for row in entries]
             shape = (*(parts[0].mean.shape if parts else ()), *value.shape)
@@ -125,13 +143,12 @@ def differences(
 
 
 def _entry(
-    source: ResultSource, parameters: dict[str, Tensor], name: str, entry: int, step: float, stencil: Stencil, common: bool
+    source: ResultSource, parameters: dict[str, Tensor], name: str, entry: int, step: float,
+    ways: Sequence[tuple[Stencil, float]], common: bool,
 ) -> list[Moments]:
-    """One parameter entry: with a smaller step, or from one side, where the stencil does not fit."""
+    """One parameter entry, by the first way that stays inside the domain."""
     h = step * max(1.0, abs(float(parameters[name].reshape(-1)[entry])))
     trouble: ProbError | None = None
-    ways = [(stencil, factor) for factor in SHRINK]
-    ways += [(one_side, factor) for factor in (1.0, 0.1) for one_side in (FORWARD, BACKWARD)]
     for points, factor in ways:
         try:
             if all(_allowed(source.resolved, name, parameters[name], entry, place * h * factor) for place, _ in points):
@@ -140,9 +157,9 @@ def _entry(
             if problem.code not in OUTSIDE:
                 raise
             trouble = trouble or problem
-    if trouble is None:  # the declared domain is narrower than every step: as close as it goes
-        return _stencil(source, parameters, name, entry, h * SHRINK[-1] / 64, stencil, common)
-    raise trouble
+    if trouble is not None:
+        raise trouble
+    return _stencil(source, parameters, name, entry, h * SHRINK[-1] / 64, ways[0][0], common)  # as close as it goes
 
 
 def _allowed(resolved: Resolved, name: str, value: Tensor, entry: int, shift: float) -> bool:

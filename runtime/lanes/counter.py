@@ -9,9 +9,9 @@ from .lessons import TooBig
 
 
 class Counter:
-    """Counts the numbers that a block creates: `widest` in one value, `kept` in all that carry a derivative or are elements
-    of an array (or in all, where results are `taken_apart` into terms that are kept), `seen` in all of its `values` that are
-    not the same in every lane."""
+    """Counts the numbers that a block creates: `widest` in one value, `kept` in all that carry a derivative or are elements of an
+    array (or in all, where results are `taken_apart` into terms that are kept), `seen` in all of its `values` that are not the same
+    in every lane."""
 
     def __init__(self, most: int, most_wide: int):
         self.most = most

@@ -42,6 +42,18 @@ class Returned:
 
 
 @dataclass
+class Gate:
+    """An execution whose draws matter only where what they are multiplied by is not 0: `left` uses are to come, `relevant` is what
+    those that were have shown."""
+
+    bit: int
+    lanes: Lanes
+    batch: tuple[int, ...]
+    left: int
+    relevant: Tensor | None = None
+
+
+@dataclass
 class Activation:
     """One call of a function, or the program itself.
 
@@ -51,6 +63,7 @@ class Activation:
     entry      the score sites that decided that the call happens
     escaped    the score sites that decided who has already returned
     additive   the terms of the results are wanted
+    gates      by site the last execution of those whose draws may not matter (`dependence.py`)
     """
 
     lanes: Lanes
@@ -61,6 +74,7 @@ class Activation:
     entry: int = 0
     escaped: int = 0
     additive: bool = False
+    gates: dict[int, Gate] = field(default_factory=dict)
     frame: Frame = field(init=False, repr=False)
 
 

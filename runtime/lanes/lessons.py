@@ -25,6 +25,15 @@ class TooCoarse(Exception):
     """Numbers of float32 are too far apart for what is drawn: go on in float64."""
 
 
+class TooSmall(Exception):
+    """Draws are known by their logarithms only (`log_space.py`); whether that is enough must be found out, or `problem`
+    is the answer."""
+
+    def __init__(self, problem: ProbError):
+        self.problem = problem
+        super().__init__(str(problem))
+
+
 class TooBig(Exception):
     """A block holds more numbers than it should: make it smaller."""
 

@@ -115,6 +115,8 @@ def evaluate_power(machine: Machine, node: Power, frame: Frame) -> Operand:
 def evaluate_comparison(machine: Machine, node: Comparison, frame: Frame) -> Operand:
     left, right = machine.evaluate_all((node.left, node.right), frame)
     try:
+        if machine.meetings is not None and id(node) in machine.meetings.places:
+            machine.meetings.turned(node, machine.number(left), machine.number(right))
         return compare(node.operator, left, right)
     except ShapeMismatch as problem:
         raise machine.where.shapes(problem, node.span) from None

@@ -14,7 +14,6 @@ from ..arrays.operations import Operand
 from ..lanes.frames import HIDDEN, Frame, merge
 from ..lanes.lessons import NotCompiled, TooManyLanes
 from ..lanes.pieces import Pieces
-from ..laws.sobol import Points
 from .branching import decide
 from .indexing import check_axes, whole_number
 from .machine import Machine
@@ -119,7 +118,7 @@ def _count(machine: Machine, node: For, first: int, last: int, frame: Frame) -> 
 
 def _count_apart(machine: Machine, node: For, start: Operand, stop: Operand, frame: Frame) -> None:
     """Bounds that differ from lane to lane: a loop that each lane leaves when its own count is done."""
-    if isinstance(machine.generator, Points):
+    if machine.noise.even:
         raise no_points(machine.resolved, node.iterable.span, "runs leave this loop one by one")
     if machine.masked:
         raise NotCompiled("the length of a loop is random")

@@ -37,8 +37,12 @@ from ..lanes.lanes import Join, Lanes, Value, carry, is_uniform
 from ..lanes.ledger import Ledger, Summand
 from ..lanes.lessons import NotCompiled, TooManyLanes
 from ..lanes.lifting import Lifter
+from ..lanes.meetings import Meetings, Met
 from ..lanes.meter import Meter
+from ..lanes.moving import Motion
+from ..lanes.variety import Variety
 from ..lanes.where import Where
+from ..laws.noise import Noise
 from .indexing import Item, position, size
 from .uniform import Once
 
@@ -50,12 +54,14 @@ Execute = Callable[["Machine", Any, Frame], None]
 @dataclass(frozen=True)
 class Limits:
     """`steps` of one loop and `depth` of calls before a run is stopped; `lanes` that enumeration may make of one run,
-    `rounds` of a loop, or levels of calls, in which it may do so."""
+    `rounds` of a loop, or levels of calls, in which it may do so, and how many numbers a `table` of outcomes may have for each
+    run (None: as many as fit into memory)."""
 
     steps: int = MAX_STEPS
     depth: int = MAX_DEPTH
     lanes: int = MAX_LANES
     rounds: int = MAX_ROUNDS
+    table: int | None = None
 
 
 @dataclass(frozen=True)
@@ -69,6 +75,7 @@ class Outcome:
     ledger     the score sites that were executed
     random     whether anything was drawn
     work       numbers that were touched (`meter.py`)
+    met        kinks whose operands were equal
     """
 
     values: list[Value]
@@ -78,6 +85,7 @@ class Outcome:
     ledger: Ledger
     random: bool
     work: int = 0
+    met: Sequence[Met] = ()
 
 
 @dataclass(frozen=True)
@@ -101,7 +109,7 @@ class Machine:
     credits: ClassVar[bool] = False  # whether account is kept of what depends on which site
 
     def __init__(
-        self, resolved: Resolved, choices: Mapping[int, Choice], context: Context, generator: torch.Generator, *,
+        self, resolved: Resolved, choices: Mapping[int, Choice], context: Context, noise: Noise, *,
         limits: Limits = Limits(), guards: Guards | None = None, safe: bool = False,
         results: bool = True, wanted: tuple[str, ...] = (), counter: Counter | None = None, lifter: Lifter | None = None,
         meter: Meter | None = None,
@@ -111,7 +119,7 @@ class Machine:
         self.context = context
         self.dtype = context.dtype
         self.device = context.device
-        self.generator = generator
+        self.noise = noise
         self.limits = limits
         self.guards = guards if guards is not None and (guards.signs or guards.supports) else None
         self.safe = safe
@@ -122,6 +130,8 @@ class Machine:
         self.meter = meter or Meter()
         self.rounds: Rounds | None = None  # those that are executed together
         self.kinks: frozenset[int] = frozenset()  # nodes whose values have no second derivative
+        self.meetings: Meetings | None = None  # kinks that are met exactly
+        self.logarithms = False  # draws may be known by their logarithms only
         self.masked = False  # lanes do not go apart (`masked.py`)
         self.watching = self.guards is not None or counter is not None
         self.where = Where(resolved.program.source)
@@ -132,8 +142,10 @@ class Machine:
         self.depth = 0
         self.ledger = Ledger()
         self.most_lanes = self.lanes_made = 0
+        self.most_table: int | None = None
         self.last_split: Site | None = None
         self.stands_for = 1  # how many runs an exact one is in place of
+        self.variety: Variety | None = None  # is told what score sites draw
         self.apart = False  # lanes have gone different ways (credit)
         self.allowed: set[tuple[str, str, float]] = set()  # arguments that are numbers and known to be in their domain
         self._numbers: dict[float, Tensor] = {}
@@ -284,6 +296,10 @@ class Machine:
         """Everything that a value may be differentiated in."""
         return self.leaves if self.lifter is None else self.lifter.ends
 
+    def motion(self) -> Motion:
+        """What tells whether values move with the parameters."""
+        return Motion(self.leaves, self.lifter)
+
     def lifted(self, tensors: list[Tensor], frame: Frame) -> list[Tensor]:
         """Values that are used together: those that are the same in every lane are lifted where others are not."""
         if self.lifter is None or all(tensor.shape[0] == 1 for tensor in tensors):
@@ -317,6 +333,8 @@ class Machine:
     def call_code(self, row: FunctionRow, arguments: list[Operand], node: Call, frame: Frame) -> Operand:
         """A built-in function."""
         code: Callable[..., Tensor] = FUNCTION_CODE[row.name]
+        if self.meetings is not None and id(node) in self.meetings.places:
+            code = self.meetings.watched(row.name, code, node)
         if self.safe and row.name in SAFE and isinstance(arguments[0], Tensor):
             return SAFE[row.name](self.number(arguments[0]))
         try:
