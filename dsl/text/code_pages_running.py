@@ -84,8 +84,10 @@ ends with probability 1, but only slowly, may need a higher limit.
 """, "param theta = 1\nx = theta\nwhile true { x = x + 1 }\nreturn x\n"),
     page("P0505", "a recursion that does not end", """
 A function called itself, directly or through others, more often than the
-limit allows. Each way through a recursive function needs a case that returns
-without calling on; check that the arguments come nearer to it.
+limit allows, at more levels or in all. Each way through a recursive function
+needs a case that returns without calling on; check that the arguments come
+nearer to it. One that calls itself twice, f(n - 1) + f(n - 2), comes to its
+end, but only after 2^n calls: keep in an array what has been computed once.
 
 A recursion that only counts can be written as a `while` loop, which has a
 higher limit.

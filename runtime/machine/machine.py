@@ -140,6 +140,7 @@ class Machine:
         self.once = Once()
         self.runs = self.draws = 0
         self.depth = 0
+        self.recursive: dict[str, int] = {}  # how often the functions that are at work have called themselves
         self.ledger = Ledger()
         self.most_lanes = self.lanes_made = 0
         self.most_table: int | None = None
