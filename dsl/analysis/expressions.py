@@ -6,7 +6,7 @@ which also says why the walk is built as it is.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from dataclasses import dataclass, field, replace
 from itertools import combinations
 from typing import assert_never
@@ -109,12 +109,21 @@ class Origins:
 
     def sites_in(self, mask: int) -> list[int]:
         """Indices of the sites in a mask."""
-        count = len(self.parameters)
-        return [number - count for number in members(mask) if number >= count]
+        return members(mask >> len(self.parameters))
+
+    def first_site(self, mask: int, but: Set[int]) -> int | None:
+        """The first of the sites in a mask that is not among some others."""
+        rest = mask >> len(self.parameters)
+        while rest:
+            low = rest & -rest
+            if low.bit_length() - 1 not in but:
+                return low.bit_length() - 1
+            rest ^= low
+        return None
 
     def parameters_in(self, mask: int) -> list[str]:
         """Names of the parameters in a mask."""
-        return [self.parameters[number] for number in members(mask) if number < len(self.parameters)]
+        return [self.parameters[number] for number in members(mask & ((1 << len(self.parameters)) - 1))]
 
 
 @dataclass
@@ -143,6 +152,7 @@ class Values:
         self.control = Fact()
         self.globals = Variables({}, None)
         self.frame = self.globals
+        self.renewed = 0  # how often the facts of all variables have changed
         self.relaxed = 0
         for site in resolved.sites:
             if site.index in estimators and estimators[site.index].relaxes:
@@ -349,6 +359,7 @@ class Values:
             self.kinks.add(id(node))
         if site.repeated:
             for frame in {id(self.frame): self.frame, id(self.globals): self.globals}.values():
+                self.renewed += 1
                 frame.variables = {name: fact.before(own) for name, fact in frame.variables.items()}
         carries = whole.live and self.pathwise(site)
         return Fact(
