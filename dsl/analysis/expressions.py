@@ -6,7 +6,7 @@ which also says why the walk is built as it is.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Set
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from itertools import combinations
 from typing import assert_never
@@ -110,16 +110,6 @@ class Origins:
     def sites_in(self, mask: int) -> list[int]:
         """Indices of the sites in a mask."""
         return members(mask >> len(self.parameters))
-
-    def first_site(self, mask: int, but: Set[int]) -> int | None:
-        """The first of the sites in a mask that is not among some others."""
-        rest = mask >> len(self.parameters)
-        while rest:
-            low = rest & -rest
-            if low.bit_length() - 1 not in but:
-                return low.bit_length() - 1
-            rest ^= low
-        return None
 
     def parameters_in(self, mask: int) -> list[str]:
         """Names of the parameters in a mask."""

@@ -6,6 +6,7 @@ thousands of sites, so that long programs stay linear.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from ..syntax import Node
@@ -137,9 +138,12 @@ def spread(operator: str, one: Fact, other: Fact) -> int:
 
 def members(mask: int) -> list[int]:
     """The numbers of the bits that are set."""
-    found = []
+    return list(one_by_one(mask))
+
+
+def one_by_one(mask: int) -> Iterator[int]:
+    """The same, for who may stop early."""
     while mask:
         low = mask & -mask
-        found.append(low.bit_length() - 1)
+        yield low.bit_length() - 1
         mask ^= low
-    return found

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..analysis.facts import Hazard
+from ..analysis.facts import Hazard, one_by_one
 from ..analysis.flow import Flow
 from ..names.resolve import Resolved, Site
 from ..tables.estimators import Carrier, EstimatorRow, Option, live_rows
@@ -97,7 +97,7 @@ class Reasons:
             if parameters := origins.parameters_in(live):
                 steps.append(", ".join(parameters))
                 break
-            before = origins.first_site(live, seen)
+            before = next((index for index in one_by_one(live >> len(origins.parameters)) if index not in seen), None)
             if before is None:
                 break
             falling = falling and before < current

@@ -111,12 +111,9 @@ def gradient(
         except NotCompiled as why:
             refused, given.own = why.reason, replace(own, compile=False)
             continue
-        except OutOfMemory as problem:
-            if problem.runs > 1 and (team is None or settings.target_se is None):  # else all processes look at the same time
-                given.halve(problem)
-                continue
-            outcome = problem
         except Exception as problem:
+            if isinstance(problem, OutOfMemory) and given.halved(problem, team is None or settings.target_se is None):
+                continue
             outcome = problem
         found = heard or ([outcome] if team is None else team.exchange(resolved, outcome))
         if all(isinstance(one, Collected) for one in found):
@@ -296,7 +293,8 @@ def moments_of_run(
             given.adapt(why, memory, few)
             continue
         except OutOfMemory as problem:
-            given.halve(problem)
+            if not given.halved(problem):
+                raise
             continue
         return replace(found, seconds=time.perf_counter() - started, rounded=given.rounded)
 

@@ -135,11 +135,12 @@ class Numbers:
         if Precision(memory, self.own).sunk(self.bound, self.known, self._few(memory, make)):
             raise why.problem
 
-    def halve(self, problem: OutOfMemory) -> None:
-        """Half as many runs at once; raises it where it was one run."""
-        if problem.runs <= 1:
-            raise problem
+    def halved(self, problem: OutOfMemory, may: bool = True) -> bool:
+        """Half as many runs at once; False where it was one run, or where all processes look at the same time."""
+        if problem.runs <= 1 or not may:
+            return False
         self.own = replace(self.own, block_lanes=problem.runs // 2)
+        return True
 
     def _few(self, memory: dict[Any, Any], make: Make) -> Few:
         def few(settings: Settings) -> Estimate | None:

@@ -6,12 +6,15 @@ from dataclasses import dataclass
 
 import torch
 
+from ...dsl.names.resolved import Site
 from ...dsl.text.diagnostics import Diagnostic, Label, ProbError
 from ...dsl.text.source import Source, Span
 from ..arrays.broadcast import ShapeMismatch, shape_words
 from ..arrays.memory import available, wanted, words
 from .lanes import Ragged
-from .lessons import OutOfMemory
+from .lessons import OutOfMemory, TooManyLanes
+
+MEMORY = MemoryError, RuntimeError  # what is raised where there is none, and much else
 
 
 @dataclass(frozen=True)
@@ -39,6 +42,15 @@ class Where:
             "P0303", f"the shape of `{name}` differs from run to run", span, f"{shapes}, by the way that a run went",
             help="give it the same shape on every way, for instance with zeros(...) for what is not used",
         )
+
+    def told(
+        self, problem: BaseException, span: Span, runs: int, device: torch.device, split: Site | None
+    ) -> BaseException:
+        """P0509 if there is no memory; where outcomes were enumerated, they are too many; any other problem as it is."""
+        short = None if isinstance(problem, RecursionError) else self.memory(problem, span, runs, device)
+        if short is None:
+            return problem
+        return short if split is None else TooManyLanes(split.index)
 
     def memory(self, problem: BaseException, span: Span | None, runs: int, device: torch.device) -> OutOfMemory | None:
         """P0509, where a problem is that there is no more memory; None where it is not."""

@@ -41,12 +41,11 @@ from ..lanes.meetings import Meetings, Met
 from ..lanes.meter import Meter
 from ..lanes.moving import Motion
 from ..lanes.variety import Variety
-from ..lanes.where import Where
+from ..lanes.where import MEMORY, Where
 from ..laws.noise import Noise
 from .indexing import Item, position, size
 from .uniform import Once
 
-MEMORY = MemoryError, RuntimeError  # what is raised where there is none, and much else
 Evaluate = Callable[["Machine", Any, Frame], Operand]
 Execute = Callable[["Machine", Any, Frame], None]
 
@@ -163,20 +162,9 @@ class Machine:
             try:
                 self.execute(statement, frame)
             except MEMORY as problem:
-                self.short_of_memory(problem, statement.span)
-                raise
+                raise self.where.told(problem, statement.span, self.runs, self.device, self.last_split) from problem
             if not frame.lanes.count:
                 return
-
-    def short_of_memory(self, problem: BaseException, span: Span) -> None:
-        """P0509 if that is the problem; where outcomes are enumerated, there are too many of them."""
-        if isinstance(problem, RecursionError):
-            return
-        short = self.where.memory(problem, span, self.runs, self.device)
-        if short is not None and self.last_split is not None:
-            raise TooManyLanes(self.last_split.index) from problem
-        if short is not None:
-            raise short from problem
 
     def split(self, site: Site, frame: Frame, index: Tensor, probability: Tensor) -> None:
         """Go on with several lanes in place of one: `index` `[new lanes]` of the present ones, each of a probability."""
@@ -252,8 +240,7 @@ class Machine:
         try:
             value = self.evaluators[node.__class__](self, node, frame)
         except MEMORY as problem:
-            self.short_of_memory(problem, node.span)
-            raise
+            raise self.where.told(problem, node.span, self.runs, self.device, self.last_split) from problem
         if self.kinks and isinstance(value, Tensor):
             value = self.bent(node, value)
         if self.watching:

@@ -68,11 +68,7 @@ def draw(machine: Machine, node: Sample | Draw, frame: Frame) -> Tensor:
         machine.noise.at(frame.lanes), machine.motion, machine.most_lanes, machine.most_table, not machine.credits,
         machine.meter,
     )
-    numbers = math.prod(request.shape)
-    machine.meter.spend(numbers)
-    if machine.counter is not None:
-        machine.counter.expect(numbers)
-    ask(numbers, machine.device, COPIES)
+    _expect(machine, math.prod(request.shape))
     drawn = estimator.draw(request)
     if drawn is None:
         raise TooManyLanes(site.index)
@@ -88,6 +84,14 @@ def draw(machine: Machine, node: Sample | Draw, frame: Frame) -> Tensor:
         log_density = machine.bent(node, drawn.log_density) if machine.kinks else drawn.log_density
         machine.note_score(node, counted(frame.mask, log_density), baseline, frame)
     return drawn.value
+
+
+def _expect(machine: Machine, numbers: int) -> None:
+    """So many numbers will be drawn."""
+    machine.meter.spend(numbers)
+    if machine.counter is not None:
+        machine.counter.expect(numbers)
+    ask(numbers, machine.device, COPIES)
 
 
 def log_density(machine: Machine, node: LogPdf, frame: Frame) -> Tensor:
