@@ -73,13 +73,13 @@ def standard_gamma_grad(concentration: Tensor, draw: Tensor) -> Tensor:
     step = STEP * a
     above, below = torch.special.gammainc(a + step, x), torch.special.gammainc(a - step, x)
     density = torch.exp((a - 1) * x.log() - x - torch.lgamma(a))
-    return (-(above - below) / (2 * step) / density).to(draw.dtype)
+    return (-(above - below) / (2 * step) / density).to(draw.dtype)  # type: ignore[no-any-return]
 
 
 def dirichlet_grad(draw: Tensor, concentration: Tensor, total: Tensor) -> Tensor | None:
     """The derivative of each entry of a Dirichlet draw in its own concentration; None: torch does not know it, and the draw must be
     made of Gammas."""
-    return None if _dirichlet_grad is None else _dirichlet_grad(draw, concentration, total)  # type: ignore[no-any-return]
+    return None if _dirichlet_grad is None else _dirichlet_grad(draw, concentration, total)
 
 
 def knows_dirichlet() -> bool:
