@@ -10,6 +10,7 @@ kept with the plan, as long as parameters and data keep their size.
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Callable, Hashable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -32,6 +33,7 @@ RANDOM = 1e-12  # of an answer: a spread above this is no rounding of float64
 VISIBLE = 1e-3  # of a number of a single run
 SURE = 4.0  # standard errors
 MOST = 1024  # answers that are kept
+SHARE_OF_TIME = 0.1  # of what is left, for each of the two
 
 Make = Callable[[Settings, dict[str, Tensor], dict[str, Value]], Estimate]
 Few = Callable[[Settings], Estimate | None]  # makes a few runs; None where something else comes first
@@ -71,12 +73,14 @@ class Precision:
 
     def _pair(self, few: Few, runs: int, number: int) -> list[tuple[Tensor, Tensor]] | None:
         """Results and gradients of the same runs in float32 and float64; None where there are none."""
+        late = self.settings.deadline
+        until = self.settings.until if late is None else time.monotonic() + SHARE_OF_TIME * (late - time.monotonic())
         settings = replace(
-            self.settings, samples=runs, seed=(self.settings.seed + 7919 * (number + 1)) % 2**63,
+            self.settings, until=until, samples=runs, seed=(self.settings.seed + 7919 * (number + 1)) % 2**63,
             keep_runs=True, sampler="single", target_se=None, compile=False, rank=0, world_size=1, block_lanes=None,
         )
         coarse, fine = (few(replace(settings, dtype=dtype)) for dtype in ("float32", "float64"))
-        if coarse is None or fine is None or coarse.interrupted or fine.interrupted:
+        if coarse is None or fine is None or coarse.samples < runs or fine.samples < runs:
             return None
         return [(one, other) for one, other in zip(_columns(coarse), _columns(fine), strict=True)]
 
