@@ -343,8 +343,8 @@ def tried(seed: int, runs: int = 600) -> str | None:
     program = probrun.parse(text)
     found = []
     for kind, options in (
-        ("enumerate", {"estimator": "enumerate"}), ("score", {"estimator": "score"}),
-        ("score without credit", {"estimator": "score(credit=false)"}),
+        ("enumerate", {"estimator": "enumerate"}), ("score", {"estimator": "score(baseline=none)"}),
+        ("score without credit", {"estimator": "score(baseline=none, credit=false)"}),
     ):
         try:
             answer = program.grad(samples=runs, seed=seed, dtype="float64", pilot=False, **options)

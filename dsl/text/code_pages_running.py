@@ -84,8 +84,10 @@ ends with probability 1, but only slowly, may need a higher limit.
 """, "param theta = 1\nx = theta\nwhile true { x = x + 1 }\nreturn x\n"),
     page("P0505", "a recursion that does not end", """
 A function called itself, directly or through others, more often than the
-limit allows. Each way through a recursive function needs a case that returns
-without calling on; check that the arguments come nearer to it.
+limit allows, at more levels or in all. Each way through a recursive function
+needs a case that returns without calling on; check that the arguments come
+nearer to it. One that calls itself twice, f(n - 1) + f(n - 2), comes to its
+end, but only after 2^n calls: keep in an array what has been computed once.
 
 A recursion that only counts can be written as a `while` loop, which has a
 higher limit.
@@ -111,6 +113,15 @@ Draw a standard variable and move and scale it afterwards, `x = m + s*z` with
 z ~ Normal(0, 1), where z is what densities are asked of; or keep the shape
 parameters away from 0.
 """, "param a = 0.005\nz ~ Gamma(a, 1)\nreturn log(z)\n"),
+    page("P0509", "not enough memory", """
+An array is larger than the memory that is left, or a run keeps more numbers
+than fit into it. Runs are made in blocks, several at once, and a block that
+needs too much is halved until it is a single run; so this is what one run
+needs (the screen says so where it could not be halved).
+
+The place is the operation that asked for the memory; without one it was the
+backward pass, which keeps what all operations of a run have computed.
+""", "param theta = 1\nx = zeros(1000000, 1000000)\ny = theta + x[0, 0]\nreturn y\n"),
     page("P0601", "a parameter without a value", """
 The parameter has no default in the program and none was given. Give one on
 the command line, `-p theta=2` (arrays as JSON, `-p 'mu=[1, 2]'`, or from a

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 from torch import Tensor
+
+from .memory import ask
 
 Shape = tuple[int, ...]
 
@@ -49,8 +52,9 @@ def align(*tensors: Tensor) -> tuple[Tensor, ...]:
     first = tensors[0].shape[1:]
     if all(tensor.shape[1:] == first for tensor in tensors):
         return tensors
-    rank = len(broadcast_shapes([event_shape(tensor) for tensor in tensors]))
-    return tuple(pad(tensor, rank) for tensor in tensors)
+    common = broadcast_shapes([event_shape(tensor) for tensor in tensors])
+    ask(max(tensor.shape[0] for tensor in tensors) * math.prod(common), tensors[0].device)
+    return tuple(pad(tensor, len(common)) for tensor in tensors)
 
 
 def widen(small: Tensor, shape: Sequence[int]) -> Tensor:

@@ -8,6 +8,7 @@ Ties at a kink follow torch.  Errors: ShapeMismatch (P0301), FunctionProblem (it
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import reduce
@@ -18,6 +19,7 @@ from torch import Tensor
 
 from .broadcast import ShapeMismatch, align, event_shape, shape_words, together, widen
 from .kernels import choose, compare, to_number
+from .memory import ask
 
 
 @dataclass(frozen=True)
@@ -138,6 +140,7 @@ def _matmul(a: Tensor, b: Tensor, *, context: Context) -> Tensor:
         wanted = "matrices or vectors whose inner sizes agree"
         raise ShapeMismatch([event_shape(a), event_shape(b)], _misfit("matmul", a, b, wanted))
     a, b = _number(a, context), _number(b, context)
+    ask(max(a.shape[0], b.shape[0]) * (a.shape[1] if a.dim() == 3 else 1) * (b.shape[2] if b.dim() == 3 else 1), context.device)
     if a.dim() == 2 and b.dim() == 2:
         return _inner(a, b)
     if b.dim() == 2:
@@ -157,7 +160,9 @@ def _stack(*values: Tensor, context: Context) -> Tensor:
     if len(shapes) > 1:
         raise ShapeMismatch(sorted(shapes), "`stack` needs values of one shape, but is given "
                             + " and ".join(shape_words(shape) for shape in sorted(shapes)))
-    return torch.stack(together(*numbers), dim=1)
+    whole = together(*numbers)
+    ask(len(whole) * whole[0].numel(), context.device)
+    return torch.stack(whole, dim=1)
 
 
 def _concat(*values: Tensor, context: Context) -> Tensor:
@@ -167,6 +172,7 @@ def _concat(*values: Tensor, context: Context) -> Tensor:
         raise ShapeMismatch(shapes, "`concat` needs arrays that agree in all axes but the first, but is given "
                             + " and ".join(map(shape_words, shapes)))
     lanes = max(value.shape[0] for value in numbers)
+    ask(sum(value[0].numel() for value in numbers) * lanes, context.device)
     return torch.cat([value.expand(lanes, *value.shape[1:]) for value in numbers], dim=1)
 
 
@@ -174,6 +180,7 @@ def _filled(name: str, entry: float) -> Body:
     def call(*sizes: int, context: Context) -> Tensor:
         if any(size < 0 for size in sizes):
             raise FunctionProblem("P0305", f"a size of `{name}` must be at least 0, but is {min(sizes)}")
+        ask(math.prod(sizes), context.device)
         return widen(torch.full((1, *(1 for _ in sizes)), entry, dtype=context.dtype, device=context.device), (1, *sizes))
 
     return call
@@ -181,6 +188,7 @@ def _filled(name: str, entry: float) -> Body:
 
 def _arange(*bounds: int, context: Context) -> Tensor:
     start, stop = bounds if len(bounds) == 2 else (0, bounds[0])
+    ask(stop - start, context.device)
     return torch.arange(start, max(start, stop), dtype=context.dtype, device=context.device).unsqueeze(0)
 
 

@@ -13,6 +13,7 @@ from torch import Tensor
 from .broadcast import align, broadcast_shapes, event_shape, narrowed, pad, widen
 from .kernels import compare as fast_compare
 from .kernels import to_number
+from .memory import ask
 from .singular import divide, multiply, power
 
 Plain = float | bool
@@ -68,6 +69,7 @@ def calculate(symbol: str, a: Operand, b: Operand, dtype: torch.dtype, safe: boo
         if isinstance(a, Tensor) and isinstance(b, Tensor):
             a, b = _aligned(a, b)
         shape = broadcast_shapes([tuple(side.shape) for side in (a, b) if isinstance(side, Tensor)])
+        ask(math.prod(shape))
         a, b = (narrowed(side) if isinstance(side, Tensor) else side for side in (a, b))
         return widen(cast(Tensor, calculate(symbol, a, b, dtype, safe)), shape)
     if not isinstance(a, Tensor) and not isinstance(b, Tensor):

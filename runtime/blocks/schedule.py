@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import Future
+from functools import partial
 from typing import Any, TypeVar
 
 import torch
@@ -24,6 +25,7 @@ from ..lanes.counter import Counter
 from ..lanes.guards import Guards
 from ..lanes.lessons import NotCompiled, TooBig
 from ..lanes.meter import Stop
+from ..lanes.where import Where
 from ..laws.sobol import MOST_DIMENSIONS, Sobol
 from ..machine.interpreter import Interpreter
 from ..machine.machine import Outcome
@@ -41,6 +43,7 @@ Take = Callable[[Session, int, dict[str, Tensor], Outcome], T]  # what is kept o
 
 def blocks(session: Session, leaves: Start, take: Take[T]) -> Generator[tuple[int, T], None, None]:
     """Run block after block until all samples are made; gives how many runs, and what `take` made of each block."""
+    take = partial(_taken_in, take)
     if session.settings.sampler == "sobol" and not session.exact:
         if session.settings.compile:
             raise NotCompiled("it runs on Sobol points")
@@ -83,6 +86,17 @@ def blocks(session: Session, leaves: Start, take: Take[T]) -> Generator[tuple[in
         yield from _compiled(session, leaves, take, runs, rest)
     elif rest:
         yield from _rest(session, leaves, take, runs, rest)
+
+
+def _taken_in(take: Take[T], block: Session, runs: int, values: dict[str, Tensor], outcome: Outcome) -> T:
+    """`take`; P0509 where there is no memory for it."""
+    try:
+        return take(block, runs, values, outcome)
+    except (MemoryError, RuntimeError) as problem:
+        short = Where(block.resolved.program.source).memory(problem, None, runs, block.context.device)
+        if short is None:
+            raise
+        raise short from problem
 
 
 def _replicates(

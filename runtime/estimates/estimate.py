@@ -38,7 +38,17 @@ from ..gradients.decisive import decisive
 from ..gradients.surrogate import expected
 from ..gradients.weighing import Weighing
 from ..lanes.lanes import Value
-from ..lanes.lessons import GuardBroken, NotCompiled, NotLifted, OutOfTime, TooCoarse, TooManyLanes, TooMuchWork, TooSmall
+from ..lanes.lessons import (
+    GuardBroken,
+    NotCompiled,
+    NotLifted,
+    OutOfMemory,
+    OutOfTime,
+    TooCoarse,
+    TooManyLanes,
+    TooMuchWork,
+    TooSmall,
+)
 from ..lanes.moving import Motion
 from ..machine.interpreter import Interpreter
 from ..machine.machine import Outcome
@@ -101,6 +111,11 @@ def gradient(
         except NotCompiled as why:
             refused, given.own = why.reason, replace(own, compile=False)
             continue
+        except OutOfMemory as problem:
+            if problem.runs > 1 and (team is None or settings.target_se is None):  # else all processes look at the same time
+                given.halve(problem)
+                continue
+            outcome = problem
         except Exception as problem:
             outcome = problem
         found = heard or ([outcome] if team is None else team.exchange(resolved, outcome))
@@ -279,6 +294,9 @@ def moments_of_run(
             found = _sampled(resolved, given.own, given.bound, given.known, progress)
         except (TooCoarse, TooSmall) as why:
             given.adapt(why, memory, few)
+            continue
+        except OutOfMemory as problem:
+            given.halve(problem)
             continue
         return replace(found, seconds=time.perf_counter() - started, rounded=given.rounded)
 

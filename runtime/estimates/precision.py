@@ -22,7 +22,7 @@ from ...dsl.names.resolve import Resolved
 from ..blocks.collect import Estimate
 from ..blocks.settings import DTYPES, Settings
 from ..lanes.lanes import Value
-from ..lanes.lessons import NotLifted, TooCoarse, TooSmall
+from ..lanes.lessons import NotLifted, OutOfMemory, TooCoarse, TooSmall
 from .binding import bind_values
 
 LEAST_RUNS, RUNS, MANY_RUNS = 16, 64, 4096
@@ -138,6 +138,12 @@ class Numbers:
         self.own = replace(self.own, logarithms=True)
         if Precision(memory, self.own).sunk(self.bound, self.known, self._few(memory, make)):
             raise why.problem
+
+    def halve(self, problem: OutOfMemory) -> None:
+        """Half as many runs at once; raises it where it was one run."""
+        if problem.runs <= 1:
+            raise problem
+        self.own = replace(self.own, block_lanes=problem.runs // 2)
 
     def _few(self, memory: dict[Any, Any], make: Make) -> Few:
         def few(settings: Settings) -> Estimate | None:

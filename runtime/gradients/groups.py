@@ -12,7 +12,7 @@ from ..lanes.lanes import Lanes
 from ..lanes.ledger import Execution, Summand, Taint, columns, view
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Group:
     """Executions that the same terms depend on: sets of term numbers, as masks."""
 
@@ -47,7 +47,8 @@ def grouped(terms: list[Summand], executions: list[Execution]) -> list[Group]:
     if not terms or not executions:
         return []
     whole = columns([term.taint.whole for term in terms], len(executions))
-    aligned = columns([term.taint.aligned & ~term.taint.whole for term in terms], len(executions))
+    apart = [term.taint.aligned & ~term.taint.whole for term in terms]
+    aligned = columns(apart, len(executions)) if any(apart) else [0] * len(executions)
     groups: dict[tuple[int, int, str], Group] = {}
     for execution, of_whole, of_aligned in zip(executions, whole, aligned, strict=True):
         if of_whole | of_aligned:

@@ -121,7 +121,7 @@ class Weighing:
                 pseudo = self._pseudo(entry, gradient, leaves) if few and self.groups else []
                 other: list[Tensor | None] = []
                 if both:
-                    unlike = [group for group in self.groups if group not in both]
+                    unlike = [group for group in self.groups if group.baseline != "both"]
                     other, _ = self._regressed(entry, self._part(entry, column, unlike, leaves, True), both, leaves, True, gradient)
                 yield Gradients(entry, gradient, pseudo, other)
 
@@ -135,8 +135,9 @@ class Weighing:
             outputs.append(leaves.rows(column, self.root))
             incoming.append(torch.ones_like(outputs[0]))
         if groups:
+            wanted = set(map(id, groups))
             for group, due in self.dues(entry, baseline):
-                if group in groups:
+                if id(group) in wanted:
                     for execution in group.members:
                         self._add(outputs, incoming, execution, due, leaves)
         return leaves.derive(outputs, incoming, keep) if outputs else [None] * len(leaves.points)

@@ -22,6 +22,7 @@ import torch
 from torch import Tensor
 
 from ..arrays.kernels import to_number
+from ..arrays.memory import ask
 
 Value: TypeAlias = "float | bool | Tensor | Ragged"
 
@@ -185,7 +186,11 @@ def carry(value: Value, source: Lanes, target: Lanes) -> Value:
     if value.shape[0] == 1:
         return _carry_one(value, source, target) if value.requires_grad and target.lifter is not None else value
     index = target.map_to(source)
-    return value if index is None else value.index_select(0, index)
+    if index is None:
+        return value
+    if target.count > source.count:
+        ask(value.numel() // source.count * target.count, value.device)
+    return value.index_select(0, index)
 
 
 def _carry_one(value: Tensor, source: Lanes, target: Lanes) -> Tensor:

@@ -28,6 +28,7 @@ from ..arrays.kernels import choose
 from .lanes import Lanes
 
 EVERYTHING = -1  # a taint with every bit
+TOGETHER = 64  # bytes of a row that are transposed at once
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,6 +209,10 @@ def columns(masks: Sequence[int], count: int) -> list[int]:
     every = (1 << count) - 1
     width = -(-count // 8)
     rows = numpy.frombuffer(b"".join((mask & every).to_bytes(width, "little") for mask in masks), dtype=numpy.uint8)
-    bits = numpy.unpackbits(rows.reshape(len(masks), width), axis=1, bitorder="little")[:, :count]
-    packed = numpy.packbits(bits, axis=0, bitorder="little")
-    return [int.from_bytes(packed[:, position].tobytes(), "little") for position in range(count)]
+    rows = rows.reshape(len(masks), width)
+    found: list[int] = []
+    for start in range(0, width, TOGETHER):
+        part = numpy.ascontiguousarray(rows[:, start : start + TOGETHER].T)
+        for byte in numpy.stack([numpy.packbits(part & (1 << bit), axis=1, bitorder="little") for bit in range(8)], axis=1):
+            found += [int.from_bytes(one.tobytes(), "little") for one in byte]
+    return found[:count]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ...dsl.text.diagnostics import ProbError
+from ...dsl.text.diagnostics import Diagnostic, ProbError
 
 
 class GuardBroken(Exception):
@@ -36,6 +36,14 @@ class TooSmall(Exception):
 
 class TooBig(Exception):
     """A block holds more numbers than it should: make it smaller."""
+
+
+class OutOfMemory(ProbError):
+    """P0509: there is not enough memory for a block of so many `runs`.  Fewer at once may do; one run is an error."""
+
+    def __init__(self, problem: Diagnostic, runs: int):
+        self.runs = runs
+        super().__init__(problem)
 
 
 class NotCompiled(Exception):

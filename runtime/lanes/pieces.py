@@ -11,6 +11,7 @@ lanes come together (`fold`).  Pieces belong to the variable of one frame; whoev
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Sequence
 from typing import TypeAlias
 
@@ -19,6 +20,7 @@ from torch import Tensor
 
 from ..arrays.broadcast import event_shape
 from ..arrays.kernels import to_number
+from ..arrays.memory import ask
 from .lanes import Lanes, Value, carry
 
 LOOKS = 3  # single elements that are taken off an array before it is taken apart once and for all
@@ -112,6 +114,7 @@ class Pieces:
         """`base` with new elements; without one, the elements alone in the order of their indices."""
         places: list[int] = []
         blocks: list[Tensor] = []
+        ask(lanes.count * (len(news) if base is None else self.shape[0]) * math.prod(self.shape[1:]))
         lanes.chart({home for _, home in news.values()})
         for group, home in _alike(news):
             values = [self._kind(whole(news[index][0])) for index in group]

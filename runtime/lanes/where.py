@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import torch
+
 from ...dsl.text.diagnostics import Diagnostic, Label, ProbError
 from ...dsl.text.source import Source, Span
 from ..arrays.broadcast import ShapeMismatch, shape_words
+from ..arrays.memory import available, wanted, words
 from .lanes import Ragged
+from .lessons import OutOfMemory
 
 
 @dataclass(frozen=True)
@@ -35,3 +39,16 @@ class Where:
             "P0303", f"the shape of `{name}` differs from run to run", span, f"{shapes}, by the way that a run went",
             help="give it the same shape on every way, for instance with zeros(...) for what is not used",
         )
+
+    def memory(self, problem: BaseException, span: Span | None, runs: int, device: torch.device) -> OutOfMemory | None:
+        """P0509, where a problem is that there is no more memory; None where it is not."""
+        amount = wanted(problem)
+        if amount is None:
+            return None
+        what = words(amount) if amount else "more memory"
+        there = f"{words(available(device))} of memory are left"
+        return OutOfMemory(Diagnostic(
+            "P0509", f"there is not enough memory: this needs {what}", span, f"{there}", (),
+            (f"for {runs} {'run' if runs == 1 else 'runs'} at once",),
+            "make arrays smaller, or loops shorter", self.source,
+        ), runs)

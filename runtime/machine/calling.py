@@ -16,6 +16,8 @@ from ..lanes.lessons import NotCompiled, TooManyLanes
 from .machine import Machine
 
 DEEP = 64  # calls in calls that are compiled
+MANY = 1024  # recursive calls that are compiled
+RECURSIVE_FACTOR = 2  # a function may call itself so many times as often as a `while` may go round
 
 
 def call(machine: Machine, node: Call, function: Function, arguments: list[Operand], frame: Frame) -> Operand:
@@ -30,6 +32,8 @@ def call(machine: Machine, node: Call, function: Function, arguments: list[Opera
     if machine.depth > machine.limits.rounds and machine.last_split is not None:
         raise TooManyLanes(machine.last_split.index)
     machine.depth += 1
+    known = machine.recursive.get(node.function)
+    machine.recursive[node.function] = 0 if known is None else _again(machine, node, known + 1)
     inner = frame.call()
     for name, value in zip(function.parameters, arguments, strict=True):
         inner.write(name, value)
@@ -37,6 +41,8 @@ def call(machine: Machine, node: Call, function: Function, arguments: list[Opera
     machine.note_entry(function, activation)
     machine.block(function.body, inner)
     machine.depth -= 1
+    if known is None:
+        del machine.recursive[node.function]
     returned = collect(machine, activation)
     if returned.lanes is not frame.lanes:
         frame.narrow(returned.lanes)
@@ -44,6 +50,19 @@ def call(machine: Machine, node: Call, function: Function, arguments: list[Opera
     machine.note_call(activation, returned)
     inner.forget()
     return cast(Operand, returned.values[0])
+
+
+def _again(machine: Machine, node: Call, calls: int) -> int:
+    """A function has called itself so often since somebody else called it: `f(n - 1) + f(n - 2)` is no deep recursion, but takes 2^n."""
+    most = machine.limits.steps * RECURSIVE_FACTOR
+    if calls > most:
+        raise machine.where.error(
+            "P0505", f"`{node.function}` has called itself {most} times", node.span, "called again here",
+            help="keep in an array what has been computed once, or allow more (--max-steps)",
+        )
+    if machine.masked and calls > MANY:
+        raise NotCompiled("a recursion makes many calls")
+    return calls
 
 
 def execute_return(machine: Machine, node: Return, frame: Frame) -> None:

@@ -10,6 +10,7 @@ from torch import Tensor
 from ...dsl.syntax import Arithmetic, Boolean, Call, Comparison, Index, Name, Number, Power, Unary, Vector
 from ...dsl.tables.functions import FUNCTIONS
 from ..arrays.broadcast import ShapeMismatch, event_shape, shape_words
+from ..arrays.memory import ask
 from ..arrays.operations import Operand, compare, negative, opposite
 from ..lanes.frames import Frame
 from ..lanes.lanes import Ragged, carry
@@ -44,6 +45,7 @@ def evaluate_vector(machine: Machine, node: Vector, frame: Frame) -> Operand:
         words = " and ".join(shape_words(shape) for shape in listed)
         raise machine.where.shapes(ShapeMismatch(listed, f"the entries of an array must have one shape, not {words}"), node.span)
     lanes = max(tensor.shape[0] for tensor in tensors)
+    ask(lanes * len(tensors) * tensors[0][0].numel(), machine.device)
     return torch.stack([tensor.expand(lanes, *tensor.shape[1:]) for tensor in tensors], dim=1)
 
 

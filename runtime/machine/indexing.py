@@ -16,6 +16,7 @@ from torch import Tensor
 
 from ...dsl.text.source import Span
 from ..arrays.broadcast import ShapeMismatch, broadcast_shapes, event_shape, pad, shape_words
+from ..arrays.memory import ask
 from ..arrays.operations import Operand
 from ..arrays.recording import recording
 from ..lanes.circumstances import first_of, show
@@ -134,10 +135,12 @@ def select(value: Tensor, items: list[Item]) -> Tensor:
 
 def _take(value: Tensor, axis: int, index: Tensor) -> Tensor:
     if value.shape[0] == 1 and axis == 1:
+        ask(index.numel() * math.prod(value.shape[2:]), value.device)
         return value[0].index_select(0, index.reshape(-1)).reshape(*index.shape, *value.shape[2:])
     lanes = max(value.shape[0], index.shape[0])
     picks = index.unsqueeze(1) if index.dim() == 1 else index
     shape = (*value.shape[1:axis], picks.shape[1], *value.shape[axis + 1 :])
+    ask(lanes * math.prod(shape), value.device)
     ones = (1,) * (axis - 1)
     picks = picks.reshape(picks.shape[0], *ones, picks.shape[1], *(1,) * (value.dim() - axis - 1)).expand(lanes, *shape)
     taken = value.expand(lanes, *value.shape[1:]).gather(axis, picks)
@@ -159,6 +162,7 @@ def replace(value: Tensor, items: list[Item], new: Tensor) -> Tensor:
         value = value.to(new.dtype)
     elif new.dtype == torch.bool:
         new = new.to(value.dtype)
+    ask(lanes * math.prod(value.shape[1:]), value.device)
     copy = value.expand(lanes, *value.shape[1:]).clone()
     assign(copy, items, new)
     return copy

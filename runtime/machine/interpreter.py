@@ -81,7 +81,7 @@ class Interpreter(Machine):
     # --------------------------------------------------------------------------------------------------- a run
     def run(self, parameters: Mapping[str, Tensor], data: Mapping[str, Value], count: int) -> Outcome:
         """Run the program on `count` lanes.  `parameters` are `[count or 1, *shape]`.  Wants `deep_recursion()`."""
-        lanes = Lanes(count)
+        self.runs, lanes = count, Lanes(count)
         lanes.lifter = self.lifter
         self.most_lanes, self.lanes_made = self.limits.lanes * count, count
         self.most_table = None if self.limits.table is None else self.limits.table * count

@@ -46,6 +46,7 @@ from ..laws.noise import Noise
 from .indexing import Item, position, size
 from .uniform import Once
 
+MEMORY = MemoryError, RuntimeError  # what is raised where there is none, and much else
 Evaluate = Callable[["Machine", Any, Frame], Operand]
 Execute = Callable[["Machine", Any, Frame], None]
 
@@ -137,8 +138,9 @@ class Machine:
         self.constants = frozenset(CONSTANTS)
         self.leaves: list[Tensor] = []
         self.once = Once()
-        self.draws = 0
+        self.runs = self.draws = 0
         self.depth = 0
+        self.recursive: dict[str, int] = {}  # how often the functions that are at work have called themselves
         self.ledger = Ledger()
         self.most_lanes = self.lanes_made = 0
         self.most_table: int | None = None
@@ -158,9 +160,23 @@ class Machine:
         """Execute the statements of a block as long as lanes are left."""
         for statement in body.statements:
             self.meter.spend(frame.lanes.count)
-            self.execute(statement, frame)
+            try:
+                self.execute(statement, frame)
+            except MEMORY as problem:
+                self.short_of_memory(problem, statement.span)
+                raise
             if not frame.lanes.count:
                 return
+
+    def short_of_memory(self, problem: BaseException, span: Span) -> None:
+        """P0509 if that is the problem; where outcomes are enumerated, there are too many of them."""
+        if isinstance(problem, RecursionError):
+            return
+        short = self.where.memory(problem, span, self.runs, self.device)
+        if short is not None and self.last_split is not None:
+            raise TooManyLanes(self.last_split.index) from problem
+        if short is not None:
+            raise short from problem
 
     def split(self, site: Site, frame: Frame, index: Tensor, probability: Tensor) -> None:
         """Go on with several lanes in place of one: `index` `[new lanes]` of the present ones, each of a probability."""
@@ -233,7 +249,11 @@ class Machine:
 
     def evaluate(self, node: Expression, frame: Frame) -> Operand:
         """The value of an expression on the frame's lanes."""
-        value = self.evaluators[node.__class__](self, node, frame)
+        try:
+            value = self.evaluators[node.__class__](self, node, frame)
+        except MEMORY as problem:
+            self.short_of_memory(problem, node.span)
+            raise
         if self.kinks and isinstance(value, Tensor):
             value = self.bent(node, value)
         if self.watching:

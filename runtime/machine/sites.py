@@ -19,6 +19,7 @@ from ...dsl.tables.distributions import DistributionRow
 from ...dsl.tables.estimators import ESTIMATORS, SUMMING, Carrier
 from ...dsl.text.diagnostics import ProbError
 from ..arrays.broadcast import ShapeMismatch, broadcast_shapes, shape_words
+from ..arrays.memory import ask
 from ..arrays.recording import recording
 from ..estimators import Request
 from ..lanes.circumstances import circumstances, count_runs, first_of, in_runs, show
@@ -31,6 +32,7 @@ from .arguments import Bound, bind_arguments, with_axes
 from .machine import Machine
 from .masked import counted
 
+COPIES = 8  # of a draw while it is made: noise, scaled and moved, its density, its derivative
 RARE = 0.01  # part of the draws of a relaxed site that may be at the edge of its domain
 
 
@@ -66,9 +68,11 @@ def draw(machine: Machine, node: Sample | Draw, frame: Frame) -> Tensor:
         machine.noise.at(frame.lanes), machine.motion, machine.most_lanes, machine.most_table, not machine.credits,
         machine.meter,
     )
-    machine.meter.spend(math.prod(request.shape))
+    numbers = math.prod(request.shape)
+    machine.meter.spend(numbers)
     if machine.counter is not None:
-        machine.counter.expect(math.prod(request.shape))
+        machine.counter.expect(numbers)
+    ask(numbers, machine.device, COPIES)
     drawn = estimator.draw(request)
     if drawn is None:
         raise TooManyLanes(site.index)
