@@ -46,8 +46,8 @@ from ..syntax import (
 from ..tables import ranges
 from ..tables.estimators import EstimatorRow
 from ..tables.ranges import ANY, Bounds
-from .expressions import Flow, Guard, Origins, SiteFlow, Values, Variables
-from .facts import NOTHING, Fact, combined, discrete
+from .expressions import Values
+from .facts import NOTHING, Fact, Flow, Guard, Origins, SiteFlow, Variables, combined, discrete
 
 __all__ = ["Flow", "Guard", "Origins", "SiteFlow", "analyse"]
 
@@ -103,7 +103,7 @@ class Walk(Values):
         else:
             name = self.resolved.objective or self.resolved.results[0]
             results[name] = combined_ends(ends, name)
-        return Flow(self.origins, results, self.sites, self.guards, frozenset(self.kinks))
+        return Flow(self.origins, results, self.sites, tuple(self.guards.values()), frozenset(self.kinks))
 
     # --------------------------------------------------------------------------------------------- statements
     def block(self, block: Block) -> None:

@@ -98,7 +98,7 @@ class Plan:
     """
 
     choices: dict[int, Choice]
-    guards: dict[int, Guard]
+    guards: tuple[Guard, ...]
     biased: bool
     exact: bool = False
     kinks: frozenset[int] = frozenset()

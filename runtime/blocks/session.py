@@ -46,7 +46,7 @@ class Session:
         self.choices: Mapping[int, Choice] = {} if plan is None else plan.choices
         scored = [choice for choice in self.choices.values() if ESTIMATORS[choice.estimator].carrier is Carrier.DENSITY]
         self.sums = find_sums(resolved) if scored and all(choice.options.get("credit", True) for choice in scored) else None
-        self.guards = Guards({} if plan is None else plan.guards)
+        self.guards = Guards(() if plan is None else plan.guards)
         self.settings = settings
         self.safe = safe
         self.results = results

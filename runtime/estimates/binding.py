@@ -7,8 +7,9 @@ Defaults and sizes are constant expressions and are worked out by the interprete
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
@@ -21,14 +22,18 @@ from ...dsl.text.given import origin_notes
 from ...dsl.text.source import Span
 from ..arrays.broadcast import shape_words
 from ..arrays.function_code import Context
+from ..blocks.settings import DTYPES, Settings
 from ..lanes.circumstances import show
 from ..lanes.frames import Activation, Frame
 from ..lanes.lanes import Lanes, Value
+from ..lanes.lessons import TooCoarse
 from ..lanes.where import Where
 from ..machine.indexing import size
 from ..machine.interpreter import Interpreter
 
 SIMPLEX_TOLERANCE = 1e-5
+
+T = TypeVar("T")
 
 
 def bind_values(
@@ -41,12 +46,41 @@ def bind_values(
     """
     origins = {name: origin_notes(values, name) for values in (parameters, data) for name in values}
     refuse_unknown(resolved, parameters, data)
-    binder = _Binder(resolved, dtype, device, origins)
+    binder = _Binder(resolved, origins)
     with torch.enable_grad(), deep_recursion():
         for name, node in resolved.data.items():
             binder.bind_data(name, node, data)
         bound = {name: binder.bind_parameter(name, parameters) for name in resolved.parameters}
+    if dtype != torch.float64:
+        for value in (*bound.values(), *binder.known.values()):
+            if isinstance(value, Tensor) and not _representable(value.detach(), dtype):
+                raise TooCoarse
+    bound = {name: value.to(device, dtype) for name, value in bound.items()}
     return bound, {name: _for_run(value, dtype, device) for name, value in binder.known.items()}
+
+
+def bind_fittingly(
+    resolved: Resolved, parameters: Mapping[str, object], data: Mapping[str, object], settings: Settings
+) -> tuple[Settings, dict[str, Tensor], dict[str, Value]]:
+    """The values in the dtype of the settings, or in float64 where there are some that float32 cannot hold."""
+    try:
+        return settings, *bind_values(resolved, parameters, data, DTYPES[settings.dtype], torch.device(settings.device))
+    except TooCoarse:
+        return bind_fittingly(resolved, parameters, data, replace(settings, dtype="float64"))
+
+
+def fittingly(work: Callable[[Settings], T], settings: Settings) -> T:
+    """What is to be done, again in float64 where float32 cannot hold its numbers."""
+    try:
+        return work(settings)
+    except TooCoarse:
+        return work(replace(settings, dtype="float64"))
+
+
+def _representable(value: Tensor, dtype: torch.dtype) -> bool:
+    """Whether what is neither 0 nor infinite is neither in a dtype."""
+    held = value.to(dtype)
+    return bool((((held == 0) == (value == 0)) & (held.isinf() == value.isinf())).all())
 
 
 def _for_run(value: float | Tensor, dtype: torch.dtype, device: torch.device) -> Value:
@@ -59,13 +93,9 @@ def _for_run(value: float | Tensor, dtype: torch.dtype, device: torch.device) ->
 class _Binder:
     """The values known so far, in float64."""
 
-    def __init__(
-        self, resolved: Resolved, dtype: torch.dtype, device: torch.device, origins: Mapping[str, tuple[str, ...]]
-    ):
+    def __init__(self, resolved: Resolved, origins: Mapping[str, tuple[str, ...]]):
         self.resolved = resolved
         self.origins = origins
-        self.dtype = dtype
-        self.device = device
         self.where = Where(resolved.program.source)
         self.known: dict[str, float | Tensor] = {}
 
@@ -186,7 +216,7 @@ class _Binder:
             raise self.where.error("P0604", f"the value of parameter `{name}` is not finite", span, notes=notes)
         if fact.node is not None:
             self.check_domain(name, fact.node, tensor.detach())
-        return tensor.to(self.device, self.dtype)
+        return tensor
 
     def default(self, name: str, node: Parameter | Data, span: Span) -> Tensor:
         """The default, broadcast to the declared shape where it is a scalar."""

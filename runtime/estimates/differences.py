@@ -33,7 +33,7 @@ from ..lanes.counter import Counter
 from ..lanes.lanes import Ragged, Value
 from ..lanes.where import Where
 from ..machine.interpreter import Interpreter
-from .binding import bind_values
+from .binding import bind_values, fittingly
 
 LARGEST_BLOCK = 16_384  # runs
 NUMBERS_OF_A_BLOCK = 2**23  # in its widest value, at most
@@ -194,9 +194,13 @@ def finite_differences(
     Raises ProbError where neither side of an entry lies in the domain.
     """
     started = time.perf_counter()
-    bound, known = bind_values(resolved, parameters, data, DTYPES[settings.dtype], torch.device(settings.device))
-    with room(grad=False):
-        found = differences(Samples(resolved, bound, known, settings), bound, step, CENTRAL, common)
+
+    def work(settings: Settings) -> dict[str, dict[str, Moments]]:
+        bound, known = bind_values(resolved, parameters, data, DTYPES[settings.dtype], torch.device(settings.device))
+        with room(grad=False):
+            return differences(Samples(resolved, bound, known, settings), bound, step, CENTRAL, common)
+
+    found = fittingly(work, settings)
     return Difference(step, common, found, settings.samples, time.perf_counter() - started)
 
 
@@ -205,9 +209,13 @@ def extrapolated(
     step: float = DEFAULT_STEP,
 ) -> tuple[Tensor, Tensor]:
     """All entries of the gradient by extrapolated differences with common random numbers: means and standard errors."""
-    bound, known = bind_values(resolved, parameters, data, DTYPES[settings.dtype], torch.device(settings.device))
-    with room(grad=False):
-        found = differences(Samples(resolved, bound, known, settings), bound, step, EXTRAPOLATED, True)
+
+    def work(settings: Settings) -> dict[str, dict[str, Moments]]:
+        bound, known = bind_values(resolved, parameters, data, DTYPES[settings.dtype], torch.device(settings.device))
+        with room(grad=False):
+            return differences(Samples(resolved, bound, known, settings), bound, step, EXTRAPOLATED, True)
+
+    found = fittingly(work, settings)
     moments = [m for rows in found.values() for m in rows.values()]
     mean, se = (torch.cat([getattr(m, field).reshape(-1) for m in moments]).cpu() for field in ("mean", "se"))
     return mean, se

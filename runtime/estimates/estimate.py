@@ -36,7 +36,7 @@ from ..lanes.lessons import GuardBroken, NotCompiled, NotLifted, OutOfTime, TooC
 from ..machine.interpreter import Interpreter
 from ..machine.machine import Outcome
 from ..machine.order import check_fixed
-from .binding import bind_values
+from .binding import bind_fittingly, bind_values, fittingly
 from .team import Team
 
 __all__ = ["Estimate", "Moments", "Settings", "expectation", "gradient", "moments_of_run"]
@@ -58,7 +58,7 @@ def gradient(
 ) -> Estimate:
     """The expected results and their derivatives in every parameter, with standard errors; with a `team`, of all its runs."""
     started = time.perf_counter()
-    bound, known = bind_values(resolved, parameters, data, DTYPES[settings.dtype], torch.device(settings.device))
+    settings, bound, known = bind_fittingly(resolved, parameters, data, settings)
     if not bound:
         title = "there is nothing to differentiate: the program has no parameters"
         raise ProbError(Diagnostic("P0606", title, source=resolved.program.source))
@@ -234,6 +234,13 @@ def moments_of_run(
 ) -> Estimate:
     """The results and the variables in `of`, sampled without derivatives: no plan is needed."""
     started = time.perf_counter()
+    return fittingly(lambda settings: _moments(resolved, parameters, data, settings, progress, started), settings)
+
+
+def _moments(
+    resolved: Resolved, parameters: Mapping[str, object], data: Mapping[str, object], settings: Settings, progress: Progress,
+    started: float,
+) -> Estimate:
     bound, known = bind_values(resolved, parameters, data, DTYPES[settings.dtype], torch.device(settings.device))
     session = Session(resolved, None, bound, known, settings, False, results=True)
     collected = Collected(names_of(resolved, settings, True), settings)
@@ -258,9 +265,9 @@ def expectation(
 ) -> Tensor | dict[str, Tensor]:
     """Estimates of the expected results that carry their derivatives: one block, differentiable again where the
     estimators allow it.  A single result is not keyed."""
-    bound, known = bind_values(resolved, parameters, data, DTYPES[settings.dtype], torch.device(settings.device))
+    inner, bound, known = bind_fittingly(resolved, parameters, data, settings)
     names = names_of(resolved, settings, not settings.of)
-    lessons, inner = Lessons(), settings
+    lessons = Lessons()
     while True:
         plan = make_plan(lessons)
         session = Session(resolved, plan, bound, known, inner, True, results=not settings.of)

@@ -7,6 +7,7 @@ of the C stack.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, cast
@@ -26,7 +27,7 @@ from ...dsl.text.source import Span
 from ..arrays.broadcast import ShapeMismatch, shape_words
 from ..arrays.function_code import FUNCTION_CODE, Context, FunctionProblem
 from ..arrays.kinks import once_differentiable
-from ..arrays.operations import Operand, as_tensor, calculate, filled, numeric
+from ..arrays.operations import Operand, as_tensor, calculate, filled, held_between, numeric
 from ..arrays.singular import SAFE
 from ..estimators import ESTIMATORS
 from ..estimators.request import Estimator
@@ -35,7 +36,7 @@ from ..lanes.frames import Activation, Frame, Returned
 from ..lanes.guards import Guards
 from ..lanes.lanes import Join, Lanes, Value, carry, is_uniform
 from ..lanes.ledger import Ledger, Summand
-from ..lanes.lessons import NotCompiled, TooManyLanes
+from ..lanes.lessons import NotCompiled, TooCoarse, TooManyLanes
 from ..lanes.lifting import Lifter
 from ..lanes.meter import Meter
 from ..lanes.where import Where
@@ -109,10 +110,11 @@ class Machine:
         self.choices = choices
         self.context = context
         self.dtype = context.dtype
+        self.least, self.most = held_between(self.dtype)
         self.device = context.device
         self.generator = generator
         self.limits = limits
-        self.guards = guards if guards is not None and (guards.signs or guards.supports) else None
+        self.guards = guards if guards is not None and guards.any else None
         self.safe = safe
         self.results = results
         self.wanted = wanted
@@ -242,7 +244,7 @@ class Machine:
         if self.counter is not None:
             self.counter.see(value)
         if self.guards is not None:
-            self.guards.see(node, value)
+            self.guards.see(node, value, self.ends)
 
     def joiner(self, parts: list[Lanes], indices: list[Tensor], whole: Lanes, order: bool) -> Join:
         """What puts the parts of values together on the lanes `whole` (a hook for tracing)."""
@@ -272,10 +274,22 @@ class Machine:
         """A value as a tensor `[lanes or 1, *event]` of the run's dtype."""
         return numeric(value, self.dtype, self.device) if isinstance(value, Tensor) else self.constant(float(value))
 
+    def tensor(self, value: Operand) -> Tensor:
+        """A value as a tensor `[lanes or 1, *event]`; truth values stay what they are."""
+        if not isinstance(value, Tensor):
+            self.hold(value)
+        return as_tensor(value, self.dtype, self.device)
+
+    def hold(self, value: float) -> None:
+        """TooCoarse for a number that the dtype has only as 0 or as infinity."""
+        if value and not self.least <= abs(value) <= self.most and math.isfinite(value):
+            raise TooCoarse
+
     def constant(self, value: float) -> Tensor:
         """A number as a tensor `[1]`, shared by all who ask."""
         known = self._numbers.get(value)
         if known is None:
+            self.hold(value)
             known = filled(value, self.dtype, self.device)
             if len(self._numbers) < 1000:
                 self._numbers[value] = known
@@ -283,6 +297,11 @@ class Machine:
 
     def calculate(self, symbol: str, a: Operand, b: Operand, span: Span, frame: Frame) -> Operand:
         """Arithmetic; P0301."""
+        if isinstance(a, Tensor):
+            if not isinstance(b, Tensor):
+                self.hold(b)
+        elif isinstance(b, Tensor):
+            self.hold(a)
         if self.lifter is not None and isinstance(a, Tensor) and isinstance(b, Tensor) and a.shape[0] != b.shape[0]:
             a, b = self.lifter.lift(a, frame.lanes), self.lifter.lift(b, frame.lanes)
         try:
@@ -306,7 +325,7 @@ class Machine:
                 return self.once(row.name, lambda *sizes: code(*sizes, context=self.context), *sizes)
             if not any(isinstance(value, Tensor) for value in arguments):
                 return self._plain_call(row, code, arguments)
-            tensors = self.lifted([as_tensor(value, self.dtype, self.device) for value in arguments], frame)
+            tensors = self.lifted([self.tensor(value) for value in arguments], frame)
             if all(tensor.shape[0] == 1 for tensor in tensors):
                 result = self.once(row.name, lambda *tensors: code(*tensors, context=self.context), *tensors)
             else:

@@ -22,6 +22,7 @@ from ..arrays.recording import recording
 from ..estimators import Request
 from ..lanes.circumstances import circumstances, count_runs, first_of, in_runs, show
 from ..lanes.frames import Frame
+from ..lanes.guards import carries
 from ..lanes.lanes import carry
 from ..lanes.lessons import GuardBroken, TooCoarse, TooManyLanes
 from ..laws.build import build
@@ -147,9 +148,7 @@ def at_boundary(
             continue
         shape, argument = argument.shape, narrowed(argument)
         entries = mask.reshape(*mask.shape, *(1,) * bound.row.parameter(name).event)
-        total = torch.where(entries, argument, 0.0).sum()
-        gradients = torch.autograd.grad(total, machine.ends(), retain_graph=True, allow_unused=True)
-        if any(gradient is not None and bool((gradient != 0).any()) for gradient in gradients):
+        if carries(argument, entries, machine.ends()):
             choice = machine.choices[machine.resolved.site_at[id(node)].index]
             rare = ESTIMATORS[choice.estimator].biased and float(mask.float().mean()) <= RARE
             if choice.movable and not rare:
