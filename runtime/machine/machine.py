@@ -122,7 +122,8 @@ class Machine:
         self.lifter = lifter
         self.meter = meter or Meter()
         self.rounds: Rounds | None = None  # those that are executed together
-        self.kinks: frozenset[int] = frozenset()  # nodes whose values have no second derivative
+        self.kinks: frozenset[int] = frozenset()  # nodes whose values may have no second derivative
+        self.bends: Callable[[], frozenset[int]] = lambda: self.kinks  # those whose values have none here
         self.masked = False  # lanes do not go apart (`masked.py`)
         self.watching = self.guards is not None or counter is not None
         self.where = Where(resolved.program.source)
@@ -234,7 +235,7 @@ class Machine:
         """A value that may come from a kink; P0406 where it is differentiated twice."""
         if id(node) not in self.kinks:
             return value
-        return once_differentiable(value, lambda: self.where.error(
+        return once_differentiable(value, lambda: None if id(node) not in self.bends() else self.where.error(
             "P0406", "there is no second derivative over a kink", node.span, "its derivative jumps, and nothing here sees that",
             help='take the sites before it by score (estimator="score"), whose derivatives of every order are right',
         ))
