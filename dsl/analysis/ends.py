@@ -7,16 +7,13 @@ argument is 0; the hyperbolic tangent of an infinite slope is a step.  Each rule
 
 from __future__ import annotations
 
-import sys
-
 from ..names.scopes import nodes_in
 from ..syntax import Call, Draw, Node
 from ..tables.distributions import Domain
 from ..tables.functions import FUNCTIONS, FunctionRow
-from ..tables.ranges import INF, Bounds
+from ..tables.ranges import INF, LARGEST, Bounds
 
 HUGE = 3.4028234e38  # what is beyond the numbers of float32 is as good as infinite for a function that levels out
-BEYOND = sys.float_info.max
 
 # Where an argument that comes near has an infinite derivative of the log density.
 _SINGULAR: dict[Domain, tuple[float, ...]] = {
@@ -26,7 +23,7 @@ _SINGULAR: dict[Domain, tuple[float, ...]] = {
 }
 
 # Between what an argument is watched that may be infinite.
-REACH: dict[Domain, tuple[float, float]] = {Domain.EXTENDED: (-BEYOND, BEYOND), Domain.LOGITS: (-BEYOND, INF)}
+REACH: dict[Domain, tuple[float, float]] = {Domain.EXTENDED: (-LARGEST, LARGEST), Domain.LOGITS: (-LARGEST, INF)}
 
 
 def at_an_end(domain: Domain, range: Bounds) -> bool:
@@ -55,7 +52,7 @@ def may_bend(base: Bounds, exponent: Bounds) -> bool:
     Where it comes down to 0 a smooth base goes like x^(2m) or faster, and x^(2me) has a second derivative that is a function
     for e > 1/2 whatever m is.
     """
-    whole = exponent.low == exponent.high == int(exponent.low) if abs(exponent.low) < BEYOND else False
+    whole = exponent.low == exponent.high == int(exponent.low) if abs(exponent.low) < LARGEST else False
     return base.has_zero and exponent.low <= 0.5 and not whole
 
 

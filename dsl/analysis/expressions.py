@@ -38,8 +38,8 @@ from ..tables.constants import CONSTANTS
 from ..tables.distributions import DISTRIBUTIONS
 from ..tables.estimators import EstimatorRow
 from ..tables.functions import FUNCTIONS, FunctionRow, Smoothness
-from ..tables.ranges import ANY, Bounds
-from .ends import BEYOND, HUGE, REACH, at_an_end, ends_in, levels_between, may_bend, square, to_the_zero
+from ..tables.ranges import ANY, LARGEST, Bounds
+from .ends import HUGE, REACH, at_an_end, ends_in, levels_between, may_bend, square, to_the_zero
 from .facts import Fact, Guard, Hazard, Origins, SiteFlow, Variables, combined, discrete, hazard_at
 
 
@@ -143,7 +143,7 @@ class Values:
             both = combined([fact, operand], image)
             if term.operator == "/":
                 both = self.singular(both, operand, term, term.operand)
-                both = self.within(both, operand, term.operand, term, -BEYOND, BEYOND)
+                both = self.within(both, operand, term.operand, term, -LARGEST, LARGEST)
             elif term.operator == "%":
                 both = self.jump(term, both)
             fact = both
@@ -158,8 +158,8 @@ class Values:
             fact = self.avoiding(fact, exponent, base, node.base, node, (0.0,))
         if base.moves and may_bend(base.range, exponent.range):
             self.kinks.add(id(node))
-        fact = self.within(fact, base, node.base, node, -BEYOND, BEYOND)
-        return self.within(fact, exponent, node.exponent, node, -BEYOND, BEYOND)
+        fact = self.within(fact, base, node.base, node, -LARGEST, LARGEST)
+        return self.within(fact, exponent, node.exponent, node, -LARGEST, LARGEST)
 
     def logical(self, node: Logical) -> Fact:
         before_control = self.control

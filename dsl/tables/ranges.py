@@ -9,10 +9,12 @@ Sound but not sharp: a range may be too wide, never too narrow.
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 
 INF = math.inf
+LARGEST = sys.float_info.max
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +25,16 @@ class Bounds:
     high: float = INF
     low_attained: bool = False
     high_attained: bool = False
+
+    def __post_init__(self) -> None:
+        """What is worked out beyond the largest number lies above it, and what is undefined may lie anywhere."""
+        if not self.low <= self.high:
+            object.__setattr__(self, "low", -INF)
+            object.__setattr__(self, "high", INF)
+        if self.low == INF:
+            object.__setattr__(self, "low", LARGEST)
+        if self.high == -INF:
+            object.__setattr__(self, "high", -LARGEST)
 
     @property
     def crosses_zero(self) -> bool:
