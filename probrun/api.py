@@ -30,22 +30,35 @@ from .options import (
     variables,
 )
 from .reading import Value, read_program
-from .results import Compilation, GradientResult, RunResult, SiteReport, common_fields, foreseen_reports, site_reports, unkeyed
+from .results import (
+    Compilation,
+    GradientResult,
+    RunResult,
+    SiteReport,
+    common_fields,
+    foreseen_reports,
+    places,
+    site_reports,
+    unkeyed,
+)
 
 if TYPE_CHECKING:
     from .comparison import Comparison
     from .dsl.names.resolve import Resolved
     from .dsl.planning.chooser import Planner
+    from .dsl.planning.crowding import Crowding
     from .dsl.planning.plan import Lessons, Plan, PlanOptions
     from .runtime.blocks.collect import Estimate
     from .runtime.blocks.settings import Settings
     from .runtime.estimates.oracle import Check
+    from .runtime.estimates.sides import Sides
     from .runtime.estimates.team import Team
     from .runtime.estimates.verdict import Verdict
 
 Values: TypeAlias = Mapping[str, Value] | None
 Progress: TypeAlias = Callable[[int, int], None] | None
 INTERRUPTED = "interrupted"
+MOST_SIDES = 16  # derivatives of which both sides are computed
 TIME_FOR_RUNS = 0.6  # of max_time, where the gradient is verified afterwards
 
 
@@ -102,36 +115,34 @@ class Program:
         options = plan_options(
             self.resolved, estimator=estimator, unbiased=unbiased, among=among, tau=tau, allow_biased=allow_biased, of=of
         )
-        from .dsl.analysis.outcomes import count_outcomes
         from .dsl.names.strangers import refuse_unknown
         from .dsl.planning.forecast import forecast
 
         refuse_unknown(self.resolved, parameters or {}, data or {})
-        outcomes = count_outcomes(self.resolved, parameters or {}, data or {})
         piloted = (among is None) if pilot is None else pilot
-        return foreseen_reports(
-            self.resolved, forecast(self._all_plans(), options, outcomes, run.samples, run.max_lanes, piloted)
-        )
+        crowding = self._crowding(parameters, data, run)
+        return foreseen_reports(self.resolved, forecast(crowding, options, piloted))
 
     def grad(
         self, parameters: Values = None, *, samples: float = DEFAULT_SAMPLES, seed: float | None = None,
         data: Values = None, estimator: EstimatorOption = None, unbiased: bool = False, among: NamesOption = None,
         target_se: float | None = None, max_time: float | None = None, tau: float = DEFAULT_TAU, allow_biased: bool = False,
-        of: NamesOption = None, dtype: Any = "float32", device: Any = "cpu", max_steps: float = MAX_STEPS,
+        of: NamesOption = None, dtype: Any = None, device: Any = "cpu", max_steps: float = MAX_STEPS,
         max_depth: float = MAX_DEPTH, max_lanes: float | None = None, pilot: bool | None = None, verify: bool = False,
-        keep_runs: bool = False,
-        distributed: bool = False, sampler: str = "random", compile: bool = False, progress: Progress = None,
+        keep_runs: bool = False, distributed: bool = False, sampler: str = "random", compile: bool = False,
+        progress: Progress = None,
     ) -> GradientResult:
         """The gradient of the expected result in every parameter, with standard errors.
 
         The keyword arguments are the options of the command line.  `pilot`: whether estimators are chosen by measuring;
         None: unless `among` is given.  `verify` holds the result against an independent oracle (`check`).  `keep_runs` keeps
-        the gradients of single runs (`per_run`), `progress` is called with (runs made, runs asked for), its
-        method `phase`, if it has one, with words for what begins.  `distributed`: the
-        runs are shared by the processes of torch.distributed (`torchrun`); every one gets the result of all.  `sampler="sobol"`:
-        scrambled Sobol points in place of random numbers (Owen 1997), where every run draws the same numbers in the same order.
-        `compile`: torch.compile makes blocks of runs into a few loops in C++ (seconds, once per program, plan and size); where
-        that is not possible the program is run as without, and `compiled.reason` says why.
+        the gradients of single runs (`per_run`), `progress` is called with (runs made, runs asked for), its method `phase`, if it
+        has one, with words for what begins.  `distributed`: the runs are shared by the processes of torch.distributed
+        (`torchrun`); every one gets the result of all. `sampler="sobol"`: scrambled Sobol points in place of random numbers (Owen
+        1997), where every run draws the same numbers in the same order. `compile`: torch.compile makes blocks of runs into a few
+        loops in C++ (seconds, once per program, plan and size); where that is not possible the program is run as without, and
+        `compiled.reason` says why. `dtype`: None is float32, and float64 where that rounds so much that it shows; what is given is
+        kept, and `rounded` says what it does.
         """
         begun = time.monotonic()
         run = run_options(samples, seed, dtype, device, target_se, max_steps, max_depth, max_lanes, max_time, sampler)
@@ -141,33 +152,33 @@ class Program:
         )
         self._plan(options)  # a refusal must not wait for torch
         started = time.perf_counter()
-        settings = replace(self._settings(run, options.of, keep_runs, begun), compile=compile)
+        settings = replace(self._settings(run, options.of, keep_runs, begun), compile=compile, strict=run.strict)
         limit = settings.deadline
         if verify and run.max_time is not None:
             settings = replace(settings, deadline=begun + TIME_FOR_RUNS * run.max_time)
-        piloted = (among is None) if pilot is None else pilot
         settings, verdict, estimate = self._estimate(
-            options, parameters or {}, data or {}, settings, piloted, distributed, progress
+            options, parameters or {}, data or {}, settings, (among is None) if pilot is None else pilot, distributed, progress
         )
-        check, unverified = None, ""
-        if verify:
-            check, unverified = self._verified(parameters or {}, data or {}, replace(settings, deadline=limit), estimate, progress)
-            estimate = replace(estimate, interrupted=estimate.interrupted or unverified == INTERRUPTED)
+        late = replace(settings, deadline=limit)
+        check, unverified = self._verified(parameters or {}, data or {}, late, estimate, progress) if verify else (None, "")
+        estimate = replace(estimate, interrupted=estimate.interrupted or unverified == INTERRUPTED)
+        sides = check.sides if check is not None else self._sides(parameters or {}, data or {}, settings, estimate)
         compiled = Compilation(estimate.compile_seconds or 0.0, estimate.not_compiled) if compile else None
-        seconds = time.perf_counter() - started - (compiled.seconds if compiled else 0.0)
-        assert estimate.plan is not None
+        seconds, plan = time.perf_counter() - started - (compiled.seconds if compiled else 0.0), estimate.plan
+        assert plan is not None
         return GradientResult(
             **common_fields(self.resolved, replace(run, seed=settings.seed), replace(estimate, seconds=seconds), options.of),
-            gradient=unkeyed(estimate.gradient) if len(estimate.value) == 1 else estimate.gradient, biased=estimate.plan.biased,
-            sites=site_reports(self.resolved, estimate.plan, verdict),
-            per_run=estimate.per_run if keep_runs else None, pilot_runs=verdict.runs, tails=estimate.tails,
-            check=check, unverified=unverified, compiled=compiled,
+            gradient=unkeyed(estimate.gradient) if len(estimate.value) == 1 else estimate.gradient, biased=plan.biased,
+            sites=site_reports(self.resolved, plan, verdict), per_run=estimate.per_run if keep_runs else None,
+            pilot_runs=verdict.runs, tails=estimate.tails, few=estimate.few, scarce=estimate.scarce,
+            contradictions=verdict.contradictions, overruled=verdict.overruled, check=check, unverified=unverified,
+            compiled=compiled, sides=sides, kinks=places(self.resolved, (*estimate.kinks, *(estimate.turns if sides else ()))),
         )
 
     def compare(
         self, parameters: Values = None, *, samples: float = DEFAULT_SAMPLES, seed: float | None = None, data: Values = None,
         include: NamesOption = None, steps: Iterable[float] | None = None, unbiased: bool = False, among: NamesOption = None,
-        estimator: EstimatorOption = None, tau: float = DEFAULT_TAU, of: NamesOption = None, dtype: Any = "float32",
+        estimator: EstimatorOption = None, tau: float = DEFAULT_TAU, of: NamesOption = None, dtype: Any = None,
         device: Any = "cpu", max_steps: float = MAX_STEPS, max_depth: float = MAX_DEPTH, max_lanes: float | None = None,
         keep_runs: bool = False, max_time: float | None = None, progress: Progress = None,
     ) -> Comparison:
@@ -201,7 +212,7 @@ class Program:
     def run(
         self, parameters: Values = None, *, samples: float = DEFAULT_SAMPLES, seed: float | None = None,
         data: Values = None, of: NamesOption = None, target_se: float | None = None,
-        max_time: float | None = None, dtype: Any = "float32", device: Any = "cpu",
+        max_time: float | None = None, dtype: Any = None, device: Any = "cpu",
         max_steps: float = MAX_STEPS, max_depth: float = MAX_DEPTH, progress: Progress = None,
     ) -> RunResult:
         """Sample the program: mean, standard error and draws of the results and of the variables in `of`."""
@@ -210,14 +221,14 @@ class Program:
         names = tuple(name for name in variables(self.resolved, of) if name not in self.results)
         from .runtime.estimates import estimate as runtime
 
-        settings = self._settings(run, names, False, begun)
+        settings = replace(self._settings(run, names, False, begun), strict=run.strict)
         estimate = runtime.moments_of_run(self.resolved, parameters or {}, data or {}, settings, progress)
         return RunResult(**common_fields(self.resolved, run, estimate, names), draws=estimate.draws)
 
     def expectation(
         self, parameters: Values = None, *, samples: float = DEFAULT_SAMPLES, seed: float | None = None,
         data: Values = None, estimator: EstimatorOption = None, unbiased: bool = False, among: NamesOption = None,
-        tau: float = DEFAULT_TAU, allow_biased: bool = False, of: NamesOption = None, dtype: Any = "float32",
+        tau: float = DEFAULT_TAU, allow_biased: bool = False, of: NamesOption = None, dtype: Any = None,
         device: Any = "cpu", max_steps: float = MAX_STEPS, max_depth: float = MAX_DEPTH, max_lanes: float | None = None,
     ) -> Any:
         """The expected result as a torch tensor of the result's shape, a node of the graph that `parameters` are in.
@@ -234,7 +245,8 @@ class Program:
 
         options = replace(options, cautious=True)
         settings = self._settings(run, options.of, False)
-        return runtime.expectation(self.resolved, self._planner(options), parameters or {}, data or {}, settings)
+        planner = self._crowding(parameters, data, run).planner(options)
+        return runtime.expectation(self.resolved, planner, parameters or {}, data or {}, settings)
 
     def _settings(self, run: RunOptions, of: tuple[str, ...], keep_runs: bool, begun: float | None = None) -> Settings:
         from .runtime.blocks.settings import Settings
@@ -256,6 +268,7 @@ class Program:
     ) -> tuple[Settings, Verdict, Estimate]:
         """What a pilot found and what the runs gave; the settings are those of process 0 where there are several."""
         from .runtime.estimates import estimate as runtime
+        from .runtime.estimates.contradictions import contradictions
         from .runtime.estimates.pilot import choose
         from .runtime.estimates.verdict import Verdict
 
@@ -268,15 +281,18 @@ class Program:
                 raise KeyboardInterrupt("choosing estimators") from None
 
         def estimated(settings: Settings, verdict: Verdict, team: Team | None) -> Estimate:
-            planner = self._planner(replace(options, prefer=verdict.prefer))
+            planner = self._crowding(parameters, data, settings).planner(replace(options, prefer=verdict.prefer))
             return runtime.gradient(self.resolved, planner, parameters, data, settings, progress, team)
 
         if distributed:
             from .runtime.estimates.team import with_team
 
-            return with_team(settings, measured, estimated)
-        verdict = measured(settings)
-        return settings, verdict, verdict.exact or estimated(settings, verdict, None)
+            settings, verdict, estimate = with_team(settings, measured, estimated)
+        else:
+            verdict = measured(settings)
+            estimate = verdict.exact or estimated(settings, verdict, None)
+        found = contradictions(self._all_plans(), options, parameters, data, settings, verdict.rivals, estimate)
+        return settings, replace(verdict, contradictions=found), estimate
 
     def _verified(
         self, parameters: Mapping[str, Value], data: Mapping[str, Value], settings: Settings, estimate: Estimate,
@@ -296,6 +312,17 @@ class Program:
         except KeyboardInterrupt:
             return None, INTERRUPTED
 
+    def _sides(
+        self, parameters: Mapping[str, Value], data: Mapping[str, Value], settings: Settings, estimate: Estimate
+    ) -> Mapping[str, Mapping[str, Sides]]:
+        """Both derivatives where a kink was met exactly, if they are few and there is time."""
+        entries = sum(moments.mean.numel() for rows in estimate.gradient.values() for moments in rows.values())
+        if not (estimate.kinks or estimate.turns) or entries > MOST_SIDES or settings.deadline is not None or estimate.interrupted:
+            return {}
+        from .runtime.estimates.oracle import both_sides
+
+        return both_sides(self.resolved, parameters, data, settings, own=estimate.gradient)
+
     def _plan(self, options: PlanOptions, lessons: Lessons | None = None) -> Plan:
         return self._all_plans()(options, lessons)
 
@@ -306,8 +333,10 @@ class Program:
             self._plans = Planner(self.resolved)
         return self._plans
 
-    def _planner(self, options: PlanOptions) -> Callable[[Lessons], Plan]:
-        return lambda lessons: self._plan(options, lessons)
+    def _crowding(self, parameters: Values, data: Values, run: RunOptions | Settings) -> Crowding:
+        from .dsl.planning.crowding import Crowding
+
+        return Crowding(self._all_plans(), parameters or {}, data or {}, run.samples, run.max_lanes)
 
     def _require_parameters(self) -> None:
         if not self.resolved.parameters:

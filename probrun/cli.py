@@ -109,7 +109,7 @@ def commands() -> None:
 @click.option("--verify", is_flag=True, help="Compare the result with an independent oracle; exit 3 if it fails.")
 def grad(
     file: str | None, expression: str | None, parameters: dict[str, str], data: dict[str, str], samples: int,
-    seed: int | None, target_se: float | None, max_steps: int, max_depth: int, dtype: str, device: str,
+    seed: int | None, target_se: float | None, max_steps: int, max_depth: int, dtype: str | None, device: str,
     as_json: bool, plot: Path | None,
     estimator: tuple[str, ...], unbiased: bool, among: str | None, tau: float, allow_biased: bool, of: str | None,
     pilot: bool | None, max_lanes: int | None, max_time: float | None, sampler: str, compile: bool, verify: bool,
@@ -150,7 +150,7 @@ def _say_what_was_too_many(result: GradientResult, max_lanes: int | None) -> Non
 @time_option
 def run(
     file: str | None, expression: str | None, parameters: dict[str, str], data: dict[str, str], samples: int,
-    seed: int | None, target_se: float | None, max_steps: int, max_depth: int, dtype: str, device: str,
+    seed: int | None, target_se: float | None, max_steps: int, max_depth: int, dtype: str | None, device: str,
     as_json: bool, plot: Path | None,
     estimator: tuple[str, ...], unbiased: bool, among: str | None, tau: float, allow_biased: bool, of: str | None,
     max_time: float | None,
@@ -185,7 +185,7 @@ def run(
 @click.option("--steps", metavar="H,...", help="Steps of the finite differences.  [default: 1,0.5,0.1]")
 def compare(
     file: str | None, expression: str | None, parameters: dict[str, str], data: dict[str, str], samples: int,
-    seed: int | None, target_se: float | None, max_steps: int, max_depth: int, dtype: str, device: str,
+    seed: int | None, target_se: float | None, max_steps: int, max_depth: int, dtype: str | None, device: str,
     as_json: bool, plot: Path | None,
     estimator: tuple[str, ...], unbiased: bool, among: str | None, tau: float, allow_biased: bool, of: str | None,
     max_lanes: int | None, max_time: float | None, wide: bool, include: str | None, steps: str | None,

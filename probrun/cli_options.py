@@ -143,7 +143,7 @@ running_options = _stack([
     click.option(
         "--max-depth", type=Whole(1), default=MAX_DEPTH, show_default=True, help="Levels of recursion likewise."
     ),
-    click.option("--dtype", type=click.Choice(DTYPES), default="float32", show_default=True, help="Arithmetic."),
+    click.option("--dtype", type=click.Choice(DTYPES), help="Arithmetic: float32, and float64 where that shows, unless given."),
     click.option("--device", type=click.Choice(DEVICES), default="cpu", show_default=True, help="Place."),
     click.option("--json", "as_json", is_flag=True, help="Print one JSON object."),
     click.option("--plot", callback=_picture, metavar="FILE.png", help="Draw a picture of what was computed."),

@@ -138,7 +138,10 @@ def _footnotes(comparison: Comparison, hidden: tuple[str, ...], width: int) -> I
     notes += [f"* what probrun chooses by itself: {row.label}" for row in rows if row.chosen][:1]
     notes += [f"! {row.label}: {row.wrong}" for row in rows if row.wrong and row.value is not None]
     if any(row.samples < comparison.samples for row in rows):
-        notes.append(f"rows with a number of runs: --max-time stopped them before {comparison.samples}")
+        notes.append(
+            f"rows with a number of runs: not all {comparison.samples}, as --max-time was over, or as they would have taken longer "
+            "than all others together (--max-lanes allows it)"
+        )
     notes += [f"left out: {label}, because it {why}" if why.startswith("takes") else f"left out: {label}: {why}"
               for label, why in comparison.table.left_out]
     if hidden:

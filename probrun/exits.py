@@ -79,14 +79,21 @@ def status_of(result: Result) -> int:
             f"runs is {largest:.2g}; about -n {float(f'{needed:.2g}'):.0f} would do"
         )
         return DOUBTFUL
+    if result.rounded:
+        complain("probrun: float32 rounds too much here: leave --dtype out, or give float64")
+        return DOUBTFUL
     if unverified:
         complain(f"probrun: the gradient was not verified: {unverified}")
         return DOUBTFUL
-    if isinstance(result, GradientResult) and result.check is not None and not result.check.passed:
+    corner = isinstance(result, GradientResult) and result.kinks and result.check is not None and result.check.sides
+    if isinstance(result, GradientResult) and result.check is not None and not result.check.passed and not corner:
         complain(
             f"probrun: the gradient disagrees with the oracle ({result.check.method}) by {abs(result.check.worst):.1f} "
             "standard errors"
         )
+        return DOUBTFUL
+    if isinstance(result, GradientResult) and result.warnings:
+        complain(f"probrun: not to be trusted: {', '.join(dict.fromkeys(doubt.code for doubt in result.warnings))} (probrun help)")
         return DOUBTFUL
     return DONE
 

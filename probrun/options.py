@@ -44,6 +44,7 @@ class RunOptions:
     max_lanes: int | None
     max_time: float | None = None
     sampler: str = "random"
+    strict: bool = False  # the dtype was asked for
 
 
 def refuse(message: str, hint: str | None = None) -> ProbError:
@@ -60,7 +61,7 @@ def run_options(
     runs = _whole("samples", samples, "a whole number, at least 1", 1)
     allowed = "a whole number from 0 to 2^63 - 1"
     number = secrets.randbelow(2**31) if seed is None else _whole("seed", seed, allowed, 0, LARGEST_SEED)
-    dtype_name = str(dtype).removeprefix("torch.")
+    dtype_name = "float32" if dtype is None else str(dtype).removeprefix("torch.")
     if dtype_name not in DTYPES:
         raise refuse(f"`dtype` must be float32 or float64, but is `{dtype_name}`")
     if str(device).split(":")[0] not in DEVICES:
@@ -73,7 +74,7 @@ def run_options(
     return RunOptions(
         runs, number, dtype_name, str(device), target, _limit("max_steps", max_steps), _limit("max_depth", max_depth),
         None if max_lanes is None else _limit("max_lanes", max_lanes),
-        None if max_time is None else _positive("max_time", max_time, "a positive number of seconds"), sampler,
+        None if max_time is None else _positive("max_time", max_time, "a positive number of seconds"), sampler, dtype is not None,
     )
 
 

@@ -59,7 +59,7 @@ def gradient_text(result: GradientResult, colour: bool = False) -> str:
                 shown.append((f"{label}/d{parameter}{index_text(position[axes:])}", *cells))
             rows += capped(list(shown), 4)
     parts = [header(result), "", table(("", "estimate", "std. error", "95 % interval"), rows, align="lrrr", colour=colour)]
-    parts += _equal_lines(result)
+    parts += [*_equal_lines(result), *_rounded_lines(result)]
     if result.sites:
         parts += ["", sites_text(result.sites, colour)]
     measured = _measured_lines(result)
@@ -69,11 +69,23 @@ def gradient_text(result: GradientResult, colour: bool = False) -> str:
         parts += ["", *_compiled_lines(result.compiled)]
     if result.biased:
         parts += ["", *_biased_lines(result.sites)]
-    if result.tails:
-        parts += ["", *_tail_lines(result)]
+    for doubt in result.warnings:
+        text = f"{doubt.code}: {doubt.message}"
+        parts += ["", *textwrap.wrap(text, WIDTH - 2, initial_indent="  ", subsequent_indent="  ")]
     if result.check is not None or result.unverified:
         parts += ["", *_check_lines(result)]
     return "\n".join(parts)
+
+
+def _rounded_lines(result: Result) -> list[str]:
+    """What float32 has done, where it was asked for."""
+    if not result.rounded:
+        return []
+    text = (
+        "rounded: float32 changes these numbers by more than a hundredth of their standard errors (or by a millionth, where "
+        "nothing is random); do not trust their last digits, or use float64"
+    )
+    return ["", *textwrap.wrap(text, WIDTH - 2, initial_indent="  ", subsequent_indent="  ")]
 
 
 def _equal_lines(result: Result) -> list[str]:
@@ -110,6 +122,8 @@ def _measured_lines(result: GradientResult) -> list[str]:
         named = ", ".join(names[:4]) + (f" and {len(names) - 4} more" if len(names) > 4 else "")
         text = f"measured at {named} ({result.pilot_runs} runs each): error of the gradient {'; '.join(parts)}"
         lines += textwrap.wrap(text, WIDTH - 2, initial_indent="  ", subsequent_indent="    ")
+    if result.overruled:
+        lines += textwrap.wrap(result.overruled, WIDTH - 2, initial_indent="  ", subsequent_indent="    ")
     return lines
 
 
@@ -126,7 +140,7 @@ def _check_lines(result: GradientResult) -> list[str]:
     if result.check is None:
         return [f"  not verified: {result.unverified}"]
     several = len(result.results) > 1
-    verdict = "agrees" if result.check.passed else "DISAGREES"
+    verdict = "agrees" if result.check.passed else "a corner" if result.kinks and result.check.sides else "DISAGREES"
     lines = [f"  verified by {result.check.method}: {verdict}"]
     for name, rows in result.check.gradient.items():
         for parameter, moments in rows.items():
@@ -136,20 +150,9 @@ def _check_lines(result: GradientResult) -> list[str]:
             )
             more = " ..." if moments.mean.numel() > 4 else ""
             lines.append(f"    {label} = {shown}{more}    z = {result.check.z[name][parameter]:.1f}")
+            if (sides := result.check.sides.get(name, {}).get(parameter)) is not None:
+                lines += [f"    {label}{index}: {both}" for index, both in list(sides.words())[:4]]
     return lines
-
-
-def _tail_lines(result: GradientResult) -> list[str]:
-    """Standard errors that are not to be trusted, and what to do."""
-    several = len(result.results) > 1
-    named = ", ".join(f"d {name}/d{parameter}" if several else f"d/d{parameter}" for name, parameter in result.tails)
-    worst = min(result.tails.values(), key=lambda tail: tail.index)
-    text = (
-        f"heavy tails: do not trust the standard error of {named}. A few runs carry most of the variance (the largest "
-        f"{worst.largest_share:.0%}), and the tail index is about {worst.index:.1f}; below 2 the variance is infinite. More runs "
-        "will not mend it: try another estimator (probrun compare), or keep values away from poles and from tiny probabilities"
-    )
-    return textwrap.wrap(text, WIDTH - 2, initial_indent="  ", subsequent_indent="  ")
 
 
 def sites_text(sites: Sequence[SiteReport], colour: bool = False) -> str:
@@ -175,7 +178,7 @@ def run_text(result: RunResult, colour: bool = False) -> str:
         rows += capped(list(shown), 3 + len(QUANTILES))
     headers = ("", "mean", "std. error", *(f"{level} %" for level in QUANTILES))
     shown_table = table(headers, rows, align="l" + "r" * (len(headers) - 1), colour=colour)
-    return "\n".join([header(result), "", shown_table, *_equal_lines(result)])
+    return "\n".join([header(result), "", shown_table, *_equal_lines(result), *_rounded_lines(result)])
 
 
 # ---------------------------------------------------------------------------------------------------- explain

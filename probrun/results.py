@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
@@ -18,8 +18,11 @@ if TYPE_CHECKING:
     from .runtime.blocks.collect import Estimate
     from .runtime.blocks.moments import Moments
     from .runtime.blocks.tails import Tail
+    from .runtime.estimates.doubts import Doubt
     from .runtime.estimates.figures import Measured
     from .runtime.estimates.oracle import Check
+    from .runtime.estimates.rivals import Contradiction
+    from .runtime.estimates.sides import Sides
     from .runtime.estimates.verdict import Verdict
 
 
@@ -97,6 +100,7 @@ class Result:
     out_of_time: bool
     reached: bool
     exact: bool  # nothing was left to chance
+    rounded: bool  # by float32, which was asked for, so much that it shows
     target_se: float | None = field(repr=False)
     sampler: str = field(repr=False)
     look: Callable[[], frozenset[tuple[str, str | None]]] = field(repr=False, compare=False)  # what gives `steady`
@@ -123,6 +127,8 @@ class Result:
             entry["stopped"] = "max-time"
         if self.all_equal:
             entry["all_equal"] = True
+        if self.rounded:
+            entry["rounded"] = True
         return entry
 
     @property
@@ -164,22 +170,50 @@ class GradientResult(Result):
     per_run: Any = field(default=None, repr=False)
     pilot_runs: int = field(default=0, repr=False)
     tails: Mapping[tuple[str, str], Tail] = field(default_factory=dict, repr=False)
+    few: Mapping[tuple[str, str], float] = field(default_factory=dict, repr=False)
+    scarce: Mapping[int, int] = field(default_factory=dict, repr=False)
+    contradictions: tuple[Contradiction, ...] = field(default=(), repr=False)
+    overruled: str = field(default="", repr=False)  # what a pilot set aside, though it looked less noisy
     check: Check | None = field(default=None, repr=False)
     unverified: str = field(default="", repr=False)  # why there is no check, though it was asked for
     compiled: Compilation | None = field(default=None, repr=False)
+    kinks: tuple[tuple[int, str], ...] = field(default=(), repr=False)  # that were met exactly: line and text
+    sides: Mapping[str, Mapping[str, Sides]] = field(default_factory=dict, repr=False)  # both derivatives there
 
     @property
     def gradients(self) -> dict[str, dict[str, Moments]]:
         """The moments of each gradient, by result and parameter."""
         return self.gradient if len(self.results) != 1 else {self.results[0]: self.gradient}
 
+    @cached_property
+    def warnings(self) -> tuple[Doubt, ...]:
+        """Why numbers are not to be trusted."""
+        from .runtime.estimates.doubts import contradicted, few, heavy, scarce
+        from .runtime.estimates.sides import cornered
+
+        several = len(self.results) > 1
+        rest = {place: n for place, n in self.few.items() if place not in self.tails and not self.is_exact(*place)}
+        return (
+            *heavy(self.tails, several), *few(rest, self.samples, several),
+            *scarce(((self.sites[at].name, self.sites[at].line, values) for at, values in self.scarce.items()), self.samples),
+            *contradicted(self.contradictions, several),
+            *cornered(self.kinks, self.sides, several),
+        )
+
     def _doubts(self) -> dict[str, Any]:
-        """What must be said of standard errors that cannot be trusted."""
+        """What must be said of numbers that cannot be trusted."""
         found = [
             {"result": result, "parameter": name, "tail_index": tail.index, "largest_share": tail.largest_share}
             for (result, name), tail in self.tails.items()
         ]
-        doubts: dict[str, Any] = {"heavy_tails": found} if found else {}
+        doubts: dict[str, Any] = {"warnings": [doubt.to_dict() for doubt in self.warnings]}
+        if found:
+            doubts["heavy_tails"] = found
+        if self.overruled:
+            doubts["overruled"] = self.overruled
+        if self.sides:
+            both = {result: {name: sides.to_dict() for name, sides in rows.items()} for result, rows in self.sides.items()}
+            doubts["sides"] = unkeyed(both) if len(self.results) == 1 else both
         if self.check is not None:
             oracle = {
                 result: {
@@ -243,7 +277,7 @@ def common_fields(resolved: Resolved, run: RunOptions, estimate: Estimate, of: t
         "dtype": estimate.dtype, "device": run.device, "results": tuple(estimate.value),
         "value": unkeyed(estimate.value), "seconds": estimate.seconds,
         "interrupted": estimate.interrupted, "out_of_time": estimate.out_of_time, "reached": estimate.reached,
-        "exact": estimate.exact,
+        "exact": estimate.exact, "rounded": estimate.rounded,
         "target_se": run.target_se, "sampler": run.sampler,
     }
 
@@ -264,6 +298,12 @@ def site_reports(resolved: Resolved, plan: Plan, verdict: Verdict | None = None)
     source = resolved.program.source
     measured = {} if verdict is None else verdict.measured
     return tuple(_report(source, plan.choices[site.index], measured.get(site.index, {})) for site in resolved.sites)
+
+
+def places(resolved: Resolved, spans: Iterable[Span]) -> tuple[tuple[int, str], ...]:
+    """Line and text of places in a program."""
+    source = resolved.program.source
+    return tuple((source.line_column(span.start)[0], " ".join(source.slice(span).split())) for span in spans)
 
 
 def foreseen_reports(resolved: Resolved, forecast: Forecast) -> tuple[SiteReport, ...]:

@@ -54,13 +54,20 @@ def test_what_must_be_chosen() -> None:
     assert chosen("k ~ Categorical([theta, 1]); x ~ Normal(3*k, 1); y = x^2", {"theta": 1}) == {"k": "enumerate", "x": "sample"}
 
 
-def test_an_epidemic_is_relaxed_and_nearly_right() -> None:
-    """1000 agents, 20 steps, 1000 runs; truth by differences of the count chain with 1.3 million replicates."""
-    result = probrun.parse(EPIDEMIC).grad(samples=1000, seed=1)
+def test_an_epidemic_is_relaxed_where_runs_are_few() -> None:
+    """1000 agents, 20 steps; truth by differences of the count chain with 1.3 million replicates.  The draws of agents who cannot
+    act are no noise, so a thousand runs are enough for the score."""
+    truths = (("beta", 3225.93), ("gamma", -2802.64))
+    result = probrun.parse(EPIDEMIC).grad(samples=200, seed=1)
     assert {site.estimator for site in result.sites} == {"gumbel"} and result.biased
-    for name, truth in (("beta", 3225.93), ("gamma", -2802.64)):
+    for name, truth in truths:
         assert abs(float(result.gradient[name].mean) - truth) < 0.1 * abs(truth)
         assert set(result.sites[0].measured) == {"gumbel", "score"}
+    result = probrun.parse(EPIDEMIC).grad(samples=1000, seed=1)
+    assert {site.estimator for site in result.sites} == {"score"} and not result.biased
+    for name, truth in truths:
+        moments = result.gradient[name]
+        assert abs(float(moments.mean) - truth) <= 5 * float(moments.se) < 0.7 * abs(truth)
 
 
 def test_among_takes_the_first_by_order() -> None:
@@ -78,16 +85,16 @@ def test_the_same_seed_makes_the_same_choice() -> None:
 
 
 def test_measured_figures() -> None:
-    """The pilot's figures agree with long runs: bias of a relaxation, sd of both."""
+    """The pilot's figures agree with long runs: bias of a relaxation (of the colder one: the score outdoes the usual one), sd of both."""
     options = PlanOptions(among=frozenset({"score", "gumbel"}))
-    settings = Settings(samples=10_000, seed=3)
+    settings = Settings(samples=1000, seed=3)
     verdict = runtime.choose(Planner(probrun.parse(SEED_PROGRAM).resolved), options, {"theta": 0.1}, {}, settings)
     figures = verdict.measured[0]
     assert figures["score"].bias == figures["score"].bias_se == 0
     assert 1 < figures["score"].sd < 8
     gumbel = figures["gumbel"]
-    assert gumbel.bias_se > 0 and abs(gumbel.bias - (6.55 - 7)) < 5 * gumbel.bias_se + 0.5
-    assert figures["score"].error == pytest.approx(figures["score"].sd / 100)
+    assert gumbel.bias_se > 0 and abs(gumbel.bias - (6.98 - 7)) < 5 * gumbel.bias_se
+    assert figures["score"].error == pytest.approx(figures["score"].sd / math.sqrt(1000))
 
 
 def test_the_number_of_trials_does_not_grow_with_the_sites() -> None:
@@ -114,9 +121,9 @@ def test_the_pilot_runs_are_a_fifth(monkeypatch: pytest.MonkeyPatch) -> None:
     runs = []
     original = runtime.gradient
 
-    def counted(*arguments: Any) -> Any:
+    def counted(*arguments: Any, **more: Any) -> Any:
         runs.append(arguments[4].samples)
-        return original(*arguments)
+        return original(*arguments, **more)
 
     monkeypatch.setattr(runtime, "gradient", counted)
     text = "x ~ Normal(theta, 1); n = 0; for t in range(20) { b ~ Bernoulli(sigmoid(x)); n = n + b }; y = n^2 + x"

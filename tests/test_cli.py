@@ -47,8 +47,9 @@ def test_grad_json_follows_the_contract(call) -> None:
     assert (status, err) == (0, "")
     answer = json.loads(out)
     assert list(answer) == [
-        "program", "samples", "seed", "dtype", "device", "value", "gradient", "biased", "sites", "seconds",
+        "program", "samples", "seed", "dtype", "device", "value", "gradient", "biased", "sites", "warnings", "seconds",
     ]
+    assert answer["warnings"] == []
     assert answer["program"] == REPARAM
     assert (answer["samples"], answer["seed"], answer["dtype"], answer["device"]) == (10000, 0, "float32", "cpu")
     assert set(answer["value"]) == {"mean", "se"}
@@ -397,7 +398,7 @@ def test_runs_that_are_all_equal_are_not_called_exact(call) -> None:
     """One run in 100,000 counts: 20,000 runs have probably seen none, and say so."""
     source = "param r in (0, inf) = 1e-5; k ~ Poisson(r); return k"
     status, out, _ = call("grad", "-e", source, "-n", "2000", "--seed", "3", "--no-pilot")
-    assert status == 0 and "exact   " not in out and "the same in each of the 2000 runs" in out
+    assert status == 3 and "exact   " not in out and "the same in each of the 2000 runs" in out and "P0702: nothing seen" in out
     assert json.loads(call("grad", "-e", source, "-n", "2000", "--seed", "3", "--json")[1])["all_equal"] is True
     assert "all_equal" not in json.loads(call("grad", "-e", "param t in (0, 1) = 0.3; return Bernoulli(t)", "--json")[1])
 

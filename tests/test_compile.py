@@ -183,5 +183,5 @@ def test_command(capsys: pytest.CaptureFixture[str]) -> None:
     assert found["compiled"].keys() == {"seconds"}
     assert main(arguments) == 0
     assert "compiled in" in capsys.readouterr().out
-    assert main([*arguments[:4], "100", "--compile"]) == 0
+    assert main([*arguments[:4], "400", "--seed", "1", "--compile"]) == 0
     assert "not compiled, because there are too few runs" in capsys.readouterr().out

@@ -22,6 +22,7 @@ from probrun.runtime.laws.build import build
 from probrun.runtime.laws.domains import violation
 from probrun.runtime.laws.implicit import SecondDerivativeUnavailable
 from probrun.runtime.laws.law import Law
+from probrun.runtime.laws.noise import Fresh
 
 DRAWS = 40_000
 LIMIT = 5.0
@@ -140,8 +141,8 @@ def _shape(row: DistributionRow, given: dict[str, Any], lanes: int) -> tuple[int
     return (lanes, *(size,) * row.event)
 
 
-def _generator() -> torch.Generator:
-    return torch.Generator().manual_seed(20)
+def _generator() -> Fresh:
+    return Fresh(torch.Generator().manual_seed(20))
 
 
 def _draw(row: DistributionRow, given: dict[str, Any], dtype: torch.dtype, lanes: int = DRAWS) -> Tensor:
@@ -334,7 +335,7 @@ def test_coins_of_one_probability(chance: float, dtype: torch.dtype) -> None:
     from probrun.runtime.laws.counts import Bernoulli
 
     runs = 4_000_001
-    generator = torch.Generator().manual_seed(5)
+    generator = Fresh(torch.Generator().manual_seed(5))
     for shape, probs in (((runs,), torch.full((1,), chance, dtype=dtype)), ((4001, 1000), torch.full((4001, 1), chance, dtype=dtype))):
         draw = Bernoulli({"probs": probs}).sample(shape, generator)
         assert draw.shape == shape and draw.dtype == dtype

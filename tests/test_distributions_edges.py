@@ -17,6 +17,7 @@ from probrun.dsl.text.source import Span
 from probrun.runtime.laws.build import build
 from probrun.runtime.laws.domains import order_violation, violation
 from probrun.runtime.laws.law import Law, TorchLaw
+from probrun.runtime.laws.noise import Fresh
 
 
 def _law(name: str, dtype: torch.dtype = torch.float32, **given: float | list[float] | Tensor) -> Law:
@@ -26,8 +27,8 @@ def _law(name: str, dtype: torch.dtype = torch.float32, **given: float | list[fl
     return build(DISTRIBUTIONS[name], arguments)
 
 
-def _generator(seed: int = 3) -> torch.Generator:
-    return torch.Generator().manual_seed(seed)
+def _generator(seed: int = 3) -> Fresh:
+    return Fresh(torch.Generator().manual_seed(seed))
 
 
 SURE = [
@@ -177,7 +178,7 @@ def test_vector_laws_in_batches() -> None:
     for name, given in (
         ("Categorical", {"probs": torch.tensor([[[1.0, 2.0, 3.0]], [[3.0, 0.0, 1.0]]])}),
         ("OneHotCategorical", {"probs": torch.tensor([[[1.0, 2.0, 3.0]], [[3.0, 0.0, 1.0]]])}),
-        ("Categorical", {"probs": torch.rand(2, 1, 40, generator=_generator())}),
+        ("Categorical", {"probs": torch.rand(2, 1, 40, generator=_generator().generator)}),
         ("MultivariateNormal", {"loc": torch.zeros(2, 1, 3), "covariance_matrix": torch.eye(3).expand(2, 1, 3, 3)}),
         ("Multinomial", {"total_count": torch.tensor([[3.0], [4.0]]), "probs": torch.tensor([[[1.0, 2.0, 0.0]]])}),
     ):

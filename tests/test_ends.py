@@ -19,8 +19,7 @@ import scipy.special as special
 import torch
 
 import probrun
-from probrun.dsl.tables.distributions import DISTRIBUTIONS
-from probrun.dsl.tables.functions import FUNCTIONS, Smoothness
+from probrun.dsl.tables.functions import FUNCTIONS
 
 PHI = math.exp(-0.125) / math.sqrt(2 * math.pi)  # the density of Normal(1/2, 1) at 0
 BELOW = 0.5 * math.erfc(0.5 / math.sqrt(2))  # its probability of less than 0

@@ -13,7 +13,6 @@ import probrun
 from probrun.dsl.tables.estimators import ESTIMATORS as ROWS
 from probrun.dsl.tables.estimators import FALLBACK, PLAIN, Carrier, EstimatorRow
 from probrun.runtime.estimators import ESTIMATORS, Drawn, Request
-from probrun.runtime.laws.noise import normal
 
 ROOT = Path(__file__).parent.parent
 Z = 5.0
@@ -32,7 +31,7 @@ class Antithetic:
     def draw(self, request: Request) -> Drawn:
         """Both, with a half each."""
         loc, scale = request.arguments["loc"], request.arguments["scale"]
-        noise = normal(request.shape, loc, request.generator)
+        noise = request.noise.normal(request.shape, loc)
         both = torch.stack([loc + scale * noise, loc - scale * noise], dim=1)
         lanes = request.shape[0]
         index = torch.arange(lanes).repeat_interleave(2)

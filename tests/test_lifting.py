@@ -12,7 +12,7 @@ import torch
 import probrun
 from probrun.runtime.blocks import session
 from probrun.runtime.lanes.lessons import NotLifted
-from probrun.runtime.laws import counts as discrete_laws
+from probrun.runtime.laws.noise import Fresh
 
 PROGRAMS = {
     "pathwise": "param theta = 2\nz ~ Normal(theta, 2)\ny = theta^2*(z + 4)",
@@ -44,9 +44,9 @@ PROGRAMS = {
 }
 
 
-def same_noise(chance: torch.Tensor, shape: tuple[int, ...], generator: torch.Generator, made: object) -> torch.Tensor:
+def same_noise(noise: Fresh, shape: tuple[int, ...], chance: torch.Tensor, made: object) -> torch.Tensor:
     """A coin from the noise that is used where the probability differs from run to run."""
-    return (torch.rand(shape, generator=generator, dtype=torch.float64) < chance.detach()).to(chance.dtype)
+    return (noise.rand(shape, torch.float64, chance.device) < chance.detach()).to(chance.dtype)
 
 
 @pytest.mark.parametrize("name", PROGRAMS)
@@ -58,7 +58,7 @@ def test_same_gradient_of_every_run(name: str, options: dict[str, str], monkeypa
     """With few runs, frames of one lane occur."""
     if name in ("uniform result", "one side") and "estimator" in options:
         pytest.skip("no site to score")
-    monkeypatch.setattr(discrete_laws, "coins", same_noise)
+    monkeypatch.setattr(Fresh, "coins", same_noise)
     program = probrun.parse(PROGRAMS[name] if "return" in PROGRAMS[name] else PROGRAMS[name] + "\nreturn y")
     for samples in (300, 24, 2):
         lifted, plain = (

@@ -168,7 +168,7 @@ def test_exact_plans() -> None:
     assert not plan_of("b ~ Bernoulli(theta); x ~ Normal(theta, 1); y = b*x").exact
     assert not plan_of("y = theta").exact
     crowded = make_plan(resolve(parse(Source("t", "b ~ Bernoulli(theta); y = b"))), None, Lessons(crowded=frozenset({0})))
-    assert crowded.choices[0].estimator == "gumbel" and "enumerate" not in crowded.choices[0].valid
+    assert crowded.choices[0].estimator == "score" and "enumerate" not in crowded.choices[0].valid
 
 
 def forced(*settings: tuple[str | None, str], **more: object) -> PlanOptions:

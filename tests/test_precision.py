@@ -35,8 +35,8 @@ def test_in_float64(text: str) -> None:
 
 
 @pytest.mark.parametrize("text", [
-    "param m = 1\nx ~ Normal(m, 1e-15)\nreturn x > 1", "param a = 0.005\nx ~ Gamma(a, 1)\nreturn x",
-    "param b = 0.1\nx ~ Beta(b, b)\nreturn x^2", "param k = 0.005\nx ~ Weibull(1, k)\nreturn x > 1",
+    "param m = 1\nx ~ Normal(m, 1e-15)\nreturn x > 1", "param a = 0.005\nx ~ Gamma(a, 1)\nreturn log(x)",
+    "param b = 0.1\nx ~ Beta(b, b)\nreturn log1p(-x)", "param k = 0.005\nx ~ Weibull(1, k)\nreturn x > 1",
 ])
 def test_refused(text: str) -> None:
     with pytest.raises(probrun.ProbError) as caught:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from itertools import combinations
 from typing import assert_never
 
 from ..names.resolve import Resolved, Site
@@ -37,10 +38,10 @@ from ..tables import ranges
 from ..tables.constants import CONSTANTS
 from ..tables.distributions import DISTRIBUTIONS
 from ..tables.estimators import EstimatorRow
-from ..tables.functions import FUNCTIONS, FunctionRow, Smoothness
+from ..tables.functions import FUNCTIONS, FunctionRow, Smoothness, elementwise
 from ..tables.ranges import ANY, LARGEST, Bounds
 from .ends import HUGE, REACH, at_an_end, ends_in, levels_between, may_bend, square, to_the_zero
-from .facts import Fact, Guard, Hazard, Origins, SiteFlow, Variables, combined, discrete, hazard_at
+from .facts import Fact, Guard, Hazard, Origins, SiteFlow, Variables, combined, discrete, hazard_at, never_equal, spread
 
 
 class Values:
@@ -54,6 +55,7 @@ class Values:
         self.sites: dict[int, SiteFlow] = {site.index: SiteFlow() for site in resolved.sites}
         self.guards: dict[tuple[str, int], Guard] = {}
         self.kinks: set[int] = set()
+        self.ties: dict[int, bool] = {}
         self.control = Fact()
         self.globals = Variables({}, None)
         self.frame = self.globals
@@ -96,7 +98,10 @@ class Values:
             case Power():
                 return self.power(node)
             case Comparison():
-                both = combined([self.expression(node.left), self.expression(node.right)])
+                sides = [self.expression(node.left), self.expression(node.right)]
+                both = combined(sides)
+                if not both.continuous:
+                    self.meet(node, sides)
                 return discrete(self.jump(node, both), ranges.UNIT)
             case Logical():
                 return self.logical(node)
@@ -141,6 +146,7 @@ class Values:
                 image = _ARITHMETIC[term.operator](fact.range, operand.range)
             last, before = (term.operand if term.operator == "*" else None), fact.range
             both = combined([fact, operand], image)
+            both = replace(both, spread=spread(term.operator, fact, operand))
             if term.operator == "/":
                 both = self.singular(both, operand, term, term.operand)
                 both = self.within(both, operand, term.operand, term, -LARGEST, LARGEST)
@@ -152,6 +158,8 @@ class Values:
     def power(self, node: Power) -> Fact:
         base, exponent = self.expression(node.base), self.expression(node.exponent)
         fact = combined([base, exponent], ranges.power(base.range, exponent.range))
+        if exponent.range.low == exponent.range.high != 0:
+            fact = replace(fact, spread=base.spread)
         if exponent.range.low < 0:
             fact = self.singular(fact, base, node, node.base)
         if exponent.moves and to_the_zero(base.range, exponent.range):
@@ -225,6 +233,14 @@ class Values:
         """Let runs watch something."""
         self.guards[guard.kind, guard.place] = guard
 
+    def meet(self, node: Node, operands: list[Fact]) -> None:
+        """A kink, or a turn of the ways, where operands are equal: may that happen, and carry a derivative?"""
+        whole = combined(operands)
+        pairs = combinations(operands, 2) if len(operands) > 1 else [(whole, whole)]
+        if not whole.live & ~self.relaxed or all(never_equal(one, other) for one, other in pairs):
+            return
+        self.ties[id(node)] = self.ties.get(id(node), False) or bool(whole.continuous)
+
     # ----------------------------------------------------------------------------------------------- functions
     def call(self, node: Call) -> Fact:
         facts = [self.expression(argument.value) for argument in node.arguments]
@@ -253,12 +269,16 @@ class Values:
             self.kinks.add(id(node))
         if row.name in ("dot", "matmul") and square(node.arguments[0].value, node.arguments[1].value):
             image = ranges.total(ranges.power(facts[0].range, ranges.constant(2)))
+        if row.smoothness == (Smoothness.KINK,):
+            self.meet(node, facts if row.bend is None else [*facts, Fact(range=ranges.constant(row.bend))])
         for position, fact in enumerate(facts):
             smoothness = row.smoothness[min(position, len(row.smoothness) - 1)]
             if position in row.structural or smoothness is Smoothness.JUMP:
                 fact = discrete(self.jump(node, fact))
             passed.append(fact)
         whole = combined(passed, image)
+        if len(facts) == 1 and row.smoothness == (Smoothness.SMOOTH,) and elementwise(row.name, 1):
+            whole = replace(whole, spread=facts[0].spread)  # it takes no value more than countably often
         if row.valueless:
             return discrete(combined(facts), image)
         for fact, argument in zip(facts, node.arguments, strict=True):
@@ -292,6 +312,9 @@ class Values:
         own = self.origins.site(site.index)
         if row.kinked and whole.live and not self.pathwise(site):
             self.kinks.add(id(node))
+        if site.repeated:
+            for frame in {id(self.frame): self.frame, id(self.globals): self.globals}.values():
+                frame.variables = {name: fact.before(own) for name, fact in frame.variables.items()}
         carries = whole.live and self.pathwise(site)
         if not self.pathwise(site) and not row.discrete:
             whole = self.ends(whole, distribution, facts, node)
@@ -302,6 +325,7 @@ class Values:
             depends=whole.depends | own,
             hazards=whole.hazards,
             range=row.support({name: fact.range for name, fact in facts.items()}),
+            spread=0 if row.discrete else own, latest=whole.latest | own,
         ).under(self.control)
 
     def log_density(self, node: LogPdf) -> Fact:
@@ -320,6 +344,8 @@ class Values:
                 if points:
                     argument = self.resolved.arguments[id(node.distribution)][name]
                     whole = self.avoiding(whole, value, fact, argument, node, points)
+        if row.kinked:
+            self.meet(node, [facts[row.shifted], value])
         moving = [facts[p.name] for p in row.parameters if p.moves_support and p.name in facts]
         edge = combined([value, *moving])
         if row.whole_line or not edge.moves:

@@ -39,6 +39,8 @@ class Fact:
     depends     every origin that influences it, by data or by control
     hazards     jumps on the way to it at which a derivative was lost
     range       where its entries lie
+    spread      sites such that, whatever all others draw, it is any one number with probability 0 (none: it may have atoms)
+    latest      sites whose latest draw it is made of
     """
 
     live: int = 0
@@ -46,6 +48,8 @@ class Fact:
     depends: int = 0
     hazards: frozenset[Hazard] = NONE
     range: Bounds = ANY
+    spread: int = 0
+    latest: int = 0
 
     def joined(self, other: Fact) -> Fact:
         """What is known of a value that is either this one or the other."""
@@ -57,6 +61,8 @@ class Fact:
             self.depends | other.depends,
             self.hazards | other.hazards,
             join(self.range, other.range),
+            self.spread | other.spread if self.spread and other.spread else 0,
+            self.latest | other.latest,
         )
 
     def widened(self, before: Fact) -> Fact:
@@ -75,30 +81,58 @@ class Fact:
         return bool(self.live and self.continuous)
 
 
+    def apart(self, other: Fact) -> int:
+        """Sites that spread this value out while the other one stands still."""
+        return 0 if self.spread & other.latest else self.spread
+
+    def before(self, site: int) -> Fact:
+        """The same when a site draws again."""
+        touched = (self.spread | self.latest) & site
+        return replace(self, spread=0 if self.spread & site else self.spread, latest=self.latest & ~site) if touched else self
+
+
 NOTHING = Fact()  # of a constant
 
 
 def combined(facts: list[Fact], range: Bounds = ANY) -> Fact:
     """The fact of a smooth function of several values."""
-    live = continuous = depends = 0
+    live = continuous = depends = latest = 0
     hazards = NONE
     for fact in facts:
         live |= fact.live
         continuous |= fact.continuous
         depends |= fact.depends
+        latest |= fact.latest
         if fact.hazards:
             hazards = hazards | fact.hazards
-    return Fact(live, continuous, depends, hazards, range)
+    return Fact(live, continuous, depends, hazards, range, 0, latest)
 
 
 def discrete(fact: Fact, range: Bounds = ANY) -> Fact:
     """The fact of a locally constant function of a value: influence without derivative or density."""
-    return Fact(0, 0, fact.depends, fact.hazards, range)
+    return Fact(0, 0, fact.depends, fact.hazards, range, 0, fact.latest)
 
 
 def hazard_at(node: Node, kind: str, fact: Fact) -> Hazard:
     """The loss of `fact`'s derivative at `node`."""
     return Hazard(id(node), node.span, kind, fact.live, fact.continuous)
+
+
+def never_equal(one: Fact, other: Fact) -> bool:
+    """Whether two values are the same with probability 0 only."""
+    apart = one.range.high < other.range.low or other.range.high < one.range.low
+    ends = (one.range, other.range) if one.range.low >= other.range.high else (other.range, one.range)
+    touching = ends[0].low == ends[1].high and not (ends[0].low_attained and ends[1].high_attained)
+    return bool(apart or touching or one.apart(other) or other.apart(one))
+
+
+def spread(operator: str, one: Fact, other: Fact) -> int:
+    """`Fact.spread` of a sum, a difference, a product or a quotient."""
+    if operator in "+-":
+        return one.apart(other) or other.apart(one)
+    if operator == "*":
+        return (0 if other.range.has_zero else one.apart(other)) or (0 if one.range.has_zero else other.apart(one))
+    return one.apart(other) or (0 if one.range.has_zero else other.apart(one)) if operator == "/" else 0
 
 
 def members(mask: int) -> list[int]:
@@ -162,6 +196,7 @@ class Flow:
     sites: dict[int, SiteFlow]
     guards: tuple[Guard, ...]
     kinks: frozenset[int]  # ids of nodes where a derivative is carried over a kink: it has no second one
+    ties: dict[int, bool]  # ids of nodes whose kink may be met exactly: whether anything continuous is in their operands
 
     @property
     def result(self) -> Fact:

@@ -108,7 +108,7 @@ class Walk(Values):
         else:
             name = self.resolved.objective or self.resolved.results[0]
             results[name] = combined_ends(ends, name)
-        return Flow(self.origins, results, self.sites, tuple(self.guards.values()), frozenset(self.kinks))
+        return Flow(self.origins, results, self.sites, tuple(self.guards.values()), frozenset(self.kinks), self.ties)
 
     # --------------------------------------------------------------------------------------------- statements
     def block(self, block: Block) -> None:

@@ -48,7 +48,7 @@ from ..syntax import (
 )
 from ..tables.constants import CONSTANTS
 from ..tables.distributions import DISTRIBUTIONS
-from ..tables.functions import elementwise, reduces
+from ..tables.functions import elementwise, keeps_shape, reduces
 
 Shape = tuple[int, ...]
 OPERATIONS: dict[str, Callable[[float, float], float]] = {
@@ -93,6 +93,18 @@ def count_outcomes(resolved: Resolved, parameters: Mapping[str, Any], data: Mapp
     return Outcomes(walk.once, walk.whole)
 
 
+def what_counts(parameters: Mapping[str, Any], data: Mapping[str, Any]) -> tuple[object, ...]:
+    """All that the count takes from given values, as a key."""
+    return tuple((name, _given(value)) for values in (parameters, data) for name, value in values.items())
+
+
+def _given(value: Any) -> Known:
+    """What is known of a given value: its shape, and its value where that may be a size or a count."""
+    shape = _shape_of(value)
+    count = shape == () and isinstance(value, int | float) and float(value).is_integer()
+    return Known(shape, float(value) if count else None)
+
+
 def _shape_of(value: Any) -> Shape | None:
     """The shape of a number, nested lists, an array or a tensor."""
     if hasattr(value, "shape"):
@@ -124,9 +136,7 @@ class _Walk:
         """A parameter or data: its sizes may be names that it gives a value to."""
         found = UNKNOWN
         if given is not None:
-            shape = _shape_of(given)
-            value = float(given) if shape == () and isinstance(given, int | float) else None
-            found = Known(shape, value)
+            found = _given(given)
         elif default is not None:
             found = self.value(default)
         if found.shape is not None and len(found.shape) == len(sizes):
@@ -297,7 +307,7 @@ class _Walk:
             return number(arguments[0].shape[0])
         if reduces(node.function, len(arguments)):
             return Known(())
-        if elementwise(node.function, len(arguments)):
+        if elementwise(node.function, len(arguments)) or keeps_shape(node.function):
             return Known(_broadcast([argument.shape for argument in arguments]))
         return UNKNOWN
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 
 from ..analysis.flow import Flow, analyse
+from ..analysis.outcomes import Outcomes
 from ..names.resolve import Resolved
 from ..tables.estimators import ESTIMATORS, FALLBACK, PLAIN, EstimatorRow, live_rows
 from ..text.diagnostics import ProbError
@@ -54,7 +55,16 @@ class Chooser:
         choices = {index: self.choice(state, flow, reasons) for index, state in self.states.items()}
         felt = [choice for choice in choices.values() if choice.effect]
         exact = bool(felt) and all(ESTIMATORS[choice.estimator].exact for choice in felt)
-        return Plan(choices, flow.guards, any(choice.biased for choice in choices.values()), exact, flow.kinks)
+        return Plan(
+            choices, flow.guards, any(choice.biased for choice in choices.values()), exact, self.unasked(choices),
+            flow.kinks, flow.ties,
+        )
+
+    def unasked(self, choices: dict[int, Choice]) -> bool:
+        """Whether lanes are split by order alone, and something else is allowed."""
+        if self.options.prefer or not self.options.allows(FALLBACK):
+            return False
+        return any(choice.free and ESTIMATORS[choice.estimator].splits for choice in choices.values())
 
     def candidate(self, state: State) -> EstimatorRow:
         """The first estimator that is not ruled out at a site."""
@@ -179,7 +189,8 @@ class Chooser:
             reasons.path(state.site, shown.demoted), bool(live), effect,
             any(other.forced is None for other in self.carriers(state, flow)),
             tuple(other.name for other in valid if self.options.allows(other)),
-            state.forced is None and state.preferred is None, state.row.finite and not state.crowded and summing,
+            state.forced is None and state.preferred is None, state.forced is not None,
+            state.row.finite and not state.crowded and summing,
         )
 
 
@@ -204,6 +215,7 @@ class Planner:
     def __init__(self, resolved: Resolved):
         self.resolved = resolved
         self.made: dict[tuple[PlanOptions, Lessons], Plan] = {}
+        self.counted: dict[object, Outcomes] = {}  # by what it was counted with (`crowding.py`)
 
     def __call__(self, options: PlanOptions, lessons: Lessons | None = None) -> Plan:
         """As `make_plan`."""

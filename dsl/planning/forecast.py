@@ -12,11 +12,10 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
-from ..analysis.outcomes import Outcomes
-from ..tables.estimators import ESTIMATORS
 from ..tables.limits import lanes_of, lanes_tried
 from .chooser import Planner
-from .plan import Choice, Lessons, Plan, PlanOptions
+from .crowding import Crowding
+from .plan import Choice, Plan, PlanOptions
 from .trials import Trials, alternatives, changed, planned, trials
 
 SURELY_FEW = 8.0  # log2 of lanes: so few are tried whatever else the program does
@@ -50,12 +49,11 @@ class Forecast:
     measured: bool
 
 
-def forecast(
-    plans: Planner, options: PlanOptions, outcomes: Outcomes, samples: int, max_lanes: int | None, piloted: bool
-) -> Forecast:
+def forecast(crowding: Crowding, options: PlanOptions, piloted: bool) -> Forecast:
     """Foresee what `grad` does with so many runs."""
-    seer = _Seer(plans, options, outcomes, samples, max_lanes)
-    by_order = seer.settled(options)
+    plans, samples, max_lanes = crowding.plans, crowding.samples, crowding.max_lanes
+    seer = _Seer(crowding, plans, options)
+    by_order, _ = crowding.settled(options)
     todo = trials(plans, options)
     lanes = lanes_tried(samples, max_lanes)
     if not piloted or not todo.live:
@@ -77,35 +75,13 @@ def forecast(
 
 @dataclass
 class _Seer:
+    crowding: Crowding
     plans: Planner
     options: PlanOptions
-    outcomes: Outcomes
-    samples: int
-    max_lanes: int | None
 
     def certain(self, choice: Choice, exact: str = "") -> Foreseen:
         """A choice that needs no measuring."""
         return Foreseen(choice, (choice.estimator,), (), exact, "" if exact else self.words(choice.site.index))
-
-    def settled(self, options: PlanOptions) -> Plan:
-        """The plan that a run ends with: each time the lanes are too many at a site, it is made again without it."""
-        lessons = Lessons()
-        while True:
-            plan = self.plans(options, lessons)
-            index = self.overflow(plan, math.log2(lanes_of(self.samples, plan.exact, self.max_lanes)))
-            if index is None:
-                return plan
-            lessons = lessons.crowd_alike(index, plan)
-
-    def overflow(self, plan: Plan, room: float) -> int | None:
-        """The first site of a plan at which the lanes are too many."""
-        total = 0.0
-        for index, choice in sorted(plan.choices.items()):
-            if ESTIMATORS[choice.estimator].splits and choice.free:
-                total += self.outcomes.whole.get(index, 0.0)
-                if total > room or self.outcomes.once.get(index, 0.0) > room:
-                    return index
-        return None
 
     def exact(self, todo: Trials, lanes: int) -> str:
         """Whether the exact answer is certain, tried first, or out of reach."""
@@ -113,29 +89,33 @@ class _Seer:
             return ""
         plan = self.plans(replace(self.options, prefer=todo.exact))
         felt = [index for index, choice in plan.choices.items() if choice.effect]
-        if self.overflow(plan, math.log2(lanes)) is not None:
+        if self.crowding.overflow(plan, lanes) is not None:
             return ""
-        counted = all(index in self.outcomes.whole for index in felt)
-        return "certain" if counted and sum(self.outcomes.whole[index] for index in felt) <= SURELY_FEW else "first"
+        counted = all(index in self.crowding.outcomes.whole for index in felt)
+        return "certain" if counted and sum(self.crowding.outcomes.whole[index] for index in felt) <= SURELY_FEW else "first"
+
+    def _settled(self, options: PlanOptions) -> Plan:
+        return self.crowding.settled(options)[0]
 
     def tried(self, todo: Trials) -> Iterator[Plan]:
         """The plans that a pilot may try, as they end up."""
         for _, family in todo.families:
             if planned(self.plans, self.options, family) is None:
                 continue
-            yield self.settled(replace(self.options, prefer=family))
+            yield self._settled(replace(self.options, prefer=family))
             if todo.varied:
                 for group in todo.groups:
                     for name in alternatives(group[0]):
                         varied = changed(family, group, name)
                         if planned(self.plans, self.options, varied) is not None:
-                            yield self.settled(replace(self.options, prefer=varied))
+                            yield self._settled(replace(self.options, prefer=varied))
 
     def words(self, index: int) -> str:
         """The outcomes of a site, where they are too many for one run."""
         if not self.plans(self.options).choices[index].finite:
             return ""
-        bits = max(self.outcomes.whole.get(index, 0.0), self.outcomes.once.get(index, 0.0))
-        if bits <= math.log2(max(lanes_of(self.samples, False, self.max_lanes), lanes_tried(self.samples, self.max_lanes))):
+        bits = max(self.crowding.outcomes.whole.get(index, 0.0), self.crowding.outcomes.once.get(index, 0.0))
+        samples, most = self.crowding.samples, self.crowding.max_lanes
+        if bits <= math.log2(max(lanes_of(samples, False, most), lanes_tried(samples, most))):
             return ""
         return f"2^{bits:.0f}" if bits > 20 else f"{2**bits:.0f}"

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from ..analysis.flow import Guard
 from ..names.resolve import Site
 from ..syntax import EstimatorCall
 from ..tables.estimators import ESTIMATORS, EstimatorRow, Option
+from ..tables.limits import lanes_of
 
 
 @dataclass(frozen=True)
@@ -48,14 +50,10 @@ class Lessons:
         """With one more broken place."""
         return replace(self, broken=self.broken | {place})
 
-    def crowd(self, site: int) -> Lessons:
-        """With one more crowded site."""
-        return replace(self, crowded=self.crowded | {site})
-
-    def crowd_alike(self, site: int, plan: Plan) -> Lessons:
-        """With one more crowded site of a plan and the sites like it that come after: a hundred of them are given up together,
-        and not one by one, each with an attempt of its own."""
-        return replace(self, crowded=self.crowded | {site, *plan.like(site)})
+    def crowd(self, site: int, plan: Plan) -> Lessons:
+        """With one more crowded site of a plan, and what is given up with it: a hundred sites together, and not one by one, each
+        with an attempt of its own."""
+        return replace(self, crowded=self.crowded | {site, *plan.given_up_with(site)})
 
 
 @dataclass(frozen=True)
@@ -67,6 +65,7 @@ class Choice:
     valid       every estimator that would be right here, in the order of preference
     candidates  those of them that the options allow
     free        nobody has set an estimator
+    forced      somebody has set one for this very site
     finite      it has finitely many outcomes, and they may be enumerated
     movable     earlier draws carry the derivative to it, and could be detached
     """
@@ -85,6 +84,7 @@ class Choice:
     movable: bool = False
     candidates: tuple[str, ...] = ()
     free: bool = True
+    forced: bool = False
     finite: bool = False
 
 
@@ -93,7 +93,10 @@ class Plan:
     """A right choice for every site, and the assumptions that a run must watch.
 
     exact      every site that has an effect is enumerated: one run tells everything
+    unasked    outcomes are enumerated by order alone: nobody asked for it, and nothing was measured
     kinks      ids of nodes over whose kink a derivative is carried, which has no second one
+    ties       ids of nodes over whose kink a derivative is carried, and which may be met exactly with positive probability; for
+               each whether anything continuous is in its operands
     memory     what runs have found out about it
     """
 
@@ -101,7 +104,9 @@ class Plan:
     guards: tuple[Guard, ...]
     biased: bool
     exact: bool = False
+    unasked: bool = False
     kinks: frozenset[int] = frozenset()
+    ties: Mapping[int, bool] = field(default_factory=dict)
     memory: dict[str, bool] = field(default_factory=dict, compare=False, repr=False)
 
     @property
@@ -109,10 +114,21 @@ class Plan:
         """What two plans that do the same have in common."""
         return tuple((index, c.estimator, tuple(sorted(c.options.items()))) for index, c in sorted(self.choices.items()))
 
-    def like(self, index: int) -> list[int]:
-        """Later sites that draw from the same distribution by an estimator that splits, though nobody asked for it."""
+    @property
+    def label(self) -> str:
+        """The estimators of the sites that a parameter reaches."""
+        return " + ".join(sorted({choice.estimator for choice in self.choices.values() if choice.live and choice.effect}))
+
+    def given_up_with(self, index: int) -> list[int]:
+        """Sites that are given up where the outcomes at one are too many: those by an estimator that splits, though nobody set
+        it for the site.  All of them, where that was by order: what they have split is not worth its lanes to those who sample on
+        them.  Else those that draw from the same distribution."""
         name = self.choices[index].site.distribution.name
         return [
             other for other, choice in self.choices.items()
-            if other > index and choice.free and ESTIMATORS[choice.estimator].splits and choice.site.distribution.name == name
+            if not choice.forced and ESTIMATORS[choice.estimator].splits and (self.unasked or choice.site.distribution.name == name)
         ]
+
+    def lanes(self, samples: int, most: int | None) -> int:
+        """How many lanes enumeration may make of one run; `most`: what was asked for."""
+        return lanes_of(samples, self.exact, most, self.unasked)

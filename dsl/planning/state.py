@@ -55,7 +55,7 @@ class State:
         if self.forced is not None and (self.forced.name != PLAIN.name or options.allow_biased):
             return ESTIMATORS[self.forced.name]
         order = [row for row in live_rows() if options.allows(row)]
-        if options.cautious:
+        if options.cautious or self.crowded:  # the relaxation is not what remains of outcomes that are too many
             order.sort(key=lambda row: row.biased)
         if self.site.repeated:  # may be many draws: outcomes only if it is asked for, or measured
             order = [row for row in order if row.carrier is not Carrier.OUTCOMES]

@@ -255,12 +255,18 @@ _ARRAYS = (
 
 FUNCTIONS: dict[str, FunctionRow] = {row.name: row for row in (*_ELEMENTWISE, *_REDUCTIONS, *_ARRAYS)}
 _BY_ELEMENT = frozenset(row.name for row in _ELEMENTWISE)
+_ALONG = frozenset(("cumsum", "softmax", "sort"))
 _BY_ELEMENT_OF_SEVERAL = frozenset(row.name for row in _REDUCTIONS)
 
 
 def elementwise(name: str, count: int) -> bool:
     """Whether element i of the result of a built-in function of `count` arguments depends on their elements i only."""
     return name in _BY_ELEMENT or (name in _BY_ELEMENT_OF_SEVERAL and count > 1)
+
+
+def keeps_shape(name: str) -> bool:
+    """Whether a built-in function of one argument gives an array of its shape, though not element by element."""
+    return name in _ALONG
 
 
 def reduces(name: str, count: int) -> bool:

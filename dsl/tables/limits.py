@@ -7,12 +7,20 @@ MAX_LANES = 65_536  # lanes that the enumeration of outcomes may make of one run
 EXACT_LANES = 4096  # tried for an exact answer, or as many as runs were asked for
 LANES_IN_ALL = 2**22  # of all runs together, where outcomes are enumerated and the rest is sampled
 LEAST_LANES = 16  # of one run, however many runs
+UNASKED_LANES = 1024  # of an exact answer that nobody asked for, or as many as the runs that it saves
+PRUNED = 8  # outcomes for every lane allowed, before those of probability 0 are left out, where nobody asked
 
 
-def lanes_of(samples: int, exact: bool, most: int | None = None) -> int:
-    """How many lanes enumeration may make of one run; `most`: what was asked for."""
+def lanes_of(samples: int, exact: bool, most: int | None = None, unasked: bool = False) -> int:
+    """How many lanes enumeration may make of one run; `most`: what was asked for.
+
+    Where outcomes are enumerated by order alone (`unasked`), it must not cost more than what it replaces: for an exact answer one
+    lane for every run, and beside draws so few that, on all programs tried, they are paid back by the variance they take away.
+    """
     if most is not None:
         return most
+    if unasked:
+        return min(max(samples, UNASKED_LANES), MAX_LANES) if exact else LEAST_LANES
     return MAX_LANES if exact else min(max(LANES_IN_ALL // samples, LEAST_LANES), MAX_LANES)
 
 

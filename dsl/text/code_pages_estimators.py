@@ -85,7 +85,8 @@ each time it is met, so that ten Bernoulli draws make a thousand lanes of one
 run, and twenty a million.
 
 `--max-lanes N` allows more lanes per run; the default is 65536 where the
-answer comes out exact, and fewer where other sites are sampled many times.
+answer comes out exact, and fewer where other sites are sampled many times, or
+where `enumerate` was taken by order alone.
 Otherwise let probrun choose (it tries `score` and, where it is right,
 `gumbel`), or enumerate some of the sites only.
 """, "param p = 0.3\nb ~ Bernoulli(p*ones(40)) using enumerate\nreturn max(b)\n"),

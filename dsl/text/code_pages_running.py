@@ -102,10 +102,15 @@ density, and with it a derivative, sees the rounding. Where float32 is too
 coarse the run goes on in float64 by itself (and says so); this one is too
 fine even for that.
 
+Draws of Gamma, Chi2, Beta and Dirichlet with shapes near 0 are made as
+logarithms: most are below the least number there is. That is enough as long
+as the result does not depend on how far below (`x`, `x > 0.5` or `exp(-x)`,
+but not `log(x)`), which is tried out; else it is refused.
+
 Draw a standard variable and move and scale it afterwards, `x = m + s*z` with
 z ~ Normal(0, 1), where z is what densities are asked of; or keep the shape
 parameters away from 0.
-""", "param a = 0.005\nz ~ Gamma(a, 1)\nreturn z\n"),
+""", "param a = 0.005\nz ~ Gamma(a, 1)\nreturn log(z)\n"),
     page("P0601", "a parameter without a value", """
 The parameter has no default in the program and none was given. Give one on
 the command line, `-p theta=2` (arrays as JSON, `-p 'mu=[1, 2]'`, or from a
@@ -161,6 +166,54 @@ and includes the choice of estimators (a third of it at most).
 
 Give it more time, or make a run shorter. `--no-pilot` leaves the choice out.
 """, "param theta = 1\nz ~ Normal(theta, 1)\nreturn z\n", "--max-time 1e-9"),
+    page("P0701", "heavy tails", """
+A warning: the gradient of a single run has tails so heavy that its variance
+may be infinite (the tail index is below 2). A few runs then carry most of the
+spread, the standard error says little, and more runs do not mend it. The exit
+status is 3.
+
+Another estimator often has lighter tails: `probrun compare` shows them side
+by side. Or keep values away from poles (`1/x`, `abs(x)^(-0.5)`) and from tiny
+probabilities.
+"""),
+    page("P0702", "a gradient that rests on few runs", """
+A warning: what the gradient rests on was seen in fewer than about ten runs,
+or in none. An event that happened three times may well be twice as likely,
+and what is rarer still has not been seen, so that the interval covers the
+truth less often than it says. With d the deviations of the single runs from
+their mean, the number is (sum d^2)^3 / (sum d^3)^2: k for an event that was
+seen k times. The exit status is 3.
+
+Make more runs (`-n`). Where the event is very rare, draw it from a
+distribution under which it is likelier, and multiply by the ratio of the
+densities.
+"""),
+    page("P0703", "right estimators that contradict each other", """
+A warning: two estimators are right by the text of the program, but what they
+gave differs by more than 5 standard errors, also in new runs. One of them has
+not seen the runs in which the derivative lies: `x / (abs(x) + 1e-8)` is
+smooth, but its slope is in one run of 10^8. The exit status is 3.
+
+While estimators are chosen, the one that has seen more wins such a
+contradiction, and the report says so; this warning is about what comes out in
+the end. Make more runs, or look at all of them with `probrun compare`.
+"""),
+    page("P0704", "a kink that is met exactly", """
+A warning: `abs`, `max`, `min`, `relu`, `clamp` or `sort` was met exactly at
+its kink (equal operands), not by chance but with positive probability, and
+the two sides have different derivatives: `min(y, demand)` where `demand` is a
+count and `y` a whole number, `abs(theta)` at 0. Or a comparison was met so,
+`if demand < y`, and what its ways lead to has different derivatives. There
+the expectation has a corner: a derivative to the left and another to the
+right. The gradient that is reported lies between the two, or is one of them.
+The exit status is 3.
+
+The warning gives both, from differences of the expectation. At a minimum the
+left one is negative and the right one positive; elsewhere move the parameter
+off the corner (`y = 3.01`).
+
+A kink that only a continuous draw meets has probability 0, and is harmless.
+"""),
     page("P0901", "a fault of probrun itself", """
 Something inside probrun went wrong that no program and no value should be
 able to cause. It is not your mistake.

@@ -1,7 +1,8 @@
 """Every diagnostic code with its explanation: the pages of `probrun help P0402`.
 
 Codes are stable: a script may test for them.  P01 is syntax, P02 names and calls, P03 shapes, P04 estimators, P05 what
-happens while running, P06 the values given from outside, P09 a fault of probrun itself.
+happens while running, P06 the values given from outside, P07 why a result is not to be
+trusted (warnings), P09 a fault of probrun itself.
 """
 
 from __future__ import annotations

@@ -59,6 +59,14 @@ def compare(code: Callable[..., Tensor], a: Tensor, b: Tensor | float) -> Tensor
     return torch.from_numpy(_NUMPY[code](a.numpy(), other))
 
 
+def nowhere_equal(a: Tensor, b: Tensor | float) -> bool:
+    """Whether no entries of detached tensors, whose shapes broadcast, are equal."""
+    if not _plain(a):
+        return not bool(torch.eq(a, b).any())
+    other: Any = b.numpy() if isinstance(b, Tensor) else b
+    return not numpy.equal(a.numpy(), other).any()
+
+
 def partition(truth: Tensor) -> tuple[Tensor, Tensor]:
     """Where truth values `[n]` hold, and where not."""
     if not _plain(truth):

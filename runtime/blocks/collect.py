@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from ...dsl.planning.plan import Plan
+from ...dsl.text.source import Span
 from ..lanes.lanes import Ragged
 from ..machine.interpreter import Interpreter
 from .moments import Accumulator, Moments
@@ -27,6 +28,8 @@ WATCHED_GRADIENTS = 16
 LEAST_FOR_TARGET = 1000  # runs before a standard error is believed
 LEAST_OF_EQUALS = 16_384  # runs, where all of them gave the same
 LARGEST_SHARE = 0.05
+CUBED_RUNS = 2**18  # whose third moment is taken of a number; of an array, of those that are watched
+FEW_CARRIERS = 12  # runs that carry the spread of a gradient: with fewer its interval covers too little
 
 
 @dataclass(frozen=True)
@@ -37,9 +40,14 @@ class Estimate:
     reached      the target standard error (True where none was asked for)
     per_run      gradients of single runs `[runs, *result, *parameter]`, when asked for
     tails        by result and parameter, where the tails are so heavy that the standard error cannot be trusted
+    few          by result and parameter, where it rests on so few runs: how many (0: on none, they are all alike)
+    scarce       score sites whose draws took too few different values, and how many (`variety.py`)
+    kinks        where in the program a kink was met exactly, and the gradient depends on the side that is taken
+    turns        where a comparison was met exactly, and may have gone the other way
     other        the gradient with the other baseline (of a pilot)
     work         numbers that were touched (`meter.py`)
     compile_seconds, not_compiled    what compiling took, or why it was not done, where it was asked for
+    rounded      by float32, which was asked for, so much that it shows
     draws        of `moments_of_run`: results of single runs `[runs, *result]`
     """
 
@@ -57,9 +65,14 @@ class Estimate:
     not_compiled: str | None = None
     exact: bool = False
     reached: bool = True
+    rounded: bool = False
     per_run: dict[str, dict[str, Tensor]] = field(default_factory=dict, repr=False)
     draws: dict[str, Tensor] = field(default_factory=dict, repr=False)
     tails: dict[tuple[str, str], Tail] = field(default_factory=dict, repr=False)
+    few: dict[tuple[str, str], float] = field(default_factory=dict, repr=False)
+    scarce: dict[int, int] = field(default_factory=dict, repr=False)
+    kinks: tuple[Span, ...] = ()
+    turns: tuple[Span, ...] = ()
     other: dict[str, dict[str, Moments]] = field(default_factory=dict, repr=False)
     work: int = 0
 
@@ -83,10 +96,16 @@ class Collected:
         self.kept: dict[str, dict[str, list[Tensor]]] = {}
         self.draws: dict[str, list[Tensor]] = {}
         self.watched: dict[tuple[str, str], list[Tensor]] = {}
+        self.scored: set[str] = set()  # results whose gradient rests on scores
+        self.kinks: set[Span] = set()
+        self.turns: set[Span] = set()
 
     def merge(self, part: Collected, session: Session) -> None:
         """Take in the next block; P0303 where blocks differ in shape."""
         self.work += part.work
+        self.scored |= part.scored
+        self.kinks |= part.kinks
+        self.turns |= part.turns
         if not self.done:
             self.shapes, self.value, self.gradient, self.other = part.shapes, part.value, part.gradient, part.other
             self.kept, self.draws, self.watched, self.exact = part.kept, part.draws, part.watched, part.exact
@@ -121,7 +140,7 @@ class Collected:
     def refilled(self, settings: Settings, start: int, tensors: Iterator[Tensor]) -> Collected:
         """The same of another block, with its tensors."""
         part = Collected(self.names, settings, start)
-        part.shapes = self.shapes
+        part.shapes, part.scored = self.shapes, self.scored
         part.value = {name: entry.refilled(tensors) for name, entry in self.value.items()}
         part.gradient = {
             name: {p: [entry.refilled(tensors) for entry in entries] for p, entries in row.items()}
@@ -172,12 +191,13 @@ class Collected:
 
     def add_gradient(
         self, name: str, parameter: str, entry: int, gradient: Tensor | None, leaf: Tensor, runs: int,
-        other: bool = False,
+        other: bool = False, tied: bool = False,
     ) -> Accumulator:
         """Take in the gradients `[runs, *parameter]` of one result entry (None: zero), with the usual or the `other` baseline."""
         entries = (self.other if other else self.gradient).setdefault(name, {}).setdefault(parameter, [])
         if entry == len(entries):
-            entries.append(Accumulator(tuple(leaf.shape[1:]), self.settings.target_se is not None))
+            cubing = not other and self.start < (CUBED_RUNS if leaf.dim() == 1 else WATCHED_RUNS)
+            entries.append(Accumulator(tuple(leaf.shape[1:]), self.settings.target_se is not None, cubing, tied))
         if gradient is None:
             entries[entry].add_constant(runs, torch.zeros_like(leaf[0]))
         else:
@@ -217,6 +237,25 @@ class Collected:
         share = accumulator.share
         return share <= LARGEST_SHARE or (math.isnan(share) and self.done >= LEAST_OF_EQUALS)
 
+    def few(self, kinks: bool) -> dict[tuple[str, str], float]:
+        """Where a gradient rests on so few runs that its spread cannot be trusted, and on how many.
+
+        On none, where all gave the same and that tells nothing: with scores, the results are the same in each or all gradients are
+        0 in each; with derivatives over `kinks`, a gradient is 0 in each, as on the flat side of one.
+        """
+        found: dict[tuple[str, str], float] = {}
+        if self.exact or self.done < 2:
+            return found
+        for name, rows in self.gradient.items():
+            empty = {parameter: all(entry.empty for entry in entries) for parameter, entries in rows.items()}
+            blind = name in self.scored and (self.value[name].still or all(empty.values()))
+            for parameter, entries in rows.items():
+                none = blind or (kinks and empty[parameter])
+                carriers = 0.0 if none else min((entry.carriers for entry in entries), default=math.inf)
+                if carriers < FEW_CARRIERS:
+                    found[name, parameter] = carriers
+        return found
+
     def estimate(self, plan: Plan | None, started: float) -> Estimate:
         """What there is."""
         gradients: dict[str, dict[str, Moments]] = {}
@@ -238,7 +277,8 @@ class Collected:
                 for name, rows in self.other.items()
             },
             tails={} if self.exact else {key: tail for key, parts in self.watched.items() if (tail := _tail(parts)).heavy},
-            work=self.work,
+            few=self.few(plan is not None and bool(plan.kinks)), work=self.work, kinks=_in_text(self.kinks),
+            turns=_in_text(self.turns),
         )
 
     def dtype(self, plan: Plan | None) -> str:
@@ -272,6 +312,10 @@ def merged(parts: Sequence[Collected | Exception], session: Session, settings: S
         whole.out_of_time |= part.out_of_time
     assert whole is not None
     return whole
+
+
+def _in_text(spans: set[Span]) -> tuple[Span, ...]:
+    return tuple(sorted(spans, key=lambda span: span.start))
 
 
 def _tail(parts: list[Tensor]) -> Tail:

@@ -2,10 +2,10 @@
 
 One block is run as always and written down (`recorder.py`), with parameters expanded to a row per run and random branches
 executed on all lanes (`masked.py`).  The graph goes from parameters, data and noise to the moments of the block, so that
-between drawing the noise and adding up nothing touches memory but once.  The noise of a block is drawn outside, by its own
-generator.  The graph holds while all checks come out as they did: those that depend on no draw are looked at once per call,
+between drawing the noise and adding up nothing touches memory but once.  The noise of a block is drawn outside.
+The graph holds while all checks come out as they did: those that depend on no draw are looked at once per call,
 the others in every block; a block that fails them is run as it was written down, by the interpreter, from the same
-generator, so that what is rare is not lost.
+noise, so that what is rare is not lost.
 """
 
 from __future__ import annotations
@@ -19,10 +19,11 @@ import torch
 from torch import Tensor, fx
 
 from ...dsl.text.diagnostics import ProbError
+from ..arrays.private import is_mutable
 from ..lanes.guards import Guards
 from ..lanes.lessons import GuardBroken, NotCompiled, TooManyLanes
 from .collect import Collected
-from .recorder import Noise, Recorder
+from .recorder import Recipe, Recorded, Recorder
 from .session import Session
 
 MOST_KEPT = 8  # graphs of one plan, for other sizes, settings and data
@@ -37,7 +38,7 @@ class Compiled:
     """A block as a function of the inputs and the noise; `seconds` that making it took."""
 
     code: Callable[..., tuple[Tensor, ...]]
-    noises: list[Noise]
+    recipes: list[Recipe]
     early: list[Operation]  # what the noise and the early checks need, in order
     checks: list[tuple[fx.Node, bool | int | float | Tensor]]
     constants: dict[str, Tensor]
@@ -70,7 +71,7 @@ class Compiled:
 
     def run(self, block: Session, inputs: list[Tensor], known: dict[fx.Node, Any]) -> Collected | None:
         """A block; None where a check fails.  Raises GuardBroken."""
-        noise = [recipe.draw(block.generator, known) for recipe in self.noises]
+        noise = [recipe.draw(block.noise, known) for recipe in self.recipes]
         with torch.no_grad():
             fine, *tensors = self.code(*noise, *inputs)
         if not bool(fine):
@@ -98,7 +99,7 @@ def obtain(
     settings = session.settings
     key = (
         "compiled", runs, settings.dtype, settings.device, settings.of, settings.target_se is None, settings.max_steps,
-        settings.max_depth, settings.lanes(False),
+        settings.max_depth, session.limits().lanes,
         tuple((name, tuple(value.shape)) for name, value in session.parameters.items()),
         tuple((name, value) for name, value in session.data.items() if not isinstance(value, Tensor)),
     )
@@ -122,12 +123,15 @@ def obtain(
 
 def _make(session: Session, runs: int, work: Work, inputs: list[Tensor], data: list[Tensor]) -> Compiled:
     """Run and write down."""
-    recorder = Recorder(inputs, session.generator)
+    recorder = Recorder(inputs)
+    noise, session.noise = session.noise, Recorded(session.noise, recorder)
     try:
         with recorder.active():
             part = work(session, runs)
     except (ProbError, GuardBroken, TooManyLanes, RuntimeError) as problem:
         raise NotCompiled("a random branch cannot be executed where it is not taken") from problem
+    finally:
+        session.noise = noise
     graph = recorder.graph
     if len(graph.nodes) > MOST_NODES:
         raise NotCompiled(f"it takes {len(graph.nodes)} operations, more than are worth compiling")
@@ -141,7 +145,7 @@ def _make(session: Session, runs: int, work: Work, inputs: list[Tensor], data: l
     graph.eliminate_dead_code()
     module = fx.GraphModule(recorder.constants, graph)
     return Compiled(
-        torch.compile(module, dynamic=False, fullgraph=True), [noise for _, noise in recorder.noises], early, checks,
+        torch.compile(module, dynamic=False, fullgraph=True), [recipe for _, recipe in recorder.recipes], early, checks,
         recorder.constants, part, session.guards, data,
     )
 
@@ -161,11 +165,11 @@ def _try(compiled: Compiled, session: Session, inputs: list[Tensor], known: dict
 def _needed(recorder: Recorder, checked: list[fx.Node]) -> list[Operation]:
     """Operations that depend on no draw and that checks or recipes need, in order; with whatever writes into memory."""
     wanted = set(checked)
-    for _, noise in recorder.noises:
-        fx.node.map_arg((noise.arguments, noise.options), wanted.add)
+    for _, recipe in recorder.recipes:
+        fx.node.map_arg(recipe.arguments, wanted.add)
     every = [node for node in recorder.graph.nodes if node not in recorder.random and node is not recorder.start]
     for node in reversed(every):
-        writes = node.op == "call_function" and hasattr(node.target, "_schema") and node.target._schema.is_mutable
+        writes = node.op == "call_function" and is_mutable(node.target)
         if writes and not any(source in recorder.random for source in node.all_input_nodes):
             wanted.add(node)
         if node in wanted:

@@ -93,7 +93,7 @@ def gradient_problem(
     value = session.result(outcome.values[number])
     title = f"the derivative of `{name}` in `{parameter}` is not finite"
     points = [record.value for record in tensors if isinstance(record.value, Tensor)] + list(leaves.values())
-    weighing = Weighing(outcome, number, value, runs)
+    weighing = Weighing.of_result(outcome, number, value, runs)
     found = next(at.per_run for at in weighing.gradients(Leaves(points), False) if at.entry == entry)
     incoming = {id(point): grad for point, grad in zip(points, found, strict=True)}
     bad = _bad_rows(incoming.get(id(leaves[parameter])))  # type: ignore[arg-type]

@@ -1,8 +1,8 @@
 """Writes down what torch computes for one block, as a graph over the parameters, the data and the noise.
 
 A block is run as always, under a dispatch mode that sees every operation, those of the backward pass too.  Random numbers
-become inputs of the graph, each with a recipe to draw it again; so the same generator gives the same numbers as the block
-itself would draw.  A truth value that Python asked for becomes a check: the graph holds only where it comes out the same.
+become inputs of the graph (`Recorded`), each with a recipe to draw it again; so the same noise gives the same numbers as the
+block itself would draw.  A truth value that Python asked for becomes a check: the graph holds only where it comes out the same.
 What cannot be written down (other numbers that Python reads off a draw, shapes that depend on draws, draws from
 distributions whose arguments are themselves random) raises `NotCompiled`.
 """
@@ -17,58 +17,38 @@ from typing import Any
 
 import torch
 from torch import Tensor, fx
-from torch.utils._python_dispatch import TorchDispatchMode
 
+from ..arrays.broadcast import Shape
+from ..arrays.private import TorchDispatchMode, is_mutable, memory_of
 from ..arrays.recording import written_down
 from ..lanes.lessons import NotCompiled
+from ..laws.noise import Noise
 
 aten = torch.ops.aten
-FRESH = (aten.empty.memory_format, aten.new_empty.default, aten.empty_like.default, aten.detach.default)
-
-
 @dataclass(frozen=True)
-class Noise:
-    """A recipe: `function(*arguments, **options)`, in which nodes stand for tensors that depend on no draw, and
-    `GENERATOR` for the block's; `into`: the operation fills an empty tensor of this shape and dtype."""
+class Recipe:
+    """A primitive draw (a method of `Noise`) and its arguments, in which nodes stand for tensors that depend on no draw."""
 
-    function: Any
+    name: str
     arguments: tuple[Any, ...]
-    options: dict[str, Any]
-    into: tuple[tuple[int, ...], torch.dtype, torch.device] | None
 
-    def draw(self, generator: torch.Generator, known: Mapping[fx.Node, Any]) -> Tensor:
+    def draw(self, noise: Noise, known: Mapping[fx.Node, Any]) -> Tensor:
         """Draw again."""
-
-        def filled(part: Any) -> Any:
-            return generator if part is GENERATOR else known[part] if isinstance(part, fx.Node) else part
-
-        arguments = [fx.node.map_aggregate(part, filled) for part in self.arguments]
-        options = {name: filled(part) for name, part in self.options.items()}
-        if self.into is not None:
-            shape, dtype, device = self.into
-            arguments.insert(0, torch.empty(shape, dtype=dtype, device=device))
-        drawn: Tensor = self.function(*arguments, **options)
+        arguments = [fx.node.map_arg(part, known.__getitem__) for part in self.arguments]
+        drawn: Tensor = getattr(noise, self.name)(*arguments)
         return drawn
 
 
-class _Generator:
-    def __repr__(self) -> str:
-        return "generator"
-
-
-GENERATOR = _Generator()
-
-
-class Recorder(TorchDispatchMode):
+class Recorder(TorchDispatchMode or object):  # type: ignore[misc]
     """The graph of what is computed while it is active."""
 
-    def __init__(self, inputs: Sequence[Tensor], generator: torch.Generator):
-        super().__init__()  # type: ignore[no-untyped-call]
-        self.seed = generator.initial_seed()
+    def __init__(self, inputs: Sequence[Tensor]):
+        super().__init__()
+        self.drawing = False
         self.graph = fx.Graph()
         self.random: set[fx.Node] = set()  # what depends on a draw
         self.spoilt: set[int] = set()  # memory into which something random was written
-        self.noises: list[tuple[fx.Node, Noise]] = []
+        self.recipes: list[tuple[fx.Node, Recipe]] = []
         self.checks: list[tuple[fx.Node, bool | int | float | Tensor]] = []
         self.constants: dict[str, Tensor] = {}
         self._nodes: dict[int, fx.Node] = {}
@@ -80,6 +60,8 @@ class Recorder(TorchDispatchMode):
     @contextmanager
     def active(self) -> Iterator[None]:
         """Write down what happens inside."""
+        if TorchDispatchMode is None:
+            raise NotCompiled("this torch does not show its operations")
         with written_down(), self:
             yield
 
@@ -95,10 +77,12 @@ class Recorder(TorchDispatchMode):
     # ------------------------------------------------------------------------------------------------ operations
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
+        if self.drawing:
+            return func(*args, **kwargs)
         if func is aten._local_scalar_dense.default:
             return self._read(args[0])
         if torch.Tag.nondeterministic_seeded in func.tags:
-            return self._draw(func, args, kwargs)
+            raise NotCompiled("one of its distributions is drawn by torch's own class")
         if func is aten.lift_fresh.default:  # a literal
             self._constant(args[0])
         nodes = fx.node.map_aggregate((args, kwargs), self._mapped)
@@ -111,8 +95,8 @@ class Recorder(TorchDispatchMode):
         node = self.graph.call_function(func, *nodes)
         if random:
             self.random.add(node)
-            if func._schema.is_mutable:
-                self.spoilt.update(_memory(tensor) for tensor in _tensors(result))
+            if is_mutable(func):
+                self.spoilt.update(memory_of(tensor) for tensor in _tensors(result))
         self._bind(node, result)
         return result
 
@@ -142,43 +126,30 @@ class Recorder(TorchDispatchMode):
         self._bind(node, tensor)
         return node
 
-    def _draw(self, func: Any, args: Any, kwargs: Any) -> Any:
-        if not any(self._is_ours(part) for part in (*args, *kwargs.values())):
-            raise NotCompiled("one of its distributions is drawn by torch's own class")
-        into = None
-        rest = args
-        if func._schema.is_mutable:
-            target = args[0]
-            aliases = [tensor for tensor in self._kept if _memory(tensor) == _memory(target)]
-            if any(self.node(alias).target not in FRESH or alias.shape != target.shape for alias in aliases):
-                raise NotCompiled("it draws into an array that was there before")
-            into, rest = (tuple(target.shape), target.dtype, target.device), args[1:]
-        if any(self._is_random(tensor) for tensor in _tensors((rest, kwargs))):
+    def draw(self, noise: Noise, name: str, *arguments: Any) -> Tensor:
+        """Let the noise draw; in the graph it is an input."""
+        if any(self._is_random(tensor) for tensor in _tensors(arguments)):
             raise NotCompiled("the arguments of a draw that depends on them in no simple way are themselves random")
-        arguments, options = fx.node.map_aggregate((tuple(rest), dict(kwargs)), self._mapped)
-        result = func(*args, **kwargs)
-        aliases = [result, *(aliases if into is not None else ())]
+        nodes = tuple(self._mapped(part) for part in arguments)
+        self.drawing = True
+        try:
+            drawn: Tensor = getattr(noise, name)(*arguments)
+        finally:
+            self.drawing = False
         with self.graph.inserting_before(self.start):
-            source = self.graph.placeholder(f"noise_{len(self.noises)}")
-        self.noises.append((source, Noise(func, tuple(arguments), dict(options), into)))
+            source = self.graph.placeholder(f"noise_{len(self.recipes)}")
+        self.recipes.append((source, Recipe(name, nodes)))
         copy = self.graph.call_function(aten.clone.default, (source,))  # what follows may write into it
         self.random.update((source, copy))
-        self.spoilt.add(_memory(result))
-        for alias in aliases:
-            self._bind(copy, alias)
-        return result
+        self.spoilt.add(memory_of(drawn))
+        self._bind(copy, drawn)
+        return drawn
 
     def _mapped(self, part: Any) -> Any:
-        if isinstance(part, Tensor):
-            return self.node(part)
-        return GENERATOR if self._is_ours(part) else part
-
-    def _is_ours(self, part: Any) -> bool:
-        """Whether this is the block's generator (of which torch makes a new Python object)."""
-        return isinstance(part, torch.Generator) and part.initial_seed() == self.seed
+        return self.node(part) if isinstance(part, Tensor) else part
 
     def _is_random(self, tensor: Tensor) -> bool:
-        return self._nodes.get(id(tensor)) in self.random or _memory(tensor) in self.spoilt
+        return self._nodes.get(id(tensor)) in self.random or memory_of(tensor) in self.spoilt
 
     def _bind(self, node: fx.Node, result: Any) -> None:
         if isinstance(result, Tensor):
@@ -194,10 +165,6 @@ class Recorder(TorchDispatchMode):
             raise NotCompiled("what it does depends on the numbers that it draws")
 
 
-def _memory(tensor: Tensor) -> int:
-    return int(tensor.untyped_storage()._cdata)
-
-
 def _tensors(parts: Any) -> Iterator[Tensor]:
     if isinstance(parts, Tensor):
         yield parts
@@ -206,3 +173,38 @@ def _tensors(parts: Any) -> Iterator[Tensor]:
     elif isinstance(parts, list | tuple):
         for part in parts:
             yield from _tensors(part)
+
+
+class Recorded(Noise):
+    """The noise of a block that is being written down: every primitive draw becomes an input of the graph."""
+
+    def __init__(self, noise: Noise, recorder: Recorder):
+        self.noise = noise
+        self.recorder = recorder
+
+    def rand(self, shape: Shape, dtype: torch.dtype, device: torch.device) -> Tensor:
+        return self.recorder.draw(self.noise, "rand", shape, dtype, device)
+
+    def randn(self, shape: Shape, dtype: torch.dtype, device: torch.device) -> Tensor:
+        return self.recorder.draw(self.noise, "randn", shape, dtype, device)
+
+    def bits(self, count: int) -> Tensor:
+        return self.recorder.draw(self.noise, "bits", count)
+
+    def tangents(self, shape: Shape, dtype: torch.dtype, device: torch.device) -> Tensor:
+        return self.recorder.draw(self.noise, "tangents", shape, dtype, device)
+
+    def gamma(self, concentration: Tensor) -> Tensor:
+        return self.recorder.draw(self.noise, "gamma", concentration)
+
+    def dirichlet(self, concentration: Tensor) -> Tensor:
+        return self.recorder.draw(self.noise, "dirichlet", concentration)
+
+    def binomial(self, count: Tensor, chance: Tensor) -> Tensor:
+        return self.recorder.draw(self.noise, "binomial", count, chance)
+
+    def poisson(self, rate: Tensor) -> Tensor:
+        return self.recorder.draw(self.noise, "poisson", rate)
+
+    def seed(self) -> int:
+        raise NotCompiled("one of its distributions is drawn by torch's own class")

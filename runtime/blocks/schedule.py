@@ -24,7 +24,7 @@ from ..lanes.counter import Counter
 from ..lanes.guards import Guards
 from ..lanes.lessons import NotCompiled, TooBig
 from ..lanes.meter import Stop
-from ..laws.sobol import MOST_DIMENSIONS, Points
+from ..laws.sobol import MOST_DIMENSIONS, Sobol
 from ..machine.interpreter import Interpreter
 from ..machine.machine import Outcome
 from .compiled import inputs_of, obtain
@@ -92,7 +92,7 @@ def _replicates(
     if session.settings.samples < 2 * LEAST_REPLICATES:
         raise ProbError(Diagnostic("P0604", f"`samples` must be at least {2 * LEAST_REPLICATES} with the Sobol sampler"))
     trial = session.at(0, 0)
-    counting = trial.generator = Points()
+    counting = trial.noise = Sobol()
     counter = Counter(2**62, 2**62)
     trial.guards = Guards()
     trial.interpreter(Interpreter, counter).run(session.uniform(), session.data, 2)

@@ -1,19 +1,21 @@
-"""One attempt at an estimate: the plan, the values, and of each block its generator, its parameters and its machine."""
+"""One attempt at an estimate: the plan, the values, and of each block its noise, its parameters and its machine."""
 
 from __future__ import annotations
 
 import copy
 import math
 from collections.abc import Callable, Mapping
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import torch
 from torch import Tensor
 
-from ...dsl.analysis.sums import find_sums
+from ...dsl.analysis.gates import Gates, find_gates
+from ...dsl.analysis.sums import Sums, find_sums
 from ...dsl.names.resolve import Resolved
 from ...dsl.planning.plan import Choice, Plan
 from ...dsl.tables.estimators import ESTIMATORS, Carrier
+from ...dsl.tables.limits import PRUNED
 from ..arrays.function_code import Context
 from ..arrays.operations import numeric
 from ..gradients.credit import Crediting
@@ -22,8 +24,11 @@ from ..lanes.guards import Guards
 from ..lanes.lanes import Ragged, Value
 from ..lanes.lessons import TooBig
 from ..lanes.lifting import Leaves, Lifter, Slope, liftable
+from ..lanes.meetings import Meetings
 from ..lanes.meter import Meter, Stop
-from ..laws.sobol import Points
+from ..lanes.variety import Variety
+from ..laws.noise import Fresh, Noise, Single
+from ..laws.sobol import Sobol
 from ..machine.interpreter import Interpreter
 from ..machine.machine import Limits, Outcome
 from ..machine.order import ordered
@@ -45,7 +50,8 @@ class Session:
         self.exact = plan is not None and plan.exact
         self.choices: Mapping[int, Choice] = {} if plan is None else plan.choices
         scored = [choice for choice in self.choices.values() if ESTIMATORS[choice.estimator].carrier is Carrier.DENSITY]
-        self.sums = find_sums(resolved) if scored and all(choice.options.get("credit", True) for choice in scored) else None
+        credit = scored and all(choice.options.get("credit", True) for choice in scored)
+        self.account = _account(resolved) if credit else None
         self.guards = Guards(() if plan is None else plan.guards)
         self.settings = settings
         self.safe = safe
@@ -67,6 +73,7 @@ class Session:
         self.slopes: list[list[Slope | None]] = []
         self.masked = False
         self.stop = Stop()
+        self.variety = Variety()  # of all blocks
         self.compile_seconds: float | None = None
         self.begin(self.seed_of(0))
 
@@ -75,20 +82,18 @@ class Session:
         return block_seed(self.settings.seed, number * self.settings.world_size + self.settings.rank)
 
     def begin(self, seed: int) -> None:
-        """A generator for what comes next."""
+        """Noise for what comes next."""
         self.seed = seed
-        self.generator = torch.Generator(device=self.context.device)
-        self.generator.manual_seed(seed)
+        kind = Single if self.settings.sampler == "single" else Fresh
+        self.noise: Noise = kind(torch.Generator(device=self.context.device).manual_seed(seed))
 
     def place(self, dimensions: int, runs: int) -> None:
         """Draw from the points of one scrambling from now on."""
-        self.generator = Points(dimensions, runs, self.seed)
+        self.noise = Sobol(dimensions, runs, self.seed)
 
     def again(self) -> None:
         """Back to the beginning of the block."""
-        self.generator.manual_seed(self.seed)
-        if isinstance(self.generator, Points):
-            self.generator.used = 0
+        self.noise.rewind()
 
     def at(self, number: int, start: int) -> Session:
         """The session of one block, with guards and a generator of its own."""
@@ -105,19 +110,30 @@ class Session:
     def interpreter(self, kind: type[Interpreter], counter: Counter | None = None, **more: Any) -> Interpreter:
         """An interpreter for one block."""
         settings = self.settings
-        if kind is Interpreter and self.sums is not None:
-            kind, more = Crediting, {"sums": self.sums}
+        if kind is Interpreter and self.account is not None:
+            sums, gates = self.account
+            kind, more = Crediting, {"sums": sums, "gates": gates}
             if counter is not None:
                 counter.taken_apart = True
         machine = kind(
-            self.resolved, self.choices, self.context, self.generator,
-            limits=Limits(settings.max_steps, settings.max_depth, settings.lanes(self.exact), settings.max_rounds),
-            guards=self.guards, safe=self.safe, lifter=self.lifter,
+            self.resolved, self.choices, self.context, self.noise,
+            limits=self.limits(), guards=self.guards, safe=self.safe, lifter=self.lifter,
             results=self.results, wanted=settings.of, counter=counter, meter=self.meter(), **more,
         )
         machine.masked = self.masked
+        machine.variety = self.variety
+        if self.plan is not None and self.plan.ties:
+            machine.meetings = Meetings(self.plan.ties)
+        machine.logarithms = settings.logarithms
         machine.stands_for = settings.samples if self.exact else 1
         return machine
+
+    def limits(self) -> Limits:
+        """What a machine may do."""
+        settings, plan = self.settings, self.plan
+        lanes = settings.lanes(False) if plan is None else plan.lanes(settings.samples, settings.max_lanes)
+        table = PRUNED * lanes if plan is not None and plan.unasked else None
+        return Limits(settings.max_steps, settings.max_depth, lanes, settings.max_rounds, table)
 
     def meter(self) -> Meter:
         """What a block may spend."""
@@ -166,3 +182,10 @@ class Session:
         """Run this block."""
         values = leaves(self, runs)
         return take(self, runs, values, self.interpreter(Interpreter).run(values, self.data, runs))
+
+
+def _account(resolved: Resolved) -> tuple[Sums, Gates]:
+    """What the assignment of credit needs to know of the text."""
+    if "account" not in resolved.memory:
+        resolved.memory["account"] = find_sums(resolved), find_gates(resolved)
+    return cast("tuple[Sums, Gates]", resolved.memory["account"])

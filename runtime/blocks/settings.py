@@ -23,8 +23,9 @@ DEPTH = 1_000_000  # of Python calls
 class Settings:
     """How to run.  `deadline`: of time.monotonic(), when to stop with what there is; `until`: when to give up in the middle
     (None: at the deadline).  `most_work`: numbers that may be touched (`meter.py`).  `block_lanes` overrides the size of
-    blocks, `of` names variables in place of the results, `sampler` is random or sobol, `rank` and `world_size` which of how
-    many processes this is, `compile` asks for compiled blocks (`compiled.py`)."""
+    blocks, `of` names variables in place of the results, `sampler` is random, sobol or single (of float32 in any arithmetic),
+    `rank` and `world_size` which of how many processes this is, `compile` asks for compiled blocks (`compiled.py`),
+    `logarithms` lets draws be known by those only, `strict`: the dtype was asked for."""
 
     samples: int = 10_000
     seed: int = 0
@@ -45,6 +46,8 @@ class Settings:
     block_lanes: int | None = None
     keep_runs: bool = False
     compile: bool = False
+    logarithms: bool = False
+    strict: bool = False
 
     def lanes(self, exact: bool) -> int:
         """How many lanes enumeration may make of one run."""

@@ -7,9 +7,8 @@ Defaults and sizes are constant expressions and are worked out by the interprete
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import replace
-from typing import Any, TypeVar
+from collections.abc import Mapping
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -22,18 +21,16 @@ from ...dsl.text.given import origin_notes
 from ...dsl.text.source import Span
 from ..arrays.broadcast import shape_words
 from ..arrays.function_code import Context
-from ..blocks.settings import DTYPES, Settings
 from ..lanes.circumstances import show
 from ..lanes.frames import Activation, Frame
 from ..lanes.lanes import Lanes, Value
 from ..lanes.lessons import TooCoarse
 from ..lanes.where import Where
+from ..laws.noise import Fresh
 from ..machine.indexing import size
 from ..machine.interpreter import Interpreter
 
 SIMPLEX_TOLERANCE = 1e-5
-
-T = TypeVar("T")
 
 
 def bind_values(
@@ -57,24 +54,6 @@ def bind_values(
                 raise TooCoarse
     bound = {name: value.to(device, dtype) for name, value in bound.items()}
     return bound, {name: _for_run(value, dtype, device) for name, value in binder.known.items()}
-
-
-def bind_fittingly(
-    resolved: Resolved, parameters: Mapping[str, object], data: Mapping[str, object], settings: Settings
-) -> tuple[Settings, dict[str, Tensor], dict[str, Value]]:
-    """The values in the dtype of the settings, or in float64 where there are some that float32 cannot hold."""
-    try:
-        return settings, *bind_values(resolved, parameters, data, DTYPES[settings.dtype], torch.device(settings.device))
-    except TooCoarse:
-        return bind_fittingly(resolved, parameters, data, replace(settings, dtype="float64"))
-
-
-def fittingly(work: Callable[[Settings], T], settings: Settings) -> T:
-    """What is to be done, again in float64 where float32 cannot hold its numbers."""
-    try:
-        return work(settings)
-    except TooCoarse:
-        return work(replace(settings, dtype="float64"))
 
 
 def _representable(value: Tensor, dtype: torch.dtype) -> bool:
@@ -103,7 +82,7 @@ class _Binder:
     def constant(self, node: Expression) -> float | Tensor:
         """A constant expression: a Python number, or a float64 tensor `[*shape]`."""
         context = Context(torch.float64, torch.device("cpu"))
-        machine = Interpreter(self.resolved, {}, context, torch.Generator())
+        machine = Interpreter(self.resolved, {}, context, Fresh(torch.Generator()))
         lanes = Lanes(1)
         frame = Frame(lanes, None, Activation(lanes), True, None)
         for name, number in CONSTANTS.items():

@@ -6,7 +6,7 @@ finite differences.  Bias is against the reference: the exact answer, else the u
 (from which an unbiased row's difference is noise, as its z-score says).  Where the options leave no exact row, an exact one
 is added if there is one, or the best unbiased one where they leave only biased rows; a biased row is never the reference.
 
-A row that splits lanes is left out where it takes more than `DEARER` times the work of the cheapest one (`rows.py`).
+A row that splits lanes takes no more work than all others together: it makes fewer runs, or is left out (`rows.py`).
 `--max-time` is shared out among the rows, each of which stops with the runs that it has made; an interruption leaves the
 rows that are finished.
 """

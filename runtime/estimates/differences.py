@@ -14,8 +14,9 @@ Values come from a `Source`: samples, or (`oracle.py`) sums over all outcomes or
 
 from __future__ import annotations
 
+import math
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -28,12 +29,13 @@ from ...dsl.text.diagnostics import ProbError
 from ..blocks.culprits import value_problem
 from ..blocks.moments import Accumulator, Moments
 from ..blocks.session import Session
-from ..blocks.settings import DTYPES, Settings, block_seed, names_of, room
+from ..blocks.settings import Settings, block_seed, names_of, room
 from ..lanes.counter import Counter
 from ..lanes.lanes import Ragged, Value
+from ..lanes.lessons import TooCoarse
 from ..lanes.where import Where
 from ..machine.interpreter import Interpreter
-from .binding import bind_values, fittingly
+from .precision import Numbers
 
 LARGEST_BLOCK = 16_384  # runs
 NUMBERS_OF_A_BLOCK = 2**23  # in its widest value, at most
@@ -47,6 +49,7 @@ CENTRAL: Stencil = ((1.0, 0.5), (-1.0, -0.5))
 EXTRAPOLATED: Stencil = ((0.5, 4 / 3), (-0.5, -4 / 3), (1.0, -1 / 6), (-1.0, 1 / 6))
 FORWARD: Stencil = ((0.5, 4.0), (0.0, -3.0), (1.0, -1.0))
 BACKWARD: Stencil = ((-0.5, -4.0), (0.0, 3.0), (-1.0, 1.0))
+NOWHERE: Stencil = ((0.0, math.nan),)
 
 
 @dataclass(frozen=True)
@@ -108,12 +111,28 @@ class Samples:
 def differences(
     source: ResultSource, parameters: Mapping[str, Tensor], step: float, stencil: Stencil, common: bool
 ) -> dict[str, dict[str, Moments]]:
-    """The differences of every result in every parameter entry."""
+    """The differences of every result in every parameter entry: with a smaller step, or from one side, where the stencil does not
+    fit."""
+    ways = [(stencil, factor) for factor in SHRINK]
+    ways += [(one_side, factor) for factor in (1.0, 0.1) for one_side in (FORWARD, BACKWARD)]
+    return _every_entry(source, parameters, step, ways, common)
+
+
+def from_one_side(
+    source: ResultSource, parameters: Mapping[str, Tensor], step: float, stencil: Stencil
+) -> dict[str, dict[str, Moments]]:
+    """The same by `FORWARD` or `BACKWARD`; nan where an entry stands at the end of its domain on that side."""
+    return _every_entry(source, parameters, step, [(stencil, 1.0), (stencil, 0.1), (NOWHERE, 1.0)], True)
+
+
+def _every_entry(
+    source: ResultSource, parameters: Mapping[str, Tensor], step: float, ways: Sequence[tuple[Stencil, float]], common: bool
+) -> dict[str, dict[str, Moments]]:
     found: dict[str, dict[str, Moments]] = {name: {} for name in source.names}
     for parameter, value in parameters.items():
         entries: list[list[Moments]] = []
         for entry in range(value.numel()):
-            entries.append(_entry(source, dict(parameters), parameter, entry, step, stencil, common))
+            entries.append(_entry(source, dict(parameters), parameter, entry, step, ways, common))
         for number, name in enumerate(source.names):
             parts = [row[number] for row in entries]
             shape = (*(parts[0].mean.shape if parts else ()), *value.shape)
@@ -125,13 +144,12 @@ def differences(
 
 
 def _entry(
-    source: ResultSource, parameters: dict[str, Tensor], name: str, entry: int, step: float, stencil: Stencil, common: bool
+    source: ResultSource, parameters: dict[str, Tensor], name: str, entry: int, step: float,
+    ways: Sequence[tuple[Stencil, float]], common: bool,
 ) -> list[Moments]:
-    """One parameter entry: with a smaller step, or from one side, where the stencil does not fit."""
+    """One parameter entry, by the first way that stays inside the domain."""
     h = step * max(1.0, abs(float(parameters[name].reshape(-1)[entry])))
     trouble: ProbError | None = None
-    ways = [(stencil, factor) for factor in SHRINK]
-    ways += [(one_side, factor) for factor in (1.0, 0.1) for one_side in (FORWARD, BACKWARD)]
     for points, factor in ways:
         try:
             if all(_allowed(source.resolved, name, parameters[name], entry, place * h * factor) for place, _ in points):
@@ -140,9 +158,9 @@ def _entry(
             if problem.code not in OUTSIDE:
                 raise
             trouble = trouble or problem
-    if trouble is None:  # the declared domain is narrower than every step: as close as it goes
-        return _stencil(source, parameters, name, entry, h * SHRINK[-1] / 64, stencil, common)
-    raise trouble
+    if trouble is not None:
+        raise trouble
+    return _stencil(source, parameters, name, entry, h * SHRINK[-1] / 64, ways[0][0], common)  # as close as it goes
 
 
 def _allowed(resolved: Resolved, name: str, value: Tensor, entry: int, shift: float) -> bool:
@@ -185,6 +203,20 @@ def _stencil(
     return [accumulator.moments(exact=getattr(source, "exact", False)) for accumulator in accumulators]
 
 
+def _of_samples(
+    resolved: Resolved, parameters: Mapping[str, object], data: Mapping[str, object], settings: Settings, step: float,
+    stencil: Stencil, common: bool,
+) -> dict[str, dict[str, Moments]]:
+    """In the arithmetic that the numbers need."""
+    given = Numbers(resolved, parameters, data, settings, settings)
+    while True:
+        try:
+            with room(grad=False):
+                return differences(Samples(resolved, given.bound, given.known, given.own), given.bound, step, stencil, common)
+        except TooCoarse:
+            given.widen()
+
+
 def finite_differences(
     resolved: Resolved, parameters: Mapping[str, object], data: Mapping[str, object], settings: Settings, step: float, *,
     common: bool,
@@ -194,13 +226,7 @@ def finite_differences(
     Raises ProbError where neither side of an entry lies in the domain.
     """
     started = time.perf_counter()
-
-    def work(settings: Settings) -> dict[str, dict[str, Moments]]:
-        bound, known = bind_values(resolved, parameters, data, DTYPES[settings.dtype], torch.device(settings.device))
-        with room(grad=False):
-            return differences(Samples(resolved, bound, known, settings), bound, step, CENTRAL, common)
-
-    found = fittingly(work, settings)
+    found = _of_samples(resolved, parameters, data, settings, step, CENTRAL, common)
     return Difference(step, common, found, settings.samples, time.perf_counter() - started)
 
 
@@ -209,13 +235,7 @@ def extrapolated(
     step: float = DEFAULT_STEP,
 ) -> tuple[Tensor, Tensor]:
     """All entries of the gradient by extrapolated differences with common random numbers: means and standard errors."""
-
-    def work(settings: Settings) -> dict[str, dict[str, Moments]]:
-        bound, known = bind_values(resolved, parameters, data, DTYPES[settings.dtype], torch.device(settings.device))
-        with room(grad=False):
-            return differences(Samples(resolved, bound, known, settings), bound, step, EXTRAPOLATED, True)
-
-    found = fittingly(work, settings)
+    found = _of_samples(resolved, parameters, data, settings, step, EXTRAPOLATED, True)
     moments = [m for rows in found.values() for m in rows.values()]
     mean, se = (torch.cat([getattr(m, field).reshape(-1) for m in moments]).cpu() for field in ("mean", "se"))
     return mean, se

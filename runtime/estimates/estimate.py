@@ -14,10 +14,12 @@ that float32 is too coarse for, and graphs that do not compile.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+import warnings
+from collections.abc import Callable, Mapping, Sequence, Set
 from contextlib import closing
 from dataclasses import replace
 from functools import partial
+from typing import Any, cast
 
 import torch
 from torch import Tensor
@@ -28,6 +30,7 @@ from ...dsl.planning.plan import Lessons, Plan
 from ...dsl.tables.estimators import ESTIMATORS
 from ...dsl.tables.ranges import Bounds, constant
 from ...dsl.text.diagnostics import Diagnostic, ProbError
+from ...dsl.text.source import Span
 from ..arrays.scalars import ends
 from ..blocks.collect import Collected, Ended, Estimate, merged
 from ..blocks.culprits import gradient_problem, value_problem
@@ -35,13 +38,16 @@ from ..blocks.moments import Moments
 from ..blocks.schedule import Start, blocks
 from ..blocks.session import Session
 from ..blocks.settings import DTYPES, LEAST_BLOCK, Settings, names_of, room
+from ..gradients.decisive import decisive
 from ..gradients.surrogate import expected
 from ..gradients.weighing import Weighing
-from ..lanes.lessons import GuardBroken, NotCompiled, NotLifted, OutOfTime, TooCoarse, TooManyLanes, TooMuchWork
+from ..lanes.lanes import Value
+from ..lanes.lessons import GuardBroken, NotCompiled, NotLifted, OutOfTime, TooCoarse, TooManyLanes, TooMuchWork, TooSmall
+from ..lanes.moving import Motion
 from ..machine.interpreter import Interpreter
 from ..machine.machine import Outcome
 from ..machine.order import check_fixed
-from .binding import bind_fittingly, bind_values, fittingly
+from .precision import Numbers
 from .team import Team
 
 __all__ = ["Estimate", "Moments", "Settings", "expectation", "gradient", "moments_of_run"]
@@ -59,29 +65,30 @@ class _NotFinite(Exception):
 # ---------------------------------------------------------------------------------------------------- gradient
 def gradient(
     resolved: Resolved, make_plan: MakePlan, parameters: Mapping[str, object], data: Mapping[str, object],
-    settings: Settings, progress: Progress = None, team: Team | None = None,
+    settings: Settings, progress: Progress = None, team: Team | None = None, trial: bool = False,
 ) -> Estimate:
-    """The expected results and their derivatives in every parameter, with standard errors; with a `team`, of all its runs."""
+    """The expected results and their derivatives in every parameter, of all runs of a `team`; a `trial` only measures a plan."""
     started = time.perf_counter()
-    settings, bound, known = bind_fittingly(resolved, parameters, data, settings)
-    if not bound:
-        title = "there is nothing to differentiate: the program has no parameters"
-        raise ProbError(Diagnostic("P0606", title, source=resolved.program.source))
-    own = settings if team is None else team.share(settings)
+    given = Numbers(resolved, parameters, data, settings, settings if team is None else team.share(settings))
+    if not given.bound:
+        raise _no_parameters(resolved)
     lessons = Lessons()
     safe = False
     refused: str | None = None
     while True:
         plan = make_plan(lessons)
         if plan.exact:
-            bound, known = bind_values(resolved, parameters, data, torch.float64, torch.device(settings.device))
-        session = Session(resolved, plan, bound, known, own, safe, results=not settings.of)
+            given.bind("float64")
+        settings, own, few = given.whole, given.own, partial(_few, resolved, plan, safe)
+        session = Session(resolved, plan, given.bound, given.known, own, safe, results=not settings.of)
         collected = Collected(names_of(resolved, settings, not settings.of), own)
         outcome: Collected | Exception = collected
         if own.sampler == "sobol" and not plan.exact:
             check_fixed(resolved, plan)
         heard: list[Collected | Exception] | None = None
         try:
+            if not (trial or plan.exact):
+                given.check(plan.memory, few)
             with room(grad=True):
                 _differentiate(session, collected, progress, Looks(team, settings))
         except Ended as end:
@@ -92,12 +99,11 @@ def gradient(
         except _NotFinite:
             safe = True
             continue
-        except TooCoarse:
-            settings, own = replace(settings, dtype="float64"), replace(own, dtype="float64")
-            bound, known = bind_values(resolved, parameters, data, torch.float64, torch.device(settings.device))
+        except (TooCoarse, TooSmall) as why:
+            given.adapt(why, plan.memory, few)
             continue
         except NotCompiled as why:
-            refused, own = why.reason, replace(own, compile=False)
+            refused, given.own = why.reason, replace(own, compile=False)
             continue
         except Exception as problem:
             outcome = problem
@@ -105,17 +111,36 @@ def gradient(
         if all(isinstance(one, Collected) for one in found):
             if team is not None and not collected.exact:
                 collected = merged(found, session, settings)
-            return _finished(session, collected, settings, started, refused)
+            return _finished(session, collected, settings, started, refused, given.rounded)
         lessons = _learnt(lessons, plan, [one for one in found if isinstance(one, Exception)])
 
 
-def _finished(session: Session, collected: Collected, settings: Settings, started: float, refused: str | None) -> Estimate:
+def _no_parameters(resolved: Resolved) -> ProbError:
+    title = "there is nothing to differentiate: the program has no parameters"
+    return ProbError(Diagnostic("P0606", title, source=resolved.program.source))
+
+
+def _few(
+    resolved: Resolved, plan: Plan, safe: bool, settings: Settings, bound: dict[str, Tensor], known: dict[str, Value]
+) -> Estimate:
+    """A few runs of a plan, as they come."""
+    collected = Collected(names_of(resolved, settings, not settings.of), settings)
+    session = Session(resolved, plan, bound, known, settings, safe, results=not settings.of)
+    with room(grad=True):
+        _differentiate(session, collected, None, Looks(None, settings))
+    return collected.estimate(plan, 0.0)
+
+
+def _finished(
+    session: Session, collected: Collected, settings: Settings, started: float, refused: str | None, rounded: bool
+) -> Estimate:
     """The estimate, and what has become of the wish to compile."""
     if settings.compile and refused is None and session.compile_seconds is None:
         left = "a gradient is not finite" if session.safe else "no block was left to compile"
         refused = "the answer is exact" if collected.exact else left
     estimate = collected.estimate(session.plan, started)
-    return replace(estimate, compile_seconds=session.compile_seconds, not_compiled=refused)
+    scarce = {} if collected.exact else session.variety.scarce
+    return replace(estimate, compile_seconds=session.compile_seconds, not_compiled=refused, rounded=rounded, scarce=scarce)
 
 
 def _learnt(lessons: Lessons, plan: Plan, problems: Sequence[Exception]) -> Lessons:
@@ -126,7 +151,7 @@ def _learnt(lessons: Lessons, plan: Plan, problems: Sequence[Exception]) -> Less
             case GuardBroken(place=place):
                 learnt = learnt.broke(place)
             case TooManyLanes(index=index):
-                learnt = learnt.crowd_alike(index, plan)
+                learnt = learnt.crowd(index, plan)
             case _:
                 raise problem
     if learnt == lessons:
@@ -205,18 +230,29 @@ def _differentiate(session: Session, collected: Collected, progress: Progress, l
             value = block.result(found)
             if outcome.weight is not None:
                 value = block.points.rows(value, outcome.lanes)
-            weighing = Weighing(outcome, number, value, runs)
+            weighing = Weighing.of_result(outcome, number, value, runs)
+            if settings.keep_runs:
+                part.keep_draws(name, weighing.value, runs)
             if not part.add_value(name, weighing.value, runs).finite:
                 raise value_problem(block, runs, leaves, names)
             weighings.append(weighing)
+            if weighing.groups:
+                part.scored.add(name)
+        if outcome.met:
+            motion = Motion(block.points.points, block.lifter)
+            part.kinks, part.turns = decisive(outcome, [weighing.value for weighing in weighings], motion)
         few = not block.exact and settings.samples <= FEW
         for number, (name, weighing) in enumerate(zip(names, weighings, strict=True)):
             for found_at in weighing.gradients(block.points, number == len(weighings) - 1, few):
                 for place, (parameter, leaf) in enumerate(leaves.items()):
-                    accumulator = part.add_gradient(name, parameter, found_at.entry, found_at.per_run[place], leaf, runs)
+                    accumulator = part.add_gradient(
+                        name, parameter, found_at.entry, found_at.per_run[place], leaf, runs, tied=weighing.tied,
+                    )
                     part.watch_tails(name, parameter, found_at.entry, found_at.per_run[place])
                     if found_at.pseudo and (spread := found_at.pseudo[place]) is not None:
                         accumulator.widen(spread)
+                    if found_at.costs:
+                        accumulator.charge(found_at.costs[place])
                     if paired:
                         other = found_at.other or found_at.per_run  # of a result without scores there is but one
                         part.add_gradient(name, parameter, found_at.entry, other[place], leaf, runs, other=True)
@@ -239,14 +275,21 @@ def moments_of_run(
 ) -> Estimate:
     """The results and the variables in `of`, sampled without derivatives: no plan is needed."""
     started = time.perf_counter()
-    return fittingly(lambda settings: _moments(resolved, parameters, data, settings, progress, started), settings)
+    given = Numbers(resolved, parameters, data, settings, settings)
+    few, memory = partial(_sampled, resolved), cast("dict[Any, Any]", resolved.memory)
+    while True:
+        try:
+            given.check(memory, few)
+            found = _sampled(resolved, given.own, given.bound, given.known, progress)
+        except (TooCoarse, TooSmall) as why:
+            given.adapt(why, memory, few)
+            continue
+        return replace(found, seconds=time.perf_counter() - started, rounded=given.rounded)
 
 
-def _moments(
-    resolved: Resolved, parameters: Mapping[str, object], data: Mapping[str, object], settings: Settings, progress: Progress,
-    started: float,
+def _sampled(
+    resolved: Resolved, settings: Settings, bound: dict[str, Tensor], known: dict[str, Value], progress: Progress = None
 ) -> Estimate:
-    bound, known = bind_values(resolved, parameters, data, DTYPES[settings.dtype], torch.device(settings.device))
     session = Session(resolved, None, bound, known, settings, False, results=True)
     collected = Collected(names_of(resolved, settings, True), settings)
 
@@ -262,7 +305,17 @@ def _moments(
 
     with room(grad=False):
         _drive(session, collected, Session.uniform, take, progress, Looks(None, settings))
-    return collected.estimate(None, started)
+    return collected.estimate(None, 0.0)
+
+
+def warn_of_kinks(resolved: Resolved, kinks: Set[Span]) -> None:
+    """There is no report to say it in."""
+    source = resolved.program.source
+    first = min(kinks, key=lambda span: span.start)
+    warnings.warn(
+        f"{source.name}, line {source.line_column(first.start)[0]}: a kink is met exactly, where the expectation has no derivative "
+        f"but one to the left and one to the right: {source.slice(first)}", stacklevel=4,
+    )
 
 
 def expectation(
@@ -270,15 +323,18 @@ def expectation(
 ) -> Tensor | dict[str, Tensor]:
     """Estimates of the expected results that carry their derivatives: one block, differentiable again where the
     estimators allow it.  A single result is not keyed."""
-    inner, bound, known = bind_fittingly(resolved, parameters, data, settings)
+    given = Numbers(resolved, parameters, data, settings, settings)
     names = names_of(resolved, settings, not settings.of)
     lessons = Lessons()
     while True:
         plan = make_plan(lessons)
-        session = Session(resolved, plan, bound, known, inner, True, results=not settings.of)
-        runs = 1 if session.exact else settings.samples
-        leaves = {name: value.expand(runs, *value.shape) for name, value in session.parameters.items()}
+        few = partial(_few, resolved, plan, True)
         try:
+            if not plan.exact:
+                given.check(plan.memory, few)
+            session = Session(resolved, plan, given.bound, given.known, given.own, True, results=not settings.of)
+            runs = 1 if session.exact else settings.samples
+            leaves = {name: value.expand(runs, *value.shape) for name, value in session.parameters.items()}
             with room(grad=True):
                 machine = session.interpreter(Interpreter)
                 machine.kinks, machine.bends = plan.kinks, partial(_bends, session, plan, settings.of)
@@ -289,12 +345,13 @@ def expectation(
                 ]
                 if not all(bool(torch.isfinite(value).all()) for value in found):
                     raise value_problem(session, runs, leaves, names)
+                if outcome.met and (kinks := decisive(outcome, found, machine.motion())[0]):
+                    warn_of_kinks(resolved, kinks)
         except (GuardBroken, TooManyLanes) as problem:
             lessons = _learnt(lessons, plan, [problem])
             continue
-        except TooCoarse:
-            inner = replace(settings, dtype="float64")
-            bound, known = bind_values(resolved, parameters, data, torch.float64, torch.device(settings.device))
+        except (TooCoarse, TooSmall) as why:
+            given.adapt(why, plan.memory, few)
             continue
         return found[0] if len(found) == 1 else dict(zip(names, found, strict=True))
 

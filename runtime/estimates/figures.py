@@ -11,7 +11,8 @@ temperature), and counts with its posterior mean square, (d t^2/(t^2 + s^2))^2 +
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import math
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor
@@ -20,10 +21,13 @@ from ...dsl.planning.plan import Plan
 from ...dsl.planning.trials import Prefer
 from ...dsl.tables.estimators import ESTIMATORS
 from ..blocks.settings import Settings
+from .rivals import CHANCE, UNLIKELY, Rival, apart, limit
 
 BETTER = 0.9  # a variation must be so much better than what is there (mean squared errors)
 FOR_PATHWISE = 0.25  # and to give up a reparameterised draw, so much: what it gains elsewhere is not seen in one program point
 PRIOR = 0.2  # of the gradient: the bias that a relaxation at tau = 0.5 is thought to have
+OUTDONE = 2  # so many times the mean squared error of an unbiased plan, and a relaxation with this bias is not tried
+NOISIER = 3  # times the spread of the other: a plan that looks again where the two differ
 DEARER = 4  # a plan may take so many times the work of the cheapest before that counts
 
 
@@ -44,7 +48,8 @@ class Measured:
 
 @dataclass(frozen=True)
 class Trial:
-    """A plan that was run: per entry of the gradient the mean and the sd of a run."""
+    """A plan that was run: per entry of the gradient the mean and the sd of a run.  `blind`: (result, parameter) of which
+    all runs gave the same; `thin`: some spread rests on few runs."""
 
     prefer: Prefer
     plan: Plan
@@ -52,6 +57,31 @@ class Trial:
     sd: Tensor
     runs: int
     work: float  # of one run
+    blind: frozenset[tuple[str, str]] = frozenset()
+    thin: bool = False
+
+    @property
+    def variance(self) -> Tensor:
+        """Of the mean."""
+        return self.sd**2 / self.runs
+
+    @property
+    def enumerated(self) -> int:
+        """How many sites are summed over."""
+        return sum(ESTIMATORS[choice.estimator].exact for choice in self.plan.choices.values())
+
+    def rival(self) -> Rival:
+        """What it can be held against a gradient."""
+        return Rival(self.plan.label, self.prefer, self.mean, self.variance, self.runs)
+
+    def pooled(self, other: Trial) -> Trial:
+        """With more runs of the same."""
+        total, shift = self.runs + other.runs, other.mean - self.mean
+        squares = (self.runs - 1) * self.sd**2 + (other.runs - 1) * other.sd**2 + shift**2 * (self.runs * other.runs / total)
+        return replace(
+            other, prefer=self.prefer, plan=self.plan, mean=self.mean + shift * (other.runs / total),
+            sd=(squares / (total - 1)).sqrt(), runs=total, blind=self.blind & other.blind,
+        )
 
     @property
     def pathwise(self) -> int:
@@ -61,21 +91,65 @@ class Trial:
     @property
     def temperature(self) -> float:
         """The highest one of a relaxation."""
-        return max((float(c.options["tau"]) for c in self.plan.choices.values() if ESTIMATORS[c.estimator].relaxes), default=0.0)
+        return temperature(self.plan)
+
+
+def temperature(plan: Plan) -> float:
+    """The highest one of a plan's relaxations."""
+    return max((float(c.options["tau"]) for c in plan.choices.values() if ESTIMATORS[c.estimator].relaxes), default=0.0)
 
 
 @dataclass(kw_only=True)
 class Figures:
-    """The plans that were run, and how they compare at the requested number of runs."""
+    """The plans that were run, and how they compare at the requested number of runs; `overruled`: those that another one
+    contradicts, which has seen more."""
 
     settings: Settings
     trials: list[Trial] = field(default_factory=list)
+    overruled: list[tuple[Trial, Trial]] = field(default_factory=list)
     differences: tuple[Tensor, Tensor] | None = None  # means and variances of finite differences
+
+    # ------------------------------------------------------------------------------------------------ contradictions
+    @property
+    def fair(self) -> list[Trial]:
+        """The unbiased plans; of one that was run with two baselines at once the first."""
+        return list({id(trial.plan): trial for trial in reversed(self.trials) if not trial.plan.biased}.values())[::-1]
+
+    def doubtful(self, trial: Trial) -> tuple[Trial, Trial] | None:
+        """The pair of this unbiased plan and another one whose means differ as they hardly ever would, the one first that has seen
+        more; and what the other one shows of that is so little that it would win."""
+        for other in self.fair:
+            if other.plan is not trial.plan and not trial.plan.biased:
+                z, at = _farthest(trial, other)
+                more, less = _by_what_they_saw(trial, other, at)
+                entries = trial.mean.numel() * (len(self.fair) - 1)
+                if z > limit(UNLIKELY, entries, min(trial.runs, other.runs)) and more.sd[at] > NOISIER * less.sd[at]:
+                    return more, less
+        return None
+
+    def judge(self) -> None:
+        """Set aside what is contradicted by a plan that has seen more."""
+        self.overruled = []
+        for number, one in enumerate(self.fair):
+            for other in self.fair[number + 1 :]:
+                z, at = _farthest(one, other)
+                if z > limit(CHANCE, one.mean.numel(), min(one.runs, other.runs)):
+                    more, less = _by_what_they_saw(one, other, at)
+                    self.overruled.append((less, more))
+
+    @property
+    def sound(self) -> list[Trial]:
+        """The plans that are not set aside: neither contradicted, nor blind where another one is not."""
+        left = [trial for trial in self.trials if not any(trial.plan is less.plan for less, _ in self.overruled)]
+        if not any(trial.blind for trial in left):
+            return left
+        seeing = [trial for trial in left if not any(not other.plan.biased and other.blind < trial.blind for other in left)]
+        return seeing or left
 
     @property
     def reference(self) -> Trial | None:
         """The unbiased plan with the least variance."""
-        fair = [trial for trial in self.trials if not trial.plan.biased]
+        fair = [trial for trial in self.sound if not trial.plan.biased]
         return min(fair, key=lambda trial: float((trial.sd**2).sum()), default=None)
 
     def errors(self, trial: Trial) -> Tensor:
@@ -88,6 +162,14 @@ class Figures:
             believed = (difference * share) ** 2 + share * doubt
             error = error + torch.where(difference**2 > 4 * doubt, difference**2 - doubt, believed)
         return error
+
+    def outdone(self, plan: Plan) -> bool:
+        """Whether a relaxation need not be run: an unbiased plan's error at the requested number of runs is already well below the
+        bias that a relaxation is thought to have."""
+        if not plan.biased or self.reference is None:
+            return False
+        thought = (PRIOR * (temperature(plan) / 0.5) ** 2 * self.reference.mean) ** 2
+        return bool((thought >= OUTDONE * self.errors(self.reference)).all())
 
     def against(self, trial: Trial) -> tuple[Tensor, Tensor] | None:
         """A relaxation's difference from what is known best, and the variance of that, per entry."""
@@ -123,10 +205,11 @@ class Figures:
 
     def best(self) -> Trial | None:
         """The plan with the least error; of equals the earlier one.  Reparameterised draws are kept unless it pays well."""
-        best = min(self.trials, key=self.weighed, default=None)
+        sound = self.sound
+        best = min(sound, key=self.weighed, default=None)
         if best is None:
             return None
-        pathwise = [trial for trial in self.trials if trial.pathwise > best.pathwise and not trial.plan.biased]
+        pathwise = [trial for trial in sound if trial.pathwise > best.pathwise and not trial.plan.biased]
         kept = min(pathwise, key=self.weighed, default=None)
         if kept is None:
             return best
@@ -140,3 +223,33 @@ class Figures:
             bias = float(difference) if difference.numel() == 1 else float(difference.norm())
             bias_se = float(doubt.sum().sqrt())
         return Measured(bias, bias_se, float(trial.sd.norm()), float(self.errors(trial).sum().sqrt()))
+
+    def because(self) -> str:
+        """What was set aside, and why, in words."""
+        if not self.overruled:
+            return ""
+        less, more = min(self.overruled, key=lambda pair: self.trials.index(pair[0]))
+        z, at = _farthest(less, more)
+        told = [f"{one.plan.label} {float(one.mean[at]):.3g} +- {math.sqrt(float(one.variance[at])):.1g}" for one in (less, more)]
+        why = "has the larger spread" if less.thin == more.thin else "rests on more runs"
+        why = "sums over outcomes" if more.enumerated > less.enumerated else why
+        return (
+            f"{told[0]} and {told[1]} contradict each other ({z:.0f} standard errors): {less.plan.label} is set aside, because "
+            f"{more.plan.label} {why}"
+        )
+
+
+def _farthest(one: Trial, other: Trial) -> tuple[float, int]:
+    """The largest z-score between two plans, and of which entry."""
+    z = apart(one.mean, one.variance, other.mean, other.variance).abs()
+    at = int(z.argmax())
+    return float(z[at]), at
+
+
+def _by_what_they_saw(one: Trial, other: Trial, at: int) -> tuple[Trial, Trial]:
+    """Two plans, the one first that has seen more: exact before sampled, many runs before a few, larger spread before smaller."""
+
+    def seen(trial: Trial) -> tuple[int, bool, float]:
+        return trial.enumerated, not trial.thin, float(trial.sd[at])
+
+    return (one, other) if seen(one) >= seen(other) else (other, one)

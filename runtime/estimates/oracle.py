@@ -34,9 +34,12 @@ from ..gradients.weighing import per_run
 from ..lanes.lanes import Value
 from ..lanes.lessons import TooManyLanes, TooMuchWork
 from ..laws.law import Law
+from ..laws.noise import Fresh
 from ..machine.interpreter import Interpreter
 from .binding import bind_values
-from .differences import EXTRAPOLATED, Samples, differences
+from .differences import EXTRAPOLATED, ResultSource, Samples, differences
+from .sides import NOISY_STEP as NOISY_SIDES
+from .sides import STEP, Found, Sides, corners, kept, one_sided, with_jumps
 
 LANES = 2**20
 WORK = 2**25  # numbers that one sum may touch (a few seconds)
@@ -55,11 +58,13 @@ ROUNDING = 2e-5  # of the answer's size: what float32 arithmetic alone may do
 @dataclass(frozen=True)
 class Check:
     """A gradient against the oracle: per result and parameter the oracle's `Moments` (`se`: its own error) and the largest
-    z-score; `passed` where none exceeds `LIMIT`."""
+    z-score; `passed` where none exceeds `LIMIT`.  `sides`: where the derivative to the left is not that to the right; no number
+    agrees with both."""
 
     method: str
     gradient: dict[str, dict[str, Moments]]
     z: dict[str, dict[str, float]]
+    sides: Found = field(default_factory=dict)
 
     @property
     def worst(self) -> float:
@@ -80,12 +85,19 @@ def verify(
     runs = _few_runs(settings, estimate) if short else settings.samples
     work = min(WORK, max(estimate.work // 128, LEAST_WORK)) if short else WORK
     seed = (settings.seed + 15_485_863) % 2**63
-    method, found = answer(resolved, parameters, data, replace(settings, samples=runs, seed=seed), work)
+    settings = replace(settings, samples=runs, seed=seed)
+    method, found = answer(resolved, parameters, data, settings, work)
+    sides: Found = {}
+    met = bool(estimate.kinks or estimate.turns)
+    if met or method == "enumeration":
+        sides = both_sides(resolved, parameters, data, settings, work, met, estimate.gradient)
     z = {
-        result: {name: _score(estimate.gradient[result][name], oracle) for name, oracle in rows.items()}
+        result: {
+            name: _score(estimate.gradient[result][name], oracle, sides.get(result, {}).get(name)) for name, oracle in rows.items()
+        }
         for result, rows in found.items()
     }
-    return Check(method, found, z)
+    return Check(method, found, z, sides)
 
 
 def _few_runs(settings: Settings, estimate: Estimate) -> int:
@@ -94,12 +106,39 @@ def _few_runs(settings: Settings, estimate: Estimate) -> int:
     return max(estimate.samples // (8 * len(EXTRAPOLATED) * max(entries, 1)), min(settings.samples, LEAST_RUNS))
 
 
-def _score(own: Moments, oracle: Moments) -> float:
-    """The largest z-score of a gradient's entries."""
+def _score(own: Moments, oracle: Moments, sides: Sides | None) -> float:
+    """The largest z-score of a gradient's entries; at a corner the distance from the further side counts."""
     size = oracle.mean.abs().clamp_min(1.0)
     spread = (own.se.nan_to_num(0.0) ** 2 + oracle.se**2 + (ROUNDING * size) ** 2).sqrt()
-    scores = ((own.mean.to(oracle.mean.device) - oracle.mean) / spread).reshape(-1)
+    mean = own.mean.to(oracle.mean.device)
+    off = mean - oracle.mean if sides is None else torch.where(sides.apart, sides.distance(mean), mean - oracle.mean)
+    scores = (off / spread).reshape(-1)
     return float(scores[scores.abs().argmax()]) if scores.numel() else 0.0
+
+
+def both_sides(
+    resolved: Resolved, parameters: Mapping[str, object], data: Mapping[str, object], settings: Settings, work: int = WORK,
+    met: bool = True, own: Mapping[str, Mapping[str, Moments]] | None = None,
+) -> Found:
+    """Where a derivative is one to the left and another to the right, both; `met`: kinks are known to have been met (else only
+    exact values are looked at); `own`: what stands for a side that is not there.  OutOfTime where the deadline passes meanwhile."""
+    settings = replace(settings, dtype="float64", target_se=None, deadline=None, until=settings.deadline, keep_runs=False)
+    bound, known = bind_values(resolved, parameters, data, torch.float64, torch.device(settings.device))
+
+    def there(source: ResultSource, step: float) -> Found:
+        found = one_sided(source, bound, step)
+        if own is not None:
+            found = {n: {key: replace(sides, own=own[n][key]) for key, sides in rows.items()} for n, rows in found.items()}
+        return kept(with_jumps(kept(found), source, bound, step))
+
+    with room(grad=False):
+        for cells in (0, *(CELLS if met else ())):
+            sums = _Sums(resolved, bound, known, replace(settings, most_work=work), cells)
+            try:
+                return there(sums, SMOOTH_STEP if cells else STEP) if met else corners(sums, bound)
+            except (TooManyLanes, TooMuchWork, _NoGrid, ProbError):
+                continue
+        return there(Samples(resolved, bound, known, settings), NOISY_SIDES) if met else {}
 
 
 def answer(
@@ -191,9 +230,8 @@ def _spread(request: Request) -> Tensor:
     """Draws of the site over all lanes."""
     lanes = request.shape[0]
     repeats = max(4096 // max(lanes, 1), 1)
-    generator = torch.Generator()
-    generator.manual_seed(0)
-    draws = [request.law.sample(request.shape, generator) for _ in range(repeats)]
+    noise = Fresh(torch.Generator().manual_seed(0))
+    draws = [request.law.sample(request.shape, noise) for _ in range(repeats)]
     return torch.cat(draws).sort().values
 
 

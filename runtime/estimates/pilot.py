@@ -22,12 +22,14 @@ import math
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 import torch
 
 from ...dsl.planning.chooser import Planner
+from ...dsl.planning.crowding import Crowding
 from ...dsl.planning.plan import Choice, Lessons, Plan, PlanOptions
-from ...dsl.planning.trials import Prefer, Trials, alternatives, changed, orders, planned, trials
+from ...dsl.planning.trials import Prefer, Trials, alternatives, changed, orders, trials
 from ...dsl.syntax import EstimatorCall
 from ...dsl.tables.estimators import ESTIMATORS, FALLBACK, PLAIN
 from ...dsl.tables.limits import lanes_tried
@@ -44,10 +46,12 @@ from .verdict import Verdict
 SHARE = 0.2  # of the runs, for all trials together
 LEAST_RUNS = 32
 MOST_RUNS = 2000
+AGAIN = 4  # times the runs, for a plan that contradicts another one
 MOST_DIFFERENCES = 4  # parameter entries for which finite differences are taken
 CONTENDS = 0.5  # a relaxation matters whose variance is below this part of the best unbiased error
 TRIED_ROUNDS = 24  # of a `while`, or levels of calls, in which outcomes are enumerated
 EXACT_WORK = 2**21  # numbers that an exact answer may touch in any case (about 0.2 s)
+HOPELESS_WORK = 2**15  # and where the outcomes that are counted are too many
 TRIAL_WORK = 2**17  # and every trial
 SHARE_OF_TIME = 0.3  # of what is left of --max-time, for the exact answer, and for the trials
 
@@ -58,14 +62,15 @@ def quiet(phase: str) -> None:
     """Nobody is told what begins."""
 
 
-class _NotExact(Exception):
-    """An exact plan has turned out to take too many lanes."""
+class _Pointless(Exception):
+    """What was to be tried has turned out to take too many lanes, and what is left of it is not exact, or was run before."""
 
 
 @dataclass(kw_only=True)
 class _Pilot(Figures):
     asked: Settings  # of the runs to come
     planner: Planner
+    crowding: Crowding
     options: PlanOptions
     parameters: Mapping[str, object]
     data: Mapping[str, object]
@@ -79,33 +84,44 @@ class _Pilot(Figures):
     # --------------------------------------------------------------------------------------------------- trials
     def plan(self, prefer: Prefer) -> Plan | None:
         """The plan with these preferences; None where it is refused."""
-        return planned(self.planner, self.options, prefer)
+        try:
+            return self.crowding.settled(replace(self.options, prefer=prefer))[0]
+        except ProbError:
+            return None
 
     def estimate(self, prefer: Prefer, settings: Settings, exact: bool = False) -> Estimate | None:
         """Run a plan; with `exact` only as long as it is exact."""
         options = replace(self.options, prefer=prefer)
+        make = partial(self.planner, options) if exact else self.crowding.planner(options)
 
         def planner(lessons: Lessons) -> Plan:
-            plan = self.planner(options, lessons)
-            if exact and not plan.exact:
-                raise _NotExact
+            plan = make(lessons)
+            if (exact and not plan.exact) or (lessons.crowded and done_by(plan) in self.known):
+                raise _Pointless
             return plan
 
         self.overworked = False
         try:
-            found = gradient(self.planner.resolved, planner, self.parameters, self.data, settings)
+            found = gradient(self.planner.resolved, planner, self.parameters, self.data, settings, trial=True)
         except TooMuchWork:
             self.overworked = True
             return None
         except OutOfTime:
             self.late = True
             return None
-        except (ProbError, _NotExact):
+        except (ProbError, _Pointless):
             return None  # the main run will say it, with all its runs
         if found.interrupted:
             raise KeyboardInterrupt
         self.late |= found.out_of_time
         return found
+
+    def exact_work(self, preferred: Prefer) -> float:
+        """The work that the exact answer may take at first: little, where it is out of reach as far as the text tells (outcomes of
+        probability 0, which are left out, are counted there)."""
+        plan = self.planner(replace(self.options, prefer=preferred))
+        tried = lanes_tried(self.asked.samples, self.asked.max_lanes)
+        return EXACT_WORK if self.crowding.overflow(plan, tried) is None else HOPELESS_WORK
 
     def exact(self, preferred: Prefer, most_work: float | None) -> Estimate | None:
         """The exact answer, with all that was asked for, if it takes no more lanes and work than it may."""
@@ -138,21 +154,33 @@ class _Pilot(Figures):
     def trial(self, prefer: Prefer, number: int) -> Trial | None:
         """Run a plan, unless one like it has been; with the fewest runs where more are too much work."""
         plan = self.plan(prefer)
-        if plan is None or plan.key in self.known or self.late:
+        if plan is None or done_by(plan) in self.known or self.late or self.outdone(plan):
             return None
-        self.known.add(plan.key)
+        self.known.add(done_by(plan))
         found = None
         for runs in dict.fromkeys((self.runs, min(self.runs, LEAST_RUNS))):
             found = self.attempt(prefer, number, runs, self.allowance(plan))
             if not self.overworked:
                 break
-        if found is None or found.plan is None or (found.plan.key in self.known and found.plan.key != plan.key):
+        if found is None or found.plan is None or (done_by(found.plan) in self.known and done_by(found.plan) != done_by(plan)):
             return None
-        self.known.add(found.plan.key)
+        self.known.add(done_by(found.plan))
         prefer = as_run(prefer, found.plan)
         trial = self.take(with_baseline(prefer, "mean"), found, found.gradient)
         if found.other:
             self.take(with_baseline(prefer, "regression"), found, found.other)
+        return self.examined(trial, number)
+
+    def examined(self, trial: Trial, number: int) -> Trial:
+        """Hold a plan against the others; where one differs from it as it hardly ever would, the one that saw more looks again."""
+        if (pair := self.doubtful(trial)) is not None:
+            more = pair[0]
+            found = self.attempt(more.prefer, AGAIN * (number + 1), AGAIN * more.runs, math.inf)
+            if found is not None and found.plan is not None and found.plan.label == more.plan.label:
+                new = more.pooled(made_of(more.prefer, found, found.gradient))
+                self.trials = [new if known is more else known for known in self.trials]
+                trial = new if trial is more else trial
+        self.judge()
         return trial
 
     def attempt(self, prefer: Prefer, number: int, runs: int, limit: float) -> Estimate | None:
@@ -169,13 +197,8 @@ class _Pilot(Figures):
         return found
 
     def take(self, prefer: Prefer, found: Estimate, gradient: dict[str, dict[str, Moments]]) -> Trial:
-        """Write down what the plan that was run (without what turned out to be too many outcomes) gave."""
-        assert found.plan is not None
-        moments = [m for rows in gradient.values() for m in rows.values()]
-        mean = torch.cat([m.mean.reshape(-1) for m in moments]).cpu()
-        sd = torch.cat([m.sd.reshape(-1) for m in moments]).cpu()
-        runs = found.samples
-        trial = Trial(prefer, found.plan, mean, sd, runs, found.work / runs)
+        """Write down what the plan that was run gave."""
+        trial = made_of(prefer, found, gradient)
         self.trials.append(trial)
         return trial
 
@@ -207,12 +230,13 @@ def choose(
     plain = replace(settings, target_se=None, deadline=None, sampler="random", keep_runs=False, compile=False)
     pilot = _Pilot(
         asked=settings, planner=plans, options=options, parameters=parameters, data=data, settings=plain, count=todo.count,
+        crowding=Crowding(plans, parameters, data, settings.samples, settings.max_lanes),
     )
     overworked = False
     if todo.exact is not None:
         phase("trying the exact answer")
         pilot.share_time(settings.deadline)
-        if found := pilot.exact(todo.exact, None if settings.max_lanes else EXACT_WORK):
+        if found := pilot.exact(todo.exact, None if settings.max_lanes else pilot.exact_work(todo.exact)):
             return _exact(todo, found, settings)
         overworked = pilot.overworked
     if not todo.measuring:
@@ -231,7 +255,9 @@ def choose(
     best = _vary(pilot, todo.groups, len(orders())) if todo.varied else pilot.best()
     if best is None:
         return Verdict()
-    return Verdict(best.prefer, _per_site(pilot, todo.live, best) if len(pilot.trials) > 1 else {}, pilot.runs)
+    rivals = tuple(trial.rival() for trial in pilot.sound if trial is not best and not trial.plan.biased)
+    measured = _per_site(pilot, todo.live, best) if len(pilot.trials) > 1 else {}
+    return Verdict(best.prefer, measured, pilot.runs, rivals=rivals, overruled=pilot.because())
 
 
 def _exact(todo: Trials, found: Estimate, settings: Settings) -> Verdict:
@@ -239,6 +265,16 @@ def _exact(todo: Trials, found: Estimate, settings: Settings) -> Verdict:
     nothing = Measured(0.0, 0.0, 0.0, 0.0)
     assert todo.exact is not None
     return Verdict(todo.exact, {index: {call.name: nothing} for index, call in todo.exact}, 0, found)
+
+
+def made_of(prefer: Prefer, found: Estimate, gradient: dict[str, dict[str, Moments]]) -> Trial:
+    """What the plan that was run (without what turned out to be too many outcomes) gave."""
+    assert found.plan is not None
+    moments = [m for rows in gradient.values() for m in rows.values()]
+    mean = torch.cat([m.mean.reshape(-1) for m in moments]).cpu()
+    sd = torch.cat([m.sd.reshape(-1) for m in moments]).cpu()
+    blind = frozenset(place for place, carriers in found.few.items() if not carriers)
+    return Trial(prefer, found.plan, mean, sd, found.samples, found.work / found.samples, blind, bool(found.few))
 
 
 def as_run(prefer: Prefer, plan: Plan) -> Prefer:
@@ -251,6 +287,14 @@ def as_run(prefer: Prefer, plan: Plan) -> Prefer:
             name = FALLBACK.name if ESTIMATORS[call.name].splits else call.name
         kept.append((index, call if call.name == name else EstimatorCall(name)))
     return tuple(kept)
+
+
+def done_by(plan: Plan) -> object:
+    """What a trial of a plan shows, whichever baseline it has: both are measured at once, and no plan is tried for that alone."""
+    return tuple(
+        (index, choice.estimator, tuple(option for option in sorted(choice.options.items()) if option[0] != "baseline"))
+        for index, choice in sorted(plan.choices.items())
+    )
 
 
 def with_baseline(prefer: Prefer, baseline: str) -> Prefer:
@@ -279,13 +323,11 @@ def _vary(pilot: _Pilot, groups: tuple[tuple[Choice, ...], ...], number: int) ->
 
 def _per_site(pilot: _Pilot, live: tuple[Choice, ...], best: Trial) -> dict[int, dict[str, Measured]]:
     """For each site the best plan that uses each estimator there."""
-    found: dict[int, dict[str, Measured]] = {}
-    for choice in live:
-        index = choice.site.index
-        for trial in sorted(pilot.trials, key=lambda trial: (trial is not best, pilot.figure(trial))):
-            name = trial.plan.choices[index].estimator
-            if name not in found.setdefault(index, {}):
-                found[index][name] = pilot.measured(trial)
+    found: dict[int, dict[str, Measured]] = {choice.site.index: {} for choice in live}
+    for trial in sorted(pilot.trials, key=lambda trial: (trial is not best, pilot.figure(trial))):
+        measured = pilot.measured(trial)
+        for index, known in found.items():
+            known.setdefault(trial.plan.choices[index].estimator, measured)
     return found
 
 

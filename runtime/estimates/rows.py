@@ -8,6 +8,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 
 from ...dsl.planning.chooser import Planner
+from ...dsl.planning.crowding import Crowding
 from ...dsl.planning.plan import Lessons, Plan, PlanOptions
 from ...dsl.tables.estimators import ESTIMATORS, PLAIN
 from ...dsl.text.diagnostics import ProbError
@@ -19,8 +20,8 @@ from .pilot import Phase, choose
 from .verdict import Verdict
 
 WARM_UP = 16
-DEARER = 100  # times the work of the cheapest row, at most
-LEAST_WORK = 2**24  # numbers that every row may touch
+LEAST_WORK = 2**21  # numbers that every row may touch
+LEAST_RUNS = 32  # of a row that cannot make all
 ELSEWHERE = ("P0404", "P0407", "P0503")  # where this way cannot be gone; the others will tell of what is wrong with the program
 
 Way = tuple[PlanOptions, str, str]  # options, the label where the plan does not give one, and why it is marked as wrong
@@ -111,21 +112,18 @@ class Rows:
 
     def run(self, options: PlanOptions, label: str, marked: str, limited: bool = False) -> Made | None:
         """Run one row; None where it cannot be run or is not wanted."""
-
-        def planner(lessons: Lessons) -> Plan:
-            return self.plans(options, lessons)
-
+        planner = Crowding(self.plans, self.parameters, self.data, self.settings.samples, self.settings.max_lanes).planner(options)
         settings = self.timed()
-        least = min((row.estimate.work for row in self.made if row.estimate is not None and not row.exact), default=0)
-        if limited and least and settings.max_lanes is None:
-            settings = replace(settings, most_work=max(DEARER * least, LEAST_WORK))
-        if settings.deadline is None or not limited:
-            self.warm_up(planner, settings)
+        others = sum(row.estimate.work for row in self.made if row.estimate is not None and not row.exact)
+        if limited and others and settings.max_lanes is None:
+            settings = replace(settings, most_work=max(others, LEAST_WORK))
+        warm = self.warm_up(planner, settings) if settings.deadline is None or not limited else None
         started = time.perf_counter()
         try:
+            settings = affordable(settings, warm)
             estimate = gradient(self.plans.resolved, planner, self.parameters, self.data, settings)
         except TooMuchWork:
-            self.leave_out(options, f"takes more than {DEARER} times the work of others; --max-lanes allows it")
+            self.leave_out(options, "takes more work than all others together; --max-lanes allows it")
             return None
         except ProbError as problem:
             if problem.code == "P0608":
@@ -145,13 +143,14 @@ class Rows:
         name = label if wrong else label_of(estimate.plan)
         return Made(name, estimate, estimate.gradient, seconds, wrong, estimate.plan.key, estimate.samples)
 
-    def warm_up(self, planner: Callable[[Lessons], Plan], settings: Settings) -> None:
-        """The first time is always slow; no more lanes a run than afterwards."""
+    def warm_up(self, planner: Callable[[Lessons], Plan], settings: Settings) -> Estimate | None:
+        """The first time is always slow; no more lanes a run than afterwards.  Gives what shows the work of a run."""
         few = replace(settings, samples=min(WARM_UP, settings.samples), until=settings.deadline, deadline=None)
         with suppress(ProbError, TooMuchWork, OutOfTime):
             if not planner(Lessons()).exact:
                 few = replace(few, max_lanes=settings.lanes(False))
-            gradient(self.plans.resolved, planner, self.parameters, self.data, few)
+            return gradient(self.plans.resolved, planner, self.parameters, self.data, few, trial=True)
+        return None
 
     def leave_out(self, options: PlanOptions, why: str) -> None:
         """Note a row that is not there."""
@@ -210,3 +209,15 @@ def label_of(plan: Plan) -> str:
     """`enumerate + rsample`, `gumbel tau=0.1`, `score, no credit`."""
     live = [choice for choice in plan.choices.values() if choice.effect and choice.estimator != PLAIN.name]
     return " + ".join(sorted({ESTIMATORS[choice.estimator].label(choice.options) for choice in live})) or "fixed noise"
+
+
+def affordable(settings: Settings, warm: Estimate | None) -> Settings:
+    """With as many runs as may be made for the work allowed, where those before show what one takes; TooMuchWork."""
+    if settings.most_work is None or warm is None or warm.exact:
+        return settings
+    runs = int(settings.most_work * warm.samples // max(warm.work, 1))
+    if runs < min(LEAST_RUNS, settings.samples):
+        raise TooMuchWork
+    if runs >= settings.samples:
+        return replace(settings, most_work=None)
+    return replace(settings, samples=runs, max_lanes=settings.lanes(False), most_work=None)

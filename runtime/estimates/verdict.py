@@ -8,13 +8,18 @@ from dataclasses import dataclass, field
 from ...dsl.planning.trials import Prefer
 from ..blocks.collect import Estimate
 from .figures import Measured
+from .rivals import Contradiction, Rival
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """The outcome of a search: what to prefer at each site, what was measured there, and the answer if it came out exact."""
+    """The outcome of a search: what to prefer at each site, what was measured there, the answer if it came out exact, other
+    right plans to hold it against, which of them was set aside and why, and what they say against the gradient in the end."""
 
     prefer: Prefer = ()
     measured: Mapping[int, Mapping[str, Measured]] = field(default_factory=dict)
     runs: int = 0
     exact: Estimate | None = None
+    rivals: tuple[Rival, ...] = ()
+    overruled: str = ""
+    contradictions: tuple[Contradiction, ...] = ()

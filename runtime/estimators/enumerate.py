@@ -16,6 +16,7 @@ from .request import Drawn, Request
 
 NUMBERS_PER_LANE = 64  # of one table of outcomes, for every lane that there may be
 LEAST_NUMBERS, MOST_NUMBERS = 2**22, 2**26  # of any
+APART = 8  # outcomes that are looked at one by one when some of them have probability 0
 
 
 class Enumerate:
@@ -33,7 +34,7 @@ class Enumerate:
             return None
         rows = max(argument.shape[0] for argument in request.arguments.values())
         tables = rows * elements * outcomes.shape[0] + lanes * outcomes.shape[0] ** elements
-        if tables > min(max(NUMBERS_PER_LANE * request.most_lanes, LEAST_NUMBERS), MOST_NUMBERS):
+        if tables > (request.most_table or min(max(NUMBERS_PER_LANE * request.most_lanes, LEAST_NUMBERS), MOST_NUMBERS)):
             return None
         request.meter.spend(tables)
         table, possible = request.law.probabilities(outcomes)
@@ -71,12 +72,16 @@ def _digits(count: int, elements: int, device: torch.device) -> Tensor:
 
 
 def _moving(table: Tensor, possible: Tensor, request: Request) -> Tensor:
-    """Where a probability of exactly 0 moves with a parameter `[rows, elements, count]` (one bool where nothing does)."""
+    """Where a probability of exactly 0 moves with a parameter `[rows, elements, count]`, outcome by outcome where they are few
+    (one bool where nothing does)."""
     zero = possible & (table == 0)
     none = torch.zeros((), dtype=torch.bool, device=table.device)
-    if not table.requires_grad or not bool(zero.any()):
+    if not table.requires_grad or not bool(zero.any()) or not request.motion().moves(table, zero):
         return none
-    total = torch.where(zero, table, 0.0).sum()
-    gradients = torch.autograd.grad(total, list(request.ends()), retain_graph=True, allow_unused=True)
-    moves = any(gradient is not None and bool((gradient != 0).any()) for gradient in gradients)
-    return zero if moves else none
+    if table.shape[-1] > APART:
+        return zero
+    outcome = torch.arange(table.shape[-1], device=table.device)
+    for number in outcome[zero.any(0).any(0)]:
+        if not request.motion().moves(table, zero & (outcome == number)):
+            zero = zero & (outcome != number)
+    return zero

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from ...dsl.tables.estimators import ESTIMATORS
 from ..arrays.kernels import less
-from ..laws.noise import uniform
+from ..laws.noise import Noise
 from .request import Drawn, Request
 
 
@@ -33,10 +33,10 @@ class Gumbel:
         return Drawn(soft)
 
 
-def _uniform(shape: tuple[int, ...], like: Tensor, generator: torch.Generator) -> Tensor:
+def _uniform(shape: tuple[int, ...], like: Tensor, noise: Noise) -> Tensor:
     """Uniform noise inside (0, 1)."""
-    noise = uniform(shape, like, generator)
-    return noise.clamp_(torch.finfo(like.dtype).tiny, 1 - torch.finfo(like.dtype).eps / 2)
+    found = noise.uniform(shape, like)
+    return found.clamp_(torch.finfo(like.dtype).tiny, 1 - torch.finfo(like.dtype).eps / 2)
 
 
 def _binary(request: Request, tau: float) -> tuple[Tensor, Tensor]:
@@ -49,7 +49,7 @@ def _binary(request: Request, tau: float) -> tuple[Tensor, Tensor]:
         logits = inner.log() - torch.log1p(-inner)
     else:
         probability = logits.detach().sigmoid()
-    noise = _uniform(request.shape, probability, request.generator)
+    noise = _uniform(request.shape, probability, request.noise)
     soft = torch.sigmoid((logits - torch.logit(noise)) / tau)
     return less(noise, probability, soft.dtype), soft
 
@@ -66,7 +66,7 @@ def _categorical(request: Request, tau: float) -> tuple[Tensor, Tensor]:
         logits = torch.where(possible, logits, logits.new_tensor(torch.finfo(logits.dtype).min / 4))
     entries = logits.shape[-1]
     shape = request.shape if request.row.event == 1 else (*request.shape, entries)
-    noise = -torch.log(-torch.log(_uniform(shape, logits, request.generator)))
+    noise = -torch.log(-torch.log(_uniform(shape, logits, request.noise)))
     scores = logits + noise
     largest = torch.where(possible, scores.detach(), -torch.inf).argmax(-1)
     exact = (largest.unsqueeze(-1) == torch.arange(entries, device=largest.device)).to(logits.dtype)

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
-import torch
 from torch import Tensor
 
 from ...dsl.tables.distributions import DistributionRow
 from ...dsl.tables.estimators import EstimatorRow
 from ..lanes.meter import Meter
+from ..lanes.moving import Motion
 from ..laws.law import Law
+from ..laws.noise import Noise
 
 Options = Mapping[str, float | bool | str]
 
@@ -27,8 +28,9 @@ class Request:
     batch       how many batch axes there are
     live        whether an argument carries a derivative
     options     of the choice: `tau`, `hard`, `baseline`
-    ends        gives all that may move with a parameter, for those who must know whether something does
+    motion      tells whether something moves with a parameter
     most_lanes  that enumeration may make
+    most_table  numbers of one table of outcomes (None: as many as fit into memory)
     whole       the log densities of all elements may be given as their sum
     meter       is told of work beyond the numbers of the draw, before it is done
     """
@@ -40,9 +42,10 @@ class Request:
     batch: int
     live: bool
     options: Options
-    generator: torch.Generator
-    ends: Callable[[], Sequence[Tensor]]
+    noise: Noise
+    motion: Callable[[], Motion]
     most_lanes: int
+    most_table: int | None = None
     whole: bool = False
     meter: Meter = field(default_factory=Meter)
 

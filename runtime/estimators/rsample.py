@@ -18,5 +18,5 @@ class Rsample:
     def draw(self, request: Request) -> Drawn:
         """The draw, without a weight."""
         if not request.live:
-            return Drawn(request.law.sample(request.shape, request.generator))
-        return Drawn(request.law.rsample(request.shape, request.generator))
+            return Drawn(request.law.sample(request.shape, request.noise))
+        return Drawn(request.law.rsample(request.shape, request.noise))

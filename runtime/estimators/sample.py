@@ -16,4 +16,4 @@ class Sample:
 
     def draw(self, request: Request) -> Drawn:
         """The draw, without a weight."""
-        return Drawn(request.law.sample(request.shape, request.generator))
+        return Drawn(request.law.sample(request.shape, request.noise))

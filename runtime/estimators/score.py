@@ -19,7 +19,9 @@ class Score:
 
     def draw(self, request: Request) -> Drawn:
         """The draw and its log-probabilities `[lanes or 1, *batch]`."""
-        value = request.law.sample(request.shape, request.generator)
+        if request.live and request.law.small():
+            return Drawn(*request.law.drawn(request.shape, request.noise))
+        value = request.law.sample(request.shape, request.noise)
         if not request.live:
             return Drawn(value)
         total = request.law.summed_log_prob(value) if request.whole and request.batch else None

@@ -41,6 +41,7 @@ from ..lanes.lanes import Lanes, Ragged, Value, carry
 from ..lanes.ledger import CLEAN, Summand, Taint, view
 from ..machine.masked import terms_here
 from .dependence import Depending
+from .relevance import weigh
 
 Summed = tuple[Operand, list[Summand]]  # a value and the terms that it is the sum of, less those that depend on nothing
 
@@ -76,11 +77,15 @@ class Crediting(Depending):
             self._accumulate(node, frame)
             return
         super().execute(node, frame)
+        if node.indices:
+            assert self.indexed is not None
+            self._wrote(node.name, self.indexed.stored(self.taint_of(node.name, frame), self.taint, self._everywhere(frame)), frame)
+            if kept:
+                frame.terms[node.name] = None
+            return
         value = frame.read(node.name)
         by_element = isinstance(node, Assign) or self._law_by_element(node.distribution)
         own = self.taint.within(event_shape(value) if isinstance(value, Tensor) else (), by_element)
-        if node.indices:
-            own = Taint(own.all | self.taint_of(node.name, frame).all)
         self._wrote(node.name, own, frame)
         if kept:
             frame.terms[node.name] = self._whole(value, self.taint_of(node.name, frame), frame.lanes)
@@ -122,7 +127,7 @@ class Crediting(Depending):
         if (mask or split) and frame.lanes.count:
             for name in self.sums.replaced[id(node)]:
                 if frame.has(name):
-                    frame.terms[name] = self._whole(frame.read(name), self.taint_of(name, frame), frame.lanes)
+                    frame.terms[name] = None
 
     def keeps_terms(self, node: For, frame: Frame) -> bool:
         """Whether something that the loop sets is an accumulator."""
@@ -265,10 +270,14 @@ class Crediting(Depending):
         start = frame.lanes
         operands = [("*", node.first), *((term.operator, term.operand) for term in node.rest)]
         apart = "%" not in [symbol for symbol, _ in operands]
+        values: list[tuple[Operand, Lanes]] = []
+        taints: list[Taint] = []
         for number, (symbol, operand) in enumerate(operands):
             entered, outer = frame.lanes, self.taint
             self.taint = CLEAN
             value, found = self.terms_of(operand, frame)
+            values.append((value, frame.lanes))
+            taints.append(self.taint)
             if frame.lanes is not entered:
                 total = cast(Operand, carry(total, entered, frame.lanes))
                 factor = cast(Operand, carry(factor, entered, frame.lanes))
@@ -282,6 +291,9 @@ class Crediting(Depending):
                 total = value
                 continue
             total = self.calculate(symbol, total, value, node.first.span.to(node.rest[number - 1].span), frame)
+        if id(node) in self.gates.behind:
+            here = [cast(Operand, carry(value, lanes, frame.lanes)) for value, lanes in values]
+            weigh(self.gates, self.ledger, node, here, taints, frame, self.dtype)
         simple = not isinstance(factor, Tensor) or factor.dim() == 1
         structured = terms is not None and (len(terms) > 1 or any(term.reduced for term in terms))
         if apart and simple and structured and terms is not None and frame.lanes is start:
@@ -306,7 +318,7 @@ class Crediting(Depending):
             before = len(node.arguments) == 2 and row.most == 2
             values = self.evaluate_all([argument.value for argument in node.arguments], frame)
             value = self.call_code(row, values, node, frame)
-            if not before or not self.taint.aligned:
+            if not before or not self.taint.shaped:
                 self.taint = self.taint.within(event_shape(value) if isinstance(value, Tensor) else (), not before)
                 return value, self._leaf(value, frame)
             array = self.calculate("*", values[0], values[1], node.span, frame)
@@ -316,10 +328,20 @@ class Crediting(Depending):
         if not isinstance(array, Tensor) or array.dim() == 1:
             return value, terms
         size = array[0].numel()
-        return value, [self._reduced(term, size if row.name == "mean" else 1) for term in terms]
+        return value, [own for term in terms for own in self._reduced(term, size if row.name == "mean" else 1)]
 
-    def _reduced(self, term: Summand, size: int) -> Summand:
+    def _reduced(self, term: Summand, size: int) -> list[Summand]:
+        """The terms of the sum over an array, from a term of the array."""
+        taint = term.taint
         value = term.value if size == 1 else term.value / size
-        if not term.taint.aligned and not term.reduced:
-            return Summand(value.reshape(value.shape[0], -1).sum(1), term.lanes, term.taint)
-        return Summand(value, term.lanes, term.taint, True)
+        if term.reduced or (taint.aligned and not taint.among):
+            return [Summand(value, term.lanes, taint, True)]
+        if taint.aligned:
+            return [Summand(value, term.lanes, Taint(taint.whole | taint.among, taint.aligned, taint.shape), True)]
+        flat = value.reshape(value.shape[0], -1)
+        if not taint.among:
+            return [Summand(flat.sum(1), term.lanes, taint)]
+        places: dict[int, list[int]] = {}
+        for place, mask in enumerate(taint.slots):
+            places.setdefault(mask, []).append(place)
+        return [Summand(flat[:, own].sum(1), term.lanes, Taint(taint.whole | mask)) for mask, own in places.items()]

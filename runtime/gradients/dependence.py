@@ -6,11 +6,16 @@ it is evaluated, and the conditions that brought lanes to a place count for all 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
-from typing import Any, assert_never, cast
+from functools import cached_property, reduce
+from operator import or_
+from typing import Any, ClassVar, assert_never, cast
 
+import numpy
 from torch import Tensor
 
+from ...dsl.analysis.gates import Gates, gated
 from ...dsl.analysis.sums import Sums
 from ...dsl.syntax import (
     Arithmetic,
@@ -26,29 +31,95 @@ from ...dsl.syntax import (
     Logical,
     LogPdf,
     Name,
+    Node,
     Number,
     Power,
     Sample,
+    Slice,
     Unary,
     Vector,
 )
 from ...dsl.tables.distributions import DISTRIBUTIONS
-from ...dsl.tables.functions import FUNCTIONS, elementwise
+from ...dsl.tables.functions import FUNCTIONS, FunctionRow, elementwise
 from ..arrays.broadcast import event_shape
 from ..arrays.operations import Operand
-from ..lanes.frames import Frame
+from ..lanes.frames import Frame, Gate
 from ..lanes.lanes import Lanes, carry
 from ..lanes.ledger import CLEAN, Taint
+from ..machine.evaluating import evaluate_arithmetic
+from ..machine.indexing import Item
 from ..machine.interpreter import Interpreter
+from ..machine.machine import Evaluate, Machine
+from .relevance import weigh
+
+MOST_SLOTS = 4096  # elements of an array of which each has a mask of its own
+
+
+class Indexed:
+    """The last index that was evaluated: what the array and each index depend on, and the elements that are meant."""
+
+    def __init__(self, event: tuple[int, ...], taint: Taint, items: Sequence[Taint], found: Sequence[Item]):
+        self.event = event
+        self.taint = taint
+        self.items = items
+        self.found = found
+
+    @cached_property
+    def numbers(self) -> numpy.ndarray[Any, Any] | None:
+        """The elements that are meant, as their numbers in the flat array; None: they differ from lane to lane."""
+        if any(isinstance(item, Tensor) for item in self.found) or math.prod(self.event) > MOST_SLOTS:
+            return None
+        return numpy.arange(math.prod(self.event)).reshape(self.event)[tuple(self.found)]
+
+    def read(self, shape: tuple[int, ...]) -> Taint:
+        """What the elements that were read depend on, as an array of the given shape."""
+        decided = reduce(or_, (item.all for item in self.items), 0)
+        if self.numbers is not None:
+            return self.taint.picked(self.numbers.shape, self.numbers.reshape(-1).tolist()).under(decided)
+        if len(self.found) == len(self.items) == len(self.event) == 1 and self.items[0].shape == shape:
+            return self.items[0].under(self.taint.all)  # `levels[label]`: element i by label i
+        return Taint(self.taint.all | decided)
+
+    def stored(self, before: Taint, new: Taint, anew: bool) -> Taint:
+        """What the array depends on in which the elements have been set to something new."""
+        if self.numbers is None:
+            return Taint(before.all | new.all)
+        return before.filled(self.event, self.numbers.reshape(-1).tolist(), new.all, anew)
+
+
+def filled_in(items: Sequence[Taint]) -> Taint:
+    """Of an array that is made of these."""
+    masks = tuple(item.all for item in items)
+    among = reduce(or_, masks, 0)
+    alike = all(mask == among for mask in masks) or len(masks) > MOST_SLOTS
+    return Taint(among) if alike or any(item.shaped for item in items) else Taint(0, 0, (len(masks),), masks, among)
+
+
+def evaluate_product(machine: Machine, node: Arithmetic, frame: Frame) -> Operand:
+    """As always; what the factors are tells where the draws among them matter."""
+    assert isinstance(machine, Depending)
+    if id(node) not in machine.gates.behind:
+        return evaluate_arithmetic(machine, node, frame)
+    operands = gated(node)
+    assert operands is not None
+    first, *others = machine.evaluate_all(operands, frame)
+    weigh(machine.gates, machine.ledger, node, (first, *others), machine.item_taints, frame, machine.dtype)
+    for term, value in zip(node.rest, others, strict=True):
+        first = machine.calculate(term.operator, first, value, node.first.span.to(term.span), frame)
+    return first
 
 
 class Depending(Interpreter):
     """An interpreter that knows what every value depends on; `taint` is that of what is being evaluated."""
 
-    def __init__(self, *arguments: Any, sums: Sums, **options: Any):
+    evaluators: ClassVar[dict[type[Node], Evaluate]] = {**Interpreter.evaluators, Arithmetic: evaluate_product}
+
+    def __init__(self, *arguments: Any, sums: Sums, gates: Gates, **options: Any):
         super().__init__(*arguments, **options)
         self.sums = sums
+        self.gates = gates
         self.taint = CLEAN
+        self.indexed: Indexed | None = None
         self.item_taints: list[Taint] = []
         self.decided = 0  # by which sites the conditions of the present statement were decided
 
@@ -57,8 +128,14 @@ class Depending(Interpreter):
         outer, self.taint = self.taint, CLEAN
         value = super().evaluate(node, frame)
         own = self.taint_of(node.id, frame) if isinstance(node, Name) else self.taint
-        if own.aligned:
-            own = own.within(event_shape(value) if isinstance(value, Tensor) else (), self._by_element(node))
+        shape = event_shape(value) if isinstance(value, Tensor) else ()
+        if isinstance(node, Index):
+            assert self.indexed is not None
+            own = self.indexed.read(shape)
+        elif own.shaped:
+            own = own.within(shape, self._by_element(node))
+        elif isinstance(node, Vector) and own.whole:
+            own = filled_in(self.item_taints)
         self.taint = outer.joined(own)
         return value
 
@@ -74,16 +151,36 @@ class Depending(Interpreter):
         self.taint, self.item_taints = outer, taints
         return [cast(Operand, carry(value, lanes, frame.lanes)) for value, lanes in values]
 
+    def items(self, shape: Sequence[int], nodes: tuple[Expression | Slice, ...], frame: Frame) -> list[Item]:
+        """As always; `indexed` remembers what was meant."""
+        taint, self.item_taints = self.taint, []
+        found = super().items(shape, nodes, frame)
+        self.indexed = Indexed(tuple(shape), taint, self.item_taints, found)
+        return found
+
+    def call_code(self, row: FunctionRow, arguments: list[Operand], node: Call, frame: Frame) -> Operand:
+        """As always; a choice, or an inner product, tells where the draws behind it matter."""
+        if id(node) in self.gates.behind:
+            weigh(self.gates, self.ledger, node, arguments, self.item_taints, frame, self.dtype)
+        return super().call_code(row, arguments, node, frame)
+
     def taint_of(self, name: str, frame: Frame) -> Taint:
         """What a variable depends on."""
         taints = frame.activation.taints
         return taints[name] if name in taints else frame.outer.activation.taints.get(name, CLEAN)
+
+    def note_element(self, name: str, value: Tensor, frame: Frame) -> None:
+        """The array of which something was read."""
+        assert self.indexed is not None
+        self.indexed.taint = self.taint_of(name, frame)
 
     def note_score(self, node: Sample | Draw, log_density: Tensor, baseline: str, frame: Frame) -> None:
         """One more execution: the draw depends on it, element by element if the site is an array."""
         bit = self.ledger.execute(frame.lanes, log_density, baseline)
         batch = tuple(log_density.shape[1:])
         scalar = not batch or DISTRIBUTIONS[node.distribution.name].event > 0
+        if id(node) in self.gates.uses and self.gates.variables.get(id(node)) not in self.wanted:
+            frame.activation.gates[id(node)] = Gate(bit, frame.lanes, batch, self.gates.uses[id(node)])
         self.taint = self.taint.joined(Taint(bit) if scalar else Taint(0, bit, batch))
 
     def _wrote(self, name: str, taint: Taint, frame: Frame) -> None:

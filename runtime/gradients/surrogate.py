@@ -14,17 +14,24 @@ from torch import Tensor
 
 from ..lanes.ledger import Summand, view
 from ..machine.machine import Outcome
-from .weighing import Group, Weighing, members, per_run
+from .groups import Group, members
+from .weighing import Weighing, per_run
 
 
 def expected(outcome: Outcome, number: int, value: Tensor, runs: int) -> Tensor:
     """The mean over the runs of result `number` `[lanes or 1, *shape]`, to be differentiated; `[*shape]`."""
-    weighing = Weighing(outcome, number, value, runs)
+    return _expected(Weighing.of_result(outcome, number, value, runs))
+
+
+def _expected(weighing: Weighing) -> Tensor:
+    if weighing.uneven:
+        return torch.stack([_expected(entry) for entry in weighing.apart()]).reshape(weighing.shape)
     if not weighing.groups:
         return weighing.value.mean(0)
     surrogate = _Surrogate(weighing)
-    total = value.expand(outcome.lanes.count, *value.shape[1:]) + surrogate.weighed() + surrogate.baselines()
-    return per_run(total, outcome, runs).mean(0)
+    value = weighing.on_lanes
+    total = value.expand(weighing.lanes.count, *value.shape[1:]) + surrogate.weighed() + surrogate.baselines()
+    return per_run(total, weighing.outcome, weighing.runs).mean(0)
 
 
 class _Surrogate:
@@ -38,7 +45,7 @@ class _Surrogate:
         """The log density of a group on the lanes at the end: `[lanes or 1]`, or element by element."""
         total: Tensor | None = None
         for execution in group.members:
-            own = execution.log_density
+            own = execution.counted
             if not aligned and own.dim() > 1:
                 own = own.reshape(own.shape[0], -1).sum(1)
             own = view(own, execution.lanes, self.lanes)

@@ -21,6 +21,7 @@ from ..arrays.operations import Operand, calculate, filled
 from ..lanes.circumstances import row_of, rows_of, show
 from ..lanes.frames import Frame
 from ..lanes.lanes import Join, Lanes, Ragged, Value
+from ..lanes.pieces import Pieces
 from ..machine.interpreter import Interpreter
 
 
@@ -59,6 +60,7 @@ class Tracer(Interpreter):
         self.records: list[Record] = []
         self.by_value: dict[int, Record] = {}
         self.inputs: list[Record] = []
+        self.stored: dict[str, list[Record]] = {}
 
     def of(self, value: Value) -> Record | None:
         """The record of a value."""
@@ -76,8 +78,8 @@ class Tracer(Interpreter):
         inputs, self.inputs = self.inputs, outer
         known = self.by_value.get(id(value))
         if isinstance(node, Name):
-            source = self.of(frame.entry(node.id)[0])
-            record = known or Record(None if source else node, value, frame.lanes, [source] if source else [])
+            sources = self._behind(node.id, frame)
+            record = known or Record(None if sources else node, value, frame.lanes, sources)
         elif known is not None and isinstance(node, Call | Conditional | Logical | Sample | Draw):
             record = known
         else:
@@ -96,9 +98,28 @@ class Tracer(Interpreter):
         if log_weight is not None:
             self.write(Record(node, log_weight, frame.lanes, inputs, "log-probability"))
 
-    def note_store(self, target: Tensor, value: Operand, new: Tensor, frame: Frame) -> None:
-        sources = [record for part in (target, value) if (record := self.of(part)) is not None]
-        self.write(Record(None, new, frame.lanes, sources))
+    def note_store(self, name: str, value: Operand, new: Tensor, frame: Frame, whole: bool = False) -> None:
+        source = self.of(value)
+        sources = [*(self._behind(name, frame) if whole else []), *([] if source is None else [source])]
+        record = Record(None, new, frame.lanes, sources)
+        self.write(record)
+        self.stored.setdefault(name, []).append(self.by_value[id(new)])
+
+    def note_element(self, name: str, value: Tensor, frame: Frame) -> None:
+        record = self.of(value)
+        if record is None:
+            record = Record(None, value, frame.lanes, self._behind(name, frame))
+            self.write(record)
+        self.inputs.append(record)
+
+    def _behind(self, name: str, frame: Frame) -> list[Record]:
+        """What a variable is made of: of an array, also all that was assigned to its elements."""
+        held = frame.entry(name)[0]
+        apart = isinstance(held, Pieces)
+        while isinstance(held, Pieces):
+            held = held.origin[0]
+        own = self.of(held)
+        return [*([] if own is None else [own]), *(self.stored.get(name, ()) if apart else ())]
 
 
 # ---------------------------------------------------------------------------------------------------- looking

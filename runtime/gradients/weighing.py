@@ -6,7 +6,7 @@ where Q_s is the sum of the terms that depend on execution s (`ledger.py`) and b
 
 `mean`         b_si = mean over the other runs of sum_l w_l Q_sl (leave-one-out, Kool et al. 2019)
 `regression`   b = the coefficient of the gradient on the score, E[G S] / E[S^2], per parameter and leave-one-out: the
-               best constant (Weaver & Tao 2001; Greensmith et al. 2004, theorem 13), where the mean can be worse than none
+               best constant (`regression.py`), where the mean can be worse than none
 `none`         0
 `both`         (of a pilot) the mean, and beside it what the regression would have given
 
@@ -17,93 +17,129 @@ baseline form a `Group`; for groups in a chain (a random walk) one group's Q is 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor
 
 from ..lanes.lanes import Lanes
-from ..lanes.ledger import EVERYTHING, Execution, Summand, Taint, columns, returned, view
+from ..lanes.ledger import EVERYTHING, Execution, Summand, Taint, returned
 from ..lanes.lifting import Leaves
 from ..machine.machine import Outcome
+from .groups import Group, at, column, gathered, grouped, members
+from .regression import taken_off, trusted
 
 LEAST_FOR_JACKKNIFE = 3
 MOST_GROUPS_FOR_JACKKNIFE = 16
-MOST_ENTRIES_FOR_JACKKNIFE = 2**22  # numbers in the leave-two-out table of a regression
 MEANS, REGRESSIONS = ("mean", "both"), ("regression", "both")
 RECENT = 4  # sums of terms that are kept to build others on
-
-
-@dataclass(slots=True)
-class Group:
-    """Executions that the same terms depend on: sets of term numbers, as masks."""
-
-    whole: int
-    aligned: int
-    baseline: str
-    members: list[Execution] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
 class Gradients:
     """Of one result entry, per leaf: of every run `[runs, *parameter]` (None: zero); `pseudo` the jackknife's pseudo-values,
-    `other` the same gradients with the other baseline."""
+    `other` the same gradients with the other baseline, `costs` what estimating a regression adds to the variance of the sum."""
 
     entry: int
     per_run: list[Tensor | None]
-    pseudo: list[Tensor | None]
+    pseudo: list[Tensor | None] = field(default_factory=list)
     other: list[Tensor | None] = field(default_factory=list)
+    costs: list[Tensor | None] = field(default_factory=list)
 
 
 class Weighing:
-    """One result of a block: its value in every run and, entry by entry, the gradients."""
+    """One result of a block, `value` `[lanes or 1, *shape]`, and the terms that it is the sum of: its value in every run and,
+    entry by entry, the gradients."""
 
-    def __init__(self, outcome: Outcome, number: int, value: Tensor, runs: int):
+    def __init__(self, outcome: Outcome, value: Tensor, terms: Sequence[Summand], runs: int):
         self.outcome = outcome
         self.runs = runs
         self.lanes = outcome.lanes
         self.root = outcome.lanes.root
         self.split = outcome.weight is not None
         self.shape = tuple(value.shape[1:])
+        self.on_lanes = value
         self.value = per_run(value, outcome, runs)
-        executions = outcome.ledger.executions
+        self.terms = gathered(terms, self.lanes)
+        self.uneven = any(term.taint.among for term in self.terms)  # the entries depend on different executions
+        self.groups = [] if self.uneven else grouped(self.terms, outcome.ledger.executions)
+
+    @classmethod
+    def of_result(cls, outcome: Outcome, number: int, value: Tensor, runs: int) -> Weighing:
+        """Of result `number`; without credit it is one term that depends on everything."""
         terms = outcome.terms[number]
         if terms is None:
-            terms = [Summand(value, outcome.lanes, Taint(EVERYTHING))] if executions else []
-        self.terms = _gathered(terms, self.lanes)
-        self.groups = _grouped(self.terms, executions)
+            terms = [Summand(value, outcome.lanes, Taint(EVERYTHING))] if outcome.ledger.executions else []
+        return cls(outcome, value, terms, runs)
+
+    def apart(self) -> Iterator[Weighing]:
+        """Each entry of an uneven result by itself."""
+        flat = self.on_lanes.reshape(self.on_lanes.shape[0], -1)
+        for entry in range(flat.shape[1]):
+            terms = [self._alone(term, entry) for term in self.terms]
+            yield Weighing(self.outcome, flat[:, entry], terms, self.runs)
+
+    def _alone(self, term: Summand, entry: int) -> Summand:
+        """A term's part in one entry."""
+        taint = term.taint
+        if taint.among:
+            taint = Taint(taint.whole | taint.slots[entry], taint.aligned, taint.shape)
+        if taint.aligned:
+            return Summand(at(term, entry), term.lanes, taint, True)
+        return Summand(column(term, entry), term.lanes, taint)
 
     # ------------------------------------------------------------------------------------------------- entries
+    @property
+    def tied(self) -> bool:
+        """Whether the gradients are those of one group of scores and their common mean alone."""
+        return len(self.groups) == 1 and self.groups[0].baseline in MEANS and not self.value.requires_grad
+
     def gradients(self, leaves: Leaves, last: bool, few: bool = False) -> Iterator[Gradients]:
         """The gradients of each entry of the result in every leaf.  `last`: the graph is not needed afterwards."""
+        if self.uneven:
+            whole = list(self.apart())
+            for entry, alone in enumerate(whole):
+                for found in alone.gradients(leaves, last and entry == len(whole) - 1, few):
+                    yield replace(found, entry=entry)
+            return
         column_of = self.value.reshape(self.value.shape[0], -1)
         entries = column_of.shape[1]
         weighed = self._scores(leaves, entries, few)
         both = [group for group in self.groups if group.baseline == "both"]
+        regressed = [group for group in self.groups if group.baseline == "regression"]
+        others = [group for group in self.groups if group.baseline != "regression"]
         for entry in range(entries):
-            keep = few or bool(both) or not (last and entry == entries - 1)
+            keep = few or bool(both) or bool(regressed) or not (last and entry == entries - 1)
             column = self.value if self.value.dim() == 1 else column_of[:, entry]
-            outputs: list[Tensor] = []
-            incoming: list[Tensor] = []
-            if column.requires_grad:
-                outputs.append(leaves.rows(column, self.root))
-                incoming.append(torch.ones_like(outputs[0]))
-            regressed = [group for group in self.groups if group.baseline == "regression"]
-            if weighed is None:
-                for group, due in self.dues(entry):
-                    for execution in group.members:
-                        self._add(outputs, incoming, execution, due, leaves)
-            gradient: list[Tensor | None] = [None] * len(leaves.points)
-            if outputs:
-                gradient = leaves.derive(outputs, incoming, keep or bool(regressed))
+            gradient = self._part(entry, column, others if weighed is None else [], leaves, keep)
             if weighed is not None:
                 yield self._from_scores(entry, gradient, weighed, few)
             elif regressed:
-                yield self._regressed(entry, gradient, regressed, leaves, keep, few)
+                alike, costs = self._regressed(entry, gradient, regressed, leaves, keep)
+                yield Gradients(entry, alike, costs=costs)
             else:
                 pseudo = self._pseudo(entry, gradient, leaves) if few and self.groups else []
-                other = self._other(entry, column, leaves, both) if both else []
-                yield Gradients(entry, list(gradient), pseudo, other)
+                other: list[Tensor | None] = []
+                if both:
+                    unlike = [group for group in self.groups if group not in both]
+                    other, _ = self._regressed(entry, self._part(entry, column, unlike, leaves, True), both, leaves, True, gradient)
+                yield Gradients(entry, gradient, pseudo, other)
+
+    def _part(
+        self, entry: int, column: Tensor | None, groups: Sequence[Group], leaves: Leaves, keep: bool, baseline: str | None = None,
+    ) -> list[Tensor | None]:
+        """The part of the gradient through the values of a column, and by the scores of some groups."""
+        outputs: list[Tensor] = []
+        incoming: list[Tensor] = []
+        if column is not None and column.requires_grad:
+            outputs.append(leaves.rows(column, self.root))
+            incoming.append(torch.ones_like(outputs[0]))
+        if groups:
+            for group, due in self.dues(entry, baseline):
+                if group in groups:
+                    for execution in group.members:
+                        self._add(outputs, incoming, execution, due, leaves)
+        return leaves.derive(outputs, incoming, keep) if outputs else [None] * len(leaves.points)
 
     def _add(
         self, outputs: list[Tensor], incoming: list[Tensor], execution: Execution, due: Tensor, leaves: Leaves
@@ -115,24 +151,24 @@ class Weighing:
         back = returned(due, self.lanes, execution.lanes)
         full = leaves.rows(density, execution.lanes)
         outputs.append(full)
-        incoming.append(back.reshape(back.shape[0], *back.shape[1:], *(1,) * (full.dim() - back.dim())).expand(full.shape))
+        incoming.append(execution.due(back, full.shape))
 
     # ------------------------------------------------------------------------------------------- what is due to whom
-    def dues(self, entry: int, raw: bool = False) -> Iterator[tuple[Group, Tensor]]:
+    def dues(self, entry: int, baseline: str | None = None) -> Iterator[tuple[Group, Tensor]]:
         """For each group the weighed sum of its terms less the baseline `[lanes]`, or `[lanes, *batch]` where it is aligned.
 
-        `raw`: nothing is taken off.
+        `baseline`: this one for all of them.
         """
         recent: list[tuple[int, Tensor]] = []
         for group in reversed(self.groups):
             total = self._downstream(group.whole, entry, recent)
             for number in members(group.aligned):
-                own = self._aligned(self.terms[number], entry)
+                own = at(self.terms[number], entry).detach()
                 rest = own.dim() - (total.dim() if total is not None else 0)
                 total = own if total is None else own + total.reshape(*total.shape, *(1,) * rest)
             if total is None:
                 continue
-            yield group, self.centred(total.expand(self.lanes.count, *total.shape[1:]), "none" if raw else group.baseline)
+            yield group, self.centred(total.expand(self.lanes.count, *total.shape[1:]), baseline or group.baseline)
 
     def _downstream(self, mask: int, entry: int, recent: list[tuple[int, Tensor]]) -> Tensor | None:
         """The sum of the terms in a mask, built on a recent one where that helps; only ever by adding."""
@@ -143,30 +179,13 @@ class Weighing:
             if known & ~mask == 0 and known.bit_count() > base.bit_count():
                 base, total = known, value
         for number in members(mask & ~base):
-            own = self._column(self.terms[number], entry)
+            own = column(self.terms[number], entry).detach()
             total = own if total is None else total + own
         assert total is not None
         if mask != base:
             recent.append((mask, total))
             del recent[:-RECENT]
         return total
-
-    def _column(self, term: Summand, entry: int) -> Tensor:
-        """A term's part in one entry of the result `[lanes or 1]`."""
-        value = term.value.detach()
-        flat = value.reshape(value.shape[0], -1)
-        if term.reduced:
-            return flat.sum(1)
-        return flat[:, entry] if flat.shape[1] > 1 else flat[:, 0]
-
-    def _aligned(self, term: Summand, entry: int) -> Tensor:
-        """What each element of an aligned site has to do with one entry of the result `[lanes or 1, *batch]`."""
-        value = term.value.detach()
-        if term.reduced:
-            return value
-        alone = torch.zeros_like(value)
-        alone.reshape(alone.shape[0], -1)[:, entry] = value.reshape(value.shape[0], -1)[:, entry]
-        return alone
 
     def centred(self, total: Tensor, baseline: str) -> Tensor:
         """`w (Q - b)` on the lanes."""
@@ -239,71 +258,32 @@ class Weighing:
         return found
 
     # --------------------------------------------------------------------------------------------------- regression
-    def _other(self, entry: int, column: Tensor, leaves: Leaves, groups: list[Group]) -> list[Tensor | None]:
-        """The gradient with the regression on the score taken off in place of the means."""
-        outputs: list[Tensor] = []
-        incoming: list[Tensor] = []
-        if column.requires_grad:
-            outputs.append(leaves.rows(column, self.root))
-            incoming.append(torch.ones_like(outputs[0]))
-        for group, due in self.dues(entry, raw=True):
-            for execution in group.members:
-                self._add(outputs, incoming, execution, due, leaves)
-        if not outputs:
-            return [None] * len(leaves.points)
-        gradient = leaves.derive(outputs, incoming, True)
-        return self._regressed(entry, gradient, groups, leaves, True, False).per_run
-
-    def _bare(self, entry: int, leaves: Leaves) -> list[Tensor | None]:
-        """The part of the gradient by the groups with a regression baseline, which is not taken off yet."""
-        outputs: list[Tensor] = []
-        incoming: list[Tensor] = []
-        for group, due in self.dues(entry):
-            if group.baseline == "regression":
-                for execution in group.members:
-                    self._add(outputs, incoming, execution, due, leaves)
-        if not outputs:
-            return [None] * len(leaves.points)
-        return leaves.derive(outputs, incoming, True)
-
     def _regressed(
-        self, entry: int, gradient: Sequence[Tensor | None], groups: list[Group], leaves: Leaves, keep: bool, few: bool
-    ) -> Gradients:
-        """Take the regression on the score off, with the coefficient of the other runs."""
-        bare: Sequence[Tensor | None] = gradient
-        if any(group.baseline == "mean" for group in self.groups):  # these tie runs together: the coefficient must not see them
-            bare = self._bare(entry, leaves)
-        scores = self._score_of(groups, leaves, keep)
+        self, entry: int, rest: Sequence[Tensor | None], groups: list[Group], leaves: Leaves, keep: bool,
+        plain: list[Tensor | None] | None = None,
+    ) -> tuple[list[Tensor | None], list[Tensor | None]]:
+        """The gradient, with the regression on the score taken off what these groups add to the rest of it, and what that costs;
+        `plain`: the same with their means."""
+        scored = self._part(entry, None, groups, leaves, True, "none")
+        alone = len(groups) == len(self.groups)  # others tie the runs together, and the coefficient must not see them
         found: list[Tensor | None] = []
-        pseudo: list[Tensor | None] = []
-        for own, seen, score in zip(gradient, bare, scores, strict=True):
-            if own is None or seen is None or score is None or self.runs < 2:
-                found.append(own)
-                pseudo.append(own)
-                continue
-            product, square = seen * score, score * score
-            above, below = product.sum(0) - product, square.sum(0) - square
-            found.append(own - _ratio(above, below) * score)
-            wide = few and self.runs > LEAST_FOR_JACKKNIFE and own.numel() * self.runs <= MOST_ENTRIES_FOR_JACKKNIFE
-            pseudo.append(_regression_pseudo(own, score, product, square) if wide else None)
-        return Gradients(entry, found, pseudo if few else [])
-
-
-def _ratio(above: Tensor, below: Tensor) -> Tensor:
-    return torch.where(below > 0, above / torch.where(below > 0, below, 1.0), 0.0)
-
-
-def _regression_pseudo(own: Tensor, score: Tensor, product: Tensor, square: Tensor) -> Tensor:
-    """n T - (n - 1) T without run k, T the mean of own - (leave-one-out coefficient) * score `[runs, *parameter]`."""
-    runs = own.shape[0]
-    above, below = product.sum(0), square.sum(0)
-    whole = (own - _ratio(above - product, below - square) * score).mean(0)
-    rows = []
-    for k in range(runs):
-        coefficient = _ratio(above - product[k] - product, below - square[k] - square)
-        rest = own - coefficient * score
-        rows.append(runs * whole - (rest.sum(0) - rest[k]))
-    return torch.stack(rows)
+        costs: list[Tensor | None] = []
+        for place, score in enumerate(self._score_of(groups, leaves, True)):
+            own, cost, enough = scored[place], None, None
+            if own is not None and score is not None and self.runs > 1:
+                own, cost = taken_off(own, score, rest[place] if alone else None)
+                enough = trusted(score)
+            own = _sum(rest[place], own)
+            if enough is not None:
+                if plain is None:
+                    means = self._part(entry, None, groups, leaves, keep, "mean")
+                    plain = [_sum(*parts) for parts in zip(rest, means, strict=True)]
+                usual = plain[place]
+                assert own is not None and usual is not None and cost is not None
+                own, cost = torch.where(enough, own, usual), torch.where(enough.all(0), cost, 0.0)
+            found.append(own)
+            costs.append(cost)
+        return found, costs
 
 
 # ------------------------------------------------------------------------------------------------------- helpers
@@ -331,43 +311,13 @@ def _origin(lanes: Lanes, runs: int, device: torch.device) -> Tensor:
     return torch.arange(runs, device=device) if origin is None else origin
 
 
+def _sum(one: Tensor | None, other: Tensor | None) -> Tensor | None:
+    return other if one is None else one if other is None else one + other
+
+
 def _plus(path: Tensor | None, density: Tensor | None, weight: Tensor) -> Tensor | None:
     """The pathwise part plus the weighted score of one entry."""
     if density is None:
         return path
     scored = density * weight.reshape(-1, *(1,) * (density.dim() - 1))
     return scored if path is None else path + scored
-
-
-def members(mask: int) -> Iterator[int]:
-    while mask:
-        low = mask & -mask
-        yield low.bit_length() - 1
-        mask ^= low
-
-
-def _gathered(terms: Sequence[Summand], lanes: Lanes) -> list[Summand]:
-    """The terms that depend on anything, on the lanes at the end; those of one taint added up."""
-    merged: dict[tuple[Taint, bool, tuple[int, ...]], Summand] = {}
-    for term in terms:
-        if not term.taint.all:
-            continue
-        value = view(term.value, term.lanes, lanes)
-        key = (term.taint, term.reduced, tuple(value.shape[1:]))
-        known = merged.get(key)
-        merged[key] = Summand(value if known is None else known.value + value, lanes, term.taint, term.reduced)
-    return list(merged.values())
-
-
-def _grouped(terms: list[Summand], executions: list[Execution]) -> list[Group]:
-    """Executions by the terms that depend on them; those on which none does are left out."""
-    if not terms or not executions:
-        return []
-    whole = columns([term.taint.whole for term in terms], len(executions))
-    aligned = columns([term.taint.aligned & ~term.taint.whole for term in terms], len(executions))
-    groups: dict[tuple[int, int, str], Group] = {}
-    for execution, of_whole, of_aligned in zip(executions, whole, aligned, strict=True):
-        if of_whole | of_aligned:
-            key = (of_whole, of_aligned, execution.baseline)
-            groups.setdefault(key, Group(*key)).members.append(execution)
-    return list(groups.values())

@@ -9,8 +9,9 @@ from .lessons import TooBig
 
 
 class Counter:
-    """Counts the numbers that a block creates: `widest` in one value, `kept` in all that carry a derivative (or in all, where
-    results are `taken_apart` into terms that are kept), `seen` in all of its `values` that are not the same in every lane."""
+    """Counts the numbers that a block creates: `widest` in one value, `kept` in all that carry a derivative or are elements of an
+    array (or in all, where results are `taken_apart` into terms that are kept), `seen` in all of its `values` that are not the same
+    in every lane."""
 
     def __init__(self, most: int, most_wide: int):
         self.most = most
@@ -37,6 +38,10 @@ class Counter:
                 self.seen += numbers
                 self.values += 1
             if value.requires_grad or self.taken_apart:
-                self.kept += numbers
-                if self.kept > self.most:
-                    raise TooBig
+                self.hold(numbers)
+
+    def hold(self, numbers: int) -> None:
+        """So many numbers are kept until the end of the block, or about as long; raises TooBig."""
+        self.kept += numbers
+        if self.kept > self.most:
+            raise TooBig

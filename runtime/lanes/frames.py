@@ -12,9 +12,9 @@ inside a branch, the merge does not put them back in order: the frame goes on wi
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import TypeAlias
+from typing import TypeAlias, cast
 
 import torch
 from torch import Tensor
@@ -22,6 +22,7 @@ from torch import Tensor
 from ...dsl.text.source import Span
 from .lanes import NOWHERE, Join, Lanes, Value, carry
 from .ledger import CLEAN, Summand, Taint
+from .pieces import Pieces, fold
 
 HIDDEN = "\0"  # what a loop keeps for itself is a variable whose name starts so
 
@@ -41,6 +42,18 @@ class Returned:
 
 
 @dataclass
+class Gate:
+    """An execution whose draws matter only where what they are multiplied by is not 0: `left` uses are to come, `relevant` is what
+    those that were have shown."""
+
+    bit: int
+    lanes: Lanes
+    batch: tuple[int, ...]
+    left: int
+    relevant: Tensor | None = None
+
+
+@dataclass
 class Activation:
     """One call of a function, or the program itself.
 
@@ -50,6 +63,7 @@ class Activation:
     entry      the score sites that decided that the call happens
     escaped    the score sites that decided who has already returned
     additive   the terms of the results are wanted
+    gates      by site the last execution of those whose draws may not matter (`dependence.py`)
     """
 
     lanes: Lanes
@@ -60,6 +74,7 @@ class Activation:
     entry: int = 0
     escaped: int = 0
     additive: bool = False
+    gates: dict[int, Gate] = field(default_factory=dict)
     frame: Frame = field(init=False, repr=False)
 
 
@@ -80,12 +95,12 @@ class Frame:
         if base:
             activation.frame = self
         self._outer = outer
-        self.values: dict[str, tuple[Value, Lanes]] = {}
+        self.values: dict[str, tuple[Value | Pieces, Lanes]] = {}
         self.gathered: dict[str, tuple[Value, Lanes]] = {}
         self.weight: Tensor | None = None
         self.control: int = 0 if parent is None else parent.control
         self.mask: Tensor | None = None if parent is None else parent.mask
-        self.terms: dict[str, list[Summand]] = {}
+        self.terms: dict[str, list[Summand] | None] = {}
 
     @property
     def outer(self) -> Frame:
@@ -109,34 +124,79 @@ class Frame:
         inner.mask = self.mask
         return inner
 
-    def entry(self, name: str) -> tuple[Value, Lanes]:
-        """A variable and its lanes, wherever it is; KeyError where there is none."""
+    def find(self, name: str) -> tuple[Value | Pieces, Lanes] | None:
+        """A variable and its lanes, wherever it is."""
         frame: Frame | None = self
         while frame is not None:
             found = frame.values.get(name)
             if found is not None:
                 return found
             frame = frame.parent
-        raise KeyError(name)
+        return None
+
+    def entry(self, name: str) -> tuple[Value | Pieces, Lanes]:
+        """A variable and its lanes; KeyError where there is none."""
+        found = self.find(name)
+        if found is None:
+            raise KeyError(name)
+        return found
 
     def read(self, name: str) -> Value:
         """A variable on the frame's lanes."""
         lanes = self.lanes
         own = self.values.get(name)
         if own is not None:
-            if own[1] is lanes:
-                return own[0]
-            value = carry(own[0], own[1], lanes)
+            held, home = own
+            found = held.whole() if isinstance(held, Pieces) else held
+            if home is lanes:
+                return found
+            value = carry(found, home, lanes)
             self.values[name] = (value, lanes)
             return value
         known = self.gathered.get(name)
         if known is not None and known[1] is lanes:
             return known[0]
-        found = self.entry(name) if known is None else known
-        value = carry(found[0], found[1], lanes)
-        if value is not found[0]:
+        held, home = self.entry(name) if known is None else known
+        found = held.whole() if isinstance(held, Pieces) else held
+        value = carry(found, home, lanes)
+        if value is not found:
             self.gathered[name] = (value, lanes)
         return value
+
+    def taken_apart(self, name: str) -> Pieces | None:
+        """An array in pieces, or that is better taken apart: its elements then go back at once, and to other lanes one by one."""
+        frame: Frame | None = self
+        while frame is not None:
+            found = frame.values.get(name)
+            if found is not None:
+                held, home = found
+                if isinstance(held, Pieces):
+                    return held
+                if not isinstance(held, Tensor) or held.dim() == 1 or held.shape[0] == 1:
+                    return None
+                if not held.requires_grad and home is self.lanes:
+                    return None
+                pieces = Pieces(held, home)
+                frame.values[name] = (pieces, home)
+                return pieces
+            frame = frame.parent
+        return None
+
+    def apart(self, name: str) -> Pieces:
+        """An array as pieces that this frame may assign to."""
+        own = self.values.get(name)
+        held, home = self.entry(name) if own is None else own
+        if own is not None and isinstance(held, Pieces):
+            return held
+        assert isinstance(held, Tensor | Pieces)
+        return Pieces(held, home)
+
+    def put(self, name: str, path: Sequence[int], value: Tensor) -> bool:
+        """Assign one element of an array on the frame's lanes; whether it is kept beside all others."""
+        pieces = self.apart(name)
+        fresh = pieces.put(path, value, self.lanes)
+        self.values[name] = (pieces, self.lanes)
+        return fresh
 
     def write(self, name: str, value: Value) -> None:
         """Set a variable on the frame's lanes."""
@@ -178,7 +238,7 @@ class Frame:
             frame = frame.parent
 
     def find_terms(self, name: str) -> list[Summand] | None:
-        """The terms of a variable of this activation."""
+        """The terms of a variable of this activation; None where it is one whole."""
         frame: Frame = self
         while True:
             if name in frame.terms:
@@ -258,7 +318,7 @@ def merge(frame: Frame, children: list[Frame], joiner: Joiner) -> Join | None:
     names = dict.fromkeys(name for child in alive for name in child.values if name[0] != HIDDEN)
     for name in names:
         if frame.has(name) or all(name in child.values for child in alive):
-            frame.write(name, join([child.read(name) for child in alive]))
+            bring(frame, name, alive, join)
     if any(child.weight is not None for child in alive):
         weight = join([1.0 if child.weight is None else child.weight for child in alive])
         assert isinstance(weight, Tensor)
@@ -266,9 +326,23 @@ def merge(frame: Frame, children: list[Frame], joiner: Joiner) -> Join | None:
     return join
 
 
+def bring(frame: Frame, name: str, children: list[Frame], join: Callable[[list[Value]], Value]) -> None:
+    """Set a variable to what the children, who are all of the frame's lanes, have made of it; of an array what is new in it."""
+    made = [child.values.get(name) for child in children]
+    if any(own is not None and isinstance(own[0], Pieces) for own in made):
+        below, _ = frame.find(name) or (None, frame.lanes)
+        if below is not None and all(own is None or (isinstance(own[0], Pieces) and own[0].origin[0] is below) for own in made):
+            into = frame.apart(name)
+            parts = [(None if own is None else own[0], child.lanes) for own, child in zip(made, children, strict=True)]
+            fold(into, cast("list[tuple[Pieces | None, Lanes]]", parts), join, frame.lanes)
+            frame.values[name] = (into, into.lanes)
+            return
+    frame.write(name, join([child.read(name) for child in children]))
+
+
 def _absorb(frame: Frame, child: Frame) -> None:
     """The only child ran on all lanes of its parent."""
     for name in child.values:
         if name[0] != HIDDEN:
-            frame.write(name, child.read(name))
+            bring(frame, name, [child], lambda values: values[0])
     frame.multiply(child.weight)

@@ -112,6 +112,20 @@ class Lanes:
             lanes.maps[ancestor] = composed
         return composed
 
+    def chart(self, ancestors: set[Lanes]) -> None:
+        """Find the maps to several ancestors on one way up."""
+        left = {lanes for lanes in ancestors if lanes is not self and lanes not in self.maps}
+        if len(left) < 2:
+            return
+        step, index = self, None
+        while left:
+            assert step.index is not None and step.parent is not None
+            index = step.index if index is None else step.index.index_select(0, index)
+            step = step.parent
+            if step in left:
+                self.maps[step] = index
+                left.discard(step)
+
     def places_in(self, other: Lanes, device: torch.device) -> Tensor:
         """For every lane its place in `other`, through which it came on its way, -1 where it did not `[count]`."""
         known = self.places.get(other)

@@ -14,8 +14,11 @@ of (`Lanes.parts`).
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import reduce
+from operator import or_
 
 import numpy
 import torch
@@ -29,38 +32,70 @@ EVERYTHING = -1  # a taint with every bit
 
 @dataclass(frozen=True, slots=True)
 class Taint:
-    """Executions that a value depends on: as a `whole`, or element by element (`aligned`; the value's event has `shape`)."""
+    """Executions that a value depends on: as a `whole`; element by element of an array site of the same shape (`aligned`); and
+    each element on executions of its own (`slots`, a mask per element in their order, `among` what is in any of them: an array
+    that was filled element by element).  The value's event has `shape` where it matters.
+    """
 
     whole: int = 0
     aligned: int = 0
     shape: tuple[int, ...] = ()
+    slots: tuple[int, ...] = ()
+    among: int = 0
 
     @property
     def all(self) -> int:
         """Every execution in it."""
-        return self.whole | self.aligned
+        return self.whole | self.aligned | self.among
+
+    @property
+    def shaped(self) -> bool:
+        """Whether its elements differ."""
+        return bool(self.aligned or self.among)
 
     def joined(self, other: Taint) -> Taint:
         """Of a value made of both, element by element where their shapes agree."""
-        if not other.whole and not other.aligned:
+        if not other.whole and not other.shaped:
             return self
-        if not self.whole and not self.aligned:
+        if not self.whole and not self.shaped:
             return other
-        if self.shape == other.shape or not other.aligned:
-            return Taint(self.whole | other.whole, self.aligned | other.aligned, self.shape)
-        if not self.aligned:
-            return Taint(self.whole | other.whole, other.aligned, other.shape)
-        return Taint(self.all | other.all)
+        whole = self.whole | other.whole
+        if not other.shaped:
+            return Taint(whole, self.aligned, self.shape, self.slots, self.among)
+        if not self.shaped:
+            return Taint(whole, other.aligned, other.shape, other.slots, other.among)
+        if self.shape != other.shape:
+            return Taint(self.all | other.all)
+        slots = tuple(map(or_, self.slots, other.slots)) if self.slots and other.slots else self.slots or other.slots
+        return Taint(whole, self.aligned | other.aligned, self.shape, slots, self.among | other.among)
 
     def under(self, control: int) -> Taint:
         """Of a value that is only there by a decision."""
-        return Taint(self.whole | control, self.aligned, self.shape) if control else self
+        return Taint(self.whole | control, self.aligned, self.shape, self.slots, self.among) if control else self
 
     def within(self, shape: tuple[int, ...], elementwise: bool) -> Taint:
         """Of a value of the given shape that was made of this one, element by element or not."""
-        if not self.aligned or (elementwise and shape == self.shape):
+        if not self.shaped or (elementwise and shape == self.shape):
             return self
         return Taint(self.all)
+
+    def filled(self, shape: tuple[int, ...], places: Sequence[int], new: int, anew: bool) -> Taint:
+        """Of an array of the given shape in which the elements at `places` have been set to something that depends on `new`;
+        `anew`: on all lanes, so that what they depended on before is gone."""
+        own = self.within(shape, True)
+        slots = list(own.slots or (0,) * math.prod(shape))
+        for place in places:
+            slots[place] = new if anew else slots[place] | new
+        return Taint(own.whole, own.aligned, shape, tuple(slots), own.among | new if slots else own.among)
+
+    def picked(self, shape: tuple[int, ...], places: Sequence[int]) -> Taint:
+        """Of the elements at `places`, as an array of the given shape."""
+        whole = self.whole | self.aligned
+        if not self.slots:
+            return Taint(whole)
+        slots = tuple(self.slots[place] for place in places)
+        among = reduce(or_, slots, 0)
+        return Taint(whole, 0, shape, slots, among) if shape and len(set(slots)) > 1 else Taint(whole | among)
 
 
 CLEAN = Taint()
@@ -68,12 +103,28 @@ CLEAN = Taint()
 
 @dataclass(frozen=True, slots=True)
 class Execution:
-    """A site drew by score: `log_density` `[lanes or 1, *batch]`; `baseline` is that of the site's choice."""
+    """A site drew by score: `log_density` `[lanes or 1, *batch]`; `baseline` is that of the site's choice.
+
+    `relevant` `[lanes, *batch or nothing]`: 0 where the draw is multiplied by 0 wherever it is used (None: nowhere).
+    """
 
     bit: int
     lanes: Lanes
     log_density: Tensor
     baseline: str
+    relevant: Tensor | None = None
+
+    @property
+    def counted(self) -> Tensor:
+        """The log density of the draws that matter."""
+        if self.relevant is None:
+            return self.log_density
+        return torch.where(trailing(self.relevant != 0, self.log_density.dim()), self.log_density, 0.0)
+
+    def due(self, incoming: Tensor, shape: torch.Size) -> Tensor:
+        """What arrives at the log density `[lanes, *batch]`, less what does not matter."""
+        own = trailing(incoming, len(shape)).expand(shape)
+        return own if self.relevant is None else without(own, trailing(self.relevant, len(shape)).expand(shape))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -101,6 +152,21 @@ class Ledger:
         bit = 1 << len(self.executions)
         self.executions.append(Execution(bit, lanes, log_density, baseline))
         return bit
+
+    def excuse(self, bit: int, relevant: Tensor) -> None:
+        """Of an execution only some draws matter (`Execution.relevant`)."""
+        place = bit.bit_length() - 1
+        self.executions[place] = replace(self.executions[place], relevant=relevant)
+
+
+def without(value: Tensor, factor: Tensor) -> Tensor:
+    """The value, 0 where the factor is (in one pass)."""
+    return torch.ops.aten.hardshrink_backward(value, factor, 0.0)  # type: ignore[no-any-return]
+
+
+def trailing(value: Tensor, dimensions: int) -> Tensor:
+    """With axes of 1 behind, up to so many."""
+    return value.reshape(*value.shape, *(1,) * (dimensions - value.dim()))
 
 
 def view(value: Tensor, lanes: Lanes, target: Lanes) -> Tensor:

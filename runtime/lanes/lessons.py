@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from ...dsl.text.diagnostics import ProbError
+
 
 class GuardBroken(Exception):
     """An assumption of the plan failed in a run; `place` is the id of the guarded node."""
@@ -21,6 +23,15 @@ class TooManyLanes(Exception):
 
 class TooCoarse(Exception):
     """Numbers of float32 are too far apart for what is drawn: go on in float64."""
+
+
+class TooSmall(Exception):
+    """Draws are known by their logarithms only (`log_space.py`); whether that is enough must be found out, or `problem`
+    is the answer."""
+
+    def __init__(self, problem: ProbError):
+        self.problem = problem
+        super().__init__(str(problem))
 
 
 class TooBig(Exception):

@@ -19,19 +19,28 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from ...dsl.planning.plan import Plan
 from ..arrays.broadcast import narrowed, widen
+from ..arrays.private import pull
 from .lanes import Lanes
 from .lessons import NotLifted
 
-_run_backward = getattr(torch.autograd.graph, "_engine_run_backward", None)
 MOST_ROWS = 64  # of a matrix that is found row by row
 MOST_ORIGINS = 256  # different uniform values that are lifted
-CLOSE = 1e-5
+# What autograd calls the operations that make each entry of their result of one entry of an operand, by the same flat index
+# where nothing is repeated.
+ENTRY_BY_ENTRY = frozenset(f"{name}Backward" for name in (
+    "Add", "Sub", "Rsub", "Mul", "Div", "Addcmul", "Pow", "Neg", "Reciprocal", "Square", "Exp", "Log", "Log1P", "Expm1", "Sqrt",
+    "Rsqrt", "Abs", "Sign", "Floor", "Ceil", "Round", "Remainder", "Sin", "Cos", "Tan", "Atan", "Tanh", "Sinh", "Cosh", "Sigmoid",
+    "Logit", "LogSigmoid", "Relu", "Erf", "Lgamma", "Digamma", "Polygamma", "Softplus", "Clamp", "ClampMin", "ClampMax", "Where",
+    "Minimum", "Maximum", "View", "UnsafeView", "ReshapeAlias", "Unsqueeze", "Squeeze", "Expand", "ToCopy", "Clone", "Alias",
+    "_Choice", "_Product", "_Divide", "_Power", "_Unary",
+))
 
 
 def liftable(plan: Plan) -> bool:
@@ -48,21 +57,6 @@ class Slope:
     kind: str
     factor: float
     table: Tensor | None = None
-
-
-def pull(
-    outputs: Sequence[Tensor], points: Sequence[Tensor], incoming: Sequence[Tensor], keep: bool = True
-) -> tuple[Tensor | None, ...]:
-    """The derivatives of `sum(outputs * incoming)` in every point; None: zero.
-
-    `torch.autograd.grad(outputs, points, incoming)`, less what it does first: comparing shapes loads sympy, 0.4 s of a short run.
-    """
-    if _run_backward is None:
-        return torch.autograd.grad(list(outputs), list(points), list(incoming), retain_graph=keep, allow_unused=True)
-    found: tuple[Tensor | None, ...] = _run_backward(
-        tuple(outputs), tuple(incoming), keep, False, tuple(points), True, accumulate_grad=False
-    )
-    return found
 
 
 class Leaves:
@@ -211,11 +205,8 @@ def _slope(value: Tensor, point: Tensor) -> Slope | None:
         if point.shape == value.shape:
             return Slope("number", float(ones))
         return Slope("matrix", 1.0, ones.reshape(1, 1))
-    if value.shape == point.shape:
-        probe = torch.rand_like(value) + 0.5
-        probed, expected = _vjp(value, point, probe), ones * probe
-        if probed is not None and bool(torch.allclose(probed, expected, rtol=CLOSE, atol=0.0)):
-            return Slope("diagonal", 1.0, ones)
+    if value.shape == point.shape and _entry_by_entry(value, point):
+        return Slope("diagonal", 1.0, ones)
     if point.numel() == 1:
         column = _column(value, point)
         if column is not None:
@@ -229,6 +220,32 @@ def _slope(value: Tensor, point: Tensor) -> Slope | None:
         row = _vjp(value, point, one)
         rows.append(torch.zeros(point.numel(), dtype=value.dtype, device=value.device) if row is None else row.reshape(-1))
     return Slope("matrix", 1.0, torch.stack(rows))
+
+
+def _entry_by_entry(value: Tensor, point: Tensor) -> bool:
+    """Whether the graph of a value proves that an entry depends on no entry of `point`, of the same size, but that in its place.
+
+    No operation on the way makes fewer entries than it is given, so that with as many at both ends none repeats any: all keep
+    the flat index.  A sum, an index, a product of matrices, a function that autograd does not name here prove nothing.
+    """
+    _, doubtful = _before([value.grad_fn], ENTRY_BY_ENTRY)
+    return all(getattr(node, "variable", None) is not point for node in _before(doubtful)[0])
+
+
+def _before(nodes: Sequence[Any], kinds: frozenset[str] | None = None) -> tuple[list[Any], list[Any]]:
+    """The nodes of autograd's graph from some back to the leaves, as far as they are of some kinds; and those of others."""
+    pending, others = list(nodes), []
+    found: dict[Any, None] = {}
+    while pending:
+        node = pending.pop()
+        if node is None or node in found:
+            continue
+        if kinds is not None and node.next_functions and node.name().rstrip("0123456789") not in kinds:
+            others.append(node)
+            continue
+        found[node] = None
+        pending.extend(before for before, _ in node.next_functions)
+    return list(found), others
 
 
 def _vjp(value: Tensor, point: Tensor, incoming: Tensor) -> Tensor | None:

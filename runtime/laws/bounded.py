@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
+from torch.nn.functional import logsigmoid
 
 from ..arrays.broadcast import Shape
 from .implicit import dirichlet
 from .law import HALF_LOG_TWO_PI, Law, TorchLaw
-from .noise import Generator, exponential, normal, uniform
+from .log_space import held, log_gamma, saturates, vanishes
+from .noise import Noise
 from .rounding import below_one, double, nudge, sinks, sticks, tiny
 
 
@@ -22,8 +24,8 @@ class Uniform(Law):
     def stand_in(self, value: Tensor) -> Tensor:
         return self.low.detach() * torch.ones_like(value)
 
-    def rsample(self, shape: Shape, generator: Generator = None) -> Tensor:
-        return torch.addcmul(self.low, self.high - self.low, uniform(shape, self.low, generator))
+    def rsample(self, shape: Shape, noise: Noise) -> Tensor:
+        return torch.addcmul(self.low, self.high - self.low, noise.uniform(shape, self.low))
 
     def density(self, value: Tensor) -> Tensor:
         return -(self.high - self.low).log() + torch.zeros_like(value)
@@ -46,21 +48,37 @@ class Proportion(Law):
 
 
 class Beta(Proportion):
-    def rsample(self, shape: Shape, generator: Generator = None) -> Tensor:
+    def small(self) -> bool:
+        return vanishes(self.concentration1) or saturates(self.concentration0)
+
+    def _logit(self, shape: Shape, noise: Noise) -> Tensor:
+        one, zero = (log_gamma(part, shape, noise, "Beta") for part in (self.concentration1, self.concentration0))
+        return one - zero
+
+    def drawn(self, shape: Shape, noise: Noise) -> tuple[Tensor, Tensor]:
+        logit, dtype = self._logit(shape, noise).detach(), self.concentration1.dtype
+        return held(logsigmoid(logit), dtype, True), self._density(logsigmoid(logit), logsigmoid(-logit)).to(dtype)
+
+    def rsample(self, shape: Shape, noise: Noise) -> Tensor:
+        if self.small():
+            return held(logsigmoid(self._logit(shape, noise)), self.concentration1.dtype, True)
         both = torch.stack((self.concentration1.expand(shape), self.concentration0.expand(shape)), -1)
-        return dirichlet(both, (*shape, 2), generator, "Beta")[..., 0]
+        return dirichlet(both, (*shape, 2), noise, "Beta")[..., 0]
 
     def density(self, value: Tensor) -> Tensor:
-        a, b, x = double(self.concentration1, self.concentration0, value)
-        constant = torch.lgamma(a + b) - torch.lgamma(a) - torch.lgamma(b)
-        return (constant + (a - 1) * x.log() + (b - 1) * torch.log1p(-x)).to(value.dtype)
+        x = value.double()
+        return self._density(x.log(), torch.log1p(-x)).to(value.dtype)
+
+    def _density(self, log_one: Tensor, log_zero: Tensor) -> Tensor:
+        a, b = double(self.concentration1, self.concentration0)
+        return torch.lgamma(a + b) - torch.lgamma(a) - torch.lgamma(b) + (a - 1) * log_one + (b - 1) * log_zero
 
 
 class Kumaraswamy(Proportion):
     """1 - x^a is a power of a uniform: x = (1 - exp(-e/b))^(1/a) with e exponential."""
 
-    def rsample(self, shape: Shape, generator: Generator = None) -> Tensor:
-        inner = -torch.expm1(-exponential(shape, self.concentration1, generator) / self.concentration0)
+    def rsample(self, shape: Shape, noise: Noise) -> Tensor:
+        inner = -torch.expm1(-noise.exponential(shape, self.concentration1) / self.concentration0)
         draw = torch.exp(inner.clamp_min(tiny(inner)).log() / self.concentration1)
         return nudge(draw, tiny(draw), below_one(draw))
 
@@ -81,16 +99,30 @@ class Dirichlet(Law):
     def stand_in(self, value: Tensor) -> Tensor:
         return torch.full_like(value, 1 / value.shape[-1])
 
-    def rsample(self, shape: Shape, generator: Generator = None) -> Tensor:
-        return dirichlet(self.concentration, shape, generator, "Dirichlet")
+    def small(self) -> bool:
+        return vanishes(self.concentration)
+
+    def _logarithms(self, shape: Shape, noise: Noise) -> Tensor:
+        return torch.log_softmax(log_gamma(self.concentration, shape, noise, "Dirichlet"), -1)
+
+    def drawn(self, shape: Shape, noise: Noise) -> tuple[Tensor, Tensor]:
+        logarithms, dtype = self._logarithms(shape, noise).detach(), self.concentration.dtype
+        return held(logarithms, dtype, True), self._density(logarithms).to(dtype)
+
+    def rsample(self, shape: Shape, noise: Noise) -> Tensor:
+        if self.small():
+            return held(self._logarithms(shape, noise), self.concentration.dtype, True)
+        return dirichlet(self.concentration, shape, noise, "Dirichlet")
 
     def coarse(self, value: Tensor | None) -> bool:
         return sinks(self.concentration)
 
     def density(self, value: Tensor) -> Tensor:
-        a, x = double(self.concentration, value)
-        constant = torch.lgamma(a.sum(-1)) - torch.lgamma(a).sum(-1)
-        return (constant + ((a - 1) * x.log()).sum(-1)).to(value.dtype)
+        return self._density(value.double().log()).to(value.dtype)
+
+    def _density(self, logarithms: Tensor) -> Tensor:
+        a = self.concentration.double()
+        return torch.lgamma(a.sum(-1)) - torch.lgamma(a).sum(-1) + ((a - 1) * logarithms).sum(-1)
 
 
 class MultivariateNormal(Law):
@@ -108,11 +140,11 @@ class MultivariateNormal(Law):
             return _cholesky(given["covariance_matrix"])
         return _cholesky(torch.cholesky_inverse(_cholesky(given["precision_matrix"])))
 
-    def rsample(self, shape: Shape, generator: Generator = None) -> Tensor:
-        noise, factor = normal(shape, self.loc, generator), self.factor()
+    def rsample(self, shape: Shape, noise: Noise) -> Tensor:
+        z, factor = noise.normal(shape, self.loc), self.factor()
         if factor.shape[:-2].numel() == 1:
-            return self.loc + noise @ factor.reshape(factor.shape[-2:]).mT
-        return self.loc + (factor @ noise.unsqueeze(-1)).squeeze(-1)
+            return self.loc + z @ factor.reshape(factor.shape[-2:]).mT
+        return self.loc + (factor @ z.unsqueeze(-1)).squeeze(-1)
 
     def density(self, value: Tensor) -> Tensor:
         factor, difference = self.factor(), value - self.loc
@@ -141,5 +173,5 @@ class VonMises(TorchLaw):
     def support(self, value: Tensor) -> Tensor | None:
         return None
 
-    def rsample(self, shape: Shape, generator: Generator = None) -> Tensor:
+    def rsample(self, shape: Shape, noise: Noise) -> Tensor:
         raise NotImplementedError("VonMises has no reparameterised draw")

@@ -8,25 +8,20 @@ the derivative.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 from torch.nn.functional import logsigmoid, softplus
 
 from ..arrays.broadcast import Shape, narrowed
-from ..arrays.kernels import choose, less
+from ..arrays.kernels import choose
 from ..arrays.recording import recording
-from ..arrays.scalars import any_below, any_from, ends
-from .law import Law
-from .noise import Generator, exponential, uniform
+from ..arrays.scalars import ends
+from .law import Edge, Law
+from .noise import FEW, Noise, coin
 from .rounding import double, weigh, weigh_complement, whole
-from .sobol import Points
 
 SLACK = 1e-5  # a relaxed draw is hard up to rounding
-RARE = 1e-4  # a probability below this is compared with more than 32 bits
-FEW = 8  # coins of one probability, at least, for them to be made of bits
-SMALL = 1e-3  # probabilities below this are compared with float64 uniforms
 
 
 def numbers(low: float, high: float, most: int, like: Tensor) -> Tensor | None:
@@ -49,6 +44,13 @@ class Chance(Law):
         assert self.logits is not None
         return torch.sigmoid(self.logits)
 
+    def chances(self) -> tuple[Tensor, Tensor]:
+        """The probabilities of 0 and of 1, either of which may be tiny if it is given by `logits`."""
+        if self.logits is not None:
+            return torch.sigmoid(-self.logits), torch.sigmoid(self.logits)
+        chance = self.chance()
+        return 1 - chance, chance
+
     def log_chances(self, ones: Tensor, zeros: Tensor) -> Tensor:
         """`ones * log p + zeros * log(1 - p)`, safe at the boundary."""
         if self.probs is not None:
@@ -57,7 +59,7 @@ class Chance(Law):
         logits = self.logits.to(ones.dtype)
         return ones * logsigmoid(logits) + zeros * logsigmoid(-logits)
 
-    def edge(self, *values: float) -> Tensor | None:
+    def edge(self, *values: float) -> Edge | None:
         """Where `probs` is exactly one of the values; None: nowhere."""
         if self.probs is None:
             return None
@@ -68,7 +70,7 @@ class Chance(Law):
         found = self.probs == values[0]
         for value in values[1:]:
             found = found | (self.probs == value)
-        return found if bool(found.any()) else None
+        return Edge("probs", found) if bool(found.any()) else None
 
     def support(self, value: Tensor) -> Tensor | None:
         return whole(value)
@@ -76,34 +78,8 @@ class Chance(Law):
     def stand_in(self, value: Tensor) -> Tensor:
         return torch.zeros_like(value)
 
-    def sample(self, shape: Shape, generator: Generator = None) -> Tensor:
+    def sample(self, shape: Shape, noise: Noise) -> Tensor:
         raise NotImplementedError
-
-
-@dataclass(frozen=True)
-class Coin:
-    """How to toss coins of few different probabilities: where each of 2^32 numbers from -2^31 on is below `threshold`, and
-    where the outcome is `sure` (None: nowhere)."""
-
-    threshold: Tensor
-    sure: Tensor | None
-
-
-@torch.no_grad()
-def coin(chance: Tensor) -> Coin | None:
-    """What is needed to toss coins of these probabilities; None where one is too small for 32 bits."""
-    if any_below(chance, RARE) and bool(((chance > 0) & (chance < RARE)).any()):
-        return None
-    threshold = (chance.double() * 2.0**32).round_().sub_(2.0**31).clamp_max_(2.0**31 - 1).to(torch.int32)
-    return Coin(threshold, (chance == 1).to(chance.dtype) if any_from(chance, 1.0) else None)
-
-
-def coins(chance: Tensor, shape: Shape, generator: Generator, made: Coin) -> Tensor:
-    """Independent 0s and 1s `shape`, from 32 random bits each (half the time of a uniform number)."""
-    count = math.prod(shape)
-    bits = torch.empty((count + 1) // 2, dtype=torch.int64).random_(-(2**63), None, generator=generator)
-    hit = less(bits.view(torch.int32)[:count].view(shape), made.threshold, chance.dtype)
-    return hit if made.sure is None else torch.maximum(hit, made.sure)
 
 
 def _logarithms(p: Tensor) -> tuple[Tensor, Tensor]:
@@ -118,20 +94,14 @@ class Bernoulli(Chance):
     def __init__(self, arguments: dict[str, Tensor]):
         super().__init__({name: narrowed(argument) for name, argument in arguments.items()})
 
-    def sample(self, shape: Shape, generator: Generator = None) -> Tensor:
+    def sample(self, shape: Shape, noise: Noise) -> Tensor:
         chance = self.chance()
         if chance.numel() > 1 and not any(chance.stride()):
             chance = chance.as_strided((1,) * chance.dim(), (1,) * chance.dim())  # a view of one number
-        if isinstance(generator, Points):
-            return less(uniform(shape, chance, generator, torch.float64), chance.detach(), chance.dtype)
-        if chance.device.type == "cpu" and 0 < FEW * chance.numel() <= math.prod(shape):
+        made = None
+        if chance.device.type == "cpu" and 0 < FEW * chance.numel() <= math.prod(shape) and not noise.even:
             made = self.once("coin", coin, chance) if chance is self.probs else coin(chance)
-            if made is not None:
-                return coins(chance, shape, generator, made)
-        rare = chance.dtype == torch.float32 and chance.numel() > 0 and any_below(chance, SMALL)
-        kind = torch.float64 if rare else chance.dtype
-        noise = torch.rand(shape, generator=generator, dtype=kind, device=chance.device)
-        return less(noise, chance.detach(), chance.dtype)
+        return noise.coins(shape, chance, made)
 
     def support(self, value: Tensor) -> Tensor | None:
         if value.requires_grad:
@@ -152,6 +122,9 @@ class Bernoulli(Chance):
             if self.lift is not None and p.shape[0] == 1:
                 none, more = self.once("logarithms", _logarithms, p)
                 return torch.addcmul(self.lift(none), self.lift(more), value)
+            if p.numel() < value.numel():
+                none, more = _logarithms(p)
+                return torch.addcmul(none, more, value)
             return torch.lerp(torch.log1p(-p), p.log(), value)
         hit = value != 0
         if self.lift is not None:
@@ -173,15 +146,14 @@ class Bernoulli(Chance):
         none, more = (lift(entry).reshape(-1) for entry in self.once("logarithms", _logarithms, p))
         return torch.addcmul(count * none, more, ones)
 
-    def boundary(self) -> Tensor | None:
+    def boundary(self) -> Edge | None:
         return self.edge(0.0, 1.0)
 
     def outcomes(self, most: int) -> Tensor | None:
         return numbers(0, 1, most, self.first)
 
     def probabilities(self, outcomes: Tensor) -> tuple[Tensor, Tensor]:
-        chance = self.chance()
-        table = torch.stack((1 - chance, chance), -1)
+        table = torch.stack(self.chances(), -1)
         return table, torch.ones_like(table, dtype=torch.bool)
 
 
@@ -205,11 +177,9 @@ class Binomial(Chance):
         table = torch.where(possible, torch.where(inner, usual, at_edge) if not bool(inner.all()) else usual, 0.0)
         return table.to(self.first.dtype), possible.expand(table.shape)
 
-    def sample(self, shape: Shape, generator: Generator = None) -> Tensor:
+    def sample(self, shape: Shape, noise: Noise) -> Tensor:
         chance = self.chance().detach()
-        return torch.binomial(
-            self.total_count.detach().expand(shape).contiguous(), chance.expand(shape).contiguous(), generator=generator
-        )
+        return noise.binomial(self.total_count.detach().expand(shape).contiguous(), chance.expand(shape).contiguous())
 
     def support(self, value: Tensor) -> Tensor | None:
         return whole(value) & (value <= self.total_count)
@@ -222,26 +192,26 @@ class Binomial(Chance):
     def relative_log_prob(self, value: Tensor) -> Tensor:
         return self.density(value) if value.requires_grad else self.log_chances(value, self.total_count - value)
 
-    def boundary(self) -> Tensor | None:
-        found = self.edge(0.0, 1.0)
-        return None if found is None else found & (self.total_count > 0)
+    def boundary(self) -> Edge | None:
+        edge = self.edge(0.0, 1.0)
+        return None if edge is None else edge.counted(self.total_count > 0)
 
 
 class Geometric(Chance):
     """The number of failures: the whole part of an exponential with rate -log(1 - p)."""
 
-    def sample(self, shape: Shape, generator: Generator = None) -> Tensor:
+    def sample(self, shape: Shape, noise: Noise) -> Tensor:
         if self.probs is not None:
             rate = -torch.log1p(-self.probs.detach())
         else:
             assert self.logits is not None
             rate = softplus(self.logits.detach())
-        return (exponential(shape, self.first, generator) / rate).floor_()
+        return (noise.exponential(shape, self.first) / rate).floor_()
 
     def density(self, value: Tensor) -> Tensor:
         return self.log_chances(torch.ones_like(value), value)
 
-    def boundary(self) -> Tensor | None:
+    def boundary(self) -> Edge | None:
         return self.edge(1.0)
 
 
@@ -250,18 +220,18 @@ class NegativeBinomial(Chance):
 
     total_count: Tensor
 
-    def sample(self, shape: Shape, generator: Generator = None) -> Tensor:
+    def sample(self, shape: Shape, noise: Noise) -> Tensor:
         with torch.no_grad():
             odds = torch.exp(self.logits) if self.logits is not None else self.chance() / (1 - self.chance())
-            rate = torch._standard_gamma(self.total_count.expand(shape).contiguous(), generator=generator) * odds
-            return torch.poisson(rate, generator=generator)
+            rate = noise.gamma(self.total_count.expand(shape).contiguous()) * odds
+            return noise.poisson(rate)
 
     def density(self, value: Tensor) -> Tensor:
         n, x = double(self.total_count, value)
         ways = torch.lgamma(n + x) - torch.lgamma(x + 1) - torch.lgamma(n)
         return (ways + self.log_chances(x, n)).to(value.dtype)
 
-    def boundary(self) -> Tensor | None:
+    def boundary(self) -> Edge | None:
         return self.edge(0.0)
 
 
@@ -269,8 +239,8 @@ class Poisson(Law):
     rate: Tensor
     lifts = True
 
-    def sample(self, shape: Shape, generator: Generator = None) -> Tensor:
-        return torch.poisson(self.rate.detach().expand(shape).contiguous(), generator=generator)
+    def sample(self, shape: Shape, noise: Noise) -> Tensor:
+        return noise.poisson(self.rate.detach().expand(shape).contiguous())
 
     def support(self, value: Tensor) -> Tensor | None:
         return whole(value)
@@ -292,9 +262,9 @@ class Poisson(Law):
         rate = self.lift(self.rate)
         return weigh(value, rate) - rate
 
-    def boundary(self) -> Tensor | None:
-        found = self.rate == 0
-        return found if bool(found.any()) else None
+    def boundary(self) -> Edge | None:
+        found = narrowed(self.rate) == 0
+        return Edge("rate", found) if bool(found.any()) else None
 
 
 class DiscreteUniform(Law):
@@ -311,10 +281,10 @@ class DiscreteUniform(Law):
         possible = (outcomes >= low) & (outcomes <= high)
         return torch.where(possible, 1 / (high - low + 1), 0.0), possible
 
-    def sample(self, shape: Shape, generator: Generator = None) -> Tensor:
+    def sample(self, shape: Shape, noise: Noise) -> Tensor:
         low, high = self.low.detach(), self.high.detach()
-        noise = uniform(shape, low, generator, torch.float64)
-        return torch.minimum(low + (noise * (high - low + 1).double()).floor_().to(low.dtype), high)
+        u = noise.uniform(shape, low, torch.float64)
+        return torch.minimum(low + (u * (high - low + 1).double()).floor_().to(low.dtype), high)
 
     def support(self, value: Tensor) -> Tensor | None:
         return (value >= self.low) & (value <= self.high) & (value == value.floor())

@@ -9,11 +9,10 @@ import torch
 from torch import Tensor
 
 from ...dsl.text.diagnostics import Diagnostic, ProbError
+from ..arrays import private
 from ..arrays.broadcast import Shape
-from .noise import Generator
-from .rounding import below_one, tiny
-
-_DIRICHLET_LIKE = ("Dirichlet", "Beta")
+from .noise import Noise
+from .rounding import below_one, nudge, tiny
 
 
 class SecondDerivativeUnavailable(ProbError):
@@ -37,50 +36,55 @@ class _FirstDerivative(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(ctx: Any, gradient: Tensor, concentration: Tensor, draw: Tensor, name: str) -> Tensor:
+    def forward(ctx: Any, gradient: Tensor, concentration: Tensor, draw: Tensor, name: str, shares: bool) -> Tensor:
         ctx.name = name
-        if name in _DIRICHLET_LIKE:
+        if shares:
             total = concentration.sum(-1, keepdim=True).expand_as(concentration)
-            local = torch._dirichlet_grad(draw, concentration, total)
+            local = private.dirichlet_grad(draw, concentration, total)
+            assert local is not None
             return local * (gradient - (draw * gradient).sum(-1, keepdim=True))
-        return gradient * torch._standard_gamma_grad(concentration, draw)
+        return gradient * private.standard_gamma_grad(concentration, draw)
 
     @staticmethod
     def backward(ctx: Any, *_: Tensor) -> Any:
         raise SecondDerivativeUnavailable(ctx.name)
 
 
-_first_derivative: Callable[[Tensor, Tensor, Tensor, str], Tensor] = _FirstDerivative.apply
+_first_derivative: Callable[[Tensor, Tensor, Tensor, str, bool], Tensor] = _FirstDerivative.apply
 
 
 class _Implicit(torch.autograd.Function):
-    """A draw whose derivative in its concentration is implicit (Figurnov, Mohamed & Mnih 2018)."""
+    """A draw whose derivative in its concentration is implicit (Figurnov, Mohamed & Mnih 2018): of Gamma, or `shares` of 1."""
 
     @staticmethod
-    def forward(ctx: Any, concentration: Tensor, generator: Generator, name: str) -> Tensor:
-        ctx.name = name
-        if name in _DIRICHLET_LIKE:
-            draw = torch._sample_dirichlet(concentration, generator=generator)
+    def forward(ctx: Any, concentration: Tensor, noise: Noise, name: str, shares: bool) -> Tensor:
+        ctx.name, ctx.shares = name, shares
+        if shares:
+            draw = noise.dirichlet(concentration)
             draw.clamp_(tiny(draw), below_one(draw))
         else:
-            draw = torch._standard_gamma(concentration, generator=generator).clamp_min_(tiny(concentration))
+            draw = noise.gamma(concentration).clamp_min_(tiny(concentration))
         ctx.save_for_backward(concentration, draw)
         return draw
 
     @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None]:
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None, None]:
         concentration, draw = ctx.saved_tensors
-        return _first_derivative(gradients[0], concentration, draw, ctx.name), None, None
+        return _first_derivative(gradients[0], concentration, draw, ctx.name, ctx.shares), None, None, None
 
 
-_implicit: Callable[[Tensor, Generator, str], Tensor] = _Implicit.apply
+_implicit: Callable[[Tensor, Noise, str, bool], Tensor] = _Implicit.apply
 
 
-def standard_gamma(concentration: Tensor, shape: Shape, generator: Generator, name: str) -> Tensor:
+def standard_gamma(concentration: Tensor, shape: Shape, noise: Noise, name: str) -> Tensor:
     """A draw of Gamma(concentration, 1) of the given shape; `name` is who asks, for the error."""
-    return _implicit(concentration.expand(shape).contiguous(), generator, name)
+    return _implicit(concentration.expand(shape).contiguous(), noise, name, False)
 
 
-def dirichlet(concentration: Tensor, shape: Shape, generator: Generator, name: str) -> Tensor:
+def dirichlet(concentration: Tensor, shape: Shape, noise: Noise, name: str) -> Tensor:
     """A draw of Dirichlet(concentration) of the given shape."""
-    return _implicit(concentration.expand(shape).contiguous(), generator, name)
+    if not private.knows_dirichlet():
+        parts = standard_gamma(concentration, shape, noise, name)
+        share = parts / parts.sum(-1, keepdim=True)
+        return nudge(share, tiny(share), below_one(share))
+    return _implicit(concentration.expand(shape).contiguous(), noise, name, True)

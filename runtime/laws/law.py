@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 import torch
@@ -17,9 +18,24 @@ from torch import Tensor
 
 from ..arrays.broadcast import Shape
 from ..arrays.kernels import choose
-from .noise import Generator
+from .noise import Noise
 
 HALF_LOG_TWO_PI = 0.5 * math.log(2 * math.pi)
+
+
+@dataclass(frozen=True)
+class Edge:
+    """Entries `where` of an `argument` (they broadcast with it) of which each is, or decides, a probability of exactly 0;
+    `log`: the argument is a logarithm, and -inf there."""
+
+    argument: str
+    where: Tensor
+    log: bool = False
+
+    def counted(self, mask: Tensor) -> Edge | None:
+        """The same where a mask holds; None: nowhere."""
+        where = self.where & mask
+        return replace(self, where=where) if bool(where.any()) else None
 
 
 class Law:
@@ -41,12 +57,12 @@ class Law:
         """`function(*operands)`; of a block, what is asked for again is found again (`uniform.py`)."""
         return function(*operands)
 
-    def sample(self, shape: Shape, generator: Generator = None) -> Tensor:
+    def sample(self, shape: Shape, noise: Noise) -> Tensor:
         """A detached draw of the given shape."""
         with torch.no_grad():
-            return self.rsample(shape, generator)
+            return self.rsample(shape, noise)
 
-    def rsample(self, shape: Shape, generator: Generator = None) -> Tensor:
+    def rsample(self, shape: Shape, noise: Noise) -> Tensor:
         """A draw that carries derivatives; NotImplementedError where the table claims none."""
         raise NotImplementedError(f"{type(self).__name__} has no reparameterised draw")
 
@@ -61,6 +77,15 @@ class Law:
     def stand_in(self, value: Tensor) -> Tensor:
         """Some value inside the support, to compute with where `value` is not; broadcasts to `value`."""
         raise NotImplementedError
+
+    def small(self) -> bool:
+        """Whether draws are known by their logarithms only (`log_space.py`); then `drawn` gives them with their densities."""
+        return False
+
+    def drawn(self, shape: Shape, noise: Noise) -> tuple[Tensor, Tensor]:
+        """A detached draw of the given shape and `relative_log_prob` of it, which need not be that of the value it is held by."""
+        value = self.sample(shape, noise)
+        return value, self.relative_log_prob(value)
 
     def log_prob(self, value: Tensor) -> Tensor:
         """Log density or mass `[L, *batch]`; -inf outside the support, without nan gradients there."""
@@ -85,8 +110,8 @@ class Law:
         possible = self.support(value)
         return possible is None or bool(possible.all())
 
-    def boundary(self) -> Tensor | None:
-        """Where some outcome of the support has probability exactly 0, `[L or 1, *batch]`; None: nowhere."""
+    def boundary(self) -> Edge | None:
+        """Where an argument makes some outcome of the support impossible; None: nowhere."""
         return None
 
     def coarse(self, value: Tensor | None) -> bool:
@@ -112,17 +137,16 @@ class Law:
 class TorchLaw(Law):
     """Any class of torch.distributions, by name.
 
-    torch's samplers know only the global generator, so it is seeded from ours inside a fork.
+    torch's samplers know only the global noise, so it is seeded from ours inside a fork.
     """
 
     def __init__(self, arguments: dict[str, Tensor], torch_name: str):
         super().__init__(arguments)
         self.distribution = getattr(torch.distributions, torch_name)(**arguments, validate_args=False)
 
-    def _draw(self, shape: Shape, generator: Generator, method: str) -> Tensor:
+    def _draw(self, shape: Shape, noise: Noise, method: str) -> Tensor:
         place = self.first.device
-        where = generator.device if generator is not None else torch.device("cpu")
-        seed = int(torch.randint(0, 2**62, (), generator=generator, device=where))
+        seed = noise.seed()
         law = self.distribution
         batch = torch.Size(shape[: len(shape) - len(law.event_shape)])
         if law.batch_shape != batch:
@@ -133,13 +157,13 @@ class TorchLaw(Law):
                 with torch.cuda.device(place):
                     torch.cuda.manual_seed(seed)
             draw: Tensor = getattr(law, method)()
-        return draw
+        return noise.alike(draw, *self.arguments.values())
 
-    def sample(self, shape: Shape, generator: Generator = None) -> Tensor:
-        return self._draw(shape, generator, "sample").detach()
+    def sample(self, shape: Shape, noise: Noise) -> Tensor:
+        return self._draw(shape, noise, "sample").detach()
 
-    def rsample(self, shape: Shape, generator: Generator = None) -> Tensor:
-        return self._draw(shape, generator, "rsample")
+    def rsample(self, shape: Shape, noise: Noise) -> Tensor:
+        return self._draw(shape, noise, "rsample")
 
     def support(self, value: Tensor) -> Tensor | None:
         possible: Tensor = self.distribution.support.check(value)

@@ -11,7 +11,7 @@ from torch.nn.functional import logsigmoid
 from ..arrays.broadcast import Shape
 from .implicit import standard_gamma
 from .law import HALF_LOG_TWO_PI, Law
-from .noise import Generator, cauchy, exponential, normal
+from .noise import Noise
 from .rounding import blurred, double, sinks
 
 
@@ -21,12 +21,12 @@ class LocationScale(Law):
     loc: Tensor
     scale: Tensor
 
-    def noise(self, shape: Shape, generator: Generator) -> Tensor:
+    def standard(self, shape: Shape, noise: Noise) -> Tensor:
         """Noise at loc 0 and scale 1."""
         raise NotImplementedError
 
-    def rsample(self, shape: Shape, generator: Generator = None) -> Tensor:
-        return torch.addcmul(self.loc, self.scale, self.noise(shape, generator))
+    def rsample(self, shape: Shape, noise: Noise) -> Tensor:
+        return torch.addcmul(self.loc, self.scale, self.standard(shape, noise))
 
     def standardised(self, value: Tensor) -> Tensor:
         """`(value - loc) / scale`."""
@@ -37,8 +37,8 @@ class LocationScale(Law):
 
 
 class Normal(LocationScale):
-    def noise(self, shape: Shape, generator: Generator) -> Tensor:
-        return normal(shape, self.loc, generator)
+    def standard(self, shape: Shape, noise: Noise) -> Tensor:
+        return noise.normal(shape, self.loc)
 
     def density(self, value: Tensor) -> Tensor:
         z = self.standardised(value)
@@ -48,8 +48,8 @@ class Normal(LocationScale):
 class Laplace(LocationScale):
     """The noise is the difference of two exponentials."""
 
-    def noise(self, shape: Shape, generator: Generator) -> Tensor:
-        return exponential(shape, self.loc, generator).sub_(exponential(shape, self.loc, generator))
+    def standard(self, shape: Shape, noise: Noise) -> Tensor:
+        return noise.exponential(shape, self.loc).sub_(noise.exponential(shape, self.loc))
 
     def density(self, value: Tensor) -> Tensor:
         return -self.standardised(value).abs() - (2 * self.scale).log()
@@ -58,8 +58,8 @@ class Laplace(LocationScale):
 class Gumbel(LocationScale):
     """The noise is minus the logarithm of an exponential."""
 
-    def noise(self, shape: Shape, generator: Generator) -> Tensor:
-        return exponential(shape, self.loc, generator).log_().neg_()
+    def standard(self, shape: Shape, noise: Noise) -> Tensor:
+        return noise.exponential(shape, self.loc).log_().neg_()
 
     def density(self, value: Tensor) -> Tensor:
         z = self.standardised(value)
@@ -69,8 +69,8 @@ class Gumbel(LocationScale):
 class Logistic(LocationScale):
     """The noise is the difference of two Gumbels: both tails are as fine as an exponential's."""
 
-    def noise(self, shape: Shape, generator: Generator) -> Tensor:
-        return exponential(shape, self.loc, generator).div_(exponential(shape, self.loc, generator)).log_()
+    def standard(self, shape: Shape, noise: Noise) -> Tensor:
+        return noise.exponential(shape, self.loc).div_(noise.exponential(shape, self.loc)).log_()
 
     def density(self, value: Tensor) -> Tensor:
         z = self.standardised(value)
@@ -78,8 +78,8 @@ class Logistic(LocationScale):
 
 
 class Cauchy(LocationScale):
-    def noise(self, shape: Shape, generator: Generator) -> Tensor:
-        return cauchy(shape, self.loc, generator)
+    def standard(self, shape: Shape, noise: Noise) -> Tensor:
+        return noise.cauchy(shape, self.loc)
 
     def density(self, value: Tensor) -> Tensor:
         z = self.standardised(value)
@@ -89,9 +89,9 @@ class Cauchy(LocationScale):
 class StudentT(LocationScale):
     df: Tensor
 
-    def noise(self, shape: Shape, generator: Generator) -> Tensor:
-        chi2 = 2 * standard_gamma(self.df / 2, shape, generator, "StudentT")
-        return normal(shape, self.loc, generator) * torch.rsqrt(chi2 / self.df)
+    def standard(self, shape: Shape, noise: Noise) -> Tensor:
+        chi2 = 2 * standard_gamma(self.df / 2, shape, noise, "StudentT")
+        return noise.normal(shape, self.loc) * torch.rsqrt(chi2 / self.df)
 
     def coarse(self, value: Tensor | None) -> bool:
         return super().coarse(value) or (value is None and sinks(self.df / 2))

@@ -11,7 +11,8 @@ from ..arrays.broadcast import Shape
 from .implicit import standard_gamma
 from .law import HALF_LOG_TWO_PI, Law
 from .location_scale import Normal
-from .noise import Generator, cauchy, exponential, normal
+from .log_space import held, log_gamma, vanishes
+from .noise import Noise
 from .rounding import blurred, double, nudge, sinks, tiny
 
 
@@ -29,8 +30,8 @@ class LogNormal(Positive):
     loc: Tensor
     scale: Tensor
 
-    def rsample(self, shape: Shape, generator: Generator = None) -> Tensor:
-        return torch.addcmul(self.loc, self.scale, normal(shape, self.loc, generator)).exp().clamp_min(tiny(self.loc))
+    def rsample(self, shape: Shape, noise: Noise) -> Tensor:
+        return torch.addcmul(self.loc, self.scale, noise.normal(shape, self.loc)).exp().clamp_min(tiny(self.loc))
 
     def density(self, value: Tensor) -> Tensor:
         logarithm = value.log()
@@ -46,8 +47,8 @@ class HalfNormal(Positive):
     def support(self, value: Tensor) -> Tensor | None:
         return value >= 0
 
-    def rsample(self, shape: Shape, generator: Generator = None) -> Tensor:
-        return self.scale * normal(shape, self.scale, generator).abs_().clamp_min_(tiny(self.scale))
+    def rsample(self, shape: Shape, noise: Noise) -> Tensor:
+        return self.scale * noise.normal(shape, self.scale).abs_().clamp_min_(tiny(self.scale))
 
     def density(self, value: Tensor) -> Tensor:
         z = value / self.scale
@@ -60,8 +61,8 @@ class HalfCauchy(Positive):
     def support(self, value: Tensor) -> Tensor | None:
         return value >= 0
 
-    def rsample(self, shape: Shape, generator: Generator = None) -> Tensor:
-        return self.scale * cauchy(shape, self.scale, generator).abs_().clamp_min_(tiny(self.scale))
+    def rsample(self, shape: Shape, noise: Noise) -> Tensor:
+        return self.scale * noise.cauchy(shape, self.scale).abs_().clamp_min_(tiny(self.scale))
 
     def density(self, value: Tensor) -> Tensor:
         z = value / self.scale
@@ -74,8 +75,8 @@ class Exponential(Positive):
     def support(self, value: Tensor) -> Tensor | None:
         return value >= 0
 
-    def rsample(self, shape: Shape, generator: Generator = None) -> Tensor:
-        return exponential(shape, self.rate, generator) / self.rate
+    def rsample(self, shape: Shape, noise: Noise) -> Tensor:
+        return noise.exponential(shape, self.rate) / self.rate
 
     def density(self, value: Tensor) -> Tensor:
         return torch.addcmul(self.rate.log(), self.rate, value, value=-1)
@@ -88,13 +89,28 @@ class Gamma(Positive):
     def coarse(self, value: Tensor | None) -> bool:
         return sinks(self.concentration)
 
-    def rsample(self, shape: Shape, generator: Generator = None) -> Tensor:
-        draw = standard_gamma(self.concentration, shape, generator, "Gamma") / self.rate
+    def small(self) -> bool:
+        return vanishes(self.concentration)
+
+    def _logarithm(self, shape: Shape, noise: Noise) -> Tensor:
+        return log_gamma(self.concentration, shape, noise, "Gamma") - self.rate.double().log()
+
+    def rsample(self, shape: Shape, noise: Noise) -> Tensor:
+        if self.small():
+            return held(self._logarithm(shape, noise), self.rate.dtype)
+        draw = standard_gamma(self.concentration, shape, noise, "Gamma") / self.rate
         return nudge(draw, tiny(draw))
 
+    def drawn(self, shape: Shape, noise: Noise) -> tuple[Tensor, Tensor]:
+        logarithm = self._logarithm(shape, noise).detach()
+        return held(logarithm, self.rate.dtype), self._density(logarithm).to(self.rate.dtype)
+
     def density(self, value: Tensor) -> Tensor:
-        a, rate, x = double(self.concentration, self.rate, value)
-        return (a * rate.log() - torch.lgamma(a) + (a - 1) * x.log() - rate * x).to(value.dtype)
+        return self._density(value.double().log()).to(value.dtype)
+
+    def _density(self, logarithm: Tensor) -> Tensor:
+        a, rate = double(self.concentration, self.rate)
+        return a * rate.log() - torch.lgamma(a) + (a - 1) * logarithm - rate * logarithm.exp()
 
 
 class InverseGamma(Positive):
@@ -104,8 +120,8 @@ class InverseGamma(Positive):
     def coarse(self, value: Tensor | None) -> bool:
         return sinks(self.concentration)
 
-    def rsample(self, shape: Shape, generator: Generator = None) -> Tensor:
-        draw = self.rate / standard_gamma(self.concentration, shape, generator, "InverseGamma")
+    def rsample(self, shape: Shape, noise: Noise) -> Tensor:
+        draw = self.rate / standard_gamma(self.concentration, shape, noise, "InverseGamma")
         return nudge(draw, tiny(draw))
 
     def density(self, value: Tensor) -> Tensor:
@@ -119,12 +135,27 @@ class Chi2(Positive):
     def coarse(self, value: Tensor | None) -> bool:
         return sinks(self.df / 2)
 
-    def rsample(self, shape: Shape, generator: Generator = None) -> Tensor:
-        return 2 * standard_gamma(self.df / 2, shape, generator, "Chi2")
+    def small(self) -> bool:
+        return vanishes(self.df / 2)
+
+    def _logarithm(self, shape: Shape, noise: Noise) -> Tensor:
+        return log_gamma(self.df / 2, shape, noise, "Chi2") + math.log(2)
+
+    def rsample(self, shape: Shape, noise: Noise) -> Tensor:
+        if self.small():
+            return held(self._logarithm(shape, noise), self.df.dtype)
+        return 2 * standard_gamma(self.df / 2, shape, noise, "Chi2")
+
+    def drawn(self, shape: Shape, noise: Noise) -> tuple[Tensor, Tensor]:
+        logarithm = self._logarithm(shape, noise).detach()
+        return held(logarithm, self.df.dtype), self._density(logarithm).to(self.df.dtype)
 
     def density(self, value: Tensor) -> Tensor:
-        a, x = double(self.df / 2, value)
-        return ((a - 1) * x.log() - x / 2 - a * math.log(2) - torch.lgamma(a)).to(value.dtype)
+        return self._density(value.double().log()).to(value.dtype)
+
+    def _density(self, logarithm: Tensor) -> Tensor:
+        a = self.df.double() / 2
+        return (a - 1) * logarithm - logarithm.exp() / 2 - a * math.log(2) - torch.lgamma(a)
 
 
 class Weibull(Positive):
@@ -134,9 +165,9 @@ class Weibull(Positive):
     def coarse(self, value: Tensor | None) -> bool:
         return sinks(self.concentration)
 
-    def rsample(self, shape: Shape, generator: Generator = None) -> Tensor:
-        noise = exponential(shape, self.scale, generator).log_()
-        draw = self.scale * torch.exp(noise / self.concentration)
+    def rsample(self, shape: Shape, noise: Noise) -> Tensor:
+        gumbel = noise.exponential(shape, self.scale).log_()
+        draw = self.scale * torch.exp(gumbel / self.concentration)
         return nudge(draw, tiny(draw))
 
     def density(self, value: Tensor) -> Tensor:
@@ -158,8 +189,8 @@ class Pareto(Law):
     def stand_in(self, value: Tensor) -> Tensor:
         return self.scale.detach() * torch.ones_like(value)
 
-    def rsample(self, shape: Shape, generator: Generator = None) -> Tensor:
-        return self.scale * torch.exp(exponential(shape, self.scale, generator) / self.alpha)
+    def rsample(self, shape: Shape, noise: Noise) -> Tensor:
+        return self.scale * torch.exp(noise.exponential(shape, self.scale) / self.alpha)
 
     def density(self, value: Tensor) -> Tensor:
         return (self.alpha / self.scale).log() - (self.alpha + 1) * (value / self.scale).log()

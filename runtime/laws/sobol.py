@@ -15,29 +15,47 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ..arrays.broadcast import Shape
+from ..arrays.kernels import less
+from .noise import Coin, Fresh
+
 MOST_DIMENSIONS = torch.quasirandom.SobolEngine.MAXDIM
 HALF = 2.0**-31  # half a cell of the generator's grid
 
 
-class Points(torch.Generator):
+class Sobol(Fresh):
     """Hands out the coordinates of scrambled points, one after another; without `dimensions` it only counts them."""
 
-    def __new__(cls, *_: object) -> Points:
-        return super().__new__(cls)
+    even = True
 
     def __init__(self, dimensions: int | None = None, runs: int = 0, seed: int = 0):
+        super().__init__(torch.Generator().manual_seed(seed))
         self.used = 0
         self.table: Tensor | None = None
         if dimensions is not None:
             engine: Any = torch.quasirandom.SobolEngine(max(dimensions, 1), scramble=True, seed=seed)  # type: ignore[no-untyped-call]
             self.table = engine.draw(runs, dtype=torch.float64) + HALF
-        self.manual_seed(seed)
 
-    def uniform(self, shape: tuple[int, ...], dtype: torch.dtype, device: torch.device) -> Tensor:
+    def uniform(self, shape: Shape, like: Tensor, dtype: torch.dtype | None = None) -> Tensor:
         """The next coordinates inside (0, 1) `[runs, ...]`; inside also after rounding to the dtype."""
+        kind = dtype or like.dtype
         count = math.prod(shape[1:])
         begin, self.used = self.used, self.used + count
         if self.table is None:
-            return torch.full(shape, 0.4, dtype=dtype, device=device)
-        noise = self.table[:, begin : self.used].reshape(shape).to(device, dtype)
-        return noise.clamp(2.0**-25, 1 - 2.0**-24) if dtype == torch.float32 else noise
+            return torch.full(shape, 0.4, dtype=kind, device=like.device)
+        noise = self.table[:, begin : self.used].reshape(shape).to(like.device, kind)
+        return noise.clamp(2.0**-25, 1 - 2.0**-24) if kind == torch.float32 else noise
+
+    def normal(self, shape: Shape, like: Tensor) -> Tensor:
+        quantile: Tensor = torch.special.ndtri(self.uniform(shape, like, torch.float64))
+        return quantile.to(like.dtype)
+
+    def cauchy(self, shape: Shape, like: Tensor) -> Tensor:
+        return (math.pi * (self.uniform(shape, like, torch.float64) - 0.5)).tan().to(like.dtype)
+
+    def coins(self, shape: Shape, chance: Tensor, made: Coin | None) -> Tensor:
+        return less(self.uniform(shape, chance, torch.float64), chance.detach(), chance.dtype)
+
+    def rewind(self) -> None:
+        super().rewind()
+        self.used = 0

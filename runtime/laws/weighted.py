@@ -10,8 +10,8 @@ from torch import Tensor
 
 from ..arrays.broadcast import Shape, together
 from .counts import SLACK, numbers
-from .law import Law
-from .noise import Generator, uniform
+from .law import Edge, Law
+from .noise import Noise
 from .rounding import double, whole
 
 
@@ -39,19 +39,19 @@ class Weighted(Law):
         present = self.probs > 0
         return torch.where(present, torch.where(present, self.probs, 1.0).log() - total, -math.inf)
 
-    def draw_index(self, shape: Shape, generator: Generator) -> Tensor:
+    def draw_index(self, shape: Shape, noise: Noise) -> Tensor:
         """Indices (int64) of the given shape `[L, *batch]`: how many partial sums lie at or below a uniform."""
         weights = self.weights()
         sums = weights.cumsum(-1)
-        noise = uniform(shape, weights, generator, torch.float64)
+        u = noise.uniform(shape, weights, torch.float64)
         shared = sums.shape[:-1].numel() == 1
         if shared:
             sums = sums.reshape(-1)
-            return torch.searchsorted(sums[:-1].contiguous(), noise * sums[-1], right=True)
+            return torch.searchsorted(sums[:-1].contiguous(), u * sums[-1], right=True)
         if sums.shape[-1] <= 16:
-            return (noise.unsqueeze(-1) * sums[..., -1:] >= sums[..., :-1]).sum(-1)
+            return (u.unsqueeze(-1) * sums[..., -1:] >= sums[..., :-1]).sum(-1)
         rows = sums.expand(*shape, sums.shape[-1])
-        marks = (noise * sums[..., -1]).unsqueeze(-1)
+        marks = (u * sums[..., -1]).unsqueeze(-1)
         return torch.searchsorted(rows[..., :-1].contiguous(), marks, right=True).squeeze(-1)
 
     def picked(self, index: Tensor) -> Tensor:
@@ -70,12 +70,13 @@ class Weighted(Law):
             table = self.probs / self.probs.sum(-1, keepdim=True)
         return table, torch.ones_like(table, dtype=torch.bool)
 
-    def boundary(self) -> Tensor | None:
-        if self.probs is None:
-            found = (self.logits == -math.inf).any(-1)  # type: ignore[union-attr]
+    def boundary(self) -> Edge | None:
+        if self.probs is not None:
+            edge = Edge("probs", self.probs == 0)
         else:
-            found = (self.probs == 0).any(-1)
-        return found if bool(found.any()) else None
+            assert self.logits is not None
+            edge = Edge("logits", self.logits == -math.inf, log=True)
+        return edge if bool(edge.where.any()) else None
 
 
 class Categorical(Weighted):
@@ -85,8 +86,8 @@ class Categorical(Weighted):
     def probabilities(self, outcomes: Tensor) -> tuple[Tensor, Tensor]:
         return self.shares()
 
-    def sample(self, shape: Shape, generator: Generator = None) -> Tensor:
-        return self.draw_index(shape, generator).to(self.first.dtype)
+    def sample(self, shape: Shape, noise: Noise) -> Tensor:
+        return self.draw_index(shape, noise).to(self.first.dtype)
 
     def support(self, value: Tensor) -> Tensor | None:
         return whole(value) & (value < self.first.shape[-1])
@@ -108,8 +109,8 @@ class OneHotCategorical(Weighted):
     def probabilities(self, outcomes: Tensor) -> tuple[Tensor, Tensor]:
         return self.shares()
 
-    def sample(self, shape: Shape, generator: Generator = None) -> Tensor:
-        index = self.draw_index(shape[:-1], generator).unsqueeze(-1)
+    def sample(self, shape: Shape, noise: Noise) -> Tensor:
+        index = self.draw_index(shape[:-1], noise).unsqueeze(-1)
         return torch.zeros(shape, dtype=self.first.dtype, device=self.first.device).scatter_(-1, index, 1.0)
 
     def support(self, value: Tensor) -> Tensor | None:
@@ -139,6 +140,10 @@ class Multinomial(Weighted):
     event = 1
     total_count: Tensor
 
+    def boundary(self) -> Edge | None:
+        edge = super().boundary()
+        return None if edge is None else edge.counted((self.total_count > 0).unsqueeze(-1))
+
     def outcomes(self, most: int) -> Tensor | None:
         least, largest = int(self.total_count.min()), int(self.total_count.max())
         categories = self.shares()[0].shape[-1]
@@ -156,14 +161,14 @@ class Multinomial(Weighted):
         table = torch.where(possible, ways * (share**x).prod(-1), 0.0)
         return table.to(self.first.dtype), possible.expand(table.shape)
 
-    def sample(self, shape: Shape, generator: Generator = None) -> Tensor:
+    def sample(self, shape: Shape, noise: Noise) -> Tensor:
         weights = self.weights()
         rest = weights.flip(-1).cumsum(-1).flip(-1)
         share = torch.where(rest > 0, weights / rest, 0.0).clamp(0, 1).to(self.first.dtype)
         left = self.total_count.detach().expand(shape[:-1]).contiguous()
         counts = []
         for category in range(shape[-1] - 1):
-            taken = torch.binomial(left, share[..., category].expand(shape[:-1]).contiguous(), generator=generator)
+            taken = noise.binomial(left, share[..., category].expand(shape[:-1]).contiguous())
             counts.append(taken)
             left = left - taken
         return torch.stack((*counts, left), -1)

@@ -14,7 +14,7 @@ from ..arrays.operations import Operand, compare, negative, opposite
 from ..lanes.frames import Frame
 from ..lanes.lanes import Ragged, carry
 from .calling import call
-from .indexing import check_axes, select
+from .indexing import Item, check_axes, select
 from .machine import Machine
 
 
@@ -50,14 +50,41 @@ def evaluate_vector(machine: Machine, node: Vector, frame: Frame) -> Operand:
 
 
 def evaluate_index(machine: Machine, node: Index, frame: Frame) -> Operand:
+    if isinstance(node.target, Name) and (taken := _element(machine, node, node.target.id, frame)) is not None:
+        return taken
     target = machine.evaluate(node.target, frame)
-    tensor = check_axes(target, len(node.items), node.span, machine.where)
+    shape = check_axes(target, len(node.items), node.span, machine.where)
     entered = frame.lanes
-    items = machine.items(tensor, node.items, frame)
-    target = cast(Tensor, carry(tensor, entered, frame.lanes))
+    items = machine.items(shape, node.items, frame)
+    return _picked(machine, cast(Tensor, carry(target, entered, frame.lanes)), items, frame)
+
+
+def _picked(machine: Machine, target: Tensor, items: list[Item], frame: Frame) -> Tensor:
     if machine.lifter is not None and any(isinstance(item, Tensor) and item.shape[0] > 1 for item in items):
         target = machine.lifter.lift(target, frame.lanes)
     return select(target, items)
+
+
+def _element(machine: Machine, node: Index, name: str, frame: Frame) -> Tensor | None:
+    """A part of an array that is in pieces; None where it is not."""
+    pieces = frame.taken_apart(name)
+    if pieces is None:
+        return None
+    shape = check_axes(pieces, len(node.items), node.span, machine.where)
+    first, *rest = items = machine.items(shape, node.items, frame)
+    if isinstance(first, int):
+        taken = pieces.get(first, frame.lanes)
+    elif isinstance(first, slice) and pieces.loose and 0 < len(chosen := range(*first.indices(shape[0]))) < shape[0] / 2:
+        taken, rest = pieces.part(chosen, frame.lanes), [slice(None), *rest]
+    else:
+        looked = any(isinstance(item, Tensor) for item in items)  # what is gathered is nobody else's
+        taken, rest = cast(Tensor, pieces.look(frame.lanes) if looked else None), items
+        if taken is None:
+            taken = cast(Tensor, frame.read(name))
+        if machine.counter is not None:
+            machine.counter.expect(taken.numel())
+    machine.note_element(name, taken, frame)
+    return _picked(machine, taken, rest, frame)
 
 
 def evaluate_unary(machine: Machine, node: Unary, frame: Frame) -> Operand:
@@ -88,6 +115,8 @@ def evaluate_power(machine: Machine, node: Power, frame: Frame) -> Operand:
 def evaluate_comparison(machine: Machine, node: Comparison, frame: Frame) -> Operand:
     left, right = machine.evaluate_all((node.left, node.right), frame)
     try:
+        if machine.meetings is not None and id(node) in machine.meetings.places:
+            machine.meetings.turned(node, machine.number(left), machine.number(right))
         return compare(node.operator, left, right)
     except ShapeMismatch as problem:
         raise machine.where.shapes(problem, node.span) from None

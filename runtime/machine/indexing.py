@@ -2,7 +2,8 @@
 
 An index is a Python int where every lane has the same one, else a long tensor `[lanes]` (or `[lanes or 1, k]`, which picks
 k entries of an axis).  Bounds of slices and sizes must be the same in every lane: an array has one shape for all lanes.
-Assignment makes a new array, so that values are values and autograd sees every version.
+Assignment makes a new array, so that values are values and autograd sees every version; where the index is the same in every
+lane, that array is not put together before somebody reads it as a whole (`pieces.py`).
 """
 
 from __future__ import annotations
@@ -18,7 +19,9 @@ from ..arrays.broadcast import ShapeMismatch, broadcast_shapes, event_shape, pad
 from ..arrays.operations import Operand
 from ..arrays.recording import recording
 from ..lanes.circumstances import first_of, show
+from ..lanes.lanes import Value
 from ..lanes.lessons import NotCompiled
+from ..lanes.pieces import Pieces
 from ..lanes.where import Where
 
 Item: TypeAlias = int | slice | Tensor
@@ -102,15 +105,15 @@ def _outside(index: int, length: int, span: Span, where: Where) -> Exception:
     )
 
 
-def check_axes(value: Operand, count: int, span: Span, where: Where) -> Tensor:
-    """`value` has at least `count` axes; P0306."""
-    axes = value.dim() - 1 if isinstance(value, Tensor) else 0
-    if count > axes:
-        shape = shape_words(event_shape(value)) if isinstance(value, Tensor) and axes else "a scalar"
+def check_axes(value: Value | Pieces, count: int, span: Span, where: Where) -> tuple[int, ...]:
+    """The shape of `value`, which has at least `count` axes; P0306."""
+    shape = event_shape(value) if isinstance(value, Tensor) else value.shape if isinstance(value, Pieces) else ()
+    if count > len(shape):
+        words = shape_words(shape) if shape else "a scalar"
         indices = "1 index" if count == 1 else f"{count} indices"
-        raise where.error("P0306", f"{indices} into a value of {axes} ax{'i' if axes == 1 else 'e'}s", span, f"this is {shape}")
-    assert isinstance(value, Tensor)
-    return value
+        axes = f"{len(shape)} ax{'i' if len(shape) == 1 else 'e'}s"
+        raise where.error("P0306", f"{indices} into a value of {axes}", span, f"this is {words}")
+    return shape
 
 
 def select(value: Tensor, items: list[Item]) -> Tensor:
@@ -141,6 +144,13 @@ def _take(value: Tensor, axis: int, index: Tensor) -> Tensor:
     return taken.squeeze(axis) if index.dim() == 1 else taken
 
 
+def fitted(new: Tensor, target: tuple[int, ...]) -> Tensor:
+    """A value in the place of an element of the shape `target`; raises ShapeMismatch."""
+    if broadcast_shapes([target, event_shape(new)]) != target:
+        raise ShapeMismatch([target, event_shape(new)])
+    return pad(new, len(target)).expand(new.shape[0], *target)
+
+
 def replace(value: Tensor, items: list[Item], new: Tensor) -> Tensor:
     """A copy of `value` `[lanes or 1, *event]` with `value[items] = new`; raises ShapeMismatch."""
     indexed = [item for item in items if isinstance(item, Tensor)]
@@ -150,9 +160,15 @@ def replace(value: Tensor, items: list[Item], new: Tensor) -> Tensor:
     elif new.dtype == torch.bool:
         new = new.to(value.dtype)
     copy = value.expand(lanes, *value.shape[1:]).clone()
+    assign(copy, items, new)
+    return copy
+
+
+def assign(value: Tensor, items: list[Item], new: Tensor) -> None:
+    """`value[items] = new` in place; raises ShapeMismatch."""
     target = event_shape(select(value[:1], [0 if isinstance(item, Tensor) else item for item in items]))
     if broadcast_shapes([target, event_shape(new)]) != target:
         raise ShapeMismatch([target, event_shape(new)])
-    rows: slice | Tensor = torch.arange(lanes, device=value.device) if indexed else slice(None)
-    copy[(rows, *items)] = pad(new, len(target))  # advanced indices put the lane axis first, the sliced axes after it
-    return copy
+    apart = any(isinstance(item, Tensor) for item in items)
+    rows: slice | Tensor = torch.arange(value.shape[0], device=value.device) if apart else slice(None)
+    value[(rows, *items)] = pad(new, len(target))  # advanced indices put the lane axis first, the sliced axes after it

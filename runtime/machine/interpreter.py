@@ -84,6 +84,7 @@ class Interpreter(Machine):
         lanes = Lanes(count)
         lanes.lifter = self.lifter
         self.most_lanes, self.lanes_made = self.limits.lanes * count, count
+        self.most_table = None if self.limits.table is None else self.limits.table * count
         activation = Activation(lanes)
         frame = Frame(lanes, None, activation, True, None)
         for name, constant in CONSTANTS.items():
@@ -103,4 +104,5 @@ class Interpreter(Machine):
             raise self.where.error("P0505", "the program nests too deeply to run", self.resolved.program.body.span) from None
         finally:
             frame.forget()
-        return Outcome(end.values, terms, end.lanes, end.weight, self.ledger, self.draws > 0, self.meter.spent)
+        met = () if self.meetings is None else self.meetings.met
+        return Outcome(end.values, terms, end.lanes, end.weight, self.ledger, self.draws > 0, self.meter.spent, met)

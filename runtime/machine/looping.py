@@ -12,9 +12,8 @@ from ...dsl.text.source import Span
 from ..arrays.kernels import partition
 from ..arrays.operations import Operand
 from ..lanes.frames import HIDDEN, Frame, merge
-from ..lanes.lanes import carry
 from ..lanes.lessons import NotCompiled, TooManyLanes
-from ..laws.sobol import Points
+from ..lanes.pieces import Pieces
 from .branching import decide
 from .indexing import check_axes, whole_number
 from .machine import Machine
@@ -79,15 +78,15 @@ def execute_for(machine: Machine, node: For, frame: Frame) -> None:
     if isinstance(node.iterable, Range):
         _for_range(machine, node, node.iterable, frame)
         return
-    values = check_axes(machine.evaluate(node.iterable, frame), 1, node.iterable.span, machine.where)
+    values = machine.evaluate(node.iterable, frame)
+    shape = check_axes(values, 1, node.iterable.span, machine.where)
     machine.note_loop(node, frame)
-    for number in range(values.shape[1]):
-        entered = frame.lanes
-        frame.write(node.variable, values.select(1, number))
+    pieces = Pieces(cast(Tensor, values), frame.lanes)
+    for number in range(shape[0]):
+        frame.write(node.variable, pieces.get(number, frame.lanes))
         machine.block(node.body, frame)
         if not frame.lanes.count:
             return
-        values = cast(Tensor, carry(values, entered, frame.lanes))
 
 
 def _for_range(machine: Machine, node: For, bounds: Range, frame: Frame) -> None:
@@ -119,7 +118,7 @@ def _count(machine: Machine, node: For, first: int, last: int, frame: Frame) -> 
 
 def _count_apart(machine: Machine, node: For, start: Operand, stop: Operand, frame: Frame) -> None:
     """Bounds that differ from lane to lane: a loop that each lane leaves when its own count is done."""
-    if isinstance(machine.generator, Points):
+    if machine.noise.even:
         raise no_points(machine.resolved, node.iterable.span, "runs leave this loop one by one")
     if machine.masked:
         raise NotCompiled("the length of a loop is random")

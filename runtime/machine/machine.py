@@ -38,8 +38,12 @@ from ..lanes.lanes import Join, Lanes, Value, carry, is_uniform
 from ..lanes.ledger import Ledger, Summand
 from ..lanes.lessons import NotCompiled, TooCoarse, TooManyLanes
 from ..lanes.lifting import Lifter
+from ..lanes.meetings import Meetings, Met
 from ..lanes.meter import Meter
+from ..lanes.moving import Motion
+from ..lanes.variety import Variety
 from ..lanes.where import Where
+from ..laws.noise import Noise
 from .indexing import Item, position, size
 from .uniform import Once
 
@@ -50,12 +54,14 @@ Execute = Callable[["Machine", Any, Frame], None]
 @dataclass(frozen=True)
 class Limits:
     """`steps` of one loop and `depth` of calls before a run is stopped; `lanes` that enumeration may make of one run,
-    `rounds` of a loop, or levels of calls, in which it may do so."""
+    `rounds` of a loop, or levels of calls, in which it may do so, and how many numbers a `table` of outcomes may have for each
+    run (None: as many as fit into memory)."""
 
     steps: int = MAX_STEPS
     depth: int = MAX_DEPTH
     lanes: int = MAX_LANES
     rounds: int = MAX_ROUNDS
+    table: int | None = None
 
 
 @dataclass(frozen=True)
@@ -69,6 +75,7 @@ class Outcome:
     ledger     the score sites that were executed
     random     whether anything was drawn
     work       numbers that were touched (`meter.py`)
+    met        kinks whose operands were equal
     """
 
     values: list[Value]
@@ -78,6 +85,7 @@ class Outcome:
     ledger: Ledger
     random: bool
     work: int = 0
+    met: Sequence[Met] = ()
 
 
 @dataclass(frozen=True)
@@ -101,7 +109,7 @@ class Machine:
     credits: ClassVar[bool] = False  # whether account is kept of what depends on which site
 
     def __init__(
-        self, resolved: Resolved, choices: Mapping[int, Choice], context: Context, generator: torch.Generator, *,
+        self, resolved: Resolved, choices: Mapping[int, Choice], context: Context, noise: Noise, *,
         limits: Limits = Limits(), guards: Guards | None = None, safe: bool = False,
         results: bool = True, wanted: tuple[str, ...] = (), counter: Counter | None = None, lifter: Lifter | None = None,
         meter: Meter | None = None,
@@ -112,7 +120,7 @@ class Machine:
         self.dtype = context.dtype
         self.least, self.most = held_between(self.dtype)
         self.device = context.device
-        self.generator = generator
+        self.noise = noise
         self.limits = limits
         self.guards = guards if guards is not None and guards.any else None
         self.safe = safe
@@ -124,6 +132,8 @@ class Machine:
         self.rounds: Rounds | None = None  # those that are executed together
         self.kinks: frozenset[int] = frozenset()  # nodes whose values may have no second derivative
         self.bends: Callable[[], frozenset[int]] = lambda: self.kinks  # those whose values have none here
+        self.meetings: Meetings | None = None  # kinks that are met exactly
+        self.logarithms = False  # draws may be known by their logarithms only
         self.masked = False  # lanes do not go apart (`masked.py`)
         self.watching = self.guards is not None or counter is not None
         self.where = Where(resolved.program.source)
@@ -134,8 +144,10 @@ class Machine:
         self.depth = 0
         self.ledger = Ledger()
         self.most_lanes = self.lanes_made = 0
+        self.most_table: int | None = None
         self.last_split: Site | None = None
         self.stands_for = 1  # how many runs an exact one is in place of
+        self.variety: Variety | None = None  # is told what score sites draw
         self.apart = False  # lanes have gone different ways (credit)
         self.allowed: set[tuple[str, str, float]] = set()  # arguments that are numbers and known to be in their domain
         self._numbers: dict[float, Tensor] = {}
@@ -258,12 +270,19 @@ class Machine:
             if log_weight is not None and self.counter is not None:
                 self.counter.see(log_weight)
 
-    def note_store(self, target: Tensor, value: Operand, new: Tensor, frame: Frame) -> None:
-        """An element has been assigned (a hook for tracing)."""
+    def note_store(self, name: str, value: Operand, new: Tensor, frame: Frame, whole: bool = False) -> None:
+        """A value has been assigned to an element, as `new`, or is in the `whole` array that is new (a hook for tracing)."""
+
+    def note_element(self, name: str, value: Tensor, frame: Frame) -> None:
+        """A part of a variable has been read (a hook for credit and tracing)."""
 
     def ends(self) -> list[Tensor]:
         """Everything that a value may be differentiated in."""
         return self.leaves if self.lifter is None else self.lifter.ends
+
+    def motion(self) -> Motion:
+        """What tells whether values move with the parameters."""
+        return Motion(self.leaves, self.lifter)
 
     def lifted(self, tensors: list[Tensor], frame: Frame) -> list[Tensor]:
         """Values that are used together: those that are the same in every lane are lifted where others are not."""
@@ -315,6 +334,8 @@ class Machine:
     def call_code(self, row: FunctionRow, arguments: list[Operand], node: Call, frame: Frame) -> Operand:
         """A built-in function."""
         code: Callable[..., Tensor] = FUNCTION_CODE[row.name]
+        if self.meetings is not None and id(node) in self.meetings.places:
+            code = self.meetings.watched(row.name, code, node)
         if self.safe and row.name in SAFE and isinstance(arguments[0], Tensor):
             return SAFE[row.name](self.number(arguments[0]))
         try:
@@ -373,13 +394,13 @@ class Machine:
         result = result.view_as(result)  # what is remembered of a value must not be found again on a tensor of somebody else's
         return result if result.dtype in (self.dtype, torch.bool) else result.to(self.dtype)
 
-    def items(self, target: Tensor, nodes: tuple[Expression | Slice, ...], frame: Frame) -> list[Item]:
-        """The indices of `target[...]`; P0302, P0303, P0305."""
+    def items(self, shape: Sequence[int], nodes: tuple[Expression | Slice, ...], frame: Frame) -> list[Item]:
+        """The indices into an array of a shape; P0302, P0303, P0305."""
         parts = [(node.start, node.stop) if isinstance(node, Slice) else (node,) for node in nodes]
         wanted = [part for pair in parts for part in pair if part is not None]
         values = iter(self.evaluate_all(wanted, frame))
         found: list[Item] = []
-        for axis, node in enumerate(nodes, start=1):
+        for axis, node in enumerate(nodes):
             if isinstance(node, Slice):
                 ends = [
                     None if end is None else size(next(values), "a bound of a slice", end.span, self.where)
@@ -387,5 +408,5 @@ class Machine:
                 ]
                 found.append(slice(*ends))
             else:
-                found.append(position(next(values), target.shape[axis], node.span, self.where))
+                found.append(position(next(values), shape[axis], node.span, self.where))
         return found

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from ..arrays.kernels import choose as pick
-from ..lanes.frames import HIDDEN, Frame
+from ..lanes.frames import HIDDEN, Frame, bring
 from ..lanes.lanes import Ragged, Value
 from ..lanes.ledger import Summand
 from ..lanes.lessons import NotCompiled
@@ -58,7 +58,7 @@ def merge(machine: Machine, frame: Frame, held: Tensor, taken: Frame, others: Fr
     names = dict.fromkeys(name for child in (taken, others) for name in child.values if name[0] != HIDDEN)
     for name in names:
         if frame.has(name) or (name in taken.values and name in others.values):
-            frame.write(name, choose(machine, held, taken.read(name), others.read(name)))
+            bring(frame, name, [taken, others], lambda values: choose(machine, held, *values))
 
 
 def spread(mask: Tensor, like: Tensor) -> Tensor:

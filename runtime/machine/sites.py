@@ -7,27 +7,26 @@ Arguments `[lanes or 1, *batch, *event]` are aligned so that the batch axes of a
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from functools import partial
 from typing import cast
 
 import torch
 from torch import Tensor
 
-from ...dsl.syntax import Draw, LogPdf, Sample
+from ...dsl.syntax import Distribution, Draw, LogPdf, Sample
 from ...dsl.tables.distributions import DistributionRow
-from ...dsl.tables.estimators import ESTIMATORS, Carrier
+from ...dsl.tables.estimators import ESTIMATORS, SUMMING, Carrier
 from ...dsl.text.diagnostics import ProbError
-from ..arrays.broadcast import ShapeMismatch, broadcast_shapes, narrowed, shape_words, widen
+from ..arrays.broadcast import ShapeMismatch, broadcast_shapes, shape_words
 from ..arrays.recording import recording
 from ..estimators import Request
 from ..lanes.circumstances import circumstances, count_runs, first_of, in_runs, show
 from ..lanes.frames import Frame
-from ..lanes.guards import carries
 from ..lanes.lanes import carry
-from ..lanes.lessons import GuardBroken, TooCoarse, TooManyLanes
+from ..lanes.lessons import GuardBroken, TooCoarse, TooManyLanes, TooSmall
 from ..laws.build import build
-from ..laws.law import Law
-from ..laws.sobol import Points
+from ..laws.law import Edge, Law
 from .arguments import Bound, bind_arguments, with_axes
 from .machine import Machine
 from .masked import counted
@@ -46,13 +45,12 @@ def draw(machine: Machine, node: Sample | Draw, frame: Frame) -> Tensor:
     estimator = machine.estimator(choice, site)
     facts = estimator.facts
     law = build(bound.row, arguments)
-    if live and (not facts.reparameterises or not bound.row.whole_line):
+    if (live and (not facts.reparameterises or not bound.row.whole_line)) or law.small():
         refine(machine, law, None, bound.row, node)
-    if live and facts.needs_interior:
-        mask = law.boundary()
-        if mask is not None and bool(mask.any()):
-            arguments = at_boundary(machine, node, bound, mask, frame)
-            law = build(bound.row, arguments)
+    if live and (facts.needs_interior or (facts.splits and "logits" in arguments)):
+        edge = law.boundary()
+        if edge is not None and (edge.log or facts.needs_interior):
+            at_edge(machine, node, bound, edge, frame)
     if live and machine.lifter is not None:
         lift = partial(machine.lifter.lift, lanes=frame.lanes)
         if law.lifts and facts.carrier is Carrier.DENSITY:
@@ -65,7 +63,8 @@ def draw(machine: Machine, node: Sample | Draw, frame: Frame) -> Tensor:
     options = {} if choice is None else choice.options
     request = Request(
         bound.row, law, arguments, (frame.lanes.count, *bound.batch, *bound.event), len(bound.batch), live, options,
-        machine.generator, machine.ends, machine.most_lanes, not machine.credits, machine.meter,
+        machine.noise.at(frame.lanes), machine.motion, machine.most_lanes, machine.most_table, not machine.credits,
+        machine.meter,
     )
     machine.meter.spend(math.prod(request.shape))
     if machine.counter is not None:
@@ -79,7 +78,9 @@ def draw(machine: Machine, node: Sample | Draw, frame: Frame) -> Tensor:
         machine.split(site, frame, drawn.index, drawn.probability)
     machine.note_draw(node, drawn.value, drawn.log_density, frame)
     if drawn.log_density is not None:
-        baseline = "none" if isinstance(machine.generator, Points) else str(options.get("baseline", "mean"))
+        if machine.variety is not None and bound.row.discrete and not site.repeated:
+            machine.variety.look(site.index, law, drawn.value)
+        baseline = "none" if machine.noise.even else str(options.get("baseline", "mean"))
         log_density = machine.bent(node, drawn.log_density) if machine.kinks else drawn.log_density
         machine.note_score(node, counted(frame.mask, log_density), baseline, frame)
     return drawn.value
@@ -114,15 +115,28 @@ def log_density(machine: Machine, node: LogPdf, frame: Frame) -> Tensor:
         refine(machine, law, value, bound.row, node)
     if machine.guards and id(node) in machine.guards and not law.inside(value.detach()):
         machine.guards.broken(id(node))
-    return law.log_prob(value)
+    density = law.log_prob(value)
+    if machine.meetings is not None and id(node) in machine.meetings.places:
+        density = machine.meetings.crossed(node, density, value, getattr(law, bound.row.shifted))
+    if density.requires_grad and (edge := law.boundary()) is not None:
+        at_lost_mass(machine, node, bound, law, edge, value, density, frame)
+    return density
 
 
 def refine(machine: Machine, law: Law, value: Tensor | None, row: DistributionRow, node: Sample | Draw | LogPdf) -> None:
-    """TooCoarse where numbers of the dtype are too far apart for a derivative here; P0508 where those of float64 are."""
-    if recording() or not law.coarse(value):
+    """TooCoarse where numbers of the dtype are too far apart for a derivative here; P0508 where those of float64 are, or
+    TooSmall where logarithms may do."""
+    known = value is None and law.small()
+    if recording() or (known and machine.logarithms) or not law.coarse(value):
         return
     if machine.dtype != torch.float64:
         raise TooCoarse
+    if known:
+        raise TooSmall(machine.where.error(
+            "P0508", f"draws of {row.name} are too small even for numbers of float64, and the result depends on them", node.span,
+            "many are below the least number, or above the last one before 1",
+            help="use what does not depend on how small they are (`x`, not `log(x)`); or keep shapes away from 0",
+        ))
     raise machine.where.error(
         "P0508", f"{row.name} is too fine here even for numbers of float64", node.span,
         "its values are rounded by much of their spread, or pile up at an end of the support",
@@ -131,52 +145,64 @@ def refine(machine: Machine, law: Law, value: Tensor | None, row: DistributionRo
 
 
 # --------------------------------------------------------------------------------------------------- boundary
-def at_boundary(
-    machine: Machine, node: Sample | Draw, bound: Bound, mask: Tensor, frame: Frame
-) -> dict[str, Tensor]:
-    """Arguments under which some outcome has probability exactly 0: harmless where they do not move, else P0404.
+def at_edge(machine: Machine, node: Sample | Draw, bound: Bound, edge: Edge, frame: Frame) -> None:
+    """Arguments under which some outcome has probability exactly 0: harmless where that stands still, else P0404.
 
     A density says nothing about outcomes that cannot be drawn, so a score (or relaxation) would miss that they become
-    possible.  Where the derivative of the argument is 0, the argument is detached there, and the answer is right.
+    possible; and the logarithm of a 0 that moves has no derivative that a sum over outcomes could use.
     Where earlier draws lead there, the plan is made again with those detached; but a relaxation, which is biased anyway,
     lets pass what is rare (an epidemic that dies out in one of a thousand runs).
     """
-    harmless = {}
-    for name, argument in bound.arguments.items():
-        if not argument.requires_grad:
-            harmless[name] = argument
-            continue
-        shape, argument = argument.shape, narrowed(argument)
-        entries = mask.reshape(*mask.shape, *(1,) * bound.row.parameter(name).event)
-        if carries(argument, entries, machine.ends()):
-            choice = machine.choices[machine.resolved.site_at[id(node)].index]
-            rare = ESTIMATORS[choice.estimator].biased and float(mask.float().mean()) <= RARE
-            if choice.movable and not rare:
-                raise GuardBroken(id(node))
-            if choice.movable:
-                harmless[name] = widen(torch.where(entries, argument.detach(), argument), shape)
-                continue
-            raise _refusal(machine, node, bound, name, mask, frame)
-        harmless[name] = widen(torch.where(entries, argument.detach(), argument), shape)
-    return harmless
+    if not machine.motion().moves(bound.arguments[edge.argument], edge.where, edge.log):
+        return
+    site = machine.resolved.site_at[id(node)]
+    choice = machine.choices[site.index]
+    facts = ESTIMATORS[choice.estimator]
+    mask = edge.where
+    for _ in range(bound.row.parameter(edge.argument).event):
+        mask = mask.any(-1)
+    if choice.movable:
+        if facts.biased and float(mask.float().mean()) <= RARE:
+            return
+        raise GuardBroken(id(node))
+    help = "keep the argument inside the domain, for instance by a sigmoid or by another parameter value"
+    if bound.row.finite and not edge.log and not facts.splits:
+        help += f";\nor sum over all outcomes, which is right at the edge too: --estimator {site.name}={SUMMING.name}"
+    note = "an outcome that is never drawn cannot be weighed, but it becomes possible where the parameter moves"
+    raise _impossible(
+        machine, node.distribution, bound, edge, mask, frame, help,
+        f"`{choice.estimator}` breaks down at site `{site.name}`: an outcome of {bound.row.name} has probability 0",
+        LOG if edge.log else note,
+    )
 
 
-def _refusal(
-    machine: Machine, node: Sample | Draw, bound: Bound, name: str, mask: Tensor, frame: Frame
+LOG = "the logarithm of a probability has no derivative where it is 0, but the probability has one"
+
+
+def at_lost_mass(
+    machine: Machine, node: LogPdf, bound: Bound, law: Law, edge: Edge, value: Tensor, density: Tensor, frame: Frame
+) -> None:
+    """P0404 where the mass of a possible value is 0 and moves: its logarithm carries no derivative, exp of it has one."""
+    lost, support = density.detach() == -math.inf, law.support(value.detach())
+    lost = lost if support is None else lost & support
+    found = edge.counted(lost.reshape(*lost.shape, *(1,) * bound.row.parameter(edge.argument).event))
+    if found is None or not machine.motion().moves(law.arguments[edge.argument], found.where, edge.log):
+        return
+    raise _impossible(
+        machine, node.distribution, replace(bound, arguments=law.arguments), found, lost, frame,
+        "keep the argument inside the domain", f"the mass of {bound.row.name} at this value is 0, but it moves", LOG,
+    )
+
+
+def _impossible(
+    machine: Machine, distribution: Distribution, bound: Bound, edge: Edge, mask: Tensor, frame: Frame, help: str, title: str,
+    note: str,
 ) -> ProbError:
     lane = first_of(mask)
-    site = machine.resolved.site_at[id(node)]
-    estimator = machine.choices[site.index].estimator
-    expression = machine.resolved.arguments[id(node.distribution)][name]
-    entry = bound.arguments[name].detach()
-    entry = entry[0 if entry.shape[0] == 1 else lane]
-    value = show(entry)
+    expression = machine.resolved.arguments[id(distribution)][edge.argument]
+    entry = bound.arguments[edge.argument].detach()
+    value = show(entry[0 if entry.shape[0] == 1 else lane])
     return machine.where.error(
-        "P0404", f"`{estimator}` breaks down at site `{site.name}`: an outcome of {bound.row.name} has probability 0",
-        expression.span, f"= {value}{circumstances(expression, frame, lane, machine.constants)}",
-        (
-            in_runs(*count_runs(mask, frame, machine.stands_for)),
-            "an outcome that is never drawn cannot be weighed, but it becomes possible where the parameter moves",
-        ),
-        "keep the argument inside the domain, for instance by a sigmoid or by another parameter value",
+        "P0404", title, expression.span, f"= {value}{circumstances(expression, frame, lane, machine.constants)}",
+        (in_runs(*count_runs(mask, frame, machine.stands_for)), note), help,
     )

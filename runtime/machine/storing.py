@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import cast
 
 from torch import Tensor
@@ -9,9 +10,10 @@ from torch import Tensor
 from ...dsl.syntax import Assign, Sample, Statement
 from ..arrays.broadcast import ShapeMismatch
 from ..arrays.operations import Operand
+from ..arrays.recording import recording
 from ..lanes.frames import Frame
 from ..lanes.lanes import Ragged, carry
-from .indexing import check_axes, replace
+from .indexing import Item, assign, check_axes, fitted, replace
 from .machine import Machine
 from .rounds import added
 from .sites import draw
@@ -39,30 +41,52 @@ def execute_sample(machine: Machine, node: Sample, frame: Frame) -> None:
 
 def _store(machine: Machine, node: Assign | Sample, value: Operand, frame: Frame) -> None:
     """`name[indices] = value`."""
-    held = frame.read(node.name)
+    held, _ = frame.entry(node.name)
     if isinstance(held, Ragged):
         raise machine.where.ragged(node.name, held, node.span)
-    target = check_axes(held, len(node.indices), node.span, machine.where)
+    shape = check_axes(held, len(node.indices), node.span, machine.where)
     entered = frame.lanes
-    items = machine.items(target, node.indices, frame)
+    items = machine.items(shape, node.indices, frame)
     if frame.lanes is not entered:
-        target = cast(Tensor, carry(target, entered, frame.lanes))
         value = cast(Operand, carry(value, entered, frame.lanes))
     for item, index in zip(items, node.indices, strict=True):
         if isinstance(item, Tensor) and item.dim() > 1:
             raise machine.where.error("P0305", "an index of an assignment must be one whole number", index.span)
     stored = machine.tensor(value)
+    try:
+        path = [item for item in items if isinstance(item, int)]
+        if len(path) == len(items):
+            stored = fitted(stored, shape[len(path):])
+            if frame.put(node.name, path, stored) and machine.counter is not None and not stored.requires_grad:
+                machine.counter.hold(stored.numel())
+            machine.note_store(node.name, value, stored, frame)
+            return
+        _at_random(machine, node, items, value, stored, frame)
+    except ShapeMismatch as problem:
+        raise machine.where.shapes(problem, node.span) from None
+
+
+def _at_random(
+    machine: Machine, node: Assign | Sample, items: list[Item], value: Operand, stored: Tensor, frame: Frame
+) -> None:
+    """An assignment whose place differs from lane to lane: to a copy of the whole, or in place where nobody can tell."""
+    pieces = frame.apart(node.name)
+    if machine.counter is not None:
+        machine.counter.expect(frame.lanes.count * math.prod(pieces.shape))
+    if not (recording() or stored.requires_grad or pieces.live or pieces.dtype != stored.dtype):
+        pieces.scatter(frame.lanes, lambda own: assign(own, items, stored))
+        frame.values[node.name] = (pieces, frame.lanes)
+        machine.note_store(node.name, value, stored, frame)
+        return
+    target = cast(Tensor, frame.read(node.name))
     if machine.lifter is not None and any(
         tensor.shape[0] > 1 for tensor in (target, stored, *items) if isinstance(tensor, Tensor)
     ):
         target, stored = machine.lifter.lift(target, frame.lanes), machine.lifter.lift(stored, frame.lanes)
-    try:
-        new = replace(target, items, stored)
-    except ShapeMismatch as problem:
-        raise machine.where.shapes(problem, node.span) from None
+    new = replace(target, items, stored)
     if machine.watching:
         machine.watch(node, new)
-    machine.note_store(target, value, new, frame)
+    machine.note_store(node.name, value, new, frame, True)
     frame.write(node.name, new)
 
 

@@ -1,0 +1,164 @@
+"""Draws that are multiplied by something wherever they are used: `well * caught`, where only the well can be caught.
+
+Where that factor is exactly 0 and knows nothing of the draw, the results do not depend on the draw, and the expectation of its
+score times anything is 0: to leave it out takes nothing but noise away (Rao-Blackwell; Casella & Robert 1996).  Found here
+from the text: draws all of whose uses are operands of products (`w * b`, `dot(w, b)`) or chosen by `where(w, b, ...)`, reached
+element by element, and executed once for each draw: in statements of the same block that come after it.  What the factor
+is, and whether it knows of the draw, shows in the run (`runtime/gradients/dependence.py`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from ..names.resolved import Resolved
+from ..syntax import (
+    Argument,
+    Arithmetic,
+    Assign,
+    Block,
+    Call,
+    Comparison,
+    Draw,
+    Expression,
+    For,
+    Function,
+    If,
+    Name,
+    Node,
+    Power,
+    Return,
+    Sample,
+    Statement,
+    Term,
+    Unary,
+    While,
+    children,
+)
+from ..tables.functions import elementwise
+
+Source = int  # id of a Sample or Draw
+
+
+@dataclass(frozen=True)
+class Gates:
+    """By `id(node)`: for a product or `where` the draws behind each of its operands; for a draw how many uses it has, and of a
+    draw that is assigned the variable."""
+
+    behind: dict[int, dict[int, tuple[Source, ...]]] = field(default_factory=dict)
+    uses: dict[Source, int] = field(default_factory=dict)
+    variables: dict[Source, str] = field(default_factory=dict)
+
+
+def find_gates(resolved: Resolved) -> Gates:
+    """The facts of a program."""
+    search = _Finder(resolved)
+    bodies = [resolved.program.body, *(function.body for function in resolved.functions.values())]
+    for body in bodies:
+        search.count(body)
+    for body in bodies:
+        search.block(body)
+    return search.found
+
+
+class _Finder:
+    def __init__(self, resolved: Resolved):
+        self.resolved = resolved
+        self.read: dict[str, int] = {}
+        self.set: dict[str, int] = {}
+        self.found = Gates()
+        if resolved.objective is not None:
+            self.read[resolved.objective] = 1
+
+    def count(self, body: Block) -> None:
+        """How often each name is read and set, anywhere."""
+        stack: list[Node] = [body]
+        while stack:
+            node = stack.pop()
+            match node:
+                case Name():
+                    self.read[node.id] = self.read.get(node.id, 0) + 1
+                case Assign() | Sample():
+                    self.set[node.name] = self.set.get(node.name, 0) + (2 if node.indices else 1)
+                case For():
+                    self.set[node.variable] = self.set.get(node.variable, 0) + 2
+                case Function():
+                    for name in node.parameters:
+                        self.set[name] = self.set.get(name, 0) + 2
+            stack.extend(children(node))
+
+    def block(self, body: Block) -> None:
+        drawn: dict[str, Source] = {}
+        used: dict[Source, list[tuple[int, int]]] = {}
+        for statement in body.statements:
+            for root in _once(statement):
+                for source, places in self.uses(root, drawn):
+                    used.setdefault(source, []).extend(places)
+            if isinstance(statement, Sample) and not statement.indices and self.set[statement.name] == 1:
+                drawn[statement.name] = id(statement)
+                self.found.variables[id(statement)] = statement.name
+            if isinstance(statement, If | For | While):
+                for block in statement.blocks:
+                    self.block(block)
+        for name, source in drawn.items():
+            if len(used.get(source, ())) == self.read.get(name, 0) > 0:
+                self.keep(source, used[source])
+
+    def keep(self, source: Source, places: list[tuple[int, int]]) -> None:
+        self.found.uses[source] = len(places)
+        for gate, operand in places:
+            behind = self.found.behind.setdefault(gate, {})
+            behind[operand] = (*behind.get(operand, ()), source)
+
+    def uses(self, root: Expression, drawn: dict[str, Source]) -> Iterator[tuple[Source, list[tuple[int, int]]]]:
+        """The draws in an expression that stand behind a gate, each with the innermost; draws without a name are kept at once."""
+        stack: list[tuple[Node, tuple[int, int] | None]] = [(root, None)]
+        while stack:
+            node, gate = stack.pop()
+            if isinstance(node, Name) and node.id in drawn and gate is not None:
+                yield drawn[node.id], [gate]
+            elif isinstance(node, Draw):
+                if gate is not None:
+                    self.keep(id(node), [gate])
+                stack.extend((child, None) for child in children(node))
+            elif (operands := gated(node)) is not None:
+                for number, operand in enumerate(operands):
+                    stack.append((operand, None if _decides(node, number) else (id(node), number)))
+            else:
+                through = gate if _by_element(node) else None
+                stack.extend((child, through) for child in children(node))
+
+
+def gated(node: Node) -> tuple[Expression, ...] | None:
+    """The operands of a product or of a choice; None: it is something else."""
+    if isinstance(node, Arithmetic) and all(term.operator == "*" for term in node.rest):
+        return (node.first, *(term.operand for term in node.rest))
+    if isinstance(node, Call) and node.function in ("dot", "where") and all(argument.name is None for argument in node.arguments):
+        return tuple(argument.value for argument in node.arguments)
+    return None
+
+
+def _decides(node: Node, number: int) -> bool:
+    """Whether an operand is a condition, which is never multiplied by anything."""
+    return isinstance(node, Call) and node.function == "where" and number == 0
+
+
+def _once(statement: Statement) -> Iterator[Expression]:
+    """The expressions that a statement evaluates once, on all lanes that come to it."""
+    if isinstance(statement, Assign):
+        yield statement.value
+    elif isinstance(statement, Return):
+        yield from statement.values
+    elif isinstance(statement, Sample):
+        yield from (argument.value for argument in statement.distribution.arguments)
+
+
+def _by_element(node: Node) -> bool:
+    """Whether element i of a form's value depends on elements i of its parts only."""
+    if isinstance(node, Call):
+        return elementwise(node.function, len(node.arguments))
+    return isinstance(node, Arithmetic | Unary | Power | Comparison | Term | Argument)
+
+
+__all__ = ["Gates", "find_gates", "gated"]

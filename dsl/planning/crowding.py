@@ -1,0 +1,78 @@
+"""Outcomes that are too many, foreseen from the text and the values given: no run finds out what could be known before it.
+
+Every round of a run that ends with too many lanes costs what it has split until then, in each step of an optimiser anew.  So plans
+are made again here until what is counted (`outcomes.py`) fits; what is not counted, a run must still find out (`TooManyLanes`).
+`explain` and the runs ask the same.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+
+from ..analysis.outcomes import Outcomes, count_outcomes, what_counts
+from ..tables.estimators import ESTIMATORS
+from .chooser import Planner
+from .plan import Lessons, Plan, PlanOptions
+
+NOTHING = Lessons()
+MOST_KNOWN = 64  # counts of one program that are remembered
+
+
+@dataclass
+class Crowding:
+    """The plans of a program with these values, for so many runs."""
+
+    plans: Planner
+    parameters: Mapping[str, object]
+    data: Mapping[str, object]
+    samples: int
+    max_lanes: int | None
+    _counted: Outcomes | None = field(default=None, repr=False)
+
+    @property
+    def outcomes(self) -> Outcomes:
+        """How many outcomes there are, counted when it is first asked for and remembered with the program's plans."""
+        if self._counted is None:
+            known, key = self.plans.counted, what_counts(self.parameters, self.data)
+            if key not in known:
+                if len(known) >= MOST_KNOWN:
+                    known.clear()
+                known[key] = count_outcomes(self.plans.resolved, self.parameters, self.data)
+            self._counted = known[key]
+        return self._counted
+
+    def settled(self, options: PlanOptions) -> tuple[Plan, Lessons]:
+        """The plan without what is surely too much, and what was learnt on the way."""
+        lessons = NOTHING
+        while True:
+            plan = self.plans(options, lessons)
+            index = self.overflow(plan, plan.lanes(self.samples, self.max_lanes))
+            if index is None:
+                return plan, lessons
+            lessons = lessons.crowd(index, plan)
+
+    def overflow(self, plan: Plan, lanes: int) -> int | None:
+        """The first site of a plan at which there are more lanes than these."""
+        splitting = [
+            index for index, choice in sorted(plan.choices.items()) if not choice.forced and ESTIMATORS[choice.estimator].splits
+        ]
+        room, total = math.log2(lanes), 0.0
+        for index in splitting:
+            total += self.outcomes.whole.get(index, 0.0)
+            if max(total, self.outcomes.once.get(index, 0.0)) > room:
+                return index
+        return None
+
+    def planner(self, options: PlanOptions) -> Callable[[Lessons], Plan]:
+        """What makes the plans of a run, which may learn more."""
+        known = self.settled(options)[1].crowded
+
+        def make(lessons: Lessons) -> Plan:
+            return self.plans(options, replace(lessons, crowded=lessons.crowded | known) if known else lessons)
+
+        return make
+
+
+__all__ = ["Crowding"]

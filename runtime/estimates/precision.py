@@ -1,0 +1,212 @@
+"""Whether float32 keeps the digits of an answer: a few runs in float32 and in float64 with the same random numbers.
+
+A loop of 20,000 sums, a large offset, a product of many factors, a long backward pass: what rounding does to an answer depends on
+the whole program and its values, so it is measured and not bounded.  The difference of the two arithmetics, run by run, shows
+it without the noise of sampling.  Where it moves a mean by more than a hundredth of the standard error that the runs asked for
+will have (by 10^-6 of itself, where nothing is random), or blurs most runs, the runs are made in float64.  What was found is
+kept with the plan, as long as parameters and data keep their size.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Hashable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ...dsl.names.resolve import Resolved
+from ..blocks.collect import Estimate
+from ..blocks.settings import DTYPES, Settings
+from ..lanes.lanes import Value
+from ..lanes.lessons import NotLifted, TooCoarse, TooSmall
+from .binding import bind_values
+
+LEAST_RUNS, RUNS, MANY_RUNS = 16, 64, 4096
+SHARE = 0.01  # of a standard error
+BLURRED = 0.1  # of the spread of a run
+RELATIVE = 1e-6  # of an answer that is the same in all runs
+RANDOM = 1e-12  # of an answer: a spread above this is no rounding of float64
+VISIBLE = 1e-3  # of a number of a single run
+SURE = 4.0  # standard errors
+MOST = 1024  # answers that are kept
+SHARE_OF_TIME = 0.1  # of what is left, for each of the two
+
+Make = Callable[[Settings, dict[str, Tensor], dict[str, Value]], Estimate]
+Few = Callable[[Settings], Estimate | None]  # makes a few runs; None where something else comes first
+
+
+@dataclass(frozen=True)
+class Precision:
+    """What is known of a program, or of a plan, about the arithmetic that it needs; `memory` is theirs."""
+
+    memory: dict[Any, Any]
+    settings: Settings
+
+    def rounded(self, values: Mapping[str, Tensor], data: Mapping[str, Value], few: Few) -> bool:
+        """Whether float32 rounds too much here."""
+        return self.settings.dtype == "float32" and self._found("rounded", values, data, few, self._rounds)
+
+    def sunk(self, values: Mapping[str, Tensor], data: Mapping[str, Value], few: Few) -> bool:
+        """Whether something depends on draws that are known by their logarithms only (`log_space.py`): they are held by the
+        last numbers before 0 and 1, which are others in float32 and float64, and nobody may see which."""
+        return self._found("sunk", values, data, few, self._sees)
+
+    def _found(
+        self, what: str, values: Mapping[str, Tensor], data: Mapping[str, Value], few: Few, measure: Callable[[Few], bool | None]
+    ) -> bool:
+        """What was measured for numbers of this size."""
+        settings = self.settings
+        known = self.memory.setdefault(what, {})
+        place = settings.of, settings.samples.bit_length(), settings.target_se, *_sizes(values), *_sizes(data)
+        if place not in known:
+            found = measure(few)
+            if found is None:
+                return False
+            if len(known) >= MOST:
+                known.clear()
+            known[place] = found
+        return bool(known[place])
+
+    def _pair(self, few: Few, runs: int, number: int) -> list[tuple[Tensor, Tensor]] | None:
+        """Results and gradients of the same runs in float32 and float64; None where there are none."""
+        late = self.settings.deadline
+        until = self.settings.until if late is None else time.monotonic() + SHARE_OF_TIME * (late - time.monotonic())
+        settings = replace(
+            self.settings, until=until, samples=runs, seed=(self.settings.seed + 7919 * (number + 1)) % 2**63,
+            keep_runs=True, sampler="single", target_se=None, compile=False, rank=0, world_size=1, block_lanes=None,
+        )
+        coarse, fine = (few(replace(settings, dtype=dtype)) for dtype in ("float32", "float64"))
+        if coarse is None or fine is None or coarse.samples < runs or fine.samples < runs:
+            return None
+        return [(one, other) for one, other in zip(_columns(coarse), _columns(fine), strict=True)]
+
+    def _rounds(self, few: Few) -> bool | None:
+        """A first suspicion may be a branch that a rounding has turned: it must be confirmed."""
+        for number in range(2):
+            pair = self._pair(few, max(LEAST_RUNS, min(RUNS, self.settings.samples)), number)
+            if pair is None:
+                return None
+            if not any(one.shape != other.shape or _differ(one, other, self.settings) for one, other in pair):
+                return False
+        return True
+
+    def _sees(self, few: Few) -> bool | None:
+        """Whether any run does; also where it cannot be told."""
+        pair = self._pair(few, MANY_RUNS, 0)
+        return pair is None or any(one.shape != other.shape or _seen(one, other) for one, other in pair)
+
+
+@dataclass
+class Numbers:
+    """The values of a run in the arithmetic that it needs; `whole`: the settings of all processes, `own`: those of this one."""
+
+    resolved: Resolved
+    parameters: Mapping[str, object]
+    data: Mapping[str, object]
+    whole: Settings
+    own: Settings
+    rounded: bool = False  # more than should be, but float32 was asked for
+
+    def __post_init__(self) -> None:
+        if not self.resolved.sites:
+            self.whole, self.own = replace(self.whole, dtype="float64"), replace(self.own, dtype="float64")
+        try:
+            self.bind(self.own.dtype)
+        except TooCoarse:
+            self.widen()
+
+    def widen(self) -> None:
+        """To float64."""
+        self.whole, self.own = replace(self.whole, dtype="float64"), replace(self.own, dtype="float64")
+        self.bind("float64")
+
+    def bind(self, dtype: str) -> None:
+        """The values in a dtype."""
+        self.bound, self.known = self._values(dtype)
+
+    def _values(self, dtype: str) -> tuple[dict[str, Tensor], dict[str, Value]]:
+        return bind_values(self.resolved, self.parameters, self.data, DTYPES[dtype], torch.device(self.own.device))
+
+    def check(self, memory: dict[Any, Any], make: Make) -> None:
+        """TooCoarse where float32 rounds too much, unless it was asked for."""
+        self.rounded = Precision(memory, self.own).rounded(self.bound, self.known, self._few(memory, make))
+        if self.rounded and not self.own.strict:
+            raise TooCoarse
+
+    def adapt(self, why: TooCoarse | TooSmall, memory: dict[Any, Any], make: Make) -> None:
+        """To what has been found too coarse or too small; raises what cannot be adapted to."""
+        if isinstance(why, TooCoarse):
+            self.widen()
+            return
+        self.own = replace(self.own, logarithms=True)
+        if Precision(memory, self.own).sunk(self.bound, self.known, self._few(memory, make)):
+            raise why.problem
+
+    def _few(self, memory: dict[Any, Any], make: Make) -> Few:
+        def few(settings: Settings) -> Estimate | None:
+            try:
+                return make(settings, *self._values(settings.dtype))
+            except NotLifted:
+                memory["liftable"] = False
+                return few(settings)
+            except Exception:
+                return None  # the runs themselves will come to it
+
+        return few
+
+
+def _columns(estimate: Estimate) -> Iterator[Tensor]:
+    """Results and gradients of single runs `[runs, *]`."""
+    yield from estimate.draws.values()
+    for rows in estimate.per_run.values():
+        yield from rows.values()
+
+
+def _flat(*tensors: Tensor) -> Iterator[Tensor]:
+    """`[runs, entries]` in float64."""
+    return (tensor.detach().reshape(tensor.shape[0], -1).double().cpu() for tensor in tensors)
+
+
+def _seen(coarse: Tensor, fine: Tensor) -> bool:
+    """Whether the difference of two arithmetics is more than rounding in a single run."""
+    one, other = _flat(coarse, fine)
+    size = other.abs()
+    return bool(((one - other).abs() > VISIBLE * (size + size.mean(0))).any())
+
+
+def _differ(coarse: Tensor, fine: Tensor, asked: Settings) -> bool:
+    """Whether the difference of two arithmetics can be seen in the mean of all runs, or in most single ones."""
+    one, other = _flat(coarse, fine)
+    error, size = one - other, other.mean(0).abs()
+    if not bool((error != 0).any()):
+        return False
+    runs = error.shape[0]
+    spread, noise = (part.std(0) if runs > 1 else torch.zeros_like(size) for part in (other, error))
+    random = spread > RANDOM * size
+    se = (spread / math.sqrt(asked.samples)).clamp_min(asked.target_se or 0.0)
+    bias = error.mean(0).abs()
+    shifted = (bias > torch.where(random, SHARE * se, RELATIVE * size)) & (bias > SURE * noise / math.sqrt(runs))
+    blurred = random & (error.abs().median(0).values > BLURRED * spread)
+    return bool((shifted | blurred).any())
+
+
+def _sizes(values: Mapping[str, Value]) -> Iterator[Hashable]:
+    """How large numbers are, roughly."""
+    for value in values.values():
+        if not isinstance(value, Tensor):
+            yield _size(value) if isinstance(value, float | int) else None
+        elif value.numel() == 1:
+            yield _size(value.item())
+        elif value.numel():
+            flat = value.detach()
+            yield value.shape, _size(float(flat.abs().max())), _size(float(flat.sum()))
+
+
+def _size(number: float) -> tuple[int, float]:
+    """The exponent, and the first bits with the sign."""
+    part, exponent = math.frexp(number)
+    return exponent, part * 8 // 1

@@ -1,0 +1,214 @@
+"""An array whose elements are assigned one by one: what was there before, and beside it the elements that are new.
+
+A value never changes, so `x[t] = v` made a copy of the whole array, and the backward pass went through all of them: a loop of T
+rounds cost T^2.  Here an assignment keeps `v` as it is, reading `x[t]` gives it back, and only who reads the array as a whole has
+it put together, once (torch.stack and index_copy; their derivatives take it apart again at the same cost).  Elements stay on the
+lanes where they were assigned, like variables, so lanes that part and come together carry those elements only that are new.
+
+A branch that assigns has pieces of its own, whose `origin` are those of the frame around it: nobody else's change until the
+lanes come together (`fold`).  Pieces belong to the variable of one frame; whoever else gets the value gets it whole.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import TypeAlias
+
+import torch
+from torch import Tensor
+
+from ..arrays.broadcast import event_shape
+from ..arrays.kernels import to_number
+from .lanes import Lanes, Value, carry
+
+LOOKS = 3  # single elements that are taken off an array before it is taken apart once and for all
+
+Home: TypeAlias = "tuple[Tensor | Pieces, Lanes]"
+
+
+class Pieces:
+    """An array `origin` (a value and its lanes), and by index the elements assigned since (each with its lanes).
+
+    lanes    those of the last assignment, which descend from all others
+    solid    the array put together, with its lanes; `loose` are the indices assigned since then
+    """
+
+    __slots__ = ("columns", "dtype", "elements", "lanes", "looks", "loose", "mine", "origin", "shape", "solid")
+
+    def __init__(self, value: Tensor | Pieces, home: Lanes):
+        self.origin: Home = value, home
+        self.shape: tuple[int, ...] = value.shape if isinstance(value, Pieces) else event_shape(value)
+        self.dtype: torch.dtype = value.dtype
+        self.lanes = home
+        self.elements: dict[int, Home] = {}
+        self.loose: set[int] = set()
+        self.solid: tuple[Tensor, Lanes] | None = None if isinstance(value, Pieces) else (value, home)
+        self.mine = False  # nobody else has seen the tensor of `solid`
+        self.looks = 0
+        self.columns: tuple[Tensor, ...] = ()
+
+    # ----------------------------------------------------------------------------------------------------- reading
+    def raw(self, index: int) -> Home:
+        """One element as it was assigned, and its lanes."""
+        found = self.elements.get(index)
+        if found is not None:
+            return found
+        below, home = self.origin
+        return below.raw(index) if isinstance(below, Pieces) else (self._taken(below, index), home)
+
+    def _taken(self, value: Tensor, index: int) -> Tensor:
+        """An element of a tensor; of one with a derivative all are taken at once, so that they go back at once."""
+        if self.mine:
+            return value.select(1, index).clone()
+        if not value.requires_grad or value.shape[0] == 1:
+            return value.select(1, index)
+        self.looks += 1
+        if self.looks <= LOOKS:
+            return value.select(1, index)
+        if not self.columns:
+            self.columns = value.unbind(1)
+        return self.columns[index]
+
+    def get(self, index: int, lanes: Lanes) -> Tensor:
+        """One element on lanes that descend from those of this array."""
+        value, home = self.raw(index)
+        return self._of(whole(value), home, lanes)
+
+    def _of(self, value: Tensor, home: Lanes, lanes: Lanes) -> Tensor:
+        moved = carry(value, home, lanes)
+        assert isinstance(moved, Tensor)
+        return moved if moved.dtype == self.dtype else to_number(moved, self.dtype)
+
+    def part(self, indices: range, lanes: Lanes) -> Tensor:
+        """Some elements after another `[lanes or 1, len(indices), ...]`."""
+        return self._laid(None, {index: self.raw(index) for index in indices}, lanes)
+
+    def whole(self) -> Tensor:
+        """All of it, on `lanes`."""
+        if self.solid is None or self.loose:
+            self.solid = self._together(), self.lanes
+            self.loose.clear()
+        self.mine = False
+        value, home = self.solid
+        return self._of(value, home, self.lanes)
+
+    def _together(self) -> Tensor:
+        base: Tensor | None
+        if self.solid is not None:
+            base, home = self.solid
+            news = {index: self.elements[index] for index in self.loose}
+        else:
+            below, home = self.origin
+            news = self.elements
+            base = below if isinstance(below, Tensor) else None
+            if base is None and len(news) < self.shape[0]:
+                assert isinstance(below, Pieces)
+                base = self._of(below.whole(), below.lanes, home)
+        if base is None or len(self.elements) == self.shape[0]:
+            return self._laid(None, self.elements, self.lanes)
+        return self._laid(self._of(base, home, self.lanes), news, self.lanes)
+
+    def _laid(self, base: Tensor | None, news: dict[int, Home], lanes: Lanes) -> Tensor:
+        """`base` with new elements; without one, the elements alone in the order of their indices."""
+        places: list[int] = []
+        blocks: list[Tensor] = []
+        lanes.chart({home for _, home in news.values()})
+        for group, home in _alike(news):
+            values = [self._kind(whole(news[index][0])) for index in group]
+            blocks.append(self._of(torch.stack(values, 1), home, lanes))
+            places += group
+        if not blocks:
+            assert base is not None
+            return base
+        parts = level(blocks if base is None else [base, *blocks], lanes)
+        block = torch.cat(parts[-len(blocks):], 1) if len(blocks) > 1 else parts[-1]
+        if base is not None:
+            return parts[0].index_copy(1, torch.tensor(places, device=block.device), block)
+        order = sorted(range(len(places)), key=places.__getitem__)
+        return block if order == list(range(len(places))) else block.index_select(1, torch.tensor(order, device=block.device))
+
+    def _kind(self, value: Tensor) -> Tensor:
+        return value if value.dtype == self.dtype else to_number(value, self.dtype)
+
+    @property
+    def live(self) -> bool:
+        """Whether the array, or something in it, carries a derivative."""
+        below, _ = self.origin
+        live = below.live if isinstance(below, Pieces) else below.requires_grad
+        return live or any(value.live if isinstance(value, Pieces) else value.requires_grad for value, _ in self.elements.values())
+
+    # ---------------------------------------------------------------------------------------------------- assigning
+    def put(self, path: Sequence[int], value: Tensor, lanes: Lanes) -> bool:
+        """Assign `self[path]`, on lanes that descend from those of this array; whether nothing was there that goes."""
+        index, *rest = path
+        new: Tensor | Pieces = value
+        fresh = index not in self.elements
+        if rest:
+            below, home = self.raw(index)
+            new = below if isinstance(below, Pieces) and index in self.elements else Pieces(below, home)
+            fresh = new.put(rest, value, lanes)
+        if self.dtype == torch.bool and new.dtype != torch.bool:
+            self._number(new.dtype)
+        self.mine = False
+        self.elements[index] = new, lanes
+        self.loose.add(index)
+        self.lanes = lanes
+        return fresh
+
+    def _number(self, dtype: torch.dtype) -> None:
+        """From truth values to numbers."""
+        self.dtype = dtype
+        if self.solid is not None:
+            self.solid = to_number(self.solid[0], dtype), self.solid[1]
+
+    def look(self, lanes: Lanes) -> Tensor | None:
+        """The whole, if nobody has seen it, for somebody who does not keep it."""
+        if self.mine and not self.loose and self.solid is not None and self.solid[1] is lanes:
+            return self.solid[0]
+        return None
+
+    def scatter(self, lanes: Lanes, assign: Callable[[Tensor], None]) -> None:
+        """Assign in place, where there is no derivative to lose: to a tensor that nobody else has seen."""
+        own = self.look(lanes)
+        if own is None:
+            moved = self._of(self.whole(), self.lanes, lanes)
+            own = moved.expand(lanes.count, *moved.shape[1:]).clone()
+            self.origin = self.solid = own, lanes
+            self.lanes = lanes
+            self.elements, self.columns = {}, ()
+            self.mine = True
+        assign(own)
+
+
+def whole(value: Tensor | Pieces) -> Tensor:
+    """An element as a tensor."""
+    return value if isinstance(value, Tensor) else value.whole()
+
+
+def _alike(news: dict[int, Home]) -> Iterable[tuple[list[int], Lanes]]:
+    """Indices of elements on the same lanes, apart whether they have a row per lane."""
+    groups: dict[tuple[Lanes, bool], list[int]] = {}
+    for index in sorted(news):
+        value, home = news[index]
+        groups.setdefault((home, whole(value).shape[0] == 1), []).append(index)
+    return [(group, home) for (home, _), group in groups.items()]
+
+
+def level(blocks: Sequence[Tensor], lanes: Lanes) -> list[Tensor]:
+    """All of them with a row per lane, or none."""
+    rows = max(block.shape[0] for block in blocks)
+    if rows == 1:
+        return list(blocks)
+    if lanes.lifter is not None:
+        blocks = [lanes.lifter.lift(block, lanes) for block in blocks]
+    return [block.expand(rows, *block.shape[1:]) for block in blocks]
+
+
+def fold(
+    into: Pieces, children: Sequence[tuple[Pieces | None, Lanes]], join: Callable[[list[Value]], Value], lanes: Lanes
+) -> None:
+    """Take in what branches have assigned, whose pieces (None: no new ones) began with `into`."""
+    for index in dict.fromkeys(index for pieces, _ in children if pieces is not None for index in pieces.elements):
+        joined = join([(into if pieces is None else pieces).get(index, home) for pieces, home in children])
+        assert isinstance(joined, Tensor)
+        into.put((index,), joined, lanes)
