@@ -23,8 +23,7 @@ from ..arrays.recording import recording
 from ..arrays.scalars import ends, floats
 from .lanes import Value
 from .lessons import GuardBroken, NotCompiled, TooCoarse
-
-Points = Callable[[], list[Tensor]]  # everything that a value may be differentiated in
+from .moving import Motion
 
 
 def _between_integers(x: float) -> float:
@@ -51,13 +50,6 @@ class Watched:
     stretch: Callable[[float], float]
     low: float = math.inf
     high: float = -math.inf
-
-
-def carries(value: Tensor, entries: Tensor, points: list[Tensor]) -> bool:
-    """Whether some of the entries of a value have a derivative in one of the points that is not 0."""
-    total = torch.where(entries, value, 0.0).sum()
-    found = torch.autograd.grad(total, points, retain_graph=True, allow_unused=True)
-    return any(gradient is not None and bool((gradient != 0).any()) for gradient in found)
 
 
 class Guards:
@@ -112,7 +104,7 @@ class Guards:
         """Report a broken guard."""
         raise GuardBroken(place)
 
-    def see(self, node: Node, value: Value, points: Points) -> None:
+    def see(self, node: Node, value: Value, motion: Callable[[], Motion]) -> None:
         """Take in the value of an expression; raises GuardBroken, TooCoarse."""
         place = id(node)
         if place not in self.nodes:
@@ -128,7 +120,7 @@ class Guards:
             if place in self.avoids and any(bool((value.detach() == point).any()) for point in self.avoids[place].points):
                 raise GuardBroken(self.avoids[place].place)
             if place in self.finite:
-                self._look(self.finite[place], value, points)
+                self._look(self.finite[place], value, motion)
         elif isinstance(value, float | bool | int):
             if place in self.signs:
                 self._widen(self.signs[place], float(value), float(value))
@@ -136,7 +128,7 @@ class Guards:
                 raise GuardBroken(self.avoids[place].place)
 
     @staticmethod
-    def _look(guard: Guard, value: Tensor, points: Points) -> None:
+    def _look(guard: Guard, value: Tensor, motion: Callable[[], Motion]) -> None:
         """Whether an infinity carries a derivative.  One sum tells of most values that they are finite."""
         detached = value.detach()
         if not detached.is_floating_point():
@@ -152,7 +144,7 @@ class Guards:
         beyond = (detached < low) | (detached > high)
         if not bool(beyond.any()):
             return
-        if value.requires_grad and not carries(value, beyond, points()):
+        if value.requires_grad and not motion().moves(value, beyond):
             return  # as a mask is: softmax(where(allowed, x, -inf))
         if single:
             raise TooCoarse

@@ -257,7 +257,7 @@ class Machine:
         if self.counter is not None:
             self.counter.see(value)
         if self.guards is not None:
-            self.guards.see(node, value, self.ends)
+            self.guards.see(node, value, self.motion)
 
     def joiner(self, parts: list[Lanes], indices: list[Tensor], whole: Lanes, order: bool) -> Join:
         """What puts the parts of values together on the lanes `whole` (a hook for tracing)."""
@@ -275,10 +275,6 @@ class Machine:
 
     def note_element(self, name: str, value: Tensor, frame: Frame) -> None:
         """A part of a variable has been read (a hook for credit and tracing)."""
-
-    def ends(self) -> list[Tensor]:
-        """Everything that a value may be differentiated in."""
-        return self.leaves if self.lifter is None else self.lifter.ends
 
     def motion(self) -> Motion:
         """What tells whether values move with the parameters."""
