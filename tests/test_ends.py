@@ -250,11 +250,12 @@ def jumps(case: Case) -> str:
         for place in case.places:
             near, far = (place + width * np.array([-1.0, 1.0]) for width in (1e-13, 1e-7))
             left, right = case.value(near)
-            if np.isfinite(left) and np.isfinite(right) and abs(left - right) > 1e-3:
+            step, wide = right - left, np.subtract(*case.value(far))
+            if np.isfinite(step) and abs(step) > 1e-3 and not abs(step) < 1e-3 * abs(wide):  # else it is only steep
                 return f"jumps from {left:.4g} to {right:.4g} at {place}"
             # next to the place, against farther away: what goes to infinity has no integrable derivative
             for close, away in zip((left, right), case.value(far), strict=True):
-                if np.isfinite(away) and (not np.isfinite(close) or abs(close - away) > 3):
+                if np.isfinite(away) and (not np.isfinite(close) or abs(close) > abs(away) + 3):
                     return f"goes to {close:.4g} at {place}"
     return ""
 

@@ -237,20 +237,15 @@ class Machine:
     def evaluate(self, node: Expression, frame: Frame) -> Operand:
         """The value of an expression on the frame's lanes."""
         value = self.evaluators[node.__class__](self, node, frame)
-        if self.kinks and isinstance(value, Tensor):
+        if self.kinks and id(node) in self.kinks and isinstance(value, Tensor):
             value = self.bent(node, value)
         if self.watching:
             self.watch(node, value)
         return value
 
     def bent(self, node: Node, value: Tensor) -> Tensor:
-        """A value that may come from a kink; P0406 where it is differentiated twice."""
-        if id(node) not in self.kinks:
-            return value
-        return once_differentiable(value, lambda: None if id(node) not in self.bends() else self.where.error(
-            "P0406", "there is no second derivative over a kink", node.span, "its derivative jumps, and nothing here sees that",
-            help='take the sites before it by score (estimator="score"), whose derivatives of every order are right',
-        ))
+        """A value that comes from a kink, perhaps; P0406 where it is differentiated twice."""
+        return once_differentiable(value, lambda: self.where.bent(node.span) if id(node) in self.bends() else None)
 
     def watch(self, node: Node, value: Value) -> None:
         """Let the guards and the counter see a value."""
@@ -313,11 +308,8 @@ class Machine:
 
     def calculate(self, symbol: str, a: Operand, b: Operand, span: Span, frame: Frame) -> Operand:
         """Arithmetic; P0301."""
-        if isinstance(a, Tensor):
-            if not isinstance(b, Tensor):
-                self.hold(b)
-        elif isinstance(b, Tensor):
-            self.hold(a)
+        if isinstance(a, Tensor) != isinstance(b, Tensor):
+            self.hold(cast(float, b if isinstance(a, Tensor) else a))
         if self.lifter is not None and isinstance(a, Tensor) and isinstance(b, Tensor) and a.shape[0] != b.shape[0]:
             a, b = self.lifter.lift(a, frame.lanes), self.lifter.lift(b, frame.lanes)
         try:
