@@ -26,6 +26,8 @@ class Reasons:
                 return f"reaches a pole: the derivative of {at} is not integrable"
             case "support":
                 return f"reaches a jump: {at} leaves the support"
+            case "infinite":
+                return f"reaches a jump: {at} is infinite, or as good as that, where a finite number is made of it"
             case _:
                 return f"reaches a jump: {at} decides {self.result}"
 

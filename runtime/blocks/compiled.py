@@ -135,7 +135,7 @@ def _make(session: Session, runs: int, work: Work, inputs: list[Tensor], data: l
     graph = recorder.graph
     if len(graph.nodes) > MOST_NODES:
         raise NotCompiled(f"it takes {len(graph.nodes)} operations, more than are worth compiling")
-    ends = [end for _, low, high in session.guards.pending for end in (low, high)]
+    ends = [end for *_, parts in session.guards.pending for end in parts]
     outputs = [recorder.node(tensor) for tensor in (*part.pending(), *ends)]
     late = [(node, bool(value)) for node, value in recorder.checks if node in recorder.random]
     checks = [(node, value) for node, value in recorder.checks if node not in recorder.random]

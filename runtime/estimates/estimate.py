@@ -24,10 +24,14 @@ from typing import Any, cast
 import torch
 from torch import Tensor
 
+from ...dsl.analysis.flow import analyse
 from ...dsl.names.resolve import Resolved
 from ...dsl.planning.plan import Lessons, Plan
+from ...dsl.tables.estimators import ESTIMATORS
+from ...dsl.tables.ranges import Bounds, constant
 from ...dsl.text.diagnostics import Diagnostic, ProbError
 from ...dsl.text.source import Span
+from ..arrays.scalars import ends
 from ..blocks.collect import Collected, Ended, Estimate, merged
 from ..blocks.culprits import gradient_problem, value_problem
 from ..blocks.moments import Moments
@@ -351,7 +355,7 @@ def expectation(
             leaves = {name: value.expand(runs, *value.shape) for name, value in session.parameters.items()}
             with room(grad=True):
                 machine = session.interpreter(Interpreter)
-                machine.kinks = plan.kinks
+                machine.kinks, machine.bends = plan.kinks, partial(_bends, session, plan, settings.of)
                 outcome = machine.run(leaves, session.data, runs)
                 found = [
                     expected(outcome, number, session.result(value), runs).to(DTYPES[settings.dtype])
@@ -368,3 +372,16 @@ def expectation(
             given.adapt(why, plan.memory, few)
             continue
         return found[0] if len(found) == 1 else dict(zip(names, found, strict=True))
+
+
+def _bends(session: Session, plan: Plan, of: tuple[str, ...]) -> frozenset[int]:
+    """The kinks that are left where parameters and data are what they are: sqrt(theta^2 + z^2) has none but at theta = 0."""
+    known: dict[str, Bounds] = {}
+    for name, value in (*session.parameters.items(), *session.data.items()):
+        if isinstance(value, Tensor) and value.numel():
+            least, most = ends(value)
+            known[name] = Bounds(least, most, True, True)
+        elif isinstance(value, float | bool):
+            known[name] = constant(float(value))
+    rows = {index: ESTIMATORS[choice.estimator] for index, choice in plan.choices.items()}
+    return analyse(session.resolved, rows, frozenset(), of, known).kinks

@@ -114,7 +114,15 @@ class Numbers:
     def __post_init__(self) -> None:
         if not self.resolved.sites:
             self.whole, self.own = replace(self.whole, dtype="float64"), replace(self.own, dtype="float64")
-        self.bind(self.own.dtype)
+        try:
+            self.bind(self.own.dtype)
+        except TooCoarse:
+            self.widen()
+
+    def widen(self) -> None:
+        """To float64."""
+        self.whole, self.own = replace(self.whole, dtype="float64"), replace(self.own, dtype="float64")
+        self.bind("float64")
 
     def bind(self, dtype: str) -> None:
         """The values in a dtype."""
@@ -132,8 +140,7 @@ class Numbers:
     def adapt(self, why: TooCoarse | TooSmall, memory: dict[Any, Any], make: Make) -> None:
         """To what has been found too coarse or too small; raises what cannot be adapted to."""
         if isinstance(why, TooCoarse):
-            self.whole, self.own = replace(self.whole, dtype="float64"), replace(self.own, dtype="float64")
-            self.bind("float64")
+            self.widen()
             return
         self.own = replace(self.own, logarithms=True)
         if Precision(memory, self.own).sunk(self.bound, self.known, self._few(memory, make)):

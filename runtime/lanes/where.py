@@ -32,6 +32,13 @@ class Where:
         label = " and ".join(shape_words(shape) for shape in problem.shapes) if len(problem.shapes) > 1 else ""
         return self.error("P0301", problem.reason, span, label)
 
+    def bent(self, span: Span) -> ProbError:
+        """P0406: what was differentiated twice there has a kink."""
+        return self.error(
+            "P0406", "there is no second derivative over a kink", span, "its derivative jumps, and nothing here sees that",
+            help='take the sites before it by score (estimator="score"), whose derivatives of every order are right',
+        )
+
     def ragged(self, name: str, value: Ragged, span: Span) -> ProbError:
         """P0303: a variable whose shape depends on the way a run went."""
         shapes = " or ".join(shape_words(shape) for shape in value.shapes)

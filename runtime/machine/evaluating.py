@@ -37,6 +37,8 @@ def evaluate_name(machine: Machine, node: Name, frame: Frame) -> Operand:
 def evaluate_vector(machine: Machine, node: Vector, frame: Frame) -> Operand:
     values = machine.evaluate_all(node.items, frame)
     if not any(isinstance(value, Tensor) for value in values):
+        for value in values:
+            machine.hold(cast(float, value))
         return torch.tensor([values], dtype=machine.dtype, device=machine.device)
     tensors = machine.lifted([machine.number(value) for value in values], frame)
     shapes = {event_shape(tensor) for tensor in tensors}

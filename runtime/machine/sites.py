@@ -85,7 +85,7 @@ def draw(machine: Machine, node: Sample | Draw, frame: Frame) -> Tensor:
         if machine.variety is not None and bound.row.discrete and not site.repeated:
             machine.variety.look(site.index, law, drawn.value)
         baseline = "none" if machine.noise.even else str(options.get("baseline", "mean"))
-        log_density = machine.bent(node, drawn.log_density) if machine.kinks else drawn.log_density
+        log_density = machine.bent(node, drawn.log_density) if id(node) in machine.kinks else drawn.log_density
         machine.note_score(node, counted(frame.mask, log_density), baseline, frame)
     return drawn.value
 
