@@ -59,6 +59,7 @@ class Values:
         self.control = Fact()
         self.globals = Variables({}, None)
         self.frame = self.globals
+        self.renewed = 0  # how often the facts of all variables have changed
         self.relaxed = 0
         for site in resolved.sites:
             if site.index in estimators and estimators[site.index].relaxes:
@@ -314,6 +315,7 @@ class Values:
             self.kinks.add(id(node))
         if site.repeated:
             for frame in {id(self.frame): self.frame, id(self.globals): self.globals}.values():
+                self.renewed += 1
                 frame.variables = {name: fact.before(own) for name, fact in frame.variables.items()}
         carries = whole.live and self.pathwise(site)
         if not self.pathwise(site) and not row.discrete:

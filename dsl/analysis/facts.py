@@ -6,6 +6,7 @@ thousands of sites, so that long programs stay linear.
 
 from __future__ import annotations
 
+from collections.abc import Set
 from dataclasses import dataclass, field, replace
 
 from ..syntax import Node
@@ -221,12 +222,21 @@ class Origins:
 
     def sites_in(self, mask: int) -> list[int]:
         """Indices of the sites in a mask."""
-        count = len(self.parameters)
-        return [number - count for number in members(mask) if number >= count]
+        return members(mask >> len(self.parameters))
+
+    def first_site(self, mask: int, but: Set[int]) -> int | None:
+        """The first of the sites in a mask that is not among some others."""
+        rest = mask >> len(self.parameters)
+        while rest:
+            low = rest & -rest
+            if low.bit_length() - 1 not in but:
+                return low.bit_length() - 1
+            rest ^= low
+        return None
 
     def parameters_in(self, mask: int) -> list[str]:
         """Names of the parameters in a mask."""
-        return [self.parameters[number] for number in members(mask) if number < len(self.parameters)]
+        return [self.parameters[number] for number in members(mask & ((1 << len(self.parameters)) - 1))]
 
 
 @dataclass

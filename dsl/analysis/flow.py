@@ -15,7 +15,7 @@ Idea after Lee, Rival & Yang, "Smoothness analysis for probabilistic programs", 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import assert_never
 
@@ -84,6 +84,7 @@ class Walk(Values):
         super().__init__(resolved, estimators, broken)
         self.known = known
         self.walking: dict[str, Recursion] = {}
+        self.sets: dict[int, frozenset[str]] = {}
         self.finished: dict[tuple[object, ...], Fact] = {}
         self.unfinished: set[str] = set()  # functions whose unfinished result the current walk has used
         self.global_reads = _global_reads(resolved)
@@ -146,7 +147,7 @@ class Walk(Values):
         self.frame.variables[name] = value.under(self.control).under(self.frame.escaped)
 
     def branches(self, node: If) -> None:
-        before_control = self.control
+        before_control, renewed = self.control, self.renewed
         parts: list[dict[str, Fact]] = []
         for condition, block in node.branches:
             self.control = self.with_condition(condition)
@@ -163,8 +164,31 @@ class Walk(Values):
             self.frame.variables = saved
         else:
             parts.append(self.frame.variables)
-        self.frame.variables = _joined(parts)
+        self.frame.variables = _joined(parts, self.set_in(node) if self.renewed == renewed else None)
         self.control = before_control
+
+    def set_in(self, node: Statement) -> frozenset[str]:
+        """The variables that a statement may set."""
+        if id(node) not in self.sets:
+            names: set[str] = set()
+            match node:
+                case Assign() | Sample():
+                    names.add(node.name)
+                case Data():
+                    names.update((node.name, *(size.id for size in node.shape if isinstance(size, Name))))
+                case For():
+                    names.update((node.variable,), *map(self.set_in, node.body.statements))
+                case While():
+                    names.update(*map(self.set_in, node.body.statements))
+                case If():
+                    blocks = [*(block for _, block in node.branches), *([] if node.otherwise is None else [node.otherwise])]
+                    names.update(*(self.set_in(statement) for block in blocks for statement in block.statements))
+                case Return() | Parameter() | Function():
+                    pass
+                case _:
+                    assert_never(node)
+            self.sets[id(node)] = frozenset(names)
+        return self.sets[id(node)]
 
     def with_condition(self, condition: Expression) -> Fact:
         """The control fact inside a branch: the surrounding one and the condition's."""
@@ -272,13 +296,15 @@ def _domain(node: Parameter | None) -> Bounds:
             return ANY
 
 
-def _joined(parts: list[dict[str, Fact]]) -> dict[str, Fact]:
-    """Variables that every part has, joined; those that only some have are kept: the names pass forbids to read them."""
+def _joined(parts: list[dict[str, Fact]], changed: Iterable[str] | None = None) -> dict[str, Fact]:
+    """Variables that every part has, joined; those that only some have are kept: the names pass forbids to read them.
+    `changed`: the others are the same in all parts."""
     result = dict(parts[0])
     for part in parts[1:]:
-        for name, fact in part.items():
-            known = result.get(name)
-            result[name] = fact if known is None or known is fact else known.joined(fact)
+        for name in part if changed is None else changed:
+            known, fact = result.get(name), part.get(name)
+            if fact is not None and known is not fact:
+                result[name] = fact if known is None else known.joined(fact)
     return result
 
 

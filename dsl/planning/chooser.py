@@ -7,6 +7,7 @@ changes.  Demotion only removes live values, so this ends.  What is then still l
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 from ..analysis.flow import Flow, analyse
@@ -30,11 +31,14 @@ class Chooser:
     options: PlanOptions
     lessons: Lessons
     states: dict[int, State] = field(default_factory=dict)
+    unforced: int = 0  # sites of which nobody has set the estimator, as a mask
     all_finite: bool = False  # every site that has an effect has few outcomes, as far as the text tells
 
     def run(self) -> Plan:
+        measured = dict(self.options.prefer)
         self.states = {
-            site.index: begin(self.resolved, site, self.options, self.lessons) for site in self.resolved.sites
+            site.index: begin(self.resolved, site, self.options, self.lessons, measured.get(site.index))
+            for site in self.resolved.sites
         }
         if self.options.prefer:
             natural = Chooser(self.resolved, replace(self.options, prefer=()), self.lessons)
@@ -52,6 +56,7 @@ class Chooser:
             for index, state in self.states.items() if self.reaches(flow, index)
         )
         reasons = Reasons(self.resolved, flow)
+        self.unforced = self.mask(flow, lambda state: state.forced is None)
         choices = {index: self.choice(state, flow, reasons) for index, state in self.states.items()}
         felt = [choice for choice in choices.values() if choice.effect]
         exact = bool(felt) and all(ESTIMATORS[choice.estimator].exact for choice in felt)
@@ -75,20 +80,23 @@ class Chooser:
         """Take in which arguments are live; True where that changes a candidate."""
         changed = False
         for index, state in self.states.items():
+            live = live_arguments(flow.sites[index])
+            if live <= state.live:
+                continue
             before = self.candidate(state)
-            state.live |= live_arguments(flow.sites[index])
-            changed |= self.candidate(state) != before
+            state.live |= live
+            changed |= self.candidate(state) is not before
         return changed
 
     def demote(self, flow: Flow) -> bool:
         """Demote every site whose derivative a result loses; True where something changed."""
         changed = False
+        fixed = self.mask(flow, lambda state: state.demoted is not None or state.forced is not None)
         for hazard in sorted(flow.result.hazards, key=lambda h: (h.span.start, h.live)):
-            for index in flow.origins.sites_in(hazard.live):
-                state = self.states[index]
-                if state.demoted is None and state.forced is None:
-                    state.demoted = hazard
-                    changed = True
+            for index in flow.origins.sites_in(hazard.live & ~fixed):
+                self.states[index].demoted = hazard
+                changed = True
+            fixed |= hazard.live
         for state in self.states.values():
             if id(state.site.node) in self.lessons.broken:
                 changed |= self.detach(self.carriers(state, flow), state)
@@ -125,11 +133,16 @@ class Chooser:
     def reaches(self, flow: Flow, index: int) -> bool:
         return bool(flow.result.depends & flow.origins.site(index))
 
+    def mask(self, flow: Flow, holds: Callable[[State], bool]) -> int:
+        """The sites of which something holds: sets are asked about as masks, of thousands of sites at once."""
+        return sum(flow.origins.site(index) for index, state in self.states.items() if holds(state))
+
     # ------------------------------------------------------------------------------------------------ refusal
     def refuse(self, flow: Flow) -> None:
         """Raise where a derivative is still lost; with --allow-biased mark the forced sites as wrong."""
+        forced = self.mask(flow, lambda state: state.forced is not None)
         for hazard in sorted(flow.result.hazards, key=lambda h: (h.span.start, -h.live.bit_count())):
-            for index in flow.origins.sites_in(hazard.live):
+            for index in flow.origins.sites_in(hazard.live & forced):
                 state = self.states[index]
                 if state.forced is not None and not state.wrong:
                     if not self.options.allow_biased:
@@ -187,7 +200,7 @@ class Chooser:
             state.site, row.name, options, bool(state.wrong) or row.biased, reason, because,
             reasons.rejected(shown, row, live if effect else frozenset()), tuple(other.name for other in valid),
             reasons.path(state.site, shown.demoted), bool(live), effect,
-            any(other.forced is None for other in self.carriers(state, flow)),
+            bool(flow.sites[index].live & self.unforced),
             tuple(other.name for other in valid if self.options.allows(other)),
             state.forced is None and state.preferred is None, state.forced is not None,
             state.row.finite and not state.crowded and summing,

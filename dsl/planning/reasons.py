@@ -8,6 +8,8 @@ from ..names.resolve import Resolved, Site
 from ..tables.estimators import Carrier, EstimatorRow, Option, live_rows
 from .state import JUMP, State
 
+LONG_WAY = 12  # steps of a path; of a longer one both ends are shown
+
 
 class Reasons:
     """Sentences about one analysed program."""
@@ -17,6 +19,7 @@ class Reasons:
         self.source = resolved.program.source
         self.flow = flow
         self.result = ", ".join(flow.results)
+        self.ways: dict[int, tuple[str, ...]] = {}  # to sites that are reached from earlier ones only
 
     def hazard(self, hazard: Hazard) -> str:
         """What happens at a hazard, as the end of a sentence that begins with a site's name."""
@@ -86,23 +89,38 @@ class Reasons:
             return f"its derivative is not integrable at line {line}"
         return f"it does not see the jump at line {line}"
 
-    def path(self, site: Site, hazard: Hazard | None) -> str:
-        """One way from a parameter through the site to the result: ``theta -> x -> (x > 0) -> y``."""
-        steps = [site.name]
-        seen = {site.index}
-        current = site.index
+    def way(self, site: Site) -> tuple[str, ...]:
+        """From a parameter to a site; of a long one both ends and one step more (the ways to earlier sites are known)."""
+        origins, steps, seen = self.flow.origins, [site.name], {site.index}
+        known: tuple[str, ...] = ()
+        current, falling = site.index, True
         while True:
             live = self.flow.sites[current].live or self.flow.sites[current].depends
-            parameters = self.flow.origins.parameters_in(live)
-            if parameters:
-                steps.insert(0, ", ".join(parameters))
+            if parameters := origins.parameters_in(live):
+                steps.append(", ".join(parameters))
                 break
-            earlier = [index for index in self.flow.origins.sites_in(live) if index not in seen]
-            if not earlier:
+            before = origins.first_site(live, seen)
+            if before is None:
                 break
-            current = earlier[0]
+            falling = falling and before < current
+            if falling and before in self.ways:
+                known = self.ways[before]
+                break
+            current = before
             seen.add(current)
-            steps.insert(0, self.resolved.sites[current].name)
+            steps.append(self.resolved.sites[current].name)
+        found = (*known, *reversed(steps))
+        if len(found) > LONG_WAY + 1:
+            found = (*found[: LONG_WAY // 2 + 1], *found[-(LONG_WAY // 2) :])
+        if falling:
+            self.ways[site.index] = found
+        return found
+
+    def path(self, site: Site, hazard: Hazard | None) -> str:
+        """One way from a parameter through the site to the result: ``theta -> x -> (x > 0) -> y``."""
+        steps = list(self.way(site))
+        if len(steps) > LONG_WAY:
+            steps[LONG_WAY // 2 : -(LONG_WAY // 2)] = ["..."]
         if hazard is not None:
             steps.append(f"({self.source.quoted(hazard.span)})")
         if self.flow.result.depends & self.flow.origins.site(site.index):

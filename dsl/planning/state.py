@@ -73,10 +73,10 @@ class State:
         return next((row for row in summing if options.allows(row)), None) if all_finite else None
 
 
-def begin(resolved: Resolved, site: Site, options: PlanOptions, lessons: Lessons) -> State:
+def begin(resolved: Resolved, site: Site, options: PlanOptions, lessons: Lessons, measured: EstimatorCall | None) -> State:
     """A site as the program and the options set it; P0401, P0407."""
     state = State(site, DISTRIBUTIONS[site.distribution.name], crowded=site.index in lessons.crowded)
-    state.measured = dict(options.prefer).get(site.index)
+    state.measured = measured
     if isinstance(site.node, Sample) and site.node.using is not None:
         state.forced, state.forced_by = site.node.using, "using"
     for name, call in options.estimator:

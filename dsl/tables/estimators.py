@@ -240,6 +240,9 @@ SUMMING = next(row for row in ROWS if row.exact)  # the sum over all outcomes
 FALLBACK = next(row for row in ROWS if row.carrier is Carrier.DENSITY)  # it sees every jump
 
 
+_LIVE = tuple(row for row in ROWS if row is not PLAIN)
+
+
 def live_rows() -> tuple[EstimatorRow, ...]:
     """Those that carry a derivative, in the order of preference."""
-    return tuple(row for row in ESTIMATORS.values() if row is not PLAIN)
+    return _LIVE

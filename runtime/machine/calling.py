@@ -53,7 +53,7 @@ def call(machine: Machine, node: Call, function: Function, arguments: list[Opera
 
 
 def _again(machine: Machine, node: Call, calls: int) -> int:
-    """A function has called itself so often since somebody else called it: `f(n - 1) + f(n - 2)` is no deep recursion, but takes 2^n."""
+    """A function has called itself so often since another called it: `f(n - 1) + f(n - 2)` is not deep, but takes 2^n calls."""
     most = machine.limits.steps * RECURSIVE_FACTOR
     if calls > most:
         raise machine.where.error(

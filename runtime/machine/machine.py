@@ -252,17 +252,12 @@ class Machine:
 
     def evaluate(self, node: Expression, frame: Frame) -> Operand:
         """The value of an expression on the frame's lanes."""
-<<<<<<< HEAD
         try:
             value = self.evaluators[node.__class__](self, node, frame)
         except MEMORY as problem:
             self.short_of_memory(problem, node.span)
             raise
-        if self.kinks and isinstance(value, Tensor):
-=======
-        value = self.evaluators[node.__class__](self, node, frame)
         if self.kinks and id(node) in self.kinks and isinstance(value, Tensor):
->>>>>>> helper-a2
             value = self.bent(node, value)
         if self.watching:
             self.watch(node, value)
