@@ -82,8 +82,7 @@ def gradient(
     given = Numbers(resolved, parameters, data, settings, settings if team is None else team.share(settings))
     if not given.bound:
         raise _no_parameters(resolved)
-    lessons = Lessons()
-    safe = False
+    lessons, safe = Lessons(), False
     refused: str | None = None
     while True:
         plan = make_plan(lessons)
@@ -116,17 +115,15 @@ def gradient(
             refused, given.own = why.reason, replace(own, compile=False)
             continue
         except OutOfMemory as problem:
-            if problem.runs > 1 and (team is None or settings.target_se is None):  # else all processes look at the same time
-                given.halve(problem)
+            if given.halves(problem, team is not None):
                 continue
             outcome = problem
         except Exception as problem:
             outcome = problem
         found = heard or ([outcome] if team is None else team.exchange(resolved, outcome))
         if all(isinstance(one, Collected) for one in found):
-            if team is not None and not collected.exact:
-                collected = merged(found, session, settings)
-            return _finished(session, collected, settings, started, refused, given.rounded)
+            whole = collected if team is None or collected.exact else merged(found, session, settings)
+            return _finished(session, whole, settings, started, refused, given.rounded)
         lessons = _learnt(lessons, plan, [one for one in found if isinstance(one, Exception)])
 
 
@@ -300,7 +297,8 @@ def moments_of_run(
             given.adapt(why, memory, few)
             continue
         except OutOfMemory as problem:
-            given.halve(problem)
+            if not given.halves(problem):
+                raise
             continue
         return replace(found, seconds=time.perf_counter() - started, rounded=given.rounded)
 

@@ -146,11 +146,12 @@ class Numbers:
         if Precision(memory, self.own).sunk(self.bound, self.known, self._few(memory, make)):
             raise why.problem
 
-    def halve(self, problem: OutOfMemory) -> None:
-        """Half as many runs at once; raises it where it was one run."""
-        if problem.runs <= 1:
-            raise problem
+    def halves(self, problem: OutOfMemory, shared: bool = False) -> bool:
+        """Half as many runs at once from now on; False where it was one run, or all processes must look at the same time."""
+        if problem.runs <= 1 or (shared and self.whole.target_se is not None):
+            return False
         self.own = replace(self.own, block_lanes=problem.runs // 2)
+        return True
 
     def _few(self, memory: dict[Any, Any], make: Make) -> Few:
         def few(settings: Settings) -> Estimate | None:

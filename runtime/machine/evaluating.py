@@ -14,7 +14,7 @@ from ..arrays.memory import ask
 from ..arrays.operations import Operand, compare, negative, opposite
 from ..lanes.frames import Frame
 from ..lanes.lanes import Ragged, carry
-from .calling import call
+from .calling import call, call_external
 from .indexing import Item, check_axes, select
 from .machine import Machine
 
@@ -132,4 +132,4 @@ def evaluate_call(machine: Machine, node: Call, frame: Frame) -> Operand:
     row = FUNCTIONS.get(node.function)
     if row is not None:
         return machine.call_code(row, arguments, node, frame)
-    return machine.call_external(node, arguments, frame)
+    return call_external(machine, node, arguments, frame)

@@ -24,7 +24,7 @@ from ...dsl.tables.estimators import PLAIN
 from ...dsl.tables.functions import FunctionRow
 from ...dsl.tables.limits import MAX_DEPTH, MAX_LANES, MAX_ROUNDS, MAX_STEPS
 from ...dsl.text.source import Span
-from ..arrays.broadcast import ShapeMismatch, shape_words
+from ..arrays.broadcast import ShapeMismatch
 from ..arrays.function_code import FUNCTION_CODE, Context, FunctionProblem
 from ..arrays.kinks import once_differentiable
 from ..arrays.operations import Operand, as_tensor, calculate, filled, held_between, numeric
@@ -382,25 +382,6 @@ class Machine:
         if len(self._plain_calls) < 1000:
             self._plain_calls[key] = float(number)
         return float(number)
-
-    def call_external(self, node: Call, arguments: list[Operand], frame: Frame) -> Tensor:
-        """A function that the embedding program passed: tensors `[lanes, *event]` in and out."""
-        count = frame.lanes.count
-        tensors = []
-        for value in arguments:
-            tensor = self.number(value)
-            if self.lifter is not None:
-                tensor = self.lifter.lift(tensor, frame.lanes)
-            tensors.append(tensor if tensor.shape[0] == count else tensor.expand(count, *tensor.shape[1:]))
-        result = self.resolved.external[node.function].call(*tensors)
-        if not isinstance(result, Tensor) or result.dim() == 0 or result.shape[0] not in (1, count):
-            given = shape_words(tuple(result.shape)) if isinstance(result, Tensor) else type(result).__name__
-            raise self.where.error(
-                "P0301", f"`{node.function}` must give a tensor with a row per lane", node.span,
-                f"{count} lanes went in, {given} came out",
-            )
-        result = result.view_as(result)  # what is remembered of a value must not be found again on a tensor of somebody else's
-        return result if result.dtype in (self.dtype, torch.bool) else result.to(self.dtype)
 
     def items(self, shape: Sequence[int], nodes: tuple[Expression | Slice, ...], frame: Frame) -> list[Item]:
         """The indices into an array of a shape; P0302, P0303, P0305."""
