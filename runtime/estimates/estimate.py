@@ -82,8 +82,7 @@ def gradient(
     given = Numbers(resolved, parameters, data, settings, settings if team is None else team.share(settings))
     if not given.bound:
         raise _no_parameters(resolved)
-    lessons, safe = Lessons(), False
-    refused: str | None = None
+    lessons, safe, refused = Lessons(), False, ""
     while True:
         plan = make_plan(lessons)
         if plan.exact:
@@ -123,7 +122,7 @@ def gradient(
         found = heard or ([outcome] if team is None else team.exchange(resolved, outcome))
         if all(isinstance(one, Collected) for one in found):
             whole = collected if team is None or collected.exact else merged(found, session, settings)
-            return _finished(session, whole, settings, started, refused, given.rounded)
+            return _finished(session, whole, settings, started, refused or None, given.rounded)
         lessons = _learnt(lessons, plan, [one for one in found if isinstance(one, Exception)])
 
 

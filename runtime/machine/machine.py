@@ -176,10 +176,8 @@ class Machine:
         if isinstance(problem, RecursionError):
             return
         short = self.where.memory(problem, span, self.runs, self.device)
-        if short is not None and self.last_split is not None:
-            raise TooManyLanes(self.last_split.index) from problem
         if short is not None:
-            raise short from problem
+            raise short if self.last_split is None else TooManyLanes(self.last_split.index) from problem
 
     def split(self, site: Site, frame: Frame, index: Tensor, probability: Tensor) -> None:
         """Go on with several lanes in place of one: `index` `[new lanes]` of the present ones, each of a probability."""
