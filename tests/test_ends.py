@@ -44,7 +44,7 @@ JUMPS = {
     "data d = 0\n" + X + "return tanh(x/d)": 2 * PHI,
     X + "return clamp(x*inf, 0, 1)": PHI,
     X + "return atan(log(0)*x)": -math.pi * PHI,
-    X + "return tanh(exp(1000*x))": PHI,
+    X + "return tanh(exp(1000*x))": PHI, X + "return tanh(exp(1000)*x)": 2 * PHI,
     X + "return 1/(1 + exp(-1e300*x))": PHI,
     X + "return tanh(1e30*x*1e30)": 2 * PHI,
     X + "return exp(-exp(x*1e39))": -PHI,
