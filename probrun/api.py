@@ -164,16 +164,15 @@ class Program:
         estimate = replace(estimate, interrupted=estimate.interrupted or unverified == INTERRUPTED)
         sides = check.sides if check is not None else self._sides(parameters or {}, data or {}, settings, estimate)
         compiled = Compilation(estimate.compile_seconds or 0.0, estimate.not_compiled) if compile else None
-        seconds = time.perf_counter() - started - (compiled.seconds if compiled else 0.0)
-        assert estimate.plan is not None
+        seconds, plan = time.perf_counter() - started - (compiled.seconds if compiled else 0.0), estimate.plan
+        assert plan is not None
         return GradientResult(
             **common_fields(self.resolved, replace(run, seed=settings.seed), replace(estimate, seconds=seconds), options.of),
-            gradient=unkeyed(estimate.gradient) if len(estimate.value) == 1 else estimate.gradient, biased=estimate.plan.biased,
-            sites=site_reports(self.resolved, estimate.plan, verdict),
-            per_run=estimate.per_run if keep_runs else None, pilot_runs=verdict.runs, tails=estimate.tails,
-            few=estimate.few, scarce=estimate.scarce, contradictions=verdict.contradictions, overruled=verdict.overruled,
-            check=check, unverified=unverified, compiled=compiled, sides=sides,
-            kinks=places(self.resolved, (*estimate.kinks, *(estimate.turns if sides else ()))),
+            gradient=unkeyed(estimate.gradient) if len(estimate.value) == 1 else estimate.gradient, biased=plan.biased,
+            sites=site_reports(self.resolved, plan, verdict), per_run=estimate.per_run if keep_runs else None,
+            pilot_runs=verdict.runs, tails=estimate.tails, few=estimate.few, scarce=estimate.scarce,
+            contradictions=verdict.contradictions, overruled=verdict.overruled, check=check, unverified=unverified,
+            compiled=compiled, sides=sides, kinks=places(self.resolved, (*estimate.kinks, *(estimate.turns if sides else ()))),
         )
 
     def compare(

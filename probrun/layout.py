@@ -63,10 +63,10 @@ class Entry:
     mean: float
     error: float
 
-    def cells(self, result: Result, exact: bool) -> tuple[str, str, str]:
-        """Estimate, standard error and 95 % interval; `exact`: it is the same whatever is drawn."""
+    def cells(self, result: Result, exact: bool | str) -> tuple[str, str, str]:
+        """Estimate, standard error and 95 % interval; `exact`: it is the same whatever is drawn (or a word for why it is not)."""
         if self.error == 0:
-            return f"{self.mean:.7g}", "exact" if exact else "0", "-"
+            return f"{self.mean:.7g}", (exact if isinstance(exact, str) else "exact") if exact else "0", "-"
         if not math.isfinite(self.error):
             return f"{self.mean:.7g}", "unknown", "-"
         decimals = decimals_for(self.error)

@@ -55,11 +55,12 @@ def gradient_text(result: GradientResult, colour: bool = False) -> str:
             for entry, position in zip(entries(moments), _positions(moments), strict=True):
                 above = name + index_text(position[:axes]) if several or axes else ""
                 label = f"d {above}" if above else "d"
-                cells = entry.cells(result, result.is_exact(name, parameter))
+                exact = "corner" if parameter in result.sides.get(name, {}) else result.is_exact(name, parameter)
+                cells = entry.cells(result, exact)
                 shown.append((f"{label}/d{parameter}{index_text(position[axes:])}", *cells))
             rows += capped(list(shown), 4)
     parts = [header(result), "", table(("", "estimate", "std. error", "95 % interval"), rows, align="lrrr", colour=colour)]
-    parts += [*_equal_lines(result), *_rounded_lines(result)]
+    parts += [*_equal_lines(result, bool(result.few)), *_rounded_lines(result)]
     if result.sites:
         parts += ["", sites_text(result.sites, colour)]
     measured = _measured_lines(result)
@@ -88,11 +89,12 @@ def _rounded_lines(result: Result) -> list[str]:
     return ["", *textwrap.wrap(text, WIDTH - 2, initial_indent="  ", subsequent_indent="  ")]
 
 
-def _equal_lines(result: Result) -> list[str]:
+def _equal_lines(result: Result, doubted: bool = False) -> list[str]:
     """What a standard error of 0 says of sampled runs."""
     if not result.all_equal:
         return []
-    text = f"std. error 0: the same in each of the {result.samples} runs, so exact, unless something rarer than them was missed"
+    seen = "" if doubted else ", so exact, unless something rarer than them was missed"
+    text = f"std. error 0: the same in each of the {result.samples} runs{seen}"
     return ["", *textwrap.wrap(text, WIDTH - 2, initial_indent="  ", subsequent_indent="  ")]
 
 

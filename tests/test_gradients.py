@@ -160,9 +160,11 @@ def test_remainder_by_a_parameter() -> None:
     assert float(result.value.mean) == 2 and float(result.gradient["theta"].mean) == -2
 
 
-def test_number_beyond_float32_is_a_diagnostic() -> None:
+def test_numbers_beyond_those_of_a_dtype() -> None:
+    result = probrun.parse("z ~ Normal(theta, 1); y = z + 1e300").grad({"theta": 1}, samples=10, seed=0)
+    assert result.dtype == "float64" and float(result.value.mean) == 1e300
     with pytest.raises(probrun.ProbError) as caught:
-        probrun.parse("z ~ Normal(theta, 1); y = z + 1e300").grad({"theta": 1}, samples=10, seed=0)
+        probrun.parse("z ~ Normal(theta, 1); y = exp(z + 1000)").grad({"theta": 1}, samples=10, seed=0)
     assert caught.value.code == "P0502"
 
 

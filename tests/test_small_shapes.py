@@ -13,6 +13,7 @@ from scipy.stats import ks_2samp
 import probrun
 from probrun.dsl.tables.distributions import DISTRIBUTIONS
 from probrun.runtime.laws.build import build
+from probrun.runtime.laws.noise import Fresh
 
 # program, parameters, value and gradient
 RIGHT = [
@@ -77,13 +78,12 @@ def test_draws_are_those_of_the_usual_way(name: str, arguments: dict[str, float]
     tensors = {key: torch.tensor([value], dtype=torch.float64) for key, value in arguments.items()}
     law = build(DISTRIBUTIONS[name], tensors)
     assert law.small()
-    generator = torch.Generator()
-    generator.manual_seed(3)
-    draws = law.sample((40_000,), generator)
+    noise = Fresh(torch.Generator().manual_seed(3))
+    draws = law.sample((40_000,), noise)
     torch.manual_seed(5)
     others = getattr(torch.distributions, name)(**tensors).sample((40_000,))[:, 0]
     assert ks_2samp(draws.clamp_min(1e-280).numpy(), others.clamp_min(1e-280).numpy()).pvalue > 1e-4
-    value, density = law.drawn((1000,), generator)
+    value, density = law.drawn((1000,), noise)
     seen = (value > 1e-300) & (value < 1 - 1e-9)
     torch.testing.assert_close(density[seen], law.density(value)[seen], rtol=1e-6, atol=1e-6)
 

@@ -7,7 +7,7 @@ which also says why the walk is built as it is.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from itertools import combinations
 from typing import assert_never
 
@@ -39,92 +39,9 @@ from ..tables.constants import CONSTANTS
 from ..tables.distributions import DISTRIBUTIONS
 from ..tables.estimators import EstimatorRow
 from ..tables.functions import FUNCTIONS, FunctionRow, Smoothness, elementwise
-from ..tables.ranges import ANY, Bounds
-from .facts import NOTHING, Fact, Hazard, combined, discrete, hazard_at, members, never_equal, spread
-
-
-@dataclass(frozen=True)
-class Guard:
-    """An assumption that only a run can test: `node` keeps its sign (``sign``) or stays inside the support (``support``)."""
-
-    kind: str
-    node: Node
-    owner: Node
-
-
-@dataclass
-class SiteFlow:
-    """What reaches a site's arguments, over all its executions: one fact per argument, and all of them together."""
-
-    arguments: dict[str, Fact] = field(default_factory=dict)
-
-    @property
-    def live(self) -> int:
-        """Origins that are live in some argument."""
-        mask = 0
-        for fact in self.arguments.values():
-            mask |= fact.live
-        return mask
-
-    @property
-    def depends(self) -> int:
-        """Origins that influence some argument."""
-        mask = 0
-        for fact in self.arguments.values():
-            mask |= fact.depends
-        return mask
-
-
-@dataclass
-class Flow:
-    """The outcome of a walk: a fact per result, per site what reaches it, and the guards to watch."""
-
-    origins: Origins
-    results: dict[str, Fact]
-    sites: dict[int, SiteFlow]
-    guards: dict[int, Guard]
-    kinks: frozenset[int]  # ids of nodes where a derivative is carried over a kink: it has no second one
-    ties: dict[int, bool]  # ids of nodes whose kink may be met exactly: whether anything continuous is in their operands
-
-    @property
-    def result(self) -> Fact:
-        """All results together."""
-        return combined(list(self.results.values()))
-
-
-@dataclass(frozen=True)
-class Origins:
-    """Numbers for parameters (first) and sites."""
-
-    parameters: tuple[str, ...]
-    site_count: int
-
-    def parameter(self, name: str) -> int:
-        """Mask of a parameter."""
-        return 1 << self.parameters.index(name)
-
-    def site(self, index: int) -> int:
-        """Mask of a site."""
-        return 1 << (len(self.parameters) + index)
-
-    def sites_in(self, mask: int) -> list[int]:
-        """Indices of the sites in a mask."""
-        return members(mask >> len(self.parameters))
-
-    def parameters_in(self, mask: int) -> list[str]:
-        """Names of the parameters in a mask."""
-        return [self.parameters[number] for number in members(mask & ((1 << len(self.parameters)) - 1))]
-
-
-@dataclass
-class Variables:
-    """The variables of the program or of one call, what has been returned, and the conditions of early returns."""
-
-    variables: dict[str, Fact]
-    function: str | None
-    returned: dict[int, Fact] = field(default_factory=dict)
-    escaped: Fact = NOTHING
-    ended: list[dict[str, Fact]] = field(default_factory=list)
+from ..tables.ranges import ANY, LARGEST, Bounds
+from .ends import HUGE, REACH, at_an_end, ends_in, levels_between, may_bend, square, to_the_zero
+from .facts import Fact, Guard, Hazard, Origins, SiteFlow, Variables, combined, discrete, hazard_at, never_equal, spread
 
 
 class Values:
@@ -136,7 +53,7 @@ class Values:
         self.broken = broken
         self.origins = Origins(tuple(resolved.parameters), len(resolved.sites))
         self.sites: dict[int, SiteFlow] = {site.index: SiteFlow() for site in resolved.sites}
-        self.guards: dict[int, Guard] = {}
+        self.guards: dict[tuple[str, int], Guard] = {}
         self.kinks: set[int] = set()
         self.ties: dict[int, bool] = {}
         self.control = Fact()
@@ -220,13 +137,20 @@ class Values:
 
     def arithmetic(self, node: Arithmetic) -> Fact:
         fact = self.expression(node.first)
+        last: Node | None = node.first  # what has been multiplied last, and `before` the product before it
+        before = ranges.constant(1)
         for term in node.rest:
             operand = self.expression(term.operand)
-            image = _ARITHMETIC[term.operator](fact.range, operand.range)
+            if term.operator == "*" and last is not None and square(last, term.operand):
+                image = ranges.multiply(before, ranges.power(operand.range, ranges.constant(2)))
+            else:
+                image = _ARITHMETIC[term.operator](fact.range, operand.range)
+            last, before = (term.operand if term.operator == "*" else None), fact.range
             both = combined([fact, operand], image)
             both = replace(both, spread=spread(term.operator, fact, operand))
             if term.operator == "/":
                 both = self.singular(both, operand, term, term.operand)
+                both = self.within(both, operand, term.operand, term, -LARGEST, LARGEST)
             elif term.operator == "%":
                 both = self.jump(term, both)
             fact = both
@@ -239,7 +163,12 @@ class Values:
             fact = replace(fact, spread=base.spread)
         if exponent.range.low < 0:
             fact = self.singular(fact, base, node, node.base)
-        return fact
+        if exponent.moves and to_the_zero(base.range, exponent.range):
+            fact = self.avoiding(fact, exponent, base, node.base, node, (0.0,))
+        if base.moves and may_bend(base.range, exponent.range):
+            self.kinks.add(id(node))
+        fact = self.within(fact, base, node.base, node, -LARGEST, LARGEST)
+        return self.within(fact, exponent, node.exponent, node, -LARGEST, LARGEST)
 
     def logical(self, node: Logical) -> Fact:
         before_control = self.control
@@ -277,8 +206,33 @@ class Values:
             if id(owner) in self.broken:
                 hazard = hazard_at(owner, "singular", operand)
             else:
-                self.guards[id(owner)] = Guard("sign", quantity, owner)
+                self.guard(Guard("sign", quantity, owner))
         return whole if hazard is None else replace(whole, hazards=whole.hazards | {hazard})
+
+    def avoiding(
+        self, whole: Fact, moving: Fact, other: Fact, quantity: Node, owner: Node, points: tuple[float, ...]
+    ) -> Fact:
+        """`owner` jumps in what is `moving` where the other operand is at one of `points` exactly: as 0^e does, from 1 to 0 where
+        e leaves 0.  A run tells, unless it can be there by the text."""
+        if id(owner) in self.broken or any(other.range.low == point or other.range.high == point for point in points):
+            return replace(whole, hazards=whole.hazards | {hazard_at(owner, "jump", moving)})
+        self.guard(Guard("avoids", quantity, owner, points=points))
+        return whole
+
+    def within(self, whole: Fact, operand: Fact, quantity: Node, owner: Node, low: float, high: float) -> Fact:
+        """`operand` goes into something that is finite beyond `low` or `high`, and would hide that it jumps through infinity."""
+        reaches = (operand.range.low == -ranges.INF < low) or (operand.range.high == ranges.INF > high)
+        if not operand.continuous or not reaches:
+            return whole
+        broken = id(quantity) in self.broken
+        self.guard(Guard("finite" if operand.live and not broken else "held", quantity, owner, low, high))
+        if broken and operand.moves:
+            return replace(whole, hazards=whole.hazards | {hazard_at(quantity, "infinite", operand)})
+        return whole
+
+    def guard(self, guard: Guard) -> None:
+        """Let runs watch something."""
+        self.guards[guard.kind, guard.place] = guard
 
     def meet(self, node: Node, operands: list[Fact]) -> None:
         """A kink, or a turn of the ways, where operands are equal: may that happen, and carry a derivative?"""
@@ -298,7 +252,13 @@ class Values:
             return self.built_in(node, row, facts)
         external = self.resolved.external[node.function]
         whole = combined(facts)
-        return whole if external.smooth else self.jump(node, whole)
+        if not external.smooth:
+            return self.jump(node, whole)
+        if external.smooth == "kink" and whole.moves:
+            self.kinks.add(id(node))
+        for fact, argument in zip(facts, node.arguments, strict=True):
+            whole = self.within(whole, fact, argument.value, node, -HUGE, HUGE)
+        return whole
 
     def built_in(self, node: Call, row: FunctionRow, facts: list[Fact]) -> Fact:
         image = row.range(*[fact.range for fact in facts]) if facts else ANY
@@ -306,6 +266,10 @@ class Values:
         anywhere = row.bend is None or facts[0].range.low < row.bend < facts[0].range.high
         if row.smoothness == (Smoothness.KINK,) and anywhere and combined(facts).moves:
             self.kinks.add(id(node))
+        if row.root and facts[0].moves and facts[0].range.has_zero:
+            self.kinks.add(id(node))
+        if row.name in ("dot", "matmul") and square(node.arguments[0].value, node.arguments[1].value):
+            image = ranges.total(ranges.power(facts[0].range, ranges.constant(2)))
         if row.smoothness == (Smoothness.KINK,):
             self.meet(node, facts if row.bend is None else [*facts, Fact(range=ranges.constant(row.bend))])
         for position, fact in enumerate(facts):
@@ -323,6 +287,8 @@ class Values:
                 whole = replace(whole, hazards=whole.hazards | {hazard_at(node, "singular", fact)})
             if row.pole:
                 whole = self.singular(whole, replace(fact, range=ANY), node, argument.value)
+            if row.levels:
+                whole = self.within(whole, fact, argument.value, node, *levels_between(row))
         return discrete(whole, image) if row.discrete else whole
 
     # ------------------------------------------------------------------------------------------- distributions
@@ -352,6 +318,9 @@ class Values:
                 self.renewed += 1
                 frame.variables = {name: fact.before(own) for name, fact in frame.variables.items()}
         carries = whole.live and self.pathwise(site)
+        if not self.pathwise(site) and not row.discrete:
+            whole = self.ends(whole, distribution, facts, node)
+        whole = self.extended(whole, distribution, facts, node)
         return Fact(
             live=own if carries else 0,
             continuous=0 if row.discrete else own,
@@ -370,6 +339,13 @@ class Values:
         whole = combined([*facts.values(), value], Bounds(-ranges.INF, 0, False, True) if row.discrete else ANY)
         if row.kinked and combined([*facts.values(), value]).moves:
             self.kinks.add(id(node))
+        whole = self.extended(self.ends(whole, node.distribution, facts, node), node.distribution, facts, node)
+        if row.discrete and value.moves:
+            for name, fact in facts.items():
+                points = ends_in(row.parameter(name).domain, fact.range)
+                if points:
+                    argument = self.resolved.arguments[id(node.distribution)][name]
+                    whole = self.avoiding(whole, value, fact, argument, node, points)
         if row.kinked:
             self.meet(node, [facts[row.shifted], value])
         moving = [facts[p.name] for p in row.parameters if p.moves_support and p.name in facts]
@@ -385,7 +361,23 @@ class Values:
         if any(fact.moves or fact.live for fact in moving) or not value.range.within(support):
             if id(node) in self.broken:
                 return replace(whole, hazards=whole.hazards | {hazard_at(node, "support", edge)})
-            self.guards[id(node)] = Guard("support", node.value, node)
+            self.guard(Guard("support", node.value, node))
+        return whole
+
+    def ends(self, whole: Fact, node: Distribution, facts: dict[str, Fact], owner: Node) -> Fact:
+        """The logarithm of a density is singular where an argument comes to an end of its domain."""
+        row = DISTRIBUTIONS[node.name]
+        for name, fact in facts.items():
+            if fact.moves and at_an_end(row.parameter(name).domain, fact.range):
+                whole = replace(whole, hazards=whole.hazards | {hazard_at(owner, "singular", fact)})
+        return whole
+
+    def extended(self, whole: Fact, node: Distribution, facts: dict[str, Fact], owner: Node) -> Fact:
+        """Arguments that may be infinite."""
+        row = DISTRIBUTIONS[node.name]
+        for name, fact in facts.items():
+            low, high = REACH.get(row.parameter(name).domain, (-ranges.INF, ranges.INF))
+            whole = self.within(whole, fact, self.resolved.arguments[id(node)][name], owner, low, high)
         return whole
 
 

@@ -6,11 +6,11 @@ thousands of sites, so that long programs stay linear.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Set
+from dataclasses import dataclass, field, replace
 
 from ..syntax import Node
-from ..tables.ranges import ANY, Bounds, join, widen
+from ..tables.ranges import ANY, INF, Bounds, join, widen
 from ..text.source import Span
 
 NONE: frozenset[Hazard] = frozenset()
@@ -138,12 +138,113 @@ def spread(operator: str, one: Fact, other: Fact) -> int:
 
 def members(mask: int) -> list[int]:
     """The numbers of the bits that are set."""
-    return list(one_by_one(mask))
-
-
-def one_by_one(mask: int) -> Iterator[int]:
-    """The same, for who may stop early."""
+    found = []
     while mask:
         low = mask & -mask
-        yield low.bit_length() - 1
+        found.append(low.bit_length() - 1)
         mask ^= low
+    return found
+
+
+@dataclass(frozen=True)
+class Guard:
+    """An assumption that only a run can test: `node` keeps its sign (``sign``), stays inside the support (``support``), is never
+    one of `points` (``avoids``), or carries no derivative where it lies beyond `low` or `high` (``finite``; ``held``: float64
+    must see it).  `place` is what counts as a jump, or a pole, where it fails."""
+
+    kind: str
+    node: Node
+    owner: Node
+    low: float = -INF
+    high: float = INF
+    points: tuple[float, ...] = ()
+
+    @property
+    def place(self) -> int:
+        """The id of a node."""
+        return id(self.node if self.kind in ("finite", "held") else self.owner)
+
+
+@dataclass
+class SiteFlow:
+    """What reaches a site's arguments, over all its executions: one fact per argument, and all of them together."""
+
+    arguments: dict[str, Fact] = field(default_factory=dict)
+
+    @property
+    def live(self) -> int:
+        """Origins that are live in some argument."""
+        mask = 0
+        for fact in self.arguments.values():
+            mask |= fact.live
+        return mask
+
+    @property
+    def depends(self) -> int:
+        """Origins that influence some argument."""
+        mask = 0
+        for fact in self.arguments.values():
+            mask |= fact.depends
+        return mask
+
+
+@dataclass
+class Flow:
+    """The outcome of a walk: a fact per result, per site what reaches it, and the guards to watch."""
+
+    origins: Origins
+    results: dict[str, Fact]
+    sites: dict[int, SiteFlow]
+    guards: tuple[Guard, ...]
+    kinks: frozenset[int]  # ids of nodes where a derivative is carried over a kink: it has no second one
+    ties: dict[int, bool]  # ids of nodes whose kink may be met exactly: whether anything continuous is in their operands
+
+    @property
+    def result(self) -> Fact:
+        """All results together."""
+        return combined(list(self.results.values()))
+
+
+@dataclass(frozen=True)
+class Origins:
+    """Numbers for parameters (first) and sites."""
+
+    parameters: tuple[str, ...]
+    site_count: int
+
+    def parameter(self, name: str) -> int:
+        """Mask of a parameter."""
+        return 1 << self.parameters.index(name)
+
+    def site(self, index: int) -> int:
+        """Mask of a site."""
+        return 1 << (len(self.parameters) + index)
+
+    def sites_in(self, mask: int) -> list[int]:
+        """Indices of the sites in a mask."""
+        return members(mask >> len(self.parameters))
+
+    def first_site(self, mask: int, but: Set[int]) -> int | None:
+        """The first of the sites in a mask that is not among some others."""
+        rest = mask >> len(self.parameters)
+        while rest:
+            low = rest & -rest
+            if low.bit_length() - 1 not in but:
+                return low.bit_length() - 1
+            rest ^= low
+        return None
+
+    def parameters_in(self, mask: int) -> list[str]:
+        """Names of the parameters in a mask."""
+        return [self.parameters[number] for number in members(mask & ((1 << len(self.parameters)) - 1))]
+
+
+@dataclass
+class Variables:
+    """The variables of the program or of one call, what has been returned, and the conditions of early returns."""
+
+    variables: dict[str, Fact]
+    function: str | None
+    returned: dict[int, Fact] = field(default_factory=dict)
+    escaped: Fact = NOTHING
+    ended: list[dict[str, Fact]] = field(default_factory=list)

@@ -46,8 +46,8 @@ from ..syntax import (
 from ..tables import ranges
 from ..tables.estimators import EstimatorRow
 from ..tables.ranges import ANY, Bounds
-from .expressions import Flow, Guard, Origins, SiteFlow, Values, Variables
-from .facts import NOTHING, Fact, combined, discrete
+from .expressions import Values
+from .facts import NOTHING, Fact, Flow, Guard, Origins, SiteFlow, Variables, combined, discrete
 
 __all__ = ["Flow", "Guard", "Origins", "SiteFlow", "analyse"]
 
@@ -63,22 +63,26 @@ class Recursion:
 
 
 def analyse(
-    resolved: Resolved, estimators: Mapping[int, EstimatorRow], broken: frozenset[int] = frozenset(), of: tuple[str, ...] = ()
+    resolved: Resolved, estimators: Mapping[int, EstimatorRow], broken: frozenset[int] = frozenset(), of: tuple[str, ...] = (),
+    known: Mapping[str, Bounds] | None = None,
 ) -> Flow:
     """Walk a program under a choice of estimators (site index -> row).
 
     `broken` holds the ids of guards that a run has seen fail: they count as jumps.  With `of` the results are these
-    variables at the end of the run.
+    variables at the end of the run.  `known`: where the values of parameters and data lie.
     """
     with deep_recursion():
-        return Walk(resolved, estimators, broken).program(of)
+        return Walk(resolved, estimators, broken, known or {}).program(of)
 
 
 class Walk(Values):
     """One abstract run."""
 
-    def __init__(self, resolved: Resolved, estimators: Mapping[int, EstimatorRow], broken: frozenset[int]):
+    def __init__(
+        self, resolved: Resolved, estimators: Mapping[int, EstimatorRow], broken: frozenset[int], known: Mapping[str, Bounds]
+    ):
         super().__init__(resolved, estimators, broken)
+        self.known = known
         self.walking: dict[str, Recursion] = {}
         self.sets: dict[int, frozenset[str]] = {}
         self.finished: dict[tuple[object, ...], Fact] = {}
@@ -90,7 +94,8 @@ class Walk(Values):
         for name, parameter in self.resolved.parameters.items():
             node = parameter.node
             self.globals.variables[name] = Fact(
-                live=self.origins.parameter(name), depends=self.origins.parameter(name), range=_domain(node)
+                live=self.origins.parameter(name), depends=self.origins.parameter(name),
+                range=self.known.get(name) or _domain(node),
             )
         self.block(self.resolved.program.body)
         ends = [*self.globals.ended, self.globals.variables]
@@ -104,7 +109,7 @@ class Walk(Values):
         else:
             name = self.resolved.objective or self.resolved.results[0]
             results[name] = combined_ends(ends, name)
-        return Flow(self.origins, results, self.sites, self.guards, frozenset(self.kinks), self.ties)
+        return Flow(self.origins, results, self.sites, tuple(self.guards.values()), frozenset(self.kinks), self.ties)
 
     # --------------------------------------------------------------------------------------------- statements
     def block(self, block: Block) -> None:
@@ -126,7 +131,7 @@ class Walk(Values):
             case Return():
                 self.give_back(node)
             case Data():
-                self.globals.variables[node.name] = Fact()
+                self.globals.variables[node.name] = Fact(range=self.known.get(node.name, ANY))
                 for size in node.shape:
                     if isinstance(size, Name):
                         self.globals.variables.setdefault(size.id, Fact(range=Bounds(0, ranges.INF, True)))

@@ -101,7 +101,7 @@ class Plan:
     """
 
     choices: dict[int, Choice]
-    guards: dict[int, Guard]
+    guards: tuple[Guard, ...]
     biased: bool
     exact: bool = False
     unasked: bool = False

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..analysis.facts import Hazard, one_by_one
+from ..analysis.facts import Hazard
 from ..analysis.flow import Flow
 from ..names.resolve import Resolved, Site
 from ..tables.estimators import Carrier, EstimatorRow, Option, live_rows
@@ -29,6 +29,8 @@ class Reasons:
                 return f"reaches a pole: the derivative of {at} is not integrable"
             case "support":
                 return f"reaches a jump: {at} leaves the support"
+            case "infinite":
+                return f"reaches a jump: {at} is infinite, or as good as that, where a finite number is made of it"
             case _:
                 return f"reaches a jump: {at} decides {self.result}"
 
@@ -97,7 +99,7 @@ class Reasons:
             if parameters := origins.parameters_in(live):
                 steps.append(", ".join(parameters))
                 break
-            before = next((index for index in one_by_one(live >> len(origins.parameters)) if index not in seen), None)
+            before = origins.first_site(live, seen)
             if before is None:
                 break
             falling = falling and before < current

@@ -42,6 +42,13 @@ def no_plan(
             ("the derivative of this expression is not integrable where its argument is zero",),
             "keep the argument away from zero (exp, softplus, 1 + x^2, a distribution of positive values)", source,
         )
+    if hazard.kind == "infinite":
+        return Diagnostic(
+            "P0403", "no estimator is right for this program", hazard.span,
+            f"{names} {verb} this through infinity, and no site's density carries it", noise,
+            ("it is infinite in a run, or as good as that, and what is made of it is a finite number that jumps",),
+            "keep it finite, or say what is meant by a comparison", source,
+        )
     return Diagnostic(
         "P0403", "no estimator is right for this program", hazard.span,
         f"{names} {verb} this jump, and no site's density carries it", noise, (),

@@ -37,7 +37,8 @@ class FunctionRow:
     `bend`: where the only kink is (None: anywhere)
     `singular_at`: places where the derivative is not integrable although the values meet from both sides
     (`log` at 0, `logit` at 0 and 1).  `pole`: goes through infinity where a guard changes sign.  `adds`: the result is a
-    sum over the arguments' entries.
+    sum over the arguments' entries.  `levels`: the infinities at which it is finite all the same (`exp` at -inf), so that
+    it hides an infinite slope.  `root`: it is steep at 0, so that what comes down to 0 there may have a kink (`sqrt(x^2)`).
     """
 
     name: str
@@ -52,6 +53,8 @@ class FunctionRow:
     bend: float | None = None
     pole: bool = False
     adds: bool = False
+    levels: tuple[float, ...] = ()
+    root: bool = False
     summary: str = ""
     signature: str = ""
 
@@ -150,6 +153,7 @@ def _log1p(a: Bounds) -> Bounds:
 _SMOOTH, _KINK, _JUMP = (Smoothness.SMOOTH,), (Smoothness.KINK,), (Smoothness.JUMP,)
 _AXES = tuple(range(MOST_AXES))
 _HALF_PI = math.pi / 2
+_BELOW, _ABOVE, _BOTH = (-INF,), (INF,), (-INF, INF)
 
 
 def _one(name: str, smoothness: tuple[Smoothness, ...], summary: str, **facts: object) -> FunctionRow:
@@ -158,11 +162,11 @@ def _one(name: str, smoothness: tuple[Smoothness, ...], summary: str, **facts: o
 
 
 _ELEMENTWISE = (
-    _one("exp", _SMOOTH, "e to the power x", range=ranges.exponential),
+    _one("exp", _SMOOTH, "e to the power x", range=ranges.exponential, levels=_BELOW),
     _one("log", _SMOOTH, "natural logarithm", range=ranges.logarithm, singular_at=(0.0,)),
     _one("log1p", _SMOOTH, "log(1 + x), accurate for small x", range=_log1p, singular_at=(-1.0,)),
-    _one("expm1", _SMOOTH, "exp(x) - 1, accurate for small x", range=_mapped(math.expm1, -1.0)),
-    _one("sqrt", _SMOOTH, "square root", range=ranges.square_root),
+    _one("expm1", _SMOOTH, "exp(x) - 1, accurate for small x", range=_mapped(math.expm1, -1.0), levels=_BELOW),
+    _one("sqrt", _SMOOTH, "square root", range=ranges.square_root, root=True),
     _one("abs", _KINK, "absolute value", range=ranges.absolute, bend=0.0),
     _one("sign", _JUMP, "-1, 0 or 1", discrete=True, range=_mapped(lambda x: float((x > 0) - (x < 0)), -1.0, 1.0)),
     _one("floor", _JUMP, "the largest whole number that is not above x", discrete=True, range=_mapped(math.floor)),
@@ -171,19 +175,19 @@ _ELEMENTWISE = (
     _one("sin", _SMOOTH, "sine of an angle in radians", range=always(SIGNED_UNIT)),
     _one("cos", _SMOOTH, "cosine of an angle in radians", range=always(SIGNED_UNIT)),
     _one("tan", _SMOOTH, "tangent of an angle in radians", pole=True),
-    _one("atan", _SMOOTH, "the angle whose tangent is x", range=_mapped(math.atan, -_HALF_PI, _HALF_PI)),
-    _one("tanh", _SMOOTH, "hyperbolic tangent", range=_mapped(math.tanh, -1.0, 1.0)),
+    _one("atan", _SMOOTH, "the angle whose tangent is x", range=_mapped(math.atan, -_HALF_PI, _HALF_PI), levels=_BOTH),
+    _one("tanh", _SMOOTH, "hyperbolic tangent", range=_mapped(math.tanh, -1.0, 1.0), levels=_BOTH),
     _one("sinh", _SMOOTH, "hyperbolic sine", range=_mapped(math.sinh)),
     _one("cosh", _SMOOTH, "hyperbolic cosine", range=always(Bounds(1, INF, True))),
-    _one("sigmoid", _SMOOTH, "1/(1 + exp(-x))", range=ranges.sigmoid),
+    _one("sigmoid", _SMOOTH, "1/(1 + exp(-x))", range=ranges.sigmoid, levels=_BOTH),
     _one("logit", _SMOOTH, "log(x/(1 - x)), the inverse of sigmoid", singular_at=(0.0, 1.0)),
-    _one("softplus", _SMOOTH, "log(1 + exp(x)), a smooth max(x, 0)", range=always(POSITIVE)),
-    _one("relu", _KINK, "max(x, 0)", range=ranges.relu, bend=0.0),
-    _one("erf", _SMOOTH, "the error function", range=_mapped(math.erf, -1.0, 1.0)),
+    _one("softplus", _SMOOTH, "log(1 + exp(x)), a smooth max(x, 0)", range=always(POSITIVE), levels=_BELOW),
+    _one("relu", _KINK, "max(x, 0)", range=ranges.relu, bend=0.0, levels=_BELOW),
+    _one("erf", _SMOOTH, "the error function", range=_mapped(math.erf, -1.0, 1.0), levels=_BOTH),
     _one("lgamma", _SMOOTH, "logarithm of the absolute value of the Gamma function", pole=True, singular_at=(0.0,)),
     _one("digamma", _SMOOTH, "derivative of lgamma", pole=True, singular_at=(0.0,)),
     FunctionRow(
-        "clamp", 3, 3, _KINK, range=_clamped, signature="clamp(x, low, high)",
+        "clamp", 3, 3, _KINK, range=_clamped, signature="clamp(x, low, high)", levels=_BOTH,
         summary="x, but not below `low` and not above `high`",
     ),
     FunctionRow(
@@ -200,8 +204,8 @@ def _reducing(name: str, smoothness: tuple[Smoothness, ...], summary: str, **fac
 
 
 _REDUCTIONS = (
-    _reducing("min", _KINK, "the smallest entry, or the smallest of several", range=_folded(union, ranges.minimum)),
-    _reducing("max", _KINK, "the largest entry, or the largest of several", range=_folded(union, ranges.maximum)),
+    _reducing("min", _KINK, "the smallest entry, or the smallest of several", range=_folded(union, ranges.minimum), levels=_ABOVE),
+    _reducing("max", _KINK, "the largest entry, or the largest of several", range=_folded(union, ranges.maximum), levels=_BELOW),
     _reducing("sum", _SMOOTH, "the sum of all entries, or of several values", range=_folded(ranges.total, ranges.add), adds=True),
     _reducing("mean", _SMOOTH, "the mean of all entries, or of several values", range=union, adds=True),
     _reducing("prod", _SMOOTH, "the product of all entries, or of several", range=_folded(_product, ranges.multiply)),
@@ -211,10 +215,13 @@ _REDUCTIONS = (
 
 _ARRAYS = (
     _one("cumsum", _SMOOTH, "running sums along the last axis", range=ranges.total),
-    _one("softmax", _SMOOTH, "exp(x) divided by its sum along the last axis", range=always(Bounds(0, 1, False, True))),
-    _one("logsumexp", _SMOOTH, "log(sum(exp(x))) along the last axis", range=_log_sum),
+    _one(
+        "softmax", _SMOOTH, "exp(x) divided by its sum along the last axis", range=always(Bounds(0, 1, False, True)),
+        levels=_BELOW,
+    ),
+    _one("logsumexp", _SMOOTH, "log(sum(exp(x))) along the last axis", range=_log_sum, levels=_BELOW),
     _one("argmax", _JUMP, "index of the largest entry along the last axis", discrete=True, range=always(NONNEGATIVE)),
-    _one("sort", _KINK, "the entries in increasing order along the last axis", range=union),
+    _one("sort", _KINK, "the entries in increasing order along the last axis", range=union, levels=_BOTH),
     _one("length", _SMOOTH, "the size of the first axis", discrete=True, valueless=True, range=always(NONNEGATIVE)),
     FunctionRow(
         "dot", 2, 2, _SMOOTH, range=_sum_of_products, signature="dot(a, b)", summary="the inner product of two vectors",

@@ -9,10 +9,12 @@ Sound but not sharp: a range may be too wide, never too narrow.
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 
 INF = math.inf
+LARGEST = sys.float_info.max
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +26,16 @@ class Bounds:
     low_attained: bool = False
     high_attained: bool = False
 
+    def __post_init__(self) -> None:
+        """What is worked out beyond the largest number lies above it, and what is undefined may lie anywhere."""
+        if not self.low <= self.high:
+            object.__setattr__(self, "low", -INF)
+            object.__setattr__(self, "high", INF)
+        if self.low == INF:
+            object.__setattr__(self, "low", LARGEST)
+        if self.high == -INF:
+            object.__setattr__(self, "high", -LARGEST)
+
     @property
     def crosses_zero(self) -> bool:
         """Both signs can occur."""
@@ -33,6 +45,10 @@ class Bounds:
         """`point` is an end that can be reached (and not the only value)."""
         low, high = self.low == point and self.low_attained, self.high == point and self.high_attained
         return low != high
+
+    def holds(self, point: float) -> bool:
+        """Whether `point` is one of the values."""
+        return self.within(Bounds()) and constant(point).within(self)
 
     @property
     def touches_zero(self) -> bool:

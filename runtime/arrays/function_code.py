@@ -202,7 +202,9 @@ def _last(function: Callable[..., Any]) -> One:
 
 
 def _sorted(x: Tensor) -> Tensor:
-    return torch.sort(x, dim=-1, stable=True).values
+    """In increasing order; with something that is no number among them none of the places is known."""
+    values = torch.sort(x, dim=-1, stable=True).values
+    return values + 0 * values[..., -1:] if bool(values[..., -1:].detach().sum().isnan()) else values
 
 
 def _argmax(x: Tensor) -> Tensor:

@@ -2,7 +2,8 @@
 would not see that jump (0 in place of the density at 0).
 
 An expectation that may be differentiated again therefore marks the values that kinks give where continuous randomness carries
-a derivative over them (`Flow.kinks`): the first derivative passes, the second is refused (P0406).
+a derivative over them (`Flow.kinks`): the first derivative passes, the second is refused (P0406), unless a closer look at what is
+known by then tells that there is no kink after all.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from torch.autograd import Function
 
 from ...dsl.text.diagnostics import ProbError
 
-Refusal = Callable[[], ProbError]
+Refusal = Callable[[], ProbError | None]
 
 
 class _DerivedOnce(Function):
@@ -32,7 +33,7 @@ class _DerivedOnce(Function):
 
 
 class _Wall(Function):
-    """The incoming gradient; whoever differentiates it, or what the kink was made of, is refused."""
+    """The incoming gradient; whoever differentiates it, or what the kink was made of, is refused, if there is a reason."""
 
     @staticmethod
     def forward(ctx: Any, gradient: Tensor, value: Tensor, refusal: Refusal) -> Tensor:
@@ -40,8 +41,11 @@ class _Wall(Function):
         return gradient.view_as(gradient)
 
     @staticmethod
-    def backward(ctx: Any, *_: Tensor) -> Any:
-        raise ctx.refusal()
+    def backward(ctx: Any, *gradients: Tensor) -> Any:
+        problem = ctx.refusal()
+        if problem is not None:
+            raise problem
+        return gradients[0], None, None
 
 
 def once_differentiable(value: Tensor, refusal: Refusal) -> Tensor:

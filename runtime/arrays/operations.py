@@ -28,6 +28,12 @@ def _modulo(a: Any, b: Any) -> Tensor:
     return torch.remainder(a, b)
 
 
+def held_between(dtype: torch.dtype) -> tuple[float, float]:
+    """Between what absolute values a Python number must lie to be one of the dtype, and neither 0 nor infinite there."""
+    limits = torch.finfo(dtype)
+    return (0.0, math.inf) if dtype == torch.float64 else (limits.tiny, limits.max)
+
+
 def filled(value: float, dtype: torch.dtype, device: torch.device) -> Tensor:
     """A number as a tensor `[1]`; what the dtype cannot hold is infinite."""
     if math.isfinite(value) and abs(value) > torch.finfo(dtype).max:

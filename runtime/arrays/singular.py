@@ -36,9 +36,9 @@ def divide(a: TensorOrFloat, b: TensorOrFloat, safe: bool = False) -> Tensor:
 
 def power(a: TensorOrFloat, b: TensorOrFloat, safe: bool = False) -> Tensor:
     """`a ^ b`, shapes that broadcast in torch; nan for a negative base with a broken exponent."""
-    if not safe or not _differentiated(a, b):
-        return torch.pow(a, b)  # type: ignore[arg-type]
-    return _power(*_together(a, b))
+    if (safe and _differentiated(a, b)) or (isinstance(b, Tensor) and b.requires_grad):
+        return _power(*_together(a, b))
+    return torch.pow(a, b)  # type: ignore[arg-type]
 
 
 def _differentiated(a: TensorOrFloat, b: TensorOrFloat) -> bool:
@@ -104,7 +104,10 @@ _divide: Callable[..., Tensor] = _Divide.apply
 
 
 class _Power(torch.autograd.Function):
-    """d(a^b)/da = b a^(b-1), 0 for b = 0; d(a^b)/db = a^b log a, 0 for a = 0 and b >= 0 (torch's conventions)."""
+    """d(a^b)/da = b a^(b-1), 0 for b = 0; d(a^b)/db = a^b log a, 0 for a = 0 and b > 0.
+
+    torch says 0 for a = b = 0 too, where 0^b jumps: here it is infinite.
+    """
 
     @staticmethod
     def forward(ctx: Any, a: Tensor, b: Tensor) -> Tensor:
@@ -120,7 +123,7 @@ class _Power(torch.autograd.Function):
             lower = power(a, torch.where(constant, 1.0, b) - 1, safe=True)
             by_a = _times(gradient, torch.where(constant, 0.0, _product(b, lower)))
         if ctx.needs_input_grad[1]:
-            vanishing = (a == 0) & (b >= 0)
+            vanishing = (a == 0) & (b > 0)
             growth = _product(power(a, b, safe=True), SAFE["log"](torch.where(vanishing, 1.0, a)))
             by_b = _times(gradient, torch.where(vanishing, 0.0, growth))
         return by_a, by_b

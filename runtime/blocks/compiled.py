@@ -19,6 +19,7 @@ import torch
 from torch import Tensor, fx
 
 from ...dsl.text.diagnostics import ProbError
+from ..arrays.private import is_mutable
 from ..lanes.guards import Guards
 from ..lanes.lessons import GuardBroken, NotCompiled, TooManyLanes
 from .collect import Collected
@@ -134,7 +135,7 @@ def _make(session: Session, runs: int, work: Work, inputs: list[Tensor], data: l
     graph = recorder.graph
     if len(graph.nodes) > MOST_NODES:
         raise NotCompiled(f"it takes {len(graph.nodes)} operations, more than are worth compiling")
-    ends = [end for _, low, high in session.guards.pending for end in (low, high)]
+    ends = [end for *_, parts in session.guards.pending for end in parts]
     outputs = [recorder.node(tensor) for tensor in (*part.pending(), *ends)]
     late = [(node, bool(value)) for node, value in recorder.checks if node in recorder.random]
     checks = [(node, value) for node, value in recorder.checks if node not in recorder.random]
@@ -168,7 +169,7 @@ def _needed(recorder: Recorder, checked: list[fx.Node]) -> list[Operation]:
         fx.node.map_arg(recipe.arguments, wanted.add)
     every = [node for node in recorder.graph.nodes if node not in recorder.random and node is not recorder.start]
     for node in reversed(every):
-        writes = node.op == "call_function" and hasattr(node.target, "_schema") and node.target._schema.is_mutable
+        writes = node.op == "call_function" and is_mutable(node.target)
         if writes and not any(source in recorder.random for source in node.all_input_nodes):
             wanted.add(node)
         if node in wanted:

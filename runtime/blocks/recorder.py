@@ -17,9 +17,9 @@ from typing import Any
 
 import torch
 from torch import Tensor, fx
-from torch.utils._python_dispatch import TorchDispatchMode
 
 from ..arrays.broadcast import Shape
+from ..arrays.private import TorchDispatchMode, is_mutable, memory_of
 from ..arrays.recording import written_down
 from ..lanes.lessons import NotCompiled
 from ..laws.noise import Noise
@@ -39,11 +39,11 @@ class Recipe:
         return drawn
 
 
-class Recorder(TorchDispatchMode):
+class Recorder(TorchDispatchMode or object):  # type: ignore[misc]
     """The graph of what is computed while it is active."""
 
     def __init__(self, inputs: Sequence[Tensor]):
-        super().__init__()  # type: ignore[no-untyped-call]
+        super().__init__()
         self.drawing = False
         self.graph = fx.Graph()
         self.random: set[fx.Node] = set()  # what depends on a draw
@@ -60,6 +60,8 @@ class Recorder(TorchDispatchMode):
     @contextmanager
     def active(self) -> Iterator[None]:
         """Write down what happens inside."""
+        if TorchDispatchMode is None:
+            raise NotCompiled("this torch does not show its operations")
         with written_down(), self:
             yield
 
@@ -93,8 +95,8 @@ class Recorder(TorchDispatchMode):
         node = self.graph.call_function(func, *nodes)
         if random:
             self.random.add(node)
-            if func._schema.is_mutable:
-                self.spoilt.update(_memory(tensor) for tensor in _tensors(result))
+            if is_mutable(func):
+                self.spoilt.update(memory_of(tensor) for tensor in _tensors(result))
         self._bind(node, result)
         return result
 
@@ -139,7 +141,7 @@ class Recorder(TorchDispatchMode):
         self.recipes.append((source, Recipe(name, nodes)))
         copy = self.graph.call_function(aten.clone.default, (source,))  # what follows may write into it
         self.random.update((source, copy))
-        self.spoilt.add(_memory(drawn))
+        self.spoilt.add(memory_of(drawn))
         self._bind(copy, drawn)
         return drawn
 
@@ -147,7 +149,7 @@ class Recorder(TorchDispatchMode):
         return self.node(part) if isinstance(part, Tensor) else part
 
     def _is_random(self, tensor: Tensor) -> bool:
-        return self._nodes.get(id(tensor)) in self.random or _memory(tensor) in self.spoilt
+        return self._nodes.get(id(tensor)) in self.random or memory_of(tensor) in self.spoilt
 
     def _bind(self, node: fx.Node, result: Any) -> None:
         if isinstance(result, Tensor):
@@ -161,10 +163,6 @@ class Recorder(TorchDispatchMode):
                 self._bind(item, part)
         elif result is not None:
             raise NotCompiled("what it does depends on the numbers that it draws")
-
-
-def _memory(tensor: Tensor) -> int:
-    return int(tensor.untyped_storage()._cdata)
 
 
 def _tensors(parts: Any) -> Iterator[Tensor]:

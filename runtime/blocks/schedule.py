@@ -108,7 +108,7 @@ def _replicates(
     trial = session.at(0, 0)
     counting = trial.noise = Sobol()
     counter = Counter(2**62, 2**62)
-    trial.guards = Guards({})
+    trial.guards = Guards()
     trial.interpreter(Interpreter, counter).run(session.uniform(), session.data, 2)
     if counting.used > MOST_DIMENSIONS:
         title = f"a run draws {counting.used} numbers, and Sobol points have at most {MOST_DIMENSIONS} coordinates"

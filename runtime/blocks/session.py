@@ -52,7 +52,7 @@ class Session:
         scored = [choice for choice in self.choices.values() if ESTIMATORS[choice.estimator].carrier is Carrier.DENSITY]
         credit = scored and all(choice.options.get("credit", True) for choice in scored)
         self.account = _account(resolved) if credit else None
-        self.guards = Guards({} if plan is None else plan.guards)
+        self.guards = Guards(() if plan is None else plan.guards)
         self.settings = settings
         self.safe = safe
         self.results = results

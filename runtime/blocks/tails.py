@@ -105,9 +105,8 @@ def far(parts: list[Tensor]) -> bool:
         else:
             sizes = torch.linalg.vector_norm(deviation.flatten(1), dim=1)
             largest, norm = floats(sizes.amax(), torch.linalg.vector_norm(sizes))
-        most = max(most, largest**2)
-        total += norm**2
-    return not most <= LEAST_SHARE / 2 * total
+        most, total = max(most, largest), math.hypot(total, norm)  # their squares may be too large
+    return not (most <= math.sqrt(LEAST_SHARE / 2) * total and math.isfinite(total))
 
 
 def judge(largest: Tensor, squares: float, count: int) -> Tail:

@@ -24,6 +24,7 @@ from ..arrays.function_code import Context
 from ..lanes.circumstances import show
 from ..lanes.frames import Activation, Frame
 from ..lanes.lanes import Lanes, Value
+from ..lanes.lessons import TooCoarse
 from ..lanes.where import Where
 from ..laws.noise import Fresh
 from ..machine.indexing import size
@@ -42,12 +43,23 @@ def bind_values(
     """
     origins = {name: origin_notes(values, name) for values in (parameters, data) for name in values}
     refuse_unknown(resolved, parameters, data)
-    binder = _Binder(resolved, dtype, device, origins)
+    binder = _Binder(resolved, origins)
     with torch.enable_grad(), deep_recursion():
         for name, node in resolved.data.items():
             binder.bind_data(name, node, data)
         bound = {name: binder.bind_parameter(name, parameters) for name in resolved.parameters}
+    if dtype != torch.float64:
+        for value in (*bound.values(), *binder.known.values()):
+            if isinstance(value, Tensor) and not _representable(value.detach(), dtype):
+                raise TooCoarse
+    bound = {name: value.to(device, dtype) for name, value in bound.items()}
     return bound, {name: _for_run(value, dtype, device) for name, value in binder.known.items()}
+
+
+def _representable(value: Tensor, dtype: torch.dtype) -> bool:
+    """Whether what is neither 0 nor infinite is neither in a dtype."""
+    held = value.to(dtype)
+    return bool((((held == 0) == (value == 0)) & (held.isinf() == value.isinf())).all())
 
 
 def _for_run(value: float | Tensor, dtype: torch.dtype, device: torch.device) -> Value:
@@ -60,13 +72,9 @@ def _for_run(value: float | Tensor, dtype: torch.dtype, device: torch.device) ->
 class _Binder:
     """The values known so far, in float64."""
 
-    def __init__(
-        self, resolved: Resolved, dtype: torch.dtype, device: torch.device, origins: Mapping[str, tuple[str, ...]]
-    ):
+    def __init__(self, resolved: Resolved, origins: Mapping[str, tuple[str, ...]]):
         self.resolved = resolved
         self.origins = origins
-        self.dtype = dtype
-        self.device = device
         self.where = Where(resolved.program.source)
         self.known: dict[str, float | Tensor] = {}
 
@@ -187,7 +195,7 @@ class _Binder:
             raise self.where.error("P0604", f"the value of parameter `{name}` is not finite", span, notes=notes)
         if fact.node is not None:
             self.check_domain(name, fact.node, tensor.detach())
-        return tensor.to(self.device, self.dtype)
+        return tensor
 
     def default(self, name: str, node: Parameter | Data, span: Span) -> Tensor:
         """The default, broadcast to the declared shape where it is a scalar."""

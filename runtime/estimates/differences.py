@@ -29,12 +29,13 @@ from ...dsl.text.diagnostics import ProbError
 from ..blocks.culprits import value_problem
 from ..blocks.moments import Accumulator, Moments
 from ..blocks.session import Session
-from ..blocks.settings import DTYPES, Settings, block_seed, names_of, room
+from ..blocks.settings import Settings, block_seed, names_of, room
 from ..lanes.counter import Counter
 from ..lanes.lanes import Ragged, Value
+from ..lanes.lessons import TooCoarse
 from ..lanes.where import Where
 from ..machine.interpreter import Interpreter
-from .binding import bind_values
+from .precision import Numbers
 
 LARGEST_BLOCK = 16_384  # runs
 NUMBERS_OF_A_BLOCK = 2**23  # in its widest value, at most
@@ -202,6 +203,20 @@ def _stencil(
     return [accumulator.moments(exact=getattr(source, "exact", False)) for accumulator in accumulators]
 
 
+def _of_samples(
+    resolved: Resolved, parameters: Mapping[str, object], data: Mapping[str, object], settings: Settings, step: float,
+    stencil: Stencil, common: bool,
+) -> dict[str, dict[str, Moments]]:
+    """In the arithmetic that the numbers need."""
+    given = Numbers(resolved, parameters, data, settings, settings)
+    while True:
+        try:
+            with room(grad=False):
+                return differences(Samples(resolved, given.bound, given.known, given.own), given.bound, step, stencil, common)
+        except TooCoarse:
+            given.widen()
+
+
 def finite_differences(
     resolved: Resolved, parameters: Mapping[str, object], data: Mapping[str, object], settings: Settings, step: float, *,
     common: bool,
@@ -211,9 +226,7 @@ def finite_differences(
     Raises ProbError where neither side of an entry lies in the domain.
     """
     started = time.perf_counter()
-    bound, known = bind_values(resolved, parameters, data, DTYPES[settings.dtype], torch.device(settings.device))
-    with room(grad=False):
-        found = differences(Samples(resolved, bound, known, settings), bound, step, CENTRAL, common)
+    found = _of_samples(resolved, parameters, data, settings, step, CENTRAL, common)
     return Difference(step, common, found, settings.samples, time.perf_counter() - started)
 
 
@@ -222,9 +235,7 @@ def extrapolated(
     step: float = DEFAULT_STEP,
 ) -> tuple[Tensor, Tensor]:
     """All entries of the gradient by extrapolated differences with common random numbers: means and standard errors."""
-    bound, known = bind_values(resolved, parameters, data, DTYPES[settings.dtype], torch.device(settings.device))
-    with room(grad=False):
-        found = differences(Samples(resolved, bound, known, settings), bound, step, EXTRAPOLATED, True)
+    found = _of_samples(resolved, parameters, data, settings, step, EXTRAPOLATED, True)
     moments = [m for rows in found.values() for m in rows.values()]
     mean, se = (torch.cat([getattr(m, field).reshape(-1) for m in moments]).cpu() for field in ("mean", "se"))
     return mean, se

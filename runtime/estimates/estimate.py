@@ -24,10 +24,14 @@ from typing import Any, cast
 import torch
 from torch import Tensor
 
+from ...dsl.analysis.flow import analyse
 from ...dsl.names.resolve import Resolved
 from ...dsl.planning.plan import Lessons, Plan
+from ...dsl.tables.estimators import ESTIMATORS
+from ...dsl.tables.ranges import Bounds, constant
 from ...dsl.text.diagnostics import Diagnostic, ProbError
 from ...dsl.text.source import Span
+from ..arrays.scalars import ends
 from ..blocks.collect import Collected, Ended, Estimate, merged
 from ..blocks.culprits import gradient_problem, value_problem
 from ..blocks.moments import Moments
@@ -78,9 +82,7 @@ def gradient(
     given = Numbers(resolved, parameters, data, settings, settings if team is None else team.share(settings))
     if not given.bound:
         raise _no_parameters(resolved)
-    lessons = Lessons()
-    safe = False
-    refused: str | None = None
+    lessons, safe, refused = Lessons(), False, ""
     while True:
         plan = make_plan(lessons)
         if plan.exact:
@@ -111,15 +113,16 @@ def gradient(
         except NotCompiled as why:
             refused, given.own = why.reason, replace(own, compile=False)
             continue
-        except Exception as problem:
-            if isinstance(problem, OutOfMemory) and given.halved(problem, team is None or settings.target_se is None):
+        except OutOfMemory as problem:
+            if given.halves(problem, team is not None):
                 continue
+            outcome = problem
+        except Exception as problem:
             outcome = problem
         found = heard or ([outcome] if team is None else team.exchange(resolved, outcome))
         if all(isinstance(one, Collected) for one in found):
-            if team is not None and not collected.exact:
-                collected = merged(found, session, settings)
-            return _finished(session, collected, settings, started, refused, given.rounded)
+            whole = collected if team is None or collected.exact else merged(found, session, settings)
+            return _finished(session, whole, settings, started, refused or None, given.rounded)
         lessons = _learnt(lessons, plan, [one for one in found if isinstance(one, Exception)])
 
 
@@ -293,7 +296,7 @@ def moments_of_run(
             given.adapt(why, memory, few)
             continue
         except OutOfMemory as problem:
-            if not given.halved(problem):
+            if not given.halves(problem):
                 raise
             continue
         return replace(found, seconds=time.perf_counter() - started, rounded=given.rounded)
@@ -349,7 +352,7 @@ def expectation(
             leaves = {name: value.expand(runs, *value.shape) for name, value in session.parameters.items()}
             with room(grad=True):
                 machine = session.interpreter(Interpreter)
-                machine.kinks = plan.kinks
+                machine.kinks, machine.bends = plan.kinks, partial(_bends, session, plan, settings.of)
                 outcome = machine.run(leaves, session.data, runs)
                 found = [
                     expected(outcome, number, session.result(value), runs).to(DTYPES[settings.dtype])
@@ -366,3 +369,16 @@ def expectation(
             given.adapt(why, plan.memory, few)
             continue
         return found[0] if len(found) == 1 else dict(zip(names, found, strict=True))
+
+
+def _bends(session: Session, plan: Plan, of: tuple[str, ...]) -> frozenset[int]:
+    """The kinks that are left where parameters and data are what they are: sqrt(theta^2 + z^2) has none but at theta = 0."""
+    known: dict[str, Bounds] = {}
+    for name, value in (*session.parameters.items(), *session.data.items()):
+        if isinstance(value, Tensor) and value.numel():
+            least, most = ends(value)
+            known[name] = Bounds(least, most, True, True)
+        elif isinstance(value, float | bool):
+            known[name] = constant(float(value))
+    rows = {index: ESTIMATORS[choice.estimator] for index, choice in plan.choices.items()}
+    return analyse(session.resolved, rows, frozenset(), of, known).kinks

@@ -323,13 +323,11 @@ def _vary(pilot: _Pilot, groups: tuple[tuple[Choice, ...], ...], number: int) ->
 
 def _per_site(pilot: _Pilot, live: tuple[Choice, ...], best: Trial) -> dict[int, dict[str, Measured]]:
     """For each site the best plan that uses each estimator there."""
-    found: dict[int, dict[str, Measured]] = {}
-    for choice in live:
-        index = choice.site.index
-        for trial in sorted(pilot.trials, key=lambda trial: (trial is not best, pilot.figure(trial))):
-            name = trial.plan.choices[index].estimator
-            if name not in found.setdefault(index, {}):
-                found[index][name] = pilot.measured(trial)
+    found: dict[int, dict[str, Measured]] = {choice.site.index: {} for choice in live}
+    for trial in sorted(pilot.trials, key=lambda trial: (trial is not best, pilot.figure(trial))):
+        measured = pilot.measured(trial)
+        for index, known in found.items():
+            known.setdefault(trial.plan.choices[index].estimator, measured)
     return found
 
 

@@ -10,6 +10,7 @@ kept with the plan, as long as parameters and data keep their size.
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Callable, Hashable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -32,6 +33,7 @@ RANDOM = 1e-12  # of an answer: a spread above this is no rounding of float64
 VISIBLE = 1e-3  # of a number of a single run
 SURE = 4.0  # standard errors
 MOST = 1024  # answers that are kept
+SHARE_OF_TIME = 0.1  # of what is left, for each of the two
 
 Make = Callable[[Settings, dict[str, Tensor], dict[str, Value]], Estimate]
 Few = Callable[[Settings], Estimate | None]  # makes a few runs; None where something else comes first
@@ -71,12 +73,14 @@ class Precision:
 
     def _pair(self, few: Few, runs: int, number: int) -> list[tuple[Tensor, Tensor]] | None:
         """Results and gradients of the same runs in float32 and float64; None where there are none."""
+        late = self.settings.deadline
+        until = self.settings.until if late is None else time.monotonic() + SHARE_OF_TIME * (late - time.monotonic())
         settings = replace(
-            self.settings, samples=runs, seed=(self.settings.seed + 7919 * (number + 1)) % 2**63,
+            self.settings, until=until, samples=runs, seed=(self.settings.seed + 7919 * (number + 1)) % 2**63,
             keep_runs=True, sampler="single", target_se=None, compile=False, rank=0, world_size=1, block_lanes=None,
         )
         coarse, fine = (few(replace(settings, dtype=dtype)) for dtype in ("float32", "float64"))
-        if coarse is None or fine is None or coarse.interrupted or fine.interrupted:
+        if coarse is None or fine is None or coarse.samples < runs or fine.samples < runs:
             return None
         return [(one, other) for one, other in zip(_columns(coarse), _columns(fine), strict=True)]
 
@@ -110,7 +114,15 @@ class Numbers:
     def __post_init__(self) -> None:
         if not self.resolved.sites:
             self.whole, self.own = replace(self.whole, dtype="float64"), replace(self.own, dtype="float64")
-        self.bind(self.own.dtype)
+        try:
+            self.bind(self.own.dtype)
+        except TooCoarse:
+            self.widen()
+
+    def widen(self) -> None:
+        """To float64."""
+        self.whole, self.own = replace(self.whole, dtype="float64"), replace(self.own, dtype="float64")
+        self.bind("float64")
 
     def bind(self, dtype: str) -> None:
         """The values in a dtype."""
@@ -128,16 +140,15 @@ class Numbers:
     def adapt(self, why: TooCoarse | TooSmall, memory: dict[Any, Any], make: Make) -> None:
         """To what has been found too coarse or too small; raises what cannot be adapted to."""
         if isinstance(why, TooCoarse):
-            self.whole, self.own = replace(self.whole, dtype="float64"), replace(self.own, dtype="float64")
-            self.bind("float64")
+            self.widen()
             return
         self.own = replace(self.own, logarithms=True)
         if Precision(memory, self.own).sunk(self.bound, self.known, self._few(memory, make)):
             raise why.problem
 
-    def halved(self, problem: OutOfMemory, may: bool = True) -> bool:
-        """Half as many runs at once; False where it was one run, or where all processes look at the same time."""
-        if problem.runs <= 1 or not may:
+    def halves(self, problem: OutOfMemory, shared: bool = False) -> bool:
+        """Half as many runs at once from now on; False where it was one run, or all processes must look at the same time."""
+        if problem.runs <= 1 or (shared and self.whole.target_se is not None):
             return False
         self.own = replace(self.own, block_lanes=problem.runs // 2)
         return True

@@ -18,8 +18,8 @@ import torch
 from torch import Tensor
 
 from ...dsl.text.source import Span
+from ..arrays.private import pull
 from ..lanes.lessons import TooCoarse
-from ..lanes.lifting import pull
 from ..lanes.meetings import Met
 from ..lanes.moving import Motion, all_unlike, unlike
 from ..machine.machine import Outcome

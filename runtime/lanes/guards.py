@@ -2,24 +2,28 @@
 
 A guard watches one expression over all lanes and blocks.  `sign`: the expression never takes both signs, or more
 generally stays between the same two poles (of `tan`, of `lgamma` below zero); only its smallest and largest value matter.
-`support`: the value of a `logpdf` stays inside the support.
+`support`: the value of a `logpdf` stays inside the support.  `avoids`: it is never exactly at some points (0, for a power).
+`finite`: it has no infinity that carries a derivative, which what it goes into would turn into a number: `tanh(x/0)` has the
+derivative 0 everywhere and jumps.  Such a number is looked at in float64 first, where less is infinite; `held` asks no more.
 """
 
 from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
 from ...dsl.analysis.flow import Guard
 from ...dsl.syntax import Call, Node
 from ..arrays.recording import recording
-from ..arrays.scalars import floats
+from ..arrays.scalars import ends, floats
 from .lanes import Value
-from .lessons import GuardBroken
+from .lessons import GuardBroken, NotCompiled, TooCoarse
+from .moving import Motion
 
 
 def _between_integers(x: float) -> float:
@@ -51,17 +55,30 @@ class Watched:
 class Guards:
     """The guards of one plan."""
 
-    def __init__(self, guards: Mapping[int, Guard]):
-        self.supports = frozenset(place for place, guard in guards.items() if guard.kind == "support")
-        self.signs = {
-            id(guard.node): Watched(place, self._stretch(guard)) for place, guard in guards.items() if guard.kind == "sign"
-        }
+    def __init__(self, guards: Iterable[Guard] = ()):
+        by_kind: dict[str, list[Guard]] = {}
+        for guard in guards:
+            by_kind.setdefault(guard.kind, []).append(guard)
+        self.supports = frozenset(guard.place for guard in by_kind.get("support", ()))
+        self.signs = {id(guard.node): Watched(guard.place, self._stretch(guard)) for guard in by_kind.get("sign", ())}
+        self.avoids = {id(guard.node): guard for guard in by_kind.get("avoids", ())}
+        self.finite = {id(guard.node): guard for kind in ("held", "finite") for guard in by_kind.get(kind, ())}
+        self.nodes = frozenset((*self.signs, *self.avoids, *self.finite))
+        self.pending: list[tuple[str, int, tuple[Tensor, ...]]] = []  # of a block that is being written down
 
-        self.pending: list[tuple[Watched, Tensor, Tensor]] = []  # of a block that is being written down
+    @property
+    def any(self) -> bool:
+        """Whether there is something to watch."""
+        return bool(self.nodes or self.supports)
+
+    @property
+    def of_lanes(self) -> bool:
+        """Whether what is watched may break on lanes that are not there."""
+        return bool(self.signs or self.avoids or self.supports)
 
     def fork(self) -> Guards:
         """The same guards for one block, which have seen nothing."""
-        if not self.signs:
+        if not self.nodes:
             return self
         block = copy.copy(self)
         block.pending = []
@@ -87,38 +104,81 @@ class Guards:
         """Report a broken guard."""
         raise GuardBroken(place)
 
-    def see(self, node: Node, value: Value) -> None:
-        """Take in the value of an expression; raises GuardBroken."""
-        watched = self.signs.get(id(node))
-        if watched is None:
+    def see(self, node: Node, value: Value, motion: Callable[[], Motion]) -> None:
+        """Take in the value of an expression; raises GuardBroken, TooCoarse."""
+        place = id(node)
+        if place not in self.nodes:
             return
         if isinstance(value, Tensor):
             if not value.numel():
                 return
-            ends = value.detach().aminmax()
             if recording():
-                self.pending.append((watched, *ends))
+                self._write_down(place, value.detach())
                 return
-            low, high = floats(*ends)
+            if place in self.signs:
+                self._widen(self.signs[place], *floats(*value.detach().aminmax()))
+            if place in self.avoids and any(bool((value.detach() == point).any()) for point in self.avoids[place].points):
+                raise GuardBroken(self.avoids[place].place)
+            if place in self.finite:
+                self._look(self.finite[place], value, motion)
         elif isinstance(value, float | bool | int):
-            low = high = float(value)
-        else:
+            if place in self.signs:
+                self._widen(self.signs[place], float(value), float(value))
+            if place in self.avoids and value in self.avoids[place].points:
+                raise GuardBroken(self.avoids[place].place)
+
+    @staticmethod
+    def _look(guard: Guard, value: Tensor, motion: Callable[[], Motion]) -> None:
+        """Whether an infinity carries a derivative.  One sum tells of most values that they are finite."""
+        detached = value.detach()
+        if not detached.is_floating_point():
             return
-        self._widen(watched, low, high)
+        single = detached.dtype != torch.float64
+        if single and math.isfinite(float(detached.sum())):
+            return
+        most = torch.finfo(detached.dtype).max
+        low = -math.inf if guard.low == -math.inf else max(guard.low, -most)
+        high = math.inf if guard.high == math.inf else min(guard.high, most)
+        if not single and low <= ends(value)[0] and ends(value)[1] <= high:
+            return
+        beyond = (detached < low) | (detached > high)
+        if not bool(beyond.any()):
+            return
+        if value.requires_grad and not motion().moves(value, beyond):
+            return  # as a mask is: softmax(where(allowed, x, -inf))
+        if single:
+            raise TooCoarse
+        if guard.kind == "finite" and value.requires_grad:
+            raise GuardBroken(guard.place)
+
+    def _write_down(self, place: int, value: Tensor) -> None:
+        if place in self.signs:
+            self.pending.append(("sign", place, tuple(value.aminmax())))
+        if place in self.avoids:
+            met = tuple((value == point).any().to(value.dtype) for point in self.avoids[place].points)
+            self.pending.append(("avoids", place, met))
+        if place in self.finite and value.is_floating_point():
+            self.pending.append(("finite", place, (value.sum(),)))
 
     def refill(self, recorded: Guards, tensors: Iterator[Tensor]) -> None:
-        """Take in the ends that a block with the places of `recorded` has; raises GuardBroken."""
-        places = {id(watched): node for node, watched in recorded.signs.items()}
-        for watched, _, _ in recorded.pending:
-            self._widen(self.signs[places[id(watched)]], float(next(tensors)), float(next(tensors)))
+        """Take in what a block with the places of `recorded` has; raises GuardBroken, NotCompiled."""
+        for kind, place, parts in recorded.pending:
+            numbers = [float(next(tensors)) for _ in parts]
+            if kind == "sign":
+                self._widen(self.signs[place], *numbers)
+            elif kind == "avoids" and any(numbers):
+                raise GuardBroken(self.avoids[place].place)
+            elif kind == "finite" and not math.isfinite(numbers[0]):
+                raise NotCompiled("a number that is differentiated may be infinite")
 
     @staticmethod
     def _widen(watched: Watched, low: float, high: float) -> None:
         watched.low, watched.high = min(watched.low, low), max(watched.high, high)
-        if not math.isfinite(watched.low) or not math.isfinite(watched.high):
+        if watched.stretch is _side:
+            crossed = watched.low < 0 < watched.high
+        elif math.isfinite(watched.low) and math.isfinite(watched.high):
+            crossed = watched.stretch(watched.low) != watched.stretch(watched.high)
+        else:
             return
-        crossed = watched.low < 0 < watched.high if watched.stretch is _side else (
-            watched.stretch(watched.low) != watched.stretch(watched.high)
-        )
         if crossed:
             raise GuardBroken(watched.owner)

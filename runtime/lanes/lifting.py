@@ -26,10 +26,10 @@ from torch import Tensor
 
 from ...dsl.planning.plan import Plan
 from ..arrays.broadcast import narrowed, widen
+from ..arrays.private import pull
 from .lanes import Lanes
 from .lessons import NotLifted
 
-_run_backward = getattr(torch.autograd.graph, "_engine_run_backward", None)
 MOST_ROWS = 64  # of a matrix that is found row by row
 MOST_ORIGINS = 256  # different uniform values that are lifted
 # What autograd calls the operations that make each entry of their result of one entry of an operand, by the same flat index
@@ -57,21 +57,6 @@ class Slope:
     kind: str
     factor: float
     table: Tensor | None = None
-
-
-def pull(
-    outputs: Sequence[Tensor], points: Sequence[Tensor], incoming: Sequence[Tensor], keep: bool = True
-) -> tuple[Tensor | None, ...]:
-    """The derivatives of `sum(outputs * incoming)` in every point; None: zero.
-
-    `torch.autograd.grad(outputs, points, incoming)`, less what it does first: comparing shapes loads sympy, 0.4 s of a short run.
-    """
-    if _run_backward is None:
-        return torch.autograd.grad(list(outputs), list(points), list(incoming), retain_graph=keep, allow_unused=True)
-    found: tuple[Tensor | None, ...] = _run_backward(
-        tuple(outputs), tuple(incoming), keep, False, tuple(points), True, accumulate_grad=False
-    )
-    return found
 
 
 class Leaves:

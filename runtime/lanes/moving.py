@@ -17,7 +17,8 @@ from torch import Tensor
 
 from ...dsl.text.diagnostics import ProbError
 from ..arrays.broadcast import broadcast_shapes
-from .lifting import Lifted, Lifter, pull
+from ..arrays.private import pull
+from .lifting import Lifted, Lifter
 
 
 def unlike(like: Tensor, start: int = 1) -> Tensor:

@@ -6,15 +6,12 @@ from dataclasses import dataclass
 
 import torch
 
-from ...dsl.names.resolved import Site
 from ...dsl.text.diagnostics import Diagnostic, Label, ProbError
 from ...dsl.text.source import Source, Span
 from ..arrays.broadcast import ShapeMismatch, shape_words
 from ..arrays.memory import available, wanted, words
 from .lanes import Ragged
-from .lessons import OutOfMemory, TooManyLanes
-
-MEMORY = MemoryError, RuntimeError  # what is raised where there is none, and much else
+from .lessons import OutOfMemory
 
 
 @dataclass(frozen=True)
@@ -35,6 +32,13 @@ class Where:
         label = " and ".join(shape_words(shape) for shape in problem.shapes) if len(problem.shapes) > 1 else ""
         return self.error("P0301", problem.reason, span, label)
 
+    def bent(self, span: Span) -> ProbError:
+        """P0406: what was differentiated twice there has a kink."""
+        return self.error(
+            "P0406", "there is no second derivative over a kink", span, "its derivative jumps, and nothing here sees that",
+            help='take the sites before it by score (estimator="score"), whose derivatives of every order are right',
+        )
+
     def ragged(self, name: str, value: Ragged, span: Span) -> ProbError:
         """P0303: a variable whose shape depends on the way a run went."""
         shapes = " or ".join(shape_words(shape) for shape in value.shapes)
@@ -42,15 +46,6 @@ class Where:
             "P0303", f"the shape of `{name}` differs from run to run", span, f"{shapes}, by the way that a run went",
             help="give it the same shape on every way, for instance with zeros(...) for what is not used",
         )
-
-    def told(
-        self, problem: BaseException, span: Span, runs: int, device: torch.device, split: Site | None
-    ) -> BaseException:
-        """P0509 if there is no memory; where outcomes were enumerated, they are too many; any other problem as it is."""
-        short = None if isinstance(problem, RecursionError) else self.memory(problem, span, runs, device)
-        if short is None:
-            return problem
-        return short if split is None else TooManyLanes(split.index)
 
     def memory(self, problem: BaseException, span: Span | None, runs: int, device: torch.device) -> OutOfMemory | None:
         """P0509, where a problem is that there is no more memory; None where it is not."""

@@ -9,9 +9,10 @@ import torch
 from torch import Tensor
 
 from ...dsl.text.diagnostics import Diagnostic, ProbError
+from ..arrays import private
 from ..arrays.broadcast import Shape
 from .noise import Noise
-from .rounding import below_one, tiny
+from .rounding import below_one, nudge, tiny
 
 
 class SecondDerivativeUnavailable(ProbError):
@@ -39,9 +40,10 @@ class _FirstDerivative(torch.autograd.Function):
         ctx.name = name
         if shares:
             total = concentration.sum(-1, keepdim=True).expand_as(concentration)
-            local = torch._dirichlet_grad(draw, concentration, total)
+            local = private.dirichlet_grad(draw, concentration, total)
+            assert local is not None
             return local * (gradient - (draw * gradient).sum(-1, keepdim=True))
-        return gradient * torch._standard_gamma_grad(concentration, draw)
+        return gradient * private.standard_gamma_grad(concentration, draw)
 
     @staticmethod
     def backward(ctx: Any, *_: Tensor) -> Any:
@@ -81,4 +83,8 @@ def standard_gamma(concentration: Tensor, shape: Shape, noise: Noise, name: str)
 
 def dirichlet(concentration: Tensor, shape: Shape, noise: Noise, name: str) -> Tensor:
     """A draw of Dirichlet(concentration) of the given shape."""
+    if not private.knows_dirichlet():
+        parts = standard_gamma(concentration, shape, noise, name)
+        share = parts / parts.sum(-1, keepdim=True)
+        return nudge(share, tiny(share), below_one(share))
     return _implicit(concentration.expand(shape).contiguous(), noise, name, True)

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from ..arrays import private
 from ..arrays.broadcast import Shape
 from ..arrays.kernels import less
 from ..arrays.scalars import any_below, any_from
@@ -138,10 +139,10 @@ class Fresh(Noise):
         return torch.empty(shape, dtype=dtype, device=device).cauchy_(generator=self.generator)
 
     def gamma(self, concentration: Tensor) -> Tensor:
-        return torch._standard_gamma(concentration, generator=self.generator)
+        return private.standard_gamma(concentration, self.generator)
 
     def dirichlet(self, concentration: Tensor) -> Tensor:
-        return torch._sample_dirichlet(concentration, generator=self.generator)
+        return private.dirichlet(concentration, self.generator)
 
     def binomial(self, count: Tensor, chance: Tensor) -> Tensor:
         return torch.binomial(count, chance, generator=self.generator)

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import cast
 
+import torch
 from torch import Tensor
 
 from ...dsl.syntax import Call, Function, Return
 from ...dsl.text.source import Span
+from ..arrays.broadcast import shape_words
 from ..arrays.operations import Operand
 from ..lanes.frames import Activation, Frame, Returned, together
 from ..lanes.lanes import NOWHERE, Ragged, Value
@@ -131,3 +133,23 @@ def _refuse_ragged(machine: Machine, values: list[Value], span: Span, several: b
             names = (*(machine.resolved.results if machine.results else ()), *machine.wanted)
             named = not machine.depth and number < len(names) and not several
             raise machine.where.ragged(names[number] if named else "the result", value, span)
+
+
+def call_external(machine: Machine, node: Call, arguments: list[Operand], frame: Frame) -> Tensor:
+    """A function that the embedding program passed: tensors `[lanes, *event]` in and out."""
+    count = frame.lanes.count
+    tensors = []
+    for value in arguments:
+        tensor = machine.number(value)
+        if machine.lifter is not None:
+            tensor = machine.lifter.lift(tensor, frame.lanes)
+        tensors.append(tensor if tensor.shape[0] == count else tensor.expand(count, *tensor.shape[1:]))
+    result = machine.resolved.external[node.function].call(*tensors)
+    if not isinstance(result, Tensor) or result.dim() == 0 or result.shape[0] not in (1, count):
+        given = shape_words(tuple(result.shape)) if isinstance(result, Tensor) else type(result).__name__
+        raise machine.where.error(
+            "P0301", f"`{node.function}` must give a tensor with a row per lane", node.span,
+            f"{count} lanes went in, {given} came out",
+        )
+    result = result.view_as(result)  # what is remembered of a value must not be found again on a tensor of somebody else's
+    return result if result.dtype in (machine.dtype, torch.bool) else result.to(machine.dtype)

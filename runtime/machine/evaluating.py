@@ -14,7 +14,7 @@ from ..arrays.memory import ask
 from ..arrays.operations import Operand, compare, negative, opposite
 from ..lanes.frames import Frame
 from ..lanes.lanes import Ragged, carry
-from .calling import call
+from .calling import call, call_external
 from .indexing import Item, check_axes, select
 from .machine import Machine
 
@@ -37,6 +37,8 @@ def evaluate_name(machine: Machine, node: Name, frame: Frame) -> Operand:
 def evaluate_vector(machine: Machine, node: Vector, frame: Frame) -> Operand:
     values = machine.evaluate_all(node.items, frame)
     if not any(isinstance(value, Tensor) for value in values):
+        for value in values:
+            machine.hold(cast(float, value))
         return torch.tensor([values], dtype=machine.dtype, device=machine.device)
     tensors = machine.lifted([machine.number(value) for value in values], frame)
     shapes = {event_shape(tensor) for tensor in tensors}
@@ -130,4 +132,4 @@ def evaluate_call(machine: Machine, node: Call, frame: Frame) -> Operand:
     row = FUNCTIONS.get(node.function)
     if row is not None:
         return machine.call_code(row, arguments, node, frame)
-    return machine.call_external(node, arguments, frame)
+    return call_external(machine, node, arguments, frame)

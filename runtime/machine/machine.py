@@ -7,6 +7,7 @@ of the C stack.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, cast
@@ -23,10 +24,10 @@ from ...dsl.tables.estimators import PLAIN
 from ...dsl.tables.functions import FunctionRow
 from ...dsl.tables.limits import MAX_DEPTH, MAX_LANES, MAX_ROUNDS, MAX_STEPS
 from ...dsl.text.source import Span
-from ..arrays.broadcast import ShapeMismatch, shape_words
+from ..arrays.broadcast import ShapeMismatch
 from ..arrays.function_code import FUNCTION_CODE, Context, FunctionProblem
 from ..arrays.kinks import once_differentiable
-from ..arrays.operations import Operand, as_tensor, calculate, filled, numeric
+from ..arrays.operations import Operand, as_tensor, calculate, filled, held_between, numeric
 from ..arrays.singular import SAFE
 from ..estimators import ESTIMATORS
 from ..estimators.request import Estimator
@@ -35,17 +36,18 @@ from ..lanes.frames import Activation, Frame, Returned
 from ..lanes.guards import Guards
 from ..lanes.lanes import Join, Lanes, Value, carry, is_uniform
 from ..lanes.ledger import Ledger, Summand
-from ..lanes.lessons import NotCompiled, TooManyLanes
+from ..lanes.lessons import NotCompiled, TooCoarse, TooManyLanes
 from ..lanes.lifting import Lifter
 from ..lanes.meetings import Meetings, Met
 from ..lanes.meter import Meter
 from ..lanes.moving import Motion
 from ..lanes.variety import Variety
-from ..lanes.where import MEMORY, Where
+from ..lanes.where import Where
 from ..laws.noise import Noise
 from .indexing import Item, position, size
 from .uniform import Once
 
+MEMORY = MemoryError, RuntimeError  # what is raised where there is none, and much else
 Evaluate = Callable[["Machine", Any, Frame], Operand]
 Execute = Callable[["Machine", Any, Frame], None]
 
@@ -117,10 +119,11 @@ class Machine:
         self.choices = choices
         self.context = context
         self.dtype = context.dtype
+        self.least, self.most = held_between(self.dtype)
         self.device = context.device
         self.noise = noise
         self.limits = limits
-        self.guards = guards if guards is not None and (guards.signs or guards.supports) else None
+        self.guards = guards if guards is not None and guards.any else None
         self.safe = safe
         self.results = results
         self.wanted = wanted
@@ -128,7 +131,8 @@ class Machine:
         self.lifter = lifter
         self.meter = meter or Meter()
         self.rounds: Rounds | None = None  # those that are executed together
-        self.kinks: frozenset[int] = frozenset()  # nodes whose values have no second derivative
+        self.kinks: frozenset[int] = frozenset()  # nodes whose values may have no second derivative
+        self.bends: Callable[[], frozenset[int]] = lambda: self.kinks  # those whose values have none here
         self.meetings: Meetings | None = None  # kinks that are met exactly
         self.logarithms = False  # draws may be known by their logarithms only
         self.masked = False  # lanes do not go apart (`masked.py`)
@@ -162,9 +166,18 @@ class Machine:
             try:
                 self.execute(statement, frame)
             except MEMORY as problem:
-                raise self.where.told(problem, statement.span, self.runs, self.device, self.last_split) from problem
+                self.short_of_memory(problem, statement.span)
+                raise
             if not frame.lanes.count:
                 return
+
+    def short_of_memory(self, problem: BaseException, span: Span) -> None:
+        """P0509 if that is the problem; where outcomes are enumerated, there are too many of them."""
+        if isinstance(problem, RecursionError):
+            return
+        short = self.where.memory(problem, span, self.runs, self.device)
+        if short is not None:
+            raise short if self.last_split is None else TooManyLanes(self.last_split.index) from problem
 
     def split(self, site: Site, frame: Frame, index: Tensor, probability: Tensor) -> None:
         """Go on with several lanes in place of one: `index` `[new lanes]` of the present ones, each of a probability."""
@@ -240,28 +253,24 @@ class Machine:
         try:
             value = self.evaluators[node.__class__](self, node, frame)
         except MEMORY as problem:
-            raise self.where.told(problem, node.span, self.runs, self.device, self.last_split) from problem
-        if self.kinks and isinstance(value, Tensor):
+            self.short_of_memory(problem, node.span)
+            raise
+        if self.kinks and id(node) in self.kinks and isinstance(value, Tensor):
             value = self.bent(node, value)
         if self.watching:
             self.watch(node, value)
         return value
 
     def bent(self, node: Node, value: Tensor) -> Tensor:
-        """A value that may come from a kink; P0406 where it is differentiated twice."""
-        if id(node) not in self.kinks:
-            return value
-        return once_differentiable(value, lambda: self.where.error(
-            "P0406", "there is no second derivative over a kink", node.span, "its derivative jumps, and nothing here sees that",
-            help='take the sites before it by score (estimator="score"), whose derivatives of every order are right',
-        ))
+        """A value that comes from a kink, perhaps; P0406 where it is differentiated twice."""
+        return once_differentiable(value, lambda: self.where.bent(node.span) if id(node) in self.bends() else None)
 
     def watch(self, node: Node, value: Value) -> None:
         """Let the guards and the counter see a value."""
         if self.counter is not None:
             self.counter.see(value)
         if self.guards is not None:
-            self.guards.see(node, value)
+            self.guards.see(node, value, self.motion)
 
     def joiner(self, parts: list[Lanes], indices: list[Tensor], whole: Lanes, order: bool) -> Join:
         """What puts the parts of values together on the lanes `whole` (a hook for tracing)."""
@@ -280,10 +289,6 @@ class Machine:
     def note_element(self, name: str, value: Tensor, frame: Frame) -> None:
         """A part of a variable has been read (a hook for credit and tracing)."""
 
-    def ends(self) -> list[Tensor]:
-        """Everything that a value may be differentiated in."""
-        return self.leaves if self.lifter is None else self.lifter.ends
-
     def motion(self) -> Motion:
         """What tells whether values move with the parameters."""
         return Motion(self.leaves, self.lifter)
@@ -298,10 +303,22 @@ class Machine:
         """A value as a tensor `[lanes or 1, *event]` of the run's dtype."""
         return numeric(value, self.dtype, self.device) if isinstance(value, Tensor) else self.constant(float(value))
 
+    def tensor(self, value: Operand) -> Tensor:
+        """A value as a tensor `[lanes or 1, *event]`; truth values stay what they are."""
+        if not isinstance(value, Tensor):
+            self.hold(value)
+        return as_tensor(value, self.dtype, self.device)
+
+    def hold(self, value: float) -> None:
+        """TooCoarse for a number that the dtype has only as 0 or as infinity."""
+        if value and not self.least <= abs(value) <= self.most and math.isfinite(value):
+            raise TooCoarse
+
     def constant(self, value: float) -> Tensor:
         """A number as a tensor `[1]`, shared by all who ask."""
         known = self._numbers.get(value)
         if known is None:
+            self.hold(value)
             known = filled(value, self.dtype, self.device)
             if len(self._numbers) < 1000:
                 self._numbers[value] = known
@@ -309,6 +326,8 @@ class Machine:
 
     def calculate(self, symbol: str, a: Operand, b: Operand, span: Span, frame: Frame) -> Operand:
         """Arithmetic; P0301."""
+        if isinstance(a, Tensor) != isinstance(b, Tensor):
+            self.hold(cast(float, b if isinstance(a, Tensor) else a))
         if self.lifter is not None and isinstance(a, Tensor) and isinstance(b, Tensor) and a.shape[0] != b.shape[0]:
             a, b = self.lifter.lift(a, frame.lanes), self.lifter.lift(b, frame.lanes)
         try:
@@ -334,7 +353,7 @@ class Machine:
                 return self.once(row.name, lambda *sizes: code(*sizes, context=self.context), *sizes)
             if not any(isinstance(value, Tensor) for value in arguments):
                 return self._plain_call(row, code, arguments)
-            tensors = self.lifted([as_tensor(value, self.dtype, self.device) for value in arguments], frame)
+            tensors = self.lifted([self.tensor(value) for value in arguments], frame)
             if all(tensor.shape[0] == 1 for tensor in tensors):
                 result = self.once(row.name, lambda *tensors: code(*tensors, context=self.context), *tensors)
             else:
@@ -361,25 +380,6 @@ class Machine:
         if len(self._plain_calls) < 1000:
             self._plain_calls[key] = float(number)
         return float(number)
-
-    def call_external(self, node: Call, arguments: list[Operand], frame: Frame) -> Tensor:
-        """A function that the embedding program passed: tensors `[lanes, *event]` in and out."""
-        count = frame.lanes.count
-        tensors = []
-        for value in arguments:
-            tensor = self.number(value)
-            if self.lifter is not None:
-                tensor = self.lifter.lift(tensor, frame.lanes)
-            tensors.append(tensor if tensor.shape[0] == count else tensor.expand(count, *tensor.shape[1:]))
-        result = self.resolved.external[node.function].call(*tensors)
-        if not isinstance(result, Tensor) or result.dim() == 0 or result.shape[0] not in (1, count):
-            given = shape_words(tuple(result.shape)) if isinstance(result, Tensor) else type(result).__name__
-            raise self.where.error(
-                "P0301", f"`{node.function}` must give a tensor with a row per lane", node.span,
-                f"{count} lanes went in, {given} came out",
-            )
-        result = result.view_as(result)  # what is remembered of a value must not be found again on a tensor of somebody else's
-        return result if result.dtype in (self.dtype, torch.bool) else result.to(self.dtype)
 
     def items(self, shape: Sequence[int], nodes: tuple[Expression | Slice, ...], frame: Frame) -> list[Item]:
         """The indices into an array of a shape; P0302, P0303, P0305."""

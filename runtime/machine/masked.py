@@ -22,7 +22,7 @@ from .machine import Machine
 
 def sides(machine: Machine, frame: Frame, held: Tensor) -> tuple[Frame, Frame]:
     """Frames for the lanes where a condition `[lanes]` holds, and where it does not."""
-    if machine.guards is not None:
+    if machine.guards is not None and machine.guards.of_lanes:
         raise NotCompiled("the estimator's assumptions are watched inside a random branch")
     children = frame.child(frame.lanes), frame.child(frame.lanes)
     for child, mask in zip(children, (held, torch.logical_not(held)), strict=True):

@@ -21,7 +21,8 @@ from ...dsl.text.diagnostics import ProbError
 from ..arrays.broadcast import ShapeMismatch, broadcast_shapes, shape_words
 from ..arrays.memory import ask
 from ..arrays.recording import recording
-from ..estimators import Request
+from ..estimators import Drawn, Request
+from ..estimators.request import Options
 from ..lanes.circumstances import circumstances, count_runs, first_of, in_runs, show
 from ..lanes.frames import Frame
 from ..lanes.lanes import carry
@@ -62,13 +63,17 @@ def draw(machine: Machine, node: Sample | Draw, frame: Frame) -> Tensor:
             law = build(bound.row, arguments)
     if law.lifts and all(argument.shape[0] == 1 for argument in arguments.values()):
         law.once = machine.once  # type: ignore[method-assign]
-    options = {} if choice is None else choice.options
+    options: Options = {} if choice is None else choice.options
     request = Request(
         bound.row, law, arguments, (frame.lanes.count, *bound.batch, *bound.event), len(bound.batch), live, options,
         machine.noise.at(frame.lanes), machine.motion, machine.most_lanes, machine.most_table, not machine.credits,
         machine.meter,
     )
-    _expect(machine, math.prod(request.shape))
+    numbers = math.prod(request.shape)
+    machine.meter.spend(numbers)
+    if machine.counter is not None:
+        machine.counter.expect(numbers)
+    ask(numbers, machine.device, COPIES)
     drawn = estimator.draw(request)
     if drawn is None:
         raise TooManyLanes(site.index)
@@ -78,20 +83,20 @@ def draw(machine: Machine, node: Sample | Draw, frame: Frame) -> Tensor:
         machine.split(site, frame, drawn.index, drawn.probability)
     machine.note_draw(node, drawn.value, drawn.log_density, frame)
     if drawn.log_density is not None:
-        if machine.variety is not None and bound.row.discrete and not site.repeated:
-            machine.variety.look(site.index, law, drawn.value)
-        baseline = "none" if machine.noise.even else str(options.get("baseline", "mean"))
-        log_density = machine.bent(node, drawn.log_density) if machine.kinks else drawn.log_density
-        machine.note_score(node, counted(frame.mask, log_density), baseline, frame)
+        _note_score(machine, node, bound, law, drawn, options, frame)
     return drawn.value
 
 
-def _expect(machine: Machine, numbers: int) -> None:
-    """So many numbers will be drawn."""
-    machine.meter.spend(numbers)
-    if machine.counter is not None:
-        machine.counter.expect(numbers)
-    ask(numbers, machine.device, COPIES)
+def _note_score(
+    machine: Machine, node: Sample | Draw, bound: Bound, law: Law, drawn: Drawn, options: Options, frame: Frame
+) -> None:
+    site, log_density = machine.resolved.site_at[id(node)], drawn.log_density
+    assert log_density is not None
+    if machine.variety is not None and bound.row.discrete and not site.repeated:
+        machine.variety.look(site.index, law, drawn.value)
+    baseline = "none" if machine.noise.even else str(options.get("baseline", "mean"))
+    log_density = machine.bent(node, log_density) if id(node) in machine.kinks else log_density
+    machine.note_score(node, counted(frame.mask, log_density), baseline, frame)
 
 
 def log_density(machine: Machine, node: LogPdf, frame: Frame) -> Tensor:

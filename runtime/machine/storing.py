@@ -9,7 +9,7 @@ from torch import Tensor
 
 from ...dsl.syntax import Assign, Sample, Statement
 from ..arrays.broadcast import ShapeMismatch
-from ..arrays.operations import Operand, as_tensor
+from ..arrays.operations import Operand
 from ..arrays.recording import recording
 from ..lanes.frames import Frame
 from ..lanes.lanes import Ragged, carry
@@ -52,7 +52,7 @@ def _store(machine: Machine, node: Assign | Sample, value: Operand, frame: Frame
     for item, index in zip(items, node.indices, strict=True):
         if isinstance(item, Tensor) and item.dim() > 1:
             raise machine.where.error("P0305", "an index of an assignment must be one whole number", index.span)
-    stored = as_tensor(value, machine.dtype, machine.device)
+    stored = machine.tensor(value)
     try:
         path = [item for item in items if isinstance(item, int)]
         if len(path) == len(items):

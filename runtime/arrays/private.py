@@ -1,0 +1,101 @@
+"""Every private name of torch that is used anywhere, each with a way to do without it (`tests/test_private_names.py` takes them
+away).
+
+They are here for what the public ones cannot do: draw with a generator of one's own, differentiate a draw by its concentration, or
+start a backward pass without loading what compares symbolic shapes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+_run_backward: Any = getattr(torch.autograd.graph, "_engine_run_backward", None)
+_standard_gamma: Any = getattr(torch, "_standard_gamma", None)
+_standard_gamma_grad: Any = getattr(torch, "_standard_gamma_grad", None)
+_sample_dirichlet: Any = getattr(torch, "_sample_dirichlet", None)
+_dirichlet_grad: Any = getattr(torch, "_dirichlet_grad", None)
+STEP = 1e-5  # of a concentration, for the difference that stands for a derivative
+
+try:
+    from torch.utils._python_dispatch import TorchDispatchMode as TorchDispatchMode
+except ImportError:
+    TorchDispatchMode = None  # type: ignore[assignment, misc]
+
+
+def pull(
+    outputs: Sequence[Tensor], points: Sequence[Tensor], incoming: Sequence[Tensor], keep: bool = True
+) -> tuple[Tensor | None, ...]:
+    """The derivatives of `sum(outputs * incoming)` in every point; None: zero.
+
+    `torch.autograd.grad(outputs, points, incoming)`, less what it does first: comparing shapes loads sympy, 0.4 s of a short run.
+    """
+    if _run_backward is None:
+        return torch.autograd.grad(list(outputs), list(points), list(incoming), retain_graph=keep, allow_unused=True)
+    found: tuple[Tensor | None, ...] = _run_backward(
+        tuple(outputs), tuple(incoming), keep, False, tuple(points), True, accumulate_grad=False
+    )
+    return found
+
+
+def standard_gamma(concentration: Tensor, generator: torch.Generator | None) -> Tensor:
+    """A draw of Gamma(concentration, 1), of the same shape, without derivative."""
+    if _standard_gamma is not None:
+        return _standard_gamma(concentration, generator=generator)  # type: ignore[no-any-return]
+    return _apart(generator, lambda: torch.distributions.Gamma(concentration, torch.ones_like(concentration)).sample())
+
+
+def dirichlet(concentration: Tensor, generator: torch.Generator | None) -> Tensor:
+    """A draw of Dirichlet(concentration) over the last axis, of the same shape, without derivative."""
+    if _sample_dirichlet is not None:
+        return _sample_dirichlet(concentration, generator=generator)  # type: ignore[no-any-return]
+    return _apart(generator, lambda: torch.distributions.Dirichlet(concentration).sample())
+
+
+def _apart(generator: torch.Generator | None, draw: Callable[[], Tensor]) -> Tensor:
+    """A draw by torch's own classes, which know the global generator only, from another one."""
+    where = torch.device("cpu") if generator is None else generator.device
+    seed = int(torch.randint(0, 2**62, (), generator=generator, device=where))
+    with torch.random.fork_rng(devices=[where] if where.type == "cuda" else []), torch.no_grad():
+        torch.manual_seed(seed)
+        return draw()
+
+
+def standard_gamma_grad(concentration: Tensor, draw: Tensor) -> Tensor:
+    """The derivative of a draw of Gamma(concentration, 1) in its concentration, implicitly: - dF/da over the density (Figurnov,
+    Mohamed & Mnih 2018, equation 5)."""
+    if _standard_gamma_grad is not None:
+        return _standard_gamma_grad(concentration, draw)  # type: ignore[no-any-return]
+    a, x = concentration.double(), draw.double()
+    step = STEP * a
+    above, below = torch.special.gammainc(a + step, x), torch.special.gammainc(a - step, x)
+    density = torch.exp((a - 1) * x.log() - x - torch.lgamma(a))
+    return (-(above - below) / (2 * step) / density).to(draw.dtype)  # type: ignore[no-any-return]
+
+
+def dirichlet_grad(draw: Tensor, concentration: Tensor, total: Tensor) -> Tensor | None:
+    """The derivative of each entry of a Dirichlet draw in its own concentration; None: torch does not know it, and the draw must be
+    made of Gammas."""
+    return None if _dirichlet_grad is None else _dirichlet_grad(draw, concentration, total)
+
+
+def knows_dirichlet() -> bool:
+    """Whether there is a derivative of a Dirichlet draw."""
+    return _dirichlet_grad is not None
+
+
+def is_mutable(function: Any) -> bool:
+    """Whether an operation of torch writes into one of its arguments."""
+    schema = getattr(function, "_schema", None)
+    if schema is not None:
+        return bool(schema.is_mutable)
+    return str(function).split(".")[-2 if "." in str(function) else -1].endswith("_")
+
+
+def memory_of(tensor: Tensor) -> int:
+    """A number that tensors share which lie in the same memory."""
+    storage = tensor.untyped_storage()
+    return int(getattr(storage, "_cdata", 0)) or storage.data_ptr()

@@ -1,0 +1,59 @@
+"""Private names of torch: in one file only, and what is done without each of them is right."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+import torch
+
+import probrun
+from probrun.runtime.arrays import private
+
+ROOT = Path(__file__).parent.parent
+PRIVATE = re.compile(r"\btorch(?:\.\w+)*\._[a-z]|import _[a-z]|\._(?:schema|cdata)\b|_python_dispatch|_engine_run")
+Z = 5.0
+
+
+def test_they_are_in_one_file() -> None:
+    found = {
+        path.relative_to(ROOT).as_posix() for place in ("dsl", "runtime", "probrun") for path in (ROOT / place).rglob("*.py")
+        if PRIVATE.search(path.read_text())
+    }
+    assert found == {"runtime/arrays/private.py"}
+
+
+@pytest.mark.parametrize(("text", "exact"), [
+    ("x ~ Gamma(a, 2); return x^2", (2 * 1.5 + 1) / 4),
+    ("x ~ Beta(a, 2); return x", 2 / 3.5**2),
+    ("x ~ Dirichlet([a, 1, 2]); return x[0]*x[1]", (4.5 * 5.5 - 1.5 * (2 * 4.5 + 1)) / (4.5 * 5.5) ** 2),
+    ("x ~ StudentT(4 + a, 0, 1); return x^2", -2 / 3.5**2),
+])
+@pytest.mark.parametrize("name", ["_standard_gamma", "_standard_gamma_grad", "_sample_dirichlet", "_dirichlet_grad", "_run_backward"])
+def test_without(name: str, text: str, exact: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(private, name, None)
+    program = probrun.parse(text)
+    for estimator in ("rsample", "score"):
+        found = program.grad({"a": 1.5}, samples=20_000, seed=2, estimator=estimator).gradient["a"]
+        assert abs(float(found.mean) - exact) <= Z * float(found.se) < 0.3
+    before = torch.get_rng_state()
+    program.grad({"a": 1.5}, samples=100, seed=2, estimator="rsample")
+    assert torch.equal(before, torch.get_rng_state())
+
+
+def test_without_a_dispatch_mode(monkeypatch: pytest.MonkeyPatch) -> None:
+    from probrun.runtime.blocks import recorder
+
+    monkeypatch.setattr(recorder, "TorchDispatchMode", None)
+    result = probrun.parse("z ~ Normal(theta, 1); return z^2").grad({"theta": 1.0}, samples=200_000, seed=1, compile=True)
+    assert result.compiled is not None and "does not show" in result.compiled.reason
+
+
+@pytest.mark.parametrize("function", [torch.ops.aten.add.Tensor, torch.ops.aten.add_.Tensor, torch.ops.aten.mul.Tensor])
+def test_what_writes(function: object) -> None:
+    class Bare:
+        def __str__(self) -> str:
+            return str(function)
+
+    assert private.is_mutable(Bare()) == private.is_mutable(function)
