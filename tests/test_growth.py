@@ -1,0 +1,182 @@
+"""What grows with a program must not grow faster than the program: Python calls are counted, not timed; and what does not fit, or
+does not end, is said.
+"""
+
+from __future__ import annotations
+
+import random
+import sys
+from collections.abc import Callable
+
+import pytest
+import torch
+
+import probrun
+from probrun.runtime.arrays import memory
+from probrun.runtime.lanes.ledger import columns
+
+TWICE = 2.6  # as many calls, where there is twice as much; with a square there are four times as many
+
+
+def calls(action: Callable[[], object]) -> int:
+    """How many Python functions are entered."""
+    count = 0
+
+    def watch(frame: object, event: str, argument: object) -> None:
+        nonlocal count
+        count += event == "call"
+
+    sys.setprofile(watch)
+    try:
+        action()
+    finally:
+        sys.setprofile(None)
+    return count
+
+
+# ------------------------------------------------------------------------------------------------------- planning
+def chain(size: int) -> str:
+    """Each site's mean is the one before."""
+    return "\n".join(["param theta = 1", "x0 = theta", *(f"x{i + 1} ~ Normal(x{i}, 1)" for i in range(size)), f"return x{size}"])
+
+
+def branches(size: int) -> str:
+    """Each site decides something."""
+    body = (f"x{i} ~ Normal(theta, 1)\nif x{i} > s {{ s = s + x{i} }}" for i in range(size))
+    return "\n".join(["param theta = 1", "s = 0", *body, "return s"])
+
+
+def mixture(size: int) -> str:
+    """Sites of all kinds, one beside the other."""
+    laws = "Normal(theta, 1)", "Exponential(theta)", "Poisson(theta)", "Gamma(2, theta)"
+    body = (f"x{i} ~ {laws[i % 4]}\ns = s + x{i}" for i in range(size))
+    return "\n".join(["param theta = 0.5", "s = 0", *body, "return s"])
+
+
+def steps(size: int) -> str:
+    """Each site's mean is a jump of the one before."""
+    body = (f"x{i + 1} ~ Normal(theta*(x{i} > 0), 1)" for i in range(size))
+    return "\n".join(["param theta = 1", "x0 = theta", *body, f"return x{size}"])
+
+
+def forced(size: int) -> str:
+    """Estimators that somebody has set."""
+    body = (f"x{i} ~ Normal(theta, 1) using score\ns = s + (x{i} > 0)" for i in range(size))
+    return "\n".join(["param theta = 1", "s = 0", *body, "return s"])
+
+
+@pytest.mark.parametrize("text", [chain, branches, mixture, steps, forced], ids=lambda text: text.__name__)
+def test_planning_is_linear(text: Callable[[int], str]) -> None:
+    few, many = (calls(probrun.parse(text(size)).explain) for size in (80, 160))
+    assert many < TWICE * few, (few, many)
+
+
+def test_a_long_way_is_shown_by_its_ends() -> None:
+    path = probrun.parse(chain(50)).explain()[-1].path
+    assert path.startswith("theta -> x1 -> ") and path.endswith("-> x49 -> x50 -> result") and " -> ... -> " in path, path
+
+
+# ------------------------------------------------------------------------------------------------------ long loops
+def scores(rounds: int) -> Callable[[], object]:
+    text = f"param p = 0.5\ns = 0\nfor t in range({rounds}) {{ b ~ Bernoulli(p) using score\ns = s + b }}\nreturn s^2"
+    return lambda: probrun.parse(text).grad(samples=8, seed=1, pilot=False)
+
+
+def tail(rounds: int) -> Callable[[], object]:
+    """Lanes leave a loop one by one, and each round is decided by the ones before."""
+    text = (
+        f"param p = 0.01\nn = 0\ng = 1\nwhile g {{\nb ~ Bernoulli(p) using score\nn = n + 1\ng = not b and n < {rounds}\n}}\nreturn n"
+    )
+    return lambda: probrun.parse(text).grad(samples=40, seed=1, pilot=False)
+
+
+@pytest.mark.parametrize("make", [scores, tail], ids=lambda make: make.__name__)
+def test_long_loops_are_linear(make: Callable[[int], Callable[[], object]]) -> None:
+    make(60)()
+    few, many = calls(make(60)), calls(make(120))
+    assert many < TWICE * few, (few, many)
+
+
+def test_a_long_loop_has_the_right_gradient() -> None:
+    """E[n] = 1/p, d/dp = -1/p^2."""
+    found = probrun.parse("param p = 0.02\nn = 0\ng = 1\nwhile g {\nb ~ Bernoulli(p)\ng = not b\nn = n + 1\n}\nreturn n")
+    answer = found.grad(samples=3000, seed=2, pilot=False)
+    moments = answer.gradient["p"]
+    assert abs(float(moments.mean) + 2500) < 5 * float(moments.se) and float(moments.se) < 150
+
+
+@pytest.mark.parametrize(("rows", "count"), [(1, 5), (3, 8), (17, 1), (70, 600), (9, 1025)])
+def test_bits_are_transposed(rows: int, count: int) -> None:
+    pick = random.Random(rows)
+    masks = [pick.getrandbits(count) if pick.random() < 0.9 else -1 for _ in range(rows)]
+    expected = [sum(((mask >> place) & 1) << row for row, mask in enumerate(masks)) for place in range(count)]
+    assert columns(masks, count) == expected
+
+
+# --------------------------------------------------------------------------------------------------------- memory
+TOO_LARGE = {
+    "zeros": "x = zeros(1000000, 1000000)\nreturn theta + x[0, 0]",
+    "ones": "x = ones(1e13)\nreturn theta*sum(x)",
+    "arange": "x = arange(1000000000000)\nreturn theta*x[3]",
+    "outer": "x = (theta*ones(3000000, 1))*ones(3000000)\nreturn sum(x)",
+    "product": "x = matmul(theta*ones(4000000, 1), ones(1, 4000000))\nreturn sum(x)",
+    "draw": "x ~ Normal(theta*ones(1000000, 10000000), 1)\nreturn x[0, 0]",
+    "elements": "z ~ Normal(theta, 1)\nreturn z*sum(arange(1000000000000))",
+    "joined": "x = concat(ones(1e12), theta*ones(1e12))\nreturn x[0]",
+}
+
+
+@pytest.mark.parametrize("name", TOO_LARGE)
+def test_what_does_not_fit_is_said(name: str) -> None:
+    program = probrun.parse("param theta = 1\n" + TOO_LARGE[name])
+    for ask in (program.run, program.grad):
+        with pytest.raises(probrun.ProbError) as problem:
+            ask(samples=100, seed=1)
+        assert [found.code for found in problem.value.diagnostics] == ["P0509"]
+        assert problem.value.diagnostics[0].span is not None
+
+
+def test_blocks_are_halved(monkeypatch: pytest.MonkeyPatch) -> None:
+    program = probrun.parse("param theta = 2\nx ~ Normal(theta, 1)\nreturn x^2")
+    whole = program.grad(samples=4096, seed=1)
+    monkeypatch.setattr(memory, "LARGE", 256)
+    monkeypatch.setattr(memory, "available", lambda device=None: 40_000)
+    for found in (program.grad(samples=4096, seed=1), program.run(samples=4096, seed=1)):
+        assert found.samples == 4096
+    small = program.grad(samples=4096, seed=1).gradient["theta"]
+    assert abs(float(small.mean) - 4) < 5 * float(small.se)
+    assert float(small.se) == pytest.approx(float(whole.gradient["theta"].se), rel=0.1)
+
+
+def test_what_an_allocator_says_is_understood() -> None:
+    cpu = "[enforce fail at alloc_cpu.cpp:117] err == 0. DefaultCPUAllocator: can't allocate memory: you tried to allocate 4000 bytes."
+    assert memory.wanted(RuntimeError(cpu)) == 4000
+    assert memory.wanted(MemoryError()) == 0
+    assert memory.wanted(torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")) == 2**31
+    assert memory.wanted(RuntimeError("The size of tensor a (3) must match the size of tensor b (4)")) is None
+
+
+# ------------------------------------------------------------------------------------------------------- recursion
+FIBONACCI = "param theta = 1\nfn f(n) {\nif n < 2 { return n }\nreturn f(n - 1) + f(n - 2)\n}\nreturn theta*f(SIZE)"
+ENDLESS = {
+    "twice": FIBONACCI.replace("SIZE", "80"),
+    "through another": "param theta = 1\nfn f(n) {\nif n < 2 { return n }\nreturn g(n - 1) + g(n - 1)\n}\nfn g(n) { return f(n) }\n"
+    "return theta*f(60)",
+    "in a loop": "param theta = 1\nfn f(n) {\ns = n\nif n > 0 { for i in range(3) { s = s + f(n - 1) } }\nreturn s\n}\nreturn theta*f(40)",
+    "random": "param p = 0.5\nfn f(n) {\nb ~ Bernoulli(p)\nif n < 2 { return b }\nreturn f(n - 1) + f(n - 2)\n}\nreturn f(70)",
+}
+
+
+@pytest.mark.parametrize("name", ENDLESS)
+def test_a_recursion_is_bounded_by_its_calls(name: str) -> None:
+    program = probrun.parse(ENDLESS[name])
+    for ask in (program.run, program.grad):
+        with pytest.raises(probrun.ProbError, match="has called itself 400 times"):
+            ask(samples=10, seed=1, max_steps=200)
+
+
+def test_calls_that_are_no_recursion_are_not_counted() -> None:
+    text = "param theta = 1\nfn h(x) { return x + theta }\nfn f(n) {\nif n < 1 { return 0 }\nreturn f(n - 1) + 1\n}\n"
+    text += "s = 0\nfor i in range(150) {\ns = h(s) + f(5)\n}\nreturn s"
+    assert float(probrun.parse(text).grad(samples=2, max_steps=50).value.mean) == 150 * 6
+    assert float(probrun.parse(FIBONACCI.replace("SIZE", "14")).grad(samples=2).gradient["theta"].mean) == 377
