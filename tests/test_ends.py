@@ -36,6 +36,9 @@ JUMPS = {
     "k ~ Poisson(1)\n" + X + "return k^relu(x)*(k < 1)": -math.exp(-1) * PHI,
     X + "return exp(logpdf(Poisson(0), relu(x)))": -PHI,
     "data r = 0\n" + X + "return exp(logpdf(Poisson(r), relu(x)))": -PHI,
+    X + "return exp(logpdf(Poisson(0.7), relu(x)))": -math.exp(-0.7) * PHI,
+    X + "return exp(logpdf(Geometric(0.4), clamp(x, 0, 1)))": -0.4 * PHI + 0.24 * PHI,
+    X + "return exp(logpdf(Bernoulli(0.4), clamp(x, 0, 1)))": -0.6 * PHI + 0.4 * PHI,
     X + "return clamp(x, 0, 1)^inf": math.exp(-0.125) / math.sqrt(2 * math.pi),  # P(x > 1), and 1 is as far from 1/2 as 0
     XY + "return y*sigmoid(inf*x)": 1 - BELOW + PHI / 2,
     "data k = 1e40\n" + XY + "return y*sigmoid(k*x)": 1 - BELOW + PHI / 2,

@@ -334,7 +334,7 @@ class Values:
         row = DISTRIBUTIONS[node.distribution.name]
         facts = self.arguments(node.distribution)
         value = self.expression(node.value)
-        if not row.value_smooth:
+        if not row.value_smooth or (row.discrete and value.continuous):  # a mass is 0 between the whole numbers
             value = discrete(self.jump(node.value, value), value.range)
         whole = combined([*facts.values(), value], Bounds(-ranges.INF, 0, False, True) if row.discrete else ANY)
         if row.kinked and combined([*facts.values(), value]).moves:
