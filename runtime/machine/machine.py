@@ -132,7 +132,7 @@ class Machine:
         self.meter = meter or Meter()
         self.rounds: Rounds | None = None  # those that are executed together
         self.kinks: frozenset[int] = frozenset()  # nodes whose values may have no second derivative
-        self.bends: Callable[[], frozenset[int]] = lambda: self.kinks  # those whose values have none here
+        self.bends: Callable[[], frozenset[int]] | None = None  # those whose values have none here (None: all of them)
         self.meetings: Meetings | None = None  # kinks that are met exactly
         self.logarithms = False  # draws may be known by their logarithms only
         self.masked = False  # lanes do not go apart (`masked.py`)
@@ -263,7 +263,8 @@ class Machine:
 
     def bent(self, node: Node, value: Tensor) -> Tensor:
         """A value that comes from a kink, perhaps; P0406 where it is differentiated twice."""
-        return once_differentiable(value, lambda: self.where.bent(node.span) if id(node) in self.bends() else None)
+        where, place, bends = self.where, id(node), self.bends  # a graph must not keep the machine
+        return once_differentiable(value, lambda: where.bent(node.span) if bends is None or place in bends() else None)
 
     def watch(self, node: Node, value: Value) -> None:
         """Let the guards and the counter see a value."""
