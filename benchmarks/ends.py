@@ -1,7 +1,8 @@
 """An adversary of what is said about the ends of ranges: random expressions with 0, infinities and the ends of functions, each
 first derivative held against quadrature.
 
-`python benchmarks/ends.py [PROGRAMS] [FIRST SEED]`.  A program draws x ~ Normal(theta, 1), perhaps a bit, and returns a random
+`python benchmarks/ends.py [PROGRAMS] [FIRST SEED]`; `python benchmarks/ends.py walk` makes the whole walk of `tests/test_ends.py`.
+A program draws x ~ Normal(theta, 1), perhaps a bit, and returns a random
 expression of them, perhaps times another normal.  The oracle evaluates the same expression by NumPy in float64 on a fine grid of x:
 d/dtheta E g(x) = E g(x) (x - theta) needs no derivative of g.  Programs whose integral does not settle, or that are infinite
 somewhere, are only to be refused or left alone; of the others a derivative that is too far off is tried again with more runs.
@@ -22,6 +23,7 @@ import numpy as np  # noqa: E402
 import scipy.special as special  # noqa: E402
 
 import probrun  # noqa: E402
+from tests.test_ends import ALL, DENSITIES, carried, hidden, jumps_in_runs, wrong  # noqa: E402
 
 THETA = 0.5
 GRID = 30_000
@@ -124,7 +126,20 @@ def check(seed: int) -> tuple[str, str]:
     return "warned" if result.tails else "WRONG", f"{text}\n# exact {exact:.6g}, found {mean:.6g} +- {error:.2g} ({how})"
 
 
+def walk() -> None:
+    """Everything that there is with every end, bare and inside two functions that hide infinities."""
+    for case in ALL:
+        for form in (case, hidden(case, "atan"), hidden(case, "exp")):
+            if found := wrong(form):
+                print(found, flush=True)
+    for text, places in DENSITIES:
+        if carried(text) and (trouble := jumps_in_runs(text, places)):
+            print(text, trouble, flush=True)
+
+
 def main() -> None:
+    if sys.argv[1:] == ["walk"]:
+        return walk()
     programs = int(sys.argv[1]) if len(sys.argv) > 1 else 300
     first = int(sys.argv[2]) if len(sys.argv) > 2 else 0
     fates: Counter[str] = Counter()

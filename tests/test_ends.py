@@ -19,6 +19,7 @@ import scipy.special as special
 import torch
 
 import probrun
+from probrun.dsl.tables.distributions import DISTRIBUTIONS, Domain
 from probrun.dsl.tables.functions import FUNCTIONS
 
 PHI = math.exp(-0.125) / math.sqrt(2 * math.pi)  # the density of Normal(1/2, 1) at 0
@@ -276,3 +277,57 @@ def test_what_is_called_smooth_at_the_ends_is_so(part: int) -> None:
     """A sample of the walk: one in four of its cases."""
     chosen = [hidden(case, "atan") if number % 3 else case for number, case in enumerate(ALL)][part::16]
     assert [found for case in chosen if (found := wrong(case))] == []
+
+
+# ---------------------------------------------------------------------------------------------------- log densities
+TYPICAL = {
+    Domain.REAL: "0.3", Domain.EXTENDED: "2", Domain.POSITIVE: "1.3", Domain.NONNEGATIVE: "0.7", Domain.UNIT: "0.4",
+    Domain.UNIT_ABOVE_ZERO: "0.4", Domain.UNIT_BELOW_ONE: "0.4", Domain.COUNT: "3",
+}
+PARTICULAR = {("Uniform", "low"): "(-2)", ("Uniform", "high"): "2", ("TruncatedNormal", "low"): "(-2)"}
+CLOSED = {Domain.UNIT: ("0", "1"), Domain.NONNEGATIVE: ("0",), Domain.UNIT_ABOVE_ZERO: ("1",), Domain.UNIT_BELOW_ONE: ("0",)}
+
+
+def densities() -> Iterator[tuple[str, tuple[float, ...]]]:
+    """Log densities, bare and as densities, with an end in each argument, or in the value with the arguments inside or at an end."""
+    for row in DISTRIBUTIONS.values():
+        parameters = [p for p in row.parameters if p.name not in row.alternatives or p.name == row.alternatives[0]]
+        if row.event or any(p.domain not in TYPICAL for p in parameters):
+            continue
+        usual = {p.name: PARTICULAR.get((row.name, p.name), TYPICAL[p.domain]) for p in parameters}
+        for end, outer in itertools.product(ENDS, ("{}", "exp({})")):
+            for p, value in itertools.product(parameters, ("0", "1") if row.discrete else ("0.6", "0.3")):
+                if p.differentiable:
+                    arguments = ", ".join((usual | {p.name: end.text}).values())
+                    yield outer.format(f"logpdf({row.name}({arguments}), {value})"), end.places
+            for p, argument in [(q, text) for q in parameters for text in (usual[q.name], *CLOSED.get(q.domain, ()))]:
+                arguments = ", ".join((usual | {p.name: argument}).values())
+                yield outer.format(f"logpdf({row.name}({arguments}), {end.text})"), end.places
+
+
+def jumps_in_runs(text: str, places: tuple[float, ...]) -> str:
+    """The same as `jumps`, by running the expression with x as data."""
+    program = probrun.parse(f"data x\nreturn {text}")
+
+    def value(x: Array) -> Array:
+        found = []
+        for number in x:
+            try:
+                found.append(float(program.run({}, data={"x": float(number)}, samples=1, seed=1, dtype="float64").value.mean))
+            except probrun.ProbError:
+                found.append(math.nan)
+        return np.array(found)
+
+    return jumps(Case(text, value, places))
+
+
+DENSITIES = list(densities())
+
+
+@pytest.mark.parametrize("part", range(2))
+def test_what_is_called_smooth_in_a_log_density_is_so(part: int) -> None:
+    found = []
+    for text, places in DENSITIES[part::40]:
+        if carried(text) and (trouble := jumps_in_runs(text, places)):
+            found.append(f"{text} {trouble}")
+    assert found == []
