@@ -244,5 +244,6 @@ def _summed(values: Tensor, extremes: bool, cubing: bool) -> tuple[Tensor, ...]:
     squares = torch.dot(apart, apart) if flat or squared is None else squared.sum(0)
     parts = [first, apart.mean(0), squares]
     if cubing and squared is not None:
-        parts.append(torch.dot(squared, apart) if flat else (squared * apart).sum(0))
+        cubed = squared * apart if recording() else squared if flat else squared.mul_(apart)
+        parts.append(torch.dot(cubed, apart) if flat else cubed.sum(0))
     return *parts, *(apart.aminmax(dim=0) if extremes else ())
