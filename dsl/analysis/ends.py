@@ -31,11 +31,6 @@ def at_an_end(domain: Domain, range: Bounds) -> bool:
     return any(range.touches(end) for end in _SINGULAR.get(domain, ()))
 
 
-def ends_in(domain: Domain, range: Bounds) -> tuple[float, ...]:
-    """At which of these places it may be."""
-    return tuple(end for end in _SINGULAR.get(domain, ()) if range.holds(end))
-
-
 def levels_between(row: FunctionRow) -> tuple[float, float]:
     """Between what an argument of a function is watched."""
     return -HUGE if -INF in row.levels else -INF, HUGE if INF in row.levels else INF

@@ -40,7 +40,7 @@ from ..tables.distributions import DISTRIBUTIONS
 from ..tables.estimators import EstimatorRow
 from ..tables.functions import FUNCTIONS, FunctionRow, Smoothness, elementwise
 from ..tables.ranges import ANY, LARGEST, Bounds
-from .ends import HUGE, REACH, at_an_end, ends_in, levels_between, may_bend, square, to_the_zero
+from .ends import HUGE, REACH, at_an_end, levels_between, may_bend, square, to_the_zero
 from .facts import Fact, Guard, Hazard, Origins, SiteFlow, Variables, combined, discrete, hazard_at, never_equal, spread
 
 
@@ -164,10 +164,11 @@ class Values:
         if exponent.range.low < 0:
             fact = self.singular(fact, base, node, node.base)
         if exponent.moves and to_the_zero(base.range, exponent.range):
-            fact = self.avoiding(fact, exponent, base, node.base, node, (0.0,))
+            fact = self.avoiding_zero(fact, exponent, base, node)
         if base.moves and may_bend(base.range, exponent.range):
             self.kinks.add(id(node))
-        fact = self.within(fact, base, node.base, node, -LARGEST, LARGEST)
+        if exponent.range.low <= 0:  # an infinite base is infinite still under others
+            fact = self.within(fact, base, node.base, node, -LARGEST, LARGEST)
         return self.within(fact, exponent, node.exponent, node, -LARGEST, LARGEST)
 
     def logical(self, node: Logical) -> Fact:
@@ -209,14 +210,11 @@ class Values:
                 self.guard(Guard("sign", quantity, owner))
         return whole if hazard is None else replace(whole, hazards=whole.hazards | {hazard})
 
-    def avoiding(
-        self, whole: Fact, moving: Fact, other: Fact, quantity: Node, owner: Node, points: tuple[float, ...]
-    ) -> Fact:
-        """`owner` jumps in what is `moving` where the other operand is at one of `points` exactly: as 0^e does, from 1 to 0 where
-        e leaves 0.  A run tells, unless it can be there by the text."""
-        if id(owner) in self.broken or any(other.range.low == point or other.range.high == point for point in points):
-            return replace(whole, hazards=whole.hazards | {hazard_at(owner, "jump", moving)})
-        self.guard(Guard("avoids", quantity, owner, points=points))
+    def avoiding_zero(self, whole: Fact, exponent: Fact, base: Fact, owner: Power) -> Fact:
+        """0^e jumps from 1 to 0 where e leaves 0.  A run tells whether the base is 0, unless it can be by the text."""
+        if id(owner) in self.broken or not base.range.crosses_zero:
+            return replace(whole, hazards=whole.hazards | {hazard_at(owner, "jump", exponent)})
+        self.guard(Guard("nonzero", owner.base, owner))
         return whole
 
     def within(self, whole: Fact, operand: Fact, quantity: Node, owner: Node, low: float, high: float) -> Fact:
@@ -340,12 +338,6 @@ class Values:
         if row.kinked and combined([*facts.values(), value]).moves:
             self.kinks.add(id(node))
         whole = self.extended(self.ends(whole, node.distribution, facts, node), node.distribution, facts, node)
-        if row.discrete and value.moves:
-            for name, fact in facts.items():
-                points = ends_in(row.parameter(name).domain, fact.range)
-                if points:
-                    argument = self.resolved.arguments[id(node.distribution)][name]
-                    whole = self.avoiding(whole, value, fact, argument, node, points)
         if row.kinked:
             self.meet(node, [facts[row.shifted], value])
         moving = [facts[p.name] for p in row.parameters if p.moves_support and p.name in facts]

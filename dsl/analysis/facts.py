@@ -149,7 +149,7 @@ def members(mask: int) -> list[int]:
 @dataclass(frozen=True)
 class Guard:
     """An assumption that only a run can test: `node` keeps its sign (``sign``), stays inside the support (``support``), is never
-    one of `points` (``avoids``), or carries no derivative where it lies beyond `low` or `high` (``finite``; ``held``: float64
+    0 (``nonzero``), or carries no derivative where it lies beyond `low` or `high` (``finite``; ``held``: float64
     must see it).  `place` is what counts as a jump, or a pole, where it fails."""
 
     kind: str
@@ -157,7 +157,6 @@ class Guard:
     owner: Node
     low: float = -INF
     high: float = INF
-    points: tuple[float, ...] = ()
 
     @property
     def place(self) -> int:

@@ -46,10 +46,6 @@ class Bounds:
         low, high = self.low == point and self.low_attained, self.high == point and self.high_attained
         return low != high
 
-    def holds(self, point: float) -> bool:
-        """Whether `point` is one of the values."""
-        return self.within(Bounds()) and constant(point).within(self)
-
     @property
     def touches_zero(self) -> bool:
         """Zero is an end that can be reached."""

@@ -2,7 +2,7 @@
 
 A guard watches one expression over all lanes and blocks.  `sign`: the expression never takes both signs, or more
 generally stays between the same two poles (of `tan`, of `lgamma` below zero); only its smallest and largest value matter.
-`support`: the value of a `logpdf` stays inside the support.  `avoids`: it is never exactly at some points (0, for a power).
+`support`: the value of a `logpdf` stays inside the support.  `nonzero`: it is never exactly 0 (the base of a power).
 `finite`: it has no infinity that carries a derivative, which what it goes into would turn into a number: `tanh(x/0)` has the
 derivative 0 everywhere and jumps.  Such a number is looked at in float64 first, where less is infinite; `held` asks no more.
 """
@@ -61,9 +61,9 @@ class Guards:
             by_kind.setdefault(guard.kind, []).append(guard)
         self.supports = frozenset(guard.place for guard in by_kind.get("support", ()))
         self.signs = {id(guard.node): Watched(guard.place, self._stretch(guard)) for guard in by_kind.get("sign", ())}
-        self.avoids = {id(guard.node): guard for guard in by_kind.get("avoids", ())}
+        self.nonzero = {id(guard.node): guard.place for guard in by_kind.get("nonzero", ())}
         self.finite = {id(guard.node): guard for kind in ("held", "finite") for guard in by_kind.get(kind, ())}
-        self.nodes = frozenset((*self.signs, *self.avoids, *self.finite))
+        self.nodes = frozenset((*self.signs, *self.nonzero, *self.finite))
         self.pending: list[tuple[str, int, tuple[Tensor, ...]]] = []  # of a block that is being written down
 
     @property
@@ -74,7 +74,7 @@ class Guards:
     @property
     def of_lanes(self) -> bool:
         """Whether what is watched may break on lanes that are not there."""
-        return bool(self.signs or self.avoids or self.supports)
+        return bool(self.signs or self.nonzero or self.supports)
 
     def fork(self) -> Guards:
         """The same guards for one block, which have seen nothing."""
@@ -117,15 +117,15 @@ class Guards:
                 return
             if place in self.signs:
                 self._widen(self.signs[place], *floats(*value.detach().aminmax()))
-            if place in self.avoids and any(bool((value.detach() == point).any()) for point in self.avoids[place].points):
-                raise GuardBroken(self.avoids[place].place)
+            if place in self.nonzero and bool((value.detach() == 0).any()):
+                raise GuardBroken(self.nonzero[place])
             if place in self.finite:
                 self._look(self.finite[place], value, motion)
         elif isinstance(value, float | bool | int):
             if place in self.signs:
                 self._widen(self.signs[place], float(value), float(value))
-            if place in self.avoids and value in self.avoids[place].points:
-                raise GuardBroken(self.avoids[place].place)
+            if place in self.nonzero and value == 0:
+                raise GuardBroken(self.nonzero[place])
 
     @staticmethod
     def _look(guard: Guard, value: Tensor, motion: Callable[[], Motion]) -> None:
@@ -154,9 +154,8 @@ class Guards:
     def _write_down(self, place: int, value: Tensor) -> None:
         if place in self.signs:
             self.pending.append(("sign", place, tuple(value.aminmax())))
-        if place in self.avoids:
-            met = tuple((value == point).any().to(value.dtype) for point in self.avoids[place].points)
-            self.pending.append(("avoids", place, met))
+        if place in self.nonzero:
+            self.pending.append(("nonzero", place, ((value == 0).any().float(),)))
         if place in self.finite and value.is_floating_point():
             self.pending.append(("finite", place, (value.sum(),)))
 
@@ -166,8 +165,8 @@ class Guards:
             numbers = [float(next(tensors)) for _ in parts]
             if kind == "sign":
                 self._widen(self.signs[place], *numbers)
-            elif kind == "avoids" and any(numbers):
-                raise GuardBroken(self.avoids[place].place)
+            elif kind == "nonzero" and numbers[0]:
+                raise GuardBroken(self.nonzero[place])
             elif kind == "finite" and not math.isfinite(numbers[0]):
                 raise NotCompiled("a number that is differentiated may be infinite")
 
