@@ -308,3 +308,17 @@ def test_a_factor_that_carries_a_derivative_or_knows_the_draw() -> None:
     text = "a ~ Bernoulli(theta); b ~ Bernoulli(theta); w = a*b; y = w*b; return y"  # w is 0 because b is
     found = probrun.parse(text).grad({"theta": 0.3}, estimator="score", samples=40_000, seed=1).gradient["theta"]
     assert abs(float(found.mean) - 0.6) <= 5 * float(found.se) < 0.1
+
+
+def test_an_entry_of_an_array_is_as_sure_as_the_number_alone() -> None:
+    """The same draws, so the same standard error: also where the first order vanishes, and where nothing was seen."""
+    draws = "a ~ Bernoulli(theta); b ~ Bernoulli(theta); return "
+    for theta, samples in ((0.5, 4000), (0.5, 40), (0.3, 1000)):
+        whole, alone = (
+            probrun.parse(draws + end).grad({"theta": theta}, estimator="score", samples=samples, seed=9) for end in ("[a, b]", "a")
+        )
+        assert float(whole.gradient["theta"].se[0]) == pytest.approx(float(alone.gradient["theta"].se), rel=1e-5)
+        assert float(whole.gradient["theta"].se[0]) > 0
+    rare = probrun.parse("a ~ Bernoulli(theta); b ~ Bernoulli(theta); return [a, b]")
+    found = rare.grad({"theta": 1e-7}, estimator="score", samples=500, seed=1)
+    assert [doubt.code for doubt in found.warnings]

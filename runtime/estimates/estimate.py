@@ -247,7 +247,7 @@ def _differentiate(session: Session, collected: Collected, progress: Progress, l
             if not part.add_value(name, weighing.value, runs).finite:
                 raise value_problem(block, runs, leaves, names)
             weighings.append(weighing)
-            if weighing.groups:
+            if weighing.scored:
                 part.scored.add(name)
         if outcome.met:
             motion = Motion(block.points.points, block.lifter)
@@ -257,7 +257,7 @@ def _differentiate(session: Session, collected: Collected, progress: Progress, l
             for found_at in weighing.gradients(block.points, number == len(weighings) - 1, few):
                 for place, (parameter, leaf) in enumerate(leaves.items()):
                     accumulator = part.add_gradient(
-                        name, parameter, found_at.entry, found_at.per_run[place], leaf, runs, tied=weighing.tied,
+                        name, parameter, found_at.entry, found_at.per_run[place], leaf, runs, tied=found_at.tied,
                     )
                     part.watch_tails(name, parameter, found_at.entry, found_at.per_run[place])
                     if found_at.pseudo and (spread := found_at.pseudo[place]) is not None:

@@ -38,13 +38,15 @@ RECENT = 4  # sums of terms that are kept to build others on
 @dataclass(frozen=True)
 class Gradients:
     """Of one result entry, per leaf: of every run `[runs, *parameter]` (None: zero); `pseudo` the jackknife's pseudo-values,
-    `other` the same gradients with the other baseline, `costs` what estimating a regression adds to the variance of the sum."""
+    `other` the same gradients with the other baseline, `costs` what estimating a regression adds to the variance of the sum;
+    `tied`: they are those of one group of scores and their common mean alone."""
 
     entry: int
     per_run: list[Tensor | None]
     pseudo: list[Tensor | None] = field(default_factory=list)
     other: list[Tensor | None] = field(default_factory=list)
     costs: list[Tensor | None] = field(default_factory=list)
+    tied: bool = False
 
 
 class Weighing:
@@ -90,8 +92,12 @@ class Weighing:
 
     # ------------------------------------------------------------------------------------------------- entries
     @property
-    def tied(self) -> bool:
-        """Whether the gradients are those of one group of scores and their common mean alone."""
+    def scored(self) -> bool:
+        """Whether the gradients rest on scores."""
+        return self.uneven or bool(self.groups)
+
+    @property
+    def _tied(self) -> bool:
         return len(self.groups) == 1 and self.groups[0].baseline in MEANS and not self.value.requires_grad
 
     def gradients(self, leaves: Leaves, last: bool, few: bool = False) -> Iterator[Gradients]:
@@ -123,7 +129,7 @@ class Weighing:
                 if both:
                     unlike = [group for group in self.groups if group.baseline != "both"]
                     other, _ = self._regressed(entry, self._part(entry, column, unlike, leaves, True), both, leaves, True, gradient)
-                yield Gradients(entry, gradient, pseudo, other)
+                yield Gradients(entry, gradient, pseudo, other, tied=self._tied)
 
     def _part(
         self, entry: int, column: Tensor | None, groups: Sequence[Group], leaves: Leaves, keep: bool, baseline: str | None = None,
@@ -236,7 +242,7 @@ class Weighing:
                 _plus(part, None if density is None else density - density.mean(0), weight)
                 for part, density in zip(path, weighed, strict=True)
             ]
-        return Gradients(entry, found, pseudo)
+        return Gradients(entry, found, pseudo, tied=self._tied)
 
     def _pseudo(self, entry: int, gradient: Sequence[Tensor | None], leaves: Leaves) -> list[Tensor | None]:
         """The jackknife's pseudo-values where several groups (or split lanes) have mean baselines: dY_i + what the mean
