@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from ..names.resolved import Resolved
+from ..names.scopes import nodes_in
 from ..syntax import (
     Argument,
     Arithmetic,
@@ -73,9 +74,7 @@ class _Finder:
 
     def count(self, body: Block) -> None:
         """How often each name is read and set, anywhere."""
-        stack: list[Node] = [body]
-        while stack:
-            node = stack.pop()
+        for node in nodes_in(body):
             match node:
                 case Name():
                     self.read[node.id] = self.read.get(node.id, 0) + 1
@@ -86,15 +85,14 @@ class _Finder:
                 case Function():
                     for name in node.parameters:
                         self.set[name] = self.set.get(name, 0) + 2
-            stack.extend(children(node))
 
     def block(self, body: Block) -> None:
         drawn: dict[str, Source] = {}
         used: dict[Source, list[tuple[int, int]]] = {}
         for statement in body.statements:
             for root in _once(statement):
-                for source, places in self.uses(root, drawn):
-                    used.setdefault(source, []).extend(places)
+                for source, place in self.uses(root, drawn):
+                    used.setdefault(source, []).append(place)
             if isinstance(statement, Sample) and not statement.indices and self.set[statement.name] == 1:
                 drawn[statement.name] = id(statement)
                 self.found.variables[id(statement)] = statement.name
@@ -111,13 +109,13 @@ class _Finder:
             behind = self.found.behind.setdefault(gate, {})
             behind[operand] = (*behind.get(operand, ()), source)
 
-    def uses(self, root: Expression, drawn: dict[str, Source]) -> Iterator[tuple[Source, list[tuple[int, int]]]]:
+    def uses(self, root: Expression, drawn: dict[str, Source]) -> Iterator[tuple[Source, tuple[int, int]]]:
         """The draws in an expression that stand behind a gate, each with the innermost; draws without a name are kept at once."""
         stack: list[tuple[Node, tuple[int, int] | None]] = [(root, None)]
         while stack:
             node, gate = stack.pop()
             if isinstance(node, Name) and node.id in drawn and gate is not None:
-                yield drawn[node.id], [gate]
+                yield drawn[node.id], gate
             elif isinstance(node, Draw):
                 if gate is not None:
                     self.keep(id(node), [gate])

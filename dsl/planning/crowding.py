@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
+from functools import cached_property
 
 from ..analysis.outcomes import Outcomes, count_outcomes, what_counts
 from ..tables.estimators import ESTIMATORS
@@ -29,19 +30,16 @@ class Crowding:
     data: Mapping[str, object]
     samples: int
     max_lanes: int | None
-    _counted: Outcomes | None = field(default=None, repr=False)
 
-    @property
+    @cached_property
     def outcomes(self) -> Outcomes:
         """How many outcomes there are, counted when it is first asked for and remembered with the program's plans."""
-        if self._counted is None:
-            known, key = self.plans.counted, what_counts(self.parameters, self.data)
-            if key not in known:
-                if len(known) >= MOST_KNOWN:
-                    known.clear()
-                known[key] = count_outcomes(self.plans.resolved, self.parameters, self.data)
-            self._counted = known[key]
-        return self._counted
+        known, key = self.plans.counted, what_counts(self.parameters, self.data)
+        if key not in known:
+            if len(known) >= MOST_KNOWN:
+                known.clear()
+            known[key] = count_outcomes(self.plans.resolved, self.parameters, self.data)
+        return known[key]
 
     def settled(self, options: PlanOptions) -> tuple[Plan, Lessons]:
         """The plan without what is surely too much, and what was learnt on the way."""

@@ -13,6 +13,7 @@ import math
 import time
 from collections.abc import Callable, Hashable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import torch
@@ -133,7 +134,7 @@ class Numbers:
 
     def check(self, memory: dict[Any, Any], make: Make) -> None:
         """TooCoarse where float32 rounds too much, unless it was asked for."""
-        self.rounded = Precision(memory, self.own).rounded(self.bound, self.known, self._few(memory, make))
+        self.rounded = Precision(memory, self.own).rounded(self.bound, self.known, partial(self._few, memory, make))
         if self.rounded and not self.own.strict:
             raise TooCoarse
 
@@ -143,7 +144,7 @@ class Numbers:
             self.widen()
             return
         self.own = replace(self.own, logarithms=True)
-        if Precision(memory, self.own).sunk(self.bound, self.known, self._few(memory, make)):
+        if Precision(memory, self.own).sunk(self.bound, self.known, partial(self._few, memory, make)):
             raise why.problem
 
     def halves(self, problem: OutOfMemory, shared: bool = False) -> bool:
@@ -153,17 +154,14 @@ class Numbers:
         self.own = replace(self.own, block_lanes=problem.runs // 2)
         return True
 
-    def _few(self, memory: dict[Any, Any], make: Make) -> Few:
-        def few(settings: Settings) -> Estimate | None:
-            try:
-                return make(settings, *self._values(settings.dtype))
-            except NotLifted:
-                memory["liftable"] = False
-                return few(settings)
-            except Exception:
-                return None  # the runs themselves will come to it
-
-        return few
+    def _few(self, memory: dict[Any, Any], make: Make, settings: Settings) -> Estimate | None:
+        try:
+            return make(settings, *self._values(settings.dtype))
+        except NotLifted:
+            memory["liftable"] = False
+            return self._few(memory, make, settings)
+        except Exception:
+            return None  # the runs themselves will come to it
 
 
 def _columns(estimate: Estimate) -> Iterator[Tensor]:

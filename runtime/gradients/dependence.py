@@ -128,12 +128,11 @@ class Depending(Interpreter):
         outer, self.taint = self.taint, CLEAN
         value = super().evaluate(node, frame)
         own = self.taint_of(node.id, frame) if isinstance(node, Name) else self.taint
-        shape = event_shape(value) if isinstance(value, Tensor) else ()
         if isinstance(node, Index):
             assert self.indexed is not None
-            own = self.indexed.read(shape)
+            own = self.indexed.read(event_shape(value) if isinstance(value, Tensor) else ())
         elif own.shaped:
-            own = own.within(shape, self._by_element(node))
+            own = own.within(event_shape(value) if isinstance(value, Tensor) else (), self._by_element(node))
         elif isinstance(node, Vector) and own.whole:
             own = filled_in(self.item_taints)
         self.taint = outer.joined(own)

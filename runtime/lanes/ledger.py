@@ -56,9 +56,9 @@ class Taint:
 
     def joined(self, other: Taint) -> Taint:
         """Of a value made of both, element by element where their shapes agree."""
-        if not other.whole and not other.shaped:
+        if other is CLEAN or not other.all:
             return self
-        if not self.whole and not self.shaped:
+        if self is CLEAN or not self.all:
             return other
         whole = self.whole | other.whole
         if not other.shaped:
