@@ -16,11 +16,14 @@ import copy
 import math
 import random
 import sys
-from dataclasses import dataclass
+from pathlib import Path
 
-import torch
+sys.path[:0] = [str(Path(__file__).resolve().parent.parent)]
 
-import probrun
+import torch  # noqa: E402
+
+import probrun  # noqa: E402
+from tests.test_credit_elements import Dual, sigmoid  # noqa: E402
 
 THETA = 0.4
 SITES, DRAWS = 4, 7
@@ -28,25 +31,6 @@ LIMIT = 6.0
 
 
 # ------------------------------------------------------------------------------------------------------ the oracle
-@dataclass(frozen=True)
-class Dual:
-    """A number and its derivative."""
-
-    v: float
-    d: float = 0.0
-
-    def __add__(self, other: Dual) -> Dual:
-        return Dual(self.v + other.v, self.d + other.d)
-
-    def __mul__(self, other: Dual) -> Dual:
-        return Dual(self.v * other.v, self.v * other.d + self.d * other.v)
-
-
-def sigmoid(x: Dual) -> Dual:
-    s = 1 / (1 + math.exp(-x.v))
-    return Dual(s, s * (1 - s) * x.d)
-
-
 class Returned(Exception):
     """A `return`."""
 
@@ -86,17 +70,17 @@ class Oracle:
                 self.script.append(0)
             bit = self.script[self.used]
             self.used += 1
-            self.weight *= p if bit else Dual(1 - p.v, -p.d)
+            self.weight *= p if bit else Dual(1 - p.value, -p.slope)
             scope[node[1]] = Dual(float(bit))
         elif kind == "if":
-            self.run(node[2] if self.value_of(node[1], scope).v > 0.5 else node[3], scope)
+            self.run(node[2] if self.value_of(node[1], scope).value > 0.5 else node[3], scope)
         elif kind == "for":
             for t in range(node[2], node[3]):
                 scope[node[1]] = Dual(float(t))
                 self.run(node[4], scope)
         elif kind == "while":
             scope[node[1]] = Dual(0.0)
-            while scope[node[1]].v < self.value_of(node[2], scope).v:
+            while scope[node[1]].value < self.value_of(node[2], scope).value:
                 self.run(node[3], scope)
                 scope[node[1]] += Dual(1.0)
         elif kind == "return":
@@ -104,7 +88,7 @@ class Oracle:
             raise Returned
 
     def place(self, node: tuple, scope: dict) -> int:
-        return round(self.value_of(node, scope).v)
+        return round(self.value_of(node, scope).value)
 
     def value_of(self, node: tuple, scope: dict):
         kind = node[0]
@@ -122,7 +106,7 @@ class Oracle:
         if kind == "vector":
             return [self.value_of(item, scope) for item in node[1]]
         if kind == "above":
-            return [Dual(float(entry.v > 0.9)) for entry in self.value_of(node[1], scope)]
+            return [Dual(float(entry.value > 0.9)) for entry in self.value_of(node[1], scope)]
         if kind == "call":
             inner = dict(zip(node[2], [copy.deepcopy(self.value_of(item, scope)) for item in node[3]], strict=True))
             with contextlib.suppress(Returned):
@@ -153,7 +137,7 @@ def exact(body: list) -> tuple[float, float, int]:
         while script and script[-1] == 1:
             script.pop()
         if not script:
-            return total.v, total.d, ways
+            return total.value, total.slope, ways
         script[-1] = 1
 
 

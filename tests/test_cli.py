@@ -23,19 +23,6 @@ def at_root(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(ROOT)
 
 
-@pytest.fixture
-def call(capfd: pytest.CaptureFixture[str]):
-    """Run one command line in this process: (status, standard output, standard error)."""
-
-    def run(*arguments: str) -> tuple[int, str, str]:
-        capfd.readouterr()
-        status = cli.execute(list(arguments))
-        captured = capfd.readouterr()
-        return status, captured.out, captured.err
-
-    return run
-
-
 def subprocess_call(*arguments: str, stdin: bytes = b"", **options: object) -> subprocess.CompletedProcess[bytes]:
     command = [sys.executable, "-m", "probrun", *arguments]
     return subprocess.run(command, input=stdin, capture_output=True, cwd=ROOT, timeout=120, check=False, **options)

@@ -13,23 +13,9 @@ from typing import Any
 import pytest
 
 import probrun
-from probrun import cli
 from probrun.layout import student_quantile
 
 PHI = math.exp(-0.125) / math.sqrt(2 * math.pi)  # the normal density at 0.5
-
-
-@pytest.fixture
-def call(capfd: pytest.CaptureFixture[str]) -> Any:
-    """Run one command line in this process: (status, standard output, standard error)."""
-
-    def run(*arguments: str) -> tuple[int, str, str]:
-        capfd.readouterr()
-        status = cli.execute(list(arguments))
-        captured = capfd.readouterr()
-        return status, captured.out, captured.err
-
-    return run
 
 
 def grad(text: str, **options: Any) -> tuple[Any, float, float]:

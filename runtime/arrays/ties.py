@@ -2,7 +2,7 @@
 
 At such a place the derivative that torch gives is one of many.  `tied` gives what may be added to the result: its value is 0
 everywhere, and its derivative is a part of the difference between the two sides there (a different part at every entry, so that
-nothing cancels; `runtime/lanes/moving.py`).  Whether the derivative of a result changes with it tells whether the choice matters.
+nothing cancels; `probes.py`).  Whether the derivative of a result changes with it tells whether the choice matters.
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ from torch import Tensor
 
 from .broadcast import align
 from .kernels import nowhere_equal, to_number
+from .probes import unlike
 
 ROUNDINGS = 16  # by so many units of the last place equal values may differ that were computed in two ways
 
 
 def parts(like: Tensor) -> Tensor:
     """Numbers between 1/8 and 3/8, of which no sum with whole coefficients is 0."""
-    places = torch.arange(1, like.numel() + 1, dtype=torch.float64, device=like.device)
-    return ((places.sin_() + 2) / 8).reshape(like.shape).to(like.dtype)
+    return unlike(like, least=0.125, most=0.375)
 
 
 class Meeting:

@@ -19,9 +19,10 @@ from torch import Tensor
 
 from ...dsl.text.source import Span
 from ..arrays.private import pull
+from ..arrays.probes import all_unlike, unlike
 from ..lanes.lessons import TooCoarse
 from ..lanes.meetings import Met
-from ..lanes.moving import Motion, all_unlike, unlike
+from ..lanes.moving import Motion
 from ..machine.machine import Outcome
 
 

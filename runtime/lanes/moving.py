@@ -1,16 +1,14 @@
 """Whether entries of a value move with what it is differentiated in: by a probe, not by a sum, in which derivatives cancel.
 
 The derivative of `sum(v * entries)` is exactly 0 where that of every single entry is (0 times anything, however it is added
-up), and nowhere else with the right `v`: sin(1), sin(2), ... and 1 are linearly independent over the algebraic numbers
-(Lindemann and Weierstrass), so that derivatives of different lanes or entries, such as 1 and -1, never cancel.  The structure
-of the program decides; no number is small enough.
+up), and nowhere else with the right `v` (`runtime/arrays/probes.py`): derivatives of different lanes or entries, such as 1 and -1,
+never cancel.  The structure of the program decides; no number is small enough.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import accumulate
 
 import torch
 from torch import Tensor
@@ -18,19 +16,8 @@ from torch import Tensor
 from ...dsl.text.diagnostics import ProbError
 from ..arrays.broadcast import broadcast_shapes
 from ..arrays.private import pull
+from ..arrays.probes import all_unlike, unlike
 from .lifting import Lifted, Lifter
-
-
-def unlike(like: Tensor, start: int = 1) -> Tensor:
-    """Numbers between 0.5 and 2.5 in the shape of a tensor, no two of which have anything to do with each other."""
-    places = torch.arange(start, start + like.numel(), dtype=torch.float64, device=like.device)
-    return (places.sin_() + 1.5).reshape(like.shape).to(like.dtype)
-
-
-def all_unlike(tensors: Sequence[Tensor]) -> list[Tensor]:
-    """The same for several tensors together."""
-    starts = accumulate((tensor.numel() for tensor in tensors), initial=1)
-    return [unlike(tensor, start) for tensor, start in zip(tensors, starts, strict=False)]
 
 
 @dataclass(frozen=True)
