@@ -161,7 +161,7 @@ class Program:
         )
         late = replace(settings, deadline=limit)
         check, unverified = self._verified(parameters or {}, data or {}, late, estimate, progress) if verify else (None, "")
-        estimate = replace(estimate, interrupted=estimate.interrupted or unverified == INTERRUPTED)
+        estimate = replace(estimate, interrupted=True) if unverified == INTERRUPTED else estimate
         sides = check.sides if check is not None else self._sides(parameters or {}, data or {}, settings, estimate)
         compiled = Compilation(estimate.compile_seconds or 0.0, estimate.not_compiled) if compile else None
         seconds, plan = time.perf_counter() - started - (compiled.seconds if compiled else 0.0), estimate.plan
@@ -292,7 +292,7 @@ class Program:
             verdict = measured(settings)
             estimate = verdict.exact or estimated(settings, verdict, None)
         found = contradictions(self._all_plans(), options, parameters, data, settings, verdict.rivals, estimate)
-        return settings, replace(verdict, contradictions=found), estimate
+        return settings, replace(verdict, contradictions=found) if found else verdict, estimate
 
     def _verified(
         self, parameters: Mapping[str, Value], data: Mapping[str, Value], settings: Settings, estimate: Estimate,

@@ -7,6 +7,7 @@ Defaults and sizes are constant expressions and are worked out by the interprete
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -59,6 +60,9 @@ def bind_values(
 def _representable(value: Tensor, dtype: torch.dtype) -> bool:
     """Whether what is neither 0 nor infinite is neither in a dtype."""
     held = value.to(dtype)
+    if value.numel() == 1:
+        one, other = float(value), float(held)
+        return (other == 0) == (one == 0) and math.isinf(other) == math.isinf(one)
     return bool((((held == 0) == (value == 0)) & (held.isinf() == value.isinf())).all())
 
 

@@ -114,7 +114,8 @@ class Numbers:
 
     def __post_init__(self) -> None:
         if not self.resolved.sites:
-            self.whole, self.own = replace(self.whole, dtype="float64"), replace(self.own, dtype="float64")
+            self.widen()
+            return
         try:
             self.bind(self.own.dtype)
         except TooCoarse:
