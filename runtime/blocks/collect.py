@@ -16,7 +16,7 @@ from torch import Tensor
 
 from ...dsl.planning.plan import Plan
 from ...dsl.text.source import Span
-from ..lanes.lanes import Ragged
+from ..lanes.values import Ragged
 from ..machine.interpreter import Interpreter
 from .moments import Accumulator, Moments
 from .session import Session

@@ -26,13 +26,14 @@ from torch import Tensor
 from ...dsl.names.resolve import Resolved
 from ...dsl.syntax import Interval
 from ...dsl.text.diagnostics import ProbError
+from ..arrays.operations import Operand
 from ..blocks.culprits import value_problem
 from ..blocks.moments import Accumulator, Moments
 from ..blocks.session import Session
 from ..blocks.settings import Settings, block_seed, names_of, room
 from ..lanes.counter import Counter
-from ..lanes.lanes import Ragged, Value
 from ..lanes.lessons import TooCoarse
+from ..lanes.values import Ragged
 from ..lanes.where import Where
 from ..machine.interpreter import Interpreter
 from .precision import Numbers
@@ -78,7 +79,7 @@ class ResultSource(Protocol):
 class Samples:
     """Results of sampled runs."""
 
-    def __init__(self, resolved: Resolved, parameters: dict[str, Tensor], data: dict[str, Value], settings: Settings):
+    def __init__(self, resolved: Resolved, parameters: dict[str, Tensor], data: dict[str, Operand], settings: Settings):
         self.resolved = resolved
         self.data = data
         self.settings = settings

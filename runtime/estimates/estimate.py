@@ -31,6 +31,7 @@ from ...dsl.tables.estimators import ESTIMATORS
 from ...dsl.tables.ranges import Bounds, constant
 from ...dsl.text.diagnostics import Diagnostic, ProbError
 from ...dsl.text.source import Span
+from ..arrays.operations import Operand
 from ..arrays.scalars import ends
 from ..blocks.collect import Collected, Ended, Estimate, merged
 from ..blocks.culprits import gradient_problem, value_problem
@@ -41,7 +42,6 @@ from ..blocks.settings import DTYPES, LEAST_BLOCK, Settings, names_of, room
 from ..gradients.decisive import decisive
 from ..gradients.surrogate import expected
 from ..gradients.weighing import Weighing
-from ..lanes.lanes import Value
 from ..lanes.lessons import (
     GuardBroken,
     NotCompiled,
@@ -132,7 +132,7 @@ def _no_parameters(resolved: Resolved) -> ProbError:
 
 
 def _few(
-    resolved: Resolved, plan: Plan, safe: bool, settings: Settings, bound: dict[str, Tensor], known: dict[str, Value]
+    resolved: Resolved, plan: Plan, safe: bool, settings: Settings, bound: dict[str, Tensor], known: dict[str, Operand]
 ) -> Estimate:
     """A few runs of a plan, as they come."""
     collected = Collected(names_of(resolved, settings, not settings.of), settings)
@@ -303,7 +303,7 @@ def moments_of_run(
 
 
 def _sampled(
-    resolved: Resolved, settings: Settings, bound: dict[str, Tensor], known: dict[str, Value], progress: Progress = None
+    resolved: Resolved, settings: Settings, bound: dict[str, Tensor], known: dict[str, Operand], progress: Progress = None
 ) -> Estimate:
     session = Session(resolved, None, bound, known, settings, False, results=True)
     collected = Collected(names_of(resolved, settings, True), settings)
@@ -351,8 +351,7 @@ def expectation(
             runs = 1 if session.exact else settings.samples
             leaves = {name: value.expand(runs, *value.shape) for name, value in session.parameters.items()}
             with room(grad=True):
-                machine = session.interpreter(Interpreter)
-                machine.kinks, machine.bends = plan.kinks, partial(_bends, session, plan, settings.of)
+                machine = session.interpreter(Interpreter, kinks=plan.kinks, bends=partial(_bends, session, plan, settings.of))
                 outcome = machine.run(leaves, session.data, runs)
                 found = [
                     expected(outcome, number, session.result(value), runs).to(DTYPES[settings.dtype])

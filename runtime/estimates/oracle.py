@@ -24,6 +24,7 @@ from ...dsl.names.resolve import Resolved, Site
 from ...dsl.planning.plan import Choice
 from ...dsl.tables.estimators import Carrier, EstimatorRow
 from ...dsl.text.diagnostics import ProbError
+from ..arrays.operations import Operand
 from ..blocks.collect import Estimate
 from ..blocks.moments import Moments
 from ..blocks.session import Session
@@ -31,7 +32,6 @@ from ..blocks.settings import Settings, names_of, room
 from ..estimators import Drawn, Estimator, Request
 from ..estimators.enumerate import Enumerate
 from ..gradients.weighing import per_run
-from ..lanes.lanes import Value
 from ..lanes.lessons import TooManyLanes, TooMuchWork
 from ..laws.law import Law
 from ..laws.noise import Fresh
@@ -160,7 +160,7 @@ def answer(
 
 
 def _summed(
-    resolved: Resolved, bound: dict[str, Tensor], known: dict[str, Value], settings: Settings, cells: int
+    resolved: Resolved, bound: dict[str, Tensor], known: dict[str, Operand], settings: Settings, cells: int
 ) -> tuple[str, dict[str, dict[str, Moments]]]:
     """Sums over outcomes (`cells` 0) or over a grid, whose error is taken from one of half the cells."""
     fine = differences(_Sums(resolved, bound, known, settings, cells), bound, SMOOTH_STEP, EXTRAPOLATED, True)
@@ -281,7 +281,7 @@ class _Sums:
     exact = True
 
     def __init__(
-        self, resolved: Resolved, parameters: dict[str, Tensor], data: dict[str, Value], settings: Settings, cells: int
+        self, resolved: Resolved, parameters: dict[str, Tensor], data: dict[str, Operand], settings: Settings, cells: int
     ):
         limited = replace(settings, max_lanes=LANES, max_steps=STEPS)
         self.session = Session(resolved, None, parameters, data, limited, False, not settings.of)

@@ -20,9 +20,9 @@ import torch
 from torch import Tensor
 
 from ...dsl.names.resolve import Resolved
+from ..arrays.operations import Operand
 from ..blocks.collect import Estimate
 from ..blocks.settings import DTYPES, Settings
-from ..lanes.lanes import Value
 from ..lanes.lessons import NotLifted, OutOfMemory, TooCoarse, TooSmall
 from .binding import bind_values
 
@@ -36,7 +36,7 @@ SURE = 4.0  # standard errors
 MOST = 1024  # answers that are kept
 SHARE_OF_TIME = 0.1  # of what is left, for each of the two
 
-Make = Callable[[Settings, dict[str, Tensor], dict[str, Value]], Estimate]
+Make = Callable[[Settings, dict[str, Tensor], dict[str, Operand]], Estimate]
 Few = Callable[[Settings], Estimate | None]  # makes a few runs; None where something else comes first
 
 
@@ -47,17 +47,17 @@ class Precision:
     memory: dict[Any, Any]
     settings: Settings
 
-    def rounded(self, values: Mapping[str, Tensor], data: Mapping[str, Value], few: Few) -> bool:
+    def rounded(self, values: Mapping[str, Tensor], data: Mapping[str, Operand], few: Few) -> bool:
         """Whether float32 rounds too much here."""
         return self.settings.dtype == "float32" and self._found("rounded", values, data, few, self._rounds)
 
-    def sunk(self, values: Mapping[str, Tensor], data: Mapping[str, Value], few: Few) -> bool:
+    def sunk(self, values: Mapping[str, Tensor], data: Mapping[str, Operand], few: Few) -> bool:
         """Whether something depends on draws that are known by their logarithms only (`log_space.py`): they are held by the
         last numbers before 0 and 1, which are others in float32 and float64, and nobody may see which."""
         return self._found("sunk", values, data, few, self._sees)
 
     def _found(
-        self, what: str, values: Mapping[str, Tensor], data: Mapping[str, Value], few: Few, measure: Callable[[Few], bool | None]
+        self, what: str, values: Mapping[str, Tensor], data: Mapping[str, Operand], few: Few, measure: Callable[[Few], bool | None]
     ) -> bool:
         """What was measured for numbers of this size."""
         settings = self.settings
@@ -130,7 +130,7 @@ class Numbers:
         """The values in a dtype."""
         self.bound, self.known = self._values(dtype)
 
-    def _values(self, dtype: str) -> tuple[dict[str, Tensor], dict[str, Value]]:
+    def _values(self, dtype: str) -> tuple[dict[str, Tensor], dict[str, Operand]]:
         return bind_values(self.resolved, self.parameters, self.data, DTYPES[dtype], torch.device(self.own.device))
 
     def check(self, memory: dict[Any, Any], make: Make) -> None:
@@ -200,7 +200,7 @@ def _differ(coarse: Tensor, fine: Tensor, asked: Settings) -> bool:
     return bool((shifted | blurred).any())
 
 
-def _sizes(values: Mapping[str, Value]) -> Iterator[Hashable]:
+def _sizes(values: Mapping[str, Operand]) -> Iterator[Hashable]:
     """How large numbers are, roughly."""
     for value in values.values():
         if not isinstance(value, Tensor):

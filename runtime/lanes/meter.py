@@ -11,8 +11,8 @@ from __future__ import annotations
 import math
 import time
 
-from .lanes import Value
 from .lessons import OutOfTime, Stopped, TooMuchWork
+from .values import Held, Value
 
 
 class Stop:
@@ -48,6 +48,5 @@ class Meter:
 
     def take(self, value: Value) -> None:
         """A value has been made; its first number is in the statement's count."""
-        numel = getattr(value, "numel", None)
-        if numel is not None:
-            self.spend(numel())
+        if isinstance(value, Held) and value.numbers:
+            self.spend(value.numbers)

@@ -6,8 +6,6 @@ of the table.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import torch
 from torch import Tensor
 
@@ -20,7 +18,7 @@ from .positive import Chi2, Exponential, Gamma, HalfCauchy, HalfNormal, InverseG
 from .truncated_normal import TruncatedNormal
 from .weighted import Categorical, Multinomial, OneHotCategorical
 
-LAWS: dict[str, Callable[[dict[str, Tensor]], Law]] = {
+LAWS: dict[str, type[Law]] = {
     law.__name__: law
     for law in (
         Normal, Laplace, Gumbel, Logistic, Cauchy,
@@ -32,6 +30,12 @@ LAWS: dict[str, Callable[[dict[str, Tensor]], Law]] = {
         Multinomial, DiscreteUniform,
     )
 }
+
+
+def is_narrow(row: DistributionRow) -> bool:
+    """Whether the arguments of a row's law may have axes of size 1 in the place of entries that repeat themselves."""
+    law = LAWS.get(row.name)
+    return law is not None and law.narrow
 
 
 def build(row: DistributionRow, arguments: dict[str, Tensor]) -> Law:
