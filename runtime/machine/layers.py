@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
+from functools import cache
 
 from torch import Tensor
 
@@ -22,8 +23,8 @@ from ..lanes.values import PerLane, Plain, Uniform, Value, made
 from .operation import Operation
 from .setting import Setting
 
-Apply = Callable[[Operation, Sequence[Plain], Frame, Node], Plain]
-See = Callable[[Node, Value], Value]
+Apply = Callable[[Setting, Operation, Sequence[Plain], Frame, Node], Plain]
+See = Callable[[Setting, Node, Value], Value]
 
 
 @dataclass(frozen=True)
@@ -32,7 +33,7 @@ class Around:
 
     name: str
     wanted: Callable[[Setting], bool]
-    make: Callable[[Setting, Apply], Apply]
+    make: Callable[[Apply], Apply]
 
 
 @dataclass(frozen=True)
@@ -41,7 +42,7 @@ class After:
 
     name: str
     wanted: Callable[[Setting], bool]
-    make: Callable[[Setting], See]
+    see: See
 
 
 def _always(setting: Setting) -> bool:
@@ -49,17 +50,17 @@ def _always(setting: Setting) -> bool:
 
 
 # ------------------------------------------------------------------------------------------------ around operations
-def _narrow(setting: Setting, inner: Apply) -> Apply:
+def _narrow(inner: Apply) -> Apply:
     """What repeats itself (`p*ones(1000)`) is done once, where an operation goes entry by entry."""
 
-    def apply(operation: Operation, operands: Sequence[Plain], frame: Frame, node: Node) -> Plain:
+    def apply(setting: Setting, operation: Operation, operands: Sequence[Plain], frame: Frame, node: Node) -> Plain:
         for operand in operands:
             if operand.event is not None:
                 break
         else:
-            return inner(operation, operands, frame, node)
+            return inner(setting, operation, operands, frame, node)
         if not operation.by_entry or (setting.meetings is not None and id(node) in setting.meetings.places):
-            return inner(operation, operands, frame, node)
+            return inner(setting, operation, operands, frame, node)
         shape = broadcast_shapes([operand.shape for operand in operands])
         rows = frame.lanes.count if any(isinstance(operand, PerLane) for operand in operands) else 1
         for size in shape:
@@ -68,51 +69,51 @@ def _narrow(setting: Setting, inner: Apply) -> Apply:
         small: list[Plain] = [
             type(operand)(pad(operand.raw, len(shape))) if isinstance(operand.raw, Tensor) else operand for operand in operands
         ]
-        result = inner(operation, small, frame, node)
+        result = inner(setting, operation, small, frame, node)
         return result if result.shape == shape else type(result)(result.raw, shape)
 
     return apply
 
 
-def _lift(setting: Setting, inner: Apply) -> Apply:
+def _lift(inner: Apply) -> Apply:
     """Where what is the same in every lane meets what is not, it is lifted (`lifting.py`)."""
 
-    def apply(operation: Operation, operands: Sequence[Plain], frame: Frame, node: Node) -> Plain:
+    def apply(setting: Setting, operation: Operation, operands: Sequence[Plain], frame: Frame, node: Node) -> Plain:
         if len(operands) > 1 and not operation.still:
             operands = level(operands, frame.lanes)
-        return inner(operation, operands, frame, node)
+        return inner(setting, operation, operands, frame, node)
 
     return apply
 
 
-def _once(setting: Setting, inner: Apply) -> Apply:
+def _once(inner: Apply) -> Apply:
     """What is the same in every lane is computed once, also in the hundredth round of a loop (`uniform.py`)."""
 
-    def apply(operation: Operation, operands: Sequence[Plain], frame: Frame, node: Node) -> Plain:
+    def apply(setting: Setting, operation: Operation, operands: Sequence[Plain], frame: Frame, node: Node) -> Plain:
         if operation.name is None:
-            return inner(operation, operands, frame, node)
+            return inner(setting, operation, operands, frame, node)
         tensors = not operands
         for operand in operands:
             if isinstance(operand, PerLane):
-                return inner(operation, operands, frame, node)
+                return inner(setting, operation, operands, frame, node)
             tensors |= isinstance(operand.raw, Tensor)
         if not tensors:
-            return inner(operation, operands, frame, node)
+            return inner(setting, operation, operands, frame, node)
         events = tuple(operand.event for operand in operands if operand.event is not None)
         what = (operation.name, events) if events else operation.name
-        return setting.once(what, lambda *_: inner(operation, operands, frame, node), *(operand.raw for operand in operands))
+        raws = [operand.raw for operand in operands]
+        return setting.once(what, lambda *_: inner(setting, operation, operands, frame, node), *raws)
 
     return apply
 
 
-def _meet(setting: Setting, inner: Apply) -> Apply:
+def _meet(inner: Apply) -> Apply:
     """Kinks that are met exactly are written down (`meetings.py`)."""
-    meetings = setting.meetings
-    assert meetings is not None
 
-    def apply(operation: Operation, operands: Sequence[Plain], frame: Frame, node: Node) -> Plain:
-        result = inner(operation, operands, frame, node)
-        if not operation.meets or id(node) not in meetings.places:
+    def apply(setting: Setting, operation: Operation, operands: Sequence[Plain], frame: Frame, node: Node) -> Plain:
+        result = inner(setting, operation, operands, frame, node)
+        meetings = setting.meetings
+        if meetings is None or not operation.meets or id(node) not in meetings.places:
             return result
         tensors = [setting.tensor(operand) for operand in operands]
         if operation.meets == "turn":
@@ -126,61 +127,43 @@ def _meet(setting: Setting, inner: Apply) -> Apply:
     return apply
 
 
-def compute(setting: Setting) -> Apply:
+def compute(setting: Setting, operation: Operation, operands: Sequence[Plain], frame: Frame, node: Node) -> Plain:
     """The innermost: the operation itself."""
-
-    def apply(operation: Operation, operands: Sequence[Plain], frame: Frame, node: Node) -> Plain:
-        per_lane = tensors = False
-        raws = []
-        for operand in operands:
-            per_lane |= isinstance(operand, PerLane)
-            raw = operand.raw if operand.event is None else operand.wide
-            tensors |= isinstance(raw, Tensor)
-            raws.append(raw)
-        if tensors:
-            for raw in raws:
-                if not isinstance(raw, Tensor):
-                    setting.hold(raw)
-        result = operation.code(setting, *raws)
-        return PerLane(result) if per_lane else Uniform(result)
-
-    return apply
+    per_lane = tensors = False
+    raws = []
+    for operand in operands:
+        per_lane |= isinstance(operand, PerLane)
+        raw = operand.raw if operand.event is None else operand.wide
+        tensors |= isinstance(raw, Tensor)
+        raws.append(raw)
+    if tensors:
+        for raw in raws:
+            if not isinstance(raw, Tensor):
+                setting.hold(raw)
+    result = operation.code(setting, *raws)
+    return PerLane(result) if per_lane else Uniform(result)
 
 
 # ------------------------------------------------------------------------------------------------- after expressions
-def _bend(setting: Setting) -> See:
+def _bend(setting: Setting, node: Node, value: Value) -> Value:
     """A value that may have no second derivative refuses to be differentiated twice (P0406)."""
-
-    def see(node: Node, value: Value) -> Value:
-        if id(node) in setting.kinks and isinstance(value, Uniform | PerLane) and isinstance(value.raw, Tensor):
-            return type(value)(setting.bent(node, value.raw), value.event)
-        return value
-
-    return see
+    if id(node) in setting.kinks and isinstance(value, Uniform | PerLane) and isinstance(value.raw, Tensor):
+        return type(value)(setting.bent(node, value.raw), value.event)
+    return value
 
 
-def _guard(setting: Setting) -> See:
+def _guard(setting: Setting, node: Node, value: Value) -> Value:
     """The assumptions of the plan are watched (`guards.py`)."""
-    guards = setting.guards
-    assert guards is not None
-
-    def see(node: Node, value: Value) -> Value:
-        guards.see(node, value, setting.motion)
-        return value
-
-    return see
+    assert setting.guards is not None
+    setting.guards.see(node, value, setting.motion)
+    return value
 
 
-def _count(setting: Setting) -> See:
+def _count(setting: Setting, node: Node, value: Value) -> Value:
     """How many numbers a block holds is counted (`counter.py`)."""
-    counter = setting.counter
-    assert counter is not None
-
-    def see(node: Node, value: Value) -> Value:
-        counter.see(value)
-        return value
-
-    return see
+    assert setting.counter is not None
+    setting.counter.see(value)
+    return value
 
 
 AROUND = (
@@ -199,13 +182,17 @@ NAMES = frozenset(layer.name for layer in (*AROUND, *AFTER))
 
 def around(setting: Setting, without: Collection[str]) -> Apply:
     """The layers around an operation that have something to do."""
-    apply = compute(setting)
-    for layer in reversed(AROUND):
-        if layer.name not in without and layer.wanted(setting):
-            apply = layer.make(setting, apply)
+    return _composed(tuple(layer for layer in AROUND if layer.name not in without and layer.wanted(setting)))
+
+
+@cache
+def _composed(layers: tuple[Around, ...]) -> Apply:
+    apply: Apply = compute
+    for layer in reversed(layers):
+        apply = layer.make(apply)
     return apply
 
 
 def after(setting: Setting, without: Collection[str]) -> list[See]:
     """Those after an expression."""
-    return [layer.make(setting) for layer in AFTER if layer.name not in without and layer.wanted(setting)]
+    return [layer.see for layer in AFTER if layer.name not in without and layer.wanted(setting)]

@@ -236,14 +236,14 @@ class Machine(Setting):
             self.short_of_memory(problem, node.span)
             raise
         for see in self.after:
-            value = cast(Plain, see(node, value))
+            value = cast(Plain, see(self, node, value))
         return value
 
     def apply(self, operation: Operation, operands: Sequence[Plain], frame: Frame, node: Node, span: Span | None = None) -> Plain:
         """An operation on values that are on the frame's lanes, through all layers; P0301 at `span` (None: that of the node), and
         what else a function finds wrong."""
         try:
-            return self.around(operation, operands, frame, node)
+            return self.around(self, operation, operands, frame, node)
         except ShapeMismatch as problem:
             raise self.where.shapes(problem, span or node.span) from None
         except FunctionProblem as problem:
@@ -252,7 +252,7 @@ class Machine(Setting):
     def watch(self, node: Node, value: Value) -> None:
         """Let the layers after expressions see a value."""
         for see in self.after:
-            see(node, value)
+            see(self, node, value)
 
     def joiner(self, parts: list[Lanes], indices: list[Tensor], whole: Lanes, order: bool) -> Join:
         """What puts the parts of values together on the lanes `whole` (a hook for tracing)."""
