@@ -23,7 +23,7 @@ from ..lanes.counter import Counter
 from ..lanes.guards import Guards
 from ..lanes.lanes import Ragged, Value
 from ..lanes.lessons import TooBig
-from ..lanes.lifting import Leaves, Lifter, Slope, liftable
+from ..lanes.lifting import Leaves, Lifter, Slope
 from ..lanes.meetings import Meetings
 from ..lanes.meter import Meter, Stop
 from ..lanes.variety import Variety
@@ -43,7 +43,7 @@ class Session:
 
     def __init__(
         self, resolved: Resolved, plan: Plan | None, parameters: dict[str, Tensor], data: dict[str, Value],
-        settings: Settings, safe: bool, results: bool,
+        settings: Settings, safe: bool, results: bool, lifted: bool = True,
     ):
         self.resolved = resolved
         self.plan = plan
@@ -65,8 +65,7 @@ class Session:
         self.sizes = sizes_for(self.context.device)
         self.start = 0  # runs before this block
         self.lifting = (
-            self.parameters != {} and plan is not None and settings.samples > 1 and not safe and not self.exact
-            and liftable(plan)
+            lifted and self.parameters != {} and plan is not None and settings.samples > 1 and not safe and not self.exact
         )
         self.lifter: Lifter | None = None
         self.points = Leaves([])

@@ -13,9 +13,9 @@ in float64.  E[y] comes from the first of these that the program allows:
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
@@ -36,10 +36,13 @@ from ..lanes.lessons import TooManyLanes, TooMuchWork
 from ..laws.law import Law
 from ..laws.noise import Fresh
 from ..machine.interpreter import Interpreter
+from .attempts import attempted
 from .binding import bind_values
 from .differences import EXTRAPOLATED, ResultSource, Samples, differences
 from .sides import NOISY_STEP as NOISY_SIDES
 from .sides import STEP, Found, Sides, corners, kept, one_sided, with_jumps
+
+T = TypeVar("T")
 
 LANES = 2**20
 WORK = 2**25  # numbers that one sum may touch (a few seconds)
@@ -131,14 +134,14 @@ def both_sides(
             found = {n: {key: replace(sides, own=own[n][key]) for key, sides in rows.items()} for n, rows in found.items()}
         return kept(with_jumps(kept(found), source, bound, step))
 
+    def by(cells: int | None) -> Found:
+        if cells is None:
+            return there(Samples(resolved, bound, known, settings), NOISY_SIDES) if met else {}
+        sums = _Sums(resolved, bound, known, replace(settings, most_work=work), cells)
+        return there(sums, SMOOTH_STEP if cells else STEP) if met else corners(sums, bound)
+
     with room(grad=False):
-        for cells in (0, *(CELLS if met else ())):
-            sums = _Sums(resolved, bound, known, replace(settings, most_work=work), cells)
-            try:
-                return there(sums, SMOOTH_STEP if cells else STEP) if met else corners(sums, bound)
-            except (TooManyLanes, TooMuchWork, _NoGrid, ProbError):
-                continue
-        return there(Samples(resolved, bound, known, settings), NOISY_SIDES) if met else {}
+        return _finest(by, CELLS if met else ())
 
 
 def answer(
@@ -148,15 +151,26 @@ def answer(
     """The gradient by the best method that the program allows, and the method's name."""
     settings = replace(settings, dtype="float64", target_se=None, deadline=None, until=settings.deadline, keep_runs=False)
     bound, known = bind_values(resolved, parameters, data, torch.float64, torch.device(settings.device))
+
+    def by(cells: int | None) -> tuple[str, dict[str, dict[str, Moments]]]:
+        if cells is None:
+            samples = Samples(resolved, bound, known, settings)
+            return "differences", differences(samples, bound, NOISY_STEP, EXTRAPOLATED, True)
+        return _summed(resolved, bound, known, replace(settings, most_work=work), cells)
+
     with room(grad=False):
-        for cells in (0, *CELLS):
-            try:
-                return _summed(resolved, bound, known, replace(settings, most_work=work), cells)
-            except (TooManyLanes, TooMuchWork, _NoGrid, ProbError):
-                continue  # where it is the program's fault, the samples will tell whether it is the program's fault
-        samples = Samples(resolved, bound, known, settings)
-        extrapolated = differences(samples, bound, NOISY_STEP, EXTRAPOLATED, True)
-    return "differences", extrapolated
+        return _finest(by, CELLS)
+
+
+def _finest(by: Callable[[int | None], T], grids: tuple[int, ...]) -> T:
+    """What comes `by` outcomes (0), else by the finest of these grids that the program allows, else by samples (None)."""
+
+    def coarser(left: tuple[int | None, ...], problem: Exception) -> tuple[int | None, ...]:
+        if left[0] is None or not isinstance(problem, TooManyLanes | TooMuchWork | _NoGrid | ProbError):
+            raise problem
+        return left[1:]  # where it is the program's fault, the samples will tell
+
+    return attempted((0, *grids, None), lambda left: by(left[0]), coarser)
 
 
 def _summed(
