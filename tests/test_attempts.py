@@ -81,10 +81,12 @@ def test_memory_that_is_short_for_one_run_or_for_all_processes_at_once() -> None
     assert OutOfMemory(SHORT, 9).taught(Way(), plan).most == 4
 
 
-def test_finite_differences_of_draws_that_are_known_by_their_logarithms_only() -> None:
+def test_differences_of_draws_that_are_known_by_their_logarithms_only() -> None:
     """They used to end as a bug in probrun."""
     program = probrun.parse("param a in (0, inf) = 0.001\nx ~ Gamma(a, 1)\nreturn x")
     rows = program.compare(samples=400, seed=1, include="finite-differences", steps=[0.5]).table.rows
     difference = next(row for row in rows if row.label == "difference h=0.5, common").gradient
     [moments] = [moments for found in difference.values() for moments in found.values()]
     assert float(moments.se) > 0 and abs(float(moments.mean) - 1) <= 5 * float(moments.se)
+    check = program.grad(samples=400, seed=1, pilot=False, verify=True).check
+    assert check is not None and check.passed and check.method == "differences"
