@@ -72,6 +72,7 @@ class Session:
         self.slopes: list[list[Slope | None]] = []
         self.masked = False
         self.stop = Stop()
+        self.spending = Meter()  # of the last block
         self.variety = Variety()  # of all blocks
         self.compile_seconds: float | None = None
         self.begin(self.seed_of(0))
@@ -138,7 +139,11 @@ class Session:
         """What a block may spend."""
         settings = self.settings
         until = settings.deadline if settings.until is None else settings.until
-        return Meter(math.inf if settings.most_work is None else settings.most_work, until, self.stop)
+        if settings.width is not None:
+            self.spending = Meter(0.0, until, self.stop, settings.width)
+        else:
+            self.spending = Meter(math.inf if settings.most_work is None else settings.most_work, until, self.stop)
+        return self.spending
 
     def leaves(self, runs: int) -> dict[str, Tensor]:
         """Parameters, each the start of a derivative: with a row per run, or lifted where they meet the runs."""

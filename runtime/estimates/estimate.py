@@ -173,7 +173,7 @@ def _differentiate(session: Session, collected: Collected, progress: Progress, l
 
     def take(block: Session, runs: int, leaves: dict[str, Tensor], outcome: Outcome) -> Collected:
         part = Collected(names, settings, block.start)
-        part.exact, part.work = block.exact or not outcome.random, outcome.work
+        part.exact, part.work, part.steps = block.exact or not outcome.random, outcome.work, block.spending.steps
         weighings = []
         for number, (name, found) in enumerate(zip(names, outcome.values, strict=True)):
             value = block.result(found)
@@ -191,20 +191,22 @@ def _differentiate(session: Session, collected: Collected, progress: Progress, l
             motion = Motion(block.points.points, block.lifter)
             part.kinks, part.turns = decisive(outcome, [weighing.value for weighing in weighings], motion)
         few = not block.exact and settings.samples <= FEW
+        other = part.again() if paired else None
         for number, (name, weighing) in enumerate(zip(names, weighings, strict=True)):
             for found_at in weighing.gradients(block.points, number == len(weighings) - 1, few):
                 for place, (parameter, leaf) in enumerate(leaves.items()):
                     accumulator = part.add_gradient(
                         name, parameter, found_at.entry, found_at.per_run[place], leaf, runs, tied=found_at.tied,
                     )
-                    part.watch_tails(name, parameter, found_at.entry, found_at.per_run[place])
                     if found_at.pseudo and (spread := found_at.pseudo[place]) is not None:
                         accumulator.widen(spread)
                     if found_at.costs:
                         accumulator.charge(found_at.costs[place])
-                    if paired:
-                        other = found_at.other or found_at.per_run  # of a result without scores there is but one
-                        part.add_gradient(name, parameter, found_at.entry, other[place], leaf, runs, other=True)
+                    if other is not None:
+                        rows = found_at.other or found_at.per_run  # of a result without scores there is but one
+                        regressed = other.add_gradient(name, parameter, found_at.entry, rows[place], leaf, runs)
+                        if found_at.other_costs:
+                            regressed.charge(found_at.other_costs[place])
                     if not accumulator.finite:
                         if not block.safe:
                             raise NotFinite
