@@ -276,7 +276,7 @@ class Program:
             if not piloted:
                 return Verdict()
             try:
-                return choose(self._all_plans(), options, parameters, data, settings, phase_of(progress))
+                return choose(self._all_plans(), options, parameters, data, settings, phase_of(progress), not distributed)
             except KeyboardInterrupt:
                 raise KeyboardInterrupt("choosing estimators") from None
 
@@ -290,7 +290,7 @@ class Program:
             settings, verdict, estimate = with_team(settings, measured, estimated)
         else:
             verdict = measured(settings)
-            estimate = verdict.exact or estimated(settings, verdict, None)
+            estimate = verdict.exact or verdict.made or estimated(settings, verdict, None)
         found = contradictions(self._all_plans(), options, parameters, data, settings, verdict.rivals, estimate)
         return settings, replace(verdict, contradictions=found) if found else verdict, estimate
 

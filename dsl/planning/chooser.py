@@ -223,11 +223,12 @@ def make_plan(resolved: Resolved, options: PlanOptions | None = None, lessons: L
 
 
 class Planner:
-    """The plans of one program, each made once."""
+    """The plans of one program, each made or refused once."""
 
     def __init__(self, resolved: Resolved):
         self.resolved = resolved
-        self.made: dict[tuple[PlanOptions, Lessons], Plan] = {}
+        self.made: dict[tuple[PlanOptions, Lessons], Plan | ProbError] = {}
+        self.tried: dict[PlanOptions, object] = {}  # `trials.py`
         self.counted: dict[object, Outcomes] = {}  # by what it was counted with (`crowding.py`)
 
     def __call__(self, options: PlanOptions, lessons: Lessons | None = None) -> Plan:
@@ -236,5 +237,12 @@ class Planner:
         if key not in self.made:
             if len(self.made) >= MOST_PLANS:
                 self.made.clear()
-            self.made[key] = make_plan(self.resolved, *key)
-        return self.made[key]
+                self.tried.clear()
+            try:
+                self.made[key] = make_plan(self.resolved, *key)
+            except ProbError as problem:
+                self.made[key] = problem
+        found = self.made[key]
+        if isinstance(found, ProbError):
+            raise found.with_traceback(None)
+        return found

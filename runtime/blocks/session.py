@@ -22,7 +22,7 @@ from ..gradients.credit import Crediting
 from ..lanes.counter import Counter
 from ..lanes.guards import Guards
 from ..lanes.lessons import TooBig
-from ..lanes.lifting import Leaves, Lifter, Slope, liftable
+from ..lanes.lifting import Leaves, Lifter, Slope
 from ..lanes.meetings import Meetings
 from ..lanes.meter import Meter, Stop
 from ..lanes.values import Held, Value
@@ -43,7 +43,7 @@ class Session:
 
     def __init__(
         self, resolved: Resolved, plan: Plan | None, parameters: dict[str, Tensor], data: dict[str, Operand],
-        settings: Settings, safe: bool, results: bool,
+        settings: Settings, safe: bool, results: bool, lifted: bool = True,
     ):
         self.resolved = resolved
         self.plan = plan
@@ -65,14 +65,15 @@ class Session:
         self.sizes = sizes_for(self.context.device)
         self.start = 0  # runs before this block
         self.lifting = (
-            self.parameters != {} and plan is not None and settings.samples > 1 and not safe and not self.exact
-            and "lift" not in settings.without and liftable(plan)
+            lifted and "lift" not in settings.without and self.parameters != {} and plan is not None and settings.samples > 1
+            and not safe and not self.exact
         )
         self.lifter: Lifter | None = None
         self.points = Leaves([])
         self.slopes: list[list[Slope | None]] = []
         self.masked = False
         self.stop = Stop()
+        self.spending = Meter()  # of the last block
         self.variety = Variety()  # of all blocks
         self.compile_seconds: float | None = None
         self.begin(self.seed_of(0))
@@ -138,7 +139,11 @@ class Session:
         """What a block may spend."""
         settings = self.settings
         until = settings.deadline if settings.until is None else settings.until
-        return Meter(math.inf if settings.most_work is None else settings.most_work, until, self.stop)
+        if settings.width is not None:
+            self.spending = Meter(0.0, until, self.stop, settings.width)
+        else:
+            self.spending = Meter(math.inf if settings.most_work is None else settings.most_work, until, self.stop)
+        return self.spending
 
     def leaves(self, runs: int) -> dict[str, Tensor]:
         """Parameters, each the start of a derivative: with a row per run, or lifted where they meet the runs."""

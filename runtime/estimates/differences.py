@@ -32,11 +32,12 @@ from ..blocks.moments import Accumulator, Moments
 from ..blocks.session import Session
 from ..blocks.settings import Settings, block_seed, names_of, room
 from ..lanes.counter import Counter
-from ..lanes.lessons import TooCoarse
+from ..lanes.lessons import Way
 from ..lanes.values import Ragged
 from ..lanes.where import Where
 from ..machine.interpreter import Interpreter
-from .precision import Numbers
+from .attempts import Attempt, Attempts
+from .estimate import sampled
 
 LARGEST_BLOCK = 16_384  # runs
 NUMBERS_OF_A_BLOCK = 2**23  # in its widest value, at most
@@ -209,13 +210,14 @@ def _of_samples(
     stencil: Stencil, common: bool,
 ) -> dict[str, dict[str, Moments]]:
     """In the arithmetic that the numbers need."""
-    given = Numbers(resolved, parameters, data, settings, settings)
-    while True:
-        try:
-            with room(grad=False):
-                return differences(Samples(resolved, given.bound, given.known, given.own), given.bound, step, stencil, common)
-        except TooCoarse:
-            given.widen()
+    attempts = Attempts(resolved, parameters, data, settings, settings)
+
+    def make(attempt: Attempt) -> dict[str, dict[str, Moments]]:
+        attempts.rounded(attempt, sampled, asked=False)
+        with room(grad=False):
+            return differences(Samples(resolved, *attempt.values, attempt.settings), attempt.values[0], step, stencil, common)
+
+    return attempts.until_done(make, Way(in_step=True))
 
 
 def finite_differences(

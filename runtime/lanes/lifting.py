@@ -23,7 +23,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ...dsl.planning.plan import Plan
 from ..arrays.private import pull
 from .lanes import Lanes
 from .lessons import NotLifted
@@ -40,12 +39,6 @@ ENTRY_BY_ENTRY = frozenset(f"{name}Backward" for name in (
     "Minimum", "Maximum", "View", "UnsafeView", "ReshapeAlias", "Unsqueeze", "Squeeze", "Expand", "ToCopy", "Clone", "Alias",
     "_Choice", "_Product", "_Divide", "_Power", "_Unary",
 ))
-
-
-def liftable(plan: Plan) -> bool:
-    """Whether it has not been in vain before."""
-    known: bool = plan.memory.get("liftable", True)
-    return known
 
 
 @dataclass(frozen=True)
