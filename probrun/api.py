@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import time
 import warnings
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from .dsl.tables.limits import MAX_DEPTH, MAX_STEPS
 from .dsl.text.diagnostics import Diagnostic, ProbError
-from .dsl.text.source import Source
+from .dsl.text.source import Source, Span
 from .options import (
     DEFAULT_SAMPLES,
     DEFAULT_TAU,
@@ -49,6 +49,7 @@ if TYPE_CHECKING:
     from .dsl.planning.crowding import Crowding
     from .dsl.planning.plan import Lessons, Plan, PlanOptions
     from .runtime.blocks.collect import Estimate
+    from .runtime.blocks.moments import Moments
     from .runtime.blocks.settings import Settings
     from .runtime.estimates.oracle import Check
     from .runtime.estimates.sides import Sides
@@ -162,7 +163,9 @@ class Program:
         late = replace(settings, deadline=limit)
         check, unverified = self._verified(parameters or {}, data or {}, late, estimate, progress) if verify else (None, "")
         estimate = replace(estimate, interrupted=True) if unverified == INTERRUPTED else estimate
-        sides = check.sides if check is not None else self._sides(parameters or {}, data or {}, settings, estimate)
+        sides = check.sides if check is not None else self._sides(
+            parameters or {}, data or {}, settings, estimate.kinks, estimate.turns, estimate.interrupted, estimate.gradient
+        )
         compiled = Compilation(estimate.compile_seconds or 0.0, estimate.not_compiled) if compile else None
         seconds, plan = time.perf_counter() - started - (compiled.seconds if compiled else 0.0), estimate.plan
         assert plan is not None
@@ -205,8 +208,12 @@ class Program:
         table = runtime.compare(
             self._all_plans(), options, parameters or {}, data or {}, settings, names, widths, progress, phase_of(progress)
         )
+        sides = self._sides(
+            parameters or {}, data or {}, settings, table.kinks, table.turns, table.interrupted, table.rows[0].gradient
+        )
         return Comparison(
-            self.source.name, run.samples, run.seed, table.dtype, run.device, table, time.perf_counter() - started
+            self.source.name, run.samples, run.seed, table.dtype, run.device, table, time.perf_counter() - started,
+            places(self.resolved, (*table.kinks, *(table.turns if sides else ()))), sides,
         )
 
     def run(
@@ -313,15 +320,16 @@ class Program:
             return None, INTERRUPTED
 
     def _sides(
-        self, parameters: Mapping[str, Value], data: Mapping[str, Value], settings: Settings, estimate: Estimate
+        self, parameters: Mapping[str, Value], data: Mapping[str, Value], settings: Settings,
+        kinks: Sequence[Span], turns: Sequence[Span], interrupted: bool, gradient: Mapping[str, Mapping[str, Moments]],
     ) -> Mapping[str, Mapping[str, Sides]]:
         """Both derivatives where a kink was met exactly, if they are few and there is time."""
-        entries = sum(moments.mean.numel() for rows in estimate.gradient.values() for moments in rows.values())
-        if not (estimate.kinks or estimate.turns) or entries > MOST_SIDES or settings.deadline is not None or estimate.interrupted:
+        entries = sum(moments.mean.numel() for rows in gradient.values() for moments in rows.values())
+        if not (kinks or turns) or entries > MOST_SIDES or settings.deadline is not None or interrupted:
             return {}
         from .runtime.estimates.oracle import both_sides
 
-        return both_sides(self.resolved, parameters, data, settings, own=estimate.gradient)
+        return both_sides(self.resolved, parameters, data, settings, own=gradient)
 
     def _plan(self, options: PlanOptions, lessons: Lessons | None = None) -> Plan:
         return self._all_plans()(options, lessons)

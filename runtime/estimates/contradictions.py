@@ -17,6 +17,7 @@ from ...dsl.planning.chooser import Planner
 from ...dsl.planning.plan import PlanOptions
 from ...dsl.text.diagnostics import ProbError
 from ..blocks.collect import Estimate
+from ..blocks.moments import Moments
 from ..blocks.settings import Settings
 from ..lanes.lessons import OutOfTime, TooMuchWork
 from .estimate import gradient
@@ -33,7 +34,7 @@ def contradictions(
     """What right plans say against an estimate."""
     if not rivals or estimate.exact or estimate.plan is None or estimate.plan.biased or estimate.interrupted:
         return ()
-    mean, variance = flat(estimate)
+    mean, variance = flat(estimate.gradient)
     variance = variance.nan_to_num(0.0)
     found: list[Contradiction] = []
     for rival in rivals:
@@ -47,7 +48,8 @@ def contradictions(
         at = int(z.abs().argmax())
         if abs(float(z[at])) > limit(IMPOSSIBLE, mean.numel(), seen.runs):
             found.append(Contradiction(
-                _places(estimate)[at], rival.label, seen.runs, float(seen.mean[at]), float(seen.variance[at].sqrt()), float(z[at]),
+                entries(estimate.gradient)[at], rival.label, seen.runs, float(seen.mean[at]), float(seen.variance[at].sqrt()),
+                float(z[at]),
             ))
     return tuple(found)
 
@@ -70,19 +72,19 @@ def _again(
         return rival
     if found.few or found.tails:
         return None
-    mean, variance = flat(found)
+    mean, variance = flat(found.gradient)
     return replace(rival, mean=mean, variance=variance, runs=found.samples)
 
 
-def flat(estimate: Estimate) -> tuple[Tensor, Tensor]:
+def flat(gradient: Mapping[str, Mapping[str, Moments]]) -> tuple[Tensor, Tensor]:
     """All entries of a gradient, and the variance of each."""
-    moments = [m for rows in estimate.gradient.values() for m in rows.values()]
+    moments = [m for rows in gradient.values() for m in rows.values()]
     return torch.cat([m.mean.reshape(-1) for m in moments]).cpu(), torch.cat([m.se.reshape(-1) for m in moments]).cpu() ** 2
 
 
-def _places(estimate: Estimate) -> list[tuple[str, str]]:
+def entries(gradient: Mapping[str, Mapping[str, Moments]]) -> list[tuple[str, str]]:
     """The result and the parameter of every entry."""
     return [
         (name, parameter)
-        for name, rows in estimate.gradient.items() for parameter, moments in rows.items() for _ in range(moments.mean.numel())
+        for name, rows in gradient.items() for parameter, moments in rows.items() for _ in range(moments.mean.numel())
     ]
