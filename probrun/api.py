@@ -131,7 +131,7 @@ class Program:
         of: NamesOption = None, dtype: Any = None, device: Any = "cpu", max_steps: float = MAX_STEPS,
         max_depth: float = MAX_DEPTH, max_lanes: float | None = None, pilot: bool | None = None, verify: bool = False,
         keep_runs: bool = False, distributed: bool = False, sampler: str = "random", compile: bool = False,
-        progress: Progress = None,
+        cross_check: bool = False, progress: Progress = None,
     ) -> GradientResult:
         """The gradient of the expected result in every parameter, with standard errors.
 
@@ -143,7 +143,8 @@ class Program:
         1997), where every run draws the same numbers in the same order. `compile`: torch.compile makes blocks of runs into a few
         loops in C++ (seconds, once per program, plan and size); where that is not possible the program is run as without, and
         `compiled.reason` says why. `dtype`: None is float32, and float64 where that rounds so much that it shows; what is given is
-        kept, and `rounded` says what it does.
+        kept, and `rounded` says what it does. `cross_check`: where no pilot has measured other estimators, a score is held against
+        reparameterised draws, which takes about as long as 10,000 plain runs (the command line always does).
         """
         begun = time.monotonic()
         run = run_options(samples, seed, dtype, device, target_se, max_steps, max_depth, max_lanes, max_time, sampler)
@@ -158,7 +159,8 @@ class Program:
         if verify and run.max_time is not None:
             settings = replace(settings, deadline=begun + TIME_FOR_RUNS * run.max_time)
         settings, verdict, estimate = self._estimate(
-            options, parameters or {}, data or {}, settings, (among is None) if pilot is None else pilot, distributed, progress
+            options, parameters or {}, data or {}, settings, (among is None) if pilot is None else pilot, distributed, cross_check,
+            progress,
         )
         late = replace(settings, deadline=limit)
         check, unverified = self._verified(parameters or {}, data or {}, late, estimate, progress) if verify else (None, "")
@@ -271,7 +273,7 @@ class Program:
 
     def _estimate(
         self, options: PlanOptions, parameters: Mapping[str, Value], data: Mapping[str, Value], settings: Settings,
-        piloted: bool, distributed: bool, progress: Progress,
+        piloted: bool, distributed: bool, cross_check: bool, progress: Progress,
     ) -> tuple[Settings, Verdict, Estimate]:
         """What a pilot found and what the runs gave; the settings are those of process 0 where there are several."""
         from .runtime.estimates import estimate as runtime
@@ -298,7 +300,7 @@ class Program:
         else:
             verdict = measured(settings)
             estimate = verdict.exact or estimated(settings, verdict, None)
-        found = contradictions(self._all_plans(), options, parameters, data, settings, verdict.rivals, estimate)
+        found = contradictions(self._all_plans(), options, parameters, data, settings, verdict.rivals, estimate, cross_check)
         return settings, replace(verdict, contradictions=found) if found else verdict, estimate
 
     def _verified(

@@ -120,6 +120,24 @@ def test_run_says_when_a_mean_is_not_to_be_trusted(text: str, runs: int, code: s
     assert (code or "P07") in shown.out if code else "P07" not in shown.out + shown.err
 
 
+@pytest.mark.parametrize("way", [["--no-pilot"], ["--estimator", "rsample"], ["--among", "rsample,gumbel"]], ids=str)
+def test_what_was_not_measured_is_held_against_a_score(way: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    """On the command line also where no pilot runs; from Python where it is asked for, and no number changes."""
+    text = "param t = 0.5; x ~ Normal(t, 1); b ~ Bernoulli(0.5); return x/(abs(x) + 0.00000001) + b*x"
+    assert main(["grad", "-e", text, "--seed", "7", "-n", "4000", "--json", *way]) == 3
+    answer = json.loads(capsys.readouterr().out)
+    (doubt,) = [entry for entry in answer["warnings"] if entry["code"] == "P0703"]
+    assert abs(float(doubt["message"].split(" other runs give ")[1].split(" +-")[0]) - (2 * PHI + 0.5)) < 0.1
+    for usual in ("x^2", "tanh(x)", "exp(x)"):
+        assert main(["grad", "-e", f"param t = 0.5; x ~ Normal(t, 1); return {usual}", "--seed", "7", "-n", "4000", *way]) == 0
+    program, options = probrun.parse(text), {"--no-pilot": {"pilot": False}, "--estimator": {"estimator": "rsample"}}
+    plain, checked = (
+        program.grad(samples=4000, seed=7, cross_check=check, **options.get(way[0], {"among": "rsample,gumbel"})) for check in (False, True)
+    )
+    assert not plain.contradictions and len(checked.contradictions) == 1 and checked.contradictions[0].label.endswith("score")
+    assert float(plain.gradient["t"].mean) == float(checked.gradient["t"].mean) == answer["gradient"]["t"]["mean"]
+
+
 def test_plans_that_agree_do_not_contradict_each_other() -> None:
     programs = [
         ("x ~ Normal(t, 1); return x", 40), ("x ~ Normal(t, 1); return x^2", 40), ("x ~ Gamma(exp(t), 1); return log(x)", 20),
