@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import time
 import warnings
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from .dsl.tables.limits import MAX_DEPTH, MAX_STEPS
 from .dsl.text.diagnostics import Diagnostic, ProbError
-from .dsl.text.source import Source
+from .dsl.text.source import Source, Span
 from .options import (
     DEFAULT_SAMPLES,
     DEFAULT_TAU,
@@ -49,6 +49,7 @@ if TYPE_CHECKING:
     from .dsl.planning.crowding import Crowding
     from .dsl.planning.plan import Lessons, Plan, PlanOptions
     from .runtime.blocks.collect import Estimate
+    from .runtime.blocks.moments import Moments
     from .runtime.blocks.settings import Settings
     from .runtime.estimates.oracle import Check
     from .runtime.estimates.sides import Sides
@@ -130,7 +131,7 @@ class Program:
         of: NamesOption = None, dtype: Any = None, device: Any = "cpu", max_steps: float = MAX_STEPS,
         max_depth: float = MAX_DEPTH, max_lanes: float | None = None, pilot: bool | None = None, verify: bool = False,
         keep_runs: bool = False, distributed: bool = False, sampler: str = "random", compile: bool = False,
-        progress: Progress = None,
+        cross_check: bool = False, progress: Progress = None,
     ) -> GradientResult:
         """The gradient of the expected result in every parameter, with standard errors.
 
@@ -142,7 +143,8 @@ class Program:
         1997), where every run draws the same numbers in the same order. `compile`: torch.compile makes blocks of runs into a few
         loops in C++ (seconds, once per program, plan and size); where that is not possible the program is run as without, and
         `compiled.reason` says why. `dtype`: None is float32, and float64 where that rounds so much that it shows; what is given is
-        kept, and `rounded` says what it does.
+        kept, and `rounded` says what it does. `cross_check`: where no pilot has measured other estimators, a score is held against
+        reparameterised draws, which takes about as long as 10,000 plain runs (the command line always does).
         """
         begun = time.monotonic()
         run = run_options(samples, seed, dtype, device, target_se, max_steps, max_depth, max_lanes, max_time, sampler)
@@ -157,12 +159,15 @@ class Program:
         if verify and run.max_time is not None:
             settings = replace(settings, deadline=begun + TIME_FOR_RUNS * run.max_time)
         settings, verdict, estimate = self._estimate(
-            options, parameters or {}, data or {}, settings, (among is None) if pilot is None else pilot, distributed, progress
+            options, parameters or {}, data or {}, settings, (among is None) if pilot is None else pilot, distributed, cross_check,
+            progress,
         )
         late = replace(settings, deadline=limit)
         check, unverified = self._verified(parameters or {}, data or {}, late, estimate, progress) if verify else (None, "")
         estimate = replace(estimate, interrupted=True) if unverified == INTERRUPTED else estimate
-        sides = check.sides if check is not None else self._sides(parameters or {}, data or {}, settings, estimate)
+        sides = check.sides if check is not None else self._sides(
+            parameters or {}, data or {}, settings, estimate.kinks, estimate.turns, estimate.interrupted, estimate.gradient
+        )
         compiled = Compilation(estimate.compile_seconds or 0.0, estimate.not_compiled) if compile else None
         seconds, plan = time.perf_counter() - started - (compiled.seconds if compiled else 0.0), estimate.plan
         assert plan is not None
@@ -205,8 +210,12 @@ class Program:
         table = runtime.compare(
             self._all_plans(), options, parameters or {}, data or {}, settings, names, widths, progress, phase_of(progress)
         )
+        sides = self._sides(
+            parameters or {}, data or {}, settings, table.kinks, table.turns, table.interrupted, table.rows[0].gradient
+        )
         return Comparison(
-            self.source.name, run.samples, run.seed, table.dtype, run.device, table, time.perf_counter() - started
+            self.source.name, run.samples, run.seed, table.dtype, run.device, table, time.perf_counter() - started,
+            places(self.resolved, (*table.kinks, *(table.turns if sides else ()))), sides,
         )
 
     def run(
@@ -264,7 +273,7 @@ class Program:
 
     def _estimate(
         self, options: PlanOptions, parameters: Mapping[str, Value], data: Mapping[str, Value], settings: Settings,
-        piloted: bool, distributed: bool, progress: Progress,
+        piloted: bool, distributed: bool, cross_check: bool, progress: Progress,
     ) -> tuple[Settings, Verdict, Estimate]:
         """What a pilot found and what the runs gave; the settings are those of process 0 where there are several."""
         from .runtime.estimates import estimate as runtime
@@ -291,7 +300,7 @@ class Program:
         else:
             verdict = measured(settings)
             estimate = verdict.exact or verdict.made or estimated(settings, verdict, None)
-        found = contradictions(self._all_plans(), options, parameters, data, settings, verdict.rivals, estimate)
+        found = contradictions(self._all_plans(), options, parameters, data, settings, verdict.rivals, estimate, cross_check)
         return settings, replace(verdict, contradictions=found) if found else verdict, estimate
 
     def _verified(
@@ -313,15 +322,16 @@ class Program:
             return None, INTERRUPTED
 
     def _sides(
-        self, parameters: Mapping[str, Value], data: Mapping[str, Value], settings: Settings, estimate: Estimate
+        self, parameters: Mapping[str, Value], data: Mapping[str, Value], settings: Settings,
+        kinks: Sequence[Span], turns: Sequence[Span], interrupted: bool, gradient: Mapping[str, Mapping[str, Moments]],
     ) -> Mapping[str, Mapping[str, Sides]]:
         """Both derivatives where a kink was met exactly, if they are few and there is time."""
-        entries = sum(moments.mean.numel() for rows in estimate.gradient.values() for moments in rows.values())
-        if not (estimate.kinks or estimate.turns) or entries > MOST_SIDES or settings.deadline is not None or estimate.interrupted:
+        entries = sum(moments.mean.numel() for rows in gradient.values() for moments in rows.values())
+        if not (kinks or turns) or entries > MOST_SIDES or settings.deadline is not None or interrupted:
             return {}
         from .runtime.estimates.oracle import both_sides
 
-        return both_sides(self.resolved, parameters, data, settings, own=estimate.gradient)
+        return both_sides(self.resolved, parameters, data, settings, own=gradient)
 
     def _plan(self, options: PlanOptions, lessons: Lessons | None = None) -> Plan:
         return self._all_plans()(options, lessons)

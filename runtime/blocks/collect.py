@@ -336,6 +336,14 @@ def _tail(parts: list[Tensor]) -> Tail:
     return watch.diagnosis()
 
 
+def spread_of(rows: Tensor) -> tuple[Tail, float]:
+    """Of numbers of single runs `[runs, *shape]` the tail, and how many carry the spread (0: all are the same; inf: enough)."""
+    watched = Accumulator(tuple(rows.shape[1:]), cubing=True)
+    watched.add(rows)
+    carriers = 0.0 if watched.still else watched.carriers
+    return _tail([rows[:WATCHED_RUNS]]), carriers if carriers < FEW_CARRIERS else math.inf
+
+
 def _stacked(moments: list[Moments], shape: tuple[int, ...]) -> Moments:
     """Moments of the entries of a result as one array `[*shape, *parameter]`."""
     if not shape:

@@ -18,6 +18,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ..arrays.operations import Operand
 from ..blocks.collect import Estimate
 from ..blocks.settings import Settings
 

@@ -22,10 +22,12 @@ from dataclasses import dataclass, field, replace
 import torch
 from torch import Tensor
 
+from ..arrays.recording import recording
 from ..lanes.lanes import Lanes
 from ..lanes.ledger import EVERYTHING, Execution, Summand, Taint, returned
 from ..lanes.lifting import Leaves
 from ..machine.machine import Outcome
+from .degenerate import MOST_GROUPS, second_order, suspected
 from .groups import Group, at, column, gathered, grouped, members
 from .regression import taken_off, trusted
 
@@ -38,8 +40,8 @@ RECENT = 4  # sums of terms that are kept to build others on
 @dataclass(frozen=True)
 class Gradients:
     """Of one result entry, per leaf: of every run `[runs, *parameter]` (None: zero); `pseudo` the jackknife's pseudo-values,
-    `other` the same gradients with the other baseline, `costs` and `other_costs` what estimating a regression adds to the variance
-    of the sum; `tied`: they are those of one group of scores and their common mean alone."""
+    `other` the same gradients with the other baseline, `costs` and `other_costs` what estimating baselines adds to the variance of
+    the sum; `tied`: they are those of one group of scores and their common mean alone."""
 
     entry: int
     per_run: list[Tensor | None]
@@ -101,6 +103,12 @@ class Weighing:
     def _tied(self) -> bool:
         return len(self.groups) == 1 and self.groups[0].baseline in MEANS and not self.value.requires_grad
 
+    @property
+    def _mixed(self) -> bool:
+        """Whether means tie the runs together, and not by one group of scores alone."""
+        means = any(group.baseline in MEANS for group in self.groups)
+        return means and not self._tied and not recording()
+
     def gradients(self, leaves: Leaves, last: bool, few: bool = False) -> Iterator[Gradients]:
         """The gradients of each entry of the result in every leaf.  `last`: the graph is not needed afterwards."""
         if self.uneven:
@@ -116,7 +124,7 @@ class Weighing:
         regressed = [group for group in self.groups if group.baseline == "regression"]
         others = [group for group in self.groups if group.baseline != "regression"]
         for entry in range(entries):
-            keep = few or bool(both) or bool(regressed) or not (last and entry == entries - 1)
+            keep = few or bool(both) or bool(regressed) or self._mixed or not (last and entry == entries - 1)
             column = self.value if self.value.dim() == 1 else column_of[:, entry]
             gradient = self._part(entry, column, others if weighed is None else [], leaves, keep)
             if weighed is not None:
@@ -132,7 +140,7 @@ class Weighing:
                     unlike = [group for group in self.groups if group.baseline != "both"]
                     rest = self._part(entry, column, unlike, leaves, True)
                     other, costs = self._regressed(entry, rest, both, leaves, True, gradient)
-                yield Gradients(entry, gradient, pseudo, other, other_costs=costs, tied=self._tied)
+                yield Gradients(entry, gradient, pseudo, other, self._ties(entry, gradient, leaves), costs, self._tied)
 
     def _part(
         self, entry: int, column: Tensor | None, groups: Sequence[Group], leaves: Leaves, keep: bool, baseline: str | None = None,
@@ -245,13 +253,16 @@ class Weighing:
                 _plus(part, None if density is None else density - density.mean(0), weight)
                 for part, density in zip(path, weighed, strict=True)
             ]
+        ties: list[Tensor | None] = []
+        if self._mixed and self.runs > LEAST_FOR_JACKKNIFE and suspected(found, self.runs, 1):
+            ties = [None if density is None else second_order([total], [density]) for density in weighed]
         if baseline not in REGRESSIONS:
-            return Gradients(entry, found, pseudo, tied=self._tied)
+            return Gradients(entry, found, pseudo, costs=ties, tied=self._tied)
         scored = [_plus(None, density, total) for density in weighed]
         other, costs = self._taken_off(scored, weighed, path, True, lambda: found)
         if baseline == "regression":
             return Gradients(entry, other, costs=costs)
-        return Gradients(entry, found, pseudo, other, other_costs=costs, tied=self._tied)
+        return Gradients(entry, found, pseudo, other, ties, costs, self._tied)
 
     def _pseudo(self, entry: int, gradient: Sequence[Tensor | None], leaves: Leaves) -> list[Tensor | None]:
         """The jackknife's pseudo-values where several groups (or split lanes) have mean baselines: dY_i + what the mean
@@ -272,6 +283,21 @@ class Weighing:
                     before = found[place]
                     found[place] = change if before is None else before + change
         return found
+
+    def _ties(self, entry: int, gradient: Sequence[Tensor | None], leaves: Leaves) -> list[Tensor | None]:
+        """What the means of several groups, or beside other derivatives, add to the variance of the sum (`degenerate.py`)."""
+        if not self._mixed or self.runs <= LEAST_FOR_JACKKNIFE or not suspected(gradient, self.runs, len(self.groups)):
+            return []
+        if len(self.groups) > MOST_GROUPS:
+            return [None if own is None else 2 * own.mean(0) ** 2 for own in gradient]
+        tied = [(group, due) for group, due in self.dues(entry) if group.baseline in MEANS and due.dim() == 1]
+        tied = [(group, summed_up(due, self.lanes, self.runs)) for group, due in tied]
+        scores = [self._score_of([group], leaves) for group, _ in tied]
+        costs: list[Tensor | None] = []
+        for place in range(len(gradient)):
+            felt = [(due, own) for (_, due), score in zip(tied, scores, strict=True) if (own := score[place]) is not None]
+            costs.append(second_order(*zip(*felt, strict=True)) if felt else None)
+        return costs
 
     # --------------------------------------------------------------------------------------------------- regression
     def _regressed(
@@ -334,6 +360,11 @@ def per_run(value: Tensor, outcome: Outcome, runs: int) -> Tensor:
     weights = weight.expand(lanes).reshape(-1, *(1,) * (rows.dim() - 1))
     empty = torch.zeros(runs, *value.shape[1:], dtype=value.dtype, device=value.device)
     return empty.index_add(0, _origin(outcome.lanes, runs, value.device), rows * weights)
+
+
+def summed_up(due: Tensor, lanes: Lanes, runs: int) -> Tensor:
+    """The sum over the lanes of each run `[runs]`, from `[lanes]`."""
+    return due if lanes.origin is None else due.new_zeros(runs).index_add(0, lanes.origin, due)
 
 
 def _origin(lanes: Lanes, runs: int, device: torch.device) -> Tensor:
