@@ -11,6 +11,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, fields
+from functools import cache
 from typing import TypeAlias
 
 from .text.source import Source, Span
@@ -340,9 +341,15 @@ class Program:
 def children(node: Node) -> list[Node]:
     """The nodes directly below `node`, in the order of its fields."""
     found: list[Node] = []
-    for item in fields(node):
-        _collect(getattr(node, item.name), found)
+    for name in _holding(type(node)):
+        _collect(getattr(node, name), found)
     return found
+
+
+@cache
+def _holding(form: type[Node]) -> tuple[str, ...]:
+    """The fields of a form that may hold nodes."""
+    return tuple(item.name for item in fields(form) if item.type not in ("Span", "str", "float", "bool"))
 
 
 def _collect(value: object, found: list[Node]) -> None:
