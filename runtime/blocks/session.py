@@ -121,6 +121,7 @@ class Session:
             results=self.results, wanted=settings.of, counter=counter, meter=self.meter(), **more,
         )
         machine.masked = self.masked
+        machine.recall.looking = not self.masked
         machine.variety = self.variety
         if self.plan is not None and self.plan.ties:
             machine.meetings = Meetings(self.plan.ties)

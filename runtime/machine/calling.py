@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable
 from typing import cast
 
 import torch
@@ -16,6 +17,7 @@ from ..lanes.lanes import NOWHERE, Ragged, Value
 from ..lanes.ledger import Summand
 from ..lanes.lessons import NotCompiled, TooManyLanes
 from .machine import Machine
+from .recall import Known
 
 DEEP = 64  # calls in calls that are compiled
 MANY = 1024  # recursive calls that are compiled
@@ -23,7 +25,28 @@ RECURSIVE_FACTOR = 2  # a function may call itself so many times as often as a `
 
 
 def call(machine: Machine, node: Call, function: Function, arguments: list[Operand], frame: Frame) -> Operand:
-    """A call of a function of the program, on the frame's lanes."""
+    """A call of a function of the program, on the frame's lanes; one that has been made before is remembered."""
+    recall = machine.recall
+    if function.name not in recall.text.functions:
+        return _call(machine, node, function, arguments, frame)
+    outermost = recall.begin(frame.lanes)
+    keys = recall.keys(node, arguments, frame)
+    key = function.name, recall.where(frame.lanes), recall.marks(machine, frame), *keys
+    known = recall.known.get(key)
+    if known is not None:
+        recall.again(machine, known.note)
+        return known.value
+    entered = recall.enter(machine)
+    value = _call(machine, node, function, arguments, frame, keys)
+    recall.keep(key, Known(value, recall.leave(machine, entered)))
+    if outermost:
+        recall.forget()
+    return value
+
+
+def _call(
+    machine: Machine, node: Call, function: Function, arguments: list[Operand], frame: Frame, keys: list[Hashable] | None = None
+) -> Operand:
     if machine.depth >= machine.limits.depth:
         raise machine.where.error(
             "P0505", f"`{node.function}` was called {machine.limits.depth} levels deep", node.span, "called again here",
@@ -41,7 +64,11 @@ def call(machine: Machine, node: Call, function: Function, arguments: list[Opera
         inner.write(name, value)
     activation = inner.activation
     machine.note_entry(function, activation)
+    if keys is not None:
+        machine.recall.open.append((activation, dict(zip(function.parameters, keys, strict=True))))
     machine.block(function.body, inner)
+    if keys is not None:
+        machine.recall.open.pop()
     machine.depth -= 1
     if known is None:
         del machine.recursive[node.function]
