@@ -11,7 +11,6 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, fields
-from functools import cache
 from typing import TypeAlias
 
 from .text.source import Source, Span
@@ -338,18 +337,18 @@ class Program:
     source: Source = field(compare=False, repr=False)
 
 
+_HOLDING: dict[type[Node], tuple[str, ...]] = {}  # the fields of a form that may hold nodes
+
+
 def children(node: Node) -> list[Node]:
     """The nodes directly below `node`, in the order of its fields."""
     found: list[Node] = []
-    for name in _holding(type(node)):
+    form = node.__class__
+    if form not in _HOLDING:
+        _HOLDING[form] = tuple(item.name for item in fields(form) if item.type not in ("Span", "str", "float", "bool"))
+    for name in _HOLDING[form]:
         _collect(getattr(node, name), found)
     return found
-
-
-@cache
-def _holding(form: type[Node]) -> tuple[str, ...]:
-    """The fields of a form that may hold nodes."""
-    return tuple(item.name for item in fields(form) if item.type not in ("Span", "str", "float", "bool"))
 
 
 def _collect(value: object, found: list[Node]) -> None:

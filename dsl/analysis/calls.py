@@ -16,9 +16,9 @@ from ..syntax import Assign, Call, Draw, Expression, For, LogPdf, Name, Node, Sa
 
 
 @dataclass(frozen=True)
-class Made:
-    """An expression that is made of nothing but what the caller gave, outer variables, numbers and operators: its form, by a number,
-    and the names in it.  `alone`: it is the name itself."""
+class FromGiven:
+    """An expression that is made of nothing but what the caller gave, outer variables, numbers and operators: its form, by a
+    number, and the names in it.  `alone`: it is the name itself."""
 
     form: int
     names: tuple[str, ...]
@@ -31,7 +31,7 @@ class Rememberable:
     that they give to functions follow from what they were given themselves."""
 
     functions: dict[str, tuple[str, ...]] = field(default_factory=dict)
-    made: dict[int, Made] = field(default_factory=dict)
+    made: dict[int, FromGiven] = field(default_factory=dict)
 
 
 def rememberable(resolved: Resolved) -> Rememberable:
@@ -57,12 +57,12 @@ def rememberable(resolved: Resolved) -> Rememberable:
     return found
 
 
-def _made(node: Expression, own: frozenset[str], forms: dict[Expression, int]) -> Made | None:
+def _made(node: Expression, own: frozenset[str], forms: dict[Expression, int]) -> FromGiven | None:
     parts = nodes_in(node)
     names = {part.id for part in parts if isinstance(part, Name)}
     if names & own or any(isinstance(part, Call | Draw | LogPdf) for part in parts):
         return None
-    return Made(forms.setdefault(node, len(forms)), tuple(sorted(names)), isinstance(node, Name))
+    return FromGiven(forms.setdefault(node, len(forms)), tuple(sorted(names)), isinstance(node, Name))
 
 
 def _calls(nodes: list[Node]) -> dict[str, int]:

@@ -14,6 +14,7 @@ from ..syntax import Node
 from ..tables.ranges import ANY, INF, Bounds, join, widen
 from ..text.source import Span
 
+
 @dataclass(frozen=True)
 class Hazard:
     """A place where a live value meets a jump (or a singularity) that carries probability.

@@ -1,14 +1,14 @@
 """lark's LALR tables, followed token by token.
 
 As `InteractiveParser.feed_token`, on the same stacks, but for two things that make most of its time on a long program: what a rule
-does is found by the rule itself and not by its hash, and a rule that hands on its one child (`?sum: product`, eight of them above every
-name) only changes the state.
+does is found by the rule itself and not by its hash, and a rule that hands on its one child (`?sum: product`, eight of them above
+every name) only changes the state.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 from lark import Token
 from lark.exceptions import UnexpectedToken
@@ -43,7 +43,7 @@ class Automaton:
         while True:
             row = states[places[-1]]
             if kind not in row:
-                raise UnexpectedToken(token, set(), state=state)
+                raise cast(Any, UnexpectedToken)(token, set(), state=state)
             action, arg = row[kind]
             if action is Shift:
                 places.append(arg)

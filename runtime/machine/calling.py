@@ -17,11 +17,10 @@ from ..lanes.lanes import NOWHERE, Ragged, Value
 from ..lanes.ledger import Summand
 from ..lanes.lessons import NotCompiled, TooManyLanes
 from .machine import Machine
-from .recall import Known
+from .recall import Recalled
 
 DEEP = 64  # calls in calls that are compiled
 MANY = 1024  # recursive calls that are compiled
-RECURSIVE_FACTOR = 2  # a function may call itself so many times as often as a `while` may go round
 
 
 def call(machine: Machine, node: Call, function: Function, arguments: list[Operand], frame: Frame) -> Operand:
@@ -38,7 +37,7 @@ def call(machine: Machine, node: Call, function: Function, arguments: list[Opera
         return known.value
     entered = recall.enter(machine)
     value = _call(machine, node, function, arguments, frame, keys)
-    recall.keep(key, Known(value, recall.leave(machine, entered)))
+    recall.keep(key, Recalled(value, recall.leave(machine, entered)))
     if outermost:
         recall.forget()
     return value
@@ -82,8 +81,9 @@ def _call(
 
 
 def _again(machine: Machine, node: Call, calls: int) -> int:
-    """A function has called itself so often since another called it: `f(n - 1) + f(n - 2)` is not deep, but takes 2^n calls."""
-    most = machine.limits.steps * RECURSIVE_FACTOR
+    """A function has called itself so often since another called it: what draws in `f(n - 1) + f(n - 2)` is not deep, but is called
+    2^n times."""
+    most = machine.limits.steps
     if calls > most:
         raise machine.where.error(
             "P0505", f"`{node.function}` has called itself {most} times", node.span, "called again here",

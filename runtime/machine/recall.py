@@ -30,7 +30,7 @@ LARGE = 2**20  # numbers of an argument that are not looked at
 
 
 @dataclass(frozen=True)
-class Known:
+class Recalled:
     """What a call gave; `note`: what it has done beside (`Recall.leave`)."""
 
     value: Operand
@@ -51,7 +51,7 @@ class Recall:
         self.text = cast(Rememberable, resolved.memory["rememberable"])
         self.looking = True
         self.base: Lanes | None = None  # those of the outermost call
-        self.known: dict[Hashable, Known] = {}
+        self.known: dict[Hashable, Recalled] = {}
         self.kept = 0
         self.open: list[tuple[Activation, dict[str, Hashable]]] = []  # calls at work, and what their arguments are known by
         self.names: dict[Hashable, int] = {}  # short ones, of what things are known by
@@ -89,7 +89,7 @@ class Recall:
         for kept in (self.known, self.open, self.names, self.places, self.held):
             kept.clear()
 
-    def keep(self, key: Hashable, known: Known) -> None:
+    def keep(self, key: Hashable, known: Recalled) -> None:
         """Remember a call; of too much, the oldest is forgotten."""
         self.known[key] = known
         self.kept += known.size
@@ -129,4 +129,4 @@ def _content(value: Tensor) -> Hashable:
     return value.dtype, tuple(value.shape), blake2b(value.detach().cpu().contiguous().numpy().tobytes()).digest()
 
 
-__all__ = ["Known", "Recall"]
+__all__ = ["Recall", "Recalled"]
