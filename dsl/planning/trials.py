@@ -104,12 +104,15 @@ def alternatives(choice: Choice) -> list[str]:
 def prefer(choices: tuple[Choice, ...], name: Callable[[Choice], str | None], **options: float | str) -> Prefer:
     """Of each site the estimator that `name` gives, with those of the options that it has."""
     found = []
+    calls: dict[str, EstimatorCall] = {}
     for choice in choices:
         wanted = name(choice)
         if wanted is not None:
-            row = ESTIMATORS[wanted]
-            given = tuple((option, value) for option, value in options.items() if row.option(option) is not None)
-            found.append((choice.site.index, EstimatorCall(wanted, given)))
+            if wanted not in calls:
+                row = ESTIMATORS[wanted]
+                given = tuple((option, value) for option, value in options.items() if row.option(option) is not None)
+                calls[wanted] = EstimatorCall(wanted, given)
+            found.append((choice.site.index, calls[wanted]))
     return tuple(found)
 
 

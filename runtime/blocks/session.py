@@ -123,6 +123,7 @@ class Session:
             meetings=Meetings(self.plan.ties) if self.plan is not None and self.plan.ties else None, **more,
         )
         machine.masked = self.masked
+        machine.recall.looking = not self.masked
         machine.variety = self.variety
         machine.logarithms = settings.logarithms
         machine.stands_for = settings.samples if self.exact else 1

@@ -52,7 +52,6 @@ class Crediting(Depending):
 
     def __init__(self, *arguments: Any, **options: Any):
         super().__init__(*arguments, **options)
-        self.wants_terms = False
         self.call_terms: list[Summand] | None = None
 
     # ---------------------------------------------------------------------------------------------- statements

@@ -7,7 +7,7 @@ it is evaluated, and the conditions that brought lanes to a place count for all 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from functools import cached_property, reduce
 from operator import or_
 from typing import Any, ClassVar, assert_never
@@ -50,6 +50,7 @@ from ..machine.indexing import Item
 from ..machine.interpreter import Interpreter
 from ..machine.machine import Evaluate, Machine
 from ..machine.operation import ARITHMETIC
+from ..machine.recall import Recall
 from .relevance import weigh
 
 MOST_SLOTS = 4096  # elements of an array of which each has a mask of its own
@@ -110,6 +111,38 @@ def evaluate_product(machine: Machine, node: Arithmetic, frame: Frame) -> Plain:
     return first
 
 
+class Recalling(Recall):
+    """What a call that is remembered depends on is as if it were made again: its taint, and what its conditions have decided.
+
+    It is the same call only where all that is given depends on the same; else which calls are remembered would tell of draws that
+    the taint does not know.
+    """
+
+    def marks(self, machine: Depending, frame: Frame) -> Hashable:
+        """What the arguments, and that the call is made, depend on."""
+        machine.wants_terms = False  # its value is one term, remembered or not
+        return tuple(machine.item_taints), frame.control | frame.activation.escaped
+
+    def enter(self, machine: Depending) -> tuple[int, bool]:
+        """What has been decided before is put aside."""
+        entered = machine.decided, machine.apart
+        machine.decided, machine.apart = 0, False
+        return entered
+
+    def leave(self, machine: Depending, entered: tuple[int, bool]) -> tuple[Taint, int, bool]:
+        """The taint of the value, and what was decided on the way."""
+        note = machine.taint, machine.decided, machine.apart
+        machine.decided |= entered[0]
+        machine.apart |= entered[1]
+        return note
+
+    def again(self, machine: Depending, note: tuple[Taint, int, bool]) -> None:
+        """The same taint and decisions."""
+        machine.taint = note[0]
+        machine.decided |= note[1]
+        machine.apart |= note[2]
+
+
 class Depending(Interpreter):
     """An interpreter that knows what every value depends on; `taint` is that of what is being evaluated."""
 
@@ -123,6 +156,8 @@ class Depending(Interpreter):
         self.indexed: Indexed | None = None
         self.item_taints: list[Taint] = []
         self.decided = 0  # by which sites the conditions of the present statement were decided
+        self.wants_terms = False
+        self.recall = Recalling(self.resolved)
 
     def evaluate(self, node: Expression, frame: Frame) -> Plain:
         """As always; what the value depends on is added to `taint`."""

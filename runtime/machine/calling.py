@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable
 from typing import cast
 
 import torch
@@ -18,15 +19,36 @@ from ..lanes.lessons import NotCompiled, TooManyLanes
 from ..lanes.values import PerLane, Plain, Ragged, Uniform, Value
 from .machine import Machine
 from .operation import Operation
+from .recall import Recalled
 from .setting import Setting
 
 DEEP = 64  # calls in calls that are compiled
 MANY = 1024  # recursive calls that are compiled
-RECURSIVE_FACTOR = 2  # a function may call itself so many times as often as a `while` may go round
 
 
 def call(machine: Machine, node: Call, function: Function, arguments: list[Plain], frame: Frame) -> Plain:
-    """A call of a function of the program, on the frame's lanes."""
+    """A call of a function of the program, on the frame's lanes; one that has been made before is remembered."""
+    recall = machine.recall
+    if function.name not in recall.text.functions:
+        return _call(machine, node, function, arguments, frame)
+    outermost = recall.begin(frame.lanes)
+    keys = recall.keys(node, arguments, frame)
+    key = function.name, recall.where(frame.lanes), recall.marks(machine, frame), *keys
+    known = recall.known.get(key)
+    if known is not None:
+        recall.again(machine, known.note)
+        return known.value
+    entered = recall.enter(machine)
+    value = _call(machine, node, function, arguments, frame, keys)
+    recall.keep(key, Recalled(value, recall.leave(machine, entered)))
+    if outermost:
+        recall.forget()
+    return value
+
+
+def _call(
+    machine: Machine, node: Call, function: Function, arguments: list[Plain], frame: Frame, keys: list[Hashable] | None = None
+) -> Plain:
     if machine.depth >= machine.limits.depth:
         raise machine.where.error(
             "P0505", f"`{node.function}` was called {machine.limits.depth} levels deep", node.span, "called again here",
@@ -44,7 +66,11 @@ def call(machine: Machine, node: Call, function: Function, arguments: list[Plain
         inner.write(name, value)
     activation = inner.activation
     machine.note_entry(function, activation)
+    if keys is not None:
+        machine.recall.open.append((activation, dict(zip(function.parameters, keys, strict=True))))
     machine.block(function.body, inner)
+    if keys is not None:
+        machine.recall.open.pop()
     machine.depth -= 1
     if known is None:
         del machine.recursive[node.function]
@@ -58,8 +84,9 @@ def call(machine: Machine, node: Call, function: Function, arguments: list[Plain
 
 
 def _again(machine: Machine, node: Call, calls: int) -> int:
-    """A function has called itself so often since another called it: `f(n - 1) + f(n - 2)` is not deep, but takes 2^n calls."""
-    most = machine.limits.steps * RECURSIVE_FACTOR
+    """A function has called itself so often since another called it: what draws in `f(n - 1) + f(n - 2)` is not deep, but is called
+    2^n times."""
+    most = machine.limits.steps
     if calls > most:
         raise machine.where.error(
             "P0505", f"`{node.function}` has called itself {most} times", node.span, "called again here",

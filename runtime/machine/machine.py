@@ -1,8 +1,7 @@
 """What executes one block of runs: its values, limits and hooks; how a form is executed stands in the tables of `interpreter.py`.
 
-One function per form, found by the node's class: a visit costs two Python calls, which is small against the torch operations it
-makes.  Nesting (of expressions, blocks and calls) is plain Python recursion, so 10,000 calls deep is a question of memory and not
-of the C stack.
+One function per form, found by the node's class: a visit costs two Python calls, which is small against its torch operations.
+Nesting (of expressions, blocks and calls) is plain Python recursion: 10,000 calls deep is a question of memory, not of the C stack.
 """
 
 from __future__ import annotations
@@ -39,6 +38,7 @@ from ..laws.noise import Noise
 from .indexing import Item, position, size
 from .layers import after, around
 from .operation import Operation, function_of
+from .recall import Recall
 from .setting import MOST_KEPT, Setting
 
 MEMORY = MemoryError, RuntimeError  # what is raised where there is none, and much else
@@ -48,9 +48,8 @@ Execute = Callable[["Machine", Any, Frame], None]
 
 @dataclass(frozen=True)
 class Limits:
-    """`steps` of one loop and `depth` of calls before a run is stopped; `lanes` that enumeration may make of one run,
-    `rounds` of a loop, or levels of calls, in which it may do so, and how many numbers a `table` of outcomes may have for each
-    run (None: as many as fit into memory)."""
+    """`steps` of one loop and `depth` of calls before a run is stopped; `lanes` that enumeration may make of one run, `rounds` of a
+    loop, or levels of calls, in which it may, and numbers of a `table` of outcomes for each run (None: what fits into memory)."""
 
     steps: int = MAX_STEPS
     depth: int = MAX_DEPTH
@@ -122,6 +121,7 @@ class Machine(Setting):
         self.logarithms = False  # draws may be known by their logarithms only
         self.masked = False  # lanes do not go apart (`masked.py`)
         self.constants = frozenset(CONSTANTS)
+        self.recall = Recall(resolved)
         self.runs = self.draws = 0
         self.depth = 0
         self.recursive: dict[str, int] = {}  # how often the functions that are at work have called themselves
