@@ -26,7 +26,7 @@ class Settings:
     `block_lanes` overrides the size of blocks, `of` names variables in place of the results, `sampler` is random, sobol or single
     (of float32 in any arithmetic), `rank` and `world_size` which of how many processes this is, `compile` asks for compiled blocks
     (`compiled.py`), `logarithms` lets draws be known by those only, `strict`: the dtype was asked for, `without` names layers that
-    are left out (`machine/layers.py`; for tests)."""
+    are left out (`runtime/machine/layers.py`; for tests)."""
 
     samples: int = 10_000
     seed: int = 0

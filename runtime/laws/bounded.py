@@ -14,7 +14,7 @@ from .noise import Noise
 from .rounding import below_one, double, nudge, sinks, sticks, tiny
 
 
-class Uniform(Law):
+class UniformLaw(Law):
     low: Tensor
     high: Tensor
 

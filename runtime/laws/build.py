@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from ...dsl.tables.distributions import DistributionRow
-from .bounded import Beta, Dirichlet, Kumaraswamy, MultivariateNormal, Uniform, VonMises
+from .bounded import Beta, Dirichlet, Kumaraswamy, MultivariateNormal, UniformLaw, VonMises
 from .counts import Bernoulli, Binomial, DiscreteUniform, Geometric, NegativeBinomial, Poisson
 from .law import Law, TorchLaw
 from .location_scale import Cauchy, Gumbel, Laplace, Logistic, Normal, StudentT
@@ -19,12 +19,12 @@ from .truncated_normal import TruncatedNormal
 from .weighted import Categorical, Multinomial, OneHotCategorical
 
 LAWS: dict[str, type[Law]] = {
-    law.__name__: law
+    law.__name__.removesuffix("Law"): law
     for law in (
         Normal, Laplace, Gumbel, Logistic, Cauchy,
         StudentT, LogNormal, HalfNormal, HalfCauchy, Exponential,
         Gamma, InverseGamma, Chi2, Weibull, Pareto,
-        Uniform, Beta, Kumaraswamy, Dirichlet, VonMises,
+        UniformLaw, Beta, Kumaraswamy, Dirichlet, VonMises,
         MultivariateNormal, TruncatedNormal, Bernoulli, Binomial, Geometric,
         NegativeBinomial, Poisson, Categorical, OneHotCategorical,
         Multinomial, DiscreteUniform,

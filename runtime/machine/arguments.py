@@ -52,11 +52,11 @@ class Bound:
         law = build(self.row, {
             name: cast(Tensor, value.raw if narrow or value.event is None else value.wide) for name, value in self.arguments.items()
         })
-        law.known = Known(self.arguments)
+        law.known = ArgumentEnds(self.arguments)
         return law
 
 
-class Known(Mapping[str, Ends]):
+class ArgumentEnds(Mapping[str, Ends]):
     """The ends of the arguments of a law, looked for once for each value."""
 
     def __init__(self, arguments: dict[str, Plain]):
