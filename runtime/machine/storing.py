@@ -9,7 +9,7 @@ from torch import Tensor
 
 from ...dsl.syntax import Assign, Sample, Statement
 from ..arrays.broadcast import ShapeMismatch
-from ..arrays.recording import recording
+from ..arrays.private import observed
 from ..lanes.frames import Frame
 from ..lanes.lanes import carry
 from ..lanes.values import Held, Plain, Ragged
@@ -75,7 +75,7 @@ def _at_random(
         machine.counter.expect(frame.lanes.count * math.prod(pieces.shape))
     indices = [cast(Tensor, item.raw) for item in items if isinstance(item, Held)]
     new = cast(Tensor, stored.wide)
-    if not (recording() or stored.live or pieces.live or pieces.dtype != new.dtype):
+    if not (observed() or stored.live or pieces.live or pieces.dtype != new.dtype):
         pieces.scatter(frame.lanes, lambda own: assign(own, filled_in(items, indices), new))
         frame.values[node.name] = (pieces, frame.lanes)
         machine.note_store(node.name, value, stored, frame)
