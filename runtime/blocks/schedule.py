@@ -185,7 +185,7 @@ def _compiled(
 
     inputs = inputs_of(session)
     threads = torch.get_num_threads() if session.context.device.type == "cpu" else 1
-    asked = session.at(1, least), inputs, usual, work, plan.memory
+    asked = session.at(1, least), inputs, usual, work
     compiled, known = obtain(*asked) if threads == 1 else pool(threads).submit(obtain, *asked).result()  # for one core each
     session.compile_seconds = compiled.spent()
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Callable, Mapping
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
@@ -191,6 +191,4 @@ class Session:
 
 def _account(resolved: Resolved) -> tuple[Sums, Gates]:
     """What the assignment of credit needs to know of the text."""
-    if "account" not in resolved.memory:
-        resolved.memory["account"] = find_sums(resolved), find_gates(resolved)
-    return cast("tuple[Sums, Gates]", resolved.memory["account"])
+    return resolved.prepared.once("account", None, lambda: (find_sums(resolved), find_gates(resolved)))

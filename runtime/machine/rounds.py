@@ -86,11 +86,8 @@ def all_at_once(machine: Machine, node: For, first: int, last: int, frame: Frame
     count = last - first
     if not FEWEST <= count <= MOST or machine.rounds is not None:
         return False
-    key = ("rounds", id(node))
-    memory = machine.resolved.memory
-    if key not in memory:
-        memory[key] = sum_loop(node, machine.resolved)
-    loop = cast("SumLoop | None", memory[key])
+    resolved = machine.resolved
+    loop = resolved.prepared.once("rounds", id(node), lambda: sum_loop(node, resolved))
     if loop is None or not _fits(machine, loop, node, frame):
         return False
     numbers = torch.arange(first, last, dtype=machine.dtype, device=machine.device).unsqueeze(0)
