@@ -1,7 +1,7 @@
 """Blocks of lanes as compiled code (`--compile`): the graph of one block, made into a few fused loops by torch.compile.
 
 One block is run as always and written down (`recorder.py`), with parameters expanded to a row per run and random branches
-executed on all lanes (`masked.py`).  The graph goes from parameters, data and noise to the moments of the block, so that
+executed on all lanes (`ways.py`).  The graph goes from parameters, data and noise to the moments of the block, so that
 between drawing the noise and adding up nothing touches memory but once.  The noise of a block is drawn outside.
 The graph holds while all checks come out as they did: those that depend on no draw are looked at once per call,
 the others in every block; a block that fails them is run as it was written down, by the interpreter, from the same

@@ -29,6 +29,7 @@ from ..lanes.where import Where
 from ..laws.sobol import MOST_DIMENSIONS, Sobol
 from ..machine.interpreter import Interpreter
 from ..machine.machine import Outcome
+from ..machine.ways import Masked
 from .compiled import inputs_of, obtain
 from .replicates import LEAST_REPLICATES, replicates
 from .session import Session
@@ -180,7 +181,7 @@ def _compiled(
 
     def work(block: Session, runs: int) -> Any:
         with torch.enable_grad():
-            block.masked = True
+            block.branching = Masked()
             return block.made(Session.expanded, take, runs)
 
     inputs = inputs_of(session)

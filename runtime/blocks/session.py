@@ -32,6 +32,7 @@ from ..laws.sobol import Sobol
 from ..machine.interpreter import Interpreter
 from ..machine.machine import Limits, Outcome
 from ..machine.order import ordered
+from ..machine.ways import APART, Branching
 from .settings import DTYPES, Settings, block_seed
 from .sizes import sizes_for
 
@@ -71,7 +72,7 @@ class Session:
         self.lifter: Lifter | None = None
         self.points = Leaves([])
         self.slopes: list[list[Slope | None]] = []
-        self.masked = False
+        self.branching: Branching = APART
         self.stop = Stop()
         self.spending = Meter()  # of the last block
         self.variety = Variety()  # of all blocks
@@ -120,10 +121,10 @@ class Session:
             self.resolved, self.choices, self.context, self.noise,
             limits=self.limits(), guards=self.guards, safe=self.safe, lifter=self.lifter,
             results=self.results, wanted=settings.of, counter=counter, meter=self.meter(), without=settings.without,
+            branching=self.branching,
             meetings=Meetings(self.plan.ties) if self.plan is not None and self.plan.ties else None, **more,
         )
-        machine.masked = self.masked
-        machine.recall.looking = not self.masked
+        machine.recall.looking = self.branching is APART
         machine.variety = self.variety
         machine.logarithms = settings.logarithms
         machine.stands_for = settings.samples if self.exact else 1

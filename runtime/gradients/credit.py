@@ -37,8 +37,8 @@ from ..lanes.frames import Activation, Frame, Returned
 from ..lanes.lanes import Lanes, carry
 from ..lanes.ledger import CLEAN, Summand, Taint, view
 from ..lanes.values import Plain, Ragged, Uniform, Value
-from ..machine.masked import terms_here
 from ..machine.operation import ARITHMETIC, NEGATIVE
+from ..machine.ways import terms_here
 from .dependence import Depending
 from .relevance import weigh
 

@@ -31,9 +31,9 @@ from ..laws.build import build
 from ..laws.law import Edge, Law
 from .arguments import Bound, bind_arguments, with_axes
 from .machine import Machine
-from .masked import counted
 from .operation import Operation
 from .setting import Setting
+from .ways import counted
 
 COPIES = 8  # of a draw while it is made: noise, scaled and moved, its density, its derivative
 RARE = 0.01  # part of the draws of a relaxed site that may be at the edge of its domain
