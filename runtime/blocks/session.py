@@ -19,6 +19,7 @@ from ...dsl.tables.limits import PRUNED
 from ..arrays.function_code import Context
 from ..arrays.operations import Operand
 from ..gradients.credit import Crediting
+from ..gradients.tracing import Tracing, traced
 from ..lanes.counter import Counter
 from ..lanes.guards import Guards
 from ..lanes.lessons import TooBig
@@ -109,7 +110,15 @@ class Session:
         block.begin(self.seed_of(number))
         return block
 
-    def interpreter(self, kind: type[Interpreter], counter: Counter | None = None, **more: Any) -> Interpreter:
+    def tracer(self) -> Tracing:
+        """An interpreter for one block that does the same, and writes everything down."""
+        found = self.interpreter(Interpreter, tracing=True)
+        assert isinstance(found, Tracing)
+        return found
+
+    def interpreter(
+        self, kind: type[Interpreter], counter: Counter | None = None, tracing: bool = False, **more: Any
+    ) -> Interpreter:
         """An interpreter for one block."""
         settings = self.settings
         if kind is Interpreter and self.account is not None:
@@ -117,7 +126,7 @@ class Session:
             kind, more = Crediting, {"sums": sums, "gates": gates, **more}
             if counter is not None:
                 counter.taken_apart = True
-        machine = kind(
+        machine = (traced(kind) if tracing else kind)(
             self.resolved, self.choices, self.context, self.noise,
             limits=self.limits(), guards=self.guards, safe=self.safe, lifter=self.lifter,
             results=self.results, wanted=settings.of, counter=counter, meter=self.meter(), without=settings.without,
