@@ -11,7 +11,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import cache
 from typing import Any
 
 import torch
@@ -151,7 +150,6 @@ class Tracing(Interpreter):
         return [*([] if own is None else [own]), *(self.stored.get(name, ()) if apart else ())]
 
 
-@cache
 def traced(kind: type[Interpreter]) -> type[Tracing]:
     """A kind of interpreter that also writes everything down."""
     return type(f"Traced{kind.__name__}", (Tracing, kind), {})
