@@ -150,7 +150,7 @@ class Program:
         self._plan(options)  # a refusal must not wait for torch
         from .runtime.estimates.checking import checked
         started = time.perf_counter()
-        settings = replace(self._settings(run, options.of, keep_runs, begun), compile=compile, strict=run.strict)
+        settings = self._settings(run, options.of, keep_runs, begun, compile=compile, strict=run.strict)
         late, piloted = settings if verify else None, (among is None) if pilot is None else pilot
         if verify and run.max_time is not None:
             settings = replace(settings, deadline=begun + TIME_FOR_RUNS * run.max_time)
@@ -161,7 +161,7 @@ class Program:
         seconds, plan = time.perf_counter() - started - (made.seconds if made else 0.0), estimate.plan
         assert plan is not None
         return GradientResult(
-            **common_fields(self.resolved, replace(run, seed=settings.seed), replace(estimate, seconds=seconds), options.of),
+            **common_fields(self.resolved, run, estimate, options.of) | {"seed": settings.seed, "seconds": seconds},
             gradient=unkeyed(estimate.gradient) if len(estimate.value) == 1 else estimate.gradient, biased=plan.biased,
             sites=site_reports(self.resolved, plan, verdict), per_run=estimate.per_run if keep_runs else None,
             pilot_runs=verdict.runs, tails=estimate.tails, few=estimate.few, scarce=estimate.scarce,
@@ -221,7 +221,7 @@ class Program:
         names = tuple(name for name in variables(self.resolved, of) if name not in self.results)
         from .runtime.estimates import estimate as runtime
 
-        settings = replace(self._settings(run, names, False, begun), strict=run.strict)
+        settings = self._settings(run, names, False, begun, strict=run.strict)
         estimate = runtime.moments_of_run(self.resolved, parameters or {}, data or {}, settings, progress)
         return RunResult(**common_fields(self.resolved, run, estimate, names), draws=estimate.draws)
 
@@ -248,7 +248,9 @@ class Program:
         planner = self._crowding(parameters, data, run).planner(options)
         return runtime.expectation(self.resolved, planner, parameters or {}, data or {}, settings)
 
-    def _settings(self, run: RunOptions, of: tuple[str, ...], keep_runs: bool, begun: float | None = None) -> Settings:
+    def _settings(
+        self, run: RunOptions, of: tuple[str, ...], keep_runs: bool, begun: float | None = None, **more: Any
+    ) -> Settings:
         from .runtime.blocks.settings import Settings
 
         if run.device != "cpu":
@@ -259,7 +261,7 @@ class Program:
         return Settings(
             samples=run.samples, seed=run.seed, dtype=run.dtype, device=run.device, target_se=run.target_se, of=of,
             keep_runs=keep_runs, max_steps=run.max_steps, max_depth=run.max_depth, max_lanes=run.max_lanes,
-            sampler=run.sampler, deadline=None if run.max_time is None or begun is None else begun + run.max_time,
+            sampler=run.sampler, deadline=None if run.max_time is None or begun is None else begun + run.max_time, **more,
         )
 
     def _estimate(
@@ -281,7 +283,8 @@ class Program:
                 raise KeyboardInterrupt("choosing estimators") from None
 
         def estimated(settings: Settings, verdict: Verdict, team: Team | None) -> Estimate:
-            planner = self._crowding(parameters, data, settings).planner(replace(options, prefer=verdict.prefer))
+            preferred = replace(options, prefer=verdict.prefer) if verdict.prefer else options
+            planner = self._crowding(parameters, data, settings).planner(preferred)
             return runtime.gradient(self.resolved, planner, parameters, data, settings, progress, team)
 
         if distributed:

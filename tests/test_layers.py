@@ -46,8 +46,8 @@ def found(program: Program, without: str, monkeypatch: pytest.MonkeyPatch, **opt
     """Values and gradients with a layer left out."""
     usual = Program._settings
 
-    def settings(self: Program, *arguments: Any) -> Settings:
-        return replace(usual(self, *arguments), without=frozenset((without,)))
+    def settings(self: Program, *arguments: Any, **more: Any) -> Settings:
+        return replace(usual(self, *arguments, **more), without=frozenset((without,)))
 
     with monkeypatch.context() as patch:
         patch.setattr(Program, "_settings", settings)

@@ -10,6 +10,7 @@ import math
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -268,8 +269,8 @@ class Collected:
                     found[name, parameter] = carriers
         return found
 
-    def estimate(self, plan: Plan | None, started: float) -> Estimate:
-        """What there is."""
+    def estimate(self, plan: Plan | None, started: float, **more: Any) -> Estimate:
+        """What there is, and what else is known of it."""
         gradients: dict[str, dict[str, Moments]] = {}
         per_run: dict[str, dict[str, Tensor]] = {}
         for name, rows in self.gradient.items():
@@ -287,7 +288,7 @@ class Collected:
             other=None if self.other is None else self.other.estimate(plan, started),
             tails={} if self.exact else {key: tail for key, parts in self.watched.items() if (tail := _tail(parts)).heavy},
             few=self.few(plan is not None and bool(plan.kinks)), work=self.work, steps=self.steps, kinks=_in_text(self.kinks),
-            turns=_in_text(self.turns),
+            turns=_in_text(self.turns), **more,
         )
 
     def dtype(self, plan: Plan | None) -> str:

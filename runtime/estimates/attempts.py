@@ -13,23 +13,21 @@ from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
 import torch
-from torch import Tensor
 
 from ...dsl.names.resolve import Resolved
 from ...dsl.planning.plan import Lessons, Plan
-from ..arrays.operations import Operand
 from ..blocks.collect import Collected, Estimate
 from ..blocks.session import Session
 from ..blocks.settings import DTYPES, Settings, names_of
 from ..lanes.lessons import Lesson, MakePlan, NotLifted, TooCoarse, Way
-from .binding import bind_values
+from .binding import Values, bind_values
 from .precision import Precision
 
 T = TypeVar("T")
 W = TypeVar("W")
-Values = tuple[dict[str, Tensor], dict[str, Operand]]
 
 START = Way()
+IN_STEP = replace(START, in_step=True)
 
 
 def attempted(way: W, make: Callable[[W], T], learn: Callable[[W, Exception], W]) -> T:

@@ -36,14 +36,25 @@ from ..machine.interpreter import Interpreter
 SIMPLEX_TOLERANCE = 1e-5
 
 
+Values = tuple[dict[str, Tensor], dict[str, Operand]]
+
+
 def bind_values(
     resolved: Resolved, parameters: Mapping[str, object], data: Mapping[str, object], dtype: torch.dtype, device: torch.device
-) -> tuple[dict[str, Tensor], dict[str, Operand]]:
-    """Parameters `[*shape]` and data for a run.
+) -> Values:
+    """Parameters `[*shape]` and data for a run; the defaults of a program are found once.
 
     Raises ProbError: P0601 (a parameter without a value), P0602 (data without one), P0603 (no such name), P0604 (cannot be
     read, or wrong shape), P0605 (outside the declared domain).
     """
+    if parameters or data:
+        return _bound(resolved, parameters, data, dtype, device)
+    return resolved.prepared.once("defaults", (dtype, device), lambda: _bound(resolved, parameters, data, dtype, device))
+
+
+def _bound(
+    resolved: Resolved, parameters: Mapping[str, object], data: Mapping[str, object], dtype: torch.dtype, device: torch.device
+) -> Values:
     origins = {name: origin_notes(values, name) for values in (parameters, data) for name in values}
     refuse_unknown(resolved, parameters, data)
     binder = _Binder(resolved, origins)

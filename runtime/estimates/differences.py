@@ -32,11 +32,10 @@ from ..blocks.moments import Accumulator, Moments
 from ..blocks.session import Session
 from ..blocks.settings import Settings, block_seed, names_of, room
 from ..lanes.counter import Counter
-from ..lanes.lessons import Way
 from ..lanes.values import Ragged
 from ..lanes.where import Where
 from ..machine.interpreter import Interpreter
-from .attempts import Attempt, Attempts
+from .attempts import IN_STEP, Attempt, Attempts
 from .estimate import sampled
 
 LARGEST_BLOCK = 16_384  # runs
@@ -217,7 +216,7 @@ def _of_samples(
         with room(grad=False):
             return differences(Samples(resolved, *attempt.values, attempt.settings), attempt.values[0], step, stencil, common)
 
-    return attempts.until_done(make, Way(in_step=True))
+    return attempts.until_done(make, IN_STEP)
 
 
 def finite_differences(

@@ -41,7 +41,7 @@ from ..lanes.moving import Motion
 from ..machine.interpreter import Interpreter
 from ..machine.machine import Outcome
 from ..machine.order import check_fixed
-from .attempts import START, Attempt, Attempts
+from .attempts import IN_STEP, START, Attempt, Attempts
 from .team import Team
 
 __all__ = ["Estimate", "Moments", "Settings", "expectation", "gradient", "moments_of_run", "sampled"]
@@ -80,7 +80,7 @@ def gradient(
         everything = collected if team is None or collected.exact else merged(found, session, whole)
         return _finished(session, everything, whole, started, attempt.way.uncompiled or None, rounded)
 
-    return attempts.until_done(make, replace(START, in_step=team is not None and settings.target_se is not None))
+    return attempts.until_done(make, IN_STEP if team is not None and settings.target_se is not None else START)
 
 
 def _no_parameters(resolved: Resolved) -> ProbError:
@@ -103,9 +103,10 @@ def _finished(
     if settings.compile and refused is None and session.compile_seconds is None:
         left = "a gradient is not finite" if session.safe else "no block was left to compile"
         refused = "the answer is exact" if collected.exact else left
-    estimate = collected.estimate(session.plan, started)
-    scarce = {} if collected.exact else session.variety.scarce
-    return replace(estimate, compile_seconds=session.compile_seconds, not_compiled=refused, rounded=rounded, scarce=scarce)
+    return collected.estimate(
+        session.plan, started, compile_seconds=session.compile_seconds, not_compiled=refused, rounded=rounded,
+        scarce={} if collected.exact else session.variety.scarce,
+    )
 
 
 class Looks:

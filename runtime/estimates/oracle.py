@@ -32,11 +32,11 @@ from ..blocks.settings import Settings, names_of, room
 from ..estimators import Drawn, Estimator, Request
 from ..estimators.enumerate import Enumerate
 from ..gradients.weighing import per_run
-from ..lanes.lessons import TooManyLanes, TooMuchWork, Way
+from ..lanes.lessons import TooManyLanes, TooMuchWork
 from ..laws.law import Law
 from ..laws.noise import Fresh
 from ..machine.interpreter import Interpreter
-from .attempts import Attempt, Attempts, attempted
+from .attempts import IN_STEP, Attempt, Attempts, attempted
 from .differences import EXTRAPOLATED, ResultSource, Samples, differences
 from .estimate import sampled
 from .sides import NOISY_STEP as NOISY_SIDES
@@ -175,7 +175,7 @@ def _finest(
         with room(grad=False):
             return attempted((0, *grids, None), lambda left: by(attempt, left[0]), coarser)
 
-    return attempts.until_done(make, Way(in_step=True))
+    return attempts.until_done(make, IN_STEP)
 
 
 def _summed(
