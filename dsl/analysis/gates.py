@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import assert_never, get_args
 
 from ..names.resolved import Resolved
 from ..names.scopes import nodes_in
@@ -21,6 +22,7 @@ from ..syntax import (
     Block,
     Call,
     Comparison,
+    Data,
     Draw,
     Expression,
     For,
@@ -28,6 +30,7 @@ from ..syntax import (
     If,
     Name,
     Node,
+    Parameter,
     Power,
     Return,
     Sample,
@@ -63,6 +66,9 @@ def find_gates(resolved: Resolved) -> Gates:
     return search.found
 
 
+STATEMENTS = get_args(Statement)
+
+
 class _Finder:
     def __init__(self, resolved: Resolved):
         self.resolved = resolved
@@ -75,16 +81,25 @@ class _Finder:
     def count(self, body: Block) -> None:
         """How often each name is read and set, anywhere."""
         for node in nodes_in(body):
-            match node:
-                case Name():
-                    self.read[node.id] = self.read.get(node.id, 0) + 1
-                case Assign() | Sample():
-                    self.set[node.name] = self.set.get(node.name, 0) + (2 if node.indices else 1)
-                case For():
-                    self.set[node.variable] = self.set.get(node.variable, 0) + 2
-                case Function():
-                    for name in node.parameters:
-                        self.set[name] = self.set.get(name, 0) + 2
+            if isinstance(node, Name):
+                self.read[node.id] = self.read.get(node.id, 0) + 1
+            elif isinstance(node, STATEMENTS):
+                self.sets(node)
+
+    def sets(self, statement: Statement) -> None:
+        """Count the names that a statement sets; what may be set more than once counts twice."""
+        match statement:
+            case Assign() | Sample():
+                self.set[statement.name] = self.set.get(statement.name, 0) + (2 if statement.indices else 1)
+            case For():
+                self.set[statement.variable] = self.set.get(statement.variable, 0) + 2
+            case Function():
+                for name in statement.parameters:
+                    self.set[name] = self.set.get(name, 0) + 2
+            case If() | While() | Return() | Parameter() | Data():
+                pass
+            case _:
+                assert_never(statement)
 
     def block(self, body: Block) -> None:
         drawn: dict[str, Source] = {}

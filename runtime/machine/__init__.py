@@ -1,4 +1,4 @@
-"""Walks a program on lanes: the walk, sites, and the ways to branch and to loop.
+"""Walks a program on lanes: the walk, the layers of `apply`, sites, and the ways to branch and to loop.
 
 May import: `arrays`, `laws`, `lanes`, `estimators`, and `dsl`.
 """
