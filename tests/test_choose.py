@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import time
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -15,6 +16,7 @@ from probrun.dsl.planning.chooser import Planner
 from probrun.dsl.planning.plan import PlanOptions
 from probrun.runtime.blocks.settings import Settings
 from probrun.runtime.estimates import pilot as runtime
+from probrun.runtime.estimates.effort import Budget
 
 SEED_PROGRAM = "x = 2*Bernoulli(3*theta) + Bernoulli(theta)"
 AGENTS = "b ~ Bernoulli(theta*ones(1000)); y = mean(b)^2"
@@ -194,3 +196,78 @@ def test_a_result_that_no_score_reaches_beside_one_that_they_do() -> None:
         for parameter, value in row.items():
             found = result.gradient[name][parameter]
             assert abs(float(found.mean) - value) <= 5 * float(found.se) + 1e-6 and float(found.se) < 0.05
+
+
+COINS = "; ".join(f"b{i} ~ Bernoulli(theta)" for i in range(24))
+SUM = " + ".join(f"b{i}" for i in range(24))
+
+
+@pytest.mark.parametrize(("end", "chosen"), [(f"({SUM})^2", "score"), (f"exp(({SUM})/4)", "score(baseline=regression)")])
+def test_the_first_plan_is_tried_with_all_runs_and_is_the_answer(end: str, chosen: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where steps are most of the cost: one attempt with all runs, and what it gives is what the forced plan gives from the same seed."""
+    sampled = []
+    original = runtime.gradient
+
+    def counted(*arguments: Any, **more: Any) -> Any:
+        found = original(*arguments, **more)
+        sampled.append(found.samples)
+        return found
+
+    monkeypatch.setattr(runtime, "gradient", counted)
+    program = probrun.parse(f"param theta = 0.3; {COINS}; return {end}")
+    result = program.grad(samples=2000, seed=3)
+    assert sampled == [2000]
+    forced = program.grad(samples=2000, seed=3, estimator=chosen, pilot=False)
+    assert [(site.estimator, site.options) for site in result.sites] == [(site.estimator, site.options) for site in forced.sites]
+    for one, other in ((result.value, forced.value), (result.gradient["theta"], forced.gradient["theta"])):
+        for field in ("mean", "se", "sd"):
+            assert float(getattr(one, field)) == pytest.approx(float(getattr(other, field)), rel=1e-5)
+    kept = program.grad(samples=2000, seed=3, keep_runs=True)
+    assert kept.per_run is not None
+    assert float(kept.per_run["result"]["theta"].double().mean()) == pytest.approx(float(result.gradient["theta"].mean), rel=1e-5)
+
+
+def test_runs_are_not_used_again_where_they_would_choose_themselves(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Few runs, a target, points that are no random numbers: trials and answer have runs of their own."""
+    program = probrun.parse(f"param theta = 0.3; {COINS}; return ({SUM})^2")
+    made = []
+    original = runtime._Pilot.answer
+
+    def watched(pilot: Any, best: Any) -> Any:
+        made.append(original(pilot, best))
+        return made[-1]
+
+    monkeypatch.setattr(runtime._Pilot, "answer", watched)
+    ways: tuple[dict[str, Any], ...] = (
+        {"samples": 500}, {"samples": 20_000}, {"samples": 2000, "target_se": 0.5}, {"samples": 2048, "sampler": "sobol"},
+    )
+    for options in ways:
+        program.grad(seed=1, **options)
+        assert made.pop() is None
+    program.grad(seed=1, samples=2000)
+    assert made.pop() is not None
+
+
+def test_a_path_is_always_held_against_the_density() -> None:
+    """However little there is to spend: a steep step looks smooth to most runs."""
+    lines = "; ".join(f"x{i} ~ Normal(theta, 1)" for i in range(40))
+    result = probrun.parse(f"param theta = 0.5; {lines}; return tanh(1e5*x0) + ({' + '.join(f'x{i}' for i in range(1, 40))})/100").grad(
+        samples=4000, seed=1,
+    )
+    truth = 2 * math.exp(-0.125) / math.sqrt(2 * math.pi) + 0.39
+    moments = result.gradient["theta"]
+    assert abs(float(moments.mean) - truth) <= 5 * float(moments.se) or result.contradictions
+
+
+def test_what_trials_may_take() -> None:
+    """Steps count as many numbers, the first trial tells how many there are, and something may be spent in any case."""
+    def found(samples: int, work: int, steps: int) -> Any:
+        return SimpleNamespace(samples=samples, work=work, steps=steps)
+
+    few_steps, many_steps = Budget(10_000), Budget(10_000)
+    few_steps.pay(found(500, 500 * 4000, 4))
+    assert few_steps.spent == 0 and few_steps.affords(500)
+    few_steps.pay(found(500, 500 * 40_000, 4))
+    assert not few_steps.affords(500)
+    many_steps.pay(found(10_000, 10_000 * 200, 200))
+    assert not many_steps.affords(500)
