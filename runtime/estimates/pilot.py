@@ -197,6 +197,8 @@ class _Pilot(Figures):
         plan = self.plan(prefer)
         if plan is None or plan.done in self.known or self.late or self.outdone(plan) or not self.worth(plan):
             return None
+        if self.trials and not self.budget.affords(self.runs):
+            prefer = with_baseline(prefer, "mean")  # it has to contradict, not to win
         sizes = (*([None] if self.reusable and not self.known else []), *dict.fromkeys((self.runs, min(self.runs, LEAST_RUNS))))
         self.known.add(plan.done)
 
