@@ -46,8 +46,8 @@ from ..arrays.operations import Operand
 from ..lanes.frames import Frame, Gate
 from ..lanes.lanes import Lanes, carry
 from ..lanes.ledger import CLEAN, Taint
+from ..lanes.pieces import Item
 from ..machine.evaluating import evaluate_arithmetic
-from ..machine.indexing import Item
 from ..machine.interpreter import Interpreter
 from ..machine.machine import Evaluate, Machine
 from ..machine.recall import Recall

@@ -22,10 +22,12 @@ from ..arrays.broadcast import event_shape
 from ..arrays.kernels import to_number
 from ..arrays.memory import ask
 from .lanes import Lanes, Value, carry
+from .scattered import Scattered
 
 LOOKS = 3  # single elements that are taken off an array before it is taken apart once and for all
 
 Home: TypeAlias = "tuple[Tensor | Pieces, Lanes]"
+Item: TypeAlias = int | slice | Tensor  # an index: the same in every lane, or one for each
 
 
 class Pieces:
@@ -33,9 +35,10 @@ class Pieces:
 
     lanes    those of the last assignment, which descend from all others
     solid    the array put together, with its lanes; `loose` are the indices assigned since then
+    written  all of it, once it has been written at places that differ from lane to lane: then there are no elements
     """
 
-    __slots__ = ("columns", "dtype", "elements", "lanes", "looks", "loose", "mine", "origin", "shape", "solid")
+    __slots__ = ("columns", "dtype", "elements", "lanes", "looks", "loose", "origin", "shape", "solid", "written")
 
     def __init__(self, value: Tensor | Pieces, home: Lanes):
         self.origin: Home = value, home
@@ -45,7 +48,7 @@ class Pieces:
         self.elements: dict[int, Home] = {}
         self.loose: set[int] = set()
         self.solid: tuple[Tensor, Lanes] | None = None if isinstance(value, Pieces) else (value, home)
-        self.mine = False  # nobody else has seen the tensor of `solid`
+        self.written: Scattered | None = None
         self.looks = 0
         self.columns: tuple[Tensor, ...] = ()
 
@@ -55,13 +58,13 @@ class Pieces:
         found = self.elements.get(index)
         if found is not None:
             return found
+        if self.written is not None:
+            return self.written.read((index,), self.written.lanes), self.written.lanes
         below, home = self.origin
         return below.raw(index) if isinstance(below, Pieces) else (self._taken(below, index), home)
 
     def _taken(self, value: Tensor, index: int) -> Tensor:
         """An element of a tensor; of one with a derivative all are taken at once, so that they go back at once."""
-        if self.mine:
-            return value.select(1, index).clone()
         if not value.requires_grad or value.shape[0] == 1:
             return value.select(1, index)
         self.looks += 1
@@ -87,10 +90,11 @@ class Pieces:
 
     def whole(self) -> Tensor:
         """All of it, on `lanes`."""
+        if self.written is not None:
+            return self._of(self.written.whole(), self.written.lanes, self.lanes)
         if self.solid is None or self.loose:
             self.solid = self._together(), self.lanes
             self.loose.clear()
-        self.mine = False
         value, home = self.solid
         return self._of(value, home, self.lanes)
 
@@ -136,6 +140,8 @@ class Pieces:
     @property
     def live(self) -> bool:
         """Whether the array, or something in it, carries a derivative."""
+        if self.written is not None:
+            return self.written.live
         below, _ = self.origin
         live = below.live if isinstance(below, Pieces) else below.requires_grad
         return live or any(value.live if isinstance(value, Pieces) else value.requires_grad for value, _ in self.elements.values())
@@ -143,6 +149,12 @@ class Pieces:
     # ---------------------------------------------------------------------------------------------------- assigning
     def put(self, path: Sequence[int], value: Tensor, lanes: Lanes) -> bool:
         """Assign `self[path]`, on lanes that descend from those of this array; whether nothing was there that goes."""
+        if self.written is not None:
+            if self.written.holds(lanes) and (self.dtype != torch.bool or value.dtype == torch.bool):
+                self.written.write(tuple(path), self._kind(value), lanes)
+                self.lanes = lanes
+                return False
+            self._start(self.written.whole(), self.written.lanes)
         index, *rest = path
         new: Tensor | Pieces = value
         fresh = index not in self.elements
@@ -152,7 +164,6 @@ class Pieces:
             fresh = new.put(rest, value, lanes)
         if self.dtype == torch.bool and new.dtype != torch.bool:
             self._number(new.dtype)
-        self.mine = False
         self.elements[index] = new, lanes
         self.loose.add(index)
         self.lanes = lanes
@@ -164,23 +175,27 @@ class Pieces:
         if self.solid is not None:
             self.solid = to_number(self.solid[0], dtype), self.solid[1]
 
-    def look(self, lanes: Lanes) -> Tensor | None:
-        """The whole, if nobody has seen it, for somebody who does not keep it."""
-        if self.mine and not self.loose and self.solid is not None and self.solid[1] is lanes:
-            return self.solid[0]
-        return None
+    # ------------------------------------------------------------------------- places that differ from lane to lane
+    def scatter(self, items: Sequence[Item], value: Tensor, lanes: Lanes) -> None:
+        """Assign at such places, on lanes of which several continue the same one of this array's nowhere; of its dtype."""
+        if self.written is None or not self.written.holds(lanes):
+            value_now, home = self.whole(), self.lanes
+            self._start(value_now, home)
+            self.written = Scattered(value_now, home)
+        self.written.write(tuple(items), value, lanes)
 
-    def scatter(self, lanes: Lanes, assign: Callable[[Tensor], None]) -> None:
-        """Assign in place, where there is no derivative to lose: to a tensor that nobody else has seen."""
-        own = self.look(lanes)
-        if own is None:
-            moved = self._of(self.whole(), self.lanes, lanes)
-            own = moved.expand(lanes.count, *moved.shape[1:]).clone()
-            self.origin = self.solid = own, lanes
-            self.lanes = lanes
-            self.elements, self.columns = {}, ()
-            self.mine = True
-        assign(own)
+    def _start(self, value: Tensor, home: Lanes) -> None:
+        """Begin anew with a value."""
+        self.origin, self.solid, self.written = (value, home), (value, home), None
+        self.elements, self.columns, self.looks = {}, (), 0
+        self.loose.clear()
+
+    def at(self, items: Sequence[Item], lanes: Lanes) -> Tensor | None:
+        """The entries at some places, if they can be told without putting the array together."""
+        simple = all(isinstance(item, int | slice) or item.dim() == 1 for item in items)
+        if self.written is None or not simple or not self.written.holds(lanes):
+            return None
+        return self.written.read(tuple(items), lanes)
 
 
 def whole(value: Tensor | Pieces) -> Tensor:

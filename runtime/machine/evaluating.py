@@ -14,8 +14,9 @@ from ..arrays.memory import ask
 from ..arrays.operations import Operand, compare, negative, opposite
 from ..lanes.frames import Frame
 from ..lanes.lanes import Ragged, carry
+from ..lanes.pieces import Item
 from .calling import call, call_external
-from .indexing import Item, check_axes, select
+from .indexing import check_axes, select
 from .machine import Machine
 
 
@@ -74,15 +75,14 @@ def _element(machine: Machine, node: Index, name: str, frame: Frame) -> Tensor |
         return None
     shape = check_axes(pieces, len(node.items), node.span, machine.where)
     first, *rest = items = machine.items(shape, node.items, frame)
-    if isinstance(first, int):
+    if (found := pieces.at(items, frame.lanes)) is not None:
+        taken, rest = found, []
+    elif isinstance(first, int):
         taken = pieces.get(first, frame.lanes)
     elif isinstance(first, slice) and pieces.loose and 0 < len(chosen := range(*first.indices(shape[0]))) < shape[0] / 2:
         taken, rest = pieces.part(chosen, frame.lanes), [slice(None), *rest]
     else:
-        looked = any(isinstance(item, Tensor) for item in items)  # what is gathered is nobody else's
-        taken, rest = cast(Tensor, pieces.look(frame.lanes) if looked else None), items
-        if taken is None:
-            taken = cast(Tensor, frame.read(name))
+        taken, rest = cast(Tensor, frame.read(name)), items
         if machine.counter is not None:
             machine.counter.expect(taken.numel())
     machine.note_element(name, taken, frame)

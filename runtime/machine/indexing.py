@@ -2,14 +2,13 @@
 
 An index is a Python int where every lane has the same one, else a long tensor `[lanes]` (or `[lanes or 1, k]`, which picks
 k entries of an axis).  Bounds of slices and sizes must be the same in every lane: an array has one shape for all lanes.
-Assignment makes a new array, so that values are values and autograd sees every version; where the index is the same in every
-lane, that array is not put together before somebody reads it as a whole (`pieces.py`).
+Assignment makes a new array, so that values are values; that array is not put together before somebody reads it as a whole
+(`pieces.py`, and `scattered.py` where the index differs from lane to lane).
 """
 
 from __future__ import annotations
 
 import math
-from typing import TypeAlias
 
 import torch
 from torch import Tensor
@@ -22,10 +21,8 @@ from ..arrays.recording import recording
 from ..lanes.circumstances import first_of, show
 from ..lanes.lanes import Value
 from ..lanes.lessons import NotCompiled
-from ..lanes.pieces import Pieces
+from ..lanes.pieces import Item, Pieces
 from ..lanes.where import Where
-
-Item: TypeAlias = int | slice | Tensor
 
 
 def whole_number(value: Operand, what: str, span: Span, where: Where) -> int | None:
@@ -145,6 +142,12 @@ def _take(value: Tensor, axis: int, index: Tensor) -> Tensor:
     picks = picks.reshape(picks.shape[0], *ones, picks.shape[1], *(1,) * (value.dim() - axis - 1)).expand(lanes, *shape)
     taken = value.expand(lanes, *value.shape[1:]).gather(axis, picks)
     return taken.squeeze(axis) if index.dim() == 1 else taken
+
+
+def left(shape: tuple[int, ...], items: list[Item]) -> tuple[int, ...]:
+    """The shape of what items pick out of an array, each of which is one index or a slice."""
+    picked = [len(range(*item.indices(size))) for size, item in zip(shape, items, strict=False) if isinstance(item, slice)]
+    return (*picked, *shape[len(items) :])
 
 
 def fitted(new: Tensor, target: tuple[int, ...]) -> Tensor:

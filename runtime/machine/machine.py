@@ -40,10 +40,11 @@ from ..lanes.lifting import Lifter
 from ..lanes.meetings import Meetings, Met
 from ..lanes.meter import Meter
 from ..lanes.moving import Motion
+from ..lanes.pieces import Item
 from ..lanes.variety import Variety
 from ..lanes.where import Where
 from ..laws.noise import Noise
-from .indexing import Item, position, size
+from .indexing import position, size
 from .recall import Recall
 from .uniform import Once
 
@@ -117,9 +118,8 @@ class Machine:
         self.resolved = resolved
         self.choices = choices
         self.context = context
-        self.dtype = context.dtype
+        self.dtype, self.device = context.dtype, context.device
         self.least, self.most = held_between(self.dtype)
-        self.device = context.device
         self.noise = noise
         self.limits = limits
         self.guards = guards if guards is not None and guards.any else None

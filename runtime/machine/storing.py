@@ -5,15 +5,18 @@ from __future__ import annotations
 import math
 from typing import cast
 
+import torch
 from torch import Tensor
 
 from ...dsl.syntax import Assign, Sample, Statement
 from ..arrays.broadcast import ShapeMismatch
+from ..arrays.kernels import to_number
 from ..arrays.operations import Operand
 from ..arrays.recording import recording
 from ..lanes.frames import Frame
 from ..lanes.lanes import Ragged, carry
-from .indexing import Item, assign, check_axes, fitted, replace
+from ..lanes.pieces import Item, Pieces
+from .indexing import check_axes, fitted, left, replace
 from .machine import Machine
 from .rounds import added
 from .sites import draw
@@ -69,13 +72,16 @@ def _store(machine: Machine, node: Assign | Sample, value: Operand, frame: Frame
 def _at_random(
     machine: Machine, node: Assign | Sample, items: list[Item], value: Operand, stored: Tensor, frame: Frame
 ) -> None:
-    """An assignment whose place differs from lane to lane: to a copy of the whole, or in place where nobody can tell."""
-    pieces = frame.apart(node.name)
+    """An assignment whose place differs from lane to lane: in place, or, in a graph, to a copy of the whole."""
+    held, _ = frame.entry(node.name)
+    assert isinstance(held, Tensor | Pieces)
+    shape = check_axes(held, len(items), node.span, machine.where)
     if machine.counter is not None:
-        machine.counter.expect(frame.lanes.count * math.prod(pieces.shape))
-    if not (recording() or stored.requires_grad or pieces.live or pieces.dtype != stored.dtype):
-        pieces.scatter(frame.lanes, lambda own: assign(own, items, stored))
-        frame.values[node.name] = (pieces, frame.lanes)
+        machine.counter.expect(frame.lanes.count * math.prod(shape))
+    if not (recording() or machine.masked or (held.dtype == torch.bool and stored.dtype != torch.bool)):
+        if machine.counter is not None:
+            machine.counter.hold(frame.lanes.count)
+        frame.scatter(node.name, items, fitted(to_number(stored, held.dtype), left(shape, items)))
         machine.note_store(node.name, value, stored, frame)
         return
     target = cast(Tensor, frame.read(node.name))
