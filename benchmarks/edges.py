@@ -260,7 +260,7 @@ def judge(text: str, left: Fraction, right: Fraction, jumps: bool, moving: bool,
     if found.biased:
         return "biased"
     off = abs(mean - float(right))
-    slack = LIMIT * se + (ROUNDING + (2 / runs if se else 0)) * max(1.0, abs(float(right)))  # a baseline is off by 1/runs where se is 0
+    slack = LIMIT * se + ROUNDING * max(1.0, abs(float(right)))
     if off > slack and not (se == 0 and not found.exact and found.all_equal):
         return f"WRONG: {float(right):.5g}, printed {mean:.5g} +- {se:.2g}"
     if off > slack:

@@ -125,7 +125,7 @@ def grad(
             target_se=target_se, max_time=max_time, tau=tau, allow_biased=allow_biased, of=of, dtype=dtype, device=device,
             max_steps=max_steps, max_depth=max_depth, max_lanes=max_lanes, pilot=pilot, verify=verify,
             keep_runs=plot is not None, distributed=world_size() > 1, sampler=sampler, compile=compile,
-            progress=progress,
+            cross_check=True, progress=progress,
         )
     if not rank():
         _show(result, as_json, plot)

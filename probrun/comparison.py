@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
     from .runtime.blocks.moments import Moments
     from .runtime.estimates.compare import Row, Table
+    from .runtime.estimates.doubts import Doubt
+    from .runtime.estimates.sides import Sides
 
 MOST_ENTRIES = 4
 MOST_BARS = 60
@@ -33,6 +35,17 @@ class Comparison:
     device: str
     table: Table
     seconds: float
+    kinks: tuple[tuple[int, str], ...] = ()  # that were met exactly: line and text
+    sides: Mapping[str, Mapping[str, Sides]] = field(default_factory=dict)  # both derivatives there
+
+    @property
+    def warnings(self) -> tuple[tuple[str | None, Doubt], ...]:
+        """Why numbers are not to be trusted, and those of which estimator (None: of all)."""
+        from .runtime.estimates.sides import cornered
+
+        several = len(self.rows[0].gradient) > 1
+        corners = [(None, doubt) for doubt in cornered(self.kinks, self.sides, several)]
+        return (*((row.label, doubt) for row in self.rows for doubt in row.doubts), *corners)
 
     @property
     def rows(self) -> tuple[Row, ...]:
@@ -45,6 +58,7 @@ class Comparison:
             "program": self.program, "samples": self.samples, "seed": self.seed, "dtype": self.dtype, "device": self.device,
             "reference": self.table.reference, "rows": [_row(row) for row in self.rows],
             "left_out": [{"estimator": label, "why": why} for label, why in self.table.left_out],
+            "warnings": [doubt.to_dict() | {"estimator": label} for label, doubt in self.warnings],
             "seconds": round(self.seconds, 6), **({"interrupted": True} if self.table.interrupted else {}),
         }
 
@@ -146,8 +160,22 @@ def _footnotes(comparison: Comparison, hidden: tuple[str, ...], width: int) -> I
               for label, why in comparison.table.left_out]
     if hidden:
         notes.append(f"not shown at this width (--wide): {', '.join(name for name in COLUMNS if name in hidden)}")
+    notes += _doubt_notes(comparison.warnings)
     for note in notes:
         yield from textwrap.wrap(note, width - 2, initial_indent="  ", subsequent_indent="    ")
+
+
+def _doubt_notes(warnings: Sequence[tuple[str | None, Doubt]]) -> list[str]:
+    """What is not to be trusted: of rows with the same trouble, the first one's in full."""
+    found: dict[tuple[str, int | None], list[tuple[str | None, Doubt]]] = {}
+    for label, doubt in warnings:
+        found.setdefault((doubt.code, doubt.line), []).append((label, doubt))
+    notes = []
+    for (code, _), alike in found.items():
+        (label, doubt), others = alike[0], [str(other) for other, _ in alike[1:]]
+        likewise = f" (likewise {', '.join(others)})" if others else ""
+        notes.append(f"? {label}: {code}: {doubt.message}{likewise}" if label else f"{code}: {doubt.message}")
+    return notes
 
 
 def _entries(row: Row) -> Iterator[tuple[str, str, tuple[int, ...]]]:
@@ -168,6 +196,7 @@ def _cells(row: Row, entry: tuple[str, str, tuple[int, ...]], comparison: Compar
     moments = row.gradient[result][parameter]
     mean, se, sd = (float(getattr(moments, field)[position]) for field in ("mean", "se", "sd"))
     marks = ("*" if row.chosen else "") + ("+" if row.added else "") + ("!" if row.wrong and row.value is not None else "")
+    marks += "?" if row.doubts else ""
     label = row.label + (f" {marks}" if marks else "") + (f", {row.samples} runs" if row.samples < comparison.samples else "")
     if row.exact or se == 0:
         shown = (f"{mean:.7g}", "exact" if row.exact else "0")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import sys
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
 import click
@@ -19,6 +19,7 @@ from .version import version_block
 
 if TYPE_CHECKING:
     from .comparison import Comparison
+    from .runtime.estimates.doubts import Doubt
 
 
 def guarded(command: Callable[[], int], as_json: bool) -> int:
@@ -92,15 +93,20 @@ def status_of(result: Result) -> int:
             "standard errors"
         )
         return DOUBTFUL
-    if isinstance(result, GradientResult) and result.warnings:
-        complain(f"probrun: not to be trusted: {', '.join(dict.fromkeys(doubt.code for doubt in result.warnings))} (probrun help)")
-        return DOUBTFUL
-    return DONE
+    return _trusted(result.warnings)
+
+
+def _trusted(warnings: Iterable[Doubt]) -> int:
+    """The exit status for what is warned of, with a word about it."""
+    codes = dict.fromkeys(doubt.code for doubt in warnings)
+    if codes:
+        complain(f"probrun: not to be trusted: {', '.join(codes)} (probrun help)")
+    return DOUBTFUL if codes else DONE
 
 
 def status_of_comparison(found: Comparison) -> int:
     """The exit status of `compare`, with a word where rows are missing."""
     if not found.table.interrupted:
-        return DONE
+        return _trusted(doubt for _, doubt in found.warnings)
     complain(f"probrun: interrupted; {len(found.rows)} {'row is' if len(found.rows) == 1 else 'rows are'} finished")
     return INTERRUPTED

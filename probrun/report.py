@@ -70,9 +70,7 @@ def gradient_text(result: GradientResult, colour: bool = False) -> str:
         parts += ["", *_compiled_lines(result.compiled)]
     if result.biased:
         parts += ["", *_biased_lines(result.sites)]
-    for doubt in result.warnings:
-        text = f"{doubt.code}: {doubt.message}"
-        parts += ["", *textwrap.wrap(text, WIDTH - 2, initial_indent="  ", subsequent_indent="  ")]
+    parts += _warning_lines(result)
     if result.check is not None or result.unverified:
         parts += ["", *_check_lines(result)]
     return "\n".join(parts)
@@ -96,6 +94,12 @@ def _equal_lines(result: Result, doubted: bool = False) -> list[str]:
     seen = "" if doubted else ", so exact, unless something rarer than them was missed"
     text = f"std. error 0: the same in each of the {result.samples} runs{seen}"
     return ["", *textwrap.wrap(text, WIDTH - 2, initial_indent="  ", subsequent_indent="  ")]
+
+
+def _warning_lines(result: Result) -> Iterator[str]:
+    """What is not to be trusted, and why."""
+    for doubt in result.warnings:
+        yield from ["", *textwrap.wrap(f"{doubt.code}: {doubt.message}", WIDTH - 2, initial_indent="  ", subsequent_indent="  ")]
 
 
 def _positions(moments: Any) -> Iterator[tuple[int, ...]]:
@@ -180,7 +184,8 @@ def run_text(result: RunResult, colour: bool = False) -> str:
         rows += capped(list(shown), 3 + len(QUANTILES))
     headers = ("", "mean", "std. error", *(f"{level} %" for level in QUANTILES))
     shown_table = table(headers, rows, align="l" + "r" * (len(headers) - 1), colour=colour)
-    return "\n".join([header(result), "", shown_table, *_equal_lines(result), *_rounded_lines(result)])
+    notes = (*_equal_lines(result, bool(result.warnings)), *_rounded_lines(result), *_warning_lines(result))
+    return "\n".join([header(result), "", shown_table, *notes])
 
 
 # ---------------------------------------------------------------------------------------------------- explain

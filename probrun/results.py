@@ -150,6 +150,11 @@ class Result:
         """The largest standard error that is reported."""
         return max((float(moments.se.max()) for moments in self.reported().values() if moments.se.numel()), default=0.0)
 
+    @property
+    def warnings(self) -> tuple[Doubt, ...]:
+        """Why numbers are not to be trusted."""
+        raise NotImplementedError
+
     def reported(self) -> dict[tuple[str, str | None], Moments]:
         """All moments that are shown, by result, and by parameter where they are derivatives."""
         return {(name, None): moments for name, moments in self.values.items()}
@@ -188,14 +193,13 @@ class GradientResult(Result):
     @cached_property
     def warnings(self) -> tuple[Doubt, ...]:
         """Why numbers are not to be trusted."""
-        from .runtime.estimates.doubts import contradicted, few, heavy, scarce
+        from .runtime.estimates.doubts import contradicted, sampled
         from .runtime.estimates.sides import cornered
 
         several = len(self.results) > 1
-        rest = {place: n for place, n in self.few.items() if place not in self.tails and not self.is_exact(*place)}
+        sites = ((self.sites[at].name, self.sites[at].line, values) for at, values in self.scarce.items())
         return (
-            *heavy(self.tails, several), *few(rest, self.samples, several),
-            *scarce(((self.sites[at].name, self.sites[at].line, values) for at, values in self.scarce.items()), self.samples),
+            *sampled(self.tails, self.few, sites, self.samples, several, self.is_exact),
             *contradicted(self.contradictions, several),
             *cornered(self.kinks, self.sides, several),
         )
@@ -251,6 +255,13 @@ class RunResult(Result):
 
     draws: dict[str, torch.Tensor] = field(repr=False)
 
+    @cached_property
+    def warnings(self) -> tuple[Doubt, ...]:
+        """Why numbers are not to be trusted."""
+        from .runtime.estimates.doubts import of_draws
+
+        return of_draws(self.draws, self.samples, self.is_exact)
+
     def quantiles(self, name: str, levels: tuple[float, ...] = (5, 25, 50, 75, 95)) -> dict[str, torch.Tensor]:
         """Quantiles of a result over the runs, keyed by the level in per cent."""
         import torch
@@ -266,7 +277,8 @@ class RunResult(Result):
             entry = _moments(moments, ("mean", "se", "sd"))
             entry["quantiles"] = {level: row.tolist() for level, row in self.quantiles(name).items()}
             values[name] = entry
-        return {**self._head(), "value": unkeyed(values), **self._tail()}
+        warnings = [doubt.to_dict() for doubt in self.warnings]
+        return {**self._head(), "value": unkeyed(values), "warnings": warnings, **self._tail()}
 
 
 def common_fields(resolved: Resolved, run: RunOptions, estimate: Estimate, of: tuple[str, ...] = ()) -> dict[str, Any]:

@@ -66,9 +66,10 @@ def test_screen_json_and_picture(tmp_path: Path, capsys: pytest.CaptureFixture[s
     out = capsys.readouterr().out
     assert "enumerate *" in out and "gumbel tau=0.1" in out and "exact" in out
     assert picture.stat().st_size > 10_000
-    assert main(["compare", "examples/mixture.prob", "--json", "--seed", "0", "-n", "500", "--include", "finite-differences"]) == 0
+    assert main(["compare", "examples/mixture.prob", "--json", "--seed", "0", "-n", "4000", "--include", "finite-differences"]) == 0
     answer = json.loads(capsys.readouterr().out)
     assert answer["reference"] == answer["rows"][0]["estimator"] and answer["rows"][0]["chosen"]
+    assert answer["warnings"] == []
     assert {"estimator", "gradient", "bias", "biased", "wrong", "seconds", "error", "error_at_equal_time"} < set(answer["rows"][1])
     assert set(answer["rows"][1]["bias"]["mu"]) == {"mean", "se", "z"} and len(answer["rows"][1]["bias"]["mu"]["z"]) == 3
 

@@ -121,8 +121,10 @@ def test_several_parameters_and_results_fit(capsys: pytest.CaptureFixture[str], 
     """Three parameters, two results, eight estimators."""
     path = tmp_path / "three.prob"
     path.write_text(THREE_BY_TWO)
-    assert main(["compare", str(path), "--seed", "0", "-n", "2000", "--tau", "0.3"]) == 0
+    assert main(["compare", str(path), "--seed", "0", "-n", "2000", "--tau", "0.3"]) == 3
     lines = capsys.readouterr().out.splitlines()
+    doubted = [line for line in lines if line.startswith("  ? score: P0702: few events")]
+    assert len(doubted) == 1 and "score regression ?" in "\n".join(lines) and "(likewise score regression)" in " ".join(lines)
     assert max(len(line) for line in lines[1:]) <= 80
     heads = [line for line in lines if "estimator" in line and "std. error" in line]
     assert len(heads) == 4 and all(head.split()[1:3] != [] for head in heads)

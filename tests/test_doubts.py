@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 import probrun
+from probrun.cli import main
 from probrun.layout import student_quantile
 
 PHI = math.exp(-0.125) / math.sqrt(2 * math.pi)  # the normal density at 0.5
@@ -70,6 +71,71 @@ def test_a_result_that_another_plan_contradicts_says_so(monkeypatch: pytest.Monk
     codes = {doubt.code for doubt in result.warnings}
     assert "P0703" in codes and abs(result.contradictions[0].z) > 5
     assert abs(result.contradictions[0].mean - 2 * PHI) < 5 * result.contradictions[0].se
+
+
+def test_compare_says_what_is_wrong_with_its_rows(capsys: pytest.CaptureFixture[str]) -> None:
+    """A corner once for all rows; few events, and what contradicts the reference, at the row; and the exit status."""
+    corner = ["compare", "-e", "param t = 3; d ~ Poisson(2); return min(t, d)", "--seed", "1", "-n", "1000"]
+    assert main([*corner, "--json"]) == 3
+    (warning,) = json.loads(capsys.readouterr().out)["warnings"]
+    left, right = (1 - math.exp(-2) * sum(2**k / math.factorial(k) for k in range(n)) for n in (3, 4))
+    assert warning["code"] == "P0704" and warning["line"] == 1 and warning["estimator"] is None
+    assert f"d/dt is {left:.4g} to the left and {right:.4g} to the right" in warning["message"]
+    assert main(corner) == 3
+    shown = capsys.readouterr()
+    assert "P0704: corner" in shown.out and max(map(len, shown.out.splitlines())) <= 80 and "P0704" in shown.err
+    assert main(["compare", "-e", "param t = 0.5; x ~ Normal(t, 1); return x > 3", "--seed", "1", "-n", "200", "--json"]) == 3
+    answer = json.loads(capsys.readouterr().out)
+    assert [(entry["code"], entry["estimator"]) for entry in answer["warnings"]] == [("P0702", row["estimator"]) for row in answer["rows"]]
+    assert main(["compare", "-e", "param t = 0.5; x ~ Normal(t, 1); return x^2", "--seed", "1", "-n", "1000", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["warnings"] == []
+
+
+def test_a_row_that_has_seen_nothing_is_no_reference() -> None:
+    """The smallest standard error is that of the pathwise row, which is wrong by the whole derivative."""
+    found = probrun.parse("param t = 0.5; x ~ Normal(t, 1); return 0.01*sin(x) + tanh(10000000*x)").compare(samples=2000, seed=2)
+    ((label, doubt),) = found.warnings
+    assert label == "rsample" and doubt.code == "P0703" and "score" in str(found.table.reference)
+    (score,) = [row for row in found.rows if row.label == found.table.reference]
+    exact = 2 * PHI + 0.01 * math.exp(-0.5) * math.cos(0.5)
+    assert abs(float(score.gradient["result"]["t"].mean) - exact) < 5 * float(score.gradient["result"]["t"].se) < 0.2
+
+
+# a mean that rests on few runs, on none, or has no variance
+RUNS = [
+    ("x ~ Normal(0, 1); return x > 3", 200, "P0702"), ("x ~ Normal(0, 1); return x > 9", 10_000, "P0702"),
+    ("x ~ Normal(0, 1); return 1/x", 10_000, "P0701"), ("x ~ Normal(0, 1); return x", 40, None),
+    ("x ~ Normal(0, 1); return x > 0, 3, 2*[0, 1]", 400, None), ("b ~ Bernoulli(0.3); return b", 200, None),
+]
+
+
+@pytest.mark.parametrize(("text", "runs", "code"), RUNS, ids=[text for text, _, _ in RUNS])
+def test_run_says_when_a_mean_is_not_to_be_trusted(text: str, runs: int, code: str | None, capsys: pytest.CaptureFixture[str]) -> None:
+    asked = ["run", "-e", text, "--seed", "1", "-n", str(runs)]
+    assert main([*asked, "--json"]) == (3 if code else 0)
+    warnings = json.loads(capsys.readouterr().out)["warnings"]
+    assert [entry["code"] for entry in warnings] == ([code] if code else [])
+    assert main(asked) == (3 if code else 0)
+    shown = capsys.readouterr()
+    assert (code or "P07") in shown.out if code else "P07" not in shown.out + shown.err
+
+
+@pytest.mark.parametrize("way", [["--no-pilot"], ["--estimator", "rsample"], ["--among", "rsample,gumbel"]], ids=str)
+def test_what_was_not_measured_is_held_against_a_score(way: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    """On the command line also where no pilot runs; from Python where it is asked for, and no number changes."""
+    text = "param t = 0.5; x ~ Normal(t, 1); b ~ Bernoulli(0.5); return x/(abs(x) + 0.00000001) + b*x"
+    assert main(["grad", "-e", text, "--seed", "7", "-n", "4000", "--json", *way]) == 3
+    answer = json.loads(capsys.readouterr().out)
+    (doubt,) = [entry for entry in answer["warnings"] if entry["code"] == "P0703"]
+    assert abs(float(doubt["message"].split(" other runs give ")[1].split(" +-")[0]) - (2 * PHI + 0.5)) < 0.1
+    for usual in ("x^2", "tanh(x)", "exp(x)"):
+        assert main(["grad", "-e", f"param t = 0.5; x ~ Normal(t, 1); return {usual}", "--seed", "7", "-n", "4000", *way]) == 0
+    program, options = probrun.parse(text), {"--no-pilot": {"pilot": False}, "--estimator": {"estimator": "rsample"}}
+    plain, checked = (
+        program.grad(samples=4000, seed=7, cross_check=check, **options.get(way[0], {"among": "rsample,gumbel"})) for check in (False, True)
+    )
+    assert not plain.contradictions and len(checked.contradictions) == 1 and checked.contradictions[0].label.endswith("score")
+    assert float(plain.gradient["t"].mean) == float(checked.gradient["t"].mean) == answer["gradient"]["t"]["mean"]
 
 
 def test_plans_that_agree_do_not_contradict_each_other() -> None:

@@ -226,11 +226,12 @@ def make_plan(resolved: Resolved, options: PlanOptions | None = None, lessons: L
 
 
 class Planner:
-    """The plans of one program, each made once, and what many of them have in common."""
+    """The plans of one program, each made or refused once, and what many of them have in common."""
 
     def __init__(self, resolved: Resolved):
         self.resolved = resolved
-        self.made: dict[tuple[PlanOptions, Lessons], Plan] = {}
+        self.made: dict[tuple[PlanOptions, Lessons], Plan | ProbError] = {}
+        self.tried: dict[PlanOptions, object] = {}  # `trials.py`
         self.counted: dict[object, Outcomes] = {}  # by what it was counted with (`crowding.py`)
         self.chosen: dict[tuple[PlanOptions, Lessons], dict[int, State]] = {}
         self.flows: dict[object, Flow] = {}
@@ -241,13 +242,24 @@ class Planner:
         if key not in self.made:
             if len(self.made) >= MOST_PLANS:
                 self.made.clear()
+                self.tried.clear()
                 self.chosen.clear()
-            self.check(options)
-            chooser = Chooser(self, *key)
-            self.made[key] = chooser.run()
-            if not options.prefer:
-                self.chosen[key] = chooser.states
-        return self.made[key]
+            try:
+                self.made[key] = self._make(*key)
+            except ProbError as problem:
+                self.made[key] = problem
+        found = self.made[key]
+        if isinstance(found, ProbError):
+            raise found.with_traceback(None)
+        return found
+
+    def _make(self, options: PlanOptions, lessons: Lessons) -> Plan:
+        self.check(options)
+        chooser = Chooser(self, options, lessons)
+        made = chooser.run()
+        if not options.prefer:
+            self.chosen[options, lessons] = chooser.states
+        return made
 
     def check(self, options: PlanOptions) -> None:
         """P0607, P0401 for estimators that are asked for."""

@@ -180,8 +180,8 @@ and includes the choice of estimators (a third of it at most).
 Give it more time, or make a run shorter. `--no-pilot` leaves the choice out.
 """, "param theta = 1\nz ~ Normal(theta, 1)\nreturn z\n", "--max-time 1e-9"),
     page("P0701", "heavy tails", """
-A warning: the gradient of a single run has tails so heavy that its variance
-may be infinite (the tail index is below 2). A few runs then carry most of the
+A warning: the gradient (or the result, of `run`) of a single run has tails so
+heavy that its variance may be infinite (the tail index is below 2). A few runs then carry most of the
 spread, the standard error says little, and more runs do not mend it. The exit
 status is 3.
 
@@ -190,8 +190,8 @@ by side. Or keep values away from poles (`1/x`, `abs(x)^(-0.5)`) and from tiny
 probabilities.
 """),
     page("P0702", "a gradient that rests on few runs", """
-A warning: what the gradient rests on was seen in fewer than about ten runs,
-or in none. An event that happened three times may well be twice as likely,
+A warning: what the gradient (or the mean, of `run`) rests on was seen in fewer
+than about ten runs, or in none. An event that happened three times may well be twice as likely,
 and what is rarer still has not been seen, so that the interval covers the
 truth less often than it says. With d the deviations of the single runs from
 their mean, the number is (sum d^2)^3 / (sum d^3)^2: k for an event that was

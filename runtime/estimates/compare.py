@@ -3,7 +3,8 @@
 The rows are the plans that treat all sites alike (as in the pilot of `pilot.py`), with the variants worth seeing: several
 temperatures, the score without credit, with either baseline.  With `include` come plans that are wrong here, marked as such, and
 finite differences.  Bias is against the reference: the exact answer, else the unbiased row with the smallest standard error
-(from which an unbiased row's difference is noise, as its z-score says).  Where the options leave no exact row, an exact one
+(from which an unbiased row's difference is noise, as its z-score says; where it is not, the two contradict each other, and the
+one that has seen more is the reference, `rivals.py`).  Where the options leave no exact row, an exact one
 is added if there is one, or the best unbiased one where they leave only biased rows; a biased row is never the reference.
 
 A row that splits lanes takes no more work than all others together: it makes fewer runs, or is left out (`rows.py`).
@@ -28,9 +29,13 @@ from ...dsl.planning.trials import prefer
 from ...dsl.syntax import EstimatorCall
 from ...dsl.tables.estimators import ESTIMATORS, FALLBACK, EstimatorRow, Option, live_rows
 from ...dsl.text.diagnostics import ProbError
+from ...dsl.text.source import Span
 from ..blocks.moments import Moments
+from .contradictions import entries, flat
+from .doubts import Doubt, differing, of_estimate
 from .estimate import Settings, no_run_in_time
 from .pilot import Phase, quiet
+from .rivals import IMPOSSIBLE, apart, limit
 from .rows import Made, Rows
 
 STEPS = (1.0, 0.5, 0.1)
@@ -51,6 +56,7 @@ class Row:
     per_run     gradients of single runs `[runs, *result, *parameter]`, where they were kept
     samples     runs that were made
     added       nobody asked for it: it is there to be the reference
+    doubts      why its numbers are not to be trusted
     """
 
     label: str
@@ -68,12 +74,14 @@ class Row:
     sites: tuple[tuple[str, str, tuple[tuple[str, float | bool | str], ...]], ...] = ()
     samples: int = 0
     added: bool = False
+    doubts: tuple[Doubt, ...] = ()
 
 
 @dataclass(frozen=True)
 class Table:
     """All rows, the label of the reference (None: none is unbiased), how many runs each had, and in which dtype (float64 where
-    one needed it); `left_out`: rows that are not there, and why; `interrupted`: before all were finished."""
+    one needed it); `left_out`: rows that are not there, and why; `interrupted`: before all were finished; `kinks`, `turns`: where
+    a kink or a comparison was met exactly, by whatever row."""
 
     rows: tuple[Row, ...]
     reference: str | None
@@ -81,6 +89,8 @@ class Table:
     dtype: str
     left_out: tuple[tuple[str, str], ...] = ()
     interrupted: bool = False
+    kinks: tuple[Span, ...] = ()
+    turns: tuple[Span, ...] = ()
 
 
 def compare(
@@ -163,8 +173,8 @@ def _wrong(resolved: Resolved, free: list[Choice], include: tuple[str, ...]) -> 
 def _table(work: Rows, chosen: object) -> Table:
     made, settings = work.made, work.settings
     fair = [row for row in made if not row.biased]
-    exact = next((row for row in fair if row.exact), None)
-    reference = exact or min(fair, key=lambda row: _norm(row.gradient, "se"), default=None)
+    said = {id(row): of_estimate(work.plans.resolved, row.estimate, settings.of) for row in made if row.estimate and not row.wrong}
+    reference = _reference(fair, said)
     rows = []
     for row in made:
         bias = None if reference is None or row is reference else _bias(row.gradient, reference.gradient)
@@ -176,16 +186,49 @@ def _table(work: Rows, chosen: object) -> Table:
         usual = _usual(made) if reference is None or reference.exact else reference.seconds
         equal = (off**2 + spread**2 * row.seconds / max(usual, 1e-9)) ** 0.5
         unknown = reference is None  # the bias, and so the error
+        doubts = said.get(id(row), ())
+        if bias is not None and reference is not None and not (row.biased or doubts or said[id(reference)]):
+            doubts = tuple(doubt for doubt in (_contradiction(row, reference),) if doubt)
         rows.append(Row(
             row.label, row.gradient, None if row.estimate is None else row.estimate.value, bias, row.biased, row.wrong, row.exact,
             row.seconds, math.nan if unknown else error, math.nan if unknown else equal, row.key == chosen,
-            {} if row.estimate is None else row.estimate.per_run, row.sites, row.samples, row.added,
+            {} if row.estimate is None else row.estimate.per_run, row.sites, row.samples, row.added, doubts,
         ))
     fine = any(row.estimate is not None and not row.exact and row.estimate.dtype == "float64" for row in made)
     return Table(
         tuple(rows), None if reference is None else reference.label, settings.samples, "float64" if fine else settings.dtype,
-        tuple(work.left_out), work.interrupted,
+        tuple(work.left_out), work.interrupted, *(_met(made, name) for name in ("kinks", "turns")),
     )
+
+
+def _met(made: list[Made], name: str) -> tuple[Span, ...]:
+    """What any row has met, in the order of the text."""
+    spans = {span for row in made if row.estimate is not None and not row.wrong for span in getattr(row.estimate, name)}
+    return tuple(sorted(spans, key=lambda span: span.start))
+
+
+def _contradiction(row: Made, other: Made) -> Doubt | None:
+    """That a right row and another one differ by more than chance, if they do."""
+    (mean, variance), (its_mean, its_variance) = flat(row.gradient), flat(other.gradient)
+    z = apart(mean, variance.nan_to_num(0.0), its_mean, its_variance.nan_to_num(0.0))
+    at = int(z.abs().argmax())
+    if abs(float(z[at])) <= limit(IMPOSSIBLE, mean.numel(), min(row.samples, other.samples)):
+        return None
+    means, errors = (float(mean[at]), float(its_mean[at])), (float(variance[at].sqrt()), float(its_variance[at].sqrt()))
+    return differing(other.label, means, errors, float(z[at]), entries(row.gradient)[at], len(row.gradient) > 1)
+
+
+def _reference(fair: list[Made], doubts: Mapping[int, tuple[Doubt, ...]]) -> Made | None:
+    """The exact row, else the one with the smallest standard error: of those against which their own runs say nothing, and which no
+    such row contradicts that has seen more (its spread is larger)."""
+    exact = next((row for row in fair if row.exact), None)
+    error = {id(row): _norm(row.gradient, "se") for row in fair}
+    clean = [row for row in fair if not doubts[id(row)]]
+    sound = [
+        row for row in clean
+        if not any(error[id(row)] < error[id(other)] and _contradiction(row, other) for other in clean)
+    ]
+    return exact or min(sound or clean or fair, key=lambda row: error[id(row)], default=None)
 
 
 def _usual(made: list[Made]) -> float:

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+import math
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
+    from ...dsl.names.resolve import Resolved
+    from ..blocks.collect import Estimate
     from ..blocks.tails import Tail
     from .rivals import Contradiction
 
-Place: TypeAlias = tuple[str, str]  # result and parameter
+Place: TypeAlias = tuple[str, Any]  # result and parameter (None: the result itself)
 MOST_NAMED = 4
 
 
@@ -27,21 +32,58 @@ class Doubt:
         return {"code": self.code, "message": self.message, "line": self.line}
 
 
+def sampled(
+    tails: Mapping[Place, Tail], few_runs: Mapping[Place, float], sites: Iterable[tuple[str, int, int]], runs: int, several: bool,
+    exact: Callable[[str, str | None], bool],
+) -> Iterator[Doubt]:
+    """What the runs say against the standard errors; `several`: there are several results, which are to be named; `exact`: whether
+    a number is the same whatever is drawn."""
+    yield from heavy(tails, several)
+    yield from few({place: n for place, n in few_runs.items() if place not in tails and not exact(*place)}, runs, several)
+    yield from scarce(sites, runs)
+
+
+def of_estimate(resolved: Resolved, estimate: Estimate, of: tuple[str, ...]) -> tuple[Doubt, ...]:
+    """What the runs of a gradient say against its standard errors."""
+    from ...dsl.analysis.steady import steady
+
+    if not (estimate.tails or estimate.few or estimate.scarce):
+        return ()
+    choices = {} if estimate.plan is None else estimate.plan.choices
+    same = steady(resolved, {index: choice.estimator for index, choice in choices.items()}, of)
+    line_of, felt = resolved.program.source.line_column, ((resolved.sites[at], n) for at, n in estimate.scarce.items())
+    sites = ((site.name, line_of(site.span.start)[0], values) for site, values in felt)
+    return tuple(sampled(
+        estimate.tails, estimate.few, sites, estimate.samples, len(estimate.value) > 1,
+        lambda name, parameter: (name, parameter) in same,
+    ))
+
+
+def of_draws(draws: Mapping[str, Tensor], runs: int, exact: Callable[[str, str | None], bool]) -> tuple[Doubt, ...]:
+    """What the results of single runs say against the standard errors of their means."""
+    from ..blocks.collect import spread_of
+
+    found = {name: spread_of(rows) for name, rows in draws.items() if len(rows) > 1 and not exact(name, None)}
+    tails = {(name, None): tail for name, (tail, _) in found.items() if tail.heavy}
+    few_runs = {(name, None): carriers for name, (_, carriers) in found.items() if math.isfinite(carriers)}
+    return tuple(sampled(tails, few_runs, (), runs, True, exact))
+
+
 def heavy(tails: Mapping[Place, Tail], several: bool) -> Iterator[Doubt]:
-    """Gradients whose variance may be infinite; `several`: there are several results, which are to be named."""
+    """Numbers whose variance may be infinite."""
     if not tails:
         return
     worst = min(tails.values(), key=lambda tail: tail.index)
+    other = "try another estimator (probrun compare), or keep" if all(parameter for _, parameter in tails) else "keep"
     yield Doubt("P0701", (
         f"heavy tails: do not trust the standard error of {_named(tails, several)}. A few runs carry most of the "
         f"variance (the largest {worst.largest_share:.0%}), and the tail index is about {worst.index:.1f}; below 2 the variance is "
-        "infinite. More runs will not mend it: try another estimator (probrun compare), or keep values away from poles and from "
-        "tiny probabilities"
+        f"infinite. More runs will not mend it: {other} values away from poles and from tiny probabilities"
     ))
 
 
 def few(carriers: Mapping[Place, float], runs: int, several: bool) -> Iterator[Doubt]:
-    """Gradients that rest on few of the runs, or on none."""
+    """Numbers that rest on few of the runs, or on none."""
     seen = {place: number for place, number in carriers.items() if number}
     unseen = [place for place in carriers if place not in seen]
     if unseen:
@@ -78,6 +120,19 @@ def contradicted(contradictions: Iterable[Contradiction], several: bool) -> Iter
         ))
 
 
+def differing(
+    reference: str, means: tuple[float, float], errors: tuple[float, float], z: float, place: Place, several: bool
+) -> Doubt:
+    """A row of a comparison that contradicts the reference, both being right by the text; of each the mean and its error."""
+    (own, other), (own_error, other_error) = means, errors
+    return Doubt("P0703", (
+        f"contradiction: do not trust {_named([place], several)}. It is {own:.4g} +- {own_error:.2g} here, and {other:.4g} "
+        f"+- {other_error:.2g} with {reference}, {abs(z):.1f} standard errors away: the derivative lies in runs that are too rare "
+        "for the one or the other (a step that is steep, but smooth by its text). Take more runs"
+    ))
+
+
 def _named(places: Iterable[Place], several: bool) -> str:
-    names = [f"d {name}/d{parameter}" if several else f"d/d{parameter}" for name, parameter in places]
+    above = " {}" if several else ""
+    names = [name if parameter is None else f"d{above.format(name)}/d{parameter}" for name, parameter in places]
     return ", ".join(names[:MOST_NAMED]) + (f" and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else "")

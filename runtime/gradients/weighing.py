@@ -16,16 +16,18 @@ baseline form a `Group`; for groups in a chain (a random walk) one group's Q is 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor
 
+from ..arrays.recording import recording
 from ..lanes.lanes import Lanes
 from ..lanes.ledger import EVERYTHING, Execution, Summand, Taint, returned
 from ..lanes.lifting import Leaves
 from ..machine.machine import Outcome
+from .degenerate import MOST_GROUPS, second_order, suspected
 from .groups import Group, at, column, gathered, grouped, members
 from .regression import taken_off, trusted
 
@@ -38,14 +40,15 @@ RECENT = 4  # sums of terms that are kept to build others on
 @dataclass(frozen=True)
 class Gradients:
     """Of one result entry, per leaf: of every run `[runs, *parameter]` (None: zero); `pseudo` the jackknife's pseudo-values,
-    `other` the same gradients with the other baseline, `costs` what estimating a regression adds to the variance of the sum;
-    `tied`: they are those of one group of scores and their common mean alone."""
+    `other` the same gradients with the other baseline, `costs` and `other_costs` what estimating baselines adds to the variance of
+    the sum; `tied`: they are those of one group of scores and their common mean alone."""
 
     entry: int
     per_run: list[Tensor | None]
     pseudo: list[Tensor | None] = field(default_factory=list)
     other: list[Tensor | None] = field(default_factory=list)
     costs: list[Tensor | None] = field(default_factory=list)
+    other_costs: list[Tensor | None] = field(default_factory=list)
     tied: bool = False
 
 
@@ -100,6 +103,12 @@ class Weighing:
     def _tied(self) -> bool:
         return len(self.groups) == 1 and self.groups[0].baseline in MEANS and not self.value.requires_grad
 
+    @property
+    def _mixed(self) -> bool:
+        """Whether means tie the runs together, and not by one group of scores alone."""
+        means = any(group.baseline in MEANS for group in self.groups)
+        return means and not self._tied and not recording()
+
     def gradients(self, leaves: Leaves, last: bool, few: bool = False) -> Iterator[Gradients]:
         """The gradients of each entry of the result in every leaf.  `last`: the graph is not needed afterwards."""
         if self.uneven:
@@ -115,21 +124,23 @@ class Weighing:
         regressed = [group for group in self.groups if group.baseline == "regression"]
         others = [group for group in self.groups if group.baseline != "regression"]
         for entry in range(entries):
-            keep = few or bool(both) or bool(regressed) or not (last and entry == entries - 1)
+            keep = few or bool(both) or bool(regressed) or self._mixed or not (last and entry == entries - 1)
             column = self.value if self.value.dim() == 1 else column_of[:, entry]
             gradient = self._part(entry, column, others if weighed is None else [], leaves, keep)
             if weighed is not None:
                 yield self._from_scores(entry, gradient, weighed, few)
             elif regressed:
-                alike, costs = self._regressed(entry, gradient, regressed, leaves, keep)
-                yield Gradients(entry, alike, costs=costs)
+                alike, dear = self._regressed(entry, gradient, regressed, leaves, keep)
+                yield Gradients(entry, alike, costs=dear)
             else:
                 pseudo = self._pseudo(entry, gradient, leaves) if few and self.groups else []
                 other: list[Tensor | None] = []
+                costs: list[Tensor | None] = []
                 if both:
                     unlike = [group for group in self.groups if group.baseline != "both"]
-                    other, _ = self._regressed(entry, self._part(entry, column, unlike, leaves, True), both, leaves, True, gradient)
-                yield Gradients(entry, gradient, pseudo, other, tied=self._tied)
+                    rest = self._part(entry, column, unlike, leaves, True)
+                    other, costs = self._regressed(entry, rest, both, leaves, True, gradient)
+                yield Gradients(entry, gradient, pseudo, other, self._ties(entry, gradient, leaves), costs, self._tied)
 
     def _part(
         self, entry: int, column: Tensor | None, groups: Sequence[Group], leaves: Leaves, keep: bool, baseline: str | None = None,
@@ -210,9 +221,9 @@ class Weighing:
     # -------------------------------------------------------------------------------- one group: the scores by themselves
     def _scores(self, leaves: Leaves, entries: int, few: bool) -> list[Tensor | None] | None:
         """Where there is but one group, and more than one use of it: the score of every run in every leaf."""
-        if len(self.groups) != 1 or self.groups[0].aligned or self.groups[0].baseline in REGRESSIONS or self.split:
+        if len(self.groups) != 1 or self.groups[0].aligned or self.split:
             return None
-        return self._score_of(self.groups, leaves) if entries > 1 or few else None
+        return self._score_of(self.groups, leaves) if entries > 1 or few or self.groups[0].baseline in REGRESSIONS else None
 
     def _score_of(self, groups: Sequence[Group], leaves: Leaves, keep: bool = True) -> list[Tensor | None]:
         """The score of every run: the derivative of the (weighed) sum of its log densities."""
@@ -232,17 +243,26 @@ class Weighing:
     ) -> Gradients:
         total = self._downstream(self.groups[0].whole, entry, [])
         assert total is not None
-        total = total.expand(self.runs)
-        weight = self.centred(total, self.groups[0].baseline)
+        total, baseline = total.expand(self.runs), self.groups[0].baseline
+        weight = self.centred(total, "mean" if baseline in REGRESSIONS else baseline)
         found = [_plus(part, density, weight) for part, density in zip(path, weighed, strict=True)]
         pseudo: list[Tensor | None] = []
-        if few and self.runs > LEAST_FOR_JACKKNIFE and self.groups[0].baseline == "mean":
+        if few and self.runs > LEAST_FOR_JACKKNIFE and baseline in MEANS:
             weight = weight * ((self.runs - 1) / (self.runs - 2))
             pseudo = [
                 _plus(part, None if density is None else density - density.mean(0), weight)
                 for part, density in zip(path, weighed, strict=True)
             ]
-        return Gradients(entry, found, pseudo, tied=self._tied)
+        ties: list[Tensor | None] = []
+        if self._mixed and self.runs > LEAST_FOR_JACKKNIFE and suspected(found, self.runs, 1):
+            ties = [None if density is None else second_order([total], [density]) for density in weighed]
+        if baseline not in REGRESSIONS:
+            return Gradients(entry, found, pseudo, costs=ties, tied=self._tied)
+        scored = [_plus(None, density, total) for density in weighed]
+        other, costs = self._taken_off(scored, weighed, path, True, lambda: found)
+        if baseline == "regression":
+            return Gradients(entry, other, costs=costs)
+        return Gradients(entry, found, pseudo, other, ties, costs, self._tied)
 
     def _pseudo(self, entry: int, gradient: Sequence[Tensor | None], leaves: Leaves) -> list[Tensor | None]:
         """The jackknife's pseudo-values where several groups (or split lanes) have mean baselines: dY_i + what the mean
@@ -264,6 +284,21 @@ class Weighing:
                     found[place] = change if before is None else before + change
         return found
 
+    def _ties(self, entry: int, gradient: Sequence[Tensor | None], leaves: Leaves) -> list[Tensor | None]:
+        """What the means of several groups, or beside other derivatives, add to the variance of the sum (`degenerate.py`)."""
+        if not self._mixed or self.runs <= LEAST_FOR_JACKKNIFE or not suspected(gradient, self.runs, len(self.groups)):
+            return []
+        if len(self.groups) > MOST_GROUPS:
+            return [None if own is None else 2 * own.mean(0) ** 2 for own in gradient]
+        tied = [(group, due) for group, due in self.dues(entry) if group.baseline in MEANS and due.dim() == 1]
+        tied = [(group, summed_up(due, self.lanes, self.runs)) for group, due in tied]
+        scores = [self._score_of([group], leaves) for group, _ in tied]
+        costs: list[Tensor | None] = []
+        for place in range(len(gradient)):
+            felt = [(due, own) for (_, due), score in zip(tied, scores, strict=True) if (own := score[place]) is not None]
+            costs.append(second_order(*zip(*felt, strict=True)) if felt else None)
+        return costs
+
     # --------------------------------------------------------------------------------------------------- regression
     def _regressed(
         self, entry: int, rest: Sequence[Tensor | None], groups: list[Group], leaves: Leaves, keep: bool,
@@ -273,19 +308,33 @@ class Weighing:
         `plain`: the same with their means."""
         scored = self._part(entry, None, groups, leaves, True, "none")
         alone = len(groups) == len(self.groups)  # others tie the runs together, and the coefficient must not see them
+
+        def usual() -> list[Tensor | None]:
+            if plain is not None:
+                return plain
+            means = self._part(entry, None, groups, leaves, keep, "mean")
+            return [_sum(*parts) for parts in zip(rest, means, strict=True)]
+
+        return self._taken_off(scored, self._score_of(groups, leaves, True), rest, alone, usual)
+
+    def _taken_off(
+        self, scored: Sequence[Tensor | None], scores: Sequence[Tensor | None], rest: Sequence[Tensor | None], alone: bool,
+        plain: Callable[[], list[Tensor | None]],
+    ) -> tuple[list[Tensor | None], list[Tensor | None]]:
+        """The gradient with the regression on the scores taken off its `scored` part, and what that costs; as with the means
+        (`plain`) where it cannot be trusted.  `alone`: there is nothing random beside these and the `rest`."""
         found: list[Tensor | None] = []
         costs: list[Tensor | None] = []
-        for place, score in enumerate(self._score_of(groups, leaves, True)):
+        means: list[Tensor | None] | None = None
+        for place, score in enumerate(scores):
             own, cost, enough = scored[place], None, None
             if own is not None and score is not None and self.runs > 1:
                 own, cost = taken_off(own, score, rest[place] if alone else None)
                 enough = trusted(score)
             own = _sum(rest[place], own)
             if enough is not None:
-                if plain is None:
-                    means = self._part(entry, None, groups, leaves, keep, "mean")
-                    plain = [_sum(*parts) for parts in zip(rest, means, strict=True)]
-                usual = plain[place]
+                means = plain() if means is None else means
+                usual = means[place]
                 assert own is not None and usual is not None and cost is not None
                 own, cost = torch.where(enough, own, usual), torch.where(enough.all(0), cost, 0.0)
             found.append(own)
@@ -311,6 +360,11 @@ def per_run(value: Tensor, outcome: Outcome, runs: int) -> Tensor:
     weights = weight.expand(lanes).reshape(-1, *(1,) * (rows.dim() - 1))
     empty = torch.zeros(runs, *value.shape[1:], dtype=value.dtype, device=value.device)
     return empty.index_add(0, _origin(outcome.lanes, runs, value.device), rows * weights)
+
+
+def summed_up(due: Tensor, lanes: Lanes, runs: int) -> Tensor:
+    """The sum over the lanes of each run `[runs]`, from `[lanes]`."""
+    return due if lanes.origin is None else due.new_zeros(runs).index_add(0, lanes.origin, due)
 
 
 def _origin(lanes: Lanes, runs: int, device: torch.device) -> Tensor:

@@ -18,16 +18,15 @@ from typing import TypeAlias
 import torch
 from torch import Tensor
 
-from ..arrays.broadcast import event_shape
 from ..arrays.kernels import to_number
 from ..arrays.memory import ask
-from .lanes import Lanes, Value, carry
-from .scattered import Scattered
+from .lanes import Lanes, carry, level
+from .scattered import Place, Scattered
+from .values import Held, PerLane, Plain, Uniform, Value
 
 LOOKS = 3  # single elements that are taken off an array before it is taken apart once and for all
 
-Home: TypeAlias = "tuple[Tensor | Pieces, Lanes]"
-Item: TypeAlias = int | slice | Tensor  # an index: the same in every lane, or one for each
+Home: TypeAlias = "tuple[Plain | Pieces, Lanes]"
 
 
 class Pieces:
@@ -40,17 +39,17 @@ class Pieces:
 
     __slots__ = ("columns", "dtype", "elements", "lanes", "looks", "loose", "origin", "shape", "solid", "written")
 
-    def __init__(self, value: Tensor | Pieces, home: Lanes):
+    def __init__(self, value: Plain | Pieces, home: Lanes):
         self.origin: Home = value, home
-        self.shape: tuple[int, ...] = value.shape if isinstance(value, Pieces) else event_shape(value)
-        self.dtype: torch.dtype = value.dtype
+        self.shape: tuple[int, ...] = value.shape
+        self.dtype: torch.dtype = value.dtype if isinstance(value, Pieces) else tensor_of(value).dtype
         self.lanes = home
         self.elements: dict[int, Home] = {}
         self.loose: set[int] = set()
-        self.solid: tuple[Tensor, Lanes] | None = None if isinstance(value, Pieces) else (value, home)
+        self.solid: tuple[Plain, Lanes] | None = None if isinstance(value, Pieces) else (value, home)
         self.written: Scattered | None = None
         self.looks = 0
-        self.columns: tuple[Tensor, ...] = ()
+        self.columns: tuple[Plain, ...] = ()
 
     # ----------------------------------------------------------------------------------------------------- reading
     def raw(self, index: int) -> Home:
@@ -63,32 +62,31 @@ class Pieces:
         below, home = self.origin
         return below.raw(index) if isinstance(below, Pieces) else (self._taken(below, index), home)
 
-    def _taken(self, value: Tensor, index: int) -> Tensor:
-        """An element of a tensor; of one with a derivative all are taken at once, so that they go back at once."""
-        if not value.requires_grad or value.shape[0] == 1:
-            return value.select(1, index)
+    def _taken(self, value: Plain, index: int) -> Plain:
+        """An element of an array; of one with a derivative all are taken at once, so that they go back at once."""
+        kind, whole = type(value), tensor_of(value)
+        if not value.live or isinstance(value, Uniform):
+            return kind(whole.select(1, index))
         self.looks += 1
         if self.looks <= LOOKS:
-            return value.select(1, index)
+            return kind(whole.select(1, index))
         if not self.columns:
-            self.columns = value.unbind(1)
+            self.columns = tuple(map(kind, whole.unbind(1)))
         return self.columns[index]
 
-    def get(self, index: int, lanes: Lanes) -> Tensor:
+    def get(self, index: int, lanes: Lanes) -> Plain:
         """One element on lanes that descend from those of this array."""
         value, home = self.raw(index)
         return self._of(whole(value), home, lanes)
 
-    def _of(self, value: Tensor, home: Lanes, lanes: Lanes) -> Tensor:
-        moved = carry(value, home, lanes)
-        assert isinstance(moved, Tensor)
-        return moved if moved.dtype == self.dtype else to_number(moved, self.dtype)
+    def _of(self, value: Plain, home: Lanes, lanes: Lanes) -> Plain:
+        return self._kind(carry(value, home, lanes))
 
-    def part(self, indices: range, lanes: Lanes) -> Tensor:
-        """Some elements after another `[lanes or 1, len(indices), ...]`."""
+    def part(self, indices: range, lanes: Lanes) -> Plain:
+        """Some elements after another `[len(indices), ...]`."""
         return self._laid(None, {index: self.raw(index) for index in indices}, lanes)
 
-    def whole(self) -> Tensor:
+    def whole(self) -> Plain:
         """All of it, on `lanes`."""
         if self.written is not None:
             return self._of(self.written.whole(), self.written.lanes, self.lanes)
@@ -98,15 +96,15 @@ class Pieces:
         value, home = self.solid
         return self._of(value, home, self.lanes)
 
-    def _together(self) -> Tensor:
-        base: Tensor | None
+    def _together(self) -> Plain:
+        base: Plain | None
         if self.solid is not None:
             base, home = self.solid
             news = {index: self.elements[index] for index in self.loose}
         else:
             below, home = self.origin
             news = self.elements
-            base = below if isinstance(below, Tensor) else None
+            base = None if isinstance(below, Pieces) else below
             if base is None and len(news) < self.shape[0]:
                 assert isinstance(below, Pieces)
                 base = self._of(below.whole(), below.lanes, home)
@@ -114,28 +112,32 @@ class Pieces:
             return self._laid(None, self.elements, self.lanes)
         return self._laid(self._of(base, home, self.lanes), news, self.lanes)
 
-    def _laid(self, base: Tensor | None, news: dict[int, Home], lanes: Lanes) -> Tensor:
+    def _laid(self, base: Plain | None, news: dict[int, Home], lanes: Lanes) -> Plain:
         """`base` with new elements; without one, the elements alone in the order of their indices."""
         places: list[int] = []
-        blocks: list[Tensor] = []
+        blocks: list[Plain] = []
         ask(lanes.count * (len(news) if base is None else self.shape[0]) * math.prod(self.shape[1:]))
         lanes.chart({home for _, home in news.values()})
         for group, home in _alike(news):
             values = [self._kind(whole(news[index][0])) for index in group]
-            blocks.append(self._of(torch.stack(values, 1), home, lanes))
+            stacked = type(values[0])(torch.stack([tensor_of(value) for value in values], 1))
+            blocks.append(self._of(stacked, home, lanes))
             places += group
         if not blocks:
             assert base is not None
             return base
-        parts = level(blocks if base is None else [base, *blocks], lanes)
+        kind, parts = rows_of(blocks if base is None else [base, *blocks], lanes)
         block = torch.cat(parts[-len(blocks):], 1) if len(blocks) > 1 else parts[-1]
         if base is not None:
-            return parts[0].index_copy(1, torch.tensor(places, device=block.device), block)
+            return kind(parts[0].index_copy(1, torch.tensor(places, device=block.device), block))
         order = sorted(range(len(places)), key=places.__getitem__)
-        return block if order == list(range(len(places))) else block.index_select(1, torch.tensor(order, device=block.device))
+        if order != list(range(len(places))):
+            block = block.index_select(1, torch.tensor(order, device=block.device))
+        return kind(block)
 
-    def _kind(self, value: Tensor) -> Tensor:
-        return value if value.dtype == self.dtype else to_number(value, self.dtype)
+    def _kind(self, value: Plain) -> Plain:
+        held = tensor_of(value)
+        return value if held.dtype == self.dtype else type(value)(to_number(held, self.dtype))
 
     @property
     def live(self) -> bool:
@@ -143,27 +145,27 @@ class Pieces:
         if self.written is not None:
             return self.written.live
         below, _ = self.origin
-        live = below.live if isinstance(below, Pieces) else below.requires_grad
-        return live or any(value.live if isinstance(value, Pieces) else value.requires_grad for value, _ in self.elements.values())
+        return below.live or any(value.live for value, _ in self.elements.values())
 
     # ---------------------------------------------------------------------------------------------------- assigning
-    def put(self, path: Sequence[int], value: Tensor, lanes: Lanes) -> bool:
+    def put(self, path: Sequence[int], value: Plain, lanes: Lanes) -> bool:
         """Assign `self[path]`, on lanes that descend from those of this array; whether nothing was there that goes."""
         if self.written is not None:
-            if self.written.holds(lanes) and (self.dtype != torch.bool or value.dtype == torch.bool):
-                self.written.write(tuple(path), self._kind(value), lanes)
+            if self.written.holds(lanes) and (self.dtype != torch.bool or tensor_of(value).dtype == torch.bool):
+                self.written.write(path, self._kind(value), lanes)
                 self.lanes = lanes
                 return False
             self._start(self.written.whole(), self.written.lanes)
         index, *rest = path
-        new: Tensor | Pieces = value
+        new: Plain | Pieces = value
         fresh = index not in self.elements
         if rest:
             below, home = self.raw(index)
             new = below if isinstance(below, Pieces) and index in self.elements else Pieces(below, home)
             fresh = new.put(rest, value, lanes)
-        if self.dtype == torch.bool and new.dtype != torch.bool:
-            self._number(new.dtype)
+        dtype = new.dtype if isinstance(new, Pieces) else tensor_of(new).dtype
+        if self.dtype == torch.bool and dtype != torch.bool:
+            self._number(dtype)
         self.elements[index] = new, lanes
         self.loose.add(index)
         self.lanes = lanes
@@ -173,34 +175,42 @@ class Pieces:
         """From truth values to numbers."""
         self.dtype = dtype
         if self.solid is not None:
-            self.solid = to_number(self.solid[0], dtype), self.solid[1]
+            held, home = self.solid
+            self.solid = type(held)(to_number(tensor_of(held), dtype)), home
 
     # ------------------------------------------------------------------------- places that differ from lane to lane
-    def scatter(self, items: Sequence[Item], value: Tensor, lanes: Lanes) -> None:
-        """Assign at such places, on lanes of which several continue the same one of this array's nowhere; of its dtype."""
+    def scatter(self, items: Sequence[Place], value: Plain, lanes: Lanes) -> None:
+        """Assign at such places, on lanes of which no two continue the same one of this array's."""
         if self.written is None or not self.written.holds(lanes):
-            value_now, home = self.whole(), self.lanes
-            self._start(value_now, home)
-            self.written = Scattered(value_now, home)
-        self.written.write(tuple(items), value, lanes)
+            found, home = self.whole(), self.lanes
+            self._start(found, home)
+            self.written = Scattered(found, home)
+        self.written.write(items, self._kind(value), lanes)
 
-    def _start(self, value: Tensor, home: Lanes) -> None:
+    def _start(self, value: Plain, home: Lanes) -> None:
         """Begin anew with a value."""
         self.origin, self.solid, self.written = (value, home), (value, home), None
         self.elements, self.columns, self.looks = {}, (), 0
         self.loose.clear()
 
-    def at(self, items: Sequence[Item], lanes: Lanes) -> Tensor | None:
+    def at(self, items: Sequence[Place], lanes: Lanes) -> Plain | None:
         """The entries at some places, if they can be told without putting the array together."""
         simple = all(isinstance(item, int | slice) or item.dim() == 1 for item in items)
         if self.written is None or not simple or not self.written.holds(lanes):
             return None
-        return self.written.read(tuple(items), lanes)
+        return self.written.read(items, lanes)
 
 
-def whole(value: Tensor | Pieces) -> Tensor:
-    """An element as a tensor."""
-    return value if isinstance(value, Tensor) else value.whole()
+def whole(value: Plain | Pieces) -> Plain:
+    """An element as a value."""
+    return value.whole() if isinstance(value, Pieces) else value
+
+
+def tensor_of(value: Plain) -> Tensor:
+    """An array, or an element of one, with all its entries."""
+    wide = value.wide
+    assert isinstance(wide, Tensor)
+    return wide
 
 
 def _alike(news: dict[int, Home]) -> Iterable[tuple[list[int], Lanes]]:
@@ -208,18 +218,16 @@ def _alike(news: dict[int, Home]) -> Iterable[tuple[list[int], Lanes]]:
     groups: dict[tuple[Lanes, bool], list[int]] = {}
     for index in sorted(news):
         value, home = news[index]
-        groups.setdefault((home, whole(value).shape[0] == 1), []).append(index)
+        groups.setdefault((home, isinstance(whole(value), Uniform)), []).append(index)
     return [(group, home) for (home, _), group in groups.items()]
 
 
-def level(blocks: Sequence[Tensor], lanes: Lanes) -> list[Tensor]:
+def rows_of(values: Sequence[Plain], lanes: Lanes) -> tuple[type[Plain], list[Tensor]]:
     """All of them with a row per lane, or none."""
-    rows = max(block.shape[0] for block in blocks)
-    if rows == 1:
-        return list(blocks)
-    if lanes.lifter is not None:
-        blocks = [lanes.lifter.lift(block, lanes) for block in blocks]
-    return [block.expand(rows, *block.shape[1:]) for block in blocks]
+    values = level(values, lanes)
+    if not any(isinstance(value, PerLane) for value in values):
+        return Uniform, [tensor_of(value) for value in values]
+    return PerLane, [tensor_of(value).expand(lanes.count, *value.shape) for value in values]
 
 
 def fold(
@@ -228,5 +236,5 @@ def fold(
     """Take in what branches have assigned, whose pieces (None: no new ones) began with `into`."""
     for index in dict.fromkeys(index for pieces, _ in children if pieces is not None for index in pieces.elements):
         joined = join([(into if pieces is None else pieces).get(index, home) for pieces, home in children])
-        assert isinstance(joined, Tensor)
+        assert isinstance(joined, Held)
         into.put((index,), joined, lanes)

@@ -12,15 +12,17 @@ reads all of it gets a copy.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, TypeAlias, cast
 
 import torch
 from torch import Tensor
 
 from .lanes import Lanes
+from .values import PerLane, Plain, Uniform
 
-Index: TypeAlias = "tuple[Tensor | slice | int, ...]"
+Place: TypeAlias = int | slice | Tensor  # an index: the same in every lane, or one for each
+Index: TypeAlias = tuple[Place, ...]
 
 
 def _strand(like: Tensor) -> Tensor:
@@ -91,23 +93,23 @@ _write = cast("Callable[[Tensor, Tensor, Tensor, Index], Tensor]", _Write.apply)
 _read = cast("Callable[[Tensor, Tensor, Index | None], tuple[Tensor, Tensor]]", _Read.apply)
 
 
-def _rows(value: Tensor, lanes: Lanes) -> Tensor:
+def _rows(value: Plain, lanes: Lanes) -> Tensor:
     """A value with a row for every lane."""
-    if lanes.lifter is not None:
+    if isinstance(value, Uniform) and value.live and lanes.lifter is not None:
         value = lanes.lifter.lift(value, lanes)
-    return value.expand(lanes.count, *value.shape[1:])
+    return cast(Tensor, value.wide).expand(lanes.count, *value.shape)
 
 
 class Scattered:
     """Such an array, on `lanes`."""
 
-    def __init__(self, value: Tensor, lanes: Lanes):
+    def __init__(self, value: Plain, lanes: Lanes):
         self.lanes = lanes
-        value = _rows(value, lanes)
-        self.numbers = value.detach().clone(memory_format=torch.contiguous_format)
-        self.strand = _start(value) if value.requires_grad else _strand(value)
-        self.copy: Tensor | None = None  # all of it, as it is
-        self.rows = torch.arange(value.shape[0], device=value.device)
+        rows = _rows(value, lanes)
+        self.numbers = rows.detach().clone(memory_format=torch.contiguous_format)
+        self.strand = _start(rows) if rows.requires_grad else _strand(rows)
+        self.copy: PerLane | None = None  # all of it, as it is
+        self.rows = torch.arange(lanes.count, device=rows.device)
 
     @property
     def live(self) -> bool:
@@ -118,30 +120,30 @@ class Scattered:
         """Whether each of these lanes, which descend from those of the array, has a row for itself."""
         return not lanes.spread_since(self.lanes)
 
-    def index(self, items: tuple[Tensor | slice | int, ...], lanes: Lanes) -> Index:
+    def index(self, items: Sequence[Place], lanes: Lanes) -> Index:
         """The places of some lanes."""
         rows = lanes.map_to(self.lanes)
         apart = rows is not None or any(isinstance(item, Tensor) for item in items)
         return (self.rows if rows is None else rows) if apart else slice(None), *items
 
-    def write(self, items: tuple[Tensor | slice | int, ...], value: Tensor, lanes: Lanes) -> None:
-        """Set the entries at some places on some lanes; the value `[lanes or 1, *event]` has their shape."""
+    def write(self, items: Sequence[Place], value: Plain, lanes: Lanes) -> None:
+        """Set the entries at some places on some lanes to a value of their shape."""
         index = self.index(items, lanes)
-        value = _rows(value, lanes)
+        rows = _rows(value, lanes)
         self.copy = None
-        if self.live or value.requires_grad:
-            self.strand = _write(self.strand, value, self.numbers, index)
+        if self.live or rows.requires_grad:
+            self.strand = _write(self.strand, rows, self.numbers, index)
         else:
-            self.numbers[index] = value
+            self.numbers[index] = rows
 
-    def read(self, items: tuple[Tensor | slice | int, ...], lanes: Lanes) -> Tensor:
+    def read(self, items: Sequence[Place], lanes: Lanes) -> PerLane:
         """The entries at some places on some lanes."""
-        return self._read(self.index(items, lanes))
+        return PerLane(self._read(self.index(items, lanes)))
 
-    def whole(self) -> Tensor:
+    def whole(self) -> PerLane:
         """All of it."""
         if self.copy is None:
-            self.copy = self._read(None)
+            self.copy = PerLane(self._read(None))
         return self.copy
 
     def _read(self, index: Index | None) -> Tensor:

@@ -21,9 +21,9 @@ from torch import Tensor
 from ...dsl.analysis.calls import Rememberable, rememberable
 from ...dsl.names.resolved import Resolved
 from ...dsl.syntax import Call, Expression
-from ..arrays.operations import Operand
 from ..lanes.frames import Activation, Frame
 from ..lanes.lanes import Lanes
+from ..lanes.values import Plain, Uniform
 
 MOST_NUMBERS = 2**24  # in the values that are kept
 LARGE = 2**20  # numbers of an argument that are not looked at
@@ -33,13 +33,13 @@ LARGE = 2**20  # numbers of an argument that are not looked at
 class Recalled:
     """What a call gave; `note`: what it has done beside (`Recall.leave`)."""
 
-    value: Operand
+    value: Plain
     note: Any
 
     @property
     def size(self) -> int:
         """How many numbers are kept."""
-        return self.value.numel() if isinstance(self.value, Tensor) else 1
+        return max(self.value.numbers, 1)
 
 
 class Recall:
@@ -96,15 +96,16 @@ class Recall:
         while self.kept > MOST_NUMBERS:
             self.kept -= self.known.pop(next(iter(self.known))).size
 
-    def keys(self, node: Call, arguments: Sequence[Operand], frame: Frame) -> list[Hashable]:
+    def keys(self, node: Call, arguments: Sequence[Plain], frame: Frame) -> list[Hashable]:
         """What the arguments of a call are known by."""
         return [self._key(argument.value, value, frame) for argument, value in zip(node.arguments, arguments, strict=True)]
 
-    def _key(self, node: Expression, value: Operand, frame: Frame) -> Hashable:
-        if not isinstance(value, Tensor):
-            return value.hex() if isinstance(value, float) else value
-        if not value.requires_grad and self.looking and value.numel() <= LARGE:
-            return _content(value)
+    def _key(self, node: Expression, value: Plain, frame: Frame) -> Hashable:
+        raw = value.raw
+        if not isinstance(raw, Tensor):
+            return raw.hex() if isinstance(raw, float) else raw
+        if not raw.requires_grad and self.looking and raw.numel() <= LARGE:
+            return isinstance(value, Uniform), value.shape, _content(raw)
         made = self.text.made.get(id(node))
         if made is not None and self.open and self.open[-1][0] is frame.activation:
             given = self.open[-1][1]
@@ -112,8 +113,8 @@ class Recall:
                 return given[made.names[0]]
             key = made.form, *(given.get(name) for name in made.names)
             return "made", self.names.setdefault(key, len(self.names))
-        self.held[id(value)] = value
-        return "same", id(value)
+        self.held[id(raw)] = raw
+        return "same", id(raw), value.shape
 
     def where(self, lanes: Lanes) -> Hashable:
         """The places of lanes among those of the outermost call."""

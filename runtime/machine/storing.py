@@ -10,13 +10,11 @@ from torch import Tensor
 
 from ...dsl.syntax import Assign, Sample, Statement
 from ..arrays.broadcast import ShapeMismatch
-from ..arrays.kernels import to_number
-from ..arrays.operations import Operand
 from ..arrays.recording import recording
 from ..lanes.frames import Frame
-from ..lanes.lanes import Ragged, carry
-from ..lanes.pieces import Item, Pieces
-from .indexing import check_axes, fitted, left, replace
+from ..lanes.lanes import carry
+from ..lanes.values import Held, Plain, Ragged
+from .indexing import Item, check_axes, fitted, left, places, replacement
 from .machine import Machine
 from .rounds import added
 from .sites import draw
@@ -42,7 +40,7 @@ def execute_sample(machine: Machine, node: Sample, frame: Frame) -> None:
         frame.write(node.name, value)
 
 
-def _store(machine: Machine, node: Assign | Sample, value: Operand, frame: Frame) -> None:
+def _store(machine: Machine, node: Assign | Sample, value: Plain, frame: Frame) -> None:
     """`name[indices] = value`."""
     held, _ = frame.entry(node.name)
     if isinstance(held, Ragged):
@@ -51,17 +49,17 @@ def _store(machine: Machine, node: Assign | Sample, value: Operand, frame: Frame
     entered = frame.lanes
     items = machine.items(shape, node.indices, frame)
     if frame.lanes is not entered:
-        value = cast(Operand, carry(value, entered, frame.lanes))
+        value = carry(value, entered, frame.lanes)
     for item, index in zip(items, node.indices, strict=True):
-        if isinstance(item, Tensor) and item.dim() > 1:
+        if isinstance(item, Held) and item.shape:
             raise machine.where.error("P0305", "an index of an assignment must be one whole number", index.span)
-    stored = machine.tensor(value)
+    stored = machine.arrayed(value)
     try:
         path = [item for item in items if isinstance(item, int)]
         if len(path) == len(items):
             stored = fitted(stored, shape[len(path):])
-            if frame.put(node.name, path, stored) and machine.counter is not None and not stored.requires_grad:
-                machine.counter.hold(stored.numel())
+            if frame.put(node.name, path, stored) and machine.counter is not None and not stored.live:
+                machine.counter.hold(stored.numbers)
             machine.note_store(node.name, value, stored, frame)
             return
         _at_random(machine, node, items, value, stored, frame)
@@ -70,30 +68,24 @@ def _store(machine: Machine, node: Assign | Sample, value: Operand, frame: Frame
 
 
 def _at_random(
-    machine: Machine, node: Assign | Sample, items: list[Item], value: Operand, stored: Tensor, frame: Frame
+    machine: Machine, node: Assign | Sample, items: list[Item], value: Plain, stored: Plain, frame: Frame
 ) -> None:
     """An assignment whose place differs from lane to lane: in place, or, in a graph, to a copy of the whole."""
-    held, _ = frame.entry(node.name)
-    assert isinstance(held, Tensor | Pieces)
-    shape = check_axes(held, len(items), node.span, machine.where)
+    pieces = frame.apart(node.name)
     if machine.counter is not None:
-        machine.counter.expect(frame.lanes.count * math.prod(shape))
-    if not (recording() or machine.masked or (held.dtype == torch.bool and stored.dtype != torch.bool)):
+        machine.counter.expect(frame.lanes.count * math.prod(pieces.shape))
+    if not (recording() or machine.masked or (pieces.dtype == torch.bool and cast(Tensor, stored.raw).dtype != torch.bool)):
         if machine.counter is not None:
             machine.counter.hold(frame.lanes.count)
-        frame.scatter(node.name, items, fitted(to_number(stored, held.dtype), left(shape, items)))
+        frame.scatter(node.name, places(items), fitted(stored, left(pieces.shape, items)))
         machine.note_store(node.name, value, stored, frame)
         return
-    target = cast(Tensor, frame.read(node.name))
-    if machine.lifter is not None and any(
-        tensor.shape[0] > 1 for tensor in (target, stored, *items) if isinstance(tensor, Tensor)
-    ):
-        target, stored = machine.lifter.lift(target, frame.lanes), machine.lifter.lift(stored, frame.lanes)
-    new = replace(target, items, stored)
-    if machine.watching:
-        machine.watch(node, new)
-    machine.note_store(node.name, value, new, frame, True)
-    frame.write(node.name, new)
+    target = cast(Plain, frame.read(node.name))
+    operands = [target, stored, *(item for item in items if isinstance(item, Held))]
+    whole = machine.apply(replacement(items), operands, frame, node)
+    machine.watch(node, whole)
+    machine.note_store(node.name, value, whole, frame, True)
+    frame.write(node.name, whole)
 
 
 def skip(machine: Machine, node: Statement, frame: Frame) -> None:

@@ -1,0 +1,51 @@
+"""What a mean baseline costs where single runs hardly differ.
+
+Let Q be what is at stake for a group of scores and S their sum, G all else.  With the mean of the others as baseline the
+gradient is the mean of G plus the sample covariances of Q and S.  Its terms of first order, G + (Q - EQ) S, may be the same
+whatever is drawn: of `b ~ Bernoulli(0.5); return b`, and of `b ~ Bernoulli(p); return c(theta, b)` wherever c happens to balance
+the two outcomes.  What is left is of the second order, and single runs do not show it: of several groups, C / n^2 with
+    C = sum over g, h of cov(Q_g, Q_h) cov(S_g, S_h) + cov(Q_g, S_h) cov(Q_h, S_g).
+It takes the scores by themselves, one more pass per group, so it is looked for only where it can matter: where the first runs
+differ by little beside their mean, as the terms of second order do, or of few groups take but a few values, so that parts of the
+mean may cancel.  (A continuous draw makes runs differ.)  Of very many groups, C is that of one: 2 T^2, with T the gradient.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+LOOKED_AT = 64  # runs
+FEW_VALUES = 8  # of a gradient among them: what a few bits give
+FEW_GROUPS = 4
+MOST_GROUPS = 64
+SAME = 1e-5  # of their range: two values closer than that are one
+LITTLE = 20.0  # over the root of the number of runs: a range, beside the mean, at which the second order may count
+
+
+def suspected(rows: Sequence[Tensor | None], runs: int, groups: int) -> bool:
+    """Whether the terms of second order may count in some entry of gradients `[runs, *parameter]`."""
+    for row in rows:
+        if row is None:
+            continue
+        values = row[:LOOKED_AT].detach().sort(0).values
+        reach = values[-1] - values[0]
+        found = reach < LITTLE / math.sqrt(runs) * values.mean(0).abs()
+        if groups <= FEW_GROUPS:
+            found = found | ((values[1:] - values[:-1] > SAME * reach).sum(0) < FEW_VALUES)
+        if bool(found.any()):
+            return True
+    return False
+
+
+def second_order(stakes: Sequence[Tensor], scores: Sequence[Tensor]) -> Tensor:
+    """C `[*parameter]` of groups with these Q `[runs]` and S `[runs, *parameter]`."""
+    shape, runs = scores[0].shape[1:], scores[0].shape[0]
+    q = torch.stack([stake - stake.mean() for stake in stakes]).to(torch.float64)
+    s = torch.stack([score - score.mean(0) for score in scores]).to(torch.float64).reshape(len(scores), runs, -1)
+    among, of_scores = q @ q.T / runs, torch.einsum("gnp,hnp->ghp", s, s) / runs
+    both = torch.einsum("gn,hnp->ghp", q, s) / runs
+    return (among[..., None] * of_scores + both * both.transpose(0, 1)).sum((0, 1)).clamp_min(0.0).reshape(shape)
