@@ -36,8 +36,8 @@ X = torch.arange(10) / 10
 def test_together(body: str, options: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
     value, slope = TOGETHER[body]
     done = []
-    real = rounds.all_at_once
-    monkeypatch.setattr("probrun.runtime.machine.looping.all_at_once", lambda *a: done.append(real(*a)) or done[-1])
+    real = rounds.AtOnce.run
+    monkeypatch.setattr(rounds.AtOnce, "run", lambda *a: done.append(real(*a)) or done[-1])
     if "~" not in body and "Normal(theta*" not in body:
         options = {}
     result = program(body).grad(data={"x": X}, samples=100_000, seed=1, pilot=False, **options)

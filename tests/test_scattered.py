@@ -42,7 +42,7 @@ SAME = {
 
 def copies(patch: pytest.MonkeyPatch) -> None:
     """What is written at such places is written into a copy."""
-    patch.setattr(storing, "recording", lambda: True)
+    patch.setattr(storing, "observed", lambda: True)
 
 
 @pytest.mark.parametrize("name", SAME)

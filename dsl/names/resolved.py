@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from ..syntax import Data, Distribution, Draw, Expression, Function, Parameter, Program, Sample
 from ..text.source import Span
+from .prepared import Prepared
 
 
 @dataclass(frozen=True)
@@ -52,7 +53,7 @@ class ParameterFact:
 @dataclass(frozen=True)
 class Resolved:
     """A program whose names are all known.  `settled` are those of `variables` that every run to the end has set.
-    `memory` is for what others find out about its nodes."""
+    `prepared` is what has been worked out about it."""
 
     program: Program
     parameters: dict[str, ParameterFact]
@@ -66,4 +67,4 @@ class Resolved:
     objective: str | None
     variables: frozenset[str]
     settled: frozenset[str] = frozenset()
-    memory: dict[object, object] = field(default_factory=dict, compare=False, repr=False)
+    prepared: Prepared = field(default_factory=Prepared, compare=False, repr=False)

@@ -98,7 +98,7 @@ class Plan:
     kinks      ids of nodes over whose kink a derivative is carried, which has no second one
     ties       ids of nodes over whose kink a derivative is carried, and which may be met exactly with positive probability; for
                each whether anything continuous is in its operands
-    memory     what runs have found out about it
+    token      under which what runs find out about it is kept (`Resolved.prepared`)
     """
 
     choices: dict[int, Choice]
@@ -108,7 +108,7 @@ class Plan:
     unasked: bool = False
     kinks: frozenset[int] = frozenset()
     ties: Mapping[int, bool] = field(default_factory=dict)
-    memory: dict[str, bool] = field(default_factory=dict, compare=False, repr=False)
+    token: object = field(default_factory=object, compare=False, repr=False)
 
     @property
     def key(self) -> tuple[object, ...]:

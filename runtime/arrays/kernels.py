@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from .broadcast import broadcast_shapes
-from .recording import recording
+from .private import observed
 
 WORTHWHILE = 2048  # entries
 _BITS = {torch.float32: torch.int32, torch.float64: torch.int64}
@@ -26,19 +26,19 @@ _LARGEST = {torch.float32: float(numpy.finfo(numpy.float32).max), torch.float64:
 
 def _plain(tensor: Tensor) -> bool:
     """Whether this is on the CPU, and nobody writes down what is done to it."""
-    return tensor.device.type == "cpu" and not recording()
+    return tensor.device.type == "cpu" and not observed()
 
 
 def to_number(value: Tensor, dtype: torch.dtype) -> Tensor:
     """A value of any kind in a dtype; a truth value as 0 or 1."""
-    if value.dtype == torch.bool and not recording():
+    if value.dtype == torch.bool and not observed():
         return value.view(torch.uint8).to(dtype)
     return value if value.dtype == dtype else value.to(dtype)
 
 
 def less(a: Tensor, b: Tensor, dtype: torch.dtype) -> Tensor:
     """`a < b` as 0 or 1 of a floating dtype, for shapes that broadcast in torch."""
-    if recording():
+    if observed():
         return (a < b).to(dtype)
     return torch.lt(a, b, out=torch.empty(broadcast_shapes([tuple(a.shape), tuple(b.shape)]), dtype=dtype, device=a.device))
 

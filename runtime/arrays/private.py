@@ -24,6 +24,15 @@ try:
     from torch.utils._python_dispatch import TorchDispatchMode as TorchDispatchMode
 except ImportError:
     TorchDispatchMode = None  # type: ignore[assignment, misc]
+_watchers: Callable[[], int] | None = getattr(torch._C, "_len_torch_dispatch_stack", None)
+if _watchers is None:
+    TorchDispatchMode = None  # type: ignore[assignment, misc]
+
+
+def observed() -> bool:
+    """Whether somebody sees every operation of torch in this thread (a dispatch mode: a block is being written down): then numbers
+    must stay in tensors, and NumPy must not help."""
+    return _watchers is not None and _watchers() > 0
 
 
 def pull(

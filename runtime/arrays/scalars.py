@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor, stack
 
-from .recording import recording
+from .private import observed
 
 Ends = tuple[float, float]  # the smallest and the largest entry
 
@@ -20,12 +20,12 @@ def ends(tensor: Tensor) -> Ends:
 
 def any_below(tensor: Tensor, bound: float) -> bool:
     """Whether some entry is below a number."""
-    return bool(tensor.amin() < bound) if recording() else ends(tensor)[0] < bound
+    return bool(tensor.amin() < bound) if observed() else ends(tensor)[0] < bound
 
 
 def any_from(tensor: Tensor, bound: float) -> bool:
     """Whether some entry is at least a number."""
-    return bool(tensor.amax() >= bound) if recording() else ends(tensor)[1] >= bound
+    return bool(tensor.amax() >= bound) if observed() else ends(tensor)[1] >= bound
 
 
 def floats(*tensors: Tensor) -> list[float]:

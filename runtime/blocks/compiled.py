@@ -1,7 +1,7 @@
 """Blocks of lanes as compiled code (`--compile`): the graph of one block, made into a few fused loops by torch.compile.
 
 One block is run as always and written down (`recorder.py`), with parameters expanded to a row per run and random branches
-executed on all lanes (`masked.py`).  The graph goes from parameters, data and noise to the moments of the block, so that
+executed on all lanes (`ways.py`).  The graph goes from parameters, data and noise to the moments of the block, so that
 between drawing the noise and adding up nothing touches memory but once.  The noise of a block is drawn outside.
 The graph holds while all checks come out as they did: those that depend on no draw are looked at once per call,
 the others in every block; a block that fails them is run as it was written down, by the interpreter, from the same
@@ -11,7 +11,7 @@ noise, so that what is rare is not lost.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 from typing import Any
 
@@ -90,21 +90,23 @@ def inputs_of(session: Session) -> list[Tensor]:
 
 
 def obtain(
-    session: Session, inputs: list[Tensor], runs: int, work: Work, memory: dict[Any, Any]
+    session: Session, inputs: list[Tensor], runs: int, work: Work
 ) -> tuple[Compiled, dict[fx.Node, Any]]:
-    """The compiled block of `runs` lanes of a plan, from its `memory` or made now, and what depends on no draw; NotCompiled.
+    """The compiled block of `runs` lanes of a plan, from earlier or made now, and what depends on no draw; NotCompiled.
 
     `session` is that of a block with as many runs, which is run once more, by the interpreter.
     """
     settings = session.settings
     key = (
-        "compiled", runs, settings.dtype, settings.device, settings.of, settings.target_se is None, settings.max_steps,
+        runs, settings.dtype, settings.device, settings.of, settings.target_se is None, settings.max_steps,
         settings.max_depth, session.limits().lanes,
         tuple((name, tuple(value.shape)) for name, value in session.parameters.items()),
         tuple((name, value) for name, value in session.data.items() if not isinstance(value, Tensor)),
     )
     data = inputs[len(session.parameters):]
-    kept: list[Compiled] = memory.setdefault(key, [])
+    assert session.plan is not None
+    graphs: dict[Hashable, list[Compiled]] = session.resolved.prepared.once("compiled", session.plan.token, dict)
+    kept = graphs.setdefault(key, [])
     for compiled in kept:
         same = all(mine is other or torch.equal(mine, other) for mine, other in zip(compiled.data, data, strict=True))
         if same and (known := compiled.fits(inputs)) is not None:

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from ...dsl.syntax import Arithmetic, Call, Draw, LogPdf, Node, Power, Sample
 from ...dsl.text.diagnostics import ProbError
-from ..gradients.tracing import Record, Tracer, culprit, entry_of, is_finite, operands_text, row_in, step_of
+from ..gradients.tracing import Record, Tracing, culprit, entry_of, is_finite, operands_text, row_in, step_of
 from ..gradients.weighing import Weighing
 from ..lanes.circumstances import in_runs, rows_of, show
 from ..lanes.lifting import Leaves
@@ -21,8 +21,7 @@ from .session import Session
 # ---------------------------------------------------------------------------------------------------- reports
 def value_problem(session: Session, runs: int, parameters: Mapping[str, Tensor], names: tuple[str, ...]) -> ProbError:
     """P0502: where a value of the present block first ceased to be finite."""
-    machine = session.interpreter(Tracer)
-    assert isinstance(machine, Tracer)
+    machine = session.tracer()
     session.again()
     outcome = machine.run(parameters, session.data, runs)
     origin = outcome.lanes.origin
@@ -56,7 +55,7 @@ def bad_rows(tensor: Tensor) -> Tensor | None:
     return bad if bool(bad.any()) else None
 
 
-def _value_words(machine: Tracer, found: Record, run: int, notes: tuple[str, ...], name: str) -> ProbError:
+def _value_words(machine: Tracing, found: Record, run: int, notes: tuple[str, ...], name: str) -> ProbError:
     node = found.node
     shown = show(entry) if (entry := entry_of(found, run)) is not None else "not finite"
     if node is None:
@@ -91,8 +90,7 @@ def gradient_problem(
     session: Session, runs: int, leaves: Mapping[str, Tensor], name: str, parameter: str, number: int, entry: int
 ) -> ProbError:
     """P0503: the operation of the present block that turns a finite gradient into one that is not."""
-    machine = session.interpreter(Tracer)
-    assert isinstance(machine, Tracer)
+    machine = session.tracer()
     session.again()
     outcome = machine.run(leaves, session.data, runs)
     tensors = [r for r in machine.records if r.live is not None and r.node is not None]

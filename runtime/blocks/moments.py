@@ -20,7 +20,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..arrays.recording import recording
+from ..arrays.private import observed
 from ..arrays.scalars import floats
 
 ROUNDING = 1e-6  # of the mean: a spread that arithmetic alone may make
@@ -70,14 +70,14 @@ class Accumulator:
 
     def charge(self, cost: Tensor | None) -> None:
         """Let a block's sum have so much more variance than the deviations show."""
-        if cost is not None and not recording():
+        if cost is not None and not observed():
             self.cost = self.cost + (cost.to(torch.float64) if self.shape else float(cost))
 
     def add(self, values: Tensor) -> None:
         """Take in a block `[runs, *shape]`."""
         values = values.detach()
         parts = _summed(values, self.extremes, self.cubing)
-        if recording():
+        if observed():
             self.pending = values.shape[0], parts
         else:
             self._settle(values.shape[0], parts)
@@ -120,7 +120,7 @@ class Accumulator:
 
     def add_constant(self, runs: int, value: Tensor) -> None:
         """Take in `runs` equal entries `[*shape]`."""
-        if recording():
+        if observed():
             self.pending = runs, (value.detach(),)
         else:
             self._settle(runs, (value.detach(),))
@@ -239,11 +239,11 @@ def _summed(values: Tensor, extremes: bool, cubing: bool) -> tuple[Tensor, ...]:
     """
     first = values[0]
     apart = values - first
-    flat = apart.dim() == 1 and not recording()
+    flat = apart.dim() == 1 and not observed()
     squared = None if flat and not cubing else apart * apart
     squares = torch.dot(apart, apart) if flat or squared is None else squared.sum(0)
     parts = [first, apart.mean(0), squares]
     if cubing and squared is not None:
-        cubed = squared * apart if recording() else squared if flat else squared.mul_(apart)
+        cubed = squared * apart if observed() else squared if flat else squared.mul_(apart)
         parts.append(torch.dot(cubed, apart) if flat else cubed.sum(0))
     return *parts, *(apart.aminmax(dim=0) if extremes else ())

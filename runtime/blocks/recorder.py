@@ -20,7 +20,6 @@ from torch import Tensor, fx
 
 from ..arrays.broadcast import Shape
 from ..arrays.private import TorchDispatchMode, is_mutable, memory_of
-from ..arrays.recording import written_down
 from ..lanes.lessons import NotCompiled
 from ..laws.noise import Noise
 
@@ -62,7 +61,7 @@ class Recorder(TorchDispatchMode or object):  # type: ignore[misc]
         """Write down what happens inside."""
         if TorchDispatchMode is None:
             raise NotCompiled("this torch does not show its operations")
-        with written_down(), self:
+        with self:
             yield
 
     def node(self, tensor: Tensor) -> fx.Node:

@@ -29,6 +29,7 @@ from ..lanes.where import Where
 from ..laws.sobol import MOST_DIMENSIONS, Sobol
 from ..machine.interpreter import Interpreter
 from ..machine.machine import Outcome
+from ..machine.ways import Masked
 from .compiled import inputs_of, obtain
 from .replicates import LEAST_REPLICATES, replicates
 from .session import Session
@@ -180,12 +181,12 @@ def _compiled(
 
     def work(block: Session, runs: int) -> Any:
         with torch.enable_grad():
-            block.masked = True
+            block.branching = Masked()
             return block.made(Session.expanded, take, runs)
 
     inputs = inputs_of(session)
     threads = torch.get_num_threads() if session.context.device.type == "cpu" else 1
-    asked = session.at(1, least), inputs, usual, work, plan.memory
+    asked = session.at(1, least), inputs, usual, work
     compiled, known = obtain(*asked) if threads == 1 else pool(threads).submit(obtain, *asked).result()  # for one core each
     session.compile_seconds = compiled.spent()
 

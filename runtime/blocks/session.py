@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Callable, Mapping
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
@@ -19,6 +19,7 @@ from ...dsl.tables.limits import PRUNED
 from ..arrays.function_code import Context
 from ..arrays.operations import Operand
 from ..gradients.credit import Crediting
+from ..gradients.tracing import Tracing, traced
 from ..lanes.counter import Counter
 from ..lanes.guards import Guards
 from ..lanes.lessons import TooBig
@@ -32,6 +33,7 @@ from ..laws.sobol import Sobol
 from ..machine.interpreter import Interpreter
 from ..machine.machine import Limits, Outcome
 from ..machine.order import ordered
+from ..machine.ways import APART, Branching
 from .settings import DTYPES, Settings, block_seed
 from .sizes import sizes_for
 
@@ -71,7 +73,7 @@ class Session:
         self.lifter: Lifter | None = None
         self.points = Leaves([])
         self.slopes: list[list[Slope | None]] = []
-        self.masked = False
+        self.branching: Branching = APART
         self.stop = Stop()
         self.spending = Meter()  # of the last block
         self.variety = Variety()  # of all blocks
@@ -108,7 +110,15 @@ class Session:
         block.begin(self.seed_of(number))
         return block
 
-    def interpreter(self, kind: type[Interpreter], counter: Counter | None = None, **more: Any) -> Interpreter:
+    def tracer(self) -> Tracing:
+        """An interpreter for one block that does the same, and writes everything down."""
+        found = self.interpreter(Interpreter, tracing=True)
+        assert isinstance(found, Tracing)
+        return found
+
+    def interpreter(
+        self, kind: type[Interpreter], counter: Counter | None = None, tracing: bool = False, **more: Any
+    ) -> Interpreter:
         """An interpreter for one block."""
         settings = self.settings
         if kind is Interpreter and self.account is not None:
@@ -116,14 +126,14 @@ class Session:
             kind, more = Crediting, {"sums": sums, "gates": gates, **more}
             if counter is not None:
                 counter.taken_apart = True
-        machine = kind(
+        machine = (traced(kind) if tracing else kind)(
             self.resolved, self.choices, self.context, self.noise,
             limits=self.limits(), guards=self.guards, safe=self.safe, lifter=self.lifter,
             results=self.results, wanted=settings.of, counter=counter, meter=self.meter(), without=settings.without,
+            branching=self.branching,
             meetings=Meetings(self.plan.ties) if self.plan is not None and self.plan.ties else None, **more,
         )
-        machine.masked = self.masked
-        machine.recall.looking = not self.masked
+        machine.recall.looking = self.branching is APART
         machine.variety = self.variety
         machine.logarithms = settings.logarithms
         machine.stands_for = settings.samples if self.exact else 1
@@ -191,6 +201,4 @@ class Session:
 
 def _account(resolved: Resolved) -> tuple[Sums, Gates]:
     """What the assignment of credit needs to know of the text."""
-    if "account" not in resolved.memory:
-        resolved.memory["account"] = find_sums(resolved), find_gates(resolved)
-    return cast("tuple[Sums, Gates]", resolved.memory["account"])
+    return resolved.prepared.once("account", None, lambda: (find_sums(resolved), find_gates(resolved)))

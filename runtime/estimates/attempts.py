@@ -8,9 +8,9 @@ coarse, graphs that do not compile, blocks for which there is no memory.  Each a
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, TypeVar, cast
+from typing import TypeVar
 
 import torch
 from torch import Tensor
@@ -57,9 +57,9 @@ class Attempt:
     values: Values
 
     @property
-    def memory(self) -> dict[Any, Any]:
-        """What is known of the plan, or of the program, from earlier runs."""
-        return cast("dict[Any, Any]", self.resolved.memory if self.plan is None else self.plan.memory)
+    def token(self) -> Hashable:
+        """Under which is kept what runs have found out about the plan, or about the program."""
+        return None if self.plan is None else self.plan.token
 
     @property
     def exact(self) -> bool:
@@ -78,7 +78,7 @@ class Attempt:
 
     def session(self) -> Session:
         """Where its blocks are made."""
-        lifted = self.way.lifted and self.memory.get("lifted", True)
+        lifted = self.way.lifted and self.resolved.prepared.get("lifted", self.token, True)
         return Session(self.resolved, self.plan, *self.values, self.settings, self.way.safe, self.results, lifted)
 
     def collected(self) -> Collected:
@@ -107,7 +107,7 @@ class Attempts:
             attempt = self.attempt(way)
             made = make(attempt)
             if start.lifted and not way.lifted:
-                attempt.memory["lifted"] = False  # it would be in vain again
+                self.resolved.prepared.put("lifted", attempt.token, False)  # it would be in vain again
             return made
 
         def learn(way: Way, problem: Exception) -> Way:
@@ -144,7 +144,7 @@ class Attempts:
             except Exception:
                 return None  # the runs themselves will come to it
 
-        precision = Precision(attempt.memory, attempt.settings)
+        precision = Precision(self.resolved.prepared, attempt.token, attempt.settings)
         if attempt.way.small is not None and precision.sunk(*attempt.values, make):
             raise attempt.way.small
         if attempt.exact or not asked:

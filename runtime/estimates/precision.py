@@ -13,11 +13,11 @@ import math
 import time
 from collections.abc import Callable, Hashable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import Any
 
 import torch
 from torch import Tensor
 
+from ...dsl.names.prepared import Prepared
 from ..arrays.operations import Operand
 from ..blocks.collect import Estimate
 from ..blocks.settings import Settings
@@ -37,9 +37,10 @@ Few = Callable[[Settings], Estimate | None]  # makes a few runs; None where some
 
 @dataclass(frozen=True)
 class Precision:
-    """What is known of a program, or of a plan, about the arithmetic that it needs; `memory` is theirs."""
+    """What is known of a program, or of a plan, about the arithmetic that it needs."""
 
-    memory: dict[Any, Any]
+    prepared: Prepared
+    token: Hashable  # of the plan
     settings: Settings
 
     def rounded(self, values: Mapping[str, Tensor], data: Mapping[str, Operand], few: Few) -> bool:
@@ -56,7 +57,7 @@ class Precision:
     ) -> bool:
         """What was measured for numbers of this size."""
         settings = self.settings
-        known = self.memory.setdefault(what, {})
+        known: dict[Hashable, bool] = self.prepared.once(what, self.token, dict)
         place = settings.of, settings.samples.bit_length(), settings.target_se, *_sizes(values), *_sizes(data)
         if place not in known:
             found = measure(few)

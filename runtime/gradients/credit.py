@@ -37,8 +37,8 @@ from ..lanes.frames import Activation, Frame, Returned
 from ..lanes.lanes import Lanes, carry
 from ..lanes.ledger import CLEAN, Summand, Taint, view
 from ..lanes.values import Plain, Ragged, Uniform, Value
-from ..machine.masked import terms_here
 from ..machine.operation import ARITHMETIC, NEGATIVE
+from ..machine.ways import terms_here
 from .dependence import Depending
 from .relevance import weigh
 
@@ -94,7 +94,7 @@ class Crediting(Depending):
         if known is not None:
             assert isinstance(node.value, Arithmetic)
             before = frame.read(node.name)
-            value, terms = self._sum(node.value, frame, node.name)
+            value, terms = self.summed(node.value, frame, node.name)
             frame.write(node.name, value)
             shape = value.shape
             if shape != before.shape:
@@ -195,7 +195,7 @@ class Crediting(Depending):
                     return value, list(known)
                 return value, self._leaf(value, frame)
             case Arithmetic():
-                found = self._sum(node, frame) if signed_operands(node) else self._product(node, frame)
+                found = self.summed(node, frame) if signed_operands(node) else self._product(node, frame)
             case Unary(operator="-"):
                 operand, terms = self.terms_of(node.operand, frame)
                 found = self.apply(NEGATIVE, (operand,), frame, node), [term.scaled(-1.0) for term in terms]
@@ -222,7 +222,7 @@ class Crediting(Depending):
             return []
         return [Summand(self.number(value), lanes, taint.within(value.shape, True))]
 
-    def _sum(self, node: Arithmetic, frame: Frame, own: str = "") -> Summed:
+    def summed(self, node: Arithmetic, frame: Frame, own: str = "") -> Summed:
         """A sum: the terms of all operands (but those of the variable `own`, which are there already)."""
         operands = signed_operands(node)
         assert operands is not None

@@ -9,6 +9,7 @@ for the first operation that gets a finite gradient and hands on one that is not
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -47,7 +48,7 @@ class Record:
 class _TracingJoin(Join):
     """A join that writes down what it puts together."""
 
-    def __init__(self, machine: Tracer, parts: list[Lanes], indices: list[Tensor], whole: Lanes, order: bool):
+    def __init__(self, machine: Tracing, parts: list[Lanes], indices: list[Tensor], whole: Lanes, order: bool):
         super().__init__(parts, indices, machine.dtype, order)
         self.machine = machine
         self.whole = whole
@@ -59,8 +60,9 @@ class _TracingJoin(Join):
         return joined
 
 
-class Tracer(Interpreter):
-    """An interpreter that writes everything down.  Slow, and it keeps every value: for one block only."""
+class Tracing(Interpreter):
+    """A layer of the walk that writes everything down, around whatever else an interpreter does (`traced`).  Slow, and it keeps
+    every value: for one block only."""
 
     def __init__(self, *arguments: Any, **options: Any):
         super().__init__(*arguments, **options)
@@ -97,6 +99,25 @@ class Tracer(Interpreter):
         outer.append(record)
         return value
 
+    def terms_of(self, node: Expression, frame: Frame) -> Any:
+        """The same where credit is assigned, which evaluates sums and products by itself."""
+        return self._put_together(node, frame, super().terms_of, node, frame)  # type: ignore[misc]
+
+    def summed(self, node: Arithmetic, frame: Frame, own: str = "") -> Any:
+        """The same of a sum."""
+        return self._put_together(node, frame, super().summed, node, frame, own)  # type: ignore[misc]
+
+    def _put_together(self, node: Expression, frame: Frame, make: Callable[..., Any], *given: Any) -> Any:
+        outer, self.inputs = self.inputs, []
+        value, terms = make(*given)
+        inputs, self.inputs = self.inputs, outer
+        record = self.of(value)
+        if record is None:
+            record = Record(node, value, frame.lanes, inputs)
+            self.write(record)
+        outer.append(record)
+        return value, terms
+
     def joiner(self, parts: list[Lanes], indices: list[Tensor], whole: Lanes, order: bool) -> Join:
         return _TracingJoin(self, parts, indices, whole, order)
 
@@ -127,6 +148,11 @@ class Tracer(Interpreter):
             held = held.origin[0]
         own = self.of(held)
         return [*([] if own is None else [own]), *(self.stored.get(name, ()) if apart else ())]
+
+
+def traced(kind: type[Interpreter]) -> type[Tracing]:
+    """A kind of interpreter that also writes everything down."""
+    return type(f"Traced{kind.__name__}", (Tracing, kind), {})
 
 
 # ---------------------------------------------------------------------------------------------------- looking

@@ -22,7 +22,7 @@ from dataclasses import dataclass, field, replace
 import torch
 from torch import Tensor
 
-from ..arrays.recording import recording
+from ..arrays.private import observed
 from ..lanes.lanes import Lanes
 from ..lanes.ledger import EVERYTHING, Execution, Summand, Taint, returned
 from ..lanes.lifting import Leaves
@@ -107,7 +107,7 @@ class Weighing:
     def _mixed(self) -> bool:
         """Whether means tie the runs together, and not by one group of scores alone."""
         means = any(group.baseline in MEANS for group in self.groups)
-        return means and not self._tied and not recording()
+        return means and not self._tied and not observed()
 
     def gradients(self, leaves: Leaves, last: bool, few: bool = False) -> Iterator[Gradients]:
         """The gradients of each entry of the result in every leaf.  `last`: the graph is not needed afterwards."""

@@ -84,7 +84,7 @@ class Frame:
     """Variables with the lanes they were computed on; `weight` `[lanes]` is always on the frame's own lanes.
 
     `control`: the score sites that decided that these lanes are here.  `terms`: of variables that are sums.  `mask` `[lanes]`:
-    which lanes are really here, where lanes do not go apart (`masked.py`; None: all).
+    which lanes are really here, where lanes do not go apart (`ways.py`; None: all).
     """
 
     __slots__ = ("_outer", "activation", "base", "control", "gathered", "lanes", "mask", "parent", "terms", "values", "weight")

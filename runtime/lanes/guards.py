@@ -19,7 +19,7 @@ from torch import Tensor
 
 from ...dsl.analysis.flow import Guard
 from ...dsl.syntax import Call, Node
-from ..arrays.recording import recording
+from ..arrays.private import observed
 from .lessons import GuardBroken, NotCompiled, TooCoarse
 from .moving import Motion
 from .values import Plain, Ragged, Value
@@ -114,7 +114,7 @@ class Guards:
         if isinstance(raw, Tensor):
             if not value.numbers:
                 return
-            if recording():
+            if observed():
                 self._write_down(place, raw.detach())
                 return
             if place in self.signs:

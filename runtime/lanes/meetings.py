@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from ...dsl.syntax import Node
-from ..arrays.recording import recording
+from ..arrays.private import observed
 from ..arrays.ties import Meeting, tied, touching
 from .lessons import NotCompiled
 
@@ -54,12 +54,12 @@ class Meetings:
     def turned(self, node: Node, left: Tensor, right: Tensor) -> None:
         """A comparison: where its operands are equal, a step to one side goes one way, a step to the other another."""
         part = touching(left, right)
-        if part is not None and not recording():
+        if part is not None and not observed():
             self.met.append(Met(node, part, turn=True))
 
     def add(self, node: Node, result: Tensor, part: Tensor, meeting: Meeting) -> Tensor:
         """A kink was met: its result, with a part of the difference between the sides."""
-        if recording():
+        if observed():
             raise NotCompiled("a kink is met exactly")
         continuous = self.places[id(node)]
         if continuous and (meeting.count < LEAST or meeting.count < SHARE * part.numel()):

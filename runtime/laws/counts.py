@@ -15,7 +15,7 @@ from torch.nn.functional import logsigmoid, softplus
 
 from ..arrays.broadcast import Shape
 from ..arrays.kernels import choose
-from ..arrays.recording import recording
+from ..arrays.private import observed
 from .law import Edge, Law
 from .noise import FEW, Noise, coin
 from .rounding import double, weigh, weigh_complement, whole
@@ -62,7 +62,7 @@ class Chance(Law):
         """Where `probs` is exactly one of the values; None: nowhere."""
         if self.probs is None:
             return None
-        if not recording() and self.probs.numel():
+        if not observed() and self.probs.numel():
             least, most = self.ends("probs")
             if all(value < least or value > most for value in values):
                 return None

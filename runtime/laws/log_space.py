@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from ..arrays.broadcast import Shape
-from ..arrays.recording import recording
+from ..arrays.private import observed
 from .implicit import standard_gamma
 from .law import Law
 from .noise import Noise
@@ -31,7 +31,7 @@ def saturates(law: Law, name: str) -> bool:
 
 
 def _beyond(law: Law, name: str, factor: float, gap: float) -> bool:
-    return not recording() and law.arguments[name].numel() > 0 and gap ** (factor * law.ends(name)[0]) > UNSEEN
+    return not observed() and law.arguments[name].numel() > 0 and gap ** (factor * law.ends(name)[0]) > UNSEEN
 
 
 def log_gamma(concentration: Tensor, shape: Shape, noise: Noise, name: str) -> Tensor:

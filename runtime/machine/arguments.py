@@ -12,7 +12,7 @@ from ...dsl.syntax import Distribution, Expression
 from ...dsl.tables.distributions import DISTRIBUTIONS, DistributionRow, ParameterRow, domain_help, domain_words, order_words
 from ..arrays.broadcast import ShapeMismatch, broadcast_shapes, shape_words
 from ..arrays.kernels import to_number
-from ..arrays.recording import recording
+from ..arrays.private import observed
 from ..arrays.scalars import Ends
 from ..lanes.circumstances import circumstances, count_runs, first_of, in_runs, row_of, show
 from ..lanes.frames import Frame
@@ -165,7 +165,7 @@ def check(
             f"this is {shape_words(shape)}",
         )
     tensor = cast(Tensor, value.wide if parameter.event else value.raw)
-    found = None if recording() or not tensor.numel() else value.ends
+    found = None if observed() or not tensor.numel() else value.ends
     mask = violation(parameter.domain, tensor, parameter.event, found)
     if mask is None:
         return

@@ -22,9 +22,6 @@ from .operation import Operation
 from .recall import Recalled
 from .setting import Setting
 
-DEEP = 64  # calls in calls that are compiled
-MANY = 1024  # recursive calls that are compiled
-
 
 def call(machine: Machine, node: Call, function: Function, arguments: list[Plain], frame: Frame) -> Plain:
     """A call of a function of the program, on the frame's lanes; one that has been made before is remembered."""
@@ -54,13 +51,12 @@ def _call(
             "P0505", f"`{node.function}` was called {machine.limits.depth} levels deep", node.span, "called again here",
             help="make sure that every run comes to a `return` without a further call",
         )
-    if machine.masked and machine.depth >= DEEP:
-        raise NotCompiled("a recursion is deep")
     if machine.depth > machine.limits.rounds and machine.last_split is not None:
         raise TooManyLanes(machine.last_split.index)
     machine.depth += 1
     known = machine.recursive.get(node.function)
-    machine.recursive[node.function] = 0 if known is None else _again(machine, node, known + 1)
+    machine.recursive[node.function] = again = 0 if known is None else _again(machine, node, known + 1)
+    machine.branching.call(machine.depth - 1, again)
     inner = frame.call()
     for name, value in zip(function.parameters, arguments, strict=True):
         inner.write(name, value)
@@ -92,8 +88,6 @@ def _again(machine: Machine, node: Call, calls: int) -> int:
             "P0505", f"`{node.function}` has called itself {most} times", node.span, "called again here",
             help="keep in an array what has been computed once, or allow more (--max-steps)",
         )
-    if machine.masked and calls > MANY:
-        raise NotCompiled("a recursion makes many calls")
     return calls
 
 

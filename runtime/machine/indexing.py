@@ -19,7 +19,7 @@ from ...dsl.text.source import Span
 from ..arrays.broadcast import ShapeMismatch, broadcast_shapes, event_shape, pad, shape_words
 from ..arrays.memory import ask
 from ..arrays.operations import as_tensor
-from ..arrays.recording import recording
+from ..arrays.private import observed
 from ..arrays.scalars import ends
 from ..lanes.circumstances import first_of, show
 from ..lanes.lessons import NotCompiled
@@ -95,7 +95,7 @@ def _positions(value: Tensor, length: int, span: Span, where: Where) -> Tensor:
             raise _broken("an index", float(value[broken][0]), span, where)
     if not index.numel():
         return index
-    if recording():
+    if observed():
         if bool(((index < -length) | (index >= length)).any()):
             raise NotCompiled("an index is out of range")
         return torch.where(index < 0, index + length, index)

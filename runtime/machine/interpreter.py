@@ -52,8 +52,9 @@ from .evaluating import (
     evaluate_unary,
     evaluate_vector,
 )
-from .looping import execute_for, execute_while
+from .looping import OneByOne, execute_for, execute_while
 from .machine import Evaluate, Execute, Machine, Outcome
+from .rounds import AtOnce
 from .sites import draw, log_density
 from .storing import execute_assign, execute_sample, skip
 
@@ -79,6 +80,7 @@ class Interpreter(Machine):
 
     evaluators = EVALUATORS
     executors = EXECUTORS
+    countings = AtOnce(), OneByOne()
 
     # --------------------------------------------------------------------------------------------------- a run
     def run(self, parameters: Mapping[str, Tensor], data: Mapping[str, Operand], count: int) -> Outcome:

@@ -9,17 +9,15 @@ from torch import Tensor
 
 from ...dsl.syntax import Block, For, Range, While
 from ...dsl.text.source import Span
-from ..arrays.kernels import partition
 from ..lanes.frames import HIDDEN, Frame, merge
-from ..lanes.lessons import NotCompiled, TooManyLanes
+from ..lanes.lessons import TooManyLanes
 from ..lanes.pieces import Pieces
 from ..lanes.values import Plain, Uniform
-from .branching import decide
+from .branching import holds
 from .indexing import check_axes, whole_number
 from .machine import Machine
 from .operation import ARITHMETIC, COMPARISON
 from .order import no_points
-from .rounds import all_at_once
 
 FIXED_LOOP_FACTOR = 500  # a loop whose length is known when it starts may be this much longer than one that is not
 
@@ -28,7 +26,8 @@ def execute_while(machine: Machine, node: While, frame: Frame) -> None:
     span = Span(node.span.start, node.condition.span.end)
 
     def going(loop: Frame) -> bool | tuple[Tensor, Tensor]:
-        return decide(machine, machine.condition(node.condition, loop), node.condition)
+        held = holds(machine, machine.condition(node.condition, loop), node.condition)
+        return machine.branching.leave(held) if isinstance(held, Tensor) else held
 
     _loop(machine, node.body, frame, going, span)
 
@@ -104,25 +103,35 @@ def _for_range(machine: Machine, node: For, bounds: Range, frame: Frame) -> None
 
 
 def _count(machine: Machine, node: For, first: int, last: int, frame: Frame) -> None:
-    """All lanes count alike: the body runs in the frame itself."""
+    """All lanes count alike."""
     most = machine.limits.steps * FIXED_LOOP_FACTOR
     if last - first > most:
         raise _endless(machine, Span(node.span.start, node.iterable.span.end), most)
-    if all_at_once(machine, node, first, last, frame):
-        return
-    for number in range(first, last):
-        frame.write(node.variable, Uniform(float(number)))
-        machine.block(node.body, frame)
-        if not frame.lanes.count:
+    for way in machine.counting:
+        if way.run(machine, node, first, last, frame):
             return
+
+
+class OneByOne:
+    """One round after the other, in the frame itself."""
+
+    name = "one by one"
+
+    def run(self, machine: Machine, node: For, first: int, last: int, frame: Frame) -> bool:
+        """Execute the rounds `first` to `last - 1`."""
+        for number in range(first, last):
+            frame.write(node.variable, Uniform(float(number)))
+            machine.block(node.body, frame)
+            if not frame.lanes.count:
+                break
+        return True
 
 
 def _count_apart(machine: Machine, node: For, start: Plain, stop: Plain, frame: Frame) -> None:
     """Bounds that differ from lane to lane: a loop that each lane leaves when its own count is done."""
     if machine.noise.even:
         raise no_points(machine.resolved, node.iterable.span, "runs leave this loop one by one")
-    if machine.masked:
-        raise NotCompiled("the length of a loop is random")
+    machine.branching.count_apart()
     counter, end = HIDDEN + "counter", HIDDEN + "end"
     offset = -1.0
 
@@ -138,8 +147,7 @@ def _count_apart(machine: Machine, node: For, start: Plain, stop: Plain, frame: 
         inside = machine.apply(COMPARISON["<"], bounds, loop, node)
         if isinstance(inside, Uniform) or loop.lanes.count == 1:
             return bool(inside.raw)
-        staying, leaving = partition(inside.raw)
-        return (staying, leaving) if staying.shape[0] and leaving.shape[0] else staying.shape[0] > 0
+        return machine.branching.leave(inside.raw)
 
     def begin(loop: Frame) -> None:
         loop.write(node.variable, loop.read(counter))  # only on lanes that go on: the others keep the last number

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, cast
+from typing import Any, ClassVar, Protocol, cast
 
 import torch
 from torch import Tensor
@@ -27,7 +27,7 @@ from ..arrays.function_code import FILLED, FUNCTION_CODE, Context, FunctionProbl
 from ..estimators import ESTIMATORS
 from ..estimators.request import Estimator
 from ..lanes.frames import Activation, Frame, Returned
-from ..lanes.lanes import Join, Lanes, carry
+from ..lanes.lanes import Lanes, carry
 from ..lanes.ledger import Ledger, Summand
 from ..lanes.lessons import NotCompiled, TooManyLanes
 from ..lanes.meetings import Met
@@ -40,6 +40,7 @@ from .layers import after, around
 from .operation import Operation, function_of
 from .recall import Recall
 from .setting import MOST_KEPT, Setting
+from .ways import APART, Branching
 
 MEMORY = MemoryError, RuntimeError  # what is raised where there is none, and much else
 Evaluate = Callable[["Machine", Any, Frame], Plain]
@@ -82,6 +83,16 @@ class Outcome:
     met: Sequence[Met] = ()
 
 
+class Counting(Protocol):
+    """A way to execute the rounds of a loop that all lanes count alike."""
+
+    name: str
+
+    def run(self, machine: Machine, node: For, first: int, last: int, frame: Frame) -> bool:
+        """Execute the rounds `first` to `last - 1`; False where it does not fit, and nothing has been done."""
+        ...
+
+
 @dataclass(frozen=True)
 class Rounds:
     """A loop whose `count` rounds are being executed together (`rounds.py`)."""
@@ -101,12 +112,14 @@ class Machine(Setting):
     evaluators: ClassVar[Mapping[type[Node], Evaluate]] = {}
     executors: ClassVar[Mapping[type[Node], Execute]] = {}
 
+    countings: ClassVar[tuple[Counting, ...]] = ()  # ways to execute a loop that all lanes count alike, the first that fits
+
     credits: ClassVar[bool] = False  # whether account is kept of what depends on which site
 
     def __init__(
         self, resolved: Resolved, choices: Mapping[int, Choice], context: Context, noise: Noise, *,
         limits: Limits = Limits(), results: bool = True, wanted: tuple[str, ...] = (), meter: Meter | None = None,
-        without: Collection[str] = (), **watchers: Any,
+        without: Collection[str] = (), branching: Branching = APART, **watchers: Any,
     ):
         super().__init__(resolved, context, **watchers)
         self.choices = choices
@@ -117,9 +130,10 @@ class Machine(Setting):
         self.meter = meter or Meter()
         self.around = around(self, without)
         self.after = after(self, without)
+        self.branching = branching
+        self.counting = tuple(way for way in self.countings if way.name not in without)
         self.rounds: Rounds | None = None  # those that are executed together
         self.logarithms = False  # draws may be known by their logarithms only
-        self.masked = False  # lanes do not go apart (`masked.py`)
         self.constants = frozenset(CONSTANTS)
         self.recall = Recall(resolved)
         self.runs = self.draws = 0
@@ -253,10 +267,6 @@ class Machine(Setting):
         """Let the layers after expressions see a value."""
         for see in self.after:
             see(self, node, value)
-
-    def joiner(self, parts: list[Lanes], indices: list[Tensor], whole: Lanes, order: bool) -> Join:
-        """What puts the parts of values together on the lanes `whole` (a hook for tracing)."""
-        return Join(parts, indices, self.dtype, order)
 
     def note_draw(self, node: Sample | Draw, value: Plain, log_weight: Tensor | None, frame: Frame) -> None:
         """A site has drawn (a hook for tracing)."""

@@ -15,13 +15,12 @@ APART = (Conditional, If, Logical, While)
 
 def ordered(resolved: Resolved, plan: Plan) -> bool:
     """Whether all blocks execute the same things in the same order, as far as the text tells."""
-    known = plan.memory.get("ordered")
-    if known is None:
-        known = _first(resolved.program.body, APART) is None and not any(
-            ESTIMATORS[choice.estimator].splits for choice in plan.choices.values()
-        )
-        plan.memory["ordered"] = known
-    return bool(known)
+    return resolved.prepared.once("ordered", plan.token, lambda: _ordered(resolved, plan))
+
+
+def _ordered(resolved: Resolved, plan: Plan) -> bool:
+    split = any(ESTIMATORS[choice.estimator].splits for choice in plan.choices.values())
+    return not split and _first(resolved.program.body, APART) is None
 
 
 def check_fixed(resolved: Resolved, plan: Plan) -> None:

@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
-from typing import Any, cast
+from typing import Any
 
 from torch import Tensor
 
@@ -46,9 +46,7 @@ class Recall:
     """The calls of one block that are remembered.  `looking`: into arrays; a graph must not depend on what is in them."""
 
     def __init__(self, resolved: Resolved):
-        if "rememberable" not in resolved.memory:
-            resolved.memory["rememberable"] = rememberable(resolved)
-        self.text = cast(Rememberable, resolved.memory["rememberable"])
+        self.text: Rememberable = resolved.prepared.once("rememberable", None, lambda: rememberable(resolved))
         self.looking = True
         self.base: Lanes | None = None  # those of the outermost call
         self.known: dict[Hashable, Recalled] = {}

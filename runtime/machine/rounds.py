@@ -81,34 +81,36 @@ def _summed(machine: Machine, rounds: Rounds, node: Expression, value: Plain, fr
     return machine.apply(SUM, (value,), frame, node)
 
 
-def all_at_once(machine: Machine, node: For, first: int, last: int, frame: Frame) -> bool:
-    """Execute the rounds `first` to `last - 1` together, if they can be; False where nothing has been done."""
-    count = last - first
-    if not FEWEST <= count <= MOST or machine.rounds is not None:
-        return False
-    key = ("rounds", id(node))
-    memory = machine.resolved.memory
-    if key not in memory:
-        memory[key] = sum_loop(node, machine.resolved)
-    loop = cast("SumLoop | None", memory[key])
-    if loop is None or not _fits(machine, loop, node, frame):
-        return False
-    numbers = torch.arange(first, last, dtype=machine.dtype, device=machine.device).unsqueeze(0)
-    frame.write(node.variable, Uniform(numbers))
-    machine.rounds = Rounds(loop, node, count)
-    try:
-        for statement in node.body.statements:
-            machine.execute(statement, frame)
-    finally:
-        machine.rounds = None
-    frame.write(node.variable, Uniform(float(last - 1)))
-    for name in loop.own:
-        value = frame.read(name)
-        if isinstance(value, Held) and value.shape:
-            wide = cast(Tensor, value.wide)
-            frame.write(name, type(value)(wide.select(1, count - 1 if wide.shape[1] == count else 0)))
-            machine.note_last(name, frame)
-    return True
+class AtOnce:
+    """All rounds together, where they can be."""
+
+    name = "rounds"
+
+    def run(self, machine: Machine, node: For, first: int, last: int, frame: Frame) -> bool:
+        """Execute the rounds `first` to `last - 1`; False where nothing has been done."""
+        count = last - first
+        if not FEWEST <= count <= MOST or machine.rounds is not None:
+            return False
+        resolved = machine.resolved
+        loop = resolved.prepared.once("rounds", id(node), lambda: sum_loop(node, resolved))
+        if loop is None or not _fits(machine, loop, node, frame):
+            return False
+        numbers = torch.arange(first, last, dtype=machine.dtype, device=machine.device).unsqueeze(0)
+        frame.write(node.variable, Uniform(numbers))
+        machine.rounds = Rounds(loop, node, count)
+        try:
+            for statement in node.body.statements:
+                machine.execute(statement, frame)
+        finally:
+            machine.rounds = None
+        frame.write(node.variable, Uniform(float(last - 1)))
+        for name in loop.own:
+            value = frame.read(name)
+            if isinstance(value, Held) and value.shape:
+                wide = cast(Tensor, value.wide)
+                frame.write(name, type(value)(wide.select(1, count - 1 if wide.shape[1] == count else 0)))
+                machine.note_last(name, frame)
+        return True
 
 
 def _fits(machine: Machine, loop: SumLoop, node: For, frame: Frame) -> bool:

@@ -14,6 +14,7 @@ from ..arrays.kinks import once_differentiable
 from ..arrays.operations import filled, held_between
 from ..lanes.counter import Counter
 from ..lanes.guards import Guards
+from ..lanes.lanes import Join, Lanes
 from ..lanes.lessons import TooCoarse
 from ..lanes.lifting import Lifter
 from ..lanes.meetings import Meetings
@@ -54,6 +55,10 @@ class Setting:
         self.leaves: list[Tensor] = []
         self.once = Once()
         self._numbers: dict[float, Tensor] = {}
+
+    def joiner(self, parts: list[Lanes], indices: list[Tensor], whole: Lanes, order: bool) -> Join:
+        """What puts the parts of values together on the lanes `whole` (a hook for tracing)."""
+        return Join(parts, indices, self.dtype, order)
 
     def motion(self) -> Motion:
         """What tells whether values move with the parameters."""

@@ -19,7 +19,7 @@ from ...dsl.text.diagnostics import ProbError
 from ..arrays.broadcast import ShapeMismatch, broadcast_shapes, shape_words
 from ..arrays.memory import ask
 from ..arrays.operations import Operand, numeric
-from ..arrays.recording import recording
+from ..arrays.private import observed
 from ..estimators import Drawn, Request
 from ..estimators.request import Options
 from ..lanes.circumstances import circumstances, count_runs, first_of, in_runs, show
@@ -31,9 +31,9 @@ from ..laws.build import build
 from ..laws.law import Edge, Law
 from .arguments import Bound, bind_arguments, with_axes
 from .machine import Machine
-from .masked import counted
 from .operation import Operation
 from .setting import Setting
+from .ways import counted
 
 COPIES = 8  # of a draw while it is made: noise, scaled and moved, its density, its derivative
 RARE = 0.01  # part of the draws of a relaxed site that may be at the edge of its domain
@@ -162,7 +162,7 @@ def refine(machine: Machine, law: Law, value: Tensor | None, row: DistributionRo
     """TooCoarse where numbers of the dtype are too far apart for a derivative here; P0508 where those of float64 are, or
     TooSmall where logarithms may do."""
     known = value is None and law.small()
-    if recording() or (known and machine.logarithms) or not law.coarse(value):
+    if observed() or (known and machine.logarithms) or not law.coarse(value):
         return
     if machine.dtype != torch.float64:
         raise TooCoarse

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from ...dsl.syntax import Assign, Sample, Statement
 from ..arrays.broadcast import ShapeMismatch
-from ..arrays.recording import recording
+from ..arrays.private import observed
 from ..lanes.frames import Frame
 from ..lanes.lanes import carry
 from ..lanes.values import Held, Plain, Ragged
@@ -18,6 +18,7 @@ from .indexing import Item, check_axes, fitted, left, places, replacement
 from .machine import Machine
 from .rounds import added
 from .sites import draw
+from .ways import APART
 
 
 def execute_assign(machine: Machine, node: Assign, frame: Frame) -> None:
@@ -74,7 +75,8 @@ def _at_random(
     pieces = frame.apart(node.name)
     if machine.counter is not None:
         machine.counter.expect(frame.lanes.count * math.prod(pieces.shape))
-    if not (recording() or machine.masked or (pieces.dtype == torch.bool and cast(Tensor, stored.raw).dtype != torch.bool)):
+    becomes_number = pieces.dtype == torch.bool and cast(Tensor, stored.raw).dtype != torch.bool
+    if machine.branching is APART and not observed() and not becomes_number:
         if machine.counter is not None:
             machine.counter.hold(frame.lanes.count)
         frame.scatter(node.name, places(items), fitted(stored, left(pieces.shape, items)))
