@@ -21,7 +21,7 @@ from ..arrays.operations import Operand
 from ..blocks.collect import Collected, Estimate
 from ..blocks.session import Session
 from ..blocks.settings import DTYPES, Settings, names_of
-from ..lanes.lessons import Lesson, MakePlan, NotLifted, TooCoarse, Way
+from ..lanes.lessons import Lesson, MakePlan, NotLifted, TooCoarse, TooLong, Way
 from .binding import bind_values
 from .precision import Precision
 
@@ -139,7 +139,7 @@ class Attempts:
         def make(settings: Settings) -> Estimate | None:
             try:
                 return few(replace(attempt, settings=settings, values=self.values(settings.dtype)))
-            except NotLifted:
+            except (NotLifted, TooLong):
                 raise
             except Exception:
                 return None  # the runs themselves will come to it
