@@ -28,7 +28,7 @@ BALANCED: list[tuple[str, str, float, float, int]] = [
 @pytest.mark.parametrize(("name", "text", "t", "exact", "runs"), BALANCED, ids=[row[0] for row in BALANCED])
 def test_the_standard_error_has_what_the_baseline_costs(name: str, text: str, t: float, exact: float, runs: int) -> None:
     """No error is beyond chance; of 60 intervals of two standard errors, which cover 97 % and more (an error of 1 - u^2, u normal, is
-    told as the root of 2 + u^2), at least 54 do (before: 40 to 49); and the standard errors are not far above the errors."""
+    told as the root of 1 + u^2), at least 54 do (before: 40 to 49); and the standard errors are not far above the errors."""
     program = probrun.parse(f"param t = {t}\n{text}")
     errors, told = [], []
     for seed in range(60):
@@ -41,11 +41,11 @@ def test_the_standard_error_has_what_the_baseline_costs(name: str, text: str, t:
 
 
 def test_the_second_order_of_one_coin() -> None:
-    """Var of a sample covariance of (b, S) at p = 1/2 is 2 / n^2: C = 2."""
+    """Var of a sample covariance of (b, S) at p = 1/2 is 2 / n^2, half of it cov(b, S)^2 = 1."""
     b = torch.tensor([0.0, 1.0]).repeat(50)
-    assert float(second_order([b], [4 * b - 2])) == pytest.approx(2.0)
+    assert float(second_order([b], [4 * b - 2])) == pytest.approx(1.0)
     two = second_order([b, b.sort().values], [4 * b - 2, 4 * b.sort().values - 2])
-    assert float(two) == pytest.approx(4.0)
+    assert float(two) == pytest.approx(2.0)
 
 
 def test_it_is_looked_for_only_where_it_can_matter() -> None:

@@ -122,6 +122,8 @@ class Figures:
             if other.plan is not trial.plan and not trial.plan.biased:
                 z, at = _farthest(trial, other)
                 more, less = _by_what_they_saw(trial, other, at)
+                if more.enumerated == less.enumerated:  # whether the spread rests on few runs, new ones will tell
+                    less, more = sorted((more, less), key=lambda one: float(one.sd[at]))
                 entries = trial.mean.numel() * (len(self.fair) - 1)
                 if z > limit(UNLIKELY, entries, min(trial.runs, other.runs)) and more.sd[at] > NOISIER * less.sd[at]:
                     return more, less

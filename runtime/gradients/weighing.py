@@ -29,7 +29,7 @@ from ..lanes.lifting import Leaves
 from ..machine.machine import Outcome
 from .degenerate import MOST_GROUPS, second_order, suspected
 from .groups import Group, at, column, gathered, grouped, members
-from .regression import taken_off, trusted
+from .regression import pseudo_values, taken_off, trusted
 
 LEAST_FOR_JACKKNIFE = 3
 MOST_GROUPS_FOR_JACKKNIFE = 16
@@ -129,14 +129,15 @@ class Weighing:
             if weighed is not None:
                 yield self._from_scores(entry, gradient, weighed, few)
             elif regressed:
-                alike, costs = self._regressed(entry, gradient, regressed, leaves, keep)
-                yield Gradients(entry, alike, costs=costs)
+                alike, costs, pseudo = self._regressed(entry, gradient, regressed, leaves, keep, few)
+                yield Gradients(entry, alike, pseudo, costs=costs)
             else:
                 pseudo = self._pseudo(entry, gradient, leaves) if few and self.groups else []
                 other: list[Tensor | None] = []
                 if both:
                     unlike = [group for group in self.groups if group.baseline != "both"]
-                    other, _ = self._regressed(entry, self._part(entry, column, unlike, leaves, True), both, leaves, True, gradient)
+                    rest = self._part(entry, column, unlike, leaves, True)
+                    other, _, _ = self._regressed(entry, rest, both, leaves, True, plain=gradient)
                 yield Gradients(entry, gradient, pseudo, other, self._ties(entry, gradient, leaves), self._tied)
 
     def _part(
@@ -280,7 +281,7 @@ class Weighing:
         if not self._mixed or self.runs <= LEAST_FOR_JACKKNIFE or not suspected(gradient, self.runs, len(self.groups)):
             return []
         if len(self.groups) > MOST_GROUPS:
-            return [None if own is None else 2 * own.mean(0) ** 2 for own in gradient]
+            return [None if own is None else own.mean(0) ** 2 for own in gradient]
         tied = [(group, due) for group, due in self.dues(entry) if group.baseline in MEANS and due.dim() == 1]
         tied = [(group, summed_up(due, self.lanes, self.runs)) for group, due in tied]
         scores = [self._score_of([group], leaves) for group, _ in tied]
@@ -292,20 +293,23 @@ class Weighing:
 
     # --------------------------------------------------------------------------------------------------- regression
     def _regressed(
-        self, entry: int, rest: Sequence[Tensor | None], groups: list[Group], leaves: Leaves, keep: bool,
+        self, entry: int, rest: Sequence[Tensor | None], groups: list[Group], leaves: Leaves, keep: bool, few: bool = False,
         plain: list[Tensor | None] | None = None,
-    ) -> tuple[list[Tensor | None], list[Tensor | None]]:
-        """The gradient, with the regression on the score taken off what these groups add to the rest of it, and what that costs;
-        `plain`: the same with their means."""
+    ) -> tuple[list[Tensor | None], list[Tensor | None], list[Tensor | None]]:
+        """The gradient, with the regression on the score taken off what these groups add to the rest of it, what that costs, and
+        with `few` runs the pseudo-values; `plain`: the same with their means."""
         scored = self._part(entry, None, groups, leaves, True, "none")
         alone = len(groups) == len(self.groups)  # others tie the runs together, and the coefficient must not see them
         found: list[Tensor | None] = []
         costs: list[Tensor | None] = []
+        pseudo: list[Tensor | None] = []
         for place, score in enumerate(self._score_of(groups, leaves, True)):
-            own, cost, enough = scored[place], None, None
+            own, cost, enough, spread = scored[place], None, None, None
             if own is not None and score is not None and self.runs > 1:
-                own, cost = taken_off(own, score, rest[place] if alone else None)
                 enough = trusted(score)
+                if few and alone and enough is None and self.runs > LEAST_FOR_JACKKNIFE:
+                    spread = pseudo_values(own, score, rest[place])
+                own, cost = taken_off(own, score, rest[place] if alone else None)
             own = _sum(rest[place], own)
             if enough is not None:
                 if plain is None:
@@ -316,7 +320,8 @@ class Weighing:
                 own, cost = torch.where(enough, own, usual), torch.where(enough.all(0), cost, 0.0)
             found.append(own)
             costs.append(cost)
-        return found, costs
+            pseudo.append(spread)
+        return found, costs, pseudo
 
 
 # ------------------------------------------------------------------------------------------------------- helpers
