@@ -6,11 +6,15 @@ order of 1/n; exact derivatives by hand.  Before, errors of ten standard errors 
 
 from __future__ import annotations
 
+import math
+
 import pytest
 import torch
+from torch import Tensor
 
 import probrun
 from probrun.runtime.gradients.degenerate import FEW_GROUPS, second_order, suspected
+from probrun.runtime.gradients.regression import pseudo_values, taken_off
 
 # name, program, theta, exact derivative, runs
 BALANCED: list[tuple[str, str, float, float, int]] = [
@@ -53,3 +57,22 @@ def test_it_is_looked_for_only_where_it_can_matter() -> None:
     assert not suspected([noise, None], 1000, 1) and not suspected([noise + 1], 1000, 1)
     assert suspected([0.01 * noise + 1], 1000, 30) and suspected([noise, (noise > 0).float()], 1000, FEW_GROUPS)
     assert not suspected([(noise > 0).float()], 1000, FEW_GROUPS + 1)
+
+
+def test_the_jackknife_of_a_regression_is_that_of_its_definition() -> None:
+    """Pseudo-values n T - (n - 1) T_j, with T_j made anew without run j, up to a constant; and they are in the standard error."""
+    g = torch.Generator().manual_seed(3)
+    score, path = torch.randn(2, 30, 2, generator=g, dtype=torch.float64)
+    scored = score * torch.randn(30, 2, generator=g, dtype=torch.float64)
+
+    def mean(left: Tensor) -> Tensor:
+        return (taken_off(scored[left], score[left], path[left])[0] + path[left]).mean(0)
+
+    everyone = torch.arange(30)
+    literal = torch.stack([30 * mean(everyone) - 29 * mean(everyone[everyone != out]) for out in range(30)])
+    found = pseudo_values(scored, score, path)
+    assert found is not None and torch.allclose(found - found.mean(0), literal - literal.mean(0), atol=1e-10)
+    program = probrun.parse("param t = 1; z ~ Normal(0, t); return z^2")
+    few = program.grad(samples=40, seed=4, estimator="score(baseline=regression)", keep_runs=True, dtype="float64")
+    runs = few.per_run["result"]["t"]
+    assert float(few.gradient["t"].se) > 1.05 * float(runs.std() / math.sqrt(40))
