@@ -132,13 +132,13 @@ class Weighing:
                 alike, costs, pseudo = self._regressed(entry, gradient, regressed, leaves, keep, few)
                 yield Gradients(entry, alike, pseudo, costs=costs)
             else:
-                pseudo = self._pseudo(entry, gradient, leaves) if few and self.groups else []
+                pseudo, costs = self._means(entry, gradient, leaves, few)
                 other: list[Tensor | None] = []
                 if both:
                     unlike = [group for group in self.groups if group.baseline != "both"]
                     rest = self._part(entry, column, unlike, leaves, True)
                     other, _, _ = self._regressed(entry, rest, both, leaves, True, plain=gradient)
-                yield Gradients(entry, gradient, pseudo, other, self._ties(entry, gradient, leaves), self._tied)
+                yield Gradients(entry, gradient, pseudo, other, costs, self._tied)
 
     def _part(
         self, entry: int, column: Tensor | None, groups: Sequence[Group], leaves: Leaves, keep: bool, baseline: str | None = None,
@@ -256,40 +256,37 @@ class Weighing:
             costs = [None if density is None else second_order([total], [density]) for density in weighed]
         return Gradients(entry, found, pseudo, costs=costs, tied=self._tied)
 
-    def _pseudo(self, entry: int, gradient: Sequence[Tensor | None], leaves: Leaves) -> list[Tensor | None]:
-        """The jackknife's pseudo-values where several groups (or split lanes) have mean baselines: dY_i + what the mean
-        scores of the groups take off, up to a constant."""
-        groups = [group for group in self.groups if group.baseline in MEANS]
-        if self.runs <= LEAST_FOR_JACKKNIFE or not 0 < len(groups) <= MOST_GROUPS_FOR_JACKKNIFE or self.split:
-            return []
-        found: list[Tensor | None] = list(gradient)
-        dues = {id(group): due for group, due in self.dues(entry)}
-        wider = (self.runs - 1) / (self.runs - 2)
-        for group in groups:
-            due = dues.get(id(group))
-            if due is None or due.dim() > 1:
-                continue
-            for place, score in enumerate(self._score_of([group], leaves)):
-                if score is not None:
-                    change = (wider * (score - score.mean(0)) - score) * due.reshape(-1, *(1,) * (score.dim() - 1))
-                    before = found[place]
-                    found[place] = change if before is None else before + change
-        return found
-
-    def _ties(self, entry: int, gradient: Sequence[Tensor | None], leaves: Leaves) -> list[Tensor | None]:
-        """What the means of several groups, or beside other derivatives, add to the variance of the sum (`degenerate.py`)."""
-        if not self._mixed or self.runs <= LEAST_FOR_JACKKNIFE or not suspected(gradient, self.runs, len(self.groups)):
-            return []
-        if len(self.groups) > MOST_GROUPS:
-            return [None if own is None else own.mean(0) ** 2 for own in gradient]
-        tied = [(group, due) for group, due in self.dues(entry) if group.baseline in MEANS and due.dim() == 1]
-        tied = [(group, summed_up(due, self.lanes, self.runs)) for group, due in tied]
-        scores = [self._score_of([group], leaves) for group, _ in tied]
+    def _means(
+        self, entry: int, gradient: Sequence[Tensor | None], leaves: Leaves, few: bool
+    ) -> tuple[list[Tensor | None], list[Tensor | None]]:
+        """What mean baselines do to the standard error: with `few` runs the jackknife's pseudo-values, and what means of several
+        groups, or beside other derivatives, add to the variance of the sum (`degenerate.py`)."""
+        means = sum(group.baseline in MEANS for group in self.groups)
+        if self.runs <= LEAST_FOR_JACKKNIFE or not means:
+            return [], []
+        jackknifed = few and means <= MOST_GROUPS_FOR_JACKKNIFE and not self.split
+        costly = self._mixed and suspected(gradient, self.runs, len(self.groups))
+        if costly and means > MOST_GROUPS:
+            return [], [None if own is None else own.mean(0) ** 2 for own in gradient]
+        if not (jackknifed or costly):
+            return [], []
+        tied = [
+            (summed_up(due, self.lanes, self.runs), self._score_of([group], leaves))
+            for group, due in self.dues(entry) if group.baseline in MEANS and due.dim() == 1
+        ]
+        pseudo = list(gradient)
         costs: list[Tensor | None] = []
         for place in range(len(gradient)):
-            felt = [(due, own) for (_, due), score in zip(tied, scores, strict=True) if (own := score[place]) is not None]
-            costs.append(second_order(*zip(*felt, strict=True)) if felt else None)
-        return costs
+            felt = [(due, own) for due, score in tied if (own := score[place]) is not None]
+            for due, score in felt if jackknifed else ():
+                pseudo[place] = _sum(pseudo[place], self._taken_off(due, score))
+            costs.append(second_order(*zip(*felt, strict=True)) if felt and costly else None)
+        return pseudo if jackknifed else [], costs if costly else []
+
+    def _taken_off(self, due: Tensor, score: Tensor) -> Tensor:
+        """What the mean score of a group takes off the gradients of single runs, up to a constant."""
+        wider = (self.runs - 1) / (self.runs - 2)
+        return (wider * (score - score.mean(0)) - score) * due.reshape(-1, *(1,) * (score.dim() - 1))
 
     # --------------------------------------------------------------------------------------------------- regression
     def _regressed(
