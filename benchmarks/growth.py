@@ -56,6 +56,16 @@ def calls(depth: int) -> Callable[[], object]:
     return estimated(text + f"return f({depth})", 1000)
 
 
+def twice(depth: int) -> Callable[[], object]:
+    text = "param theta = 1\nfn f(n) {\nif n < 2 { return theta }\nreturn f(n - 1) + f(n - 2)\n}\n"
+    return estimated(text + f"return f({depth})", 1000)
+
+
+def twice_at_random(mean: int) -> Callable[[], object]:
+    text = f"param r = {mean}\nfn f(n) {{\nif n < 2 {{ return n }}\nreturn (f(n - 1) + f(n - 2))/2\n}}\nk ~ Poisson(r)\n"
+    return estimated(text + "return f(k)", 1000)
+
+
 FAMILIES: dict[str, tuple[Callable[[int], Callable[[], object]], tuple[int, ...]]] = {
     "plan a chain of sites": (chain, (300, 1000, 3000)),
     "plan sites side by side": (beside, (300, 1000, 3000)),
@@ -63,6 +73,8 @@ FAMILIES: dict[str, tuple[Callable[[int], Callable[[], object]], tuple[int, ...]
     "rounds of x[t] = ...": (elements, (100, 300, 1000)),
     "a geometric while, by its mean": (geometric, (100, 300, 1000)),
     "levels of calls": (calls, (300, 1000, 3000)),
+    "levels of f(n - 1) + f(n - 2)": (twice, (100, 300, 1000)),
+    "the same, a random number of them": (twice_at_random, (10, 30, 100)),
 }
 
 
@@ -81,7 +93,7 @@ def main() -> None:
         found = [min(seconds(family(size)) for _ in range(times)) for size in sizes]
         growth = found[-1] / found[-2] / (sizes[-1] / sizes[-2])
         shown = "  ".join(f"{size:>5}: {taken:6.2f} s" for size, taken in zip(sizes, found, strict=True))
-        print(f"{name:<32}{shown}   {growth:5.2f}", flush=True)
+        print(f"{name:<36}{shown}   {growth:5.2f}", flush=True)
 
 
 if __name__ == "__main__":

@@ -337,11 +337,17 @@ class Program:
     source: Source = field(compare=False, repr=False)
 
 
+_HOLDING: dict[type[Node], tuple[str, ...]] = {}  # the fields of a form that may hold nodes
+
+
 def children(node: Node) -> list[Node]:
     """The nodes directly below `node`, in the order of its fields."""
     found: list[Node] = []
-    for item in fields(node):
-        _collect(getattr(node, item.name), found)
+    form = node.__class__
+    if form not in _HOLDING:
+        _HOLDING[form] = tuple(item.name for item in fields(form) if item.type not in ("Span", "str", "float", "bool"))
+    for name in _HOLDING[form]:
+        _collect(getattr(node, name), found)
     return found
 
 

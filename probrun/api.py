@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import time
 import warnings
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from .dsl.tables.limits import MAX_DEPTH, MAX_STEPS
 from .dsl.text.diagnostics import Diagnostic, ProbError
-from .dsl.text.source import Source, Span
+from .dsl.text.source import Source
 from .options import (
     DEFAULT_SAMPLES,
     DEFAULT_TAU,
@@ -49,17 +49,12 @@ if TYPE_CHECKING:
     from .dsl.planning.crowding import Crowding
     from .dsl.planning.plan import Lessons, Plan, PlanOptions
     from .runtime.blocks.collect import Estimate
-    from .runtime.blocks.moments import Moments
     from .runtime.blocks.settings import Settings
-    from .runtime.estimates.oracle import Check
-    from .runtime.estimates.sides import Sides
     from .runtime.estimates.team import Team
     from .runtime.estimates.verdict import Verdict
 
 Values: TypeAlias = Mapping[str, Value] | None
 Progress: TypeAlias = Callable[[int, int], None] | None
-INTERRUPTED = "interrupted"
-MOST_SIDES = 16  # derivatives of which both sides are computed
 TIME_FOR_RUNS = 0.6  # of max_time, where the gradient is verified afterwards
 
 
@@ -143,8 +138,8 @@ class Program:
         1997), where every run draws the same numbers in the same order. `compile`: torch.compile makes blocks of runs into a few
         loops in C++ (seconds, once per program, plan and size); where that is not possible the program is run as without, and
         `compiled.reason` says why. `dtype`: None is float32, and float64 where that rounds so much that it shows; what is given is
-        kept, and `rounded` says what it does. `cross_check`: where no pilot has measured other estimators, a score is held against
-        reparameterised draws, which takes about as long as 10,000 plain runs (the command line always does).
+        kept, and `rounded` says what it does. `cross_check`: without a pilot a score is held against reparameterised draws, which
+        takes about as long as 10,000 plain runs (the command line always does).
         """
         begun = time.monotonic()
         run = run_options(samples, seed, dtype, device, target_se, max_steps, max_depth, max_lanes, max_time, sampler)
@@ -153,23 +148,17 @@ class Program:
             self.resolved, estimator=estimator, unbiased=unbiased, among=among, tau=tau, allow_biased=allow_biased, of=of
         )
         self._plan(options)  # a refusal must not wait for torch
+        from .runtime.estimates.checking import checked
         started = time.perf_counter()
         settings = replace(self._settings(run, options.of, keep_runs, begun), compile=compile, strict=run.strict)
-        limit = settings.deadline
+        late, piloted = settings if verify else None, (among is None) if pilot is None else pilot
         if verify and run.max_time is not None:
             settings = replace(settings, deadline=begun + TIME_FOR_RUNS * run.max_time)
-        settings, verdict, estimate = self._estimate(
-            options, parameters or {}, data or {}, settings, (among is None) if pilot is None else pilot, distributed, cross_check,
-            progress,
-        )
-        late = replace(settings, deadline=limit)
-        check, unverified = self._verified(parameters or {}, data or {}, late, estimate, progress) if verify else (None, "")
-        estimate = replace(estimate, interrupted=True) if unverified == INTERRUPTED else estimate
-        sides = check.sides if check is not None else self._sides(
-            parameters or {}, data or {}, settings, estimate.kinks, estimate.turns, estimate.interrupted, estimate.gradient
-        )
-        compiled = Compilation(estimate.compile_seconds or 0.0, estimate.not_compiled) if compile else None
-        seconds, plan = time.perf_counter() - started - (compiled.seconds if compiled else 0.0), estimate.plan
+        values, known = parameters or {}, data or {}
+        settings, verdict, estimate = self._estimate(options, values, known, settings, piloted, distributed, cross_check, progress)
+        estimate, check, unverified, sides = checked(self.resolved, values, known, settings, estimate, late, phase_of(progress))
+        made = Compilation(estimate.compile_seconds or 0.0, estimate.not_compiled) if compile else None
+        seconds, plan = time.perf_counter() - started - (made.seconds if made else 0.0), estimate.plan
         assert plan is not None
         return GradientResult(
             **common_fields(self.resolved, replace(run, seed=settings.seed), replace(estimate, seconds=seconds), options.of),
@@ -177,7 +166,7 @@ class Program:
             sites=site_reports(self.resolved, plan, verdict), per_run=estimate.per_run if keep_runs else None,
             pilot_runs=verdict.runs, tails=estimate.tails, few=estimate.few, scarce=estimate.scarce,
             contradictions=verdict.contradictions, overruled=verdict.overruled, check=check, unverified=unverified,
-            compiled=compiled, sides=sides, kinks=places(self.resolved, (*estimate.kinks, *(estimate.turns if sides else ()))),
+            compiled=made, sides=sides, kinks=places(self.resolved, (*estimate.kinks, *(estimate.turns if sides else ()))),
         )
 
     def compare(
@@ -203,6 +192,7 @@ class Program:
         self._plan(options)
         started = time.perf_counter()
         from .runtime.estimates import compare as runtime
+        from .runtime.estimates.checking import sides_of
 
         names = included(include, runtime.INCLUDABLE)
         widths = step_sizes(steps, runtime.STEPS)
@@ -210,8 +200,9 @@ class Program:
         table = runtime.compare(
             self._all_plans(), options, parameters or {}, data or {}, settings, names, widths, progress, phase_of(progress)
         )
-        sides = self._sides(
-            parameters or {}, data or {}, settings, table.kinks, table.turns, table.interrupted, table.rows[0].gradient
+        sides = sides_of(
+            self.resolved, parameters or {}, data or {}, settings, table.kinks, table.turns, table.interrupted,
+            table.rows[0].gradient,
         )
         return Comparison(
             self.source.name, run.samples, run.seed, table.dtype, run.device, table, time.perf_counter() - started,
@@ -285,7 +276,7 @@ class Program:
             if not piloted:
                 return Verdict()
             try:
-                return choose(self._all_plans(), options, parameters, data, settings, phase_of(progress))
+                return choose(self._all_plans(), options, parameters, data, settings, phase_of(progress), not distributed)
             except KeyboardInterrupt:
                 raise KeyboardInterrupt("choosing estimators") from None
 
@@ -299,39 +290,9 @@ class Program:
             settings, verdict, estimate = with_team(settings, measured, estimated)
         else:
             verdict = measured(settings)
-            estimate = verdict.exact or estimated(settings, verdict, None)
+            estimate = verdict.exact or verdict.made or estimated(settings, verdict, None)
         found = contradictions(self._all_plans(), options, parameters, data, settings, verdict.rivals, estimate, cross_check)
         return settings, replace(verdict, contradictions=found) if found else verdict, estimate
-
-    def _verified(
-        self, parameters: Mapping[str, Value], data: Mapping[str, Value], settings: Settings, estimate: Estimate,
-        progress: Progress,
-    ) -> tuple[Check | None, str]:
-        """The check, or why there is none."""
-        from .runtime.estimates.oracle import verify
-        from .runtime.lanes.lessons import OutOfTime
-
-        if estimate.interrupted:
-            return None, INTERRUPTED
-        phase_of(progress)("verifying the gradient")
-        try:
-            return verify(self.resolved, parameters, data, settings, estimate), ""
-        except OutOfTime:
-            return None, "time ran out"
-        except KeyboardInterrupt:
-            return None, INTERRUPTED
-
-    def _sides(
-        self, parameters: Mapping[str, Value], data: Mapping[str, Value], settings: Settings,
-        kinks: Sequence[Span], turns: Sequence[Span], interrupted: bool, gradient: Mapping[str, Mapping[str, Moments]],
-    ) -> Mapping[str, Mapping[str, Sides]]:
-        """Both derivatives where a kink was met exactly, if they are few and there is time."""
-        entries = sum(moments.mean.numel() for rows in gradient.values() for moments in rows.values())
-        if not (kinks or turns) or entries > MOST_SIDES or settings.deadline is not None or interrupted:
-            return {}
-        from .runtime.estimates.oracle import both_sides
-
-        return both_sides(self.resolved, parameters, data, settings, own=gradient)
 
     def _plan(self, options: PlanOptions, lessons: Lessons | None = None) -> Plan:
         return self._all_plans()(options, lessons)

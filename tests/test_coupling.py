@@ -10,6 +10,7 @@ from probrun.dsl.planning.chooser import Planner
 from probrun.dsl.planning.plan import PlanOptions
 from probrun.runtime.arrays.function_code import Context
 from probrun.runtime.lanes.coupling import Common
+from probrun.runtime.lanes.values import Held
 from probrun.runtime.laws.noise import Fresh
 from probrun.runtime.machine.interpreter import Interpreter
 
@@ -28,9 +29,8 @@ def coupled(text: str) -> tuple[torch.Tensor, torch.Tensor]:
     noise = Common(Fresh(torch.Generator().manual_seed(4)))
     machine = Interpreter(resolved, plan.choices, Context(torch.float64, torch.device("cpu")), noise)
     outcome = machine.run({}, {}, RUNS)
-    value, origin = outcome.values[0], outcome.lanes.origin
+    (value, bit), origin = (one.wide for one in outcome.values[:2] if isinstance(one, Held)), outcome.lanes.origin
     assert isinstance(value, torch.Tensor) and origin is not None and outcome.lanes.count == 2 * RUNS
-    bit = outcome.values[1]
     assert isinstance(bit, torch.Tensor)
     found = []
     for side in (0.0, 1.0):

@@ -10,8 +10,8 @@ import pytest
 import torch
 
 import probrun
-from probrun.runtime.blocks import session
-from probrun.runtime.lanes.lessons import NotLifted
+from probrun.runtime.estimates import estimate
+from probrun.runtime.lanes.lessons import NotLifted, Way
 from probrun.runtime.laws.noise import Fresh
 
 PROGRAMS = {
@@ -75,7 +75,7 @@ def at(run: Callable[[], Any], liftable: bool, monkeypatch: pytest.MonkeyPatch) 
     """A run with or without lifting."""
     with monkeypatch.context() as patch:
         if not liftable:
-            patch.setattr(session, "liftable", lambda plan: False)
+            patch.setattr(estimate, "START", Way(lifted=False))
         return run()
 
 

@@ -41,7 +41,7 @@ from ..tables.estimators import EstimatorRow
 from ..tables.functions import FUNCTIONS, FunctionRow, Smoothness, elementwise
 from ..tables.ranges import ANY, LARGEST, Bounds
 from .ends import HUGE, REACH, at_an_end, levels_between, may_bend, square, to_the_zero
-from .facts import Fact, Guard, Hazard, Origins, SiteFlow, Variables, combined, discrete, hazard_at, never_equal, spread
+from .facts import Fact, Guard, Hazard, Origins, SiteFlow, Variables, combined, discrete, never_equal, spread
 
 
 class Values:
@@ -55,11 +55,11 @@ class Values:
         self.sites: dict[int, SiteFlow] = {site.index: SiteFlow() for site in resolved.sites}
         self.guards: dict[tuple[str, int], Guard] = {}
         self.kinks: set[int] = set()
+        self.hazards: dict[Hazard, int] = {}
         self.ties: dict[int, bool] = {}
         self.control = Fact()
         self.globals = Variables({}, None)
         self.frame = self.globals
-        self.renewed = 0  # how often the facts of all variables have changed
         self.relaxed = 0
         for site in resolved.sites:
             if site.index in estimators and estimators[site.index].relaxes:
@@ -193,27 +193,29 @@ class Values:
     def jump(self, node: Node, fact: Fact) -> Fact:
         """A jump in `fact` at `node`: harmless, unless a relaxed draw or a live value with continuous randomness meets it."""
         if fact.moves or fact.live & self.relaxed:
-            return replace(fact, hazards=fact.hazards | {hazard_at(node, "jump", fact)})
+            return self.losing(fact, node, "jump", fact)
         return fact
+
+    def losing(self, whole: Fact, node: Node, kind: str, fact: Fact) -> Fact:
+        """`whole`, with the loss of `fact`'s derivative at `node`."""
+        hazard = Hazard(id(node), node.span, kind, fact.live, fact.continuous)
+        return replace(whole, hazards=whole.hazards | 1 << self.hazards.setdefault(hazard, len(self.hazards)))
 
     def singular(self, whole: Fact, operand: Fact, owner: Node, quantity: Node) -> Fact:
         """`operand` stands where zero is a pole: refused at an attained end, watched where it could change its sign."""
         if not operand.moves:
             return whole
-        hazard: Hazard | None = None
-        if operand.range.touches_zero:
-            hazard = hazard_at(owner, "singular", operand)
-        elif operand.range.crosses_zero:
-            if id(owner) in self.broken:
-                hazard = hazard_at(owner, "singular", operand)
-            else:
-                self.guard(Guard("sign", quantity, owner))
-        return whole if hazard is None else replace(whole, hazards=whole.hazards | {hazard})
+        crosses = operand.range.crosses_zero
+        if operand.range.touches_zero or (crosses and id(owner) in self.broken):
+            return self.losing(whole, owner, "singular", operand)
+        if crosses:
+            self.guard(Guard("sign", quantity, owner))
+        return whole
 
     def avoiding_zero(self, whole: Fact, exponent: Fact, base: Fact, owner: Power) -> Fact:
         """0^e jumps from 1 to 0 where e leaves 0.  A run tells whether the base is 0, unless it can be by the text."""
         if id(owner) in self.broken or not base.range.crosses_zero:
-            return replace(whole, hazards=whole.hazards | {hazard_at(owner, "jump", exponent)})
+            return self.losing(whole, owner, "jump", exponent)
         self.guard(Guard("nonzero", owner.base, owner))
         return whole
 
@@ -225,7 +227,7 @@ class Values:
         broken = id(quantity) in self.broken
         self.guard(Guard("finite" if operand.live and not broken else "held", quantity, owner, low, high))
         if broken and operand.moves:
-            return replace(whole, hazards=whole.hazards | {hazard_at(quantity, "infinite", operand)})
+            return self.losing(whole, quantity, "infinite", operand)
         return whole
 
     def guard(self, guard: Guard) -> None:
@@ -282,7 +284,7 @@ class Values:
             return discrete(combined(facts), image)
         for fact, argument in zip(facts, node.arguments, strict=True):
             if fact.moves and any(fact.range.touches(point) for point in row.singular_at):
-                whole = replace(whole, hazards=whole.hazards | {hazard_at(node, "singular", fact)})
+                whole = self.losing(whole, node, "singular", fact)
             if row.pole:
                 whole = self.singular(whole, replace(fact, range=ANY), node, argument.value)
             if row.levels:
@@ -313,8 +315,7 @@ class Values:
             self.kinks.add(id(node))
         if site.repeated:
             for frame in {id(self.frame): self.frame, id(self.globals): self.globals}.values():
-                self.renewed += 1
-                frame.variables = {name: fact.before(own) for name, fact in frame.variables.items()}
+                frame.redrawn(own)
         carries = whole.live and self.pathwise(site)
         if not self.pathwise(site) and not row.discrete:
             whole = self.ends(whole, distribution, facts, node)
@@ -349,10 +350,10 @@ class Values:
             value.range.high == support.high and value.range.high_attained and not support.high_attained
         )
         if touched:
-            return replace(whole, hazards=whole.hazards | {hazard_at(node, "singular", edge)})
+            return self.losing(whole, node, "singular", edge)
         if any(fact.moves or fact.live for fact in moving) or not value.range.within(support):
             if id(node) in self.broken:
-                return replace(whole, hazards=whole.hazards | {hazard_at(node, "support", edge)})
+                return self.losing(whole, node, "support", edge)
             self.guard(Guard("support", node.value, node))
         return whole
 
@@ -361,7 +362,7 @@ class Values:
         row = DISTRIBUTIONS[node.name]
         for name, fact in facts.items():
             if fact.moves and at_an_end(row.parameter(name).domain, fact.range):
-                whole = replace(whole, hazards=whole.hazards | {hazard_at(owner, "singular", fact)})
+                whole = self.losing(whole, owner, "singular", fact)
         return whole
 
     def extended(self, whole: Fact, node: Distribution, facts: dict[str, Fact], owner: Node) -> Fact:

@@ -1,6 +1,6 @@
 """What the analysis knows about a value.
 
-Origins (parameters and sampling sites) are numbered and sets of them are bit masks: a union is one `|` even with
+Origins (parameters and sampling sites) and hazards are numbered and sets of them are bit masks: a union is one `|` even with
 thousands of sites, so that long programs stay linear.
 """
 
@@ -8,12 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Set
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 
 from ..syntax import Node
 from ..tables.ranges import ANY, INF, Bounds, join, widen
 from ..text.source import Span
-
-NONE: frozenset[Hazard] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -38,7 +37,7 @@ class Fact:
     live        origins whose derivative it carries (ESTIMATORS.md section 2)
     continuous  sites that give it a distribution without atoms
     depends     every origin that influences it, by data or by control
-    hazards     jumps on the way to it at which a derivative was lost
+    hazards     jumps on the way to it at which a derivative was lost, as a mask (`Flow.hazards`)
     range       where its entries lie
     spread      sites such that, whatever all others draw, it is any one number with probability 0 (none: it may have atoms)
     latest      sites whose latest draw it is made of
@@ -47,7 +46,7 @@ class Fact:
     live: int = 0
     continuous: int = 0
     depends: int = 0
-    hazards: frozenset[Hazard] = NONE
+    hazards: int = 0
     range: Bounds = ANY
     spread: int = 0
     latest: int = 0
@@ -74,7 +73,10 @@ class Fact:
         """The fact of a value that is only set where a condition holds."""
         if not control.depends and not control.hazards:
             return self
-        return replace(self, depends=self.depends | control.depends, hazards=self.hazards | control.hazards)
+        return Fact(
+            self.live, self.continuous, self.depends | control.depends, self.hazards | control.hazards, self.range, self.spread,
+            self.latest,
+        )
 
     @property
     def moves(self) -> bool:
@@ -97,26 +99,19 @@ NOTHING = Fact()  # of a constant
 
 def combined(facts: list[Fact], range: Bounds = ANY) -> Fact:
     """The fact of a smooth function of several values."""
-    live = continuous = depends = latest = 0
-    hazards = NONE
+    live = continuous = depends = latest = hazards = 0
     for fact in facts:
         live |= fact.live
         continuous |= fact.continuous
         depends |= fact.depends
         latest |= fact.latest
-        if fact.hazards:
-            hazards = hazards | fact.hazards
+        hazards |= fact.hazards
     return Fact(live, continuous, depends, hazards, range, 0, latest)
 
 
 def discrete(fact: Fact, range: Bounds = ANY) -> Fact:
     """The fact of a locally constant function of a value: influence without derivative or density."""
     return Fact(0, 0, fact.depends, fact.hazards, range, 0, fact.latest)
-
-
-def hazard_at(node: Node, kind: str, fact: Fact) -> Hazard:
-    """The loss of `fact`'s derivative at `node`."""
-    return Hazard(id(node), node.span, kind, fact.live, fact.continuous)
 
 
 def never_equal(one: Fact, other: Fact) -> bool:
@@ -189,7 +184,7 @@ class SiteFlow:
 
 @dataclass
 class Flow:
-    """The outcome of a walk: a fact per result, per site what reaches it, and the guards to watch."""
+    """The outcome of a walk: a fact per result, per site what reaches it, the guards to watch, and all hazards by their numbers."""
 
     origins: Origins
     results: dict[str, Fact]
@@ -197,11 +192,18 @@ class Flow:
     guards: tuple[Guard, ...]
     kinks: frozenset[int]  # ids of nodes where a derivative is carried over a kink: it has no second one
     ties: dict[int, bool]  # ids of nodes whose kink may be met exactly: whether anything continuous is in their operands
+    hazards: tuple[Hazard, ...]
 
-    @property
+    @cached_property
     def result(self) -> Fact:
         """All results together."""
         return combined(list(self.results.values()))
+
+    @cached_property
+    def lost(self) -> tuple[Hazard, ...]:
+        """The hazards that reach a result, in the order of the text."""
+        found = [self.hazards[number] for number in members(self.result.hazards)]
+        return tuple(sorted(found, key=lambda hazard: (hazard.span.start, hazard.live)))
 
 
 @dataclass(frozen=True)
@@ -240,10 +242,49 @@ class Origins:
 
 @dataclass
 class Variables:
-    """The variables of the program or of one call, what has been returned, and the conditions of early returns."""
+    """The variables of the program or of one call, what has been returned, and the conditions of early returns.
+
+    Branches and loops take back what they have set and join it with what stood before: the log makes that cost what is set,
+    however many variables there are.
+    """
 
     variables: dict[str, Fact]
     function: str | None
     returned: dict[int, Fact] = field(default_factory=dict)
     escaped: Fact = NOTHING
     ended: list[dict[str, Fact]] = field(default_factory=list)
+    log: list[tuple[str, Fact | None]] = field(default_factory=list)  # what was set, and the fact before
+
+    def set(self, name: str, fact: Fact) -> None:
+        """A variable has another fact from here on."""
+        self.log.append((name, self.variables.get(name)))
+        self.variables[name] = fact
+
+    def redrawn(self, site: int) -> None:
+        """A site draws again."""
+        for name, fact in [(name, fact) for name, fact in self.variables.items() if (fact.spread | fact.latest) & site]:
+            self.set(name, fact.before(site))
+
+    def changed(self, mark: int) -> dict[str, Fact]:
+        """What has been set since the log was so long."""
+        return {name: self.variables[name] for name, _ in self.log[mark:]}
+
+    def take_back(self, mark: int) -> None:
+        """Undo what has been set since the log was so long."""
+        while len(self.log) > mark:
+            name, fact = self.log.pop()
+            if fact is None:
+                del self.variables[name]
+            else:
+                self.variables[name] = fact
+
+    def join(self, parts: list[dict[str, Fact]]) -> None:
+        """The ways through an `if`, by what each has set, come together: the names pass forbids to read what only some have set."""
+        for name in dict.fromkeys(name for part in parts for name in part):
+            before, joined = self.variables.get(name), None
+            for part in parts:
+                fact = part.get(name, before)
+                if fact is not None:
+                    joined = fact if joined is None else joined.joined(fact)
+            if joined is not None and joined is not before:
+                self.set(name, joined)

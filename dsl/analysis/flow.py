@@ -15,8 +15,9 @@ Idea after Lee, Rival & Yang, "Smoothness analysis for probabilistic programs", 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from itertools import count
 from typing import assert_never
 
 from ..names.resolve import Resolved
@@ -83,8 +84,8 @@ class Walk(Values):
     ):
         super().__init__(resolved, estimators, broken)
         self.known = known
+        self.of: tuple[str, ...] = ()
         self.walking: dict[str, Recursion] = {}
-        self.sets: dict[int, frozenset[str]] = {}
         self.finished: dict[tuple[object, ...], Fact] = {}
         self.unfinished: set[str] = set()  # functions whose unfinished result the current walk has used
         self.global_reads = _global_reads(resolved)
@@ -97,6 +98,7 @@ class Walk(Values):
                 live=self.origins.parameter(name), depends=self.origins.parameter(name),
                 range=self.known.get(name) or _domain(node),
             )
+        self.of = of
         self.block(self.resolved.program.body)
         ends = [*self.globals.ended, self.globals.variables]
         results: dict[str, Fact] = {}
@@ -109,7 +111,9 @@ class Walk(Values):
         else:
             name = self.resolved.objective or self.resolved.results[0]
             results[name] = combined_ends(ends, name)
-        return Flow(self.origins, results, self.sites, tuple(self.guards.values()), frozenset(self.kinks), self.ties)
+        return Flow(
+            self.origins, results, self.sites, tuple(self.guards.values()), frozenset(self.kinks), self.ties, tuple(self.hazards),
+        )
 
     # --------------------------------------------------------------------------------------------- statements
     def block(self, block: Block) -> None:
@@ -131,10 +135,10 @@ class Walk(Values):
             case Return():
                 self.give_back(node)
             case Data():
-                self.globals.variables[node.name] = Fact(range=self.known.get(node.name, ANY))
+                self.globals.set(node.name, Fact(range=self.known.get(node.name, ANY)))
                 for size in node.shape:
-                    if isinstance(size, Name):
-                        self.globals.variables.setdefault(size.id, Fact(range=Bounds(0, ranges.INF, True)))
+                    if isinstance(size, Name) and size.id not in self.globals.variables:
+                        self.globals.set(size.id, Fact(range=Bounds(0, ranges.INF, True)))
             case Parameter() | Function():
                 pass
             case _:
@@ -144,51 +148,27 @@ class Walk(Values):
         if indices:
             at = self.indices(indices)
             value = self.variable(name).joined(value).under(at)
-        self.frame.variables[name] = value.under(self.control).under(self.frame.escaped)
+        self.frame.set(name, value.under(self.control).under(self.frame.escaped))
 
     def branches(self, node: If) -> None:
-        before_control, renewed = self.control, self.renewed
+        before_control, frame = self.control, self.frame
+        start = len(frame.log)
         parts: list[dict[str, Fact]] = []
         for condition, block in node.branches:
             self.control = self.with_condition(condition)
-            saved = self.frame.variables
-            self.frame.variables = dict(saved)
-            self.block(block)
-            parts.append(self.frame.variables)
-            self.frame.variables = saved
-        if node.otherwise is not None:
-            saved = self.frame.variables
-            self.frame.variables = dict(saved)
-            self.block(node.otherwise)
-            parts.append(self.frame.variables)
-            self.frame.variables = saved
-        else:
-            parts.append(self.frame.variables)
-        self.frame.variables = _joined(parts, self.set_in(node) if self.renewed == renewed else None)
+            parts.append(self.side(block, start))
+        parts.append(frame.changed(start) if node.otherwise is None else self.side(node.otherwise, start))
+        frame.take_back(start)
+        frame.join(parts)
         self.control = before_control
 
-    def set_in(self, node: Statement) -> frozenset[str]:
-        """The variables that a statement may set."""
-        if id(node) not in self.sets:
-            names: set[str] = set()
-            match node:
-                case Assign() | Sample():
-                    names.add(node.name)
-                case Data():
-                    names.update((node.name, *(size.id for size in node.shape if isinstance(size, Name))))
-                case For():
-                    names.update((node.variable,), *map(self.set_in, node.body.statements))
-                case While():
-                    names.update(*map(self.set_in, node.body.statements))
-                case If():
-                    blocks = [*(block for _, block in node.branches), *([] if node.otherwise is None else [node.otherwise])]
-                    names.update(*(self.set_in(statement) for block in blocks for statement in block.statements))
-                case Return() | Parameter() | Function():
-                    pass
-                case _:
-                    assert_never(node)
-            self.sets[id(node)] = frozenset(names)
-        return self.sets[id(node)]
+    def side(self, block: Block, start: int) -> dict[str, Fact]:
+        """What is set since `start` where a run goes through one side of an `if`; only what comes before that side stays set."""
+        mark = len(self.frame.log)
+        self.block(block)
+        found = self.frame.changed(start)
+        self.frame.take_back(mark)
+        return found
 
     def with_condition(self, condition: Expression) -> Fact:
         """The control fact inside a branch: the surrounding one and the condition's."""
@@ -207,26 +187,33 @@ class Walk(Values):
 
     def loop(self, node: For | While, control: Fact | None, item: Fact | None) -> None:
         """Walk a body until the facts of all variables stand still."""
-        before_control = self.control
-        rounds = 0
-        while True:
-            start = dict(self.frame.variables)
+        before_control, frame = self.control, self.frame
+        for rounds in count():
+            start = len(frame.log)
             if isinstance(node, While):
                 self.control = self.with_condition(node.condition)
             else:
                 self.control = combined([before_control, control or Fact()])
-                self.frame.variables[node.variable] = (item or Fact()).under(self.control)
+                frame.set(node.variable, (item or Fact()).under(self.control))
             self.block(node.body)
-            after = _joined([start, self.frame.variables])
-            for name, fact in self.frame.variables.items():
-                after.setdefault(name, fact)
-            if rounds >= 2:
-                after = {name: fact.widened(start[name]) if name in start else fact for name, fact in after.items()}
-            self.frame.variables = after
             self.control = before_control
-            rounds += 1
-            if after == start:
+            after = frame.changed(start)
+            frame.take_back(start)
+            if not self.grown(after, widening=rounds >= 2):
                 return
+
+    def grown(self, after: dict[str, Fact], widening: bool) -> bool:
+        """Join what a round has set with what stood before it; False where nothing is new."""
+        frame, moved = self.frame, False
+        for name, fact in after.items():
+            before = frame.variables.get(name)
+            if before is not None:
+                fact = before.joined(fact)
+                fact = fact.widened(before) if widening else fact
+            if fact != before:
+                frame.set(name, fact)
+                moved = True
+        return moved
 
     def give_back(self, node: Return) -> None:
         frame = self.frame
@@ -236,7 +223,7 @@ class Walk(Values):
             frame.returned[position] = fact if before is None else before.joined(fact)
         frame.escaped = combined([frame.escaped, self.control])
         if frame is self.globals:
-            frame.ended.append(dict(frame.variables))
+            frame.ended.append({name: frame.variables[name] for name in self.of if name in frame.variables})
 
     # ----------------------------------------------------------------------------------------------- functions
     def own_function(self, function: Function, facts: list[Fact]) -> Fact:
@@ -294,18 +281,6 @@ def _domain(node: Parameter | None) -> Bounds:
             return ranges.UNIT
         case _:
             return ANY
-
-
-def _joined(parts: list[dict[str, Fact]], changed: Iterable[str] | None = None) -> dict[str, Fact]:
-    """Variables that every part has, joined; those that only some have are kept: the names pass forbids to read them.
-    `changed`: the others are the same in all parts."""
-    result = dict(parts[0])
-    for part in parts[1:]:
-        for name in part if changed is None else changed:
-            known, fact = result.get(name), part.get(name)
-            if fact is not None and known is not fact:
-                result[name] = fact if known is None else known.joined(fact)
-    return result
 
 
 def combined_ends(ends: list[dict[str, Fact]], name: str) -> Fact:

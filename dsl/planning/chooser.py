@@ -7,7 +7,7 @@ changes.  Demotion only removes live values, so this ends.  What is then still l
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 
 from ..analysis.flow import Flow, analyse
@@ -21,16 +21,18 @@ from .refusals import excluded, forced_wrong, inapplicable, no_plan, unknown_sit
 from .state import State, begin, check_options, live_arguments, options_of
 
 MOST_PLANS = 256  # of one program that are remembered
+MOST_FLOWS = 16
 
 
 @dataclass
 class Chooser:
     """The fixpoint over one program."""
 
-    resolved: Resolved
+    planner: Planner
     options: PlanOptions
     lessons: Lessons
     states: dict[int, State] = field(default_factory=dict)
+    first: dict[object, EstimatorRow] = field(default_factory=dict)  # by what the choice rests on
     unforced: int = 0  # sites of which nobody has set the estimator, as a mask
     all_finite: bool = False  # every site that has an effect has few outcomes, as far as the text tells
 
@@ -41,13 +43,12 @@ class Chooser:
             for site in self.resolved.sites
         }
         if self.options.prefer:
-            natural = Chooser(self.resolved, replace(self.options, prefer=()), self.lessons)
-            natural.run()
+            natural = self.planner.states(replace(self.options, prefer=()), self.lessons)
             for index, state in self.states.items():
-                state.natural = natural.states[index]
+                state.natural = natural[index]
         while True:
             assumed = {index: self.candidate(state) for index, state in self.states.items()}
-            flow = analyse(self.resolved, assumed, self.lessons.broken, self.options.of)
+            flow = self.planner.flow(assumed, self.lessons.broken, self.options.of)
             if not self.learn(flow) and not self.demote(flow):
                 break
         self.refuse(flow)
@@ -65,6 +66,11 @@ class Chooser:
             flow.kinks, flow.ties,
         )
 
+    @property
+    def resolved(self) -> Resolved:
+        """What the names of the program mean."""
+        return self.planner.resolved
+
     def unasked(self, choices: dict[int, Choice]) -> bool:
         """Whether lanes are split by order alone, and something else is allowed."""
         if self.options.prefer or not self.options.allows(FALLBACK):
@@ -72,8 +78,11 @@ class Chooser:
         return any(choice.free and ESTIMATORS[choice.estimator].splits for choice in choices.values())
 
     def candidate(self, state: State) -> EstimatorRow:
-        """The first estimator that is not ruled out at a site."""
-        return state.candidate(self.options)
+        """The first estimator that is not ruled out at a site: found once for all sites that are alike."""
+        key = state.kind
+        if key not in self.first:
+            self.first[key] = state.candidate(self.options)
+        return self.first[key]
 
     # ---------------------------------------------------------------------------------------------- fixpoint
     def learn(self, flow: Flow) -> bool:
@@ -92,7 +101,7 @@ class Chooser:
         """Demote every site whose derivative a result loses; True where something changed."""
         changed = False
         fixed = self.mask(flow, lambda state: state.demoted is not None or state.forced is not None)
-        for hazard in sorted(flow.result.hazards, key=lambda h: (h.span.start, h.live)):
+        for hazard in flow.lost:
             for index in flow.origins.sites_in(hazard.live & ~fixed):
                 self.states[index].demoted = hazard
                 changed = True
@@ -141,7 +150,7 @@ class Chooser:
     def refuse(self, flow: Flow) -> None:
         """Raise where a derivative is still lost; with --allow-biased mark the forced sites as wrong."""
         forced = self.mask(flow, lambda state: state.forced is not None)
-        for hazard in sorted(flow.result.hazards, key=lambda h: (h.span.start, -h.live.bit_count())):
+        for hazard in sorted(flow.lost, key=lambda hazard: (hazard.span.start, -hazard.live.bit_count())):
             for index in flow.origins.sites_in(hazard.live & forced):
                 state = self.states[index]
                 if state.forced is not None and not state.wrong:
@@ -213,22 +222,19 @@ def make_plan(resolved: Resolved, options: PlanOptions | None = None, lessons: L
     Raises ProbError with P0401 (an estimator that does not apply), P0402 (a forced one that would be wrong), P0403 (none is
     right), P0405 (none is left after --among), P0407 (too many outcomes to enumerate), P0607 (--estimator names no site).
     """
-    options = options or PlanOptions()
-    names = {site.name for site in resolved.sites}
-    for site_name, call in options.estimator:
-        if call.name not in ESTIMATORS or (site_name is not None and site_name not in names):
-            raise ProbError(unknown_site(resolved, site_name, call, tuple(ESTIMATORS)))
-        check_options(call, resolved)
-    return Chooser(resolved, options, lessons or Lessons()).run()
+    return Planner(resolved)(options or PlanOptions(), lessons)
 
 
 class Planner:
-    """The plans of one program, each made once."""
+    """The plans of one program, each made or refused once, and what many of them have in common."""
 
     def __init__(self, resolved: Resolved):
         self.resolved = resolved
-        self.made: dict[tuple[PlanOptions, Lessons], Plan] = {}
+        self.made: dict[tuple[PlanOptions, Lessons], Plan | ProbError] = {}
+        self.tried: dict[PlanOptions, object] = {}  # `trials.py`
         self.counted: dict[object, Outcomes] = {}  # by what it was counted with (`crowding.py`)
+        self.chosen: dict[tuple[PlanOptions, Lessons], dict[int, State]] = {}
+        self.flows: dict[object, Flow] = {}
 
     def __call__(self, options: PlanOptions, lessons: Lessons | None = None) -> Plan:
         """As `make_plan`."""
@@ -236,5 +242,44 @@ class Planner:
         if key not in self.made:
             if len(self.made) >= MOST_PLANS:
                 self.made.clear()
-            self.made[key] = make_plan(self.resolved, *key)
-        return self.made[key]
+                self.tried.clear()
+                self.chosen.clear()
+            try:
+                self.made[key] = self._make(*key)
+            except ProbError as problem:
+                self.made[key] = problem
+        found = self.made[key]
+        if isinstance(found, ProbError):
+            raise found.with_traceback(None)
+        return found
+
+    def _make(self, options: PlanOptions, lessons: Lessons) -> Plan:
+        self.check(options)
+        chooser = Chooser(self, options, lessons)
+        made = chooser.run()
+        if not options.prefer:
+            self.chosen[options, lessons] = chooser.states
+        return made
+
+    def check(self, options: PlanOptions) -> None:
+        """P0607, P0401 for estimators that are asked for."""
+        names = {site.name for site in self.resolved.sites} if options.estimator else ()
+        for site_name, call in options.estimator:
+            if call.name not in ESTIMATORS or (site_name is not None and site_name not in names):
+                raise ProbError(unknown_site(self.resolved, site_name, call, tuple(ESTIMATORS)))
+            check_options(call, self.resolved)
+
+    def states(self, options: PlanOptions, lessons: Lessons) -> dict[int, State]:
+        """The sites as the choice has left them, where nothing has been measured."""
+        self(options, lessons)
+        return self.chosen[options, lessons]
+
+    def flow(self, assumed: Mapping[int, EstimatorRow], broken: frozenset[int], of: tuple[str, ...]) -> Flow:
+        """The walk with these estimators: it sees no more of them than whether the value carries the derivative, and how."""
+        carried = bytes(row.pathwise + 2 * row.relaxes for _, row in sorted(assumed.items()))
+        key = (carried, broken, of)
+        if key not in self.flows:
+            if len(self.flows) >= MOST_FLOWS:
+                self.flows.clear()
+            self.flows[key] = analyse(self.resolved, assumed, broken, of)
+        return self.flows[key]

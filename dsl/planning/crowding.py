@@ -14,6 +14,7 @@ from functools import cached_property
 
 from ..analysis.outcomes import Outcomes, count_outcomes, what_counts
 from ..tables.estimators import ESTIMATORS
+from ..tables.limits import MAX_LANES, STEP, lanes_tried
 from .chooser import Planner
 from .plan import Lessons, Plan, PlanOptions
 
@@ -50,6 +51,15 @@ class Crowding:
             if index is None:
                 return plan, lessons
             lessons = lessons.crowd(index, plan)
+
+    def tried(self, plan: Plan) -> int:
+        """How many lanes are tried for the exact answer, of this plan, before anything else: where all outcomes are counted, as
+        many as take no longer than the runs would."""
+        least = lanes_tried(self.samples, self.max_lanes)
+        felt = [index for index, choice in plan.choices.items() if choice.effect]
+        if self.max_lanes is not None or not all(index in self.outcomes.whole for index in felt):
+            return least
+        return max(least, min((self.samples + STEP) * len(felt) // 2, MAX_LANES))
 
     def overflow(self, plan: Plan, lanes: int) -> int | None:
         """The first site of a plan at which there are more lanes than these."""

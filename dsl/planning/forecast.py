@@ -55,7 +55,7 @@ def forecast(crowding: Crowding, options: PlanOptions, piloted: bool) -> Forecas
     seer = _Seer(crowding, plans, options)
     by_order, _ = crowding.settled(options)
     todo = trials(plans, options)
-    lanes = lanes_tried(samples, max_lanes)
+    lanes = lanes_tried(samples, max_lanes) if todo.exact is None else crowding.tried(plans(replace(options, prefer=todo.exact)))
     if not piloted or not todo.live:
         return Forecast({index: seer.certain(choice) for index, choice in by_order.choices.items()}, by_order, lanes, False)
     exact = seer.exact(todo, lanes)

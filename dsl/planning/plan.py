@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 
 from ..analysis.flow import Guard
 from ..names.resolve import Site
@@ -113,6 +114,14 @@ class Plan:
     def key(self) -> tuple[object, ...]:
         """What two plans that do the same have in common."""
         return tuple((index, c.estimator, tuple(sorted(c.options.items()))) for index, c in sorted(self.choices.items()))
+
+    @cached_property
+    def done(self) -> object:
+        """What a trial of it shows, whichever baseline it has: both are measured at once, and no plan is tried for that alone."""
+        return tuple(
+            (index, choice.estimator, tuple(option for option in sorted(choice.options.items()) if option[0] != "baseline"))
+            for index, choice in sorted(self.choices.items())
+        )
 
     @property
     def label(self) -> str:

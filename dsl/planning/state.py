@@ -50,6 +50,14 @@ class State:
                 return why
         return ""
 
+    @property
+    def kind(self) -> tuple[object, ...]:
+        """All that `candidate` looks at, beside the options."""
+        calls = (self.forced, self.measured, self.preferred)
+        barred = self.demoted is not None or self.followed is not None
+        names = tuple(call and call.name for call in calls)
+        return (self.row.name, names, self.crowded, barred, self.site.repeated, self.live)
+
     def candidate(self, options: PlanOptions) -> EstimatorRow:
         """The first estimator that is not ruled out, were the arguments live."""
         if self.forced is not None and (self.forced.name != PLAIN.name or options.allow_biased):

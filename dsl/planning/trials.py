@@ -9,12 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import cast
 
 from ..syntax import EstimatorCall
-from ..tables.estimators import ESTIMATORS, FALLBACK, live_rows
+from ..tables.estimators import ESTIMATORS, FALLBACK, PLAIN, live_rows
 from ..text.diagnostics import ProbError
 from .chooser import Planner
-from .plan import Choice, Lessons, Plan, PlanOptions
+from .plan import Choice, Plan, PlanOptions
 
 MOST_GROUPS = 6
 COLD = 0.1  # a second temperature that is tried
@@ -66,24 +67,30 @@ class Trials:
         return self.count > 1 or any(call.name == FALLBACK.name for _, family in self.families for _, call in family)
 
 
-def trials(plans: Planner, options: PlanOptions, lessons: Lessons | None = None) -> Trials:
-    """The plans that may be tried."""
-    start = plans(options, lessons)
+def trials(plans: Planner, options: PlanOptions) -> Trials:
+    """The plans that may be tried: found once."""
+    if options not in plans.tried:
+        plans.tried[options] = _trials(plans, options)
+    return cast("Trials", plans.tried[options])
+
+
+def _trials(plans: Planner, options: PlanOptions) -> Trials:
+    start = plans(options)
     free = tuple(choice for choice in start.choices.values() if choice.effect and choice.free and (choice.live or choice.finite))
     live = tuple(choice for choice in free if choice.live)
     if not live:
         return Trials(free, live, None, (), ())
     everything = prefer(free, summing)
-    plan = planned(plans, options, everything, lessons)
+    plan = planned(plans, options, everything)
     return Trials(
         free, live, everything if plan is not None and plan.exact else None, _families(live, free, options.tau), _groups(live)
     )
 
 
-def planned(plans: Planner, options: PlanOptions, preferred: Prefer, lessons: Lessons | None = None) -> Plan | None:
+def planned(plans: Planner, options: PlanOptions, preferred: Prefer) -> Plan | None:
     """The plan with these preferences; None where it is refused."""
     try:
-        return plans(replace(options, prefer=preferred), lessons)
+        return plans(replace(options, prefer=preferred))
     except ProbError:
         return None
 
@@ -97,12 +104,15 @@ def alternatives(choice: Choice) -> list[str]:
 def prefer(choices: tuple[Choice, ...], name: Callable[[Choice], str | None], **options: float | str) -> Prefer:
     """Of each site the estimator that `name` gives, with those of the options that it has."""
     found = []
+    calls: dict[str, EstimatorCall] = {}
     for choice in choices:
         wanted = name(choice)
         if wanted is not None:
-            row = ESTIMATORS[wanted]
-            given = tuple((option, value) for option, value in options.items() if row.option(option) is not None)
-            found.append((choice.site.index, EstimatorCall(wanted, given)))
+            if wanted not in calls:
+                row = ESTIMATORS[wanted]
+                given = tuple((option, value) for option, value in options.items() if row.option(option) is not None)
+                calls[wanted] = EstimatorCall(wanted, given)
+            found.append((choice.site.index, calls[wanted]))
     return tuple(found)
 
 
@@ -111,6 +121,26 @@ def changed(preferred: Prefer, group: tuple[Choice, ...], name: str) -> Prefer:
     members = {choice.site.index for choice in group}
     call = next((call for _, call in preferred if call.name == name), EstimatorCall(name))
     return tuple((index, call if index in members else old) for index, old in preferred)
+
+
+def as_run(prefer: Prefer, plan: Plan) -> Prefer:
+    """The preferences that a run has kept: it need not be learnt twice where outcomes are too many or a guard fails.  (A draw that
+    no parameter reaches is not enumerated where anything else is preferred.)"""
+    kept = []
+    for index, call in prefer:
+        name = plan.choices[index].estimator
+        if name == PLAIN.name:
+            name = FALLBACK.name if ESTIMATORS[call.name].splits else call.name
+        kept.append((index, call if call.name == name else EstimatorCall(name)))
+    return tuple(kept)
+
+
+def with_baseline(prefer: Prefer, baseline: str) -> Prefer:
+    """The same preferences with one baseline where there were both."""
+    both = (("baseline", "both"),)
+    return tuple(
+        (index, EstimatorCall(call.name, (("baseline", baseline),)) if call.options == both else call) for index, call in prefer
+    )
 
 
 def summing(choice: Choice) -> str | None:
@@ -156,4 +186,7 @@ def _groups(live: tuple[Choice, ...]) -> tuple[tuple[Choice, ...], ...]:
     return tuple(tuple(members) for members in list(found.values())[:MOST_GROUPS])
 
 
-__all__ = ["Prefer", "Trials", "alternatives", "changed", "orders", "planned", "prefer", "summing", "trials"]
+__all__ = [
+    "Prefer", "Trials", "alternatives", "as_run", "changed", "orders", "planned", "prefer", "summing", "trials",
+    "with_baseline",
+]

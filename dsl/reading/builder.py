@@ -128,14 +128,14 @@ class Builder(ExpressionBuilder):
         return Span(start, span_of(last).end if isinstance(last, Token) else last.span.end)
 
     def assignment(self, children: Children) -> Assign | None:
-        target = self._target(children[0], f"= {self.text(children[2])}")
+        target = self._target(children[0], "=", children[2])
         if target is None:
             return None
         name, indices, name_span = target
         return Assign(name, indices, children[2], span=span_over(children), name_span=name_span)
 
     def sample(self, children: Children) -> Sample | None:
-        target = self._target(children[0], f"~ {self.text(children[2])}")
+        target = self._target(children[0], "~", children[2])
         distribution = self._drawn(children[0], children[2])
         if target is None or distribution is None:
             return None
@@ -143,7 +143,7 @@ class Builder(ExpressionBuilder):
         using = children[4] if len(children) > 4 else None
         return Sample(name, indices, distribution, using, span=span_over(children), name_span=name_span)
 
-    def _target(self, node: Expression, rest: str) -> tuple[str, tuple[Any, ...], Span] | None:
+    def _target(self, node: Expression, sign: str, right: Expression) -> tuple[str, tuple[Any, ...], Span] | None:
         """What stands left of `=` or `~`: a name, or a name with one index."""
         if self.source.text[node.span.start] != "(":
             match node:
@@ -153,6 +153,7 @@ class Builder(ExpressionBuilder):
                     return name.id, node.items, span
                 case _:
                     pass
+        rest = f"{sign} {self.text(right)}"
         help_text = "write a name there, or an element such as x[i]"
         match node:
             case Index(target=Index(target=Name(id=name_text), items=first), items=second):

@@ -11,7 +11,9 @@ Rejected: lark's `on_error`, which resumes in the middle of the broken statement
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache, lru_cache
 from threading import Lock
@@ -36,6 +38,7 @@ from ..syntax import (
 )
 from ..text.diagnostics import Diagnostic, ProbError
 from ..text.source import Source, Span
+from .automaton import Automaton
 from .builder import Builder
 from .place import Place
 from .syntax_errors import BLOCK_STARTS, BLOCK_WORDS, explain
@@ -44,6 +47,7 @@ from .tokens import BRACKET, arrange, span_of, unreadable
 MAX_ERRORS = 20
 MAX_STACK = 30_000
 STATEMENT_STARTS = frozenset({"PARAM", "DATA", "IF", "FOR", "WHILE", "FN", "RETURN", "OBSERVE", "RBRACE", "$END"})
+TURNS = frozenset({"SEPARATOR", "LBRACE", "RBRACE"})
 _LOCK = Lock()
 
 
@@ -77,11 +81,29 @@ def _parser() -> tuple[Lark, Builder]:
     return load_parser(builder), builder
 
 
+@cache
+def _automaton(start: str) -> Automaton:
+    """The tables for one start rule."""
+    return Automaton(_parser()[0].parse_interactive("", start=start).parser_state.parse_conf)
+
+
+@contextmanager
+def _uncollected() -> Iterator[None]:
+    """Without the collector of cycles: a tree has none, and to look for them while it grows takes a third of the time."""
+    collecting = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if collecting:
+            gc.enable()
+
+
 def _parse(source: Source, start: str) -> Any:
     problem = unreadable(source)
     if problem is not None:
         raise ProbError(problem)
-    with _LOCK, deep_recursion():
+    with _LOCK, deep_recursion(), _uncollected():
         lark, builder = _parser()
         builder.begin(source)
         result, diagnostics = _Run(lark, source, start).run()
@@ -106,8 +128,10 @@ class _Run:
             text = " " + text[1:]
         self.source = source
         self.interactive = lark.parse_interactive(text, start=start)
+        self.feed = _automaton(start).feed
+        self.state = self.interactive.parser_state
         lexer: Any = self.interactive.lexer_thread  # untyped in lark
-        raw: Iterator[Token] = lexer.lex(self.interactive.parser_state)
+        raw: Iterator[Token] = lexer.lex(self.state)
         arranged = arrange(raw, source)
         self.diagnostics = arranged.diagnostics
         self.tokens = arranged.tokens
@@ -125,21 +149,23 @@ class _Run:
             return None, self.diagnostics
         result: Any = None
         index = failed = 0
+        stack = self.state.state_stack
         while index < len(self.tokens):
             token = self.tokens[index]
-            if self._skipping(index):
+            if self.broken and self._skipping(index):
                 index = self._after_skipped(index)
                 continue
             try:
-                result = self.interactive.feed_token(token)
+                result = self.feed(self.state, token)
             except UnexpectedToken:
                 enough = len(self.diagnostics) >= MAX_ERRORS or failed == index + 1
                 failed = index + 1
                 if not self._recover(index) or enough:
                     return None, self.diagnostics
                 continue
-            self._follow(index, token)
-            if len(self.interactive.parser_state.state_stack) > MAX_STACK:
+            if token.type in TURNS:
+                self._follow(index, token)
+            if len(stack) > MAX_STACK:
                 return None, [*self.diagnostics, _deep(span_of(token), self.source)]
             index += 1
         return result, self.diagnostics
@@ -150,7 +176,7 @@ class _Run:
         return len(self.enclosing)
 
     def _skipping(self, index: int) -> bool:
-        if not self.broken or self.broken[-1].depth != self.depth:
+        if self.broken[-1].depth != self.depth:
             return False
         kind, broken = self.tokens[index].type, self.broken[-1]
         if kind == "SEPARATOR":
@@ -199,14 +225,14 @@ class _Run:
         self.colon_blocks |= token.type == "COLON" and first.type in BLOCK_STARTS
         if not self.recovering:
             return False
-        state = self.interactive.parser_state
+        state = self.state
         table = state.parse_conf.states
         braces = sum(isinstance(value, Token) and value.type == "LBRACE" for value in state.value_stack)
         while braces > self.depth or "ERROR" not in table[state.position]:
             state.state_stack.pop()
             value = state.value_stack.pop()
             braces -= isinstance(value, Token) and value.type == "LBRACE"
-        self.interactive.feed_token(Token("ERROR", "", token.start_pos))
+        self.feed(state, Token("ERROR", "", token.start_pos))
         has_bodies = first.type in BLOCK_STARTS or str(first) in BLOCK_WORDS
         self.broken.append(_Broken(self.depth, has_bodies, token.type == BRACKET and token in ("(", "[")))
         return True

@@ -8,6 +8,7 @@ EXACT_LANES = 4096  # tried for an exact answer, or as many as runs were asked f
 LANES_IN_ALL = 2**22  # of all runs together, where outcomes are enumerated and the rest is sampled
 LEAST_LANES = 16  # of one run, however many runs
 UNASKED_LANES = 1024  # of an exact answer that nobody asked for, or as many as the runs that it saves
+STEP = 2**14  # numbers that are touched in about the time that a step (a statement, a draw) takes beside its numbers
 PRUNED = 8  # outcomes for every lane allowed, before those of probability 0 are left out, where nobody asked
 
 

@@ -87,7 +87,9 @@ A function called itself, directly or through others, more often than the
 limit allows, at more levels or in all. Each way through a recursive function
 needs a case that returns without calling on; check that the arguments come
 nearer to it. One that calls itself twice, f(n - 1) + f(n - 2), comes to its
-end, but only after 2^n calls: keep in an array what has been computed once.
+end, but only after 2^n calls if it draws, or if its arguments always differ:
+then keep in an array what has been computed once. What draws nothing is
+computed once for the same arguments.
 
 A recursion that only counts can be written as a `while` loop, which has a
 higher limit.

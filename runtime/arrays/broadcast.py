@@ -57,21 +57,6 @@ def align(*tensors: Tensor) -> tuple[Tensor, ...]:
     return tuple(pad(tensor, len(common)) for tensor in tensors)
 
 
-def widen(small: Tensor, shape: Sequence[int]) -> Tensor:
-    """`small` expanded to a shape, remembering what it is made of: `narrowed` gives it back."""
-    if tuple(small.shape) == tuple(shape):
-        return small
-    wide = small.expand(tuple(shape))
-    wide.small = small  # type: ignore[attr-defined]
-    return wide
-
-
-def narrowed(wide: Tensor) -> Tensor:
-    """A tensor without the axes along which it only repeats itself, as far as that is known; it broadcasts to the same."""
-    small: Tensor | None = getattr(wide, "small", None)
-    return wide if small is None else small
-
-
 def pad(tensor: Tensor, rank: int) -> Tensor:
     """`[L, *event]` with axes of size 1 after the lane axis until it has `rank` event axes."""
     missing = rank + 1 - tensor.dim()

@@ -17,7 +17,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .broadcast import ShapeMismatch, align, event_shape, shape_words, together, widen
+from .broadcast import ShapeMismatch, align, event_shape, shape_words, together
 from .kernels import choose, compare, to_number
 from .memory import ask
 
@@ -176,12 +176,15 @@ def _concat(*values: Tensor, context: Context) -> Tensor:
     return torch.cat([value.expand(lanes, *value.shape[1:]) for value in numbers], dim=1)
 
 
+FILLED = {"zeros": 0.0, "ones": 1.0}  # arrays that are all the same, which are given with axes of size 1
+
+
 def _filled(name: str, entry: float) -> Body:
     def call(*sizes: int, context: Context) -> Tensor:
         if any(size < 0 for size in sizes):
             raise FunctionProblem("P0305", f"a size of `{name}` must be at least 0, but is {min(sizes)}")
         ask(math.prod(sizes), context.device)
-        return widen(torch.full((1, *(1 for _ in sizes)), entry, dtype=context.dtype, device=context.device), (1, *sizes))
+        return torch.full((1, *(1 for _ in sizes)), entry, dtype=context.dtype, device=context.device)
 
     return call
 
@@ -238,7 +241,6 @@ FUNCTION_CODE: dict[str, Body] = {
     "matmul": _matmul,
     "stack": _stack,
     "concat": _concat,
-    "zeros": _filled("zeros", 0.0),
-    "ones": _filled("ones", 1.0),
+    **{name: _filled(name, entry) for name, entry in FILLED.items()},
     "arange": _arange,
 }

@@ -5,15 +5,14 @@ from __future__ import annotations
 import math
 import operator
 from collections.abc import Callable
-from typing import Any, cast
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from .broadcast import align, broadcast_shapes, event_shape, narrowed, pad, widen
+from .broadcast import align
 from .kernels import compare as fast_compare
 from .kernels import to_number
-from .memory import ask
 from .singular import divide, multiply, power
 
 Plain = float | bool
@@ -41,19 +40,6 @@ def filled(value: float, dtype: torch.dtype, device: torch.device) -> Tensor:
     return torch.full((1,), value, dtype=dtype, device=device)
 
 
-def _aligned(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
-    """Both with as many axes, those that repeat themselves still known."""
-    rank = len(broadcast_shapes([event_shape(a), event_shape(b)]))
-    return _padded(a, rank), _padded(b, rank)
-
-
-def _padded(tensor: Tensor, rank: int) -> Tensor:
-    if tensor.dim() == rank + 1:
-        return tensor
-    wide = pad(tensor, rank)
-    return widen(pad(narrowed(tensor), rank), wide.shape)
-
-
 _PLAIN: dict[str, Callable[[Any, Any], Any]] = {
     "+": operator.add, "-": operator.sub, "*": operator.mul, "/": operator.truediv, "%": operator.mod, "^": operator.pow,
 }
@@ -70,14 +56,7 @@ _MIRRORED = {"<": ">", "<=": ">=", ">": "<", ">=": "<=", "==": "==", "!=": "!="}
 
 
 def calculate(symbol: str, a: Operand, b: Operand, dtype: torch.dtype, safe: bool) -> Operand:
-    """`a symbol b` for ``+ - * / % ^``, elementwise; raises ShapeMismatch.  What repeats itself (`p*ones(1000)`) is done once."""
-    if hasattr(a, "small") or hasattr(b, "small"):
-        if isinstance(a, Tensor) and isinstance(b, Tensor):
-            a, b = _aligned(a, b)
-        shape = broadcast_shapes([tuple(side.shape) for side in (a, b) if isinstance(side, Tensor)])
-        ask(math.prod(shape))
-        a, b = (narrowed(side) if isinstance(side, Tensor) else side for side in (a, b))
-        return widen(cast(Tensor, calculate(symbol, a, b, dtype, safe)), shape)
+    """`a symbol b` for ``+ - * / % ^``, elementwise; raises ShapeMismatch."""
     if not isinstance(a, Tensor) and not isinstance(b, Tensor):
         return _calculate_plain(symbol, a, b)
     if isinstance(a, Tensor):

@@ -6,15 +6,16 @@ from torch import Tensor, stack
 
 from .recording import recording
 
+Ends = tuple[float, float]  # the smallest and the largest entry
 
-def ends(tensor: Tensor) -> tuple[float, float]:
-    """The smallest and the largest entry, of which a tensor remembers what they are (nobody writes into a value)."""
-    known: tuple[float, float] | None = getattr(tensor, "ends", None)
-    if known is None:
-        value = tensor.detach()
-        least, most = floats(*value.aminmax()) if value.numel() > 1 else (float(value),) * 2
-        known = tensor.ends = least, most  # type: ignore[attr-defined]
-    return known
+
+def ends(tensor: Tensor) -> Ends:
+    """The smallest and the largest entry."""
+    value = tensor.detach()
+    if value.numel() == 1:
+        return (float(value),) * 2
+    least, most = floats(*value.aminmax())
+    return least, most
 
 
 def any_below(tensor: Tensor, bound: float) -> bool:

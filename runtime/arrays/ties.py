@@ -111,6 +111,7 @@ def _in_order(meeting: Meeting, result: Tensor, x: Tensor) -> Tensor | None:
 _BY_NAME: dict[str, Callable[..., Tensor | None]] = {
     "abs": _at_zero, "relu": _at_zero, "clamp": _clamped, "max": _extreme, "min": _extreme, "sort": _in_order,
 }
+TIED = frozenset(_BY_NAME)
 
 
 def touching(a: Tensor, b: Tensor) -> Tensor | None:

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from ...dsl.planning.plan import Plan
 from ...dsl.text.source import Span
-from ..lanes.lanes import Ragged
+from ..lanes.values import Ragged
 from ..machine.interpreter import Interpreter
 from .moments import Accumulator, Moments
 from .session import Session
@@ -45,8 +45,8 @@ class Estimate:
     scarce       score sites whose draws took too few different values, and how many (`variety.py`)
     kinks        where in the program a kink was met exactly, and the gradient depends on the side that is taken
     turns        where a comparison was met exactly, and may have gone the other way
-    other        the gradient with the other baseline (of a pilot)
-    work         numbers that were touched (`meter.py`)
+    other        the same with the other baseline (of a pilot)
+    work         numbers that were touched (`meter.py`), in so many `steps`
     compile_seconds, not_compiled    what compiling took, or why it was not done, where it was asked for
     rounded      by float32, which was asked for, so much that it shows
     draws        of `moments_of_run`: results of single runs `[runs, *result]`
@@ -74,8 +74,9 @@ class Estimate:
     scarce: dict[int, int] = field(default_factory=dict, repr=False)
     kinks: tuple[Span, ...] = ()
     turns: tuple[Span, ...] = ()
-    other: dict[str, dict[str, Moments]] = field(default_factory=dict, repr=False)
+    other: Estimate | None = field(default=None, repr=False)
     work: int = 0
+    steps: int = 0
 
 
 class Collected:
@@ -87,13 +88,14 @@ class Collected:
         self.start = start  # runs before these
         self.done = 0
         self.work = 0
+        self.steps = 0
         self.exact = False
         self.interrupted = False
         self.out_of_time = False
         self.shapes: dict[str, tuple[int, ...]] = {}
         self.value: dict[str, Accumulator] = {}
         self.gradient: dict[str, dict[str, list[Accumulator]]] = {}
-        self.other: dict[str, dict[str, list[Accumulator]]] = {}
+        self.other: Collected | None = None  # the same with the other baseline
         self.kept: dict[str, dict[str, list[Tensor]]] = {}
         self.draws: dict[str, list[Tensor]] = {}
         self.watched: dict[tuple[str, str], list[Tensor]] = {}
@@ -104,11 +106,15 @@ class Collected:
     def merge(self, part: Collected, session: Session) -> None:
         """Take in the next block; P0303 where blocks differ in shape."""
         self.work += part.work
+        self.steps += part.steps
+        if part.other is not None:
+            self.other, part.other.done = self.other or Collected(self.names, self.settings), part.done
+            self.other.merge(part.other, session)
         self.scored |= part.scored
         self.kinks |= part.kinks
         self.turns |= part.turns
         if not self.done:
-            self.shapes, self.value, self.gradient, self.other = part.shapes, part.value, part.gradient, part.other
+            self.shapes, self.value, self.gradient = part.shapes, part.value, part.gradient
             self.kept, self.draws, self.watched, self.exact = part.kept, part.draws, part.watched, part.exact
             self.done = part.done
             return
@@ -117,11 +123,10 @@ class Collected:
                 where = session.interpreter(Interpreter).where
                 raise where.ragged(name, Ragged((self.shapes[name], shape)), session.resolved.program.body.statements[-1].span)
             self.value[name].merge(part.value[name])
-        for mine, others in ((self.gradient, part.gradient), (self.other, part.other)):
-            for name, rows in others.items():
-                for parameter, entries in rows.items():
-                    for own, other in zip(mine[name][parameter], entries, strict=True):
-                        own.merge(other)
+        for name, rows in part.gradient.items():
+            for parameter, entries in rows.items():
+                for own, other in zip(self.gradient[name][parameter], entries, strict=True):
+                    own.merge(other)
         for name, columns in part.kept.items():
             for key, tensors in columns.items():
                 self.kept[name][key].extend(tensors)
@@ -159,14 +164,20 @@ class Collected:
         other = copy.copy(self)
         cpu = torch.device("cpu")
         other.value = {name: entry.to(cpu) for name, entry in self.value.items()}
-        for field_name in ("gradient", "other"):
-            rows = getattr(self, field_name)
-            setattr(other, field_name, {
-                name: {p: [entry.to(cpu) for entry in entries] for p, entries in row.items()} for name, row in rows.items()
-            })
+        other.gradient = {
+            name: {p: [entry.to(cpu) for entry in entries] for p, entries in row.items()} for name, row in self.gradient.items()
+        }
         other.kept = {name: {k: [t.cpu() for t in parts] for k, parts in row.items()} for name, row in self.kept.items()}
         other.watched = {key: [part.cpu() for part in parts] for key, parts in self.watched.items()}
         return other
+
+    def again(self) -> Collected:
+        """Of the same runs, whose results are known, the gradients with the other baseline: none yet."""
+        self.other = Collected(self.names, self.settings, self.start)
+        for known in ("shapes", "exact", "scored", "kinks", "turns", "draws"):
+            setattr(self.other, known, copy.copy(getattr(self, known)))
+        self.other.value = {name: copy.copy(entry) for name, entry in self.value.items()}
+        return self.other
 
     def add_value(self, name: str, value: Tensor, runs: int) -> Accumulator:
         """Take in the results `[runs or 1, *shape]` of the block."""
@@ -192,18 +203,19 @@ class Collected:
 
     def add_gradient(
         self, name: str, parameter: str, entry: int, gradient: Tensor | None, leaf: Tensor, runs: int,
-        other: bool = False, tied: bool = False,
+        tied: bool = False,
     ) -> Accumulator:
-        """Take in the gradients `[runs, *parameter]` of one result entry (None: zero), with the usual or the `other` baseline."""
-        entries = (self.other if other else self.gradient).setdefault(name, {}).setdefault(parameter, [])
+        """Take in the gradients `[runs, *parameter]` of one result entry (None: zero)."""
+        entries = self.gradient.setdefault(name, {}).setdefault(parameter, [])
         if entry == len(entries):
-            cubing = not other and self.start < (CUBED_RUNS if leaf.dim() == 1 else WATCHED_RUNS)
+            cubing = self.start < (CUBED_RUNS if leaf.dim() == 1 else WATCHED_RUNS)
             entries.append(Accumulator(tuple(leaf.shape[1:]), self.settings.target_se is not None, cubing, tied))
         if gradient is None:
             entries[entry].add_constant(runs, torch.zeros_like(leaf[0]))
         else:
             entries[entry].add(gradient)
-        if self.settings.keep_runs and not other and self.start < KEPT_RUNS:
+        self.watch_tails(name, parameter, entry, gradient)
+        if self.settings.keep_runs and self.start < KEPT_RUNS:
             rows = leaf.new_zeros(runs, *leaf.shape[1:]) if gradient is None else gradient
             self.kept.setdefault(name, {}).setdefault(f"{parameter}\0{entry}", []).append(
                 rows[: KEPT_RUNS - self.start].detach().clone()
@@ -274,13 +286,10 @@ class Collected:
             out_of_time=self.out_of_time,
             exact=self.exact, reached=self.reached(), per_run=per_run,
             draws={name: torch.cat(parts) for name, parts in self.draws.items() if parts},
-            other={
-                name: {p: _stacked([e.moments(self.exact) for e in entries], self.shapes[name]) for p, entries in rows.items()}
-                for name, rows in self.other.items()
-            },
+            other=None if self.other is None else self.other.estimate(plan, started),
             tails={key: tail for key, tail in tails.items() if tail.heavy},
-            few=self.few(plan is not None and bool(plan.kinks), tails), work=self.work, kinks=_in_text(self.kinks),
-            turns=_in_text(self.turns),
+            few=self.few(plan is not None and bool(plan.kinks), tails), work=self.work, steps=self.steps,
+            kinks=_in_text(self.kinks), turns=_in_text(self.turns),
         )
 
     def dtype(self, plan: Plan | None) -> str:

@@ -12,9 +12,9 @@ from ...dsl.syntax import Arithmetic, Call, Draw, LogPdf, Node, Power, Sample
 from ...dsl.text.diagnostics import ProbError
 from ..gradients.tracing import Record, Tracer, culprit, entry_of, is_finite, operands_text, row_in, step_of
 from ..gradients.weighing import Weighing
-from ..lanes.circumstances import in_runs, row_of, rows_of, show
-from ..lanes.lanes import Ragged, Value
+from ..lanes.circumstances import in_runs, rows_of, show
 from ..lanes.lifting import Leaves
+from ..lanes.values import Ragged, Value
 from .session import Session
 
 
@@ -44,9 +44,15 @@ def value_problem(session: Session, runs: int, parameters: Mapping[str, Tensor],
 
 
 def _bad_rows(value: Value) -> Tensor | None:
-    if not isinstance(value, Tensor):
-        return None if isinstance(value, Ragged) or math.isfinite(value) else torch.ones(1, dtype=torch.bool)
-    bad = rows_of(~torch.isfinite(value.detach()))
+    if isinstance(value, Ragged):
+        return None
+    wide = value.wide
+    return bad_rows(wide) if isinstance(wide, Tensor) else None if math.isfinite(wide) else torch.ones(1, dtype=torch.bool)
+
+
+def bad_rows(tensor: Tensor) -> Tensor | None:
+    """Which rows are not finite; None: all are."""
+    bad = rows_of(~torch.isfinite(tensor.detach()))
     return bad if bool(bad.any()) else None
 
 
@@ -89,14 +95,15 @@ def gradient_problem(
     assert isinstance(machine, Tracer)
     session.again()
     outcome = machine.run(leaves, session.data, runs)
-    tensors = [r for r in machine.records if isinstance(r.value, Tensor) and r.value.requires_grad and r.node is not None]
+    tensors = [r for r in machine.records if r.live is not None and r.node is not None]
     value = session.result(outcome.values[number])
     title = f"the derivative of `{name}` in `{parameter}` is not finite"
-    points = [record.value for record in tensors if isinstance(record.value, Tensor)] + list(leaves.values())
+    points = [record.live for record in tensors if record.live is not None] + list(leaves.values())
     weighing = Weighing.of_result(outcome, number, value, runs)
     found = next(at.per_run for at in weighing.gradients(Leaves(points), False) if at.entry == entry)
     incoming = {id(point): grad for point, grad in zip(points, found, strict=True)}
-    bad = _bad_rows(incoming.get(id(leaves[parameter])))  # type: ignore[arg-type]
+    found_at = incoming.get(id(leaves[parameter]))
+    bad = None if found_at is None else bad_rows(found_at)
     run = int(bad.nonzero()[0]) if bad is not None else 0
     count = int(bad.sum()) if bad is not None else 0
     notes = (in_runs(count, runs) + (f"; run {run} shows it" if runs > 1 else ""),) if bad is not None and not session.exact else ()
@@ -114,20 +121,18 @@ def gradient_problem(
 
 def _breaks(record: Record, incoming: dict[int, Tensor | None], run: int) -> bool:
     """Whether an operation gets a finite gradient in a run and hands on one that is not."""
-    value, gradient = record.value, incoming.get(id(record.value))
-    assert isinstance(value, Tensor)
+    value, gradient = record.live, incoming.get(id(record.live))
+    assert value is not None
     row = row_in(record, run)
-    if gradient is None or row is None or not is_finite(row_of(gradient, row)):
+    if gradient is None or row is None or not is_finite(gradient[row]):
         return False
-    sources = [
-        source for source in record.inputs if isinstance(source.value, Tensor) and source.value.requires_grad
-    ]
+    sources = [source for source in record.inputs if source.live is not None]
+    inputs = [source.live for source in sources if source.live is not None]
     if not sources:
         return False
-    inputs = [source.value for source in sources if isinstance(source.value, Tensor)]
     local = torch.autograd.grad(value, inputs, gradient, retain_graph=True, allow_unused=True)
     return any(
-        not is_finite(row_of(part, place))
+        not is_finite(part[place])
         for source, part in zip(sources, local, strict=True)
         if part is not None and (place := row_in(source, run)) is not None
     )

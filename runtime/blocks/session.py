@@ -17,15 +17,15 @@ from ...dsl.planning.plan import Choice, Plan
 from ...dsl.tables.estimators import ESTIMATORS, Carrier
 from ...dsl.tables.limits import PRUNED
 from ..arrays.function_code import Context
-from ..arrays.operations import numeric
+from ..arrays.operations import Operand
 from ..gradients.credit import Crediting
 from ..lanes.counter import Counter
 from ..lanes.guards import Guards
-from ..lanes.lanes import Ragged, Value
 from ..lanes.lessons import TooBig
-from ..lanes.lifting import Leaves, Lifter, Slope, liftable
+from ..lanes.lifting import Leaves, Lifter, Slope
 from ..lanes.meetings import Meetings
 from ..lanes.meter import Meter, Stop
+from ..lanes.values import Held, Value
 from ..lanes.variety import Variety
 from ..laws.noise import Fresh, Noise, Single
 from ..laws.sobol import Sobol
@@ -42,8 +42,8 @@ class Session:
     """One attempt at an estimate: a plan, the values, and the blocks made so far.  `at` gives the session of one block."""
 
     def __init__(
-        self, resolved: Resolved, plan: Plan | None, parameters: dict[str, Tensor], data: dict[str, Value],
-        settings: Settings, safe: bool, results: bool,
+        self, resolved: Resolved, plan: Plan | None, parameters: dict[str, Tensor], data: dict[str, Operand],
+        settings: Settings, safe: bool, results: bool, lifted: bool = True,
     ):
         self.resolved = resolved
         self.plan = plan
@@ -65,14 +65,15 @@ class Session:
         self.sizes = sizes_for(self.context.device)
         self.start = 0  # runs before this block
         self.lifting = (
-            self.parameters != {} and plan is not None and settings.samples > 1 and not safe and not self.exact
-            and liftable(plan)
+            lifted and "lift" not in settings.without and self.parameters != {} and plan is not None and settings.samples > 1
+            and not safe and not self.exact
         )
         self.lifter: Lifter | None = None
         self.points = Leaves([])
         self.slopes: list[list[Slope | None]] = []
         self.masked = False
         self.stop = Stop()
+        self.spending = Meter()  # of the last block
         self.variety = Variety()  # of all blocks
         self.compile_seconds: float | None = None
         self.begin(self.seed_of(0))
@@ -112,18 +113,18 @@ class Session:
         settings = self.settings
         if kind is Interpreter and self.account is not None:
             sums, gates = self.account
-            kind, more = Crediting, {"sums": sums, "gates": gates}
+            kind, more = Crediting, {"sums": sums, "gates": gates, **more}
             if counter is not None:
                 counter.taken_apart = True
         machine = kind(
             self.resolved, self.choices, self.context, self.noise,
             limits=self.limits(), guards=self.guards, safe=self.safe, lifter=self.lifter,
-            results=self.results, wanted=settings.of, counter=counter, meter=self.meter(), **more,
+            results=self.results, wanted=settings.of, counter=counter, meter=self.meter(), without=settings.without,
+            meetings=Meetings(self.plan.ties) if self.plan is not None and self.plan.ties else None, **more,
         )
         machine.masked = self.masked
+        machine.recall.looking = not self.masked
         machine.variety = self.variety
-        if self.plan is not None and self.plan.ties:
-            machine.meetings = Meetings(self.plan.ties)
         machine.logarithms = settings.logarithms
         machine.stands_for = settings.samples if self.exact else 1
         return machine
@@ -139,7 +140,11 @@ class Session:
         """What a block may spend."""
         settings = self.settings
         until = settings.deadline if settings.until is None else settings.until
-        return Meter(math.inf if settings.most_work is None else settings.most_work, until, self.stop)
+        if settings.width is not None:
+            self.spending = Meter(0.0, until, self.stop, settings.width)
+        else:
+            self.spending = Meter(math.inf if settings.most_work is None else settings.most_work, until, self.stop)
+        return self.spending
 
     def leaves(self, runs: int) -> dict[str, Tensor]:
         """Parameters, each the start of a derivative: with a row per run, or lifted where they meet the runs."""
@@ -162,8 +167,8 @@ class Session:
 
     def result(self, value: Value) -> Tensor:
         """A result as `[runs or 1, *event]`."""
-        assert not isinstance(value, Ragged)
-        return numeric(value, self.context.dtype, self.context.device)
+        assert isinstance(value, Held)
+        return value.number(self.context.dtype, self.context.device)
 
     def attempt(self, runs: int, values: dict[str, Tensor], counter: Counter) -> Outcome | None:
         """Run this block, counting; None where it is too large, and it is as if it had not been."""

@@ -22,10 +22,11 @@ DEPTH = 1_000_000  # of Python calls
 @dataclass(frozen=True)
 class Settings:
     """How to run.  `deadline`: of time.monotonic(), when to stop with what there is; `until`: when to give up in the middle
-    (None: at the deadline).  `most_work`: numbers that may be touched (`meter.py`).  `block_lanes` overrides the size of
-    blocks, `of` names variables in place of the results, `sampler` is random, sobol or single (of float32 in any arithmetic),
-    `rank` and `world_size` which of how many processes this is, `compile` asks for compiled blocks (`compiled.py`),
-    `logarithms` lets draws be known by those only, `strict`: the dtype was asked for."""
+    (None: at the deadline).  `most_work`: numbers that may be touched (`meter.py`), or `width` in each step, on the average.
+    `block_lanes` overrides the size of blocks, `of` names variables in place of the results, `sampler` is random, sobol or single
+    (of float32 in any arithmetic), `rank` and `world_size` which of how many processes this is, `compile` asks for compiled blocks
+    (`compiled.py`), `logarithms` lets draws be known by those only, `strict`: the dtype was asked for, `without` names layers that
+    are left out (`runtime/machine/layers.py`; for tests)."""
 
     samples: int = 10_000
     seed: int = 0
@@ -35,6 +36,7 @@ class Settings:
     deadline: float | None = None
     until: float | None = None
     most_work: int | None = None
+    width: int | None = None
     sampler: str = "random"
     rank: int = 0
     world_size: int = 1
@@ -48,6 +50,7 @@ class Settings:
     compile: bool = False
     logarithms: bool = False
     strict: bool = False
+    without: frozenset[str] = frozenset()
 
     def lanes(self, exact: bool) -> int:
         """How many lanes enumeration may make of one run."""

@@ -22,10 +22,12 @@ from ...dsl.text.given import origin_notes
 from ...dsl.text.source import Span
 from ..arrays.broadcast import shape_words
 from ..arrays.function_code import Context
+from ..arrays.operations import Operand
 from ..lanes.circumstances import show
 from ..lanes.frames import Activation, Frame
-from ..lanes.lanes import Lanes, Value
+from ..lanes.lanes import Lanes
 from ..lanes.lessons import TooCoarse
+from ..lanes.values import Uniform
 from ..lanes.where import Where
 from ..laws.noise import Fresh
 from ..machine.indexing import size
@@ -36,7 +38,7 @@ SIMPLEX_TOLERANCE = 1e-5
 
 def bind_values(
     resolved: Resolved, parameters: Mapping[str, object], data: Mapping[str, object], dtype: torch.dtype, device: torch.device
-) -> tuple[dict[str, Tensor], dict[str, Value]]:
+) -> tuple[dict[str, Tensor], dict[str, Operand]]:
     """Parameters `[*shape]` and data for a run.
 
     Raises ProbError: P0601 (a parameter without a value), P0602 (data without one), P0603 (no such name), P0604 (cannot be
@@ -66,7 +68,7 @@ def _representable(value: Tensor, dtype: torch.dtype) -> bool:
     return bool((((held == 0) == (value == 0)) & (held.isinf() == value.isinf())).all())
 
 
-def _for_run(value: float | Tensor, dtype: torch.dtype, device: torch.device) -> Value:
+def _for_run(value: float | Tensor, dtype: torch.dtype, device: torch.device) -> Operand:
     """Scalars as Python numbers, arrays with a lane axis."""
     if isinstance(value, Tensor):
         return value.to(device, dtype).unsqueeze(0)
@@ -90,10 +92,10 @@ class _Binder:
         lanes = Lanes(1)
         frame = Frame(lanes, None, Activation(lanes), True, None)
         for name, number in CONSTANTS.items():
-            frame.write(name, number)
+            frame.write(name, Uniform(number))
         for name, value in self.known.items():
-            frame.write(name, value.to("cpu").unsqueeze(0) if isinstance(value, Tensor) else value)
-        found = machine.evaluate(node, frame)
+            frame.write(name, Uniform(value.to("cpu").unsqueeze(0) if isinstance(value, Tensor) else value))
+        found = machine.evaluate(node, frame).wide
         if not isinstance(found, Tensor):
             return float(found)
         return float(found) if found.dim() == 1 else found[0].double()
@@ -112,7 +114,7 @@ class _Binder:
                     )
                 self.known[node.id] = float(shape[axis])
             value = self.constant(node)
-            found = value if not isinstance(value, Tensor) else value.unsqueeze(0)
+            found = Uniform(value.unsqueeze(0) if isinstance(value, Tensor) else value)
             wanted.append(size(found, "a size", node.span, self.where))
         if any(entry < 0 for entry in wanted):
             raise self.where.error("P0305", f"a size of `{name}` must be at least 0, but is {min(wanted)}", span)

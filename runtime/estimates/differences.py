@@ -26,16 +26,18 @@ from torch import Tensor
 from ...dsl.names.resolve import Resolved
 from ...dsl.syntax import Interval
 from ...dsl.text.diagnostics import ProbError
+from ..arrays.operations import Operand
 from ..blocks.culprits import value_problem
 from ..blocks.moments import Accumulator, Moments
 from ..blocks.session import Session
 from ..blocks.settings import Settings, block_seed, names_of, room
 from ..lanes.counter import Counter
-from ..lanes.lanes import Ragged, Value
-from ..lanes.lessons import TooCoarse
+from ..lanes.lessons import Way
+from ..lanes.values import Ragged
 from ..lanes.where import Where
 from ..machine.interpreter import Interpreter
-from .precision import Numbers
+from .attempts import Attempt, Attempts
+from .estimate import sampled
 
 LARGEST_BLOCK = 16_384  # runs
 NUMBERS_OF_A_BLOCK = 2**23  # in its widest value, at most
@@ -78,7 +80,7 @@ class ResultSource(Protocol):
 class Samples:
     """Results of sampled runs."""
 
-    def __init__(self, resolved: Resolved, parameters: dict[str, Tensor], data: dict[str, Value], settings: Settings):
+    def __init__(self, resolved: Resolved, parameters: dict[str, Tensor], data: dict[str, Operand], settings: Settings):
         self.resolved = resolved
         self.data = data
         self.settings = settings
@@ -208,13 +210,14 @@ def _of_samples(
     stencil: Stencil, common: bool,
 ) -> dict[str, dict[str, Moments]]:
     """In the arithmetic that the numbers need."""
-    given = Numbers(resolved, parameters, data, settings, settings)
-    while True:
-        try:
-            with room(grad=False):
-                return differences(Samples(resolved, given.bound, given.known, given.own), given.bound, step, stencil, common)
-        except TooCoarse:
-            given.widen()
+    attempts = Attempts(resolved, parameters, data, settings, settings)
+
+    def make(attempt: Attempt) -> dict[str, dict[str, Moments]]:
+        attempts.rounded(attempt, sampled, asked=False)
+        with room(grad=False):
+            return differences(Samples(resolved, *attempt.values, attempt.settings), attempt.values[0], step, stencil, common)
+
+    return attempts.until_done(make, Way(in_step=True))
 
 
 def finite_differences(

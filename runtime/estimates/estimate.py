@@ -5,71 +5,50 @@ result entry (`weighing.py`) gives the gradient of every single run, and their s
 the runs together a little; that matters with few of them, so there the jackknife's error is computed as well and the larger one
 reported.  A plan under which every outcome is enumerated needs one run, in float64: its answer is exact.
 
-Runs come in blocks (`session.py`).  What makes the estimate start afresh from the same seed: an assumption of the plan that fails
-(`GuardBroken`) and an estimator that gives up (`TooManyLanes`), after which the plan is made again without them; a gradient that
-is not finite (go on with derivatives that are 0 where nobody asks for them, `singular.py`); values that cannot be lifted, draws
-that float32 is too coarse for, and graphs that do not compile.
+Runs come in blocks (`session.py`).  Where something gives way, the estimate starts afresh from the same seed (`attempts.py`).
 """
 
 from __future__ import annotations
 
 import time
 import warnings
-from collections.abc import Callable, Mapping, Sequence, Set
+from collections.abc import Callable, Mapping, Set
 from contextlib import closing
 from dataclasses import replace
 from functools import partial
-from typing import Any, cast
 
 import torch
 from torch import Tensor
 
 from ...dsl.analysis.flow import analyse
 from ...dsl.names.resolve import Resolved
-from ...dsl.planning.plan import Lessons, Plan
 from ...dsl.tables.estimators import ESTIMATORS
 from ...dsl.tables.ranges import Bounds, constant
 from ...dsl.text.diagnostics import Diagnostic, ProbError
 from ...dsl.text.source import Span
 from ..arrays.scalars import ends
-from ..blocks.collect import Collected, Ended, Estimate, merged
+from ..blocks.collect import Collected, Estimate, merged
 from ..blocks.culprits import gradient_problem, value_problem
 from ..blocks.moments import Moments
 from ..blocks.schedule import Start, blocks
 from ..blocks.session import Session
-from ..blocks.settings import DTYPES, LEAST_BLOCK, Settings, names_of, room
+from ..blocks.settings import DTYPES, LEAST_BLOCK, Settings, room
 from ..gradients.decisive import decisive
 from ..gradients.surrogate import expected
 from ..gradients.weighing import Weighing
-from ..lanes.lanes import Value
-from ..lanes.lessons import (
-    GuardBroken,
-    NotCompiled,
-    NotLifted,
-    OutOfMemory,
-    OutOfTime,
-    TooCoarse,
-    TooManyLanes,
-    TooMuchWork,
-    TooSmall,
-)
+from ..lanes.lessons import MakePlan, NotFinite, OutOfTime, TooMuchWork
 from ..lanes.moving import Motion
 from ..machine.interpreter import Interpreter
 from ..machine.machine import Outcome
 from ..machine.order import check_fixed
-from .precision import Numbers
+from .attempts import START, Attempt, Attempts
 from .team import Team
 
-__all__ = ["Estimate", "Moments", "Settings", "expectation", "gradient", "moments_of_run"]
+__all__ = ["Estimate", "Moments", "Settings", "expectation", "gradient", "moments_of_run", "sampled"]
 
 FEW = 200  # up to so many runs a jackknife checks the standard error of a score
 
-MakePlan = Callable[[Lessons], Plan]
 Progress = Callable[[int, int], None] | None
-
-
-class _NotFinite(Exception):
-    """A gradient is not finite under plain derivatives."""
 
 
 # ---------------------------------------------------------------------------------------------------- gradient
@@ -79,51 +58,29 @@ def gradient(
 ) -> Estimate:
     """The expected results and their derivatives in every parameter, of all runs of a `team`; a `trial` only measures a plan."""
     started = time.perf_counter()
-    given = Numbers(resolved, parameters, data, settings, settings if team is None else team.share(settings))
-    if not given.bound:
+    if not resolved.parameters:
         raise _no_parameters(resolved)
-    lessons, safe, refused = Lessons(), False, ""
-    while True:
-        plan = make_plan(lessons)
-        if plan.exact:
-            given.bind("float64")
-        settings, own, few = given.whole, given.own, partial(_few, resolved, plan, safe)
-        session = Session(resolved, plan, given.bound, given.known, own, safe, results=not settings.of)
-        collected = Collected(names_of(resolved, settings, not settings.of), own)
-        outcome: Collected | Exception = collected
+    own = settings if team is None else team.share(settings)
+    attempts = Attempts(resolved, parameters, data, settings, own, make_plan)
+
+    def make(attempt: Attempt) -> Estimate:
+        plan, whole = attempt.plan, attempt.whole
+        assert plan is not None
         if own.sampler == "sobol" and not plan.exact:
             check_fixed(resolved, plan)
-        heard: list[Collected | Exception] | None = None
-        try:
-            if not (trial or plan.exact):
-                given.check(plan.memory, few)
+        rounded = attempts.rounded(attempt, _few, not trial)
+        session, collected = attempt.session(), attempt.collected()
+
+        def run() -> Collected:
             with room(grad=True):
-                _differentiate(session, collected, progress, Looks(team, settings))
-        except Ended as end:
-            heard = end.found
-        except NotLifted:
-            plan.memory["liftable"] = False
-            continue
-        except _NotFinite:
-            safe = True
-            continue
-        except (TooCoarse, TooSmall) as why:
-            given.adapt(why, plan.memory, few)
-            continue
-        except NotCompiled as why:
-            refused, given.own = why.reason, replace(own, compile=False)
-            continue
-        except OutOfMemory as problem:
-            if given.halves(problem, team is not None):
-                continue
-            outcome = problem
-        except Exception as problem:
-            outcome = problem
-        found = heard or ([outcome] if team is None else team.exchange(resolved, outcome))
-        if all(isinstance(one, Collected) for one in found):
-            whole = collected if team is None or collected.exact else merged(found, session, settings)
-            return _finished(session, whole, settings, started, refused or None, given.rounded)
-        lessons = _learnt(lessons, plan, [one for one in found if isinstance(one, Exception)])
+                _differentiate(session, collected, progress, Looks(team, whole))
+            return collected
+
+        found = [run()] if team is None else team.outcomes(resolved, attempt.way, run)
+        everything = collected if team is None or collected.exact else merged(found, session, whole)
+        return _finished(session, everything, whole, started, attempt.way.uncompiled or None, rounded)
+
+    return attempts.until_done(make, replace(START, in_step=team is not None and settings.target_se is not None))
 
 
 def _no_parameters(resolved: Resolved) -> ProbError:
@@ -131,15 +88,12 @@ def _no_parameters(resolved: Resolved) -> ProbError:
     return ProbError(Diagnostic("P0606", title, source=resolved.program.source))
 
 
-def _few(
-    resolved: Resolved, plan: Plan, safe: bool, settings: Settings, bound: dict[str, Tensor], known: dict[str, Value]
-) -> Estimate:
+def _few(attempt: Attempt) -> Estimate:
     """A few runs of a plan, as they come."""
-    collected = Collected(names_of(resolved, settings, not settings.of), settings)
-    session = Session(resolved, plan, bound, known, settings, safe, results=not settings.of)
+    collected = attempt.collected()
     with room(grad=True):
-        _differentiate(session, collected, None, Looks(None, settings))
-    return collected.estimate(plan, 0.0)
+        _differentiate(attempt.session(), collected, None, Looks(None, attempt.settings))
+    return collected.estimate(attempt.plan, 0.0)
 
 
 def _finished(
@@ -152,22 +106,6 @@ def _finished(
     estimate = collected.estimate(session.plan, started)
     scarce = {} if collected.exact else session.variety.scarce
     return replace(estimate, compile_seconds=session.compile_seconds, not_compiled=refused, rounded=rounded, scarce=scarce)
-
-
-def _learnt(lessons: Lessons, plan: Plan, problems: Sequence[Exception]) -> Lessons:
-    """With what has gone wrong, in all processes: to plan again; or raises what cannot be planned around."""
-    learnt = lessons
-    for problem in problems:
-        match problem:
-            case GuardBroken(place=place):
-                learnt = learnt.broke(place)
-            case TooManyLanes(index=index):
-                learnt = learnt.crowd(index, plan)
-            case _:
-                raise problem
-    if learnt == lessons:
-        raise RuntimeError(f"an estimator gave up and nothing was learnt from it: {problems!r}") from problems[0]
-    return learnt
 
 
 class Looks:
@@ -235,7 +173,7 @@ def _differentiate(session: Session, collected: Collected, progress: Progress, l
 
     def take(block: Session, runs: int, leaves: dict[str, Tensor], outcome: Outcome) -> Collected:
         part = Collected(names, settings, block.start)
-        part.exact, part.work = block.exact or not outcome.random, outcome.work
+        part.exact, part.work, part.steps = block.exact or not outcome.random, outcome.work, block.spending.steps
         weighings = []
         for number, (name, found) in enumerate(zip(names, outcome.values, strict=True)):
             value = block.result(found)
@@ -253,23 +191,27 @@ def _differentiate(session: Session, collected: Collected, progress: Progress, l
             motion = Motion(block.points.points, block.lifter)
             part.kinks, part.turns = decisive(outcome, [weighing.value for weighing in weighings], motion)
         few = not block.exact and settings.samples <= FEW
+        other = part.again() if paired else None
         for number, (name, weighing) in enumerate(zip(names, weighings, strict=True)):
             for found_at in weighing.gradients(block.points, number == len(weighings) - 1, few):
                 for place, (parameter, leaf) in enumerate(leaves.items()):
                     accumulator = part.add_gradient(
                         name, parameter, found_at.entry, found_at.per_run[place], leaf, runs, tied=found_at.tied,
                     )
-                    part.watch_tails(name, parameter, found_at.entry, found_at.per_run[place])
                     if found_at.pseudo and (spread := found_at.pseudo[place]) is not None:
                         accumulator.widen(spread)
                     if found_at.costs:
                         accumulator.charge(found_at.costs[place])
-                    if paired:
-                        other = found_at.other or found_at.per_run  # of a result without scores there is but one
-                        part.add_gradient(name, parameter, found_at.entry, other[place], leaf, runs, other=True)
+                    if other is not None:
+                        rows = found_at.other or found_at.per_run  # of a result without scores there is but one
+                        regressed = other.add_gradient(name, parameter, found_at.entry, rows[place], leaf, runs)
+                        if found_at.other_pseudo and (spread := found_at.other_pseudo[place]) is not None:
+                            regressed.widen(spread)
+                        if found_at.other_costs:
+                            regressed.charge(found_at.other_costs[place])
                     if not accumulator.finite:
                         if not block.safe:
-                            raise _NotFinite
+                            raise NotFinite
                         raise gradient_problem(block, runs, block.expanded(runs), name, parameter, number, found_at.entry)
         if settings.sampler == "sobol":
             part.replicate()
@@ -286,30 +228,21 @@ def moments_of_run(
 ) -> Estimate:
     """The results and the variables in `of`, sampled without derivatives: no plan is needed."""
     started = time.perf_counter()
-    given = Numbers(resolved, parameters, data, settings, settings)
-    few, memory = partial(_sampled, resolved), cast("dict[Any, Any]", resolved.memory)
-    while True:
-        try:
-            given.check(memory, few)
-            found = _sampled(resolved, given.own, given.bound, given.known, progress)
-        except (TooCoarse, TooSmall) as why:
-            given.adapt(why, memory, few)
-            continue
-        except OutOfMemory as problem:
-            if not given.halves(problem):
-                raise
-            continue
-        return replace(found, seconds=time.perf_counter() - started, rounded=given.rounded)
+    attempts = Attempts(resolved, parameters, data, settings, settings)
+
+    def make(attempt: Attempt) -> Estimate:
+        rounded = attempts.rounded(attempt, sampled)
+        return replace(sampled(attempt, progress), seconds=time.perf_counter() - started, rounded=rounded)
+
+    return attempts.until_done(make)
 
 
-def _sampled(
-    resolved: Resolved, settings: Settings, bound: dict[str, Tensor], known: dict[str, Value], progress: Progress = None
-) -> Estimate:
-    session = Session(resolved, None, bound, known, settings, False, results=True)
-    collected = Collected(names_of(resolved, settings, True), settings)
+def sampled(attempt: Attempt, progress: Progress = None) -> Estimate:
+    """The runs of an attempt without a plan."""
+    session, collected = attempt.session(), attempt.collected()
 
     def take(block: Session, runs: int, leaves: dict[str, Tensor], outcome: Outcome) -> Collected:
-        part = Collected(collected.names, settings, block.start)
+        part = Collected(collected.names, attempt.settings, block.start)
         part.exact, part.work = not outcome.random, outcome.work
         for name, found in zip(collected.names, outcome.values, strict=True):
             value = block.result(found)
@@ -319,7 +252,7 @@ def _sampled(
         return part
 
     with room(grad=False):
-        _drive(session, collected, Session.uniform, take, progress, Looks(None, settings))
+        _drive(session, collected, Session.uniform, take, progress, Looks(None, attempt.settings))
     return collected.estimate(None, 0.0)
 
 
@@ -338,40 +271,32 @@ def expectation(
 ) -> Tensor | dict[str, Tensor]:
     """Estimates of the expected results that carry their derivatives: one block, differentiable again where the
     estimators allow it.  A single result is not keyed."""
-    given = Numbers(resolved, parameters, data, settings, settings)
-    names = names_of(resolved, settings, not settings.of)
-    lessons = Lessons()
-    while True:
-        plan = make_plan(lessons)
-        few = partial(_few, resolved, plan, True)
-        try:
-            if not plan.exact:
-                given.check(plan.memory, few)
-            session = Session(resolved, plan, given.bound, given.known, given.own, True, results=not settings.of)
-            runs = 1 if session.exact else settings.samples
-            leaves = {name: value.expand(runs, *value.shape) for name, value in session.parameters.items()}
-            with room(grad=True):
-                machine = session.interpreter(Interpreter)
-                machine.kinks, machine.bends = plan.kinks, partial(_bends, session, plan, settings.of)
-                outcome = machine.run(leaves, session.data, runs)
-                found = [
-                    expected(outcome, number, session.result(value), runs).to(DTYPES[settings.dtype])
-                    for number, value in enumerate(outcome.values)
-                ]
-                if not all(bool(torch.isfinite(value).all()) for value in found):
-                    raise value_problem(session, runs, leaves, names)
-                if outcome.met and (kinks := decisive(outcome, found, machine.motion())[0]):
-                    warn_of_kinks(resolved, kinks)
-        except (GuardBroken, TooManyLanes) as problem:
-            lessons = _learnt(lessons, plan, [problem])
-            continue
-        except (TooCoarse, TooSmall) as why:
-            given.adapt(why, plan.memory, few)
-            continue
+    attempts = Attempts(resolved, parameters, data, settings, settings, make_plan)
+
+    def make(attempt: Attempt) -> Tensor | dict[str, Tensor]:
+        plan = attempt.plan
+        assert plan is not None
+        attempts.rounded(attempt, _few)
+        session = attempt.session()
+        names, runs = attempt.names, 1 if session.exact else settings.samples
+        leaves = {name: value.expand(runs, *value.shape) for name, value in session.parameters.items()}
+        with room(grad=True):
+            machine = session.interpreter(Interpreter, kinks=plan.kinks, bends=partial(_bends, session, settings.of))
+            outcome = machine.run(leaves, session.data, runs)
+            found = [
+                expected(outcome, number, session.result(value), runs).to(DTYPES[settings.dtype])
+                for number, value in enumerate(outcome.values)
+            ]
+            if not all(bool(torch.isfinite(value).all()) for value in found):
+                raise value_problem(session, runs, leaves, names)
+            if outcome.met and (kinks := decisive(outcome, found, machine.motion())[0]):
+                warn_of_kinks(resolved, kinks)
         return found[0] if len(found) == 1 else dict(zip(names, found, strict=True))
 
+    return attempts.until_done(make, replace(START, safe=True, in_step=True))
 
-def _bends(session: Session, plan: Plan, of: tuple[str, ...]) -> frozenset[int]:
+
+def _bends(session: Session, of: tuple[str, ...]) -> frozenset[int]:
     """The kinks that are left where parameters and data are what they are: sqrt(theta^2 + z^2) has none but at theta = 0."""
     known: dict[str, Bounds] = {}
     for name, value in (*session.parameters.items(), *session.data.items()):
@@ -380,5 +305,5 @@ def _bends(session: Session, plan: Plan, of: tuple[str, ...]) -> frozenset[int]:
             known[name] = Bounds(least, most, True, True)
         elif isinstance(value, float | bool):
             known[name] = constant(float(value))
-    rows = {index: ESTIMATORS[choice.estimator] for index, choice in plan.choices.items()}
+    rows = {index: ESTIMATORS[choice.estimator] for index, choice in session.choices.items()}
     return analyse(session.resolved, rows, frozenset(), of, known).kinks

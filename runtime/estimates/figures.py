@@ -20,6 +20,8 @@ from torch import Tensor
 from ...dsl.planning.plan import Plan
 from ...dsl.planning.trials import Prefer
 from ...dsl.tables.estimators import ESTIMATORS
+from ..blocks.collect import Estimate
+from ..blocks.moments import Moments
 from ..blocks.settings import Settings
 from .rivals import CHANCE, UNLIKELY, Rival, apart, limit
 
@@ -86,12 +88,27 @@ class Trial:
     @property
     def pathwise(self) -> int:
         """How many sites are reparameterised."""
-        return sum(row.reparameterises for c in self.plan.choices.values() if (row := ESTIMATORS[c.estimator]))
+        return pathwise(self.plan)
 
     @property
     def temperature(self) -> float:
         """The highest one of a relaxation."""
         return temperature(self.plan)
+
+
+def made_of(prefer: Prefer, found: Estimate, gradient: dict[str, dict[str, Moments]]) -> Trial:
+    """What the plan that was run (without what turned out to be too many outcomes) gave."""
+    assert found.plan is not None
+    moments = [m for rows in gradient.values() for m in rows.values()]
+    mean = torch.cat([m.mean.reshape(-1) for m in moments]).cpu()
+    sd = torch.cat([m.sd.reshape(-1) for m in moments]).cpu()
+    blind = frozenset(place for place, carriers in found.few.items() if not carriers)
+    return Trial(prefer, found.plan, mean, sd, found.samples, found.work / found.samples, blind, bool(found.few))
+
+
+def pathwise(plan: Plan) -> int:
+    """How many sites are reparameterised."""
+    return sum(ESTIMATORS[choice.estimator].reparameterises for choice in plan.choices.values())
 
 
 def temperature(plan: Plan) -> float:

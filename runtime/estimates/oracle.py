@@ -13,9 +13,9 @@ in float64.  E[y] comes from the first of these that the program allows:
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
@@ -24,6 +24,7 @@ from ...dsl.names.resolve import Resolved, Site
 from ...dsl.planning.plan import Choice
 from ...dsl.tables.estimators import Carrier, EstimatorRow
 from ...dsl.text.diagnostics import ProbError
+from ..arrays.operations import Operand
 from ..blocks.collect import Estimate
 from ..blocks.moments import Moments
 from ..blocks.session import Session
@@ -31,15 +32,17 @@ from ..blocks.settings import Settings, names_of, room
 from ..estimators import Drawn, Estimator, Request
 from ..estimators.enumerate import Enumerate
 from ..gradients.weighing import per_run
-from ..lanes.lanes import Value
-from ..lanes.lessons import TooManyLanes, TooMuchWork
+from ..lanes.lessons import TooManyLanes, TooMuchWork, Way
 from ..laws.law import Law
 from ..laws.noise import Fresh
 from ..machine.interpreter import Interpreter
-from .binding import bind_values
+from .attempts import Attempt, Attempts, attempted
 from .differences import EXTRAPOLATED, ResultSource, Samples, differences
+from .estimate import sampled
 from .sides import NOISY_STEP as NOISY_SIDES
 from .sides import STEP, Found, Sides, corners, kept, one_sided, with_jumps
+
+T = TypeVar("T")
 
 LANES = 2**20
 WORK = 2**25  # numbers that one sum may touch (a few seconds)
@@ -122,23 +125,21 @@ def both_sides(
 ) -> Found:
     """Where a derivative is one to the left and another to the right, both; `met`: kinks are known to have been met (else only
     exact values are looked at); `own`: what stands for a side that is not there.  OutOfTime where the deadline passes meanwhile."""
-    settings = replace(settings, dtype="float64", target_se=None, deadline=None, until=settings.deadline, keep_runs=False)
-    bound, known = bind_values(resolved, parameters, data, torch.float64, torch.device(settings.device))
 
-    def there(source: ResultSource, step: float) -> Found:
+    def there(source: ResultSource, bound: Mapping[str, Tensor], step: float) -> Found:
         found = one_sided(source, bound, step)
         if own is not None:
             found = {n: {key: replace(sides, own=own[n][key]) for key, sides in rows.items()} for n, rows in found.items()}
         return kept(with_jumps(kept(found), source, bound, step))
 
-    with room(grad=False):
-        for cells in (0, *(CELLS if met else ())):
-            sums = _Sums(resolved, bound, known, replace(settings, most_work=work), cells)
-            try:
-                return there(sums, SMOOTH_STEP if cells else STEP) if met else corners(sums, bound)
-            except (TooManyLanes, TooMuchWork, _NoGrid, ProbError):
-                continue
-        return there(Samples(resolved, bound, known, settings), NOISY_SIDES) if met else {}
+    def by(attempt: Attempt, cells: int | None) -> Found:
+        bound = attempt.values[0]
+        if cells is None:
+            return there(Samples(resolved, *attempt.values, attempt.settings), bound, NOISY_SIDES) if met else {}
+        sums = _Sums(resolved, *attempt.values, replace(attempt.settings, most_work=work), cells)
+        return there(sums, bound, SMOOTH_STEP if cells else STEP) if met else corners(sums, bound)
+
+    return _finest(resolved, parameters, data, settings, CELLS if met else (), by)
 
 
 def answer(
@@ -146,21 +147,39 @@ def answer(
     work: int = WORK,
 ) -> tuple[str, dict[str, dict[str, Moments]]]:
     """The gradient by the best method that the program allows, and the method's name."""
+
+    def by(attempt: Attempt, cells: int | None) -> tuple[str, dict[str, dict[str, Moments]]]:
+        if cells is None:
+            samples = Samples(resolved, *attempt.values, attempt.settings)
+            return "differences", differences(samples, attempt.values[0], NOISY_STEP, EXTRAPOLATED, True)
+        return _summed(resolved, *attempt.values, replace(attempt.settings, most_work=work), cells)
+
+    return _finest(resolved, parameters, data, settings, CELLS, by)
+
+
+def _finest(
+    resolved: Resolved, parameters: Mapping[str, object], data: Mapping[str, object], settings: Settings, grids: tuple[int, ...],
+    by: Callable[[Attempt, int | None], T],
+) -> T:
+    """What comes `by` outcomes (0), else by the finest of these grids that the program allows, else by samples (None)."""
     settings = replace(settings, dtype="float64", target_se=None, deadline=None, until=settings.deadline, keep_runs=False)
-    bound, known = bind_values(resolved, parameters, data, torch.float64, torch.device(settings.device))
-    with room(grad=False):
-        for cells in (0, *CELLS):
-            try:
-                return _summed(resolved, bound, known, replace(settings, most_work=work), cells)
-            except (TooManyLanes, TooMuchWork, _NoGrid, ProbError):
-                continue  # where it is the program's fault, the samples will tell whether it is the program's fault
-        samples = Samples(resolved, bound, known, settings)
-        extrapolated = differences(samples, bound, NOISY_STEP, EXTRAPOLATED, True)
-    return "differences", extrapolated
+    attempts = Attempts(resolved, parameters, data, settings, settings)
+
+    def coarser(left: tuple[int | None, ...], problem: Exception) -> tuple[int | None, ...]:
+        if left[0] is None or not isinstance(problem, TooManyLanes | TooMuchWork | _NoGrid | ProbError):
+            raise problem
+        return left[1:]  # where it is the program's fault, the samples will tell
+
+    def make(attempt: Attempt) -> T:
+        attempts.rounded(attempt, sampled, asked=False)
+        with room(grad=False):
+            return attempted((0, *grids, None), lambda left: by(attempt, left[0]), coarser)
+
+    return attempts.until_done(make, Way(in_step=True))
 
 
 def _summed(
-    resolved: Resolved, bound: dict[str, Tensor], known: dict[str, Value], settings: Settings, cells: int
+    resolved: Resolved, bound: dict[str, Tensor], known: dict[str, Operand], settings: Settings, cells: int
 ) -> tuple[str, dict[str, dict[str, Moments]]]:
     """Sums over outcomes (`cells` 0) or over a grid, whose error is taken from one of half the cells."""
     fine = differences(_Sums(resolved, bound, known, settings, cells), bound, SMOOTH_STEP, EXTRAPOLATED, True)
@@ -281,7 +300,7 @@ class _Sums:
     exact = True
 
     def __init__(
-        self, resolved: Resolved, parameters: dict[str, Tensor], data: dict[str, Value], settings: Settings, cells: int
+        self, resolved: Resolved, parameters: dict[str, Tensor], data: dict[str, Operand], settings: Settings, cells: int
     ):
         limited = replace(settings, max_lanes=LANES, max_steps=STEPS)
         self.session = Session(resolved, None, parameters, data, limited, False, not settings.of)

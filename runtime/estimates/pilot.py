@@ -7,7 +7,11 @@ baselines at once; then, where sites differ, the best plan is varied one group o
 grows with the number of groups, never with that of sites, and at most `MOST_GROUPS` groups are varied
 (`dsl/planning/trials.py`).  Which of them is best is the matter of `figures.py`.
 
-Pilot runs have seeds of their own and are not used again: reusing them would favour the plan that was lucky.
+Trials have seeds of their own, and their few runs are not used again: that would favour the plan that was lucky.  But the plan
+that is taken without measuring is tried with all the runs that were asked for, from their own seed, where these are one block that
+takes little longer than a few of them (`WIDTH`); if it is the best one, its answer is there already.  What the other trials may
+take follows from it (`effort.py`): where that is not enough the plans that come first by order are measured, and where a derivative
+goes along paths always the density as well, which would contradict it if it were wrong.
 
 A plan that enumerates may take hundreds of lanes a run, so runs are not what bounds a pilot: work is (`meter.py`), the same on
 every machine.  The exact answer may take as much as the plain runs would, all trials together about their share of that.  A
@@ -24,23 +28,22 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
 
-import torch
-
 from ...dsl.planning.chooser import Planner
 from ...dsl.planning.crowding import Crowding
 from ...dsl.planning.plan import Choice, Lessons, Plan, PlanOptions
-from ...dsl.planning.trials import Prefer, Trials, alternatives, changed, orders, trials
-from ...dsl.syntax import EstimatorCall
-from ...dsl.tables.estimators import ESTIMATORS, FALLBACK, PLAIN
-from ...dsl.tables.limits import lanes_tried
+from ...dsl.planning.trials import Prefer, Trials, alternatives, as_run, changed, orders, trials, with_baseline
+from ...dsl.tables.estimators import ESTIMATORS
+from ...dsl.tables.limits import STEP
 from ...dsl.text.diagnostics import ProbError
 from ..blocks.collect import Estimate
 from ..blocks.moments import Moments
 from ..blocks.settings import Settings
 from ..lanes.lessons import OutOfTime, TooMuchWork
+from .attempts import attempted
 from .differences import extrapolated
+from .effort import Budget
 from .estimate import gradient
-from .figures import BETTER, FOR_PATHWISE, Figures, Measured, Trial
+from .figures import BETTER, FOR_PATHWISE, Figures, Measured, Trial, made_of, pathwise
 from .verdict import Verdict
 
 SHARE = 0.2  # of the runs, for all trials together
@@ -51,7 +54,10 @@ MOST_DIFFERENCES = 4  # parameter entries for which finite differences are taken
 CONTENDS = 0.5  # a relaxation matters whose variance is below this part of the best unbiased error
 TRIED_ROUNDS = 24  # of a `while`, or levels of calls, in which outcomes are enumerated
 EXACT_WORK = 2**21  # numbers that an exact answer may touch in any case (about 0.2 s)
-HOPELESS_WORK = 2**15  # and where the outcomes that are counted are too many
+HOPELESS = 16  # lanes on the average, and where the outcomes that are counted are too many
+ONE_BLOCK = 16_384  # runs that are made at once,
+LEAST_REUSED = 1000  # and so many at least, that luck does not choose: the first plan is tried with all runs
+WIDTH = 4 * STEP  # numbers of a step, on the average, of such a trial
 TRIAL_WORK = 2**17  # and every trial
 SHARE_OF_TIME = 0.3  # of what is left of --max-time, for the exact answer, and for the trials
 
@@ -69,43 +75,49 @@ class _Pointless(Exception):
 @dataclass(kw_only=True)
 class _Pilot(Figures):
     asked: Settings  # of the runs to come
+    alone: bool  # no other processes share them
     planner: Planner
     crowding: Crowding
     options: PlanOptions
     parameters: Mapping[str, object]
     data: Mapping[str, object]
+    budget: Budget
+    plans: dict[int, tuple[Prefer, Plan | None]] = field(default_factory=dict)  # by the preferences' id
     known: set[object] = field(default_factory=set)
     runs: int = LEAST_RUNS
     count: int = 1  # of trials, at most
     spent: float = 0.0  # work of trials that split lanes
     late: bool = False  # its time is over
-    overworked: bool = False  # the last attempt touched too many numbers
+    overworked: bool = False  # the exact answer touches too many numbers
+    made: Estimate | None = None  # all runs, of the first plan
+    lessons: Lessons = Lessons()  # noqa: RUF009 # of that
 
     # --------------------------------------------------------------------------------------------------- trials
     def plan(self, prefer: Prefer) -> Plan | None:
         """The plan with these preferences; None where it is refused."""
-        try:
-            return self.crowding.settled(replace(self.options, prefer=prefer))[0]
-        except ProbError:
-            return None
+        if id(prefer) not in self.plans:
+            try:
+                found = self.crowding.settled(replace(self.options, prefer=prefer))[0]
+            except ProbError:
+                found = None
+            self.plans[id(prefer)] = prefer, found
+        return self.plans[id(prefer)][1]
 
-    def estimate(self, prefer: Prefer, settings: Settings, exact: bool = False) -> Estimate | None:
-        """Run a plan; with `exact` only as long as it is exact."""
+    def estimate(self, prefer: Prefer, settings: Settings, exact: bool = False, all_runs: bool = False) -> Estimate | None:
+        """Run a plan; with `exact` only as long as it is exact.  Raises TooMuchWork."""
         options = replace(self.options, prefer=prefer)
         make = partial(self.planner, options) if exact else self.crowding.planner(options)
 
         def planner(lessons: Lessons) -> Plan:
             plan = make(lessons)
-            if (exact and not plan.exact) or (lessons.crowded and done_by(plan) in self.known):
+            if (exact and not plan.exact) or (lessons.crowded and plan.done in self.known):
                 raise _Pointless
+            if all_runs:
+                self.lessons = lessons
             return plan
 
-        self.overworked = False
         try:
-            found = gradient(self.planner.resolved, planner, self.parameters, self.data, settings, trial=True)
-        except TooMuchWork:
-            self.overworked = True
-            return None
+            found = gradient(self.planner.resolved, planner, self.parameters, self.data, settings, trial=not all_runs)
         except OutOfTime:
             self.late = True
             return None
@@ -116,19 +128,21 @@ class _Pilot(Figures):
         self.late |= found.out_of_time
         return found
 
-    def exact_work(self, preferred: Prefer) -> float:
-        """The work that the exact answer may take at first: little, where it is out of reach as far as the text tells (outcomes of
-        probability 0, which are left out, are counted there)."""
-        plan = self.planner(replace(self.options, prefer=preferred))
-        tried = lanes_tried(self.asked.samples, self.asked.max_lanes)
-        return EXACT_WORK if self.crowding.overflow(plan, tried) is None else HOPELESS_WORK
-
     def exact(self, preferred: Prefer, most_work: float | None) -> Estimate | None:
-        """The exact answer, with all that was asked for, if it takes no more lanes and work than it may."""
-        settings = self.asked
-        lanes, work = lanes_tried(settings.samples, settings.max_lanes), None if most_work is None else int(most_work)
-        limits = replace(settings, until=self.settings.until, max_lanes=lanes, max_rounds=TRIED_ROUNDS, most_work=work)
-        return self.estimate(preferred, limits, exact=True)
+        """The exact answer, with all that was asked for, if it takes no more lanes and work than it may: little, where it is out of
+        reach as far as the text tells (outcomes of probability 0, which are left out, are counted there)."""
+        plan = self.planner(replace(self.options, prefer=preferred))
+        lanes = self.crowding.tried(plan)
+        limits = replace(self.asked, until=self.settings.until, max_lanes=lanes, max_rounds=TRIED_ROUNDS)
+        if self.crowding.overflow(plan, lanes) is not None and not self.trials and not self.asked.max_lanes:
+            limits = replace(limits, width=HOPELESS)
+        elif most_work is not None:
+            limits = replace(limits, most_work=int(most_work))
+        try:
+            return self.estimate(preferred, limits, exact=True)
+        except TooMuchWork:
+            self.overworked = True
+            return None
 
     def share_time(self, deadline: float | None) -> None:
         """Give what comes next its share of the time that is left."""
@@ -151,31 +165,65 @@ class _Pilot(Figures):
         left = 2 * SHARE * self.whole + self.count * TRIAL_WORK - self.spent
         return min(left, max(2 * left / max(self.count - len(self.known), 1), TRIAL_WORK))
 
+    def by_order(self, families: tuple[tuple[int, Prefer], ...]) -> list[tuple[int, Prefer]]:
+        """The plan first that is taken without measuring, unless it is biased; if it has paths, then those without."""
+        taken = self.crowding.settled(self.options)[0]
+        if taken.biased:
+            return list(families)
+
+        def place(family: tuple[int, Prefer]) -> int:
+            plan = self.plan(family[1])
+            return 3 if plan is None else 0 if plan.done == taken.done else 1 if pathwise(taken) and not pathwise(plan) else 2
+
+        return sorted(families, key=place)
+
+    @property
+    def reusable(self) -> bool:
+        """Whether a trial with all runs is what was asked for."""
+        asked = self.asked
+        plain = asked.target_se is None and asked.deadline is None and asked.sampler == "random" and not asked.compile
+        return plain and self.alone and asked.device == "cpu" and LEAST_REUSED <= asked.samples <= ONE_BLOCK
+
+    def worth(self, plan: Plan) -> bool:
+        """Whether a plan may be tried: the first one, the first without paths beside some with (it would contradict them), and what
+        there is effort for."""
+        fair = [trial for trial in self.trials if not trial.plan.biased]
+        if not fair or (not pathwise(plan) and not plan.biased and all(trial.pathwise for trial in fair)):
+            return True
+        return self.budget.affords(self.runs)
+
     def trial(self, prefer: Prefer, number: int) -> Trial | None:
-        """Run a plan, unless one like it has been; with the fewest runs where more are too much work."""
+        """Run a plan, unless one like it has been; with fewer runs where more are too much work."""
         plan = self.plan(prefer)
-        if plan is None or done_by(plan) in self.known or self.late or self.outdone(plan):
+        if plan is None or plan.done in self.known or self.late or self.outdone(plan) or not self.worth(plan):
             return None
-        self.known.add(done_by(plan))
-        found = None
-        for runs in dict.fromkeys((self.runs, min(self.runs, LEAST_RUNS))):
-            found = self.attempt(prefer, number, runs, self.allowance(plan))
-            if not self.overworked:
-                break
-        if found is None or found.plan is None or (done_by(found.plan) in self.known and done_by(found.plan) != done_by(plan)):
+        sizes = (*([None] if self.reusable and not self.known else []), *dict.fromkeys((self.runs, min(self.runs, LEAST_RUNS))))
+        self.known.add(plan.done)
+
+        def fewer(left: tuple[int | None, ...], problem: Exception) -> tuple[int | None, ...]:
+            if not isinstance(problem, TooMuchWork) or len(left) == 1:
+                raise problem
+            return left[1:]
+
+        try:
+            found = attempted(sizes, lambda left: self.attempt(prefer, number, left[0], self.allowance(plan)), fewer)
+        except TooMuchWork:
             return None
-        self.known.add(done_by(found.plan))
+        if found is None or found.plan is None or (found.plan.done in self.known and found.plan.done != plan.done):
+            return None
+        self.known.add(found.plan.done)
         prefer = as_run(prefer, found.plan)
         trial = self.take(with_baseline(prefer, "mean"), found, found.gradient)
-        if found.other:
-            self.take(with_baseline(prefer, "regression"), found, found.other)
+        if found.other is not None:
+            self.take(with_baseline(prefer, "regression"), found, found.other.gradient)
         return self.examined(trial, number)
 
     def examined(self, trial: Trial, number: int) -> Trial:
         """Hold a plan against the others; where one differs from it as it hardly ever would, the one that saw more looks again."""
         if (pair := self.doubtful(trial)) is not None:
             more = pair[0]
-            found = self.attempt(more.prefer, AGAIN * (number + 1), AGAIN * more.runs, math.inf)
+            runs = min(AGAIN * more.runs, max(self.asked.samples, more.runs))
+            found = self.attempt(more.prefer, AGAIN * (number + 1), runs, math.inf)
             if found is not None and found.plan is not None and found.plan.label == more.plan.label:
                 new = more.pooled(made_of(more.prefer, found, found.gradient))
                 self.trials = [new if known is more else known for known in self.trials]
@@ -183,18 +231,41 @@ class _Pilot(Figures):
         self.judge()
         return trial
 
-    def attempt(self, prefer: Prefer, number: int, runs: int, limit: float) -> Estimate | None:
-        """Run a plan with so many runs, as long as it takes no more work than it may."""
+    def attempt(self, prefer: Prefer, number: int, runs: int | None, limit: float) -> Estimate | None:
+        """Run a plan with so many runs (None: with all, as they are asked for), as long as it takes no more work than it may."""
+        if runs is None:
+            self.made = self.estimate(prefer, replace(self.asked, width=WIDTH), all_runs=True)
+            if self.made is not None:
+                self.budget.pay(self.made)
+            return self.made
         seed = (self.settings.seed * 2_654_435_761 + 7919 * number + 104_729) % 2**63
         limited = None if limit == math.inf else max(int(limit), 0)
         budget = self.settings.lanes(False)
         settings = replace(
             self.settings, samples=runs, seed=seed, max_lanes=budget, max_rounds=TRIED_ROUNDS, most_work=limited,
         )
-        found = self.estimate(prefer, settings)
-        if limited is not None:
-            self.spent += limited if self.overworked else 0 if found is None else found.work
+        spent = float(limited or 0)
+        try:
+            found = self.estimate(prefer, settings)
+            spent = 0.0 if found is None or limited is None else found.work
+        finally:
+            self.spent += spent
+        if found is not None:
+            self.budget.pay(found)
         return found
+
+    def answer(self, best: Trial) -> Estimate | None:
+        """All runs of the best plan, if they have been made."""
+        made = self.made
+        if made is None or made.plan is not best.plan:
+            return None
+        if any(("baseline", "regression") in call.options for _, call in best.prefer):
+            other = made.other
+            if other is None or not all(bool(m.mean.isfinite().all()) for rows in other.gradient.values() for m in rows.values()):
+                return None
+            made = replace(other, rounded=made.rounded, scarce=made.scarce, work=made.work, steps=made.steps)
+        plan = self.crowding.planner(replace(self.options, prefer=best.prefer))(self.lessons)
+        return replace(made, plan=plan, other=None)
 
     def take(self, prefer: Prefer, found: Estimate, gradient: dict[str, dict[str, Moments]]) -> Trial:
         """Write down what the plan that was run gave."""
@@ -211,6 +282,8 @@ class _Pilot(Figures):
         unit = float((reference.sd**2).sum())
         if not any(float((trial.sd**2).sum()) < CONTENDS * unit for trial in contenders):
             return
+        if reference.runs >= self.asked.samples:
+            return  # it is known as well as it will be
         settings = replace(self.settings, samples=self.runs, seed=(self.settings.seed * 48_271 + 11) % 2**63, dtype="float64")
         try:
             mean, se = extrapolated(self.planner.resolved, self.parameters, self.data, settings)
@@ -221,34 +294,34 @@ class _Pilot(Figures):
 
 def choose(
     plans: Planner, options: PlanOptions, parameters: Mapping[str, object], data: Mapping[str, object], settings: Settings,
-    phase: Phase = quiet,
+    phase: Phase = quiet, alone: bool = True,
 ) -> Verdict:
-    """Measure, and say what to prefer.  The same seed and options give the same choice.  `phase` is told what begins."""
+    """Measure, and say what to prefer.  The same seed and options give the same choice.  `phase` is told what begins; `alone`: no
+    other processes share the runs."""
     todo = trials(plans, options)
     if not todo.live:
         return Verdict()
     plain = replace(settings, target_se=None, deadline=None, sampler="random", keep_runs=False, compile=False)
     pilot = _Pilot(
-        asked=settings, planner=plans, options=options, parameters=parameters, data=data, settings=plain, count=todo.count,
-        crowding=Crowding(plans, parameters, data, settings.samples, settings.max_lanes),
+        asked=settings, alone=alone, planner=plans, options=options, parameters=parameters, data=data, settings=plain,
+        count=todo.count, crowding=Crowding(plans, parameters, data, settings.samples, settings.max_lanes),
+        budget=Budget(settings.samples),
     )
-    overworked = False
     if todo.exact is not None:
         phase("trying the exact answer")
         pilot.share_time(settings.deadline)
-        if found := pilot.exact(todo.exact, None if settings.max_lanes else pilot.exact_work(todo.exact)):
+        if found := pilot.exact(todo.exact, None if settings.max_lanes else EXACT_WORK):
             return _exact(todo, found, settings)
-        overworked = pilot.overworked
     if not todo.measuring:
         return Verdict()
     phase("choosing estimators")
     pilot.share_time(settings.deadline)
     pilot.runs = max(int(SHARE * settings.samples / todo.count), min(LEAST_RUNS, settings.samples), 2)
     pilot.runs = min(pilot.runs, MOST_RUNS)
-    for number, family in todo.families:
+    for number, family in pilot.by_order(todo.families):
         pilot.trial(family, number)
-        if overworked and todo.exact is not None and pilot.trials:
-            overworked = False
+        if pilot.overworked and todo.exact is not None and pilot.trials:
+            pilot.overworked = False
             if EXACT_WORK < pilot.whole < math.inf and (found := pilot.exact(todo.exact, pilot.whole)):
                 return _exact(todo, found, settings)
     pilot.difference()
@@ -257,7 +330,8 @@ def choose(
         return Verdict()
     rivals = tuple(trial.rival() for trial in pilot.sound if trial is not best and not trial.plan.biased)
     measured = _per_site(pilot, todo.live, best) if len(pilot.trials) > 1 else {}
-    return Verdict(best.prefer, measured, pilot.runs, rivals=rivals, overruled=pilot.because())
+    runs = min(trial.runs for trial in pilot.trials)
+    return Verdict(best.prefer, measured, runs, rivals=rivals, overruled=pilot.because(), made=pilot.answer(best))
 
 
 def _exact(todo: Trials, found: Estimate, settings: Settings) -> Verdict:
@@ -265,44 +339,6 @@ def _exact(todo: Trials, found: Estimate, settings: Settings) -> Verdict:
     nothing = Measured(0.0, 0.0, 0.0, 0.0)
     assert todo.exact is not None
     return Verdict(todo.exact, {index: {call.name: nothing} for index, call in todo.exact}, 0, found)
-
-
-def made_of(prefer: Prefer, found: Estimate, gradient: dict[str, dict[str, Moments]]) -> Trial:
-    """What the plan that was run (without what turned out to be too many outcomes) gave."""
-    assert found.plan is not None
-    moments = [m for rows in gradient.values() for m in rows.values()]
-    mean = torch.cat([m.mean.reshape(-1) for m in moments]).cpu()
-    sd = torch.cat([m.sd.reshape(-1) for m in moments]).cpu()
-    blind = frozenset(place for place, carriers in found.few.items() if not carriers)
-    return Trial(prefer, found.plan, mean, sd, found.samples, found.work / found.samples, blind, bool(found.few))
-
-
-def as_run(prefer: Prefer, plan: Plan) -> Prefer:
-    """The preferences that a run has kept: it need not be learnt twice where outcomes are too many or a guard fails.  (A draw that
-    no parameter reaches is not enumerated where anything else is preferred.)"""
-    kept = []
-    for index, call in prefer:
-        name = plan.choices[index].estimator
-        if name == PLAIN.name:
-            name = FALLBACK.name if ESTIMATORS[call.name].splits else call.name
-        kept.append((index, call if call.name == name else EstimatorCall(name)))
-    return tuple(kept)
-
-
-def done_by(plan: Plan) -> object:
-    """What a trial of a plan shows, whichever baseline it has: both are measured at once, and no plan is tried for that alone."""
-    return tuple(
-        (index, choice.estimator, tuple(option for option in sorted(choice.options.items()) if option[0] != "baseline"))
-        for index, choice in sorted(plan.choices.items())
-    )
-
-
-def with_baseline(prefer: Prefer, baseline: str) -> Prefer:
-    """The same preferences with one baseline where there were both."""
-    both = (("baseline", "both"),)
-    return tuple(
-        (index, EstimatorCall(call.name, (("baseline", baseline),)) if call.options == both else call) for index, call in prefer
-    )
 
 
 def _vary(pilot: _Pilot, groups: tuple[tuple[Choice, ...], ...], number: int) -> Trial | None:

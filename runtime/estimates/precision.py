@@ -13,18 +13,14 @@ import math
 import time
 from collections.abc import Callable, Hashable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from ...dsl.names.resolve import Resolved
+from ..arrays.operations import Operand
 from ..blocks.collect import Estimate
-from ..blocks.settings import DTYPES, Settings
-from ..lanes.lanes import Value
-from ..lanes.lessons import NotLifted, OutOfMemory, TooCoarse, TooSmall
-from .binding import bind_values
+from ..blocks.settings import Settings
 
 LEAST_RUNS, RUNS, MANY_RUNS = 16, 64, 4096
 SHARE = 0.01  # of a standard error
@@ -36,7 +32,6 @@ SURE = 4.0  # standard errors
 MOST = 1024  # answers that are kept
 SHARE_OF_TIME = 0.1  # of what is left, for each of the two
 
-Make = Callable[[Settings, dict[str, Tensor], dict[str, Value]], Estimate]
 Few = Callable[[Settings], Estimate | None]  # makes a few runs; None where something else comes first
 
 
@@ -47,17 +42,17 @@ class Precision:
     memory: dict[Any, Any]
     settings: Settings
 
-    def rounded(self, values: Mapping[str, Tensor], data: Mapping[str, Value], few: Few) -> bool:
+    def rounded(self, values: Mapping[str, Tensor], data: Mapping[str, Operand], few: Few) -> bool:
         """Whether float32 rounds too much here."""
         return self.settings.dtype == "float32" and self._found("rounded", values, data, few, self._rounds)
 
-    def sunk(self, values: Mapping[str, Tensor], data: Mapping[str, Value], few: Few) -> bool:
+    def sunk(self, values: Mapping[str, Tensor], data: Mapping[str, Operand], few: Few) -> bool:
         """Whether something depends on draws that are known by their logarithms only (`log_space.py`): they are held by the
         last numbers before 0 and 1, which are others in float32 and float64, and nobody may see which."""
         return self._found("sunk", values, data, few, self._sees)
 
     def _found(
-        self, what: str, values: Mapping[str, Tensor], data: Mapping[str, Value], few: Few, measure: Callable[[Few], bool | None]
+        self, what: str, values: Mapping[str, Tensor], data: Mapping[str, Operand], few: Few, measure: Callable[[Few], bool | None]
     ) -> bool:
         """What was measured for numbers of this size."""
         settings = self.settings
@@ -101,70 +96,6 @@ class Precision:
         return pair is None or any(one.shape != other.shape or _seen(one, other) for one, other in pair)
 
 
-@dataclass
-class Numbers:
-    """The values of a run in the arithmetic that it needs; `whole`: the settings of all processes, `own`: those of this one."""
-
-    resolved: Resolved
-    parameters: Mapping[str, object]
-    data: Mapping[str, object]
-    whole: Settings
-    own: Settings
-    rounded: bool = False  # more than should be, but float32 was asked for
-
-    def __post_init__(self) -> None:
-        if not self.resolved.sites:
-            self.widen()
-            return
-        try:
-            self.bind(self.own.dtype)
-        except TooCoarse:
-            self.widen()
-
-    def widen(self) -> None:
-        """To float64."""
-        self.whole, self.own = replace(self.whole, dtype="float64"), replace(self.own, dtype="float64")
-        self.bind("float64")
-
-    def bind(self, dtype: str) -> None:
-        """The values in a dtype."""
-        self.bound, self.known = self._values(dtype)
-
-    def _values(self, dtype: str) -> tuple[dict[str, Tensor], dict[str, Value]]:
-        return bind_values(self.resolved, self.parameters, self.data, DTYPES[dtype], torch.device(self.own.device))
-
-    def check(self, memory: dict[Any, Any], make: Make) -> None:
-        """TooCoarse where float32 rounds too much, unless it was asked for."""
-        self.rounded = Precision(memory, self.own).rounded(self.bound, self.known, partial(self._few, memory, make))
-        if self.rounded and not self.own.strict:
-            raise TooCoarse
-
-    def adapt(self, why: TooCoarse | TooSmall, memory: dict[Any, Any], make: Make) -> None:
-        """To what has been found too coarse or too small; raises what cannot be adapted to."""
-        if isinstance(why, TooCoarse):
-            self.widen()
-            return
-        self.own = replace(self.own, logarithms=True)
-        if Precision(memory, self.own).sunk(self.bound, self.known, partial(self._few, memory, make)):
-            raise why.problem
-
-    def halves(self, problem: OutOfMemory, shared: bool = False) -> bool:
-        """Half as many runs at once from now on; False where it was one run, or all processes must look at the same time."""
-        if problem.runs <= 1 or (shared and self.whole.target_se is not None):
-            return False
-        self.own = replace(self.own, block_lanes=problem.runs // 2)
-        return True
-
-    def _few(self, memory: dict[Any, Any], make: Make, settings: Settings) -> Estimate | None:
-        try:
-            return make(settings, *self._values(settings.dtype))
-        except NotLifted:
-            memory["liftable"] = False
-            return self._few(memory, make, settings)
-        except Exception:
-            return None  # the runs themselves will come to it
-
-
 def _columns(estimate: Estimate) -> Iterator[Tensor]:
     """Results and gradients of single runs `[runs, *]`."""
     yield from estimate.draws.values()
@@ -200,7 +131,7 @@ def _differ(coarse: Tensor, fine: Tensor, asked: Settings) -> bool:
     return bool((shifted | blurred).any())
 
 
-def _sizes(values: Mapping[str, Value]) -> Iterator[Hashable]:
+def _sizes(values: Mapping[str, Operand]) -> Iterator[Hashable]:
     """How large numbers are, roughly."""
     for value in values.values():
         if not isinstance(value, Tensor):

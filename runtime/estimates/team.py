@@ -32,7 +32,7 @@ from ..blocks.collect import Collected, Ended, Estimate, merged
 from ..blocks.ranks import local_rank, local_world_size, rank, world_size
 from ..blocks.session import Session
 from ..blocks.settings import Settings
-from ..lanes.lessons import GuardBroken, TooManyLanes
+from ..lanes.lessons import GuardBroken, Lesson, Several, TooManyLanes, Way
 from .board import COME, Unreachable, board
 from .verdict import Verdict
 
@@ -90,9 +90,20 @@ class Team:
         if self.intact:
             STANDING.awaited = Awaited.NOWHERE
 
-    def exchange(self, resolved: Resolved, outcome: Collected | Exception) -> list[Collected | Exception]:
-        """The outcomes of an attempt in all processes; errors of others come as `Elsewhere`."""
-        return self._exchanged(resolved, outcome, True)[0]
+    def outcomes(self, resolved: Resolved, way: Way, run: Callable[[], Collected]) -> list[Collected]:
+        """What an attempt has come to in all processes.  Raises what it has taught them, or what went wrong in one, which comes
+        from another as `Elsewhere`."""
+        try:
+            found = self._exchanged(resolved, _ended(way, run), True)[0]
+        except Ended as end:
+            found = end.found
+        problems = [one for one in found if isinstance(one, Exception)]
+        for problem in problems:
+            if not isinstance(problem, Lesson):
+                raise problem
+        if problems:
+            raise Several(tuple(problem for problem in problems if isinstance(problem, Lesson)))
+        return [one for one in found if isinstance(one, Collected)]
 
     def reached(self, session: Session, collected: Collected, whole: Settings) -> bool:
         """A look: whether the runs of all processes have reached the target together.  Raises Ended."""
@@ -140,6 +151,18 @@ class Team:
             raise ProbError(Diagnostic("P0604", title))
         own = settings.samples // self.size + (self.rank < settings.samples % self.size)
         return replace(settings, samples=own, rank=self.rank, world_size=self.size)
+
+
+def _ended(way: Way, run: Callable[[], Collected]) -> Collected | Exception:
+    """What an attempt has come to here, for all to hear; raises a lesson that is nobody else's."""
+    try:
+        return run()
+    except Ended:
+        raise
+    except Exception as problem:
+        if isinstance(problem, Lesson) and problem.alone(way):
+            raise
+        return problem
 
 
 def _packed(outcome: Collected | Exception, places: Places | None) -> tuple[str, Any]:

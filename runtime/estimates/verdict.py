@@ -13,13 +13,15 @@ from .rivals import Contradiction, Rival
 
 @dataclass(frozen=True)
 class Verdict:
-    """The outcome of a search: what to prefer at each site, what was measured there, the answer if it came out exact, other
-    right plans to hold it against, which of them was set aside and why, and what they say against the gradient in the end."""
+    """The outcome of a search: what to prefer at each site, what was measured there, the answer if it came out exact, or was `made`
+    while its plan was tried, other right plans to hold it against, which of them was set aside and why, and what they say against
+    the gradient in the end."""
 
     prefer: Prefer = ()
     measured: Mapping[int, Mapping[str, Measured]] = field(default_factory=dict)
     runs: int = 0
     exact: Estimate | None = None
+    made: Estimate | None = None
     rivals: tuple[Rival, ...] = ()
     overruled: str = ""
     contradictions: tuple[Contradiction, ...] = ()

@@ -11,9 +11,8 @@ Taints are unions, never intersections, so a mistake towards "depends" costs var
 
 from __future__ import annotations
 
-from typing import Any, assert_never, cast
-
-from torch import Tensor
+import math
+from typing import Any, assert_never
 
 from ...dsl.analysis.sums import signed_operands
 from ...dsl.syntax import (
@@ -34,16 +33,16 @@ from ...dsl.syntax import (
     While,
 )
 from ...dsl.tables.functions import FUNCTIONS
-from ..arrays.broadcast import event_shape
-from ..arrays.operations import Operand, negative
 from ..lanes.frames import Activation, Frame, Returned
-from ..lanes.lanes import Lanes, Ragged, Value, carry
+from ..lanes.lanes import Lanes, carry
 from ..lanes.ledger import CLEAN, Summand, Taint, view
+from ..lanes.values import Plain, Ragged, Uniform, Value
 from ..machine.masked import terms_here
+from ..machine.operation import ARITHMETIC, NEGATIVE
 from .dependence import Depending
 from .relevance import weigh
 
-Summed = tuple[Operand, list[Summand]]  # a value and the terms that it is the sum of, less those that depend on nothing
+Summed = tuple[Plain, list[Summand]]  # a value and the terms that it is the sum of, less those that depend on nothing
 
 
 class Crediting(Depending):
@@ -53,7 +52,6 @@ class Crediting(Depending):
 
     def __init__(self, *arguments: Any, **options: Any):
         super().__init__(*arguments, **options)
-        self.wants_terms = False
         self.call_terms: list[Summand] | None = None
 
     # ---------------------------------------------------------------------------------------------- statements
@@ -85,7 +83,7 @@ class Crediting(Depending):
             return
         value = frame.read(node.name)
         by_element = isinstance(node, Assign) or self._law_by_element(node.distribution)
-        own = self.taint.within(event_shape(value) if isinstance(value, Tensor) else (), by_element)
+        own = self.taint.within(value.shape, by_element)
         self._wrote(node.name, own, frame)
         if kept:
             frame.terms[node.name] = self._whole(value, self.taint_of(node.name, frame), frame.lanes)
@@ -98,16 +96,15 @@ class Crediting(Depending):
             before = frame.read(node.name)
             value, terms = self._sum(node.value, frame, node.name)
             frame.write(node.name, value)
-            shape = event_shape(value) if isinstance(value, Tensor) else ()
-            if shape != (event_shape(before) if isinstance(before, Tensor) else ()):
+            shape = value.shape
+            if shape != before.shape:
                 known[:] = [self._broadcast(term, shape) for term in known]
             known.extend(terms_here(frame, terms))
         else:
             value, terms = self.terms_of(node.value, frame)
             frame.write(node.name, value)
             frame.terms[node.name] = list(terms)
-        if self.watching:
-            self.watch(node.value, value)
+        self.watch(node.value, value)
         self._wrote(node.name, self.taint, frame)
 
     def _compound(self, node: If | For | While, frame: Frame) -> None:
@@ -152,7 +149,7 @@ class Crediting(Depending):
         """What a `return` gives, with its terms where they are wanted: at the end of the program, or of an additive call."""
         if self.depth and not frame.activation.additive:
             return super().results_of(nodes, frame)
-        values: list[tuple[Operand, Lanes]] = []
+        values: list[tuple[Plain, Lanes]] = []
         terms: list[list[Summand] | None] = []
         for node in nodes:
             value, own = self.terms_of(node, frame)
@@ -201,7 +198,7 @@ class Crediting(Depending):
                 found = self._sum(node, frame) if signed_operands(node) else self._product(node, frame)
             case Unary(operator="-"):
                 operand, terms = self.terms_of(node.operand, frame)
-                found = negative(operand, self.dtype), [term.scaled(-1.0) for term in terms]
+                found = self.apply(NEGATIVE, (operand,), frame, node), [term.scaled(-1.0) for term in terms]
             case Call(function=name) if name in FUNCTIONS and FUNCTIONS[name].adds:
                 found = self._added(node, frame)
             case Call(function=name) if name in self.resolved.functions:
@@ -213,25 +210,23 @@ class Crediting(Depending):
             case _:
                 value = self.evaluate(node, frame)
                 return value, self._leaf(value, frame)
-        if self.watching:
-            self.watch(node, found[0])
+        self.watch(node, found[0])
         return found
 
-    def _leaf(self, value: Operand, frame: Frame) -> list[Summand]:
+    def _leaf(self, value: Plain, frame: Frame) -> list[Summand]:
         """A value that is one term."""
         return self._whole(value, self.taint.under(frame.control | frame.activation.escaped), frame.lanes)
 
     def _whole(self, value: Value, taint: Taint, lanes: Lanes) -> list[Summand]:
         if not taint.all or isinstance(value, Ragged):  # whoever reads a ragged value is told
             return []
-        tensor = self.number(value)
-        return [Summand(tensor, lanes, taint.within(event_shape(tensor), True))]
+        return [Summand(self.number(value), lanes, taint.within(value.shape, True))]
 
     def _sum(self, node: Arithmetic, frame: Frame, own: str = "") -> Summed:
         """A sum: the terms of all operands (but those of the variable `own`, which are there already)."""
         operands = signed_operands(node)
         assert operands is not None
-        total: Operand = 0.0
+        total: Plain = Uniform(0.0)
         terms: list[Summand] = []
         found: list[Summand] = []
         shapes = set()
@@ -242,16 +237,17 @@ class Crediting(Depending):
                 value, found, skipped = self.evaluate(operand, frame), [], True
             else:
                 value, found = self.terms_of(operand, frame)
-            shapes.add(event_shape(value) if isinstance(value, Tensor) else ())
+            shapes.add(value.shape)
             terms += found if sign == 1 else [term.scaled(-1.0) for term in found]
             if number == 0:
                 total = value
                 continue
             if frame.lanes is not entered:
-                total = cast(Operand, carry(total, entered, frame.lanes))
-            total = self.calculate("+" if sign == 1 else "-", total, value, node.first.span.to(node.rest[number - 1].span), frame)
+                total = carry(total, entered, frame.lanes)
+            symbol, span = "+" if sign == 1 else "-", node.first.span.to(node.rest[number - 1].span)
+            total = self.apply(ARITHMETIC[symbol], (total, value), frame, node, span)
         if len(shapes) > 1:  # something was broadcast: bring the terms to the shape of the whole
-            shape = event_shape(total) if isinstance(total, Tensor) else ()
+            shape = total.shape
             terms = [self._broadcast(term, shape) for term in terms]
         return total, terms
 
@@ -264,13 +260,13 @@ class Crediting(Depending):
 
     def _product(self, node: Arithmetic, frame: Frame) -> Summed:
         """A product of which only one factor depends on score sites: its terms, scaled.  Else one term."""
-        total: Operand = 0.0
-        factor: Operand = 1.0
+        total: Plain = Uniform(0.0)
+        factor: Plain = Uniform(1.0)
         terms: list[Summand] | None = None
         start = frame.lanes
         operands = [("*", node.first), *((term.operator, term.operand) for term in node.rest)]
         apart = "%" not in [symbol for symbol, _ in operands]
-        values: list[tuple[Operand, Lanes]] = []
+        values: list[tuple[Plain, Lanes]] = []
         taints: list[Taint] = []
         for number, (symbol, operand) in enumerate(operands):
             entered, outer = frame.lanes, self.taint
@@ -279,33 +275,33 @@ class Crediting(Depending):
             values.append((value, frame.lanes))
             taints.append(self.taint)
             if frame.lanes is not entered:
-                total = cast(Operand, carry(total, entered, frame.lanes))
-                factor = cast(Operand, carry(factor, entered, frame.lanes))
+                total = carry(total, entered, frame.lanes)
+                factor = carry(factor, entered, frame.lanes)
             if self.taint.all:
                 apart = apart and terms is None and symbol == "*"
                 terms = found
             elif symbol in "*/":
-                factor = self.calculate(symbol, factor, value, operand.span, frame)
+                factor = self.apply(ARITHMETIC[symbol], (factor, value), frame, node, operand.span)
             self.taint = outer.joined(self.taint)
             if number == 0:
                 total = value
                 continue
-            total = self.calculate(symbol, total, value, node.first.span.to(node.rest[number - 1].span), frame)
+            total = self.apply(ARITHMETIC[symbol], (total, value), frame, node, node.first.span.to(node.rest[number - 1].span))
         if id(node) in self.gates.behind:
-            here = [cast(Operand, carry(value, lanes, frame.lanes)) for value, lanes in values]
+            here = [carry(value, lanes, frame.lanes) for value, lanes in values]
             weigh(self.gates, self.ledger, node, here, taints, frame, self.dtype)
-        simple = not isinstance(factor, Tensor) or factor.dim() == 1
+        simple = not factor.shape
         structured = terms is not None and (len(terms) > 1 or any(term.reduced for term in terms))
         if apart and simple and structured and terms is not None and frame.lanes is start:
             return total, [self._scaled(term, factor, frame) for term in terms]
-        self.taint = self.taint.within(event_shape(total) if isinstance(total, Tensor) else (), True)
+        self.taint = self.taint.within(total.shape, True)
         return total, self._leaf(total, frame)
 
-    def _scaled(self, term: Summand, factor: Operand, frame: Frame) -> Summand:
-        if not isinstance(factor, Tensor) or factor.shape[0] == 1:
-            return term.scaled(factor if isinstance(factor, Tensor) else float(factor))
+    def _scaled(self, term: Summand, factor: Plain, frame: Frame) -> Summand:
+        if isinstance(factor, Uniform):
+            return term.scaled(factor.raw)
         value = view(term.value, term.lanes, frame.lanes)
-        rows = factor.reshape(-1, *(1,) * (value.dim() - 1))
+        rows = factor.raw.reshape(-1, *(1,) * (value.dim() - 1))
         return Summand(value * rows, frame.lanes, term.taint, term.reduced)
 
     def _added(self, node: Call, frame: Frame) -> Summed:
@@ -319,15 +315,15 @@ class Crediting(Depending):
             values = self.evaluate_all([argument.value for argument in node.arguments], frame)
             value = self.call_code(row, values, node, frame)
             if not before or not self.taint.shaped:
-                self.taint = self.taint.within(event_shape(value) if isinstance(value, Tensor) else (), not before)
+                self.taint = self.taint.within(value.shape, not before)
                 return value, self._leaf(value, frame)
-            array = self.calculate("*", values[0], values[1], node.span, frame)
-            self.taint = self.taint.within(event_shape(array) if isinstance(array, Tensor) else (), True)
+            array = self.apply(ARITHMETIC["*"], (values[0], values[1]), frame, node)
+            self.taint = self.taint.within(array.shape, True)
             terms = self._leaf(array, frame)
         self.taint = Taint(self.taint.all)
-        if not isinstance(array, Tensor) or array.dim() == 1:
+        if not array.shape:
             return value, terms
-        size = array[0].numel()
+        size = math.prod(array.shape)
         return value, [own for term in terms for own in self._reduced(term, size if row.name == "mean" else 1)]
 
     def _reduced(self, term: Summand, size: int) -> list[Summand]:

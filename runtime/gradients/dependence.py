@@ -7,10 +7,10 @@ it is evaluated, and the conditions that brought lanes to a place count for all 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from functools import cached_property, reduce
 from operator import or_
-from typing import Any, ClassVar, assert_never, cast
+from typing import Any, ClassVar, assert_never
 
 import numpy
 from torch import Tensor
@@ -41,15 +41,16 @@ from ...dsl.syntax import (
 )
 from ...dsl.tables.distributions import DISTRIBUTIONS
 from ...dsl.tables.functions import FUNCTIONS, FunctionRow, elementwise
-from ..arrays.broadcast import event_shape
-from ..arrays.operations import Operand
 from ..lanes.frames import Frame, Gate
 from ..lanes.lanes import Lanes, carry
 from ..lanes.ledger import CLEAN, Taint
+from ..lanes.values import Held, Plain
 from ..machine.evaluating import evaluate_arithmetic
 from ..machine.indexing import Item
 from ..machine.interpreter import Interpreter
 from ..machine.machine import Evaluate, Machine
+from ..machine.operation import ARITHMETIC
+from ..machine.recall import Recall
 from .relevance import weigh
 
 MOST_SLOTS = 4096  # elements of an array of which each has a mask of its own
@@ -67,9 +68,10 @@ class Indexed:
     @cached_property
     def numbers(self) -> numpy.ndarray[Any, Any] | None:
         """The elements that are meant, as their numbers in the flat array; None: they differ from lane to lane."""
-        if any(isinstance(item, Tensor) for item in self.found) or math.prod(self.event) > MOST_SLOTS:
+        if any(isinstance(item, Held) for item in self.found) or math.prod(self.event) > MOST_SLOTS:
             return None
-        return numpy.arange(math.prod(self.event)).reshape(self.event)[tuple(self.found)]
+        places = tuple(item for item in self.found if not isinstance(item, Held))
+        return numpy.arange(math.prod(self.event)).reshape(self.event)[places]
 
     def read(self, shape: tuple[int, ...]) -> Taint:
         """What the elements that were read depend on, as an array of the given shape."""
@@ -95,7 +97,7 @@ def filled_in(items: Sequence[Taint]) -> Taint:
     return Taint(among) if alike or any(item.shaped for item in items) else Taint(0, 0, (len(masks),), masks, among)
 
 
-def evaluate_product(machine: Machine, node: Arithmetic, frame: Frame) -> Operand:
+def evaluate_product(machine: Machine, node: Arithmetic, frame: Frame) -> Plain:
     """As always; what the factors are tells where the draws among them matter."""
     assert isinstance(machine, Depending)
     if id(node) not in machine.gates.behind:
@@ -105,8 +107,40 @@ def evaluate_product(machine: Machine, node: Arithmetic, frame: Frame) -> Operan
     first, *others = machine.evaluate_all(operands, frame)
     weigh(machine.gates, machine.ledger, node, (first, *others), machine.item_taints, frame, machine.dtype)
     for term, value in zip(node.rest, others, strict=True):
-        first = machine.calculate(term.operator, first, value, node.first.span.to(term.span), frame)
+        first = machine.apply(ARITHMETIC[term.operator], (first, value), frame, node, node.first.span.to(term.span))
     return first
+
+
+class Recalling(Recall):
+    """What a call that is remembered depends on is as if it were made again: its taint, and what its conditions have decided.
+
+    It is the same call only where all that is given depends on the same; else which calls are remembered would tell of draws that
+    the taint does not know.
+    """
+
+    def marks(self, machine: Depending, frame: Frame) -> Hashable:
+        """What the arguments, and that the call is made, depend on."""
+        machine.wants_terms = False  # its value is one term, remembered or not
+        return tuple(machine.item_taints), frame.control | frame.activation.escaped
+
+    def enter(self, machine: Depending) -> tuple[int, bool]:
+        """What has been decided before is put aside."""
+        entered = machine.decided, machine.apart
+        machine.decided, machine.apart = 0, False
+        return entered
+
+    def leave(self, machine: Depending, entered: tuple[int, bool]) -> tuple[Taint, int, bool]:
+        """The taint of the value, and what was decided on the way."""
+        note = machine.taint, machine.decided, machine.apart
+        machine.decided |= entered[0]
+        machine.apart |= entered[1]
+        return note
+
+    def again(self, machine: Depending, note: tuple[Taint, int, bool]) -> None:
+        """The same taint and decisions."""
+        machine.taint = note[0]
+        machine.decided |= note[1]
+        machine.apart |= note[2]
 
 
 class Depending(Interpreter):
@@ -122,33 +156,35 @@ class Depending(Interpreter):
         self.indexed: Indexed | None = None
         self.item_taints: list[Taint] = []
         self.decided = 0  # by which sites the conditions of the present statement were decided
+        self.wants_terms = False
+        self.recall = Recalling(self.resolved)
 
-    def evaluate(self, node: Expression, frame: Frame) -> Operand:
+    def evaluate(self, node: Expression, frame: Frame) -> Plain:
         """As always; what the value depends on is added to `taint`."""
         outer, self.taint = self.taint, CLEAN
         value = super().evaluate(node, frame)
         own = self.taint_of(node.id, frame) if isinstance(node, Name) else self.taint
         if isinstance(node, Index):
             assert self.indexed is not None
-            own = self.indexed.read(event_shape(value) if isinstance(value, Tensor) else ())
+            own = self.indexed.read(value.shape)
         elif own.shaped:
-            own = own.within(event_shape(value) if isinstance(value, Tensor) else (), self._by_element(node))
+            own = own.within(value.shape, self._by_element(node))
         elif isinstance(node, Vector) and own.whole:
             own = filled_in(self.item_taints)
         self.taint = outer.joined(own)
         return value
 
-    def evaluate_all(self, nodes: Sequence[Expression], frame: Frame) -> list[Operand]:
+    def evaluate_all(self, nodes: Sequence[Expression], frame: Frame) -> list[Plain]:
         """As always; `item_taints` has the taint of each value."""
         outer, taints = self.taint, []
-        values: list[tuple[Operand, Lanes]] = []
+        values: list[tuple[Plain, Lanes]] = []
         for node in nodes:
             self.taint = CLEAN
             values.append((self.evaluate(node, frame), frame.lanes))
             taints.append(self.taint)
             outer = outer.joined(self.taint)
         self.taint, self.item_taints = outer, taints
-        return [cast(Operand, carry(value, lanes, frame.lanes)) for value, lanes in values]
+        return [carry(value, lanes, frame.lanes) for value, lanes in values]
 
     def items(self, shape: Sequence[int], nodes: tuple[Expression | Slice, ...], frame: Frame) -> list[Item]:
         """As always; `indexed` remembers what was meant."""
@@ -157,7 +193,7 @@ class Depending(Interpreter):
         self.indexed = Indexed(tuple(shape), taint, self.item_taints, found)
         return found
 
-    def call_code(self, row: FunctionRow, arguments: list[Operand], node: Call, frame: Frame) -> Operand:
+    def call_code(self, row: FunctionRow, arguments: Sequence[Plain], node: Call, frame: Frame) -> Plain:
         """As always; a choice, or an inner product, tells where the draws behind it matter."""
         if id(node) in self.gates.behind:
             weigh(self.gates, self.ledger, node, arguments, self.item_taints, frame, self.dtype)
@@ -168,7 +204,7 @@ class Depending(Interpreter):
         taints = frame.activation.taints
         return taints[name] if name in taints else frame.outer.activation.taints.get(name, CLEAN)
 
-    def note_element(self, name: str, value: Tensor, frame: Frame) -> None:
+    def note_element(self, name: str, value: Plain, frame: Frame) -> None:
         """The array of which something was read."""
         assert self.indexed is not None
         self.indexed.taint = self.taint_of(name, frame)
@@ -193,7 +229,7 @@ class Depending(Interpreter):
         first = frame.activation.frame
         return frame.lanes is first.lanes and frame.mask is first.mask and not frame.control and not frame.activation.escaped
 
-    def condition(self, node: Expression, frame: Frame) -> Operand:
+    def condition(self, node: Expression, frame: Frame) -> Plain:
         """A condition: what follows on these lanes depends on it."""
         outer, self.taint = self.taint, CLEAN
         value = self.evaluate(node, frame)

@@ -14,15 +14,14 @@ from torch import Tensor
 
 from ...dsl.analysis.gates import Gates
 from ...dsl.syntax import Call, Expression
-from ..arrays.broadcast import event_shape
 from ..arrays.kernels import to_number
-from ..arrays.operations import Operand
 from ..lanes.frames import Frame, Gate
 from ..lanes.ledger import Ledger, Taint, trailing, without
+from ..lanes.values import PerLane, Plain
 
 
 def weigh(
-    gates: Gates, ledger: Ledger, node: Expression, values: Sequence[Operand], taints: Sequence[Taint], frame: Frame,
+    gates: Gates, ledger: Ledger, node: Expression, values: Sequence[Plain], taints: Sequence[Taint], frame: Frame,
     dtype: torch.dtype,
 ) -> None:
     """The operands of a product or of a choice have been evaluated: what does that say of the draws behind them?"""
@@ -44,11 +43,10 @@ def weigh(
 
 
 def _relevant(
-    node: Expression, number: int, values: Sequence[Operand], taints: Sequence[Taint], gate: Gate, frame: Frame, dtype: torch.dtype
+    node: Expression, number: int, values: Sequence[Plain], taints: Sequence[Taint], gate: Gate, frame: Frame, dtype: torch.dtype
 ) -> Tensor | None:
     """0 where the operand `number` does not matter `[lanes, *batch or nothing]`, else not 0; None: it may matter everywhere."""
-    own = values[number]
-    shape = event_shape(own) if isinstance(own, Tensor) else ()
+    shape = values[number].shape
     if frame.lanes is not gate.lanes or (gate.batch and shape != gate.batch):
         return None
     choosing = isinstance(node, Call) and node.function == "where"
@@ -56,11 +54,12 @@ def _relevant(
     for place, (value, taint) in enumerate(zip(values, taints, strict=True)):
         if place == number or (choosing and place):
             continue
-        if not isinstance(value, Tensor) or value.shape[0] == 1 or value.requires_grad or taint.all & gate.bit:
+        if not isinstance(value, PerLane) or value.live or taint.all & gate.bit:
             continue
-        if value.dim() > 1 and gate.batch and event_shape(value) != gate.batch:
+        if value.shape and gate.batch and value.shape != gate.batch:
             continue
-        present = to_number(value == 0 if choosing and number == 2 else value, dtype)
+        rows = value.rows
+        present = to_number(rows == 0 if choosing and number == 2 else rows, dtype)
         if present.dim() > 1 and not gate.batch:
             present = present.reshape(present.shape[0], math.prod(present.shape[1:])).abs().amax(1)
         total = present if total is None else _both(total, present)

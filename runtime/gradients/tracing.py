@@ -20,8 +20,9 @@ from ...dsl.text.source import Span
 from ..arrays.operations import Operand, calculate, filled
 from ..lanes.circumstances import row_of, rows_of, show
 from ..lanes.frames import Frame
-from ..lanes.lanes import Join, Lanes, Ragged, Value
+from ..lanes.lanes import Join, Lanes
 from ..lanes.pieces import Pieces
+from ..lanes.values import Held, PerLane, Plain, Ragged, Value
 from ..machine.interpreter import Interpreter
 
 
@@ -35,6 +36,12 @@ class Record:
     inputs: list[Record]
     note: str = ""
     origin: Tensor | None = field(default=None, repr=False)
+
+    @property
+    def live(self) -> Tensor | None:
+        """The value as a tensor that carries a derivative; None: it carries none."""
+        raw = self.value.raw if isinstance(self.value, Held) else None
+        return raw if isinstance(raw, Tensor) and raw.requires_grad else None
 
 
 class _TracingJoin(Join):
@@ -64,19 +71,20 @@ class Tracer(Interpreter):
 
     def of(self, value: Value) -> Record | None:
         """The record of a value."""
-        return self.by_value.get(id(value))
+        return None if isinstance(value, Ragged) else self.by_value.get(id(value.raw))
 
     def write(self, record: Record) -> None:
         """Keep a record, unless the value only passes through."""
         self.records.append(record)
-        self.by_value.setdefault(id(record.value), record)
+        if isinstance(record.value, Held):
+            self.by_value.setdefault(id(record.value.raw), record)
 
-    def evaluate(self, node: Expression, frame: Frame) -> Operand:
+    def evaluate(self, node: Expression, frame: Frame) -> Plain:
         """As always, and write it down."""
         outer, self.inputs = self.inputs, []
         value = super().evaluate(node, frame)
         inputs, self.inputs = self.inputs, outer
-        known = self.by_value.get(id(value))
+        known = self.of(value)
         if isinstance(node, Name):
             sources = self._behind(node.id, frame)
             record = known or Record(None if sources else node, value, frame.lanes, sources)
@@ -92,20 +100,19 @@ class Tracer(Interpreter):
     def joiner(self, parts: list[Lanes], indices: list[Tensor], whole: Lanes, order: bool) -> Join:
         return _TracingJoin(self, parts, indices, whole, order)
 
-    def note_draw(self, node: Sample | Draw, value: Tensor, log_weight: Tensor | None, frame: Frame) -> None:
+    def note_draw(self, node: Sample | Draw, value: Plain, log_weight: Tensor | None, frame: Frame) -> None:
         inputs = self.inputs[-len(node.distribution.arguments) :] if node.distribution.arguments else []
         self.write(Record(node, value, frame.lanes, inputs))
         if log_weight is not None:
-            self.write(Record(node, log_weight, frame.lanes, inputs, "log-probability"))
+            self.write(Record(node, PerLane(log_weight), frame.lanes, inputs, "log-probability"))
 
-    def note_store(self, name: str, value: Operand, new: Tensor, frame: Frame, whole: bool = False) -> None:
+    def note_store(self, name: str, value: Plain, new: Plain, frame: Frame, whole: bool = False) -> None:
         source = self.of(value)
         sources = [*(self._behind(name, frame) if whole else []), *([] if source is None else [source])]
-        record = Record(None, new, frame.lanes, sources)
-        self.write(record)
-        self.stored.setdefault(name, []).append(self.by_value[id(new)])
+        self.write(Record(None, new, frame.lanes, sources))
+        self.stored.setdefault(name, []).append(self.by_value[id(new.raw)])
 
-    def note_element(self, name: str, value: Tensor, frame: Frame) -> None:
+    def note_element(self, name: str, value: Plain, frame: Frame) -> None:
         record = self.of(value)
         if record is None:
             record = Record(None, value, frame.lanes, self._behind(name, frame))
@@ -125,14 +132,14 @@ class Tracer(Interpreter):
 # ---------------------------------------------------------------------------------------------------- looking
 def row_in(record: Record, run: int) -> int | None:
     """The row of a value that belongs to a run; None where it is not there."""
-    if not isinstance(record.value, Tensor) or record.value.shape[0] == 1:
+    if not isinstance(record.value, PerLane):
         return 0
     origin = record.lanes.origin
     if origin is None:
         return run
     found = (origin == run).nonzero().squeeze(1)
     if found.shape[0] > 1:  # outcomes were enumerated: the lane that shows it, if one does
-        bad = rows_of(~torch.isfinite(record.value.detach()[found]))
+        bad = rows_of(~torch.isfinite(record.value.rows.detach()[found]))
         return int(found[int(bad.int().argmax())])
     return int(found[0]) if found.shape[0] else None
 

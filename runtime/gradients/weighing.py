@@ -16,7 +16,7 @@ baseline form a `Group`; for groups in a chain (a random walk) one group's Q is 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 import torch
@@ -34,20 +34,23 @@ from .regression import pseudo_values, taken_off, trusted
 LEAST_FOR_JACKKNIFE = 3
 MOST_GROUPS_FOR_JACKKNIFE = 16
 MEANS, REGRESSIONS = ("mean", "both"), ("regression", "both")
+Parts = tuple[list[Tensor | None], list[Tensor | None], list[Tensor | None]]  # per leaf: of every run, pseudo-values, costs
 RECENT = 4  # sums of terms that are kept to build others on
 
 
 @dataclass(frozen=True)
 class Gradients:
     """Of one result entry, per leaf: of every run `[runs, *parameter]` (None: zero); `pseudo` the jackknife's pseudo-values,
-    `other` the same gradients with the other baseline, `costs` what estimating baselines adds to the variance of the sum;
-    `tied`: they are those of one group of scores and their common mean alone."""
+    `costs` what estimating baselines adds to the variance of the sum; `other`, `other_pseudo`, `other_costs` the same with the
+    other baseline; `tied`: they are those of one group of scores and their common mean alone."""
 
     entry: int
     per_run: list[Tensor | None]
     pseudo: list[Tensor | None] = field(default_factory=list)
-    other: list[Tensor | None] = field(default_factory=list)
     costs: list[Tensor | None] = field(default_factory=list)
+    other: list[Tensor | None] = field(default_factory=list)
+    other_pseudo: list[Tensor | None] = field(default_factory=list)
+    other_costs: list[Tensor | None] = field(default_factory=list)
     tied: bool = False
 
 
@@ -129,16 +132,15 @@ class Weighing:
             if weighed is not None:
                 yield self._from_scores(entry, gradient, weighed, few)
             elif regressed:
-                alike, costs, pseudo = self._regressed(entry, gradient, regressed, leaves, keep, few)
-                yield Gradients(entry, alike, pseudo, costs=costs)
+                yield Gradients(entry, *self._regressed(entry, gradient, regressed, leaves, keep, few))
             else:
                 pseudo, costs = self._means(entry, gradient, leaves, few)
-                other: list[Tensor | None] = []
+                other: Parts = ([], [], [])
                 if both:
                     unlike = [group for group in self.groups if group.baseline != "both"]
                     rest = self._part(entry, column, unlike, leaves, True)
-                    other, _, _ = self._regressed(entry, rest, both, leaves, True, plain=gradient)
-                yield Gradients(entry, gradient, pseudo, other, costs, self._tied)
+                    other = self._regressed(entry, rest, both, leaves, True, few, gradient)
+                yield Gradients(entry, gradient, pseudo, costs, *other, self._tied)
 
     def _part(
         self, entry: int, column: Tensor | None, groups: Sequence[Group], leaves: Leaves, keep: bool, baseline: str | None = None,
@@ -219,9 +221,9 @@ class Weighing:
     # -------------------------------------------------------------------------------- one group: the scores by themselves
     def _scores(self, leaves: Leaves, entries: int, few: bool) -> list[Tensor | None] | None:
         """Where there is but one group, and more than one use of it: the score of every run in every leaf."""
-        if len(self.groups) != 1 or self.groups[0].aligned or self.groups[0].baseline in REGRESSIONS or self.split:
+        if len(self.groups) != 1 or self.groups[0].aligned or self.split:
             return None
-        return self._score_of(self.groups, leaves) if entries > 1 or few else None
+        return self._score_of(self.groups, leaves) if entries > 1 or few or self.groups[0].baseline in REGRESSIONS else None
 
     def _score_of(self, groups: Sequence[Group], leaves: Leaves, keep: bool = True) -> list[Tensor | None]:
         """The score of every run: the derivative of the (weighed) sum of its log densities."""
@@ -241,20 +243,26 @@ class Weighing:
     ) -> Gradients:
         total = self._downstream(self.groups[0].whole, entry, [])
         assert total is not None
-        total = total.expand(self.runs)
-        weight = self.centred(total, self.groups[0].baseline)
+        total, baseline = total.expand(self.runs), self.groups[0].baseline
+        weight = self.centred(total, "mean" if baseline in REGRESSIONS else baseline)
         found = [_plus(part, density, weight) for part, density in zip(path, weighed, strict=True)]
         pseudo: list[Tensor | None] = []
-        if few and self.runs > LEAST_FOR_JACKKNIFE and self.groups[0].baseline == "mean":
+        if few and self.runs > LEAST_FOR_JACKKNIFE and baseline in MEANS:
             weight = weight * ((self.runs - 1) / (self.runs - 2))
             pseudo = [
                 _plus(part, None if density is None else density - density.mean(0), weight)
                 for part, density in zip(path, weighed, strict=True)
             ]
-        costs: list[Tensor | None] = []
+        ties: list[Tensor | None] = []
         if self._mixed and self.runs > LEAST_FOR_JACKKNIFE and suspected(found, self.runs, 1):
-            costs = [None if density is None else second_order([total], [density]) for density in weighed]
-        return Gradients(entry, found, pseudo, costs=costs, tied=self._tied)
+            ties = [None if density is None else second_order([total], [density]) for density in weighed]
+        if baseline not in REGRESSIONS:
+            return Gradients(entry, found, pseudo, costs=ties, tied=self._tied)
+        scored = [_plus(None, density, total) for density in weighed]
+        other = self._taken_off(scored, weighed, path, True, few, lambda: found)
+        if baseline == "regression":
+            return Gradients(entry, *other)
+        return Gradients(entry, found, pseudo, ties, *other, self._tied)
 
     def _means(
         self, entry: int, gradient: Sequence[Tensor | None], leaves: Leaves, few: bool
@@ -279,28 +287,44 @@ class Weighing:
         for place in range(len(gradient)):
             felt = [(due, own) for due, score in tied if (own := score[place]) is not None]
             for due, score in felt if jackknifed else ():
-                pseudo[place] = _sum(pseudo[place], self._taken_off(due, score))
+                pseudo[place] = _sum(pseudo[place], self._off_mean(due, score))
             costs.append(second_order(*zip(*felt, strict=True)) if felt and costly else None)
         return pseudo if jackknifed else [], costs if costly else []
 
-    def _taken_off(self, due: Tensor, score: Tensor) -> Tensor:
+    def _off_mean(self, due: Tensor, score: Tensor) -> Tensor:
         """What the mean score of a group takes off the gradients of single runs, up to a constant."""
         wider = (self.runs - 1) / (self.runs - 2)
         return (wider * (score - score.mean(0)) - score) * due.reshape(-1, *(1,) * (score.dim() - 1))
 
     # --------------------------------------------------------------------------------------------------- regression
     def _regressed(
-        self, entry: int, rest: Sequence[Tensor | None], groups: list[Group], leaves: Leaves, keep: bool, few: bool = False,
+        self, entry: int, rest: Sequence[Tensor | None], groups: list[Group], leaves: Leaves, keep: bool, few: bool,
         plain: list[Tensor | None] | None = None,
-    ) -> tuple[list[Tensor | None], list[Tensor | None], list[Tensor | None]]:
-        """The gradient, with the regression on the score taken off what these groups add to the rest of it, what that costs, and
-        with `few` runs the pseudo-values; `plain`: the same with their means."""
+    ) -> Parts:
+        """The gradient, with the regression on the score taken off what these groups add to the rest of it, with `few` runs the
+        pseudo-values, and what it costs; `plain`: the same with their means."""
         scored = self._part(entry, None, groups, leaves, True, "none")
         alone = len(groups) == len(self.groups)  # others tie the runs together, and the coefficient must not see them
+
+        def usual() -> list[Tensor | None]:
+            if plain is not None:
+                return plain
+            means = self._part(entry, None, groups, leaves, keep, "mean")
+            return [_sum(*parts) for parts in zip(rest, means, strict=True)]
+
+        return self._taken_off(scored, self._score_of(groups, leaves, True), rest, alone, few, usual)
+
+    def _taken_off(
+        self, scored: Sequence[Tensor | None], scores: Sequence[Tensor | None], rest: Sequence[Tensor | None], alone: bool,
+        few: bool, plain: Callable[[], list[Tensor | None]],
+    ) -> Parts:
+        """The gradient with the regression on the scores taken off its `scored` part, pseudo-values, and its cost; as with the
+        means (`plain`) where it cannot be trusted.  `alone`: there is nothing random beside these and the `rest`."""
         found: list[Tensor | None] = []
-        costs: list[Tensor | None] = []
         pseudo: list[Tensor | None] = []
-        for place, score in enumerate(self._score_of(groups, leaves, True)):
+        costs: list[Tensor | None] = []
+        means: list[Tensor | None] | None = None
+        for place, score in enumerate(scores):
             own, cost, enough, spread = scored[place], None, None, None
             if own is not None and score is not None and self.runs > 1:
                 enough = trusted(score)
@@ -309,16 +333,14 @@ class Weighing:
                 own, cost = taken_off(own, score, rest[place] if alone else None)
             own = _sum(rest[place], own)
             if enough is not None:
-                if plain is None:
-                    means = self._part(entry, None, groups, leaves, keep, "mean")
-                    plain = [_sum(*parts) for parts in zip(rest, means, strict=True)]
-                usual = plain[place]
+                means = plain() if means is None else means
+                usual = means[place]
                 assert own is not None and usual is not None and cost is not None
                 own, cost = torch.where(enough, own, usual), torch.where(enough.all(0), cost, 0.0)
             found.append(own)
-            costs.append(cost)
             pseudo.append(spread)
-        return found, costs, pseudo
+            costs.append(cost)
+        return found, pseudo, costs
 
 
 # ------------------------------------------------------------------------------------------------------- helpers

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
 
 from ...dsl.syntax import Name, Node, children
 from .frames import Frame
-from .lanes import Ragged
+from .values import Held, PerLane
 
 
 def first_of(mask: Tensor) -> int:
@@ -42,12 +44,12 @@ def in_runs(count: int, total: int) -> str:
     return f"in {count} of {total} run{'' if total == 1 else 's'}"
 
 
-def row_of(value: object, row: int) -> Tensor | float | bool:
+def row_of(value: Held, row: int) -> Tensor | float | bool:
     """The entry of one lane of a value."""
-    if isinstance(value, Tensor):
-        return value.detach()[0 if value.shape[0] == 1 else row]
-    assert isinstance(value, float | bool | int)
-    return value
+    wide = value.wide
+    if isinstance(wide, Tensor):
+        return wide.detach()[row if isinstance(value, PerLane) else 0]
+    return wide
 
 
 def show(value: Tensor | float | bool) -> str:
@@ -81,6 +83,6 @@ def circumstances(node: Node, frame: Frame, row: int, constants: frozenset[str])
             value = frame.read(name)
         except KeyError:
             continue
-        if not isinstance(value, Ragged) and (not isinstance(value, Tensor) or value.numel() // value.shape[0] <= 6):
+        if isinstance(value, Held) and math.prod(value.shape) <= 6:
             words.append(f"{name} = {show(row_of(value, row))}")
     return f" where {' and '.join(words)}" if words and len(words) <= 4 else ""

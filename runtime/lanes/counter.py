@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from torch import Tensor
-
-from .lanes import Value
 from .lessons import TooBig
+from .values import Held, PerLane, Value
 
 
 class Counter:
@@ -31,13 +29,12 @@ class Counter:
 
     def see(self, value: Value) -> None:
         """Take in a value; raises TooBig."""
-        if isinstance(value, Tensor):
-            numbers = value.numel()
+        if isinstance(value, Held) and (numbers := value.numbers):
             self.expect(numbers)
-            if value.shape[0] > 1:
+            if isinstance(value, PerLane):
                 self.seen += numbers
                 self.values += 1
-            if value.requires_grad or self.taken_apart:
+            if value.live or self.taken_apart:
                 self.hold(numbers)
 
     def hold(self, numbers: int) -> None:

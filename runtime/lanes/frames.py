@@ -20,9 +20,10 @@ import torch
 from torch import Tensor
 
 from ...dsl.text.source import Span
-from .lanes import NOWHERE, Join, Lanes, Value, carry
+from .lanes import NOWHERE, Join, Lanes, carry, gather
 from .ledger import CLEAN, Summand, Taint
 from .pieces import Pieces, fold
+from .values import Held, PerLane, Plain, Uniform, Value
 
 HIDDEN = "\0"  # what a loop keeps for itself is a variable whose name starts so
 
@@ -79,7 +80,7 @@ class Activation:
 
 
 class Frame:
-    """Variables with the lanes they were computed on; `weight` `[lanes or 1]` is always on the frame's own lanes.
+    """Variables with the lanes they were computed on; `weight` `[lanes]` is always on the frame's own lanes.
 
     `control`: the score sites that decided that these lanes are here.  `terms`: of variables that are sums.  `mask` `[lanes]`:
     which lanes are really here, where lanes do not go apart (`masked.py`; None: all).
@@ -172,9 +173,7 @@ class Frame:
                 held, home = found
                 if isinstance(held, Pieces):
                     return held
-                if not isinstance(held, Tensor) or held.dim() == 1 or held.shape[0] == 1:
-                    return None
-                if not held.requires_grad and home is self.lanes:
+                if not isinstance(held, PerLane) or not held.shape or (not held.live and home is self.lanes):
                     return None
                 pieces = Pieces(held, home)
                 frame.values[name] = (pieces, home)
@@ -188,10 +187,10 @@ class Frame:
         held, home = self.entry(name) if own is None else own
         if own is not None and isinstance(held, Pieces):
             return held
-        assert isinstance(held, Tensor | Pieces)
+        assert isinstance(held, Held | Pieces)
         return Pieces(held, home)
 
-    def put(self, name: str, path: Sequence[int], value: Tensor) -> bool:
+    def put(self, name: str, path: Sequence[int], value: Plain) -> bool:
         """Assign one element of an array on the frame's lanes; whether it is kept beside all others."""
         pieces = self.apart(name)
         fresh = pieces.put(path, value, self.lanes)
@@ -212,16 +211,14 @@ class Frame:
         return True
 
     def multiply(self, weight: Tensor | None) -> None:
-        """Multiply the weight of the frame's lanes by `[lanes or 1]`."""
+        """Multiply the weight of the frame's lanes by `[lanes]`."""
         if weight is not None:
             self.weight = weight if self.weight is None else self.weight * weight
 
     def narrow(self, lanes: Lanes) -> None:
         """Go on with other lanes: some of the present ones, or what they were split into."""
         if self.weight is not None and lanes is not NOWHERE:
-            weight = carry(self.weight, self.lanes, lanes)
-            assert isinstance(weight, Tensor)
-            self.weight = weight
+            self.weight = gather(self.weight, self.lanes, lanes)
         self.lanes = lanes
 
     def total_weight(self) -> Tensor | None:
@@ -230,8 +227,7 @@ class Frame:
         frame: Frame = self
         while True:
             if frame.weight is not None:
-                part = carry(frame.weight, frame.lanes, self.lanes)
-                assert isinstance(part, Tensor)
+                part = gather(frame.weight, frame.lanes, self.lanes)
                 total = part if total is None else total * part
             if frame.base or frame.parent is None:
                 return total
@@ -255,7 +251,7 @@ class Frame:
             if into.has(name):
                 leaving.write(name, carry(self.read(name), here, left))
         if self.weight is not None:
-            leaving.weight = self.weight if self.weight.shape[0] != here.count else self.weight.index_select(0, index)
+            leaving.weight = self.weight.index_select(0, index)
         return leaving
 
     def rebase(self, entry: Lanes, into: Frame) -> None:
@@ -320,9 +316,9 @@ def merge(frame: Frame, children: list[Frame], joiner: Joiner) -> Join | None:
         if frame.has(name) or all(name in child.values for child in alive):
             bring(frame, name, alive, join)
     if any(child.weight is not None for child in alive):
-        weight = join([1.0 if child.weight is None else child.weight for child in alive])
-        assert isinstance(weight, Tensor)
-        frame.multiply(weight)
+        weight = join([Uniform(1.0) if child.weight is None else PerLane(child.weight) for child in alive])
+        assert isinstance(weight, PerLane)
+        frame.multiply(weight.raw)
     return join
 
 

@@ -20,10 +20,9 @@ from torch import Tensor
 from ...dsl.analysis.flow import Guard
 from ...dsl.syntax import Call, Node
 from ..arrays.recording import recording
-from ..arrays.scalars import ends, floats
-from .lanes import Value
 from .lessons import GuardBroken, NotCompiled, TooCoarse
 from .moving import Motion
+from .values import Plain, Ragged, Value
 
 
 def _between_integers(x: float) -> float:
@@ -109,28 +108,31 @@ class Guards:
         place = id(node)
         if place not in self.nodes:
             return
-        if isinstance(value, Tensor):
-            if not value.numel():
+        if isinstance(value, Ragged):
+            return
+        raw = value.raw
+        if isinstance(raw, Tensor):
+            if not value.numbers:
                 return
             if recording():
-                self._write_down(place, value.detach())
+                self._write_down(place, raw.detach())
                 return
             if place in self.signs:
-                self._widen(self.signs[place], *floats(*value.detach().aminmax()))
-            if place in self.nonzero and bool((value.detach() == 0).any()):
+                self._widen(self.signs[place], *value.ends)
+            if place in self.nonzero and bool((raw.detach() == 0).any()):
                 raise GuardBroken(self.nonzero[place])
             if place in self.finite:
-                self._look(self.finite[place], value, motion)
-        elif isinstance(value, float | bool | int):
+                self._look(self.finite[place], value, raw, motion)
+        else:
             if place in self.signs:
-                self._widen(self.signs[place], float(value), float(value))
-            if place in self.nonzero and value == 0:
+                self._widen(self.signs[place], float(raw), float(raw))
+            if place in self.nonzero and raw == 0:
                 raise GuardBroken(self.nonzero[place])
 
     @staticmethod
-    def _look(guard: Guard, value: Tensor, motion: Callable[[], Motion]) -> None:
+    def _look(guard: Guard, value: Plain, raw: Tensor, motion: Callable[[], Motion]) -> None:
         """Whether an infinity carries a derivative.  One sum tells of most values that they are finite."""
-        detached = value.detach()
+        detached = raw.detach()
         if not detached.is_floating_point():
             return
         single = detached.dtype != torch.float64
@@ -139,16 +141,16 @@ class Guards:
         most = torch.finfo(detached.dtype).max
         low = -math.inf if guard.low == -math.inf else max(guard.low, -most)
         high = math.inf if guard.high == math.inf else min(guard.high, most)
-        if not single and low <= ends(value)[0] and ends(value)[1] <= high:
+        if not single and low <= value.ends[0] and value.ends[1] <= high:
             return
         beyond = (detached < low) | (detached > high)
         if not bool(beyond.any()):
             return
-        if value.requires_grad and not motion().moves(value, beyond):
+        if value.live and not motion().moves(raw, beyond):
             return  # as a mask is: softmax(where(allowed, x, -inf))
         if single:
             raise TooCoarse
-        if guard.kind == "finite" and value.requires_grad:
+        if guard.kind == "finite" and value.live:
             raise GuardBroken(guard.place)
 
     def _write_down(self, place: int, value: Tensor) -> None:

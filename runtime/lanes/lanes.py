@@ -4,10 +4,9 @@ A *lane* is one run of the program, or the part of a run that goes through one b
 are a `Lanes`: how many there are, and for each the lane of the parent that it continues.  A branch, a loop that some runs
 have left, an early return and the enumeration of outcomes are all this one thing: new lanes with a map to old ones.
 
-A value is a Python number, the same in every lane and not differentiated, or a tensor `[count or 1, *event]`.  A variable
-is a value together with the lanes it was computed on; it is gathered through the composed map when other lanes read it,
-so what a branch does not read costs nothing, and what is the same in every lane is never gathered.  Joining is the
-converse: the parts that went different ways are concatenated and permuted back.
+A variable is a value (`values.py`) together with the lanes it was computed on; it is gathered through the composed map when other
+lanes read it, so what a branch does not read costs nothing, and what is the same in every lane is never gathered.  Joining is
+the converse: the parts that went different ways are concatenated and permuted back.
 
 Rejected: computing both branches everywhere and selecting (a lane would see the nan, the domain error and the draw of a
 branch that it does not take; and a loop would cost all lanes as long as one is inside).
@@ -15,34 +14,24 @@ branch that it does not take; and a loop would cost all lanes as long as one is 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Protocol, TypeAlias
+from collections.abc import Iterable, Sequence
+from typing import Protocol, TypeVar
 
 import torch
 from torch import Tensor
 
 from ..arrays.kernels import to_number
 from ..arrays.memory import ask
+from .values import PerLane, Plain, Ragged, Uniform, Value
 
-Value: TypeAlias = "float | bool | Tensor | Ragged"
-
-
-@dataclass(frozen=True)
-class Ragged:
-    """What a variable holds whose shape differs from lane to lane; reading it is an error (P0303)."""
-
-    shapes: tuple[tuple[int, ...], ...]
+V = TypeVar("V", bound=Value)
 
 
 class Lifting(Protocol):
     """What makes a row per lane of a value that is the same in every lane and carries a derivative (`lifting.py`)."""
 
-    def lift(self, value: Tensor, lanes: Lanes) -> Tensor:
-        """With a row per lane `[lanes.count, *event]`."""
-        ...
-
-    def alone(self, value: Tensor, lanes: Lanes) -> Tensor:
-        """For the only lane that is left, `[1, *event]`."""
+    def lift(self, value: Uniform, lanes: Lanes) -> Plain:
+        """With a row per lane `[lanes.count, *event]`; as it is where it carries no derivative."""
         ...
 
 
@@ -174,33 +163,32 @@ class Lanes:
 NOWHERE = Lanes(0)  # no lane is left: every one has returned
 
 
-def is_uniform(value: Value) -> bool:
-    """Whether a value is the same in every lane."""
-    return not isinstance(value, Tensor) or value.shape[0] == 1
-
-
-def carry(value: Value, source: Lanes, target: Lanes) -> Value:
-    """A value computed on `source`, on the lanes `target` that continue them."""
-    if source is target or not isinstance(value, Tensor):
-        return value
-    if value.shape[0] == 1:
-        return _carry_one(value, source, target) if value.requires_grad and target.lifter is not None else value
+def gather(rows: Tensor, source: Lanes, target: Lanes) -> Tensor:
+    """Rows of `source`, on the lanes `target` that continue them."""
     index = target.map_to(source)
     if index is None:
-        return value
+        return rows
     if target.count > source.count:
-        ask(value.numel() // source.count * target.count, value.device)
-    return value.index_select(0, index)
+        ask(rows.numel() // source.count * target.count, rows.device)
+    return rows.index_select(0, index)
 
 
-def _carry_one(value: Tensor, source: Lanes, target: Lanes) -> Tensor:
-    """A value of a single row: that of all lanes becomes that of one, or that of one lane that of several."""
-    if source.count == 1 and target.count > 1:
-        return value.expand(target.count, *value.shape[1:])
-    if source.count > 1 and target.count == 1:
-        assert target.lifter is not None
-        return target.lifter.alone(value, target)
-    return value
+def carry(value: V, source: Lanes, target: Lanes) -> V:
+    """A value computed on `source`, on the lanes `target` that continue them."""
+    if source is target or not isinstance(value, PerLane):
+        return value
+    rows = gather(value.raw, source, target)
+    return value if rows is value.raw else PerLane(rows, value.event)  # type: ignore[return-value]
+
+
+def level(values: Iterable[Plain], lanes: Lanes) -> list[Plain]:
+    """Values that are used together: where some have a row per lane, those that carry a derivative and are the same in all lanes
+    are lifted."""
+    values = list(values)
+    lifter = lanes.lifter
+    if lifter is None or not any(isinstance(value, PerLane) for value in values):
+        return values
+    return [lifter.lift(value, lanes) if isinstance(value, Uniform) and value.live else value for value in values]
 
 
 class Join:
@@ -222,28 +210,45 @@ class Join:
     def __call__(self, values: list[Value]) -> Value:
         """The joined value, or Ragged where the event shapes differ."""
         first = values[0]
-        if all(value is first for value in values) and is_uniform(first):
+        if isinstance(first, Uniform) and all(value is first for value in values):
             return first
-        ragged = [value for value in values if isinstance(value, Ragged)]
-        if ragged:
-            return ragged[0]
-        tensors = [value for value in values if isinstance(value, Tensor)]
-        if not tensors and all(value == first and isinstance(value, bool) == isinstance(first, bool) for value in values):
-            return first
-        shapes = {tuple(value.shape[1:]) if isinstance(value, Tensor) else () for value in values}
+        held: list[Plain] = []
+        for value in values:
+            if isinstance(value, Ragged):
+                return value
+            held.append(value)
+        if (number := same(held)) is not None:
+            return number
+        shapes = {value.shape for value in held}
         if len(shapes) > 1:
             return Ragged(tuple(sorted(shapes)))
-        truth = all(isinstance(value, bool) or (isinstance(value, Tensor) and value.dtype == torch.bool) for value in values)
-        kind = torch.bool if truth else self.dtype
-        parts = [self._rows(value, lanes, kind) for value, lanes in zip(values, self.parts, strict=True)]
+        kind = torch.bool if all(is_truth(value) for value in held) else self.dtype
+        parts = [self._rows(value, lanes, kind) for value, lanes in zip(held, self.parts, strict=True)]
         whole = torch.cat(parts)
-        return whole if self.inverse is None else whole.index_select(0, self.inverse)
+        return PerLane(whole if self.inverse is None else whole.index_select(0, self.inverse))
 
-    def _rows(self, value: Value, lanes: Lanes, kind: torch.dtype) -> Tensor:
-        if isinstance(value, Tensor):
-            rows = to_number(value, kind)
-            if lanes.lifter is not None:
-                rows = lanes.lifter.lift(rows, lanes)
-            return rows if rows.shape[0] == lanes.count else rows.expand(lanes.count, *rows.shape[1:])
-        assert not isinstance(value, Ragged)
-        return torch.full((lanes.count,), value, dtype=kind, device=self.device)
+    def _rows(self, value: Plain, lanes: Lanes, kind: torch.dtype) -> Tensor:
+        if isinstance(value, Uniform) and value.live and lanes.lifter is not None:
+            value = lanes.lifter.lift(value, lanes)
+        if isinstance(value, PerLane):
+            return to_number(value.rows, kind)
+        if isinstance(value.raw, Tensor):
+            return to_number(value.tensor(kind, self.device), kind).expand(lanes.count, *value.shape)
+        return torch.full((lanes.count,), value.raw, dtype=kind, device=self.device)
+
+
+def same(values: Sequence[Plain]) -> Plain | None:
+    """The Python number that all values are, if they are."""
+    first = values[0]
+    truth = isinstance(first.raw, bool)
+    if isinstance(first.raw, Tensor):
+        return None
+    for value in values:
+        if isinstance(value.raw, Tensor) or value.raw != first.raw or isinstance(value.raw, bool) != truth:
+            return None
+    return first
+
+
+def is_truth(value: Plain) -> bool:
+    """Whether it is a truth value, or an array of them."""
+    return isinstance(value.raw, bool) or (isinstance(value.raw, Tensor) and value.raw.dtype == torch.bool)

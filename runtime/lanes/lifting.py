@@ -8,9 +8,8 @@ backward pass gives the derivative of every run in the lifted values, and the ch
     dY_i/dtheta = sum over lifted c of  dY_i/dc  *  dc/dtheta
 
 where dc/dtheta is one small matrix for all runs, found once.  Where lanes go apart, a value is lifted on the lanes that it
-meets there (`[count, *shape]`), and what arrives at these is brought back to their runs.  A frame of a single lane cannot tell
-a value of its own from one of all lanes by the shape; so what is the same in all lanes is lifted as soon as it is carried
-there (`lanes.py`).  Should a uniform value meet the lanes without being lifted, a derivative arrives at the parameters
+meets there (`[count, *shape]`), and what arrives at these is brought back to their runs.  Values tell themselves whether they are
+uniform (`values.py`).  Should one meet the lanes without being lifted all the same, a derivative arrives at the parameters
 themselves, and should something be lifted that is not uniform, it depends on other lifted values: both are noticed
 (`NotLifted`), and everything is done again with parameters expanded at the start.
 """
@@ -24,11 +23,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ...dsl.planning.plan import Plan
-from ..arrays.broadcast import narrowed, widen
 from ..arrays.private import pull
 from .lanes import Lanes
 from .lessons import NotLifted
+from .values import PerLane, Plain, Uniform
 
 MOST_ROWS = 64  # of a matrix that is found row by row
 MOST_ORIGINS = 256  # different uniform values that are lifted
@@ -41,12 +39,6 @@ ENTRY_BY_ENTRY = frozenset(f"{name}Backward" for name in (
     "Minimum", "Maximum", "View", "UnsafeView", "ReshapeAlias", "Unsqueeze", "Squeeze", "Expand", "ToCopy", "Clone", "Alias",
     "_Choice", "_Product", "_Divide", "_Power", "_Unary",
 ))
-
-
-def liftable(plan: Plan) -> bool:
-    """Whether it has not been in vain before."""
-    known: bool = plan.memory.get("liftable", True)
-    return known
 
 
 @dataclass(frozen=True)
@@ -109,17 +101,12 @@ class Lifter(Leaves):
         """Everything that a value of this block may be differentiated in."""
         return [*(lifted.leaf for lifted in self.lifted), *self.points]
 
-    def lift(self, value: Tensor, lanes: Lanes) -> Tensor:
-        """The value as a leaf with a row per lane; as it is where nothing is to be differentiated, or it has rows."""
-        if value.shape[0] != 1 or not value.requires_grad or lanes.count == 1:
-            return value
-        return self.alone(value, lanes)
+    def lift(self, value: Uniform, lanes: Lanes) -> Plain:
+        """The value as a leaf with a row per lane; as it is where nothing is to be differentiated."""
+        return PerLane(self.leaf(value.raw, lanes), value.event) if isinstance(value.raw, Tensor) and value.live else value
 
-    def alone(self, value: Tensor, lanes: Lanes) -> Tensor:
-        """The same for a value that is known to be the same in all lanes, also where `lanes` is but one of them."""
-        small = narrowed(value)
-        if small is not value:
-            return widen(self.alone(small, lanes), (lanes.count, *value.shape[1:]))
+    def leaf(self, value: Tensor, lanes: Lanes) -> Tensor:
+        """A tensor `[1, *shape]` that is the same in all lanes and carries a derivative, as a leaf `[lanes, *shape]`."""
         known = self._known.get((id(value), lanes))
         if known is None:
             number = self._numbers.setdefault(id(value), len(self.origins))
@@ -133,8 +120,10 @@ class Lifter(Leaves):
         return known
 
     def rows(self, value: Tensor, lanes: Lanes) -> Tensor:
-        """A value with a row per lane, lifted where it is the same in all."""
-        return self.lift(value, lanes).expand(lanes.count, *value.shape[1:])
+        """A tensor `[lanes, *shape]`, or of one row for them all, which is lifted."""
+        if value.shape[0] != lanes.count and value.requires_grad:
+            return self.leaf(value, lanes)
+        return value.expand(lanes.count, *value.shape[1:])
 
     def derive(self, outputs: list[Tensor], incoming: list[Tensor], keep: bool) -> list[Tensor | None]:
         """As always, by the chain rule through the lifted values."""

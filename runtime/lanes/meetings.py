@@ -7,7 +7,7 @@ rounded to the same: a few meetings are nothing, and more of them are looked at 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -46,20 +46,9 @@ class Meetings:
         self.places = places
         self.met: list[Met] = []
 
-    def watched(self, name: str, code: Callable[..., Tensor], node: Node) -> Callable[..., Tensor]:
-        """The code of a function with a kink, which writes down where it is met."""
-        continuous = self.places[id(node)]
-
-        def call(*values: Tensor, **options: object) -> Tensor:
-            result = code(*values, **options)
-            found = tied(name, result, values, continuous)
-            return result if found is None else self.add(node, result, *found)
-
-        return call
-
-    def crossed(self, node: Node, result: Tensor, value: Tensor, place: Tensor) -> Tensor:
-        """A result that has a kink where a value meets a place."""
-        found = tied("max", result, (value, place), self.places[id(node)])
+    def met_in(self, node: Node, name: str, result: Tensor, values: Sequence[Tensor]) -> Tensor:
+        """The result of a function with a kink, with what is to be known of where it is met."""
+        found = tied(name, result, values, self.places[id(node)])
         return result if found is None else self.add(node, result, *found)
 
     def turned(self, node: Node, left: Tensor, right: Tensor) -> None:

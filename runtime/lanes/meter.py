@@ -11,8 +11,8 @@ from __future__ import annotations
 import math
 import time
 
-from .lanes import Value
 from .lessons import OutOfTime, Stopped, TooMuchWork
+from .values import Held, Value
 
 
 class Stop:
@@ -27,10 +27,13 @@ class Stop:
 
 
 class Meter:
-    """The work of one block, and what ends it in the middle (`until`: of time.monotonic())."""
+    """The work of one block, and what ends it in the middle: more numbers than `most` (of each step `step` more), or the time
+    (`until`: of time.monotonic())."""
 
-    def __init__(self, most: float = math.inf, until: float | None = None, stop: Stop | None = None):
+    def __init__(self, most: float = math.inf, until: float | None = None, stop: Stop | None = None, step: float = 0.0):
         self.most = most
+        self.step = step
+        self.steps = 0
         self.until = math.inf if until is None else until
         self.timed = until is not None
         self.stop = stop or Stop()
@@ -39,6 +42,8 @@ class Meter:
     def spend(self, numbers: int) -> None:
         """So many numbers are touched; raises TooMuchWork, OutOfTime, Stopped."""
         self.spent += numbers
+        self.steps += 1
+        self.most += self.step
         if self.spent > self.most:
             raise TooMuchWork
         if self.stop.is_set:
@@ -48,6 +53,5 @@ class Meter:
 
     def take(self, value: Value) -> None:
         """A value has been made; its first number is in the statement's count."""
-        numel = getattr(value, "numel", None)
-        if numel is not None:
-            self.spend(numel())
+        if isinstance(value, Held) and value.numbers:
+            self.spend(value.numbers)

@@ -18,14 +18,14 @@ from typing import TypeAlias
 import torch
 from torch import Tensor
 
-from ..arrays.broadcast import event_shape
 from ..arrays.kernels import to_number
 from ..arrays.memory import ask
-from .lanes import Lanes, Value, carry
+from .lanes import Lanes, carry, level
+from .values import Held, PerLane, Plain, Uniform, Value
 
 LOOKS = 3  # single elements that are taken off an array before it is taken apart once and for all
 
-Home: TypeAlias = "tuple[Tensor | Pieces, Lanes]"
+Home: TypeAlias = "tuple[Plain | Pieces, Lanes]"
 
 
 class Pieces:
@@ -37,17 +37,17 @@ class Pieces:
 
     __slots__ = ("columns", "dtype", "elements", "lanes", "looks", "loose", "mine", "origin", "shape", "solid")
 
-    def __init__(self, value: Tensor | Pieces, home: Lanes):
+    def __init__(self, value: Plain | Pieces, home: Lanes):
         self.origin: Home = value, home
-        self.shape: tuple[int, ...] = value.shape if isinstance(value, Pieces) else event_shape(value)
-        self.dtype: torch.dtype = value.dtype
+        self.shape: tuple[int, ...] = value.shape
+        self.dtype: torch.dtype = value.dtype if isinstance(value, Pieces) else tensor_of(value).dtype
         self.lanes = home
         self.elements: dict[int, Home] = {}
         self.loose: set[int] = set()
-        self.solid: tuple[Tensor, Lanes] | None = None if isinstance(value, Pieces) else (value, home)
+        self.solid: tuple[Plain, Lanes] | None = None if isinstance(value, Pieces) else (value, home)
         self.mine = False  # nobody else has seen the tensor of `solid`
         self.looks = 0
-        self.columns: tuple[Tensor, ...] = ()
+        self.columns: tuple[Plain, ...] = ()
 
     # ----------------------------------------------------------------------------------------------------- reading
     def raw(self, index: int) -> Home:
@@ -58,34 +58,33 @@ class Pieces:
         below, home = self.origin
         return below.raw(index) if isinstance(below, Pieces) else (self._taken(below, index), home)
 
-    def _taken(self, value: Tensor, index: int) -> Tensor:
-        """An element of a tensor; of one with a derivative all are taken at once, so that they go back at once."""
+    def _taken(self, value: Plain, index: int) -> Plain:
+        """An element of an array; of one with a derivative all are taken at once, so that they go back at once."""
+        kind, whole = type(value), tensor_of(value)
         if self.mine:
-            return value.select(1, index).clone()
-        if not value.requires_grad or value.shape[0] == 1:
-            return value.select(1, index)
+            return kind(whole.select(1, index).clone())
+        if not value.live or isinstance(value, Uniform):
+            return kind(whole.select(1, index))
         self.looks += 1
         if self.looks <= LOOKS:
-            return value.select(1, index)
+            return kind(whole.select(1, index))
         if not self.columns:
-            self.columns = value.unbind(1)
+            self.columns = tuple(map(kind, whole.unbind(1)))
         return self.columns[index]
 
-    def get(self, index: int, lanes: Lanes) -> Tensor:
+    def get(self, index: int, lanes: Lanes) -> Plain:
         """One element on lanes that descend from those of this array."""
         value, home = self.raw(index)
         return self._of(whole(value), home, lanes)
 
-    def _of(self, value: Tensor, home: Lanes, lanes: Lanes) -> Tensor:
-        moved = carry(value, home, lanes)
-        assert isinstance(moved, Tensor)
-        return moved if moved.dtype == self.dtype else to_number(moved, self.dtype)
+    def _of(self, value: Plain, home: Lanes, lanes: Lanes) -> Plain:
+        return self._kind(carry(value, home, lanes))
 
-    def part(self, indices: range, lanes: Lanes) -> Tensor:
-        """Some elements after another `[lanes or 1, len(indices), ...]`."""
+    def part(self, indices: range, lanes: Lanes) -> Plain:
+        """Some elements after another `[len(indices), ...]`."""
         return self._laid(None, {index: self.raw(index) for index in indices}, lanes)
 
-    def whole(self) -> Tensor:
+    def whole(self) -> Plain:
         """All of it, on `lanes`."""
         if self.solid is None or self.loose:
             self.solid = self._together(), self.lanes
@@ -94,15 +93,15 @@ class Pieces:
         value, home = self.solid
         return self._of(value, home, self.lanes)
 
-    def _together(self) -> Tensor:
-        base: Tensor | None
+    def _together(self) -> Plain:
+        base: Plain | None
         if self.solid is not None:
             base, home = self.solid
             news = {index: self.elements[index] for index in self.loose}
         else:
             below, home = self.origin
             news = self.elements
-            base = below if isinstance(below, Tensor) else None
+            base = None if isinstance(below, Pieces) else below
             if base is None and len(news) < self.shape[0]:
                 assert isinstance(below, Pieces)
                 base = self._of(below.whole(), below.lanes, home)
@@ -110,48 +109,52 @@ class Pieces:
             return self._laid(None, self.elements, self.lanes)
         return self._laid(self._of(base, home, self.lanes), news, self.lanes)
 
-    def _laid(self, base: Tensor | None, news: dict[int, Home], lanes: Lanes) -> Tensor:
+    def _laid(self, base: Plain | None, news: dict[int, Home], lanes: Lanes) -> Plain:
         """`base` with new elements; without one, the elements alone in the order of their indices."""
         places: list[int] = []
-        blocks: list[Tensor] = []
+        blocks: list[Plain] = []
         ask(lanes.count * (len(news) if base is None else self.shape[0]) * math.prod(self.shape[1:]))
         lanes.chart({home for _, home in news.values()})
         for group, home in _alike(news):
             values = [self._kind(whole(news[index][0])) for index in group]
-            blocks.append(self._of(torch.stack(values, 1), home, lanes))
+            stacked = type(values[0])(torch.stack([tensor_of(value) for value in values], 1))
+            blocks.append(self._of(stacked, home, lanes))
             places += group
         if not blocks:
             assert base is not None
             return base
-        parts = level(blocks if base is None else [base, *blocks], lanes)
+        kind, parts = rows_of(blocks if base is None else [base, *blocks], lanes)
         block = torch.cat(parts[-len(blocks):], 1) if len(blocks) > 1 else parts[-1]
         if base is not None:
-            return parts[0].index_copy(1, torch.tensor(places, device=block.device), block)
+            return kind(parts[0].index_copy(1, torch.tensor(places, device=block.device), block))
         order = sorted(range(len(places)), key=places.__getitem__)
-        return block if order == list(range(len(places))) else block.index_select(1, torch.tensor(order, device=block.device))
+        if order != list(range(len(places))):
+            block = block.index_select(1, torch.tensor(order, device=block.device))
+        return kind(block)
 
-    def _kind(self, value: Tensor) -> Tensor:
-        return value if value.dtype == self.dtype else to_number(value, self.dtype)
+    def _kind(self, value: Plain) -> Plain:
+        held = tensor_of(value)
+        return value if held.dtype == self.dtype else type(value)(to_number(held, self.dtype))
 
     @property
     def live(self) -> bool:
         """Whether the array, or something in it, carries a derivative."""
         below, _ = self.origin
-        live = below.live if isinstance(below, Pieces) else below.requires_grad
-        return live or any(value.live if isinstance(value, Pieces) else value.requires_grad for value, _ in self.elements.values())
+        return below.live or any(value.live for value, _ in self.elements.values())
 
     # ---------------------------------------------------------------------------------------------------- assigning
-    def put(self, path: Sequence[int], value: Tensor, lanes: Lanes) -> bool:
+    def put(self, path: Sequence[int], value: Plain, lanes: Lanes) -> bool:
         """Assign `self[path]`, on lanes that descend from those of this array; whether nothing was there that goes."""
         index, *rest = path
-        new: Tensor | Pieces = value
+        new: Plain | Pieces = value
         fresh = index not in self.elements
         if rest:
             below, home = self.raw(index)
             new = below if isinstance(below, Pieces) and index in self.elements else Pieces(below, home)
             fresh = new.put(rest, value, lanes)
-        if self.dtype == torch.bool and new.dtype != torch.bool:
-            self._number(new.dtype)
+        dtype = new.dtype if isinstance(new, Pieces) else tensor_of(new).dtype
+        if self.dtype == torch.bool and dtype != torch.bool:
+            self._number(dtype)
         self.mine = False
         self.elements[index] = new, lanes
         self.loose.add(index)
@@ -162,9 +165,10 @@ class Pieces:
         """From truth values to numbers."""
         self.dtype = dtype
         if self.solid is not None:
-            self.solid = to_number(self.solid[0], dtype), self.solid[1]
+            held, home = self.solid
+            self.solid = type(held)(to_number(tensor_of(held), dtype)), home
 
-    def look(self, lanes: Lanes) -> Tensor | None:
+    def look(self, lanes: Lanes) -> Plain | None:
         """The whole, if nobody has seen it, for somebody who does not keep it."""
         if self.mine and not self.loose and self.solid is not None and self.solid[1] is lanes:
             return self.solid[0]
@@ -175,17 +179,24 @@ class Pieces:
         own = self.look(lanes)
         if own is None:
             moved = self._of(self.whole(), self.lanes, lanes)
-            own = moved.expand(lanes.count, *moved.shape[1:]).clone()
+            own = PerLane(tensor_of(moved).expand(lanes.count, *moved.shape).clone())
             self.origin = self.solid = own, lanes
             self.lanes = lanes
             self.elements, self.columns = {}, ()
             self.mine = True
-        assign(own)
+        assign(tensor_of(own))
 
 
-def whole(value: Tensor | Pieces) -> Tensor:
-    """An element as a tensor."""
-    return value if isinstance(value, Tensor) else value.whole()
+def whole(value: Plain | Pieces) -> Plain:
+    """An element as a value."""
+    return value.whole() if isinstance(value, Pieces) else value
+
+
+def tensor_of(value: Plain) -> Tensor:
+    """An array, or an element of one, with all its entries."""
+    wide = value.wide
+    assert isinstance(wide, Tensor)
+    return wide
 
 
 def _alike(news: dict[int, Home]) -> Iterable[tuple[list[int], Lanes]]:
@@ -193,18 +204,16 @@ def _alike(news: dict[int, Home]) -> Iterable[tuple[list[int], Lanes]]:
     groups: dict[tuple[Lanes, bool], list[int]] = {}
     for index in sorted(news):
         value, home = news[index]
-        groups.setdefault((home, whole(value).shape[0] == 1), []).append(index)
+        groups.setdefault((home, isinstance(whole(value), Uniform)), []).append(index)
     return [(group, home) for (home, _), group in groups.items()]
 
 
-def level(blocks: Sequence[Tensor], lanes: Lanes) -> list[Tensor]:
+def rows_of(values: Sequence[Plain], lanes: Lanes) -> tuple[type[Plain], list[Tensor]]:
     """All of them with a row per lane, or none."""
-    rows = max(block.shape[0] for block in blocks)
-    if rows == 1:
-        return list(blocks)
-    if lanes.lifter is not None:
-        blocks = [lanes.lifter.lift(block, lanes) for block in blocks]
-    return [block.expand(rows, *block.shape[1:]) for block in blocks]
+    values = level(values, lanes)
+    if not any(isinstance(value, PerLane) for value in values):
+        return Uniform, [tensor_of(value) for value in values]
+    return PerLane, [tensor_of(value).expand(lanes.count, *value.shape) for value in values]
 
 
 def fold(
@@ -213,5 +222,5 @@ def fold(
     """Take in what branches have assigned, whose pieces (None: no new ones) began with `into`."""
     for index in dict.fromkeys(index for pieces, _ in children if pieces is not None for index in pieces.elements):
         joined = join([(into if pieces is None else pieces).get(index, home) for pieces, home in children])
-        assert isinstance(joined, Tensor)
+        assert isinstance(joined, Held)
         into.put((index,), joined, lanes)

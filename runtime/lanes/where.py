@@ -10,8 +10,8 @@ from ...dsl.text.diagnostics import Diagnostic, Label, ProbError
 from ...dsl.text.source import Source, Span
 from ..arrays.broadcast import ShapeMismatch, shape_words
 from ..arrays.memory import available, wanted, words
-from .lanes import Ragged
 from .lessons import OutOfMemory
+from .values import Ragged
 
 
 @dataclass(frozen=True)

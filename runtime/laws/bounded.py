@@ -14,7 +14,7 @@ from .noise import Noise
 from .rounding import below_one, double, nudge, sinks, sticks, tiny
 
 
-class Uniform(Law):
+class UniformLaw(Law):
     low: Tensor
     high: Tensor
 
@@ -44,12 +44,13 @@ class Proportion(Law):
         return torch.full_like(value, 0.5)
 
     def coarse(self, value: Tensor | None) -> bool:
-        return sinks(self.concentration1) or sticks(self.concentration0)
+        dtype = self.concentration1.dtype
+        return sinks(self.ends("concentration1")[0], dtype) or sticks(self.ends("concentration0")[0], dtype)
 
 
 class Beta(Proportion):
     def small(self) -> bool:
-        return vanishes(self.concentration1) or saturates(self.concentration0)
+        return vanishes(self, "concentration1") or saturates(self, "concentration0")
 
     def _logit(self, shape: Shape, noise: Noise) -> Tensor:
         one, zero = (log_gamma(part, shape, noise, "Beta") for part in (self.concentration1, self.concentration0))
@@ -100,7 +101,7 @@ class Dirichlet(Law):
         return torch.full_like(value, 1 / value.shape[-1])
 
     def small(self) -> bool:
-        return vanishes(self.concentration)
+        return vanishes(self, "concentration")
 
     def _logarithms(self, shape: Shape, noise: Noise) -> Tensor:
         return torch.log_softmax(log_gamma(self.concentration, shape, noise, "Dirichlet"), -1)
@@ -115,7 +116,7 @@ class Dirichlet(Law):
         return dirichlet(self.concentration, shape, noise, "Dirichlet")
 
     def coarse(self, value: Tensor | None) -> bool:
-        return sinks(self.concentration)
+        return sinks(self.ends("concentration")[0], self.concentration.dtype)
 
     def density(self, value: Tensor) -> Tensor:
         return self._density(value.double().log()).to(value.dtype)

@@ -6,13 +6,11 @@ of the table.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import torch
 from torch import Tensor
 
 from ...dsl.tables.distributions import DistributionRow
-from .bounded import Beta, Dirichlet, Kumaraswamy, MultivariateNormal, Uniform, VonMises
+from .bounded import Beta, Dirichlet, Kumaraswamy, MultivariateNormal, UniformLaw, VonMises
 from .counts import Bernoulli, Binomial, DiscreteUniform, Geometric, NegativeBinomial, Poisson
 from .law import Law, TorchLaw
 from .location_scale import Cauchy, Gumbel, Laplace, Logistic, Normal, StudentT
@@ -20,18 +18,24 @@ from .positive import Chi2, Exponential, Gamma, HalfCauchy, HalfNormal, InverseG
 from .truncated_normal import TruncatedNormal
 from .weighted import Categorical, Multinomial, OneHotCategorical
 
-LAWS: dict[str, Callable[[dict[str, Tensor]], Law]] = {
-    law.__name__: law
+LAWS: dict[str, type[Law]] = {
+    law.__name__.removesuffix("Law"): law
     for law in (
         Normal, Laplace, Gumbel, Logistic, Cauchy,
         StudentT, LogNormal, HalfNormal, HalfCauchy, Exponential,
         Gamma, InverseGamma, Chi2, Weibull, Pareto,
-        Uniform, Beta, Kumaraswamy, Dirichlet, VonMises,
+        UniformLaw, Beta, Kumaraswamy, Dirichlet, VonMises,
         MultivariateNormal, TruncatedNormal, Bernoulli, Binomial, Geometric,
         NegativeBinomial, Poisson, Categorical, OneHotCategorical,
         Multinomial, DiscreteUniform,
     )
 }
+
+
+def is_narrow(row: DistributionRow) -> bool:
+    """Whether the arguments of a row's law may have axes of size 1 in the place of entries that repeat themselves."""
+    law = LAWS.get(row.name)
+    return law is not None and law.narrow
 
 
 def build(row: DistributionRow, arguments: dict[str, Tensor]) -> Law:

@@ -13,10 +13,9 @@ import torch
 from torch import Tensor
 from torch.nn.functional import logsigmoid, softplus
 
-from ..arrays.broadcast import Shape, narrowed
+from ..arrays.broadcast import Shape
 from ..arrays.kernels import choose
 from ..arrays.recording import recording
-from ..arrays.scalars import ends
 from .law import Edge, Law
 from .noise import FEW, Noise, coin
 from .rounding import double, weigh, weigh_complement, whole
@@ -64,7 +63,7 @@ class Chance(Law):
         if self.probs is None:
             return None
         if not recording() and self.probs.numel():
-            least, most = ends(self.probs)
+            least, most = self.ends("probs")
             if all(value < least or value > most for value in values):
                 return None
         found = self.probs == values[0]
@@ -90,9 +89,7 @@ def _logarithms(p: Tensor) -> tuple[Tensor, Tensor]:
 
 class Bernoulli(Chance):
     lifts = True
-
-    def __init__(self, arguments: dict[str, Tensor]):
-        super().__init__({name: narrowed(argument) for name, argument in arguments.items()})
+    narrow = True
 
     def sample(self, shape: Shape, noise: Noise) -> Tensor:
         chance = self.chance()
@@ -113,13 +110,13 @@ class Bernoulli(Chance):
             return self.log_chances(value, 1 - value)
         if self.probs is None:
             assert self.logits is not None
-            if self.lift is not None and self.logits.shape[0] == 1:
+            if self.lift is not None:
                 none = self.once("log sigmoid", lambda logits: logsigmoid(-logits), self.logits)
                 return torch.addcmul(self.lift(none), self.lift(self.logits), value)
             return logsigmoid(choose(value != 0, self.logits, -self.logits))
         p = self.probs
         if self.edge(0.0, 1.0) is None:
-            if self.lift is not None and p.shape[0] == 1:
+            if self.lift is not None:
                 none, more = self.once("logarithms", _logarithms, p)
                 return torch.addcmul(self.lift(none), self.lift(more), value)
             if p.numel() < value.numel():
@@ -255,7 +252,7 @@ class Poisson(Law):
     def relative_log_prob(self, value: Tensor) -> Tensor:
         if value.requires_grad:
             return self.density(value)
-        if self.lift is None or self.rate.shape[0] != 1:
+        if self.lift is None:
             return weigh(value, self.rate) - self.rate
         if bool((self.rate > 0).all()):
             return value * self.lift(self.once("log", torch.log, self.rate)) - self.lift(self.rate)
@@ -263,7 +260,7 @@ class Poisson(Law):
         return weigh(value, rate) - rate
 
     def boundary(self) -> Edge | None:
-        found = narrowed(self.rate) == 0
+        found = self.rate == 0
         return Edge("rate", found) if bool(found.any()) else None
 
 

@@ -10,8 +10,7 @@ import torch
 from torch import Tensor
 
 from ...dsl.tables.distributions import DistributionRow, Domain
-from ..arrays.recording import recording
-from ..arrays.scalars import ends
+from ..arrays.scalars import Ends
 
 # of every domain the bounds, each with whether it is allowed itself, and whether only whole numbers are
 _ENTRIES: dict[Domain, tuple[float, bool, float, bool, bool]] = {
@@ -33,16 +32,16 @@ _ENTRIES: dict[Domain, tuple[float, bool, float, bool, bool]] = {
 }
 
 
-def violation(domain: Domain, tensor: Tensor, event: int) -> Tensor | None:
+def violation(domain: Domain, tensor: Tensor, event: int, found: Ends | None = None) -> Tensor | None:
     """Which `[L or 1, *batch]` lie outside the domain (a nan does), None where none does.
 
-    `tensor` is `[L or 1, *batch, *event axes]`.  One pass over memory where all is well.
+    `tensor` is `[L or 1, *batch, *event axes]`; its ends may have been `found` already.  One pass over memory where all is well.
     """
     value = tensor.detach()
     if value.numel() == 0:
         return None
     *_, only_whole = _ENTRIES[domain]
-    least, most = value.aminmax() if recording() else ends(tensor)
+    least, most = value.aminmax() if found is None else found
     fine = bool(_between(least, domain) & _between(most, domain))
     bad = None
     if not (fine and (not only_whole or bool((value == value.floor()).all()))):

@@ -9,7 +9,7 @@ computed in float64 (their terms cancel), everything else in the run's dtype.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
@@ -18,6 +18,7 @@ from torch import Tensor
 
 from ..arrays.broadcast import Shape
 from ..arrays.kernels import choose
+from ..arrays.scalars import Ends, ends
 from .noise import Noise
 
 HALF_LOG_TWO_PI = 0.5 * math.log(2 * math.pi)
@@ -46,12 +47,19 @@ class Law:
 
     event: ClassVar[int] = 0
     lifts: ClassVar[bool] = False  # the density lifts what it computes from uniform arguments by itself (`lifting.py`)
-    lift: Callable[[Tensor], Tensor] | None = None
+    lift: Callable[[Tensor], Tensor] | None = None  # of arguments that are the same in every lane, and of what is made of them
+    narrow: ClassVar[bool] = False  # arguments may have axes of size 1 in the place of entries that repeat themselves
+    known: Mapping[str, Ends] = {}  # the ends of arguments, as far as somebody has looked for them
 
     def __init__(self, arguments: dict[str, Tensor]):
         self.arguments = arguments
         for name, value in arguments.items():
             setattr(self, name, value)
+
+    def ends(self, name: str) -> Ends:
+        """The smallest and the largest entry of an argument (of one that has entries)."""
+        known = self.known.get(name)
+        return ends(self.arguments[name]) if known is None else known
 
     def once(self, what: str, function: Callable[..., Any], *operands: Any) -> Any:
         """`function(*operands)`; of a block, what is asked for again is found again (`uniform.py`)."""

@@ -9,6 +9,7 @@ from torch import Tensor
 from torch.nn.functional import logsigmoid
 
 from ..arrays.broadcast import Shape
+from ..arrays.scalars import ends
 from .implicit import standard_gamma
 from .law import HALF_LOG_TWO_PI, Law
 from .noise import Noise
@@ -33,7 +34,7 @@ class LocationScale(Law):
         return (value - self.loc) / self.scale
 
     def coarse(self, value: Tensor | None) -> bool:
-        return blurred(self.loc if value is None else value, self.scale)
+        return blurred(self.ends("loc") if value is None else ends(value), self.ends("scale")[0], self.loc.dtype)
 
 
 class Normal(LocationScale):
@@ -94,7 +95,7 @@ class StudentT(LocationScale):
         return noise.normal(shape, self.loc) * torch.rsqrt(chi2 / self.df)
 
     def coarse(self, value: Tensor | None) -> bool:
-        return super().coarse(value) or (value is None and sinks(self.df / 2))
+        return super().coarse(value) or (value is None and sinks(self.ends("df")[0] / 2, self.df.dtype))
 
     def density(self, value: Tensor) -> Tensor:
         df, loc, scale, x = double(self.df, self.loc, self.scale, value)

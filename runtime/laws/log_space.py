@@ -11,22 +11,27 @@ from torch import Tensor
 
 from ..arrays.broadcast import Shape
 from ..arrays.recording import recording
-from ..arrays.scalars import ends
 from .implicit import standard_gamma
+from .law import Law
 from .noise import Noise
 from .rounding import UNSEEN, below_one, nudge, tiny
 
 _LEAST, _GAP = torch.finfo(torch.float64).tiny, torch.finfo(torch.float64).eps / 2
 
 
-def vanishes(shape: Tensor) -> bool:
-    """Whether much of a density like x^(shape - 1) at 0 lies below the least number of float64."""
-    return not recording() and shape.numel() > 0 and _LEAST ** ends(shape)[0] > UNSEEN
+def vanishes(law: Law, name: str, factor: float = 1.0) -> bool:
+    """Whether much of a density like x^(shape - 1) at 0 lies below the least number of float64, the shape being an argument times
+    a factor."""
+    return _beyond(law, name, factor, _LEAST)
 
 
-def saturates(shape: Tensor) -> bool:
+def saturates(law: Law, name: str) -> bool:
     """Whether much of a density like (1 - x)^(shape - 1) at 1 lies above the last number of float64 below 1."""
-    return not recording() and shape.numel() > 0 and _GAP ** ends(shape)[0] > UNSEEN
+    return _beyond(law, name, 1.0, _GAP)
+
+
+def _beyond(law: Law, name: str, factor: float, gap: float) -> bool:
+    return not recording() and law.arguments[name].numel() > 0 and gap ** (factor * law.ends(name)[0]) > UNSEEN
 
 
 def log_gamma(concentration: Tensor, shape: Shape, noise: Noise, name: str) -> Tensor:

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from ..arrays.broadcast import Shape
+from ..arrays.scalars import ends
 from .implicit import standard_gamma
 from .law import HALF_LOG_TWO_PI, Law
 from .location_scale import Normal
@@ -87,10 +88,10 @@ class Gamma(Positive):
     rate: Tensor
 
     def coarse(self, value: Tensor | None) -> bool:
-        return sinks(self.concentration)
+        return sinks(self.ends("concentration")[0], self.concentration.dtype)
 
     def small(self) -> bool:
-        return vanishes(self.concentration)
+        return vanishes(self, "concentration")
 
     def _logarithm(self, shape: Shape, noise: Noise) -> Tensor:
         return log_gamma(self.concentration, shape, noise, "Gamma") - self.rate.double().log()
@@ -118,7 +119,7 @@ class InverseGamma(Positive):
     rate: Tensor
 
     def coarse(self, value: Tensor | None) -> bool:
-        return sinks(self.concentration)
+        return sinks(self.ends("concentration")[0], self.concentration.dtype)
 
     def rsample(self, shape: Shape, noise: Noise) -> Tensor:
         draw = self.rate / standard_gamma(self.concentration, shape, noise, "InverseGamma")
@@ -133,10 +134,10 @@ class Chi2(Positive):
     df: Tensor
 
     def coarse(self, value: Tensor | None) -> bool:
-        return sinks(self.df / 2)
+        return sinks(self.ends("df")[0] / 2, self.df.dtype)
 
     def small(self) -> bool:
-        return vanishes(self.df / 2)
+        return vanishes(self, "df", 0.5)
 
     def _logarithm(self, shape: Shape, noise: Noise) -> Tensor:
         return log_gamma(self.df / 2, shape, noise, "Chi2") + math.log(2)
@@ -163,7 +164,7 @@ class Weibull(Positive):
     concentration: Tensor
 
     def coarse(self, value: Tensor | None) -> bool:
-        return sinks(self.concentration)
+        return sinks(self.ends("concentration")[0], self.concentration.dtype)
 
     def rsample(self, shape: Shape, noise: Noise) -> Tensor:
         gumbel = noise.exponential(shape, self.scale).log_()
@@ -181,7 +182,7 @@ class Pareto(Law):
     alpha: Tensor
 
     def coarse(self, value: Tensor | None) -> bool:
-        return blurred(self.scale, self.scale / self.alpha)
+        return blurred(self.ends("scale"), ends(self.scale / self.alpha)[0], self.scale.dtype)
 
     def support(self, value: Tensor) -> Tensor | None:
         return value >= self.scale

@@ -8,27 +8,26 @@ import torch
 from torch import Tensor
 
 from ..arrays.kernels import choose
-from ..arrays.scalars import ends
+from ..arrays.scalars import Ends
 
 COARSE = 0.01  # of its scale, to which a value may be rounded
 UNSEEN = 1e-3  # of the probability, may lie where there are no numbers
 
 
-def blurred(value: Tensor, scale: Tensor) -> bool:
-    """Whether values are rounded by much of a scale."""
-    low, high = ends(value)
-    size = max(abs(low), abs(high))
-    return math.isfinite(size) and torch.finfo(value.dtype).eps * size > COARSE * ends(scale)[0]
+def blurred(values: Ends, scale: float, dtype: torch.dtype) -> bool:
+    """Whether values between two ends are rounded by much of the least scale."""
+    size = max(abs(end) for end in values)
+    return math.isfinite(size) and torch.finfo(dtype).eps * size > COARSE * scale
 
 
-def sinks(shape: Tensor) -> bool:
-    """Whether a density like x^(shape - 1) at 0 has much probability below the least number."""
-    return bool(tiny(shape) ** ends(shape)[0] > UNSEEN)
+def sinks(shape: float, dtype: torch.dtype) -> bool:
+    """Whether a density like x^(shape - 1) at 0 has much probability below the least number; of the least shape."""
+    return bool(torch.finfo(dtype).tiny ** shape > UNSEEN)
 
 
-def sticks(shape: Tensor) -> bool:
+def sticks(shape: float, dtype: torch.dtype) -> bool:
     """Whether a density like (1 - x)^(shape - 1) at 1 has much probability above the largest number below 1."""
-    return bool((torch.finfo(shape.dtype).eps / 2) ** ends(shape)[0] > UNSEEN)
+    return bool((torch.finfo(dtype).eps / 2) ** shape > UNSEEN)
 
 
 def tiny(value: Tensor) -> float:

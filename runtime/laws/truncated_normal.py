@@ -25,6 +25,7 @@ import torch
 from torch import Tensor
 
 from ..arrays.broadcast import Shape, together
+from ..arrays.scalars import ends
 from .law import Law
 from .noise import Noise
 from .rounding import blurred, double, nudge
@@ -225,11 +226,11 @@ class TruncatedNormal(Law):
 
     @torch.no_grad()
     def coarse(self, value: Tensor | None) -> bool:
-        if blurred(self.loc, self.scale):
+        if blurred(self.ends("loc"), self.ends("scale")[0], self.loc.dtype):
             return True
         window = self._window()
         spread = window.scale * torch.minimum(1 / window.rho.clamp_min(1.0), window.high - window.low)
-        return blurred(window.place.to(self.loc.dtype) if value is None else value, spread)
+        return blurred(ends(window.place if value is None else value), ends(spread)[0], self.loc.dtype)
 
     def _window(self) -> Window:
         """In float64; an infinite end carries no derivative."""

@@ -2,32 +2,84 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import cast
 
 from torch import Tensor
 
 from ...dsl.syntax import Distribution, Expression
 from ...dsl.tables.distributions import DISTRIBUTIONS, DistributionRow, ParameterRow, domain_help, domain_words, order_words
-from ..arrays.broadcast import ShapeMismatch, broadcast_shapes, narrowed, shape_words
+from ..arrays.broadcast import ShapeMismatch, broadcast_shapes, shape_words
+from ..arrays.kernels import to_number
+from ..arrays.recording import recording
+from ..arrays.scalars import Ends
 from ..lanes.circumstances import circumstances, count_runs, first_of, in_runs, row_of, show
 from ..lanes.frames import Frame
+from ..lanes.values import Plain, Uniform
+from ..laws.build import build, is_narrow
 from ..laws.domains import order_violation, violation
+from ..laws.law import Law
 from .machine import Machine
 
 
 @dataclass(frozen=True, slots=True)
 class Bound:
-    """A distribution with its arguments on a frame's lanes."""
+    """A distribution with its arguments (which hold tensors) on a frame's lanes."""
 
     row: DistributionRow
-    arguments: dict[str, Tensor]
+    arguments: dict[str, Plain]
     batch: tuple[int, ...]
     event: tuple[int, ...]
 
+    @property
+    def tensors(self) -> dict[str, Tensor]:
+        """The arguments with all their entries `[lanes or 1, *batch, *parameter event]`."""
+        return {name: cast(Tensor, value.wide) for name, value in self.arguments.items()}
 
-def with_axes(tensor: Tensor, axes: int) -> Tensor:
-    """Insert axes of size 1 after the lane axis."""
-    return tensor if axes <= 0 else tensor.reshape(tensor.shape[0], *(1,) * axes, *tensor.shape[1:])
+    @property
+    def live(self) -> bool:
+        """Whether an argument carries a derivative."""
+        return any(value.live for value in self.arguments.values())
+
+    def with_arguments(self, arguments: dict[str, Plain]) -> Bound:
+        """The same with other arguments."""
+        return replace(self, arguments=arguments)
+
+    def law(self) -> Law:
+        """The distribution as code."""
+        narrow = is_narrow(self.row)
+        law = build(self.row, {
+            name: cast(Tensor, value.raw if narrow or value.event is None else value.wide) for name, value in self.arguments.items()
+        })
+        law.known = ArgumentEnds(self.arguments)
+        return law
+
+
+class ArgumentEnds(Mapping[str, Ends]):
+    """The ends of the arguments of a law, looked for once for each value."""
+
+    def __init__(self, arguments: dict[str, Plain]):
+        self.arguments = arguments
+
+    def __getitem__(self, name: str) -> Ends:
+        return self.arguments[name].ends
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.arguments)
+
+    def __len__(self) -> int:
+        return len(self.arguments)
+
+
+def with_axes(value: Plain, axes: int) -> Plain:
+    """Insert axes of size 1 after the lane axis of a value that holds a tensor."""
+    if axes <= 0:
+        return value
+    raw = cast(Tensor, value.raw)
+    ones = (1,) * axes
+    event = None if value.event is None else (*ones, *value.event)
+    return type(value)(raw.reshape(raw.shape[0], *ones, *raw.shape[1:]), event)
 
 
 # -------------------------------------------------------------------------------------------------- arguments
@@ -35,29 +87,29 @@ def bind_arguments(machine: Machine, node: Distribution, frame: Frame, batch: tu
     """Evaluate, align and check the arguments, for draws of at least the shape `batch`; P0301, P0501."""
     row = DISTRIBUTIONS[node.name]
     expressions = machine.resolved.arguments[id(node)]
-    arguments: dict[str, Tensor] = {}
+    arguments: dict[str, Plain] = {}
     simple = row.event == 0
     given = [parameter.name for parameter in row.parameters if parameter.name in expressions]
     values = dict(zip(given, machine.evaluate_all([expressions[name] for name in given], frame), strict=True))
     for parameter in row.parameters:
         if parameter.name not in values:
             if parameter.default is not None:
-                arguments[parameter.name] = machine.constant(parameter.default)
+                arguments[parameter.name] = Uniform(machine.constant(parameter.default))
             continue
         value, expression = values[parameter.name], expressions[parameter.name]
-        if isinstance(value, Tensor):
-            tensor = machine.number(value)
-            check(machine, row, parameter, tensor, expression, frame)
-            simple = simple and tensor.dim() == 1 and parameter.event == 0
+        if isinstance(value.raw, Tensor):
+            if value.raw.dtype != machine.dtype:
+                value = type(value)(to_number(value.raw, machine.dtype), value.event)
+            check(machine, row, parameter, value, expression, frame)
+            simple = simple and not value.shape and parameter.event == 0
         else:
-            assert isinstance(value, float | bool | int)
-            tensor = machine.constant(float(value))
-            key = (row.name, parameter.name, float(value))
+            key = (row.name, parameter.name, float(value.raw))
+            value = Uniform(machine.constant(float(value.raw)))
             if key not in machine.allowed:
-                check(machine, row, parameter, tensor, expression, frame)
+                check(machine, row, parameter, value, expression, frame)
                 machine.allowed.add(key)
             simple = simple and parameter.event == 0
-        arguments[parameter.name] = tensor
+        arguments[parameter.name] = value
     if simple and not batch:
         bound = Bound(row, arguments, (), ())
     else:
@@ -68,14 +120,14 @@ def bind_arguments(machine: Machine, node: Distribution, frame: Frame, batch: tu
 
 
 def _align(
-    machine: Machine, row: DistributionRow, arguments: dict[str, Tensor], node: Distribution, least: tuple[int, ...]
+    machine: Machine, row: DistributionRow, arguments: dict[str, Plain], node: Distribution, least: tuple[int, ...]
 ) -> Bound:
     """Give all arguments the same number of batch axes and find the shapes of batch and draw."""
     batches = {}
     events: list[tuple[int, ...]] = []
-    for name, tensor in arguments.items():
+    for name, value in arguments.items():
         own = row.parameter(name).event
-        shape = tuple(tensor.shape[1:])
+        shape = value.shape
         if len(shape) < own:
             kind = "a vector" if own == 1 else "a matrix"
             span = machine.resolved.arguments[id(node)][name].span
@@ -95,43 +147,46 @@ def _align(
         raise machine.where.error(
             "P0301", f"the arguments of {row.name} do not fit together: {problem.reason}", node.span
         ) from None
-    aligned = {name: with_axes(tensor, len(batch) - len(batches[name])) for name, tensor in arguments.items()}
+    aligned = {name: with_axes(value, len(batch) - len(batches[name])) for name, value in arguments.items()}
     event = tuple(sizes) * row.event if row.event else ()
     return Bound(row, aligned, batch, event)
 
 
 def check(
-    machine: Machine, row: DistributionRow, parameter: ParameterRow, tensor: Tensor, expression: Expression, frame: Frame
+    machine: Machine, row: DistributionRow, parameter: ParameterRow, value: Plain, expression: Expression, frame: Frame
 ) -> None:
     """P0501 where an argument lies outside its domain in some lane."""
-    if tensor.dim() - 1 < parameter.event:
+    shape = value.shape
+    if len(shape) < parameter.event:
         return
-    if parameter.event == 2 and tensor.shape[-1] != tensor.shape[-2]:
+    if parameter.event == 2 and shape[-1] != shape[-2]:
         raise machine.where.error(
             "P0301", f"`{parameter.name}` of {row.name} must be a square matrix", expression.span,
-            f"this is {shape_words(tuple(tensor.shape[1:]))}",
+            f"this is {shape_words(shape)}",
         )
-    mask = violation(parameter.domain, tensor if parameter.event else narrowed(tensor), parameter.event)
+    tensor = cast(Tensor, value.wide if parameter.event else value.raw)
+    found = None if recording() or not tensor.numel() else value.ends
+    mask = violation(parameter.domain, tensor, parameter.event, found)
     if mask is None:
         return
-    mask = mask.expand(tensor.shape[: tensor.dim() - parameter.event])
+    mask = mask.expand(tensor.shape[0], *shape[: len(shape) - parameter.event])
     lane = first_of(mask)
-    entry = tensor.detach()[lane]
+    entry = row_of(value, lane)
     if mask.dim() > 1:
-        entry = entry[tuple(int(index) for index in mask[lane].nonzero()[0])]
-    value = show(entry)
+        entry = cast(Tensor, entry)[tuple(int(index) for index in mask[lane].nonzero()[0])]
+    shown = show(entry)
     given = circumstances(expression, frame, lane, machine.constants)
     text = " ".join(machine.where.source.slice(expression.span).split())
     raise machine.where.error(
-        "P0501", f"`{parameter.name}` of {row.name} must {domain_words(parameter.domain)}, but is {value}", expression.span,
-        f"= {value}{given}", (in_runs(*count_runs(mask, frame, machine.stands_for)),), domain_help(row, parameter.name, text),
+        "P0501", f"`{parameter.name}` of {row.name} must {domain_words(parameter.domain)}, but is {shown}", expression.span,
+        f"= {shown}{given}", (in_runs(*count_runs(mask, frame, machine.stands_for)),), domain_help(row, parameter.name, text),
     )
 
 
 def _check_order(
     machine: Machine, bound: Bound, expressions: dict[str, Expression], node: Distribution, frame: Frame
 ) -> None:
-    mask = order_violation(bound.row, bound.arguments)
+    mask = order_violation(bound.row, bound.tensors)
     if mask is None:
         return
     assert bound.row.ordered is not None

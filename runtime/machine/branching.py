@@ -9,35 +9,34 @@ from __future__ import annotations
 
 from typing import cast
 
-import torch
 from torch import Tensor
 
 from ...dsl.syntax import Conditional, Expression, If, Logical
 from ...dsl.text.source import Span
-from ..arrays.broadcast import ShapeMismatch, align, event_shape, shape_words
+from ..arrays.broadcast import shape_words
 from ..arrays.kernels import partition
-from ..arrays.operations import Operand, as_tensor, truth
+from ..arrays.operations import truth
 from ..lanes.frames import Frame, merge
-from ..lanes.lanes import Ragged, Value, carry
+from ..lanes.lanes import carry
 from ..lanes.lessons import NotCompiled
+from ..lanes.values import PerLane, Plain, Ragged, Uniform, Value
 from . import masked
 from .machine import Machine
+from .operation import LOGICAL
 
 
-def holds(machine: Machine, value: Operand, condition: Expression) -> bool | Tensor:
+def holds(machine: Machine, value: Plain, condition: Expression) -> bool | Tensor:
     """Whether a condition holds: as one truth value, or in which lanes `[lanes]`."""
-    held = truth(value)
-    if not isinstance(held, Tensor):
-        return held
-    if held.dim() != 1:
+    if value.shape:
         raise machine.where.error(
-            "P0304", "a condition must be one value, but is an array", condition.span, shape_words(event_shape(held)),
+            "P0304", "a condition must be one value, but is an array", condition.span, shape_words(value.shape),
             help="reduce it by any(...) or all(...), or choose element by element: where(c, a, b)",
         )
-    return bool(held) if held.shape[0] == 1 else held
+    held = truth(value.raw)
+    return held if isinstance(value, PerLane) and len(held) > 1 else bool(held)  # type: ignore[arg-type]
 
 
-def decide(machine: Machine, value: Operand, condition: Expression) -> bool | tuple[Tensor, Tensor]:
+def decide(machine: Machine, value: Plain, condition: Expression) -> bool | tuple[Tensor, Tensor]:
     """Whether a condition holds: in all lanes (True), in none (False), or the lanes where it does and where not."""
     held = holds(machine, value, condition)
     if not isinstance(held, Tensor):
@@ -82,7 +81,7 @@ def _branch(machine: Machine, node: If, number: int, frame: Frame) -> None:
         machine.block(node.otherwise, frame)
 
 
-def conditional(machine: Machine, node: Conditional, frame: Frame) -> Operand:
+def conditional(machine: Machine, node: Conditional, frame: Frame) -> Plain:
     """`if c then a else b`: each side on its own lanes."""
     value = machine.evaluate(node.condition, frame)
     if machine.masked and isinstance(mask := holds(machine, value, node.condition), Tensor):
@@ -98,11 +97,12 @@ def conditional(machine: Machine, node: Conditional, frame: Frame) -> Operand:
 def _either(
     machine: Machine, frame: Frame, held: tuple[Tensor, Tensor], sides: tuple[Expression | bool, Expression | bool],
     what: str, span: Span,
-) -> Operand:
+) -> Plain:
     """One expression (or truth value) on some lanes and another on the others."""
     children = [frame.child(frame.lanes.restrict(index)) for index in held]
     values: list[Value] = [
-        side if isinstance(side, bool) else machine.evaluate(side, child) for side, child in zip(sides, children, strict=True)
+        Uniform(side) if isinstance(side, bool) else machine.evaluate(side, child)
+        for side, child in zip(sides, children, strict=True)
     ]
     join = merge(frame, children, machine.joiner)
     assert join is not None
@@ -114,52 +114,46 @@ def _either(
 
 def _both(
     machine: Machine, frame: Frame, held: Tensor, one: Expression | bool, other: Expression | bool,
-) -> Operand:
+) -> Plain:
     """Two expressions (or truth values), each on all lanes, and of each the lanes where it is asked for."""
     sides = masked.sides(machine, frame, held)
     first, second = (
-        value if isinstance(value, bool) else machine.evaluate(value, side) for value, side in zip((one, other), sides, strict=True)
+        Uniform(value) if isinstance(value, bool) else machine.evaluate(value, side)
+        for value, side in zip((one, other), sides, strict=True)
     )
     masked.merge(machine, frame, held, *sides)
-    return cast(Operand, masked.choose(machine, held, first, second))
+    return cast(Plain, masked.choose(machine, held, first, second))
 
 
-def logical(machine: Machine, node: Logical, frame: Frame) -> Operand:
+def logical(machine: Machine, node: Logical, frame: Frame) -> Plain:
     """`a and b`, `a or b`: the right side only on the lanes that the left side has not decided."""
-    value = truth(machine.evaluate(node.items[0], frame))
+    value = truth_of(machine.evaluate(node.items[0], frame))
     for item in node.items[1:]:
         value = _logical_step(machine, node, value, item, frame)
     return value
 
 
-def _logical_step(
-    machine: Machine, node: Logical, left: bool | Tensor, item: Expression, frame: Frame
-) -> bool | Tensor:
+def truth_of(value: Plain) -> Plain:
+    """A number is true where it is not 0."""
+    held = truth(value.raw)
+    return value if held is value.raw else type(value)(held, value.event)
+
+
+def _logical_step(machine: Machine, node: Logical, left: Plain, item: Expression, frame: Frame) -> Plain:
     both = node.operator == "and"
-    if isinstance(left, Tensor) and left.dim() == 1 and left.shape[0] == 1:
-        left = bool(left)
-    if not isinstance(left, Tensor):
-        return truth(machine.evaluate(item, frame)) if left == both else left
-    if left.dim() > 1:
-        return _elementwise(machine, node, left, item, frame)
+    if left.shape:
+        entered = frame.lanes
+        right = machine.evaluate(item, frame)
+        return machine.apply(LOGICAL[node.operator], (carry(left, entered, frame.lanes), right), frame, node)
+    if isinstance(left, Uniform) or frame.lanes.count == 1:
+        return truth_of(machine.evaluate(item, frame)) if bool(left.raw) == both else left
+    held = left.raw
     if machine.masked:
-        return truth(_both(machine, frame, left, *((item, False) if both else (True, item))))
-    holding, failing = partition(left)
+        return truth_of(_both(machine, frame, held, *((item, False) if both else (True, item))))
+    holding, failing = partition(held)
     undecided, decided = (holding, failing) if both else (failing, holding)
     if not undecided.shape[0]:
         return left
     if not decided.shape[0]:
-        return truth(machine.evaluate(item, frame))
-    return truth(_either(machine, frame, (undecided, decided), (item, not both), f"`{node.operator}`", node.span))
-
-
-def _elementwise(machine: Machine, node: Logical, left: Tensor, item: Expression, frame: Frame) -> Tensor:
-    """`and`, `or` of arrays: both sides on all lanes."""
-    entered = frame.lanes
-    right = as_tensor(truth(machine.evaluate(item, frame)), machine.dtype, machine.device)
-    left = cast(Tensor, carry(left, entered, frame.lanes))
-    try:
-        pair = align(left, right)
-    except ShapeMismatch as problem:
-        raise machine.where.shapes(problem, node.span) from None
-    return torch.logical_and(*pair) if node.operator == "and" else torch.logical_or(*pair)
+        return truth_of(machine.evaluate(item, frame))
+    return truth_of(_either(machine, frame, (undecided, decided), (item, not both), f"`{node.operator}`", node.span))

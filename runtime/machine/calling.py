@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable
 from typing import cast
 
 import torch
@@ -10,20 +11,44 @@ from torch import Tensor
 from ...dsl.syntax import Call, Function, Return
 from ...dsl.text.source import Span
 from ..arrays.broadcast import shape_words
-from ..arrays.operations import Operand
+from ..arrays.operations import Operand, numeric
 from ..lanes.frames import Activation, Frame, Returned, together
-from ..lanes.lanes import NOWHERE, Ragged, Value
+from ..lanes.lanes import NOWHERE
 from ..lanes.ledger import Summand
 from ..lanes.lessons import NotCompiled, TooManyLanes
+from ..lanes.values import PerLane, Plain, Ragged, Uniform, Value
 from .machine import Machine
+from .operation import Operation
+from .recall import Recalled
+from .setting import Setting
 
 DEEP = 64  # calls in calls that are compiled
 MANY = 1024  # recursive calls that are compiled
-RECURSIVE_FACTOR = 2  # a function may call itself so many times as often as a `while` may go round
 
 
-def call(machine: Machine, node: Call, function: Function, arguments: list[Operand], frame: Frame) -> Operand:
-    """A call of a function of the program, on the frame's lanes."""
+def call(machine: Machine, node: Call, function: Function, arguments: list[Plain], frame: Frame) -> Plain:
+    """A call of a function of the program, on the frame's lanes; one that has been made before is remembered."""
+    recall = machine.recall
+    if function.name not in recall.text.functions:
+        return _call(machine, node, function, arguments, frame)
+    outermost = recall.begin(frame.lanes)
+    keys = recall.keys(node, arguments, frame)
+    key = function.name, recall.where(frame.lanes), recall.marks(machine, frame), *keys
+    known = recall.known.get(key)
+    if known is not None:
+        recall.again(machine, known.note)
+        return known.value
+    entered = recall.enter(machine)
+    value = _call(machine, node, function, arguments, frame, keys)
+    recall.keep(key, Recalled(value, recall.leave(machine, entered)))
+    if outermost:
+        recall.forget()
+    return value
+
+
+def _call(
+    machine: Machine, node: Call, function: Function, arguments: list[Plain], frame: Frame, keys: list[Hashable] | None = None
+) -> Plain:
     if machine.depth >= machine.limits.depth:
         raise machine.where.error(
             "P0505", f"`{node.function}` was called {machine.limits.depth} levels deep", node.span, "called again here",
@@ -41,7 +66,11 @@ def call(machine: Machine, node: Call, function: Function, arguments: list[Opera
         inner.write(name, value)
     activation = inner.activation
     machine.note_entry(function, activation)
+    if keys is not None:
+        machine.recall.open.append((activation, dict(zip(function.parameters, keys, strict=True))))
     machine.block(function.body, inner)
+    if keys is not None:
+        machine.recall.open.pop()
     machine.depth -= 1
     if known is None:
         del machine.recursive[node.function]
@@ -51,12 +80,13 @@ def call(machine: Machine, node: Call, function: Function, arguments: list[Opera
     frame.multiply(returned.weight)
     machine.note_call(activation, returned)
     inner.forget()
-    return cast(Operand, returned.values[0])
+    return cast(Plain, returned.values[0])
 
 
 def _again(machine: Machine, node: Call, calls: int) -> int:
-    """A function has called itself so often since another called it: `f(n - 1) + f(n - 2)` is not deep, but takes 2^n calls."""
-    most = machine.limits.steps * RECURSIVE_FACTOR
+    """A function has called itself so often since another called it: what draws in `f(n - 1) + f(n - 2)` is not deep, but is called
+    2^n times."""
+    most = machine.limits.steps
     if calls > most:
         raise machine.where.error(
             "P0505", f"`{node.function}` has called itself {most} times", node.span, "called again here",
@@ -120,10 +150,12 @@ def collect(machine: Machine, activation: Activation) -> Returned:
     values = [join([part.values[number] for part in parts]) for number in range(len(first.values))]
     _refuse_ragged(machine, values, parts[-1].span, len({part.span for part in parts}) > 1)
     terms: list[list[Summand] | None] = first.terms if len(parts) == 1 else [None] * len(values)
-    weight: Value | None = None
+    weight: Tensor | None = None
     if any(part.weight is not None for part in parts):
-        weight = join([1.0 if part.weight is None else part.weight for part in parts])
-    return Returned(parts[-1].span, whole, values, cast("Tensor | None", weight), terms)
+        joined = join([Uniform(1.0) if part.weight is None else PerLane(part.weight) for part in parts])
+        assert isinstance(joined, PerLane)
+        weight = joined.raw
+    return Returned(parts[-1].span, whole, values, weight, terms)
 
 
 def _refuse_ragged(machine: Machine, values: list[Value], span: Span, several: bool = False) -> None:
@@ -135,21 +167,24 @@ def _refuse_ragged(machine: Machine, values: list[Value], span: Span, several: b
             raise machine.where.ragged(names[number] if named else "the result", value, span)
 
 
-def call_external(machine: Machine, node: Call, arguments: list[Operand], frame: Frame) -> Tensor:
+def call_external(machine: Machine, node: Call, arguments: list[Plain], frame: Frame) -> Plain:
     """A function that the embedding program passed: tensors `[lanes, *event]` in and out."""
     count = frame.lanes.count
-    tensors = []
-    for value in arguments:
-        tensor = machine.number(value)
-        if machine.lifter is not None:
-            tensor = machine.lifter.lift(tensor, frame.lanes)
-        tensors.append(tensor if tensor.shape[0] == count else tensor.expand(count, *tensor.shape[1:]))
-    result = machine.resolved.external[node.function].call(*tensors)
-    if not isinstance(result, Tensor) or result.dim() == 0 or result.shape[0] not in (1, count):
-        given = shape_words(tuple(result.shape)) if isinstance(result, Tensor) else type(result).__name__
-        raise machine.where.error(
-            "P0301", f"`{node.function}` must give a tensor with a row per lane", node.span,
-            f"{count} lanes went in, {given} came out",
-        )
-    result = result.view_as(result)  # what is remembered of a value must not be found again on a tensor of somebody else's
-    return result if result.dtype in (machine.dtype, torch.bool) else result.to(machine.dtype)
+
+    def code(setting: Setting, *raws: Operand) -> Tensor:
+        tensors = [numeric(raw, setting.dtype, setting.device) for raw in raws]
+        rows = [tensor if tensor.shape[0] == count else tensor.expand(count, *tensor.shape[1:]) for tensor in tensors]
+        result = machine.resolved.external[node.function].call(*rows)
+        if not isinstance(result, Tensor) or result.dim() == 0 or result.shape[0] not in (1, count):
+            given = shape_words(tuple(result.shape)) if isinstance(result, Tensor) else type(result).__name__
+            raise machine.where.error(
+                "P0301", f"`{node.function}` must give a tensor with a row per lane", node.span,
+                f"{count} lanes went in, {given} came out",
+            )
+        return result if result.dtype in (setting.dtype, torch.bool) else result.to(setting.dtype)
+
+    lifter = machine.lifter
+    if lifter is not None:
+        arguments = [lifter.lift(value, frame.lanes) if isinstance(value, Uniform) else value for value in arguments]
+    result = cast(Tensor, machine.apply(Operation(None, code), arguments, frame, node).raw)
+    return PerLane(result.expand(count, *result.shape[1:]))

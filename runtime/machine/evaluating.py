@@ -2,72 +2,63 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import cast
 
 import torch
 from torch import Tensor
 
-from ...dsl.syntax import Arithmetic, Boolean, Call, Comparison, Index, Name, Number, Power, Unary, Vector
+from ...dsl.syntax import Arithmetic, Boolean, Call, Comparison, Index, Name, Node, Number, Power, Unary, Vector
 from ...dsl.tables.functions import FUNCTIONS
-from ..arrays.broadcast import ShapeMismatch, event_shape, shape_words
-from ..arrays.memory import ask
-from ..arrays.operations import Operand, compare, negative, opposite
 from ..lanes.frames import Frame
-from ..lanes.lanes import Ragged, carry
+from ..lanes.lanes import carry
+from ..lanes.values import Held, Plain, Ragged, Uniform
 from .calling import call, call_external
-from .indexing import Item, check_axes, select
+from .indexing import Item, check_axes, selection
 from .machine import Machine
+from .operation import ARITHMETIC, COMPARISON, NEGATIVE, OPPOSITE, STACK
 
 
-def evaluate_number(machine: Machine, node: Number, frame: Frame) -> Operand:
-    return node.value
+def evaluate_number(machine: Machine, node: Number, frame: Frame) -> Plain:
+    return Uniform(node.value)
 
 
-def evaluate_boolean(machine: Machine, node: Boolean, frame: Frame) -> Operand:
-    return node.value
+def evaluate_boolean(machine: Machine, node: Boolean, frame: Frame) -> Plain:
+    return Uniform(node.value)
 
 
-def evaluate_name(machine: Machine, node: Name, frame: Frame) -> Operand:
+def evaluate_name(machine: Machine, node: Name, frame: Frame) -> Plain:
     value = frame.read(node.id)
     if isinstance(value, Ragged):
         raise machine.where.ragged(node.id, value, node.span)
     return value
 
 
-def evaluate_vector(machine: Machine, node: Vector, frame: Frame) -> Operand:
+def evaluate_vector(machine: Machine, node: Vector, frame: Frame) -> Plain:
     values = machine.evaluate_all(node.items, frame)
-    if not any(isinstance(value, Tensor) for value in values):
-        for value in values:
-            machine.hold(cast(float, value))
-        return torch.tensor([values], dtype=machine.dtype, device=machine.device)
-    tensors = machine.lifted([machine.number(value) for value in values], frame)
-    shapes = {event_shape(tensor) for tensor in tensors}
-    if len(shapes) > 1:
-        listed = sorted(shapes)
-        words = " and ".join(shape_words(shape) for shape in listed)
-        raise machine.where.shapes(ShapeMismatch(listed, f"the entries of an array must have one shape, not {words}"), node.span)
-    lanes = max(tensor.shape[0] for tensor in tensors)
-    ask(lanes * len(tensors) * tensors[0][0].numel(), machine.device)
-    return torch.stack([tensor.expand(lanes, *tensor.shape[1:]) for tensor in tensors], dim=1)
+    if any(isinstance(value.raw, Tensor) for value in values):
+        return machine.apply(STACK, values, frame, node)
+    numbers = [cast(float, value.raw) for value in values]
+    for number in numbers:
+        machine.hold(number)
+    return Uniform(torch.tensor([numbers], dtype=machine.dtype, device=machine.device))
 
 
-def evaluate_index(machine: Machine, node: Index, frame: Frame) -> Operand:
+def evaluate_index(machine: Machine, node: Index, frame: Frame) -> Plain:
     if isinstance(node.target, Name) and (taken := _element(machine, node, node.target.id, frame)) is not None:
         return taken
     target = machine.evaluate(node.target, frame)
     shape = check_axes(target, len(node.items), node.span, machine.where)
     entered = frame.lanes
     items = machine.items(shape, node.items, frame)
-    return _picked(machine, cast(Tensor, carry(target, entered, frame.lanes)), items, frame)
+    return _picked(machine, carry(target, entered, frame.lanes), items, frame, node)
 
 
-def _picked(machine: Machine, target: Tensor, items: list[Item], frame: Frame) -> Tensor:
-    if machine.lifter is not None and any(isinstance(item, Tensor) and item.shape[0] > 1 for item in items):
-        target = machine.lifter.lift(target, frame.lanes)
-    return select(target, items)
+def _picked(machine: Machine, target: Plain, items: Sequence[Item], frame: Frame, node: Node) -> Plain:
+    return machine.apply(selection(items), [target, *(item for item in items if isinstance(item, Held))], frame, node)
 
 
-def _element(machine: Machine, node: Index, name: str, frame: Frame) -> Tensor | None:
+def _element(machine: Machine, node: Index, name: str, frame: Frame) -> Plain | None:
     """A part of an array that is in pieces; None where it is not."""
     pieces = frame.taken_apart(name)
     if pieces is None:
@@ -79,52 +70,40 @@ def _element(machine: Machine, node: Index, name: str, frame: Frame) -> Tensor |
     elif isinstance(first, slice) and pieces.loose and 0 < len(chosen := range(*first.indices(shape[0]))) < shape[0] / 2:
         taken, rest = pieces.part(chosen, frame.lanes), [slice(None), *rest]
     else:
-        looked = any(isinstance(item, Tensor) for item in items)  # what is gathered is nobody else's
-        taken, rest = cast(Tensor, pieces.look(frame.lanes) if looked else None), items
-        if taken is None:
-            taken = cast(Tensor, frame.read(name))
+        looked = any(isinstance(item, Held) for item in items)  # what is gathered is nobody else's
+        whole, rest = pieces.look(frame.lanes) if looked else None, items
+        taken = cast(Plain, frame.read(name)) if whole is None else whole
         if machine.counter is not None:
-            machine.counter.expect(taken.numel())
+            machine.counter.expect(taken.numbers)
     machine.note_element(name, taken, frame)
-    return _picked(machine, taken, rest, frame)
+    return _picked(machine, taken, rest, frame, node) if rest else taken
 
 
-def evaluate_unary(machine: Machine, node: Unary, frame: Frame) -> Operand:
+def evaluate_unary(machine: Machine, node: Unary, frame: Frame) -> Plain:
     value = machine.evaluate(node.operand, frame)
-    if node.operator == "not":
-        return opposite(value)
-    if isinstance(value, Tensor) and value.shape[0] == 1:
-        return machine.once("negative", lambda value: negative(value, machine.dtype), value)
-    return negative(value, machine.dtype)
+    return machine.apply(OPPOSITE if node.operator == "not" else NEGATIVE, (value,), frame, node)
 
 
-def evaluate_arithmetic(machine: Machine, node: Arithmetic, frame: Frame) -> Operand:
+def evaluate_arithmetic(machine: Machine, node: Arithmetic, frame: Frame) -> Plain:
     value = machine.evaluate(node.first, frame)
     for term in node.rest:
         entered = frame.lanes
         operand = machine.evaluate(term.operand, frame)
         if frame.lanes is not entered:
-            value = cast(Operand, carry(value, entered, frame.lanes))
-        value = machine.calculate(term.operator, value, operand, node.first.span.to(term.span), frame)
+            value = carry(value, entered, frame.lanes)
+        value = machine.apply(ARITHMETIC[term.operator], (value, operand), frame, node, node.first.span.to(term.span))
     return value
 
 
-def evaluate_power(machine: Machine, node: Power, frame: Frame) -> Operand:
-    base, exponent = machine.evaluate_all((node.base, node.exponent), frame)
-    return machine.calculate("^", base, exponent, node.span, frame)
+def evaluate_power(machine: Machine, node: Power, frame: Frame) -> Plain:
+    return machine.apply(ARITHMETIC["^"], machine.evaluate_all((node.base, node.exponent), frame), frame, node)
 
 
-def evaluate_comparison(machine: Machine, node: Comparison, frame: Frame) -> Operand:
-    left, right = machine.evaluate_all((node.left, node.right), frame)
-    try:
-        if machine.meetings is not None and id(node) in machine.meetings.places:
-            machine.meetings.turned(node, machine.number(left), machine.number(right))
-        return compare(node.operator, left, right)
-    except ShapeMismatch as problem:
-        raise machine.where.shapes(problem, node.span) from None
+def evaluate_comparison(machine: Machine, node: Comparison, frame: Frame) -> Plain:
+    return machine.apply(COMPARISON[node.operator], machine.evaluate_all((node.left, node.right), frame), frame, node)
 
 
-def evaluate_call(machine: Machine, node: Call, frame: Frame) -> Operand:
+def evaluate_call(machine: Machine, node: Call, frame: Frame) -> Plain:
     arguments = machine.evaluate_all([argument.value for argument in node.arguments], frame)
     function = machine.resolved.functions.get(node.function)
     if function is not None:

@@ -1,6 +1,6 @@
 """Reading and writing elements and slices, with indices that may differ from lane to lane.
 
-An index is a Python int where every lane has the same one, else a long tensor `[lanes]` (or `[lanes or 1, k]`, which picks
+An index is a Python int where every lane has the same one, else a value: long numbers `[lanes]` (or `[lanes or 1, k]`, which pick
 k entries of an axis).  Bounds of slices and sizes must be the same in every lane: an array has one shape for all lanes.
 Assignment makes a new array, so that values are values and autograd sees every version; where the index is the same in every
 lane, that array is not put together before somebody reads it as a whole (`pieces.py`).
@@ -9,7 +9,8 @@ lane, that array is not put together before somebody reads it as a whole (`piece
 from __future__ import annotations
 
 import math
-from typing import TypeAlias
+from collections.abc import Iterable, Sequence
+from typing import Any, TypeAlias, cast
 
 import torch
 from torch import Tensor
@@ -17,47 +18,53 @@ from torch import Tensor
 from ...dsl.text.source import Span
 from ..arrays.broadcast import ShapeMismatch, broadcast_shapes, event_shape, pad, shape_words
 from ..arrays.memory import ask
-from ..arrays.operations import Operand
+from ..arrays.operations import as_tensor
 from ..arrays.recording import recording
+from ..arrays.scalars import ends
 from ..lanes.circumstances import first_of, show
-from ..lanes.lanes import Value
 from ..lanes.lessons import NotCompiled
 from ..lanes.pieces import Pieces
+from ..lanes.values import Held, PerLane, Plain, Value
 from ..lanes.where import Where
+from .operation import Operation
+from .setting import Setting
 
-Item: TypeAlias = int | slice | Tensor
+Item: TypeAlias = "int | slice | Plain"
+Place = int | slice | Tensor
 
 
-def whole_number(value: Operand, what: str, span: Span, where: Where) -> int | None:
+def whole_number(value: Plain, what: str, span: Span, where: Where) -> int | None:
     """A size, index or bound that is the same in every lane; None where it differs.  P0305 for a broken number."""
-    if not isinstance(value, Tensor):
-        if not math.isfinite(value) or value != int(value):
-            raise _broken(what, value, span, where)
-        return int(value)
-    if value.dim() != 1:
-        raise where.error(
-            "P0305", f"{what} must be one whole number, but is an array", span, shape_words(event_shape(value))
-        )
-    detached = value.detach()
-    low, high = (float(end) for end in detached.to(torch.float64).aminmax())
+    raw = value.raw
+    if not isinstance(raw, Tensor):
+        return _whole(raw, what, span, where)
+    if value.shape:
+        raise where.error("P0305", f"{what} must be one whole number, but is an array", span, shape_words(value.shape))
+    detached = raw.detach()
+    low, high = ends(detached.to(torch.float64))
     if low != high or low != low:
         broken = (detached != detached.floor()) | ~detached.isfinite() if detached.dtype.is_floating_point else None
         if broken is not None and bool(broken.any()):
             raise _broken(what, float(detached[first_of(broken)]), span, where)
         return None
-    return whole_number(low, what, span, where)
+    return _whole(low, what, span, where)
+
+
+def _whole(value: float, what: str, span: Span, where: Where) -> int:
+    if not math.isfinite(value) or value != int(value):
+        raise _broken(what, value, span, where)
+    return int(value)
 
 
 def _broken(what: str, value: float, span: Span, where: Where) -> Exception:
     return where.error("P0305", f"{what} must be a whole number, but is {show(float(value))}", span, f"= {show(float(value))}")
 
 
-def size(value: Operand, what: str, span: Span, where: Where) -> int:
+def size(value: Plain, what: str, span: Span, where: Where) -> int:
     """A size or a bound of a slice: P0303 where it differs from run to run."""
     found = whole_number(value, what, span, where)
     if found is None:
-        assert isinstance(value, Tensor)
-        low, high = (show(float(end)) for end in value.detach().to(torch.float64).aminmax())
+        low, high = (show(end) for end in value.ends)
         raise where.error(
             "P0303", f"{what} differs from run to run", span, f"from {low} to {high}",
             notes=("an array has the same shape in every run",),
@@ -66,10 +73,10 @@ def size(value: Operand, what: str, span: Span, where: Where) -> int:
     return found
 
 
-def position(value: Operand, length: int, span: Span, where: Where) -> int | Tensor:
+def position(value: Plain, length: int, span: Span, where: Where) -> int | Plain:
     """An index into an axis of `length` entries, from 0, negative ones counted from the end; P0302, P0305."""
-    if isinstance(value, Tensor) and (value.shape[0] > 1 or value.dim() > 1):
-        return _positions(value, length, span, where)
+    if isinstance(value.raw, Tensor) and (isinstance(value, PerLane) or value.shape):
+        return type(value)(_positions(cast(Tensor, value.wide), length, span, where))
     index = whole_number(value, "an index", span, where)
     assert index is not None
     if not -length <= index < length:
@@ -108,7 +115,7 @@ def _outside(index: int, length: int, span: Span, where: Where) -> Exception:
 
 def check_axes(value: Value | Pieces, count: int, span: Span, where: Where) -> tuple[int, ...]:
     """The shape of `value`, which has at least `count` axes; P0306."""
-    shape = event_shape(value) if isinstance(value, Tensor) else value.shape if isinstance(value, Pieces) else ()
+    shape = value.shape
     if count > len(shape):
         words = shape_words(shape) if shape else "a scalar"
         indices = "1 index" if count == 1 else f"{count} indices"
@@ -117,7 +124,33 @@ def check_axes(value: Value | Pieces, count: int, span: Span, where: Where) -> t
     return shape
 
 
-def select(value: Tensor, items: list[Item]) -> Tensor:
+# ------------------------------------------------------------------------------------------------------ operations
+def selection(items: Sequence[Item]) -> Operation:
+    """`value[items]`: its operands are the value, and the indices that are tensors."""
+    fixed = all(isinstance(item, int) for item in items)
+
+    def code(setting: Setting, value: Tensor, *indices: Tensor) -> Tensor:
+        return select(value, filled_in(items, indices))
+
+    return Operation(("select", *items) if fixed else None, code)
+
+
+def replacement(items: Sequence[Item]) -> Operation:
+    """A copy of a value with `value[items] = new`: its operands are the value, the new one, and the indices that are tensors."""
+
+    def code(setting: Setting, value: Tensor, new: Any, *indices: Tensor) -> Tensor:
+        return replace(value, filled_in(items, indices), as_tensor(new, setting.dtype, setting.device))
+
+    return Operation(None, code)
+
+
+def filled_in(items: Sequence[Item], indices: Iterable[Tensor]) -> list[int | slice | Tensor]:
+    """The items, with tensors in the place of values."""
+    left = iter(indices)
+    return [next(left) if isinstance(item, Held) else item for item in items]
+
+
+def select(value: Tensor, items: Sequence[Place]) -> Tensor:
     """`value[items]` for `[lanes or 1, *event]`."""
     axis = 1
     for item in items:
@@ -147,14 +180,17 @@ def _take(value: Tensor, axis: int, index: Tensor) -> Tensor:
     return taken.squeeze(axis) if index.dim() == 1 else taken
 
 
-def fitted(new: Tensor, target: tuple[int, ...]) -> Tensor:
-    """A value in the place of an element of the shape `target`; raises ShapeMismatch."""
-    if broadcast_shapes([target, event_shape(new)]) != target:
-        raise ShapeMismatch([target, event_shape(new)])
-    return pad(new, len(target)).expand(new.shape[0], *target)
+def fitted(new: Plain, target: tuple[int, ...]) -> Plain:
+    """A value that holds a tensor, in the place of an element of the shape `target`; raises ShapeMismatch."""
+    if broadcast_shapes([target, new.shape]) != target:
+        raise ShapeMismatch([target, new.shape])
+    if new.shape == target and new.event is None:
+        return new
+    wide = cast(Tensor, new.wide)
+    return type(new)(pad(wide, len(target)).expand(wide.shape[0], *target))
 
 
-def replace(value: Tensor, items: list[Item], new: Tensor) -> Tensor:
+def replace(value: Tensor, items: Sequence[Place], new: Tensor) -> Tensor:
     """A copy of `value` `[lanes or 1, *event]` with `value[items] = new`; raises ShapeMismatch."""
     indexed = [item for item in items if isinstance(item, Tensor)]
     lanes = max(value.shape[0], new.shape[0], *(item.shape[0] for item in indexed), 1)
@@ -168,7 +204,7 @@ def replace(value: Tensor, items: list[Item], new: Tensor) -> Tensor:
     return copy
 
 
-def assign(value: Tensor, items: list[Item], new: Tensor) -> None:
+def assign(value: Tensor, items: Sequence[Place], new: Tensor) -> None:
     """`value[items] = new` in place; raises ShapeMismatch."""
     target = event_shape(select(value[:1], [0 if isinstance(item, Tensor) else item for item in items]))
     if broadcast_shapes([target, event_shape(new)]) != target:

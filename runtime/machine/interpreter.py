@@ -34,8 +34,10 @@ from ...dsl.syntax import (
     While,
 )
 from ...dsl.tables.constants import CONSTANTS
+from ..arrays.operations import Operand
 from ..lanes.frames import Activation, Frame
-from ..lanes.lanes import Lanes, Value
+from ..lanes.lanes import Lanes
+from ..lanes.values import PerLane, Uniform
 from .branching import conditional, execute_if, logical
 from .calling import collect, execute_return, finish
 from .evaluating import (
@@ -79,20 +81,19 @@ class Interpreter(Machine):
     executors = EXECUTORS
 
     # --------------------------------------------------------------------------------------------------- a run
-    def run(self, parameters: Mapping[str, Tensor], data: Mapping[str, Value], count: int) -> Outcome:
-        """Run the program on `count` lanes.  `parameters` are `[count or 1, *shape]`.  Wants `deep_recursion()`."""
+    def run(self, parameters: Mapping[str, Tensor], data: Mapping[str, Operand], count: int) -> Outcome:
+        """Run the program on `count` lanes.  `parameters` are `[count or 1, *shape]`, `data` numbers or
+        `[1, *shape]`.  Wants `deep_recursion()`."""
         self.runs, lanes = count, Lanes(count)
         lanes.lifter = self.lifter
         self.most_lanes, self.lanes_made = self.limits.lanes * count, count
         self.most_table = None if self.limits.table is None else self.limits.table * count
         activation = Activation(lanes)
         frame = Frame(lanes, None, activation, True, None)
-        for name, constant in CONSTANTS.items():
-            frame.write(name, constant)
-        for name, value in data.items():
-            frame.write(name, value)
+        for name, value in (*CONSTANTS.items(), *data.items()):
+            frame.write(name, Uniform(value))
         for name, tensor in parameters.items():
-            frame.write(name, tensor)
+            frame.write(name, Uniform(tensor) if tensor.shape[0] == 1 else PerLane(tensor))
         self.leaves = [tensor for tensor in parameters.values() if tensor.requires_grad]
         try:
             self.block(self.resolved.program.body, frame)

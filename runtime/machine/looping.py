@@ -10,13 +10,14 @@ from torch import Tensor
 from ...dsl.syntax import Block, For, Range, While
 from ...dsl.text.source import Span
 from ..arrays.kernels import partition
-from ..arrays.operations import Operand
 from ..lanes.frames import HIDDEN, Frame, merge
 from ..lanes.lessons import NotCompiled, TooManyLanes
 from ..lanes.pieces import Pieces
+from ..lanes.values import Plain, Uniform
 from .branching import decide
 from .indexing import check_axes, whole_number
 from .machine import Machine
+from .operation import ARITHMETIC, COMPARISON
 from .order import no_points
 from .rounds import all_at_once
 
@@ -81,7 +82,7 @@ def execute_for(machine: Machine, node: For, frame: Frame) -> None:
     values = machine.evaluate(node.iterable, frame)
     shape = check_axes(values, 1, node.iterable.span, machine.where)
     machine.note_loop(node, frame)
-    pieces = Pieces(cast(Tensor, values), frame.lanes)
+    pieces = Pieces(values, frame.lanes)
     for number in range(shape[0]):
         frame.write(node.variable, pieces.get(number, frame.lanes))
         machine.block(node.body, frame)
@@ -92,14 +93,14 @@ def execute_for(machine: Machine, node: For, frame: Frame) -> None:
 def _for_range(machine: Machine, node: For, bounds: Range, frame: Frame) -> None:
     given = (bounds.stop,) if bounds.start is None else (bounds.start, bounds.stop)
     *first_bound, stop = machine.evaluate_all(given, frame)
-    start: Operand = first_bound[0] if first_bound else 0.0
+    start: Plain = first_bound[0] if first_bound else Uniform(0.0)
     machine.note_loop(node, frame)
     first = 0 if bounds.start is None else whole_number(start, "a bound of a loop", bounds.start.span, machine.where)
     last = whole_number(stop, "a bound of a loop", bounds.stop.span, machine.where)
     if first is not None and last is not None:
         _count(machine, node, first, last, frame)
         return
-    _count_apart(machine, node, start if first is None else float(first), stop, frame)
+    _count_apart(machine, node, start if first is None else Uniform(float(first)), stop, frame)
 
 
 def _count(machine: Machine, node: For, first: int, last: int, frame: Frame) -> None:
@@ -110,13 +111,13 @@ def _count(machine: Machine, node: For, first: int, last: int, frame: Frame) -> 
     if all_at_once(machine, node, first, last, frame):
         return
     for number in range(first, last):
-        frame.write(node.variable, float(number))
+        frame.write(node.variable, Uniform(float(number)))
         machine.block(node.body, frame)
         if not frame.lanes.count:
             return
 
 
-def _count_apart(machine: Machine, node: For, start: Operand, stop: Operand, frame: Frame) -> None:
+def _count_apart(machine: Machine, node: For, start: Plain, stop: Plain, frame: Frame) -> None:
     """Bounds that differ from lane to lane: a loop that each lane leaves when its own count is done."""
     if machine.noise.even:
         raise no_points(machine.resolved, node.iterable.span, "runs leave this loop one by one")
@@ -132,12 +133,12 @@ def _count_apart(machine: Machine, node: For, start: Operand, stop: Operand, fra
             loop.write(counter, start)
             loop.write(end, stop)
         else:
-            loop.write(counter, cast(Operand, loop.read(counter)) + 1)
-        number = cast(Operand, loop.read(counter))
-        inside = cast(Tensor, number < cast(Operand, loop.read(end)))
-        if inside.shape[0] == 1:
-            return bool(inside)
-        staying, leaving = partition(inside)
+            loop.write(counter, machine.apply(ARITHMETIC["+"], (cast(Plain, loop.read(counter)), Uniform(1.0)), loop, node))
+        bounds = cast(Plain, loop.read(counter)), cast(Plain, loop.read(end))
+        inside = machine.apply(COMPARISON["<"], bounds, loop, node)
+        if isinstance(inside, Uniform) or loop.lanes.count == 1:
+            return bool(inside.raw)
+        staying, leaving = partition(inside.raw)
         return (staying, leaving) if staying.shape[0] and leaving.shape[0] else staying.shape[0] > 0
 
     def begin(loop: Frame) -> None:

@@ -1,14 +1,12 @@
 """What executes one block of runs: its values, limits and hooks; how a form is executed stands in the tables of `interpreter.py`.
 
-One function per form, found by the node's class: a visit costs two Python calls, which is small against the torch operations it
-makes.  Nesting (of expressions, blocks and calls) is plain Python recursion, so 10,000 calls deep is a question of memory and not
-of the C stack.
+One function per form, found by the node's class: a visit costs two Python calls, which is small against its torch operations.
+Nesting (of expressions, blocks and calls) is plain Python recursion: 10,000 calls deep is a question of memory, not of the C stack.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, cast
 
@@ -25,38 +23,33 @@ from ...dsl.tables.functions import FunctionRow
 from ...dsl.tables.limits import MAX_DEPTH, MAX_LANES, MAX_ROUNDS, MAX_STEPS
 from ...dsl.text.source import Span
 from ..arrays.broadcast import ShapeMismatch
-from ..arrays.function_code import FUNCTION_CODE, Context, FunctionProblem
-from ..arrays.kinks import once_differentiable
-from ..arrays.operations import Operand, as_tensor, calculate, filled, held_between, numeric
-from ..arrays.singular import SAFE
+from ..arrays.function_code import FILLED, FUNCTION_CODE, Context, FunctionProblem
 from ..estimators import ESTIMATORS
 from ..estimators.request import Estimator
-from ..lanes.counter import Counter
 from ..lanes.frames import Activation, Frame, Returned
-from ..lanes.guards import Guards
-from ..lanes.lanes import Join, Lanes, Value, carry, is_uniform
+from ..lanes.lanes import Join, Lanes, carry
 from ..lanes.ledger import Ledger, Summand
-from ..lanes.lessons import NotCompiled, TooCoarse, TooManyLanes
-from ..lanes.lifting import Lifter
-from ..lanes.meetings import Meetings, Met
+from ..lanes.lessons import NotCompiled, TooManyLanes
+from ..lanes.meetings import Met
 from ..lanes.meter import Meter
-from ..lanes.moving import Motion
+from ..lanes.values import PerLane, Plain, Uniform, Value
 from ..lanes.variety import Variety
-from ..lanes.where import Where
 from ..laws.noise import Noise
 from .indexing import Item, position, size
-from .uniform import Once
+from .layers import after, around
+from .operation import Operation, function_of
+from .recall import Recall
+from .setting import MOST_KEPT, Setting
 
 MEMORY = MemoryError, RuntimeError  # what is raised where there is none, and much else
-Evaluate = Callable[["Machine", Any, Frame], Operand]
+Evaluate = Callable[["Machine", Any, Frame], Plain]
 Execute = Callable[["Machine", Any, Frame], None]
 
 
 @dataclass(frozen=True)
 class Limits:
-    """`steps` of one loop and `depth` of calls before a run is stopped; `lanes` that enumeration may make of one run,
-    `rounds` of a loop, or levels of calls, in which it may do so, and how many numbers a `table` of outcomes may have for each
-    run (None: as many as fit into memory)."""
+    """`steps` of one loop and `depth` of calls before a run is stopped; `lanes` that enumeration may make of one run, `rounds` of a
+    loop, or levels of calls, in which it may, and numbers of a `table` of outcomes for each run (None: what fits into memory)."""
 
     steps: int = MAX_STEPS
     depth: int = MAX_DEPTH
@@ -69,10 +62,10 @@ class Limits:
 class Outcome:
     """What a block of runs gave.
 
-    values     per result `[lanes or 1, *shape]`
+    values     per result
     terms      per result the terms that it is the sum of; None: one term that depends on every score site
     lanes      those at the end: the runs, or what they were split into
-    weight     of the lanes `[lanes or 1]` (None: 1)
+    weight     of the lanes `[lanes]` (None: 1)
     ledger     the score sites that were executed
     random     whether anything was drawn
     work       numbers that were touched (`meter.py`)
@@ -98,8 +91,9 @@ class Rounds:
     count: int
 
 
-class Machine:
-    """One block of runs.  It gives the results (if `results`), then the variables that are `wanted` (`--of`).
+class Machine(Setting):
+    """One block of runs.  It gives the results (if `results`), then the variables that are `wanted` (`--of`).  The layers named in
+    `without` are left out (`layers.py`); `watchers` as for `Setting`.
 
     `evaluators` and `executors`: by the class of a form, what evaluates an expression and executes a statement.
     """
@@ -111,36 +105,23 @@ class Machine:
 
     def __init__(
         self, resolved: Resolved, choices: Mapping[int, Choice], context: Context, noise: Noise, *,
-        limits: Limits = Limits(), guards: Guards | None = None, safe: bool = False,
-        results: bool = True, wanted: tuple[str, ...] = (), counter: Counter | None = None, lifter: Lifter | None = None,
-        meter: Meter | None = None,
+        limits: Limits = Limits(), results: bool = True, wanted: tuple[str, ...] = (), meter: Meter | None = None,
+        without: Collection[str] = (), **watchers: Any,
     ):
-        self.resolved = resolved
+        super().__init__(resolved, context, **watchers)
         self.choices = choices
-        self.context = context
-        self.dtype = context.dtype
-        self.least, self.most = held_between(self.dtype)
-        self.device = context.device
         self.noise = noise
         self.limits = limits
-        self.guards = guards if guards is not None and guards.any else None
-        self.safe = safe
         self.results = results
         self.wanted = wanted
-        self.counter = counter
-        self.lifter = lifter
         self.meter = meter or Meter()
+        self.around = around(self, without)
+        self.after = after(self, without)
         self.rounds: Rounds | None = None  # those that are executed together
-        self.kinks: frozenset[int] = frozenset()  # nodes whose values may have no second derivative
-        self.bends: Callable[[], frozenset[int]] | None = None  # those whose values have none here (None: all of them)
-        self.meetings: Meetings | None = None  # kinks that are met exactly
         self.logarithms = False  # draws may be known by their logarithms only
         self.masked = False  # lanes do not go apart (`masked.py`)
-        self.watching = self.guards is not None or counter is not None
-        self.where = Where(resolved.program.source)
         self.constants = frozenset(CONSTANTS)
-        self.leaves: list[Tensor] = []
-        self.once = Once()
+        self.recall = Recall(resolved)
         self.runs = self.draws = 0
         self.depth = 0
         self.recursive: dict[str, int] = {}  # how often the functions that are at work have called themselves
@@ -152,8 +133,7 @@ class Machine:
         self.variety: Variety | None = None  # is told what score sites draw
         self.apart = False  # lanes have gone different ways (credit)
         self.allowed: set[tuple[str, str, float]] = set()  # arguments that are numbers and known to be in their domain
-        self._numbers: dict[float, Tensor] = {}
-        self._plain_calls: dict[tuple[str, tuple[float, ...]], float] = {}
+        self._plain_calls: dict[tuple[str, tuple[float, ...]], Plain] = {}
 
     def execute(self, statement: Statement, frame: Frame) -> None:
         """Execute one statement (a hook for credit)."""
@@ -196,7 +176,7 @@ class Machine:
         return ESTIMATORS[PLAIN.name if choice is None else choice.estimator]
 
     # -------------------------------------------------------------------------------- hooks for credit (credit.py)
-    def condition(self, node: Expression, frame: Frame) -> Operand:
+    def condition(self, node: Expression, frame: Frame) -> Plain:
         """The value of a condition of `if` or `while`."""
         return self.evaluate(node, frame)
 
@@ -236,151 +216,99 @@ class Machine:
         return end.terms
 
     # ---------------------------------------------------------------------------------------------- expressions
-    def evaluate_all(self, nodes: Sequence[Expression], frame: Frame) -> list[Operand]:
+    def evaluate_all(self, nodes: Sequence[Expression], frame: Frame) -> list[Plain]:
         """The values of several expressions, one after another, on the frame's lanes after the last."""
         entered = frame.lanes
-        values: list[tuple[Operand, Lanes]] = []
+        values: list[tuple[Plain, Lanes]] = []
         for node in nodes:
             value = self.evaluate(node, frame)
             values.append((value, frame.lanes))
         here = frame.lanes
         if here is entered:
             return [value for value, _ in values]
-        return [cast(Operand, carry(value, lanes, here)) for value, lanes in values]
+        return [carry(value, lanes, here) for value, lanes in values]
 
-    def evaluate(self, node: Expression, frame: Frame) -> Operand:
+    def evaluate(self, node: Expression, frame: Frame) -> Plain:
         """The value of an expression on the frame's lanes."""
         try:
             value = self.evaluators[node.__class__](self, node, frame)
         except MEMORY as problem:
             self.short_of_memory(problem, node.span)
             raise
-        if self.kinks and id(node) in self.kinks and isinstance(value, Tensor):
-            value = self.bent(node, value)
-        if self.watching:
-            self.watch(node, value)
+        for see in self.after:
+            value = cast(Plain, see(self, node, value))
         return value
 
-    def bent(self, node: Node, value: Tensor) -> Tensor:
-        """A value that comes from a kink, perhaps; P0406 where it is differentiated twice."""
-        where, place, bends = self.where, id(node), self.bends  # a graph must not keep the machine
-        return once_differentiable(value, lambda: where.bent(node.span) if bends is None or place in bends() else None)
+    def apply(self, operation: Operation, operands: Sequence[Plain], frame: Frame, node: Node, span: Span | None = None) -> Plain:
+        """An operation on values that are on the frame's lanes, through all layers; P0301 at `span` (None: that of the node), and
+        what else a function finds wrong."""
+        try:
+            return self.around(self, operation, operands, frame, node)
+        except ShapeMismatch as problem:
+            raise self.where.shapes(problem, span or node.span) from None
+        except FunctionProblem as problem:
+            raise self.where.error(problem.code, problem.title, span or node.span) from None
 
     def watch(self, node: Node, value: Value) -> None:
-        """Let the guards and the counter see a value."""
-        if self.counter is not None:
-            self.counter.see(value)
-        if self.guards is not None:
-            self.guards.see(node, value, self.motion)
+        """Let the layers after expressions see a value."""
+        for see in self.after:
+            see(self, node, value)
 
     def joiner(self, parts: list[Lanes], indices: list[Tensor], whole: Lanes, order: bool) -> Join:
         """What puts the parts of values together on the lanes `whole` (a hook for tracing)."""
         return Join(parts, indices, self.dtype, order)
 
-    def note_draw(self, node: Sample | Draw, value: Tensor, log_weight: Tensor | None, frame: Frame) -> None:
+    def note_draw(self, node: Sample | Draw, value: Plain, log_weight: Tensor | None, frame: Frame) -> None:
         """A site has drawn (a hook for tracing)."""
-        if self.watching:
-            self.watch(node, value)
-            if log_weight is not None and self.counter is not None:
-                self.counter.see(log_weight)
+        self.watch(node, value)
+        if log_weight is not None and self.counter is not None:
+            self.counter.see(PerLane(log_weight))
 
-    def note_store(self, name: str, value: Operand, new: Tensor, frame: Frame, whole: bool = False) -> None:
+    def note_store(self, name: str, value: Plain, new: Plain, frame: Frame, whole: bool = False) -> None:
         """A value has been assigned to an element, as `new`, or is in the `whole` array that is new (a hook for tracing)."""
 
-    def note_element(self, name: str, value: Tensor, frame: Frame) -> None:
+    def note_element(self, name: str, value: Plain, frame: Frame) -> None:
         """A part of a variable has been read (a hook for credit and tracing)."""
 
-    def motion(self) -> Motion:
-        """What tells whether values move with the parameters."""
-        return Motion(self.leaves, self.lifter)
-
-    def lifted(self, tensors: list[Tensor], frame: Frame) -> list[Tensor]:
-        """Values that are used together: those that are the same in every lane are lifted where others are not."""
-        if self.lifter is None or all(tensor.shape[0] == 1 for tensor in tensors):
-            return tensors
-        return [self.lifter.lift(tensor, frame.lanes) for tensor in tensors]
-
-    def number(self, value: Operand) -> Tensor:
-        """A value as a tensor `[lanes or 1, *event]` of the run's dtype."""
-        return numeric(value, self.dtype, self.device) if isinstance(value, Tensor) else self.constant(float(value))
-
-    def tensor(self, value: Operand) -> Tensor:
-        """A value as a tensor `[lanes or 1, *event]`; truth values stay what they are."""
-        if not isinstance(value, Tensor):
-            self.hold(value)
-        return as_tensor(value, self.dtype, self.device)
-
-    def hold(self, value: float) -> None:
-        """TooCoarse for a number that the dtype has only as 0 or as infinity."""
-        if value and not self.least <= abs(value) <= self.most and math.isfinite(value):
-            raise TooCoarse
-
-    def constant(self, value: float) -> Tensor:
-        """A number as a tensor `[1]`, shared by all who ask."""
-        known = self._numbers.get(value)
-        if known is None:
-            self.hold(value)
-            known = filled(value, self.dtype, self.device)
-            if len(self._numbers) < 1000:
-                self._numbers[value] = known
-        return known
-
-    def calculate(self, symbol: str, a: Operand, b: Operand, span: Span, frame: Frame) -> Operand:
-        """Arithmetic; P0301."""
-        if isinstance(a, Tensor) != isinstance(b, Tensor):
-            self.hold(cast(float, b if isinstance(a, Tensor) else a))
-        if self.lifter is not None and isinstance(a, Tensor) and isinstance(b, Tensor) and a.shape[0] != b.shape[0]:
-            a, b = self.lifter.lift(a, frame.lanes), self.lifter.lift(b, frame.lanes)
-        try:
-            if is_uniform(a) and is_uniform(b) and (isinstance(a, Tensor) or isinstance(b, Tensor)):
-                return self.once(symbol, lambda a, b: calculate(symbol, a, b, self.dtype, self.safe), a, b)
-            return calculate(symbol, a, b, self.dtype, self.safe)
-        except ShapeMismatch as problem:
-            raise self.where.shapes(problem, span) from None
-
-    def call_code(self, row: FunctionRow, arguments: list[Operand], node: Call, frame: Frame) -> Operand:
+    def call_code(self, row: FunctionRow, arguments: Sequence[Plain], node: Call, frame: Frame) -> Plain:
         """A built-in function."""
-        code: Callable[..., Tensor] = FUNCTION_CODE[row.name]
-        if self.meetings is not None and id(node) in self.meetings.places:
-            code = self.meetings.watched(row.name, code, node)
-        if self.safe and row.name in SAFE and isinstance(arguments[0], Tensor):
-            return SAFE[row.name](self.number(arguments[0]))
-        try:
-            if row.structural:
-                sizes = [
-                    size(value, f"an argument of `{row.name}`", argument.value.span, self.where)
-                    for value, argument in zip(arguments, node.arguments, strict=True)
-                ]
-                return self.once(row.name, lambda *sizes: code(*sizes, context=self.context), *sizes)
-            if not any(isinstance(value, Tensor) for value in arguments):
-                return self._plain_call(row, code, arguments)
-            tensors = self.lifted([self.tensor(value) for value in arguments], frame)
-            if all(tensor.shape[0] == 1 for tensor in tensors):
-                result = self.once(row.name, lambda *tensors: code(*tensors, context=self.context), *tensors)
-            else:
-                result = code(*tensors, context=self.context)
-        except ShapeMismatch as problem:
-            raise self.where.shapes(problem, node.span) from None
-        except FunctionProblem as problem:
-            raise self.where.error(problem.code, problem.title, node.span) from None
-        return float(result) if row.valueless else result
+        if row.structural:
+            sizes = [
+                size(value, f"an argument of `{row.name}`", argument.value.span, self.where)
+                for value, argument in zip(arguments, node.arguments, strict=True)
+            ]
+            return self._built(row, sizes, node, frame)
+        if not any(isinstance(value.raw, Tensor) for value in arguments):
+            return self._plain_call(row, arguments, node)
+        result = self.apply(function_of(row.name, len(arguments)), arguments, frame, node)
+        return Uniform(float(cast(Tensor, result.raw))) if row.valueless else result
 
-    def _plain_call(self, row: FunctionRow, code: Callable[..., Tensor], arguments: list[Operand]) -> Operand:
+    def _built(self, row: FunctionRow, sizes: list[int], node: Call, frame: Frame) -> Plain:
+        """An array of a given shape; one that is all the same is narrow."""
+        operation = Operation((row.name, *sizes), lambda setting: FUNCTION_CODE[row.name](*sizes, context=setting.context))
+        found = self.apply(operation, (), frame, node)
+        return Uniform(found.raw, tuple(sizes)) if row.name in FILLED and found.shape != tuple(sizes) else found
+
+    def _plain_call(self, row: FunctionRow, arguments: Sequence[Plain], node: Call) -> Plain:
         """A function of Python numbers is a Python number again (in float64) where it is a scalar."""
-        key = (row.name, tuple(float(value) for value in arguments))
+        key = (row.name, tuple(float(cast(float, value.raw)) for value in arguments))
         known = self._plain_calls.get(key)
         if known is not None:
             return known
         context = Context(torch.float64, torch.device("cpu"))
-        result = code(*[as_tensor(value, torch.float64, context.device) for value in arguments], context=context)
+        tensors = [value.tensor(context.dtype, context.device) for value in arguments]
+        try:
+            result = FUNCTION_CODE[row.name](*tensors, context=context)
+        except ShapeMismatch as problem:
+            raise self.where.shapes(problem, node.span) from None
+        except FunctionProblem as problem:
+            raise self.where.error(problem.code, problem.title, node.span) from None
         if result.dim() > 1:
-            return result.to(self.device, self.dtype)
-        number = result.item()
-        if isinstance(number, bool):
-            return number
-        if len(self._plain_calls) < 1000:
-            self._plain_calls[key] = float(number)
-        return float(number)
+            return Uniform(result.to(self.device, self.dtype))
+        number = Uniform(result.item())
+        if not isinstance(number.raw, bool) and len(self._plain_calls) < MOST_KEPT:
+            self._plain_calls[key] = number
+        return number
 
     def items(self, shape: Sequence[int], nodes: tuple[Expression | Slice, ...], frame: Frame) -> list[Item]:
         """The indices into an array of a shape; P0302, P0303, P0305."""

@@ -14,9 +14,10 @@ from torch import Tensor
 
 from ..arrays.kernels import choose as pick
 from ..lanes.frames import HIDDEN, Frame, bring
-from ..lanes.lanes import Ragged, Value
+from ..lanes.lanes import is_truth, same
 from ..lanes.ledger import Summand
 from ..lanes.lessons import NotCompiled
+from ..lanes.values import PerLane, Ragged, Value
 from .machine import Machine
 
 
@@ -34,20 +35,16 @@ def choose(machine: Machine, held: Tensor, one: Value, other: Value) -> Value:
     """`one` in the lanes where the condition holds, else `other`."""
     if one is other:
         return one
-    plain = not isinstance(one, Tensor) and not isinstance(other, Tensor)
-    if plain and one == other and isinstance(one, bool) == isinstance(other, bool):
-        return one
-    if isinstance(one, Ragged) or isinstance(other, Ragged):
+    if isinstance(one, Ragged) or isinstance(other, Ragged) or one.shape != other.shape:
         raise NotCompiled("an array has different shapes on the two sides of a random branch")
-    truth = all(isinstance(value, bool) or (isinstance(value, Tensor) and value.dtype == torch.bool) for value in (one, other))
+    truth = is_truth(one) and is_truth(other)
+    if (number := same([one, other])) is not None:
+        return number
     kind = torch.bool if truth else machine.dtype
     first, second = (
-        value.to(kind) if isinstance(value, Tensor) else torch.full((1,), value, dtype=kind, device=machine.device)
-        for value in (one, other)
+        value.tensor(kind, machine.device).to(kind) for value in (one, other)
     )
-    if first.shape[1:] != second.shape[1:]:
-        raise NotCompiled("an array has different shapes on the two sides of a random branch")
-    return pick(spread(held, first), first, second)
+    return PerLane(pick(spread(held, first), first, second))
 
 
 def merge(machine: Machine, frame: Frame, held: Tensor, taken: Frame, others: Frame) -> None:

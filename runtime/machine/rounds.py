@@ -15,39 +15,40 @@ from torch import Tensor
 from ...dsl.analysis.loops import SumLoop, sum_loop, varies
 from ...dsl.syntax import Arithmetic, Assign, Expression, For, Unary
 from ...dsl.tables.estimators import ESTIMATORS
-from ..arrays.operations import Operand, negative
 from ..lanes.frames import Frame
-from ..lanes.lanes import Ragged, Value
+from ..lanes.values import Held, Plain, Ragged, Uniform, Value
 from .machine import Machine, Rounds
+from .operation import ARITHMETIC, NEGATIVE, Operation
 
 FEWEST, MOST = 3, 4096  # rounds
 
 
-def added(machine: Machine, rounds: Rounds, node: Assign, frame: Frame) -> Operand:
+def added(machine: Machine, rounds: Rounds, node: Assign, frame: Frame) -> Plain:
     """The value of an accumulator after all rounds."""
     assert isinstance(node.value, Arithmetic)
     own, *operands = rounds.loop.sums[id(node)]
     total = machine.evaluate(own[1], frame)
+    entire = node.value
     for sign, operand in operands:
         own_total = _total(machine, rounds, operand, frame)
-        total = machine.calculate("+" if sign == 1 else "-", total, own_total, node.value.span, frame)
+        total = machine.apply(ARITHMETIC["+" if sign == 1 else "-"], (total, own_total), frame, entire)
     return total
 
 
-def _total(machine: Machine, rounds: Rounds, node: Expression, frame: Frame) -> Operand:
+def _total(machine: Machine, rounds: Rounds, node: Expression, frame: Frame) -> Plain:
     """The sum of an expression over the rounds."""
     if isinstance(node, Unary) and node.operator == "-":
-        return negative(_total(machine, rounds, node.operand, frame), machine.dtype)
+        return machine.apply(NEGATIVE, (_total(machine, rounds, node.operand, frame),), frame, node)
     if isinstance(node, Arithmetic):
         operators = [term.operator for term in node.rest]
         if all(operator in "+-" for operator in operators):
             value = _total(machine, rounds, node.first, frame)
             for term in node.rest:
-                value = machine.calculate(term.operator, value, _total(machine, rounds, term.operand, frame), node.span, frame)
+                value = machine.apply(ARITHMETIC[term.operator], (value, _total(machine, rounds, term.operand, frame)), frame, node)
             return value
         if all(operator in "*/" for operator in operators) and _one_varies(rounds, node):
             return _product(machine, rounds, node, frame)
-    return _summed(machine, rounds, machine.evaluate(node, frame), frame)
+    return _summed(machine, rounds, node, machine.evaluate(node, frame), frame)
 
 
 def _one_varies(rounds: Rounds, node: Arithmetic) -> bool:
@@ -58,23 +59,26 @@ def _one_varies(rounds: Rounds, node: Arithmetic) -> bool:
     return place == 0 or node.rest[place - 1].operator == "*"
 
 
-def _product(machine: Machine, rounds: Rounds, node: Arithmetic, frame: Frame) -> Operand:
+def _product(machine: Machine, rounds: Rounds, node: Arithmetic, frame: Frame) -> Plain:
     value = _factor(machine, rounds, node.first, frame)
     for term in node.rest:
-        value = machine.calculate(term.operator, value, _factor(machine, rounds, term.operand, frame), node.span, frame)
+        value = machine.apply(ARITHMETIC[term.operator], (value, _factor(machine, rounds, term.operand, frame)), frame, node)
     return value
 
 
-def _factor(machine: Machine, rounds: Rounds, node: Expression, frame: Frame) -> Operand:
+def _factor(machine: Machine, rounds: Rounds, node: Expression, frame: Frame) -> Plain:
     if varies(node, rounds.loop, rounds.node.variable):
         return _total(machine, rounds, node, frame)
     return machine.evaluate(node, frame)
 
 
-def _summed(machine: Machine, rounds: Rounds, value: Operand, frame: Frame) -> Operand:
-    if not isinstance(value, Tensor) or value.dim() == 1 or value.shape[1] != rounds.count:
-        return machine.calculate("*", value, float(rounds.count), rounds.node.span, frame)
-    return value.sum(1, dtype=machine.dtype)
+SUM = Operation("sum over rounds", lambda setting, value: value.sum(1, dtype=setting.dtype))
+
+
+def _summed(machine: Machine, rounds: Rounds, node: Expression, value: Plain, frame: Frame) -> Plain:
+    if not value.shape or value.shape[0] != rounds.count:
+        return machine.apply(ARITHMETIC["*"], (value, Uniform(float(rounds.count))), frame, node, rounds.node.span)
+    return machine.apply(SUM, (value,), frame, node)
 
 
 def all_at_once(machine: Machine, node: For, first: int, last: int, frame: Frame) -> bool:
@@ -89,18 +93,20 @@ def all_at_once(machine: Machine, node: For, first: int, last: int, frame: Frame
     loop = cast("SumLoop | None", memory[key])
     if loop is None or not _fits(machine, loop, node, frame):
         return False
-    frame.write(node.variable, torch.arange(first, last, dtype=machine.dtype, device=machine.device).unsqueeze(0))
+    numbers = torch.arange(first, last, dtype=machine.dtype, device=machine.device).unsqueeze(0)
+    frame.write(node.variable, Uniform(numbers))
     machine.rounds = Rounds(loop, node, count)
     try:
         for statement in node.body.statements:
             machine.execute(statement, frame)
     finally:
         machine.rounds = None
-    frame.write(node.variable, float(last - 1))
+    frame.write(node.variable, Uniform(float(last - 1)))
     for name in loop.own:
         value = frame.read(name)
-        if isinstance(value, Tensor) and value.dim() > 1:
-            frame.write(name, value.select(1, count - 1) if value.shape[1] == count else value.select(1, 0))
+        if isinstance(value, Held) and value.shape:
+            wide = cast(Tensor, value.wide)
+            frame.write(name, type(value)(wide.select(1, count - 1 if wide.shape[1] == count else 0)))
             machine.note_last(name, frame)
     return True
 
@@ -123,6 +129,4 @@ def _fits(machine: Machine, loop: SumLoop, node: For, frame: Frame) -> bool:
 
 
 def _axes(value: Value) -> int:
-    if isinstance(value, Ragged):
-        return -1
-    return value.dim() - 1 if isinstance(value, Tensor) else 0
+    return -1 if isinstance(value, Ragged) else len(value.shape)

@@ -7,9 +7,7 @@ Arguments `[lanes or 1, *batch, *event]` are aligned so that the batch axes of a
 from __future__ import annotations
 
 import math
-from dataclasses import replace
 from functools import partial
-from typing import cast
 
 import torch
 from torch import Tensor
@@ -20,6 +18,7 @@ from ...dsl.tables.estimators import ESTIMATORS, SUMMING, Carrier
 from ...dsl.text.diagnostics import ProbError
 from ..arrays.broadcast import ShapeMismatch, broadcast_shapes, shape_words
 from ..arrays.memory import ask
+from ..arrays.operations import Operand, numeric
 from ..arrays.recording import recording
 from ..estimators import Drawn, Request
 from ..estimators.request import Options
@@ -27,45 +26,39 @@ from ..lanes.circumstances import circumstances, count_runs, first_of, in_runs, 
 from ..lanes.frames import Frame
 from ..lanes.lanes import carry
 from ..lanes.lessons import GuardBroken, TooCoarse, TooManyLanes, TooSmall
+from ..lanes.values import PerLane, Plain, Uniform
 from ..laws.build import build
 from ..laws.law import Edge, Law
 from .arguments import Bound, bind_arguments, with_axes
 from .machine import Machine
 from .masked import counted
+from .operation import Operation
+from .setting import Setting
 
 COPIES = 8  # of a draw while it is made: noise, scaled and moved, its density, its derivative
 RARE = 0.01  # part of the draws of a relaxed site that may be at the edge of its domain
 
 
-def draw(machine: Machine, node: Sample | Draw, frame: Frame) -> Tensor:
+def draw(machine: Machine, node: Sample | Draw, frame: Frame) -> Plain:
     """Execute a sampling site."""
     site = machine.resolved.site_at[id(node)]
     choice = machine.choices.get(site.index)
     batch = () if machine.rounds is None else (machine.rounds.count,)
     bound = bind_arguments(machine, node.distribution, frame, batch)
-    arguments = bound.arguments
-    live = any(argument.requires_grad for argument in arguments.values())
+    live = bound.live
     estimator = machine.estimator(choice, site)
     facts = estimator.facts
-    law = build(bound.row, arguments)
+    law = bound.law()
     if (live and (not facts.reparameterises or not bound.row.whole_line)) or law.small():
         refine(machine, law, None, bound.row, node)
-    if live and (facts.needs_interior or (facts.splits and "logits" in arguments)):
+    if live and (facts.needs_interior or (facts.splits and "logits" in bound.arguments)):
         edge = law.boundary()
         if edge is not None and (edge.log or facts.needs_interior):
             at_edge(machine, node, bound, edge, frame)
-    if live and machine.lifter is not None:
-        lift = partial(machine.lifter.lift, lanes=frame.lanes)
-        if law.lifts and facts.carrier is Carrier.DENSITY:
-            law.lift = lift
-        else:
-            arguments = {name: lift(argument) for name, argument in arguments.items()}
-            law = build(bound.row, arguments)
-    if law.lifts and all(argument.shape[0] == 1 for argument in arguments.values()):
-        law.once = machine.once  # type: ignore[method-assign]
+    law, lifted = _lifted(machine, law, bound, facts.carrier is Carrier.DENSITY, frame)
     options: Options = {} if choice is None else choice.options
     request = Request(
-        bound.row, law, arguments, (frame.lanes.count, *bound.batch, *bound.event), len(bound.batch), live, options,
+        bound.row, law, lifted.tensors, (frame.lanes.count, *bound.batch, *bound.event), len(bound.batch), live, options,
         machine.noise.at(frame.lanes), machine.motion, machine.most_lanes, machine.most_table, not machine.credits,
         machine.meter,
     )
@@ -81,10 +74,31 @@ def draw(machine: Machine, node: Sample | Draw, frame: Frame) -> Tensor:
     if drawn.index is not None:
         assert drawn.probability is not None
         machine.split(site, frame, drawn.index, drawn.probability)
-    machine.note_draw(node, drawn.value, drawn.log_density, frame)
+    value = PerLane(drawn.value)
+    machine.note_draw(node, value, drawn.log_density, frame)
     if drawn.log_density is not None:
         _note_score(machine, node, bound, law, drawn, options, frame)
-    return drawn.value
+    return value
+
+
+def _lifted(machine: Machine, law: Law, bound: Bound, density: bool, frame: Frame) -> tuple[Law, Bound]:
+    """The law, and its arguments, ready for draws of a lane's own: what is the same in all lanes is lifted, here or by the law
+    itself where it has more to compute once."""
+    uniform = all(isinstance(value, Uniform) for value in bound.arguments.values())
+    lifter = machine.lifter
+    if lifter is not None and bound.live:
+        if law.lifts and density:
+            if uniform:
+                law.lift = partial(lifter.leaf, lanes=frame.lanes)
+        else:
+            bound = bound.with_arguments({
+                name: lifter.lift(value, frame.lanes) if isinstance(value, Uniform) else value
+                for name, value in bound.arguments.items()
+            })
+            law = bound.law()
+    if law.lifts and uniform:
+        law.once = machine.once  # type: ignore[method-assign]
+    return law, bound
 
 
 def _note_score(
@@ -99,40 +113,48 @@ def _note_score(
     machine.note_score(node, counted(frame.mask, log_density), baseline, frame)
 
 
-def log_density(machine: Machine, node: LogPdf, frame: Frame) -> Tensor:
-    """`logpdf(Dist(...), value)`, elementwise: `[lanes or 1, *batch]`, -inf outside the support."""
+def log_density(machine: Machine, node: LogPdf, frame: Frame) -> Plain:
+    """`logpdf(Dist(...), value)`, elementwise, -inf outside the support."""
     bound = bind_arguments(machine, node.distribution, frame)
     entered = frame.lanes
-    value = machine.number(machine.evaluate(node.value, frame))
-    arguments = {name: cast(Tensor, carry(argument, entered, frame.lanes)) for name, argument in bound.arguments.items()}
+    value = machine.evaluate(node.value, frame)
+    arguments = {name: carry(argument, entered, frame.lanes) for name, argument in bound.arguments.items()}
     events = bound.row.event
-    if value.dim() - 1 < events or value.shape[value.dim() - events :] != bound.event:
-        given = shape_words(tuple(value.shape[1:]))
+    shape = value.shape
+    if len(shape) < events or shape[len(shape) - events :] != bound.event:
         raise machine.where.error(
             "P0301", f"a draw of {bound.row.name} here has the shape {shape_words((*bound.batch, *bound.event))}",
-            node.value.span, f"this is {given}",
+            node.value.span, f"this is {shape_words(shape)}",
         )
-    rank = max(len(bound.batch), value.dim() - 1 - events)
+    rank = max(len(bound.batch), len(shape) - events)
     if rank:
         try:
-            broadcast_shapes([bound.batch, tuple(value.shape[1 : value.dim() - events])])
+            broadcast_shapes([bound.batch, shape[: len(shape) - events]])
         except ShapeMismatch as problem:
             raise machine.where.shapes(problem, node.span) from None
-        value = with_axes(value, rank - (value.dim() - 1 - events))
+        value = with_axes(machine.arrayed(value), rank - (len(shape) - events))
         arguments = {name: with_axes(argument, rank - len(bound.batch)) for name, argument in arguments.items()}
-    if machine.lifter is not None and (value.shape[0] > 1 or any(argument.shape[0] > 1 for argument in arguments.values())):
-        value = machine.lifter.lift(value, frame.lanes)
-        arguments = {name: machine.lifter.lift(argument, frame.lanes) for name, argument in arguments.items()}
-    law = build(bound.row, arguments)
-    if value.requires_grad or any(argument.requires_grad for argument in arguments.values()):
-        refine(machine, law, value, bound.row, node)
+    names = tuple(arguments)
+    among = (0, 1 + names.index(bound.row.shifted)) if bound.row.shifted in names else ()
+    code = partial(_density, node=node, row=bound.row, names=names, frame=frame)
+    density = Operation(None, code, meets="max" if among else "", among=among)
+    return machine.apply(density, (value, *arguments.values()), frame, node)
+
+
+def _density(
+    machine: Setting, value: Operand, *given: Tensor, node: LogPdf, row: DistributionRow, names: tuple[str, ...], frame: Frame
+) -> Tensor:
+    """The density of values on the lanes of a frame, once all has been lifted that is to be."""
+    assert isinstance(machine, Machine)
+    arguments = dict(zip(names, given, strict=True))
+    law, value = build(row, arguments), numeric(value, machine.dtype, machine.device)
+    if value.requires_grad or any(argument.requires_grad for argument in given):
+        refine(machine, law, value, row, node)
     if machine.guards and id(node) in machine.guards and not law.inside(value.detach()):
         machine.guards.broken(id(node))
     density = law.log_prob(value)
-    if machine.meetings is not None and id(node) in machine.meetings.places:
-        density = machine.meetings.crossed(node, density, value, getattr(law, bound.row.shifted))
     if density.requires_grad and (edge := law.boundary()) is not None:
-        at_lost_mass(machine, node, bound, law, edge, value, density, frame)
+        at_lost_mass(machine, node, row, law, edge, value, density, frame)
     return density
 
 
@@ -166,7 +188,7 @@ def at_edge(machine: Machine, node: Sample | Draw, bound: Bound, edge: Edge, fra
     Where earlier draws lead there, the plan is made again with those detached; but a relaxation, which is biased anyway,
     lets pass what is rare (an epidemic that dies out in one of a thousand runs).
     """
-    if not machine.motion().moves(bound.arguments[edge.argument], edge.where, edge.log):
+    if not machine.motion().moves(bound.tensors[edge.argument], edge.where, edge.log):
         return
     site = machine.resolved.site_at[id(node)]
     choice = machine.choices[site.index]
@@ -183,7 +205,7 @@ def at_edge(machine: Machine, node: Sample | Draw, bound: Bound, edge: Edge, fra
         help += f";\nor sum over all outcomes, which is right at the edge too: --estimator {site.name}={SUMMING.name}"
     note = "an outcome that is never drawn cannot be weighed, but it becomes possible where the parameter moves"
     raise _impossible(
-        machine, node.distribution, bound, edge, mask, frame, help,
+        machine, node.distribution, bound.tensors[edge.argument], edge, mask, frame, help,
         f"`{choice.estimator}` breaks down at site `{site.name}`: an outcome of {bound.row.name} has probability 0",
         LOG if edge.log else note,
     )
@@ -193,28 +215,27 @@ LOG = "the logarithm of a probability has no derivative where it is 0, but the p
 
 
 def at_lost_mass(
-    machine: Machine, node: LogPdf, bound: Bound, law: Law, edge: Edge, value: Tensor, density: Tensor, frame: Frame
+    machine: Machine, node: LogPdf, row: DistributionRow, law: Law, edge: Edge, value: Tensor, density: Tensor, frame: Frame
 ) -> None:
     """P0404 where the mass of a possible value is 0 and moves: its logarithm carries no derivative, exp of it has one."""
     lost, support = density.detach() == -math.inf, law.support(value.detach())
     lost = lost if support is None else lost & support
-    found = edge.counted(lost.reshape(*lost.shape, *(1,) * bound.row.parameter(edge.argument).event))
+    found = edge.counted(lost.reshape(*lost.shape, *(1,) * row.parameter(edge.argument).event))
     if found is None or not machine.motion().moves(law.arguments[edge.argument], found.where, edge.log):
         return
     raise _impossible(
-        machine, node.distribution, replace(bound, arguments=law.arguments), found, lost, frame,
-        "keep the argument inside the domain", f"the mass of {bound.row.name} at this value is 0, but it moves", LOG,
+        machine, node.distribution, law.arguments[edge.argument], found, lost, frame,
+        "keep the argument inside the domain", f"the mass of {row.name} at this value is 0, but it moves", LOG,
     )
 
 
 def _impossible(
-    machine: Machine, distribution: Distribution, bound: Bound, edge: Edge, mask: Tensor, frame: Frame, help: str, title: str,
+    machine: Machine, distribution: Distribution, argument: Tensor, edge: Edge, mask: Tensor, frame: Frame, help: str, title: str,
     note: str,
 ) -> ProbError:
     lane = first_of(mask)
     expression = machine.resolved.arguments[id(distribution)][edge.argument]
-    entry = bound.arguments[edge.argument].detach()
-    value = show(entry[0 if entry.shape[0] == 1 else lane])
+    value = show(argument.detach().expand(mask.shape[0], *argument.shape[1:])[lane])
     return machine.where.error(
         "P0404", title, expression.span, f"= {value}{circumstances(expression, frame, lane, machine.constants)}",
         (in_runs(*count_runs(mask, frame, machine.stands_for)), note), help,

@@ -9,11 +9,11 @@ from torch import Tensor
 
 from ...dsl.syntax import Assign, Sample, Statement
 from ..arrays.broadcast import ShapeMismatch
-from ..arrays.operations import Operand
 from ..arrays.recording import recording
 from ..lanes.frames import Frame
-from ..lanes.lanes import Ragged, carry
-from .indexing import Item, assign, check_axes, fitted, replace
+from ..lanes.lanes import carry
+from ..lanes.values import Held, Plain, Ragged
+from .indexing import Item, assign, check_axes, filled_in, fitted, replacement
 from .machine import Machine
 from .rounds import added
 from .sites import draw
@@ -39,7 +39,7 @@ def execute_sample(machine: Machine, node: Sample, frame: Frame) -> None:
         frame.write(node.name, value)
 
 
-def _store(machine: Machine, node: Assign | Sample, value: Operand, frame: Frame) -> None:
+def _store(machine: Machine, node: Assign | Sample, value: Plain, frame: Frame) -> None:
     """`name[indices] = value`."""
     held, _ = frame.entry(node.name)
     if isinstance(held, Ragged):
@@ -48,17 +48,17 @@ def _store(machine: Machine, node: Assign | Sample, value: Operand, frame: Frame
     entered = frame.lanes
     items = machine.items(shape, node.indices, frame)
     if frame.lanes is not entered:
-        value = cast(Operand, carry(value, entered, frame.lanes))
+        value = carry(value, entered, frame.lanes)
     for item, index in zip(items, node.indices, strict=True):
-        if isinstance(item, Tensor) and item.dim() > 1:
+        if isinstance(item, Held) and item.shape:
             raise machine.where.error("P0305", "an index of an assignment must be one whole number", index.span)
-    stored = machine.tensor(value)
+    stored = machine.arrayed(value)
     try:
         path = [item for item in items if isinstance(item, int)]
         if len(path) == len(items):
             stored = fitted(stored, shape[len(path):])
-            if frame.put(node.name, path, stored) and machine.counter is not None and not stored.requires_grad:
-                machine.counter.hold(stored.numel())
+            if frame.put(node.name, path, stored) and machine.counter is not None and not stored.live:
+                machine.counter.hold(stored.numbers)
             machine.note_store(node.name, value, stored, frame)
             return
         _at_random(machine, node, items, value, stored, frame)
@@ -67,27 +67,25 @@ def _store(machine: Machine, node: Assign | Sample, value: Operand, frame: Frame
 
 
 def _at_random(
-    machine: Machine, node: Assign | Sample, items: list[Item], value: Operand, stored: Tensor, frame: Frame
+    machine: Machine, node: Assign | Sample, items: list[Item], value: Plain, stored: Plain, frame: Frame
 ) -> None:
     """An assignment whose place differs from lane to lane: to a copy of the whole, or in place where nobody can tell."""
     pieces = frame.apart(node.name)
     if machine.counter is not None:
         machine.counter.expect(frame.lanes.count * math.prod(pieces.shape))
-    if not (recording() or stored.requires_grad or pieces.live or pieces.dtype != stored.dtype):
-        pieces.scatter(frame.lanes, lambda own: assign(own, items, stored))
+    indices = [cast(Tensor, item.raw) for item in items if isinstance(item, Held)]
+    new = cast(Tensor, stored.wide)
+    if not (recording() or stored.live or pieces.live or pieces.dtype != new.dtype):
+        pieces.scatter(frame.lanes, lambda own: assign(own, filled_in(items, indices), new))
         frame.values[node.name] = (pieces, frame.lanes)
         machine.note_store(node.name, value, stored, frame)
         return
-    target = cast(Tensor, frame.read(node.name))
-    if machine.lifter is not None and any(
-        tensor.shape[0] > 1 for tensor in (target, stored, *items) if isinstance(tensor, Tensor)
-    ):
-        target, stored = machine.lifter.lift(target, frame.lanes), machine.lifter.lift(stored, frame.lanes)
-    new = replace(target, items, stored)
-    if machine.watching:
-        machine.watch(node, new)
-    machine.note_store(node.name, value, new, frame, True)
-    frame.write(node.name, new)
+    target = cast(Plain, frame.read(node.name))
+    operands = [target, stored, *(item for item in items if isinstance(item, Held))]
+    whole = machine.apply(replacement(items), operands, frame, node)
+    machine.watch(node, whole)
+    machine.note_store(node.name, value, whole, frame, True)
+    frame.write(node.name, whole)
 
 
 def skip(machine: Machine, node: Statement, frame: Frame) -> None:

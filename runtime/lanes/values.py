@@ -1,0 +1,119 @@
+"""What a program computes with: a value tells itself whether it is the same in every lane.
+
+A `Uniform` is a Python number, or a tensor `[1, *event]` that holds for all lanes at once; a `PerLane` is a tensor `[lanes,
+*event]` with a row for each.  Both may be narrow: an array that only repeats itself (`p*ones(1000)`) keeps axes of size 1 in
+`raw` and its true shape beside it, so that what is done to every entry is done once.  What is the same in every lane is never
+gathered and never copied, and lifted only where it meets rows (`lifting.py`).  A `Ragged` is a variable whose shape depends on
+the lane.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any, TypeAlias, cast
+
+import torch
+from torch import Tensor
+
+from ..arrays.broadcast import Shape
+from ..arrays.operations import Operand, as_tensor, numeric
+from ..arrays.scalars import Ends, ends
+
+
+class Held:
+    """A value on lanes: `raw` is a Python number or a tensor with a lane axis in front; `event` its shape where that is wider than
+    what `raw` has (None: it is not)."""
+
+    __slots__ = ("_ends", "event", "raw")
+    raw: Operand
+    event: Shape | None
+
+    def __init__(self, raw: Operand, event: Shape | None = None):
+        self.raw = raw
+        self.event = event
+        self._ends: Ends | None = None
+
+    @property
+    def shape(self) -> Shape:
+        """Without the lane axis."""
+        if self.event is not None:
+            return self.event
+        return tuple(self.raw.shape[1:]) if isinstance(self.raw, Tensor) else ()
+
+    @property
+    def wide(self) -> Operand:
+        """With all entries: a Python number, or a tensor `[lanes or 1, *shape]`."""
+        if self.event is None:
+            return self.raw
+        tensor = cast(Tensor, self.raw)
+        return tensor.expand(tensor.shape[0], *self.event)
+
+    @property
+    def live(self) -> bool:
+        """Whether it carries a derivative."""
+        return isinstance(self.raw, Tensor) and self.raw.requires_grad
+
+    @property
+    def numbers(self) -> int:
+        """How many numbers it is, as a tensor (0 for a Python number)."""
+        if not isinstance(self.raw, Tensor):
+            return 0
+        return self.raw.numel() if self.event is None else self.raw.shape[0] * torch.Size(self.event).numel()
+
+    @property
+    def ends(self) -> Ends:
+        """The smallest and the largest entry of a tensor, which are looked for once."""
+        if self._ends is None:
+            self._ends = ends(cast(Tensor, self.raw))
+        return self._ends
+
+    def tensor(self, dtype: torch.dtype, device: torch.device) -> Tensor:
+        """As a tensor `[lanes or 1, *shape]`; truth values stay what they are."""
+        return as_tensor(self.wide, dtype, device)
+
+    def number(self, dtype: torch.dtype, device: torch.device) -> Tensor:
+        """As a tensor `[lanes or 1, *shape]` of the dtype."""
+        return numeric(self.wide, dtype, device)
+
+
+class Uniform(Held):
+    """The same in every lane: a Python number, or a tensor `[1, *event]`."""
+
+    __slots__ = ()
+
+
+class PerLane(Held):
+    """A tensor `[lanes, *event]` with a row per lane."""
+
+    __slots__ = ()
+    raw: Tensor
+
+    @property
+    def rows(self) -> Tensor:
+        """With all entries `[lanes, *shape]`."""
+        return self.raw if self.event is None else self.raw.expand(self.raw.shape[0], *self.event)
+
+
+@dataclass(frozen=True)
+class Ragged:
+    """What a variable holds whose shape differs from lane to lane; reading it is an error (P0303)."""
+
+    shapes: tuple[Shape, ...]
+
+    @property
+    def shape(self) -> Shape:
+        """None that an index could go into."""
+        return ()
+
+
+Plain: TypeAlias = Uniform | PerLane
+Value: TypeAlias = Uniform | PerLane | Ragged
+
+
+def made(raw: Any, operands: Iterable[Held], event: Shape | None = None) -> Plain:
+    """What was computed from operands: the same in every lane where all of them are."""
+    for operand in operands:
+        if isinstance(operand, PerLane):
+            return PerLane(raw, event)
+    return Uniform(raw, event)
