@@ -166,6 +166,12 @@ class Figures:
         return seeing or left
 
     @property
+    def rivals(self) -> list[Trial]:
+        """The unbiased plans to hold a gradient against: those that are not set aside, or only for resting on few runs."""
+        thin = {id(less): less for less, more in self.overruled if less.thin and more.enumerated == less.enumerated}
+        return [trial for trial in (*self.sound, *thin.values()) if not trial.plan.biased]
+
+    @property
     def reference(self) -> Trial | None:
         """The unbiased plan with the least variance."""
         fair = [trial for trial in self.sound if not trial.plan.biased]
