@@ -46,6 +46,11 @@ def elements(rounds: int) -> Callable[[], object]:
     return estimated(text + "return sum(x)", 1000)
 
 
+def scattered(rounds: int) -> Callable[[], object]:
+    text = f"param theta = 0.9\nN = {rounds}\nx = zeros(N)\nfor t in range(N) {{ u ~ Uniform(0, N)\nw ~ Uniform(0, N)\ne ~ Normal(0, 1)\n"
+    return estimated(text + "x[floor(u)] = theta*x[floor(w)] + e }\nreturn sum(x)", 1000)
+
+
 def geometric(mean: int) -> Callable[[], object]:
     text = f"param p = {1 / mean}\nn = 0\ng = 1\nwhile g {{\nb ~ Bernoulli(p)\ng = not b\nn = n + 1\n}}\nreturn n"
     return estimated(text, 1000)
@@ -71,6 +76,7 @@ FAMILIES: dict[str, tuple[Callable[[int], Callable[[], object]], tuple[int, ...]
     "plan sites side by side": (beside, (300, 1000, 3000)),
     "plan sites that decide": (branches, (300, 1000, 3000)),
     "rounds of x[t] = ...": (elements, (100, 300, 1000)),
+    "rounds of x[k] = ..., k random": (scattered, (250, 500, 1000)),
     "a geometric while, by its mean": (geometric, (100, 300, 1000)),
     "levels of calls": (calls, (300, 1000, 3000)),
     "levels of f(n - 1) + f(n - 2)": (twice, (100, 300, 1000)),

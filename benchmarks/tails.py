@@ -15,9 +15,7 @@ from torch import Tensor
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
-from probrun.runtime.blocks.collect import FEW_CARRIERS
-from probrun.runtime.blocks.moments import Accumulator
-from probrun.runtime.blocks.tails import TailWatch
+from probrun.runtime.blocks.collect import spread_of
 
 PAGE = Path(__file__).parent.parent / "docs" / "coverage.md"
 MARKS = ("<!-- begin:tails -->", "<!-- end:tails -->")
@@ -78,10 +76,8 @@ LAWS: list[tuple[str, str, Callable[[int], Tensor]]] = [
 
 def spoken(values: Tensor) -> tuple[bool, bool]:
     """Whether either warning speaks."""
-    watch, moments = TailWatch(), Accumulator((), cubing=True)
-    watch.add(values)
-    moments.add(values)
-    return watch.diagnosis().heavy, moments.still or moments.carriers < FEW_CARRIERS
+    tail, carriers = spread_of(values)
+    return tail.heavy, math.isfinite(carriers)
 
 
 def main() -> None:

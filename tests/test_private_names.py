@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import re
 from pathlib import Path
 
@@ -48,6 +49,16 @@ def test_without_a_dispatch_mode(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(recorder, "TorchDispatchMode", None)
     result = probrun.parse("z ~ Normal(theta, 1); return z^2").grad({"theta": 1.0}, samples=200_000, seed=1, compile=True)
     assert result.compiled is not None and "does not show" in result.compiled.reason
+
+
+def test_without_knowing_who_watches(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where torch does not say whether its operations are seen, nothing is written down."""
+    monkeypatch.delattr(torch._C, "_len_torch_dispatch_stack")
+    spec = importlib.util.spec_from_file_location("private_without", private.__file__)
+    assert spec is not None and spec.loader is not None
+    alone = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(alone)
+    assert alone.TorchDispatchMode is None and not alone.observed()
 
 
 @pytest.mark.parametrize("function", [torch.ops.aten.add.Tensor, torch.ops.aten.add_.Tensor, torch.ops.aten.mul.Tensor])

@@ -181,21 +181,22 @@ Give it more time, or make a run shorter. `--no-pilot` leaves the choice out.
 """, "param theta = 1\nz ~ Normal(theta, 1)\nreturn z\n", "--max-time 1e-9"),
     page("P0701", "heavy tails", """
 A warning: the gradient (or the result, of `run`) of a single run has tails so
-heavy that its variance may be infinite (the tail index is below 2). A few runs then carry most of the
-spread, the standard error says little, and more runs do not mend it. The exit
-status is 3.
+heavy that its variance may be infinite (the tail index is below 2). A few
+runs then carry most of the spread, the standard error says little, and more
+runs do not mend it. The exit status is 3.
 
 Another estimator often has lighter tails: `probrun compare` shows them side
 by side. Or keep values away from poles (`1/x`, `abs(x)^(-0.5)`) and from tiny
 probabilities.
 """),
     page("P0702", "a gradient that rests on few runs", """
-A warning: what the gradient (or the mean, of `run`) rests on was seen in fewer
-than about ten runs, or in none. An event that happened three times may well be twice as likely,
-and what is rarer still has not been seen, so that the interval covers the
-truth less often than it says. With d the deviations of the single runs from
-their mean, the number is (sum d^2)^3 / (sum d^3)^2: k for an event that was
-seen k times. The exit status is 3.
+A warning: what the gradient (or the mean, of `run`) rests on was seen in
+fewer than about ten runs, or in none. An event that happened three times may
+well be twice as likely, and what is rarer still has not been seen, so that
+the interval covers the truth less often than it says. With d the deviations
+of the single runs from their mean, the number is (sum d^2)^3 / (sum d^3)^2: k
+for an event that was seen k times. Where a few large runs make the variance,
+as in a heavy tail, twenty are needed. The exit status is 3.
 
 Make more runs (`-n`). Where the event is very rare, draw it from a
 distribution under which it is likelier, and multiply by the ratio of the
@@ -209,7 +210,10 @@ smooth, but its slope is in one run of 10^8. The exit status is 3.
 
 While estimators are chosen, the one that has seen more wins such a
 contradiction, and the report says so; this warning is about what comes out in
-the end. Make more runs, or look at all of them with `probrun compare`.
+the end. Where none are measured (`--no-pilot`, `--among`, forced estimators)
+the command line tries a score for it; `compare` says it of its rows.
+
+Make more runs, or look at all estimators with `probrun compare`.
 """),
     page("P0704", "a kink that is met exactly", """
 A warning: `abs`, `max`, `min`, `relu`, `clamp` or `sort` was met exactly at

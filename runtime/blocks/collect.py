@@ -22,7 +22,7 @@ from ..machine.interpreter import Interpreter
 from .moments import Accumulator, Moments
 from .session import Session
 from .settings import KEPT_RUNS, WATCHED_RUNS, Settings
-from .tails import Tail, TailWatch, far
+from .tails import Tail, TailWatch, far, scant
 
 KEPT_DRAWS = 1_000_000  # results of single runs
 WATCHED_GRADIENTS = 16
@@ -30,7 +30,8 @@ LEAST_FOR_TARGET = 1000  # runs before a standard error is believed
 LEAST_OF_EQUALS = 16_384  # runs, where all of them gave the same
 LARGEST_SHARE = 0.05
 CUBED_RUNS = 2**18  # whose third moment is taken of a number; of an array, of those that are watched
-FEW_CARRIERS = 12  # runs that carry the spread of a gradient: with fewer its interval covers too little
+
+LIGHT = Tail(math.inf, 0.0, False)
 
 
 @dataclass(frozen=True)
@@ -250,7 +251,7 @@ class Collected:
         share = accumulator.share
         return share <= LARGEST_SHARE or (math.isnan(share) and self.done >= LEAST_OF_EQUALS)
 
-    def few(self, kinks: bool) -> dict[tuple[str, str], float]:
+    def few(self, kinks: bool, tails: dict[tuple[str, str], Tail]) -> dict[tuple[str, str], float]:
         """Where a gradient rests on so few runs that its spread cannot be trusted, and on how many.
 
         On none, where all gave the same and that tells nothing: with scores, the results are the same in each or all gradients are
@@ -265,7 +266,7 @@ class Collected:
             for parameter, entries in rows.items():
                 none = blind or (kinks and empty[parameter])
                 carriers = 0.0 if none else min((entry.carriers for entry in entries), default=math.inf)
-                if carriers < FEW_CARRIERS:
+                if scant(carriers, tails.get((name, parameter), LIGHT), self.done):
                     found[name, parameter] = carriers
         return found
 
@@ -273,6 +274,7 @@ class Collected:
         """What there is, and what else is known of it."""
         gradients: dict[str, dict[str, Moments]] = {}
         per_run: dict[str, dict[str, Tensor]] = {}
+        tails = {} if self.exact else {key: _tail(parts) for key, parts in self.watched.items()}
         for name, rows in self.gradient.items():
             shape = self.shapes[name]
             gradients[name] = {p: _stacked([e.moments(self.exact) for e in entries], shape) for p, entries in rows.items()}
@@ -286,9 +288,9 @@ class Collected:
             exact=self.exact, reached=self.reached(), per_run=per_run,
             draws={name: torch.cat(parts) for name, parts in self.draws.items() if parts},
             other=None if self.other is None else self.other.estimate(plan, started),
-            tails={} if self.exact else {key: tail for key, parts in self.watched.items() if (tail := _tail(parts)).heavy},
-            few=self.few(plan is not None and bool(plan.kinks)), work=self.work, steps=self.steps, kinks=_in_text(self.kinks),
-            turns=_in_text(self.turns), **more,
+            tails={key: tail for key, tail in tails.items() if tail.heavy},
+            few=self.few(plan is not None and bool(plan.kinks), tails), work=self.work, steps=self.steps,
+            kinks=_in_text(self.kinks), turns=_in_text(self.turns), **more,
         )
 
     def dtype(self, plan: Plan | None) -> str:
@@ -330,7 +332,7 @@ def _in_text(spans: set[Span]) -> tuple[Span, ...]:
 
 def _tail(parts: list[Tensor]) -> Tail:
     if not far(parts):
-        return Tail(math.inf, 0.0, False)
+        return LIGHT
     watch = TailWatch()
     for part in parts:
         watch.add(part)
@@ -341,8 +343,8 @@ def spread_of(rows: Tensor) -> tuple[Tail, float]:
     """Of numbers of single runs `[runs, *shape]` the tail, and how many carry the spread (0: all are the same; inf: enough)."""
     watched = Accumulator(tuple(rows.shape[1:]), cubing=True)
     watched.add(rows)
-    carriers = 0.0 if watched.still else watched.carriers
-    return _tail([rows[:WATCHED_RUNS]]), carriers if carriers < FEW_CARRIERS else math.inf
+    carriers, tail = 0.0 if watched.still else watched.carriers, _tail([rows[:WATCHED_RUNS]])
+    return tail, carriers if scant(carriers, tail, len(rows)) else math.inf
 
 
 def _stacked(moments: list[Moments], shape: tuple[int, ...]) -> Moments:

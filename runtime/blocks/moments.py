@@ -63,6 +63,13 @@ class Accumulator:
         """These entries are one replicate; its entries are not independent."""
         self.means = [torch.as_tensor(self.mean, dtype=torch.float64).cpu()]
 
+    def correct(self, pseudo: Sequence[Tensor | None], costs: Sequence[Tensor | None], place: int) -> None:
+        """Take in what single runs do not show, where it is known: a jackknife's pseudo-values, and what baselines cost."""
+        if pseudo and (values := pseudo[place]) is not None:
+            self.widen(values)
+        if costs:
+            self.charge(costs[place])
+
     def widen(self, values: Tensor) -> None:
         """Pseudo-values `[runs, *shape]` of all runs, whose spread the standard error must not fall below."""
         wide = values.detach().to(torch.float64)

@@ -23,6 +23,7 @@ DEPTH = 1_000_000  # of Python calls
 class Settings:
     """How to run.  `deadline`: of time.monotonic(), when to stop with what there is; `until`: when to give up in the middle
     (None: at the deadline).  `most_work`: numbers that may be touched (`meter.py`), or `width` in each step, on the average.
+    `ahead`: of so many runs to come these few are to tell, and end (TooLong) where they take a large part of their time.
     `block_lanes` overrides the size of blocks, `of` names variables in place of the results, `sampler` is random, sobol or single
     (of float32 in any arithmetic), `rank` and `world_size` which of how many processes this is, `compile` asks for compiled blocks
     (`compiled.py`), `logarithms` lets draws be known by those only, `strict`: the dtype was asked for, `without` names layers that
@@ -37,6 +38,7 @@ class Settings:
     until: float | None = None
     most_work: int | None = None
     width: int | None = None
+    ahead: int | None = None
     sampler: str = "random"
     rank: int = 0
     world_size: int = 1

@@ -19,7 +19,10 @@ that are mostly ties (gradients of counts, of rare events) are no power law: the
 Where the variance is infinite, a few runs make it whatever their number, so that many runs that look like a power law up to a
 bound (the payoff of a barrier option times a score) are no reason to speak.  How often it speaks is in `docs/coverage.md`, made by
 `benchmarks/tails.py`, together with the other warning, about few events (`moments.py`), which has what this one lets pass: tails
-that are heavier than any power while runs are few (`exp(6*z)`), and few runs altogether.
+that are heavier than any power while runs are few (`exp(6*z)`), and few runs altogether.  That warning goes by K, the number of
+runs that carry the spread: of an event, how often it was seen, and 12 are enough.  Of a heavy tail K is too large where the largest
+runs have not come, and then the interval lies to one side; so where the variance itself is made by fewer than 12 runs, which is
+far fewer than K in a tail (of an event both are the same), K must be larger (`scant`).
 
 The centre is the median of the first 128 runs, fixed from then on, so that one huge run does not displace it; a centre that is
 off by d blurs the index of tails that are not yet well beyond d, and the share refers to the spread about this centre.
@@ -45,17 +48,20 @@ OUTWARDS = 4.0  # log(k/i) to which the index is carried on; its mean over the s
 LIMITS = ((200, 1.1), (1000, 1.7), (10_000, 2.2))  # (runs, what the index must stay below)
 STEEPEST = ((1000, 2.0), (10_000, 2.7))  # (runs, slope in standard deviations of that of a power law)
 FEW_RUNS = ((1000, 12.0), (10_000, 40.0))  # (runs, from fewer than how many of them a heavy tail has its variance)
+FEW_CARRIERS = 12.0  # runs that carry the spread of a gradient: with fewer its interval covers too little
+FEW_IN_TAILS = ((40, 13.0), (200, 17.0), (2000, 20.0))  # (runs, the same where fewer than FEW_CARRIERS make the variance)
 TIE = 1e-6  # relative difference below which two sizes are the same
 
 
 @dataclass(frozen=True)
 class Tail:
     """The Hill estimate of the tail index (inf: not a power law, or too few runs), the share of the largest run in the sum of
-    squared deviations, and whether the standard error cannot be trusted for it."""
+    squared deviations, whether the standard error cannot be trusted for it, and how many runs make the variance (inf: many)."""
 
     index: float
     largest_share: float
     heavy: bool
+    runs: float = math.inf
 
 
 class TailWatch:
@@ -114,13 +120,14 @@ def judge(largest: Tensor, squares: float, count: int) -> Tail:
     if not math.isfinite(squares):
         return Tail(0.0, 1.0, True)
     share = float(largest[0]) ** 2 / squares if squares > 0 else 0.0
+    made_by = (squares / float(largest[0]) ** 2) ** 2 / float(((largest / largest[0]) ** 4).sum()) if share > 0 else math.inf
     taken = min(int(4 * math.sqrt(count)), count // 8, KEPT)
     if taken < LEAST_FOR_INDEX or not float(largest[taken]) > 0:
-        return Tail(math.inf, share, False)
+        return Tail(math.inf, share, False, made_by)
     logs = largest[: taken + 1].log()
     steps = logs[:-1] - logs[1:]
     if int((steps > TIE).sum()) < taken / 2:
-        return Tail(math.inf, share, False)
+        return Tail(math.inf, share, False, made_by)
     place = torch.arange(1, taken + 1, dtype=torch.float64)
     spacings = place * steps
     outward = ((taken + 0.5) / place).log()
@@ -129,10 +136,13 @@ def judge(largest: Tensor, squares: float, count: int) -> Tail:
     slope = index * float((spacings * (1 - outward)).mean())
     beyond = index * (1 + slope * (OUTWARDS - 1))
     within = max(index, beyond) < _between(LIMITS, count) and slope * math.sqrt(taken) < _between(STEEPEST, count)
-    if within and share > LEAST_SHARE:  # in units of the largest, so that nothing overflows
-        part = largest / largest[0]
-        within = (squares / float(largest[0]) ** 2) ** 2 < _between(FEW_RUNS, count) * float((part**4).sum())
-    return Tail(index, share, within and count >= LEAST_FOR_VERDICT and share > LEAST_SHARE)
+    within = within and share > LEAST_SHARE and made_by < _between(FEW_RUNS, count)
+    return Tail(index, share, within and count >= LEAST_FOR_VERDICT, made_by)
+
+
+def scant(carriers: float, tail: Tail, count: int) -> bool:
+    """Whether so few of the runs carry a spread that it cannot be trusted."""
+    return carriers < (FEW_CARRIERS if tail.runs >= FEW_CARRIERS else _between(FEW_IN_TAILS, count))
 
 
 def _between(knots: tuple[tuple[int, float], ...], count: int) -> float:

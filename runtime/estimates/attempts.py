@@ -19,7 +19,7 @@ from ...dsl.planning.plan import Lessons, Plan
 from ..blocks.collect import Collected, Estimate
 from ..blocks.session import Session
 from ..blocks.settings import DTYPES, Settings, names_of
-from ..lanes.lessons import Lesson, MakePlan, NotLifted, TooCoarse, Way
+from ..lanes.lessons import Lesson, MakePlan, NotLifted, TooCoarse, TooLong, Way
 from .binding import Values, bind_values
 from .precision import Precision
 
@@ -137,7 +137,7 @@ class Attempts:
         def make(settings: Settings) -> Estimate | None:
             try:
                 return few(replace(attempt, settings=settings, values=self.values(settings.dtype)))
-            except NotLifted:
+            except (NotLifted, TooLong):
                 raise
             except Exception:
                 return None  # the runs themselves will come to it

@@ -1,7 +1,8 @@
 """A gradient held against the other right plans that a pilot has seen (`rivals.py`).
 
-Every right plan that was measured and not set aside takes part.  A difference beyond `IMPOSSIBLE` is looked at again with new runs,
-and more of them, so that an unlucky pilot or one whose spread rested on a few runs does not speak; what is left is said.
+Every right plan that was measured and not set aside takes part.  A difference beyond `STRANGE` is looked at again with new runs,
+and more of them, so that an unlucky pilot or one whose spread rested on a few runs does not speak; what is beyond `IMPOSSIBLE` then
+is said.
 
 Where no pilot has run (estimators are forced, or chosen by order), a score with a few runs stands in for it, if that is asked for.
 It costs about what 10,000 runs do, and nothing that is cheaper can tell: what a steep step hides is in no run that was made.
@@ -26,7 +27,7 @@ from ..blocks.moments import Moments
 from ..blocks.settings import Settings
 from ..lanes.lessons import OutOfTime, TooMuchWork
 from .estimate import gradient
-from .rivals import IMPOSSIBLE, Contradiction, Rival, apart, limit
+from .rivals import IMPOSSIBLE, STRANGE, Contradiction, Rival, apart, limit
 
 MORE = 10  # times the runs of a pilot, to look again at the end
 MOST_RUNS = 20_000
@@ -49,7 +50,7 @@ def contradictions(
     variance = variance.nan_to_num(0.0)
     found: list[Contradiction] = []
     for rival in rivals:
-        far = limit(IMPOSSIBLE, mean.numel(), rival.runs)
+        far = limit(STRANGE, mean.numel(), rival.runs)
         if not bool((apart(mean, variance, rival.mean, rival.variance).abs() > far).any()):
             continue
         seen = _again(planner, options, parameters, data, settings, rival)

@@ -199,15 +199,11 @@ def _differentiate(session: Session, collected: Collected, progress: Progress, l
                     accumulator = part.add_gradient(
                         name, parameter, found_at.entry, found_at.per_run[place], leaf, runs, tied=found_at.tied,
                     )
-                    if found_at.pseudo and (spread := found_at.pseudo[place]) is not None:
-                        accumulator.widen(spread)
-                    if found_at.costs:
-                        accumulator.charge(found_at.costs[place])
+                    accumulator.correct(found_at.pseudo, found_at.costs, place)
                     if other is not None:
                         rows = found_at.other or found_at.per_run  # of a result without scores there is but one
                         regressed = other.add_gradient(name, parameter, found_at.entry, rows[place], leaf, runs)
-                        if found_at.other_costs:
-                            regressed.charge(found_at.other_costs[place])
+                        regressed.correct(found_at.other_pseudo, found_at.other_costs, place)
                     if not accumulator.finite:
                         if not block.safe:
                             raise NotFinite

@@ -139,6 +139,8 @@ class Figures:
             if other.plan is not trial.plan and not trial.plan.biased:
                 z, at = _farthest(trial, other)
                 more, less = _by_what_they_saw(trial, other, at)
+                if more.enumerated == less.enumerated:  # whether the spread rests on few runs, new ones will tell
+                    less, more = sorted((more, less), key=lambda one: float(one.sd[at]))
                 entries = trial.mean.numel() * (len(self.fair) - 1)
                 if z > limit(UNLIKELY, entries, min(trial.runs, other.runs)) and more.sd[at] > NOISIER * less.sd[at]:
                     return more, less
@@ -162,6 +164,12 @@ class Figures:
             return left
         seeing = [trial for trial in left if not any(not other.plan.biased and other.blind < trial.blind for other in left)]
         return seeing or left
+
+    @property
+    def rivals(self) -> list[Trial]:
+        """The unbiased plans to hold a gradient against: those that are not set aside, or only for resting on few runs."""
+        thin = {id(less): less for less, more in self.overruled if less.thin and more.enumerated == less.enumerated}
+        return [trial for trial in (*self.sound, *thin.values()) if not trial.plan.biased]
 
     @property
     def reference(self) -> Trial | None:

@@ -224,7 +224,7 @@ class _Pilot(Figures):
         """Hold a plan against the others; where one differs from it as it hardly ever would, the one that saw more looks again."""
         if (pair := self.doubtful(trial)) is not None:
             more = pair[0]
-            runs = min(AGAIN * more.runs, max(self.asked.samples, more.runs))
+            runs = min(AGAIN * more.runs, max(self.asked.samples, AGAIN * LEAST_RUNS, more.runs))
             found = self.attempt(more.prefer, AGAIN * (number + 1), runs, math.inf)
             if found is not None and found.plan is not None and found.plan.label == more.plan.label:
                 new = more.pooled(made_of(more.prefer, found, found.gradient))
@@ -330,7 +330,7 @@ def choose(
     best = _vary(pilot, todo.groups, len(orders())) if todo.varied else pilot.best()
     if best is None:
         return Verdict()
-    rivals = tuple(trial.rival() for trial in pilot.sound if trial is not best and not trial.plan.biased)
+    rivals = tuple(trial.rival() for trial in pilot.rivals if trial is not best)
     measured = _per_site(pilot, todo.live, best) if len(pilot.trials) > 1 else {}
     runs = min(trial.runs for trial in pilot.trials)
     return Verdict(best.prefer, measured, runs, rivals=rivals, overruled=pilot.because(), made=pilot.answer(best))

@@ -5,6 +5,9 @@ the whole program and its values, so it is measured and not bounded.  The differ
 it without the noise of sampling.  Where it moves a mean by more than a hundredth of the standard error that the runs asked for
 will have (by 10^-6 of itself, where nothing is random), or blurs most runs, the runs are made in float64.  What was found is
 kept with the plan, as long as parameters and data keep their size.
+
+Where steps are the cost and not numbers, as in a loop of a thousand rounds and a few thousand runs, sixty-four runs take as long as
+all of them, and float64 takes no longer than float32: then nothing is measured, and all runs are made in float64.
 """
 
 from __future__ import annotations
@@ -21,6 +24,7 @@ from ...dsl.names.prepared import Prepared
 from ..arrays.operations import Operand
 from ..blocks.collect import Estimate
 from ..blocks.settings import Settings
+from ..lanes.lessons import TooLong
 
 LEAST_RUNS, RUNS, MANY_RUNS = 16, 64, 4096
 SHARE = 0.01  # of a standard error
@@ -68,13 +72,14 @@ class Precision:
             known[place] = found
         return bool(known[place])
 
-    def _pair(self, few: Few, runs: int, number: int) -> list[tuple[Tensor, Tensor]] | None:
+    def _pair(self, few: Few, runs: int, number: int, ahead: int | None = None) -> list[tuple[Tensor, Tensor]] | None:
         """Results and gradients of the same runs in float32 and float64; None where there are none."""
         late = self.settings.deadline
         until = self.settings.until if late is None else time.monotonic() + SHARE_OF_TIME * (late - time.monotonic())
         settings = replace(
             self.settings, until=until, samples=runs, seed=(self.settings.seed + 7919 * (number + 1)) % 2**63,
             keep_runs=True, sampler="single", target_se=None, compile=False, rank=0, world_size=1, block_lanes=None,
+            ahead=ahead,
         )
         coarse, fine = (few(replace(settings, dtype=dtype)) for dtype in ("float32", "float64"))
         if coarse is None or fine is None or coarse.samples < runs or fine.samples < runs:
@@ -82,9 +87,15 @@ class Precision:
         return [(one, other) for one, other in zip(_columns(coarse), _columns(fine), strict=True)]
 
     def _rounds(self, few: Few) -> bool | None:
-        """A first suspicion may be a branch that a rounding has turned: it must be confirmed."""
+        """A first suspicion may be a branch that a rounding has turned: it must be confirmed.  Yes, where to measure takes too
+        long, unless it is to be measured whatever it takes."""
+        measured = self.settings.strict or self.settings.compile
         for number in range(2):
-            pair = self._pair(few, max(LEAST_RUNS, min(RUNS, self.settings.samples)), number)
+            try:
+                runs = max(LEAST_RUNS, min(RUNS, self.settings.samples))
+                pair = self._pair(few, runs, number, None if measured else self.settings.samples)
+            except TooLong:
+                return True
             if pair is None:
                 return None
             if not any(one.shape != other.shape or _differ(one, other, self.settings) for one, other in pair):

@@ -19,7 +19,7 @@ from torch import Tensor
 
 from ...dsl.planning.trials import Prefer
 
-UNLIKELY, CHANCE, IMPOSSIBLE = 2.0, 4.0, 5.0  # standard errors of one difference, were it normal
+UNLIKELY, STRANGE, CHANCE, IMPOSSIBLE = 2.0, 3.0, 4.0, 5.0  # standard errors of one difference, were it normal
 ROUNDING = 2e-5  # of a gradient's size
 
 

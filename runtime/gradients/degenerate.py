@@ -3,11 +3,13 @@
 Let Q be what is at stake for a group of scores and S their sum, G all else.  With the mean of the others as baseline the
 gradient is the mean of G plus the sample covariances of Q and S.  Its terms of first order, G + (Q - EQ) S, may be the same
 whatever is drawn: of `b ~ Bernoulli(0.5); return b`, and of `b ~ Bernoulli(p); return c(theta, b)` wherever c happens to balance
-the two outcomes.  What is left is of the second order, and single runs do not show it: of several groups, C / n^2 with
+the two outcomes.  What is left is of the second order: of several groups, its variance is C / n^2 with
     C = sum over g, h of cov(Q_g, Q_h) cov(S_g, S_h) + cov(Q_g, S_h) cov(Q_h, S_g).
-It takes the scores by themselves, one more pass per group, so it is looked for only where it can matter: where the first runs
-differ by little beside their mean, as the terms of second order do, or of few groups take but a few values, so that parts of the
-mean may cancel.  (A continuous draw makes runs differ.)  Of very many groups, C is that of one: 2 T^2, with T the gradient.
+The first part is in the spread of single runs, which have the estimated mean of Q in them; the second is not, and is added here
+(of a fair coin the first is u^2 and the error 1 - u^2, u normal).  It takes the scores by themselves, one more pass per group, so
+it is looked for only where it can matter: where the first runs differ by little beside their mean, as the terms of second order do,
+or of few groups take but a few values, so that parts of the mean may cancel.  (A continuous draw makes runs differ.)  Of very many
+groups it is taken as that of one, the gradient squared.
 """
 
 from __future__ import annotations
@@ -42,10 +44,9 @@ def suspected(rows: Sequence[Tensor | None], runs: int, groups: int) -> bool:
 
 
 def second_order(stakes: Sequence[Tensor], scores: Sequence[Tensor]) -> Tensor:
-    """C `[*parameter]` of groups with these Q `[runs]` and S `[runs, *parameter]`."""
+    """The second part of C `[*parameter]`, of groups with these Q `[runs]` and S `[runs, *parameter]`."""
     shape, runs = scores[0].shape[1:], scores[0].shape[0]
     q = torch.stack([stake - stake.mean() for stake in stakes]).to(torch.float64)
     s = torch.stack([score - score.mean(0) for score in scores]).to(torch.float64).reshape(len(scores), runs, -1)
-    among, of_scores = q @ q.T / runs, torch.einsum("gnp,hnp->ghp", s, s) / runs
     both = torch.einsum("gn,hnp->ghp", q, s) / runs
-    return (among[..., None] * of_scores + both * both.transpose(0, 1)).sum((0, 1)).clamp_min(0.0).reshape(shape)
+    return (both * both.transpose(0, 1)).sum((0, 1)).clamp_min(0.0).reshape(shape)

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
 
 from ..lanes.lanes import Lanes
-from ..lanes.ledger import Execution, Summand, Taint, columns, view
+from ..lanes.ledger import Execution, Summand, columns, named, view
 
 
 @dataclass(slots=True, eq=False)
@@ -31,12 +31,12 @@ def members(mask: int) -> Iterator[int]:
 
 def gathered(terms: Sequence[Summand], lanes: Lanes) -> list[Summand]:
     """The terms that depend on anything, on the lanes at the end; those of one taint added up."""
-    merged: dict[tuple[Taint, bool, tuple[int, ...]], Summand] = {}
+    merged: dict[Hashable, Summand] = {}
     for term in terms:
         if not term.taint.all:
             continue
         value = view(term.value, term.lanes, lanes)
-        key = (term.taint, term.reduced, tuple(value.shape[1:]))
+        key = (term.taint.key, term.reduced, tuple(value.shape[1:]))
         known = merged.get(key)
         merged[key] = Summand(value if known is None else known.value + value, lanes, term.taint, term.reduced)
     return list(merged.values())
@@ -49,11 +49,13 @@ def grouped(terms: list[Summand], executions: list[Execution]) -> list[Group]:
     whole = columns([term.taint.whole for term in terms], len(executions))
     apart = [term.taint.aligned & ~term.taint.whole for term in terms]
     aligned = columns(apart, len(executions)) if any(apart) else [0] * len(executions)
-    groups: dict[tuple[int, int, str], Group] = {}
+    groups: dict[Hashable, Group] = {}
     for execution, of_whole, of_aligned in zip(executions, whole, aligned, strict=True):
         if of_whole | of_aligned:
-            key = (of_whole, of_aligned, execution.baseline)
-            groups.setdefault(key, Group(*key)).members.append(execution)
+            key = (named(of_whole), named(of_aligned), execution.baseline)
+            if key not in groups:
+                groups[key] = Group(of_whole, of_aligned, execution.baseline)
+            groups[key].members.append(execution)
     return list(groups.values())
 
 

@@ -29,25 +29,27 @@ from ..lanes.lifting import Leaves
 from ..machine.machine import Outcome
 from .degenerate import MOST_GROUPS, second_order, suspected
 from .groups import Group, at, column, gathered, grouped, members
-from .regression import taken_off, trusted
+from .regression import pseudo_values, taken_off, trusted
 
 LEAST_FOR_JACKKNIFE = 3
 MOST_GROUPS_FOR_JACKKNIFE = 16
 MEANS, REGRESSIONS = ("mean", "both"), ("regression", "both")
+Parts = tuple[list[Tensor | None], list[Tensor | None], list[Tensor | None]]  # per leaf: of every run, pseudo-values, costs
 RECENT = 4  # sums of terms that are kept to build others on
 
 
 @dataclass(frozen=True)
 class Gradients:
     """Of one result entry, per leaf: of every run `[runs, *parameter]` (None: zero); `pseudo` the jackknife's pseudo-values,
-    `other` the same gradients with the other baseline, `costs` and `other_costs` what estimating baselines adds to the variance of
-    the sum; `tied`: they are those of one group of scores and their common mean alone."""
+    `costs` what estimating baselines adds to the variance of the sum; `other`, `other_pseudo`, `other_costs` the same with the
+    other baseline; `tied`: they are those of one group of scores and their common mean alone."""
 
     entry: int
     per_run: list[Tensor | None]
     pseudo: list[Tensor | None] = field(default_factory=list)
-    other: list[Tensor | None] = field(default_factory=list)
     costs: list[Tensor | None] = field(default_factory=list)
+    other: list[Tensor | None] = field(default_factory=list)
+    other_pseudo: list[Tensor | None] = field(default_factory=list)
     other_costs: list[Tensor | None] = field(default_factory=list)
     tied: bool = False
 
@@ -130,17 +132,15 @@ class Weighing:
             if weighed is not None:
                 yield self._from_scores(entry, gradient, weighed, few)
             elif regressed:
-                alike, dear = self._regressed(entry, gradient, regressed, leaves, keep)
-                yield Gradients(entry, alike, costs=dear)
+                yield Gradients(entry, *self._regressed(entry, gradient, regressed, leaves, keep, few))
             else:
-                pseudo = self._pseudo(entry, gradient, leaves) if few and self.groups else []
-                other: list[Tensor | None] = []
-                costs: list[Tensor | None] = []
+                pseudo, costs = self._means(entry, gradient, leaves, few)
+                other: Parts = ([], [], [])
                 if both:
                     unlike = [group for group in self.groups if group.baseline != "both"]
                     rest = self._part(entry, column, unlike, leaves, True)
-                    other, costs = self._regressed(entry, rest, both, leaves, True, gradient)
-                yield Gradients(entry, gradient, pseudo, other, self._ties(entry, gradient, leaves), costs, self._tied)
+                    other = self._regressed(entry, rest, both, leaves, True, few, gradient)
+                yield Gradients(entry, gradient, pseudo, costs, *other, self._tied)
 
     def _part(
         self, entry: int, column: Tensor | None, groups: Sequence[Group], leaves: Leaves, keep: bool, baseline: str | None = None,
@@ -259,53 +259,50 @@ class Weighing:
         if baseline not in REGRESSIONS:
             return Gradients(entry, found, pseudo, costs=ties, tied=self._tied)
         scored = [_plus(None, density, total) for density in weighed]
-        other, costs = self._taken_off(scored, weighed, path, True, lambda: found)
+        other = self._taken_off(scored, weighed, path, True, few, lambda: found)
         if baseline == "regression":
-            return Gradients(entry, other, costs=costs)
-        return Gradients(entry, found, pseudo, other, ties, costs, self._tied)
+            return Gradients(entry, *other)
+        return Gradients(entry, found, pseudo, ties, *other, self._tied)
 
-    def _pseudo(self, entry: int, gradient: Sequence[Tensor | None], leaves: Leaves) -> list[Tensor | None]:
-        """The jackknife's pseudo-values where several groups (or split lanes) have mean baselines: dY_i + what the mean
-        scores of the groups take off, up to a constant."""
-        groups = [group for group in self.groups if group.baseline in MEANS]
-        if self.runs <= LEAST_FOR_JACKKNIFE or not 0 < len(groups) <= MOST_GROUPS_FOR_JACKKNIFE or self.split:
-            return []
-        found: list[Tensor | None] = list(gradient)
-        dues = {id(group): due for group, due in self.dues(entry)}
-        wider = (self.runs - 1) / (self.runs - 2)
-        for group in groups:
-            due = dues.get(id(group))
-            if due is None or due.dim() > 1:
-                continue
-            for place, score in enumerate(self._score_of([group], leaves)):
-                if score is not None:
-                    change = (wider * (score - score.mean(0)) - score) * due.reshape(-1, *(1,) * (score.dim() - 1))
-                    before = found[place]
-                    found[place] = change if before is None else before + change
-        return found
-
-    def _ties(self, entry: int, gradient: Sequence[Tensor | None], leaves: Leaves) -> list[Tensor | None]:
-        """What the means of several groups, or beside other derivatives, add to the variance of the sum (`degenerate.py`)."""
-        if not self._mixed or self.runs <= LEAST_FOR_JACKKNIFE or not suspected(gradient, self.runs, len(self.groups)):
-            return []
-        if len(self.groups) > MOST_GROUPS:
-            return [None if own is None else 2 * own.mean(0) ** 2 for own in gradient]
-        tied = [(group, due) for group, due in self.dues(entry) if group.baseline in MEANS and due.dim() == 1]
-        tied = [(group, summed_up(due, self.lanes, self.runs)) for group, due in tied]
-        scores = [self._score_of([group], leaves) for group, _ in tied]
+    def _means(
+        self, entry: int, gradient: Sequence[Tensor | None], leaves: Leaves, few: bool
+    ) -> tuple[list[Tensor | None], list[Tensor | None]]:
+        """What mean baselines do to the standard error: with `few` runs the jackknife's pseudo-values, and what means of several
+        groups, or beside other derivatives, add to the variance of the sum (`degenerate.py`)."""
+        means = sum(group.baseline in MEANS for group in self.groups)
+        if self.runs <= LEAST_FOR_JACKKNIFE or not means:
+            return [], []
+        jackknifed = few and means <= MOST_GROUPS_FOR_JACKKNIFE and not self.split
+        costly = self._mixed and suspected(gradient, self.runs, len(self.groups))
+        if costly and means > MOST_GROUPS:
+            return [], [None if own is None else own.mean(0) ** 2 for own in gradient]
+        if not (jackknifed or costly):
+            return [], []
+        tied = [
+            (summed_up(due, self.lanes, self.runs), self._score_of([group], leaves))
+            for group, due in self.dues(entry) if group.baseline in MEANS and due.dim() == 1
+        ]
+        pseudo = list(gradient)
         costs: list[Tensor | None] = []
         for place in range(len(gradient)):
-            felt = [(due, own) for (_, due), score in zip(tied, scores, strict=True) if (own := score[place]) is not None]
-            costs.append(second_order(*zip(*felt, strict=True)) if felt else None)
-        return costs
+            felt = [(due, own) for due, score in tied if (own := score[place]) is not None]
+            for due, score in felt if jackknifed else ():
+                pseudo[place] = _sum(pseudo[place], self._off_mean(due, score))
+            costs.append(second_order(*zip(*felt, strict=True)) if felt and costly else None)
+        return pseudo if jackknifed else [], costs if costly else []
+
+    def _off_mean(self, due: Tensor, score: Tensor) -> Tensor:
+        """What the mean score of a group takes off the gradients of single runs, up to a constant."""
+        wider = (self.runs - 1) / (self.runs - 2)
+        return (wider * (score - score.mean(0)) - score) * due.reshape(-1, *(1,) * (score.dim() - 1))
 
     # --------------------------------------------------------------------------------------------------- regression
     def _regressed(
-        self, entry: int, rest: Sequence[Tensor | None], groups: list[Group], leaves: Leaves, keep: bool,
+        self, entry: int, rest: Sequence[Tensor | None], groups: list[Group], leaves: Leaves, keep: bool, few: bool,
         plain: list[Tensor | None] | None = None,
-    ) -> tuple[list[Tensor | None], list[Tensor | None]]:
-        """The gradient, with the regression on the score taken off what these groups add to the rest of it, and what that costs;
-        `plain`: the same with their means."""
+    ) -> Parts:
+        """The gradient, with the regression on the score taken off what these groups add to the rest of it, with `few` runs the
+        pseudo-values, and what it costs; `plain`: the same with their means."""
         scored = self._part(entry, None, groups, leaves, True, "none")
         alone = len(groups) == len(self.groups)  # others tie the runs together, and the coefficient must not see them
 
@@ -315,22 +312,25 @@ class Weighing:
             means = self._part(entry, None, groups, leaves, keep, "mean")
             return [_sum(*parts) for parts in zip(rest, means, strict=True)]
 
-        return self._taken_off(scored, self._score_of(groups, leaves, True), rest, alone, usual)
+        return self._taken_off(scored, self._score_of(groups, leaves, True), rest, alone, few, usual)
 
     def _taken_off(
         self, scored: Sequence[Tensor | None], scores: Sequence[Tensor | None], rest: Sequence[Tensor | None], alone: bool,
-        plain: Callable[[], list[Tensor | None]],
-    ) -> tuple[list[Tensor | None], list[Tensor | None]]:
-        """The gradient with the regression on the scores taken off its `scored` part, and what that costs; as with the means
-        (`plain`) where it cannot be trusted.  `alone`: there is nothing random beside these and the `rest`."""
+        few: bool, plain: Callable[[], list[Tensor | None]],
+    ) -> Parts:
+        """The gradient with the regression on the scores taken off its `scored` part, pseudo-values, and its cost; as with the
+        means (`plain`) where it cannot be trusted.  `alone`: there is nothing random beside these and the `rest`."""
         found: list[Tensor | None] = []
+        pseudo: list[Tensor | None] = []
         costs: list[Tensor | None] = []
         means: list[Tensor | None] | None = None
         for place, score in enumerate(scores):
-            own, cost, enough = scored[place], None, None
+            own, cost, enough, spread = scored[place], None, None, None
             if own is not None and score is not None and self.runs > 1:
-                own, cost = taken_off(own, score, rest[place] if alone else None)
                 enough = trusted(score)
+                if few and alone and enough is None and self.runs > LEAST_FOR_JACKKNIFE:
+                    spread = pseudo_values(own, score, rest[place])
+                own, cost = taken_off(own, score, rest[place] if alone else None)
             own = _sum(rest[place], own)
             if enough is not None:
                 means = plain() if means is None else means
@@ -338,8 +338,9 @@ class Weighing:
                 assert own is not None and usual is not None and cost is not None
                 own, cost = torch.where(enough, own, usual), torch.where(enough.all(0), cost, 0.0)
             found.append(own)
+            pseudo.append(spread)
             costs.append(cost)
-        return found, costs
+        return found, pseudo, costs
 
 
 # ------------------------------------------------------------------------------------------------------- helpers

@@ -23,6 +23,7 @@ from ...dsl.text.source import Span
 from .lanes import NOWHERE, Join, Lanes, carry, gather
 from .ledger import CLEAN, Summand, Taint
 from .pieces import Pieces, fold
+from .scattered import Place
 from .values import Held, PerLane, Plain, Uniform, Value
 
 HIDDEN = "\0"  # what a loop keeps for itself is a variable whose name starts so
@@ -196,6 +197,22 @@ class Frame:
         fresh = pieces.put(path, value, self.lanes)
         self.values[name] = (pieces, self.lanes)
         return fresh
+
+    def scatter(self, name: str, items: Sequence[Place], value: Plain) -> None:
+        """Assign elements whose places differ from lane to lane: in the frame that has the array, where every lane has a row of its
+        own, so that nothing is to be merged."""
+        frame: Frame = self
+        while name not in frame.values:
+            frame.gathered.pop(name, None)
+            assert frame.parent is not None
+            frame = frame.parent
+        held, home = frame.values[name]
+        if self.lanes.spread_since(home):
+            held, home, frame = self.read(name), self.lanes, self
+        assert isinstance(held, Held | Pieces)
+        pieces = held if isinstance(held, Pieces) else Pieces(held, home)
+        frame.values[name] = (pieces, home)
+        pieces.scatter(items, value, self.lanes)
 
     def write(self, name: str, value: Value) -> None:
         """Set a variable on the frame's lanes."""

@@ -15,7 +15,7 @@ of (`Lanes.parts`).
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import reduce
 from operator import or_
@@ -28,6 +28,7 @@ from ..arrays.kernels import choose
 from .lanes import Lanes
 
 EVERYTHING = -1  # a taint with every bit
+HASHED = 60  # bits of a number that Python's hash tells apart
 TOGETHER = 64  # bytes of a row that are transposed at once
 
 
@@ -43,6 +44,11 @@ class Taint:
     shape: tuple[int, ...] = ()
     slots: tuple[int, ...] = ()
     among: int = 0
+
+    @property
+    def key(self) -> Hashable:
+        """What equal taints have in common, for a dictionary."""
+        return named(self.whole), named(self.aligned), self.shape, self.slots, named(self.among)
 
     @property
     def all(self) -> int:
@@ -97,6 +103,11 @@ class Taint:
         slots = tuple(self.slots[place] for place in places)
         among = reduce(or_, slots, 0)
         return Taint(whole, 0, shape, slots, among) if shape and len(set(slots)) > 1 else Taint(whole | among)
+
+
+def named(mask: int) -> Hashable:
+    """A mask as the key of a dictionary: the hash of 2^k has 61 values, so a dictionary of thousands of masks would be slow."""
+    return mask if mask.bit_length() <= HASHED else mask.to_bytes(mask.bit_length() // 8 + 1, "little", signed=True)
 
 
 CLEAN = Taint()

@@ -161,6 +161,10 @@ class TooBig(Exception):
     """A block holds more numbers than it should: make it smaller."""
 
 
+class TooLong(Exception):
+    """Runs that are to tell about others take too large a part of the time of those."""
+
+
 class TooMuchWork(Exception):
     """An attempt has touched more numbers than it may."""
 

@@ -21,6 +21,7 @@ from torch import Tensor
 from ..arrays.kernels import to_number
 from ..arrays.memory import ask
 from .lanes import Lanes, carry, level
+from .scattered import Place, Scattered
 from .values import Held, PerLane, Plain, Uniform, Value
 
 LOOKS = 3  # single elements that are taken off an array before it is taken apart once and for all
@@ -33,9 +34,10 @@ class Pieces:
 
     lanes    those of the last assignment, which descend from all others
     solid    the array put together, with its lanes; `loose` are the indices assigned since then
+    written  all of it, once it has been written at places that differ from lane to lane: then there are no elements
     """
 
-    __slots__ = ("columns", "dtype", "elements", "lanes", "looks", "loose", "mine", "origin", "shape", "solid")
+    __slots__ = ("columns", "dtype", "elements", "lanes", "looks", "loose", "origin", "shape", "solid", "written")
 
     def __init__(self, value: Plain | Pieces, home: Lanes):
         self.origin: Home = value, home
@@ -45,7 +47,7 @@ class Pieces:
         self.elements: dict[int, Home] = {}
         self.loose: set[int] = set()
         self.solid: tuple[Plain, Lanes] | None = None if isinstance(value, Pieces) else (value, home)
-        self.mine = False  # nobody else has seen the tensor of `solid`
+        self.written: Scattered | None = None
         self.looks = 0
         self.columns: tuple[Plain, ...] = ()
 
@@ -55,14 +57,14 @@ class Pieces:
         found = self.elements.get(index)
         if found is not None:
             return found
+        if self.written is not None:
+            return self.written.read((index,), self.written.lanes), self.written.lanes
         below, home = self.origin
         return below.raw(index) if isinstance(below, Pieces) else (self._taken(below, index), home)
 
     def _taken(self, value: Plain, index: int) -> Plain:
         """An element of an array; of one with a derivative all are taken at once, so that they go back at once."""
         kind, whole = type(value), tensor_of(value)
-        if self.mine:
-            return kind(whole.select(1, index).clone())
         if not value.live or isinstance(value, Uniform):
             return kind(whole.select(1, index))
         self.looks += 1
@@ -86,10 +88,11 @@ class Pieces:
 
     def whole(self) -> Plain:
         """All of it, on `lanes`."""
+        if self.written is not None:
+            return self._of(self.written.whole(), self.written.lanes, self.lanes)
         if self.solid is None or self.loose:
             self.solid = self._together(), self.lanes
             self.loose.clear()
-        self.mine = False
         value, home = self.solid
         return self._of(value, home, self.lanes)
 
@@ -139,12 +142,20 @@ class Pieces:
     @property
     def live(self) -> bool:
         """Whether the array, or something in it, carries a derivative."""
+        if self.written is not None:
+            return self.written.live
         below, _ = self.origin
         return below.live or any(value.live for value, _ in self.elements.values())
 
     # ---------------------------------------------------------------------------------------------------- assigning
     def put(self, path: Sequence[int], value: Plain, lanes: Lanes) -> bool:
         """Assign `self[path]`, on lanes that descend from those of this array; whether nothing was there that goes."""
+        if self.written is not None:
+            if self.written.holds(lanes) and (self.dtype != torch.bool or tensor_of(value).dtype == torch.bool):
+                self.written.write(path, self._kind(value), lanes)
+                self.lanes = lanes
+                return False
+            self._start(self.written.whole(), self.written.lanes)
         index, *rest = path
         new: Plain | Pieces = value
         fresh = index not in self.elements
@@ -155,7 +166,6 @@ class Pieces:
         dtype = new.dtype if isinstance(new, Pieces) else tensor_of(new).dtype
         if self.dtype == torch.bool and dtype != torch.bool:
             self._number(dtype)
-        self.mine = False
         self.elements[index] = new, lanes
         self.loose.add(index)
         self.lanes = lanes
@@ -168,23 +178,27 @@ class Pieces:
             held, home = self.solid
             self.solid = type(held)(to_number(tensor_of(held), dtype)), home
 
-    def look(self, lanes: Lanes) -> Plain | None:
-        """The whole, if nobody has seen it, for somebody who does not keep it."""
-        if self.mine and not self.loose and self.solid is not None and self.solid[1] is lanes:
-            return self.solid[0]
-        return None
+    # ------------------------------------------------------------------------- places that differ from lane to lane
+    def scatter(self, items: Sequence[Place], value: Plain, lanes: Lanes) -> None:
+        """Assign at such places, on lanes of which no two continue the same one of this array's."""
+        if self.written is None or not self.written.holds(lanes):
+            found, home = self.whole(), self.lanes
+            self._start(found, home)
+            self.written = Scattered(found, home)
+        self.written.write(items, self._kind(value), lanes)
 
-    def scatter(self, lanes: Lanes, assign: Callable[[Tensor], None]) -> None:
-        """Assign in place, where there is no derivative to lose: to a tensor that nobody else has seen."""
-        own = self.look(lanes)
-        if own is None:
-            moved = self._of(self.whole(), self.lanes, lanes)
-            own = PerLane(tensor_of(moved).expand(lanes.count, *moved.shape).clone())
-            self.origin = self.solid = own, lanes
-            self.lanes = lanes
-            self.elements, self.columns = {}, ()
-            self.mine = True
-        assign(tensor_of(own))
+    def _start(self, value: Plain, home: Lanes) -> None:
+        """Begin anew with a value."""
+        self.origin, self.solid, self.written = (value, home), (value, home), None
+        self.elements, self.columns, self.looks = {}, (), 0
+        self.loose.clear()
+
+    def at(self, items: Sequence[Place], lanes: Lanes) -> Plain | None:
+        """The entries at some places, if they can be told without putting the array together."""
+        simple = all(isinstance(item, int | slice) or item.dim() == 1 for item in items)
+        if self.written is None or not simple or not self.written.holds(lanes):
+            return None
+        return self.written.read(items, lanes)
 
 
 def whole(value: Plain | Pieces) -> Plain:

@@ -14,7 +14,7 @@ from ..lanes.frames import Frame
 from ..lanes.lanes import carry
 from ..lanes.values import Held, Plain, Ragged, Uniform
 from .calling import call, call_external
-from .indexing import Item, check_axes, selection
+from .indexing import Item, check_axes, places, selection
 from .machine import Machine
 from .operation import ARITHMETIC, COMPARISON, NEGATIVE, OPPOSITE, STACK
 
@@ -65,14 +65,14 @@ def _element(machine: Machine, node: Index, name: str, frame: Frame) -> Plain | 
         return None
     shape = check_axes(pieces, len(node.items), node.span, machine.where)
     first, *rest = items = machine.items(shape, node.items, frame)
-    if isinstance(first, int):
+    if (found := pieces.at(places(items), frame.lanes)) is not None:
+        taken, rest = found, []
+    elif isinstance(first, int):
         taken = pieces.get(first, frame.lanes)
     elif isinstance(first, slice) and pieces.loose and 0 < len(chosen := range(*first.indices(shape[0]))) < shape[0] / 2:
         taken, rest = pieces.part(chosen, frame.lanes), [slice(None), *rest]
     else:
-        looked = any(isinstance(item, Held) for item in items)  # what is gathered is nobody else's
-        whole, rest = pieces.look(frame.lanes) if looked else None, items
-        taken = cast(Plain, frame.read(name)) if whole is None else whole
+        taken, rest = cast(Plain, frame.read(name)), items
         if machine.counter is not None:
             machine.counter.expect(taken.numbers)
     machine.note_element(name, taken, frame)

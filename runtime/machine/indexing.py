@@ -2,8 +2,8 @@
 
 An index is a Python int where every lane has the same one, else a value: long numbers `[lanes]` (or `[lanes or 1, k]`, which pick
 k entries of an axis).  Bounds of slices and sizes must be the same in every lane: an array has one shape for all lanes.
-Assignment makes a new array, so that values are values and autograd sees every version; where the index is the same in every
-lane, that array is not put together before somebody reads it as a whole (`pieces.py`).
+Assignment makes a new array, so that values are values; that array is not put together before somebody reads it as a whole
+(`pieces.py`, and `scattered.py` where the index differs from lane to lane).
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ from ..arrays.scalars import ends
 from ..lanes.circumstances import first_of, show
 from ..lanes.lessons import NotCompiled
 from ..lanes.pieces import Pieces
+from ..lanes.scattered import Place
 from ..lanes.values import Held, PerLane, Plain, Value
 from ..lanes.where import Where
 from .operation import Operation
 from .setting import Setting
 
 Item: TypeAlias = "int | slice | Plain"
-Place = int | slice | Tensor
 
 
 def whole_number(value: Plain, what: str, span: Span, where: Where) -> int | None:
@@ -144,7 +144,12 @@ def replacement(items: Sequence[Item]) -> Operation:
     return Operation(None, code)
 
 
-def filled_in(items: Sequence[Item], indices: Iterable[Tensor]) -> list[int | slice | Tensor]:
+def places(items: Sequence[Item]) -> list[Place]:
+    """The items, with their tensors."""
+    return [cast(Tensor, item.raw) if isinstance(item, Held) else item for item in items]
+
+
+def filled_in(items: Sequence[Item], indices: Iterable[Tensor]) -> list[Place]:
     """The items, with tensors in the place of values."""
     left = iter(indices)
     return [next(left) if isinstance(item, Held) else item for item in items]
@@ -178,6 +183,12 @@ def _take(value: Tensor, axis: int, index: Tensor) -> Tensor:
     picks = picks.reshape(picks.shape[0], *ones, picks.shape[1], *(1,) * (value.dim() - axis - 1)).expand(lanes, *shape)
     taken = value.expand(lanes, *value.shape[1:]).gather(axis, picks)
     return taken.squeeze(axis) if index.dim() == 1 else taken
+
+
+def left(shape: tuple[int, ...], items: Sequence[Item]) -> tuple[int, ...]:
+    """The shape of what items pick out of an array, each of which is one index or a slice."""
+    picked = [len(range(*item.indices(size))) for size, item in zip(shape, items, strict=False) if isinstance(item, slice)]
+    return (*picked, *shape[len(items) :])
 
 
 def fitted(new: Plain, target: tuple[int, ...]) -> Plain:

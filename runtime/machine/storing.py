@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import cast
 
+import torch
 from torch import Tensor
 
 from ...dsl.syntax import Assign, Sample, Statement
@@ -13,10 +14,11 @@ from ..arrays.private import observed
 from ..lanes.frames import Frame
 from ..lanes.lanes import carry
 from ..lanes.values import Held, Plain, Ragged
-from .indexing import Item, assign, check_axes, filled_in, fitted, replacement
+from .indexing import Item, check_axes, fitted, left, places, replacement
 from .machine import Machine
 from .rounds import added
 from .sites import draw
+from .ways import APART
 
 
 def execute_assign(machine: Machine, node: Assign, frame: Frame) -> None:
@@ -69,15 +71,15 @@ def _store(machine: Machine, node: Assign | Sample, value: Plain, frame: Frame) 
 def _at_random(
     machine: Machine, node: Assign | Sample, items: list[Item], value: Plain, stored: Plain, frame: Frame
 ) -> None:
-    """An assignment whose place differs from lane to lane: to a copy of the whole, or in place where nobody can tell."""
+    """An assignment whose place differs from lane to lane: in place, or, in a graph, to a copy of the whole."""
     pieces = frame.apart(node.name)
     if machine.counter is not None:
         machine.counter.expect(frame.lanes.count * math.prod(pieces.shape))
-    indices = [cast(Tensor, item.raw) for item in items if isinstance(item, Held)]
-    new = cast(Tensor, stored.wide)
-    if not (observed() or stored.live or pieces.live or pieces.dtype != new.dtype):
-        pieces.scatter(frame.lanes, lambda own: assign(own, filled_in(items, indices), new))
-        frame.values[node.name] = (pieces, frame.lanes)
+    becomes_number = pieces.dtype == torch.bool and cast(Tensor, stored.raw).dtype != torch.bool
+    if machine.branching is APART and not observed() and not becomes_number:
+        if machine.counter is not None:
+            machine.counter.hold(frame.lanes.count)
+        frame.scatter(node.name, places(items), fitted(stored, left(pieces.shape, items)))
         machine.note_store(node.name, value, stored, frame)
         return
     target = cast(Plain, frame.read(node.name))
