@@ -7,13 +7,17 @@ from __future__ import annotations
 import random
 import sys
 from collections.abc import Callable
+from contextlib import nullcontext
 
 import pytest
 import torch
 
 import probrun
 from probrun.runtime.arrays import memory
-from probrun.runtime.lanes.ledger import columns
+from probrun.runtime.blocks.session import Session
+from probrun.runtime.lanes.ledger import columns, named
+from probrun.runtime.lanes.lessons import TooLong
+from probrun.runtime.lanes.meter import FEW_STEPS, Meter
 
 TWICE = 2.6  # as many calls, where there is twice as much; with a square there are four times as many
 
@@ -179,3 +183,47 @@ def test_calls_that_are_no_recursion_are_not_counted() -> None:
     text += "s = 0\nfor i in range(150) {\ns = h(s) + f(5)\n}\nreturn s"
     assert float(probrun.parse(text).grad(samples=2, max_steps=50).value.mean) == 150 * 6
     assert float(probrun.parse(FIBONACCI.replace("SIZE", "14")).grad(samples=2).gradient["theta"].mean) == 377
+
+
+# -------------------------------------------------------------------------------------------- what is measured beside
+ROUNDS = "param t = 0.5\nx = t\nfor i in range(700) { e ~ Normal(0, 1)\nx = t*x + e }\nreturn x"
+
+
+def test_rounding_is_not_measured_where_that_takes_as_long_as_the_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    steps: list[tuple[int, bool]] = []
+    spending = Session.meter
+
+    def seen(session: Session) -> Meter:
+        meter = spending(session)
+        steps.append((0, False))
+        place, spend = len(steps) - 1, meter.spend
+
+        def counted(numbers: int) -> None:
+            steps[place] = meter.steps + 1, meter.ahead is not None
+            spend(numbers)
+
+        monkeypatch.setattr(meter, "spend", counted)
+        return meter
+
+    monkeypatch.setattr(Session, "meter", seen)
+    assert probrun.parse(ROUNDS).grad(samples=100, seed=1, pilot=False).dtype == "float64"
+    (few, told), (every, _) = steps
+    assert told and few < 0.8 * every, steps
+    steps.clear()
+    assert probrun.parse(ROUNDS).grad(samples=100, seed=1, pilot=False, dtype="float32").dtype == "float32"
+    assert [number for number, _ in steps] == [steps[0][0]] * 3  # measured, whatever it takes
+
+
+@pytest.mark.parametrize(("runs", "ends"), [(1_000, True), (1_000_000, False)])
+def test_how_long_a_few_runs_may_take(runs: int, ends: bool) -> None:
+    meter = Meter(ahead=runs / 64)
+    with pytest.raises(TooLong) if ends else nullcontext():
+        for _ in range(5000):
+            meter.spend(64)
+    assert meter.steps == (FEW_STEPS + 1 if ends else 5000)
+
+
+def test_masks_of_many_draws_are_told_apart_by_their_hashes() -> None:
+    single, below = ({hash(named(mask)) for mask in masks} for masks in zip(*((1 << k, (1 << k) - 1) for k in range(3000)), strict=True))
+    assert len(single) == len(below) == 3000
+    assert named(-1) == named(-1) and named(1 << 70) == named(1 << 70) != named(1 << 71)
