@@ -14,7 +14,7 @@ branch that it does not take; and a loop would cost all lanes as long as one is 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Protocol, TypeVar
 
 import torch
@@ -181,12 +181,19 @@ def carry(value: V, source: Lanes, target: Lanes) -> V:
     return value if rows is value.raw else PerLane(rows, value.event)  # type: ignore[return-value]
 
 
-def level(values: Iterable[Plain], lanes: Lanes) -> list[Plain]:
+def level(values: Sequence[Plain], lanes: Lanes) -> Sequence[Plain]:
     """Values that are used together: where some have a row per lane, those that carry a derivative and are the same in all lanes
     are lifted."""
-    values = list(values)
     lifter = lanes.lifter
-    if lifter is None or not any(isinstance(value, PerLane) for value in values):
+    if lifter is None:
+        return values
+    rows = live = False
+    for value in values:
+        if isinstance(value, PerLane):
+            rows = True
+        elif value.live:
+            live = True
+    if not (rows and live):
         return values
     return [lifter.lift(value, lanes) if isinstance(value, Uniform) and value.live else value for value in values]
 

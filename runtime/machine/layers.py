@@ -19,7 +19,7 @@ from ..arrays.broadcast import broadcast_shapes, pad
 from ..arrays.memory import ask
 from ..lanes.frames import Frame
 from ..lanes.lanes import level
-from ..lanes.values import PerLane, Plain, Uniform, Value, made
+from ..lanes.values import Held, PerLane, Plain, Uniform, Value, made
 from .operation import Operation
 from .setting import Setting
 
@@ -92,15 +92,15 @@ def _once(inner: Apply) -> Apply:
     def apply(setting: Setting, operation: Operation, operands: Sequence[Plain], frame: Frame, node: Node) -> Plain:
         if operation.name is None:
             return inner(setting, operation, operands, frame, node)
-        tensors = not operands
+        tensors, narrow = not operands, False
         for operand in operands:
             if isinstance(operand, PerLane):
                 return inner(setting, operation, operands, frame, node)
             tensors |= isinstance(operand.raw, Tensor)
+            narrow |= operand.event is not None
         if not tensors:
             return inner(setting, operation, operands, frame, node)
-        events = tuple(operand.event for operand in operands if operand.event is not None)
-        what = (operation.name, events) if events else operation.name
+        what = (operation.name, tuple(operand.event for operand in operands)) if narrow else operation.name
         raws = [operand.raw for operand in operands]
         return setting.once(what, lambda *_: inner(setting, operation, operands, frame, node), *raws)
 
@@ -154,15 +154,17 @@ def _bend(setting: Setting, node: Node, value: Value) -> Value:
 
 def _guard(setting: Setting, node: Node, value: Value) -> Value:
     """The assumptions of the plan are watched (`guards.py`)."""
-    assert setting.guards is not None
-    setting.guards.see(node, value, setting.motion)
+    guards = setting.guards
+    if guards is not None and id(node) in guards.nodes:
+        guards.see(node, value, setting.motion)
     return value
 
 
 def _count(setting: Setting, node: Node, value: Value) -> Value:
     """How many numbers a block holds is counted (`counter.py`)."""
-    assert setting.counter is not None
-    setting.counter.see(value)
+    counter = setting.counter
+    if counter is not None and isinstance(value, Held) and isinstance(value.raw, Tensor):
+        counter.see(value)
     return value
 
 
