@@ -163,7 +163,7 @@ def test_max_time_holds(command: str, more: tuple[str, ...], text: str) -> None:
 
 def test_a_verification_without_time_says_so() -> None:
     status, out, err, _ = call(
-        "grad", "-e", CHAIN.format(rounds=3000), "-n", "100000000", "--max-time", "1", "--verify", "--seed", "1", "--json", "--no-pilot",
+        "grad", "-e", CHAIN.format(rounds=1000), "-n", "100000000", "--max-time", "1", "--verify", "--seed", "1", "--json", "--no-pilot",
     )
     answer = json.loads(out)
     if answer["verified"] is None:
