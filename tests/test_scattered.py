@@ -112,3 +112,17 @@ def test_numbers_that_are_touched_grow_with_the_rounds(branch: bool, monkeypatch
     few, many = copied(40), copied(80)
     assert many < 2.6 * few, (few, many)
 
+
+
+@pytest.mark.parametrize(("text", "value", "slope"), [
+    ("if b > 0.5 { x[b] = 4 } else { x[2] = 9 }; return sum(x)", 8.2, -4.5),
+    ("if b > 0.5 { x[2] = 9 } else { x[b] = 4 }; return sum(x)", 7.46, 5.3),
+    ("if b > 0.5 { x[b] = 4; x[0] = theta } else { x[b + 1] = 9; x[2] = b }; return sum(x)", 7.6, -3.5),
+    ("if b > 0.5 { x[1] = 2; x[2*b] = 4 } else { x[2] = 9 }; return sum(x)", 8.8, -3.0),
+], ids=lambda text: text if isinstance(text, str) else "")
+def test_what_one_way_wrote_at_random_places_is_kept_beside_what_the_other_wrote(text: str, value: float, slope: float) -> None:
+    """Outcomes that are summed over go apart; by hand, over both of them, with P(b = 1) = theta = 0.4."""
+    program = probrun.parse("param theta = 0.4\nx = [theta, 1, 0.5]\nb ~ Bernoulli(theta)\n" + text.replace("; ", "\n"))
+    found = program.grad(samples=50, seed=1, estimator="enumerate")
+    assert float(found.value.mean) == pytest.approx(value, abs=1e-9)
+    assert float(found.gradient["theta"].mean) == pytest.approx(slope, abs=1e-9)

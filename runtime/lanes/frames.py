@@ -344,7 +344,7 @@ def bring(frame: Frame, name: str, children: list[Frame], join: Callable[[list[V
     made = [child.values.get(name) for child in children]
     if any(own is not None and isinstance(own[0], Pieces) for own in made):
         below, _ = frame.find(name) or (None, frame.lanes)
-        if below is not None and all(own is None or (isinstance(own[0], Pieces) and own[0].origin[0] is below) for own in made):
+        if below is not None and all(own is None or (isinstance(own[0], Pieces) and own[0].continues(below)) for own in made):
             into = frame.apart(name)
             parts = [(None if own is None else own[0], child.lanes) for own, child in zip(made, children, strict=True)]
             fold(into, cast("list[tuple[Pieces | None, Lanes]]", parts), join, frame.lanes)

@@ -139,6 +139,10 @@ class Pieces:
         held = tensor_of(value)
         return value if held.dtype == self.dtype else type(value)(to_number(held, self.dtype))
 
+    def continues(self, below: object) -> bool:
+        """Whether it is this value but for its elements."""
+        return self.origin[0] is below and self.written is None
+
     @property
     def live(self) -> bool:
         """Whether the array, or something in it, carries a derivative."""
