@@ -14,6 +14,7 @@ import scipy.special
 import torch
 from torch import Tensor
 
+import probrun
 from probrun.dsl.syntax import Argument, Call, Number
 from probrun.dsl.tables.functions import FUNCTIONS, FunctionRow, Smoothness, check_arity
 from probrun.dsl.tables.ranges import Bounds
@@ -118,7 +119,10 @@ def test_products(left: tuple[int, ...], right: tuple[int, ...], lanes_left: int
 
 
 def test_making_and_joining_arrays() -> None:
-    assert _call("zeros", 2, 3).shape == (1, 2, 3) and _call("ones", 2).tolist() == [[1.0, 1.0]]
+    assert _call("zeros", 2, 3).shape == (1, 1, 1) and _call("ones", 2).tolist() == [[1.0]]  # all the same: the value knows its shape
+    found = probrun.parse("return zeros(2, 3), ones(2), sum(ones(0)), length(zeros(0)), concat(zeros(0), ones(1)) + ones(2, 1)").run(samples=3)
+    shapes = [tuple(torch.as_tensor(one.mean).shape) for one in found.value.values()]
+    assert shapes == [(2, 3), (2,), (), (), (2, 1)] and float(list(found.value.values())[2].mean) == 0
     assert _call("arange", 3).tolist() == [[0.0, 1.0, 2.0]] and _call("arange", 2, 4).tolist() == [[2.0, 3.0]]
     assert _call("arange", 3, 1).shape == (1, 0)
     lanes, one = torch.tensor([1.0, 2.0]), torch.tensor([7.0])

@@ -2,7 +2,8 @@
 
 Values are tensors `[L, *event]` with `L` the number of lanes or 1, of the run's dtype or bool (counted as 0 and 1); the
 result has the same form, and axis 0 is never reduced.  `context` knows the run's `dtype` and `device`.  Structural
-functions (`zeros`, `ones`, `arange`) take Python integers instead and give `[1, *sizes]`.  `any` and `all` give bool.
+functions (`zeros`, `ones`, `arange`) take Python integers instead and give `[1, *sizes]` (those in `FILLED` axes of size 1).
+`any` and `all` give bool.
 Ties at a kink follow torch.  Errors: ShapeMismatch (P0301), FunctionProblem (its `code`).
 """
 
