@@ -77,12 +77,13 @@ class Trial:
         return Rival(self.plan.label, self.prefer, self.mean, self.variance, self.runs)
 
     def pooled(self, other: Trial) -> Trial:
-        """With more runs of the same."""
+        """With more runs of the same; thin, where the new ones do not show again what spread a few made."""
         total, shift = self.runs + other.runs, other.mean - self.mean
         squares = (self.runs - 1) * self.sd**2 + (other.runs - 1) * other.sd**2 + shift**2 * (self.runs * other.runs / total)
         return replace(
             other, prefer=self.prefer, plan=self.plan, mean=self.mean + shift * (other.runs / total),
             sd=(squares / (total - 1)).sqrt(), runs=total, blind=self.blind & other.blind,
+            thin=other.thin or (self.thin and bool((NOISIER * other.sd < self.sd).any())),
         )
 
     @property
@@ -168,7 +169,7 @@ class Figures:
     @property
     def rivals(self) -> list[Trial]:
         """The unbiased plans to hold a gradient against: those that are not set aside, or only for resting on few runs."""
-        thin = {id(less): less for less, more in self.overruled if less.thin and more.enumerated == less.enumerated}
+        thin = {id(less): less for less, more in self.overruled if less.thin and _noisier(less, more)}
         return [trial for trial in (*self.sound, *thin.values()) if not trial.plan.biased]
 
     @property
@@ -269,6 +270,12 @@ def _farthest(one: Trial, other: Trial) -> tuple[float, int]:
     z = apart(one.mean, one.variance, other.mean, other.variance).abs()
     at = int(z.argmax())
     return float(z[at]), at
+
+
+def _noisier(one: Trial, other: Trial) -> bool:
+    """Whether the first of two plans that sum over as many sites has the larger spread, where they differ most."""
+    _, at = _farthest(one, other)
+    return one.enumerated == other.enumerated and float(one.sd[at]) > float(other.sd[at])
 
 
 def _by_what_they_saw(one: Trial, other: Trial, at: int) -> tuple[Trial, Trial]:
