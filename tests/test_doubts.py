@@ -46,6 +46,14 @@ def test_a_steep_step_is_seen(text: str, exact: float, runs: int) -> None:
     assert not result.warnings
 
 
+@pytest.mark.parametrize(("runs", "seed"), [(10_000, 39010117), (10_000, 2010006), (10_000, 58010174), (40, 2000046), (200, 8000224)])
+def test_a_single_run_on_the_step_proves_nothing(runs: int, seed: int) -> None:
+    """Of few runs a score's spread rests on few, of many the path may have met the step once: new runs tell, in the pilot and after."""
+    result, mean, se = grad("param t = 0.5\nx ~ Normal(t, 1)\nreturn 0.01*sin(x) + tanh(100000*x)", samples=runs, seed=seed)
+    assert result.sites[0].estimator == "score" and abs(mean - STEEP[1][1]) < 5 * se < 40 / math.sqrt(runs)
+    assert "P0703" not in {doubt.code for doubt in result.warnings}
+
+
 # an outcome so rare that no run draws it: summed over, it has been seen
 RARE = [
     ("b ~ Bernoulli(p); z ~ Normal(0, 1); return 1000000*b + z", 1e6),
