@@ -151,14 +151,15 @@ class Program:
         from .runtime.estimates.checking import checked
         started = time.perf_counter()
         settings = self._settings(run, options.of, keep_runs, begun, compile=compile, strict=run.strict)
-        late, piloted = settings if verify else None, (among is None) if pilot is None else pilot
+        limit, piloted = settings.deadline, (among is None) if pilot is None else pilot
         if verify and run.max_time is not None:
             settings = replace(settings, deadline=begun + TIME_FOR_RUNS * run.max_time)
         values, known = parameters or {}, data or {}
         settings, verdict, estimate = self._estimate(options, values, known, settings, piloted, distributed, cross_check, progress)
+        late = replace(settings, deadline=limit) if verify else None
         estimate, check, unverified, sides = checked(self.resolved, values, known, settings, estimate, late, phase_of(progress))
-        made = Compilation(estimate.compile_seconds or 0.0, estimate.not_compiled) if compile else None
-        seconds, plan = time.perf_counter() - started - (made.seconds if made else 0.0), estimate.plan
+        made, plan = Compilation(estimate.compile_seconds or 0.0, estimate.not_compiled) if compile else None, estimate.plan
+        seconds = time.perf_counter() - started - (made.seconds if made else 0.0)
         assert plan is not None
         return GradientResult(
             **common_fields(self.resolved, run, estimate, options.of) | {"seed": settings.seed, "seconds": seconds},
