@@ -38,7 +38,6 @@ from ..syntax import (
 )
 from ..text.diagnostics import Diagnostic, ProbError
 from ..text.source import Source, Span
-from .automaton import Automaton
 from .builder import Builder
 from .place import Place
 from .syntax_errors import BLOCK_STARTS, BLOCK_WORDS, explain
@@ -79,12 +78,6 @@ def parse_estimator(text: str) -> EstimatorCall:
 def _parser() -> tuple[Lark, Builder]:
     builder = Builder()
     return load_parser(builder), builder
-
-
-@cache
-def _automaton(start: str) -> Automaton:
-    """The tables for one start rule."""
-    return Automaton(_parser()[0].parse_interactive("", start=start).parser_state.parse_conf)
 
 
 @contextmanager
@@ -128,7 +121,6 @@ class _Run:
             text = " " + text[1:]
         self.source = source
         self.interactive = lark.parse_interactive(text, start=start)
-        self.feed = _automaton(start).feed
         self.state = self.interactive.parser_state
         lexer: Any = self.interactive.lexer_thread  # untyped in lark
         raw: Iterator[Token] = lexer.lex(self.state)
@@ -156,7 +148,7 @@ class _Run:
                 index = self._after_skipped(index)
                 continue
             try:
-                result = self.feed(self.state, token)
+                result = self.interactive.feed_token(token)
             except UnexpectedToken:
                 enough = len(self.diagnostics) >= MAX_ERRORS or failed == index + 1
                 failed = index + 1
@@ -232,7 +224,7 @@ class _Run:
             state.state_stack.pop()
             value = state.value_stack.pop()
             braces -= isinstance(value, Token) and value.type == "LBRACE"
-        self.feed(state, Token("ERROR", "", token.start_pos))
+        self.interactive.feed_token(Token("ERROR", "", token.start_pos))
         has_bodies = first.type in BLOCK_STARTS or str(first) in BLOCK_WORDS
         self.broken.append(_Broken(self.depth, has_bodies, token.type == BRACKET and token in ("(", "[")))
         return True
