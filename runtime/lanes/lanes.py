@@ -15,7 +15,7 @@ branch that it does not take; and a loop would cost all lanes as long as one is 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol, TypeVar
+from typing import Protocol, TypeVar, cast
 
 import torch
 from torch import Tensor
@@ -198,6 +198,13 @@ def level(values: Sequence[Plain], lanes: Lanes) -> Sequence[Plain]:
     return [lifter.lift(value, lanes) if isinstance(value, Uniform) and value.live else value for value in values]
 
 
+def with_rows(value: Plain, lanes: Lanes) -> Tensor:
+    """A value that holds a tensor, with a row for every lane `[lanes, *shape]`."""
+    if isinstance(value, Uniform) and value.live and lanes.lifter is not None:
+        value = lanes.lifter.lift(value, lanes)
+    return cast(Tensor, value.wide).expand(lanes.count, *value.shape)
+
+
 class Join:
     """Puts values of separate parts together: lane `indices[k][j]` of the whole is lane `j` of part `k`.
 
@@ -235,12 +242,8 @@ class Join:
         return PerLane(whole if self.inverse is None else whole.index_select(0, self.inverse))
 
     def _rows(self, value: Plain, lanes: Lanes, kind: torch.dtype) -> Tensor:
-        if isinstance(value, Uniform) and value.live and lanes.lifter is not None:
-            value = lanes.lifter.lift(value, lanes)
-        if isinstance(value, PerLane):
-            return to_number(value.rows, kind)
         if isinstance(value.raw, Tensor):
-            return to_number(value.tensor(kind, self.device), kind).expand(lanes.count, *value.shape)
+            return to_number(with_rows(value, lanes), kind)
         return torch.full((lanes.count,), value.raw, dtype=kind, device=self.device)
 
 

@@ -18,8 +18,8 @@ from typing import Any, TypeAlias, cast
 import torch
 from torch import Tensor
 
-from .lanes import Lanes
-from .values import PerLane, Plain, Uniform
+from .lanes import Lanes, with_rows
+from .values import PerLane, Plain
 
 Place: TypeAlias = int | slice | Tensor  # an index: the same in every lane, or one for each
 Index: TypeAlias = tuple[Place, ...]
@@ -93,19 +93,12 @@ _write = cast("Callable[[Tensor, Tensor, Tensor, Index], Tensor]", _Write.apply)
 _read = cast("Callable[[Tensor, Tensor, Index | None], tuple[Tensor, Tensor]]", _Read.apply)
 
 
-def _rows(value: Plain, lanes: Lanes) -> Tensor:
-    """A value with a row for every lane."""
-    if isinstance(value, Uniform) and value.live and lanes.lifter is not None:
-        value = lanes.lifter.lift(value, lanes)
-    return cast(Tensor, value.wide).expand(lanes.count, *value.shape)
-
-
 class Scattered:
     """Such an array, on `lanes`."""
 
     def __init__(self, value: Plain, lanes: Lanes):
         self.lanes = lanes
-        rows = _rows(value, lanes)
+        rows = with_rows(value, lanes)
         self.numbers = rows.detach().clone(memory_format=torch.contiguous_format)
         self.strand = _start(rows) if rows.requires_grad else _strand(rows)
         self.copy: PerLane | None = None  # all of it, as it is
@@ -129,7 +122,7 @@ class Scattered:
     def write(self, items: Sequence[Place], value: Plain, lanes: Lanes) -> None:
         """Set the entries at some places on some lanes to a value of their shape."""
         index = self.index(items, lanes)
-        rows = _rows(value, lanes)
+        rows = with_rows(value, lanes)
         self.copy = None
         if self.live or rows.requires_grad:
             self.strand = _write(self.strand, rows, self.numbers, index)

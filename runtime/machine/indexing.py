@@ -130,7 +130,7 @@ def selection(items: Sequence[Item]) -> Operation:
     fixed = all(isinstance(item, int) for item in items)
 
     def code(setting: Setting, value: Tensor, *indices: Tensor) -> Tensor:
-        return select(value, filled_in(items, indices))
+        return select(value, with_tensors(items, indices))
 
     return Operation(("select", *items) if fixed else None, code)
 
@@ -139,7 +139,7 @@ def replacement(items: Sequence[Item]) -> Operation:
     """A copy of a value with `value[items] = new`: its operands are the value, the new one, and the indices that are tensors."""
 
     def code(setting: Setting, value: Tensor, new: Any, *indices: Tensor) -> Tensor:
-        return replace(value, filled_in(items, indices), as_tensor(new, setting.dtype, setting.device))
+        return replace(value, with_tensors(items, indices), as_tensor(new, setting.dtype, setting.device))
 
     return Operation(None, code)
 
@@ -149,7 +149,7 @@ def places(items: Sequence[Item]) -> list[Place]:
     return [cast(Tensor, item.raw) if isinstance(item, Held) else item for item in items]
 
 
-def filled_in(items: Sequence[Item], indices: Iterable[Tensor]) -> list[Place]:
+def with_tensors(items: Sequence[Item], indices: Iterable[Tensor]) -> list[Place]:
     """The items, with tensors in the place of values."""
     left = iter(indices)
     return [next(left) if isinstance(item, Held) else item for item in items]

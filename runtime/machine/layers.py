@@ -115,13 +115,12 @@ def _meet(inner: Apply) -> Apply:
         meetings = setting.meetings
         if meetings is None or not operation.meets or id(node) not in meetings.places:
             return result
-        tensors = [setting.tensor(operand) for operand in operands]
         if operation.meets == "turn":
             meetings.turned(node, *(setting.number(operand) for operand in operands))
             return result
         value = setting.tensor(result)
-        tensors = [tensors[place] for place in operation.among] if operation.among else tensors
-        found = meetings.met_in(node, operation.meets, value, tensors)
+        among = [operands[place] for place in operation.among] or operands
+        found = meetings.met_in(node, operation.meets, value, [setting.tensor(operand) for operand in among])
         return result if found is value else made(found, operands)
 
     return apply
