@@ -193,13 +193,13 @@ class GradientResult(Result):
     @cached_property
     def warnings(self) -> tuple[Doubt, ...]:
         """Why numbers are not to be trusted."""
-        from .runtime.estimates.doubts import contradicted, sampled
+        from .runtime.estimates.doubts import contradicted, of_runs
         from .runtime.estimates.sides import cornered
 
         several = len(self.results) > 1
         sites = ((self.sites[at].name, self.sites[at].line, values) for at, values in self.scarce.items())
         return (
-            *sampled(self.tails, self.few, sites, self.samples, several, self.is_exact),
+            *of_runs(self.tails, self.few, sites, self.samples, several, self.is_exact),
             *contradicted(self.contradictions, several),
             *cornered(self.kinks, self.sides, several),
         )

@@ -151,10 +151,8 @@ class Session:
         settings = self.settings
         until = settings.deadline if settings.until is None else settings.until
         ahead = None if settings.ahead is None else settings.ahead / settings.samples
-        if settings.width is not None:
-            self.spending = Meter(0.0, until, self.stop, settings.width, ahead)
-        else:
-            self.spending = Meter(math.inf if settings.most_work is None else settings.most_work, until, self.stop, 0.0, ahead)
+        most = 0.0 if settings.width is not None else math.inf if settings.most_work is None else settings.most_work
+        self.spending = Meter(most, until, self.stop, settings.width or 0.0, ahead)
         return self.spending
 
     def leaves(self, runs: int) -> dict[str, Tensor]:

@@ -32,7 +32,7 @@ class Doubt:
         return {"code": self.code, "message": self.message, "line": self.line}
 
 
-def sampled(
+def of_runs(
     tails: Mapping[Place, Tail], few_runs: Mapping[Place, float], sites: Iterable[tuple[str, int, int]], runs: int, several: bool,
     exact: Callable[[str, str | None], bool],
 ) -> Iterator[Doubt]:
@@ -53,7 +53,7 @@ def of_estimate(resolved: Resolved, estimate: Estimate, of: tuple[str, ...]) -> 
     same = steady(resolved, {index: choice.estimator for index, choice in choices.items()}, of)
     line_of, felt = resolved.program.source.line_column, ((resolved.sites[at], n) for at, n in estimate.scarce.items())
     sites = ((site.name, line_of(site.span.start)[0], values) for site, values in felt)
-    return tuple(sampled(
+    return tuple(of_runs(
         estimate.tails, estimate.few, sites, estimate.samples, len(estimate.value) > 1,
         lambda name, parameter: (name, parameter) in same,
     ))
@@ -66,7 +66,7 @@ def of_draws(draws: Mapping[str, Tensor], runs: int, exact: Callable[[str, str |
     found = {name: spread_of(rows) for name, rows in draws.items() if len(rows) > 1 and not exact(name, None)}
     tails = {(name, None): tail for name, (tail, _) in found.items() if tail.heavy}
     few_runs = {(name, None): carriers for name, (_, carriers) in found.items() if math.isfinite(carriers)}
-    return tuple(sampled(tails, few_runs, (), runs, True, exact))
+    return tuple(of_runs(tails, few_runs, (), runs, True, exact))
 
 
 def heavy(tails: Mapping[Place, Tail], several: bool) -> Iterator[Doubt]:
