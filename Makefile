@@ -16,7 +16,7 @@ demo: $(READY)
 	$(BIN)/probrun grad examples/bernoulli.prob
 
 test: $(READY)
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --maxprocesses 8 --dist worksteal
 
 lint: $(READY)
 	$(BIN)/ruff check .

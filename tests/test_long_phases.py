@@ -162,10 +162,15 @@ def test_max_time_holds(command: str, more: tuple[str, ...], text: str) -> None:
 
 
 def test_a_verification_without_time_says_so() -> None:
-    status, out, err, _ = call(
-        "grad", "-e", CHAIN.format(rounds=1000), "-n", "100000000", "--max-time", "1", "--verify", "--seed", "1", "--json", "--no-pilot",
-    )
-    answer = json.loads(out)
+    """The runs take what time there is; a machine too slow for a single block in it gets more."""
+    for limit in ("1", "4", "16"):
+        status, out, err, _ = call(
+            "grad", "-e", CHAIN.format(rounds=1000), "-n", "100000000", "--max-time", limit, "--verify", "--seed", "1", "--json",
+            "--no-pilot",
+        )
+        answer = json.loads(out)
+        if answer.get("error", {}).get("code") != "P0608":
+            break
     if answer["verified"] is None:
         assert status == 3 and "not verified" in err
     else:
