@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from ...dsl.planning.chooser import Planner
-from ...dsl.planning.plan import Plan, PlanOptions
+from ...dsl.planning.plan import PlanOptions
 from ...dsl.syntax import EstimatorCall
 from ...dsl.tables.estimators import ESTIMATORS, FALLBACK, PLAIN
 from ...dsl.text.diagnostics import ProbError
@@ -32,6 +32,7 @@ from .rivals import IMPOSSIBLE, STRANGE, Contradiction, Rival, apart, limit
 MORE = 10  # times the runs of a pilot, to look again at the end
 MOST_RUNS = 20_000
 LEAST_RUNS, FIRST_RUNS = 200, 2000  # of a score that stands in for a pilot
+FIRST_WORK = 2**25  # numbers that it may touch, with more than the fewest runs
 
 
 def contradictions(
@@ -43,7 +44,7 @@ def contradictions(
         return ()
     if search and not rivals:
         options = replace(options, estimator=(), among=None)
-        rivals = _by_score(planner, options, parameters, data, settings, estimate.plan)
+        rivals = _by_score(planner, options, parameters, data, settings, estimate)
     if not rivals:
         return ()
     mean, variance = flat(estimate.gradient)
@@ -68,18 +69,21 @@ def contradictions(
 
 def _by_score(
     planner: Planner, options: PlanOptions, parameters: Mapping[str, object], data: Mapping[str, object], settings: Settings,
-    plan: Plan,
+    estimate: Estimate,
 ) -> tuple[Rival, ...]:
-    """The plan with a score in place of every reparameterised draw, with a few runs."""
+    """The plan of an estimate with a score in place of every reparameterised draw, with a few runs."""
+    plan = estimate.plan
+    assert plan is not None
     moved = {at for at, choice in plan.choices.items() if choice.effect and ESTIMATORS[choice.estimator].reparameterises}
     late = settings.deadline is not None and time.monotonic() > settings.deadline
     if not moved or late or any(FALLBACK.name not in plan.choices[at].valid for at in moved):
         return ()
     taken = {at: FALLBACK.name if at in moved else choice.estimator for at, choice in plan.choices.items() if choice.effect}
     prefer = tuple((at, EstimatorCall(name)) for at, name in taken.items() if name != PLAIN.name)
+    most = min(int(FIRST_WORK * estimate.samples / max(estimate.work, 1)), FIRST_RUNS)
     new = replace(
-        settings, samples=min(max(settings.samples, LEAST_RUNS), FIRST_RUNS), seed=(settings.seed * 48_271 + 12_345) % 2**63,
-        target_se=None, deadline=None, until=settings.deadline, sampler="random", keep_runs=False, compile=False,
+        settings, samples=max(min(settings.samples, most), LEAST_RUNS), seed=(settings.seed * 48_271 + 12_345) % 2**63,
+        dtype="float64", target_se=None, deadline=None, until=settings.deadline, sampler="random", keep_runs=False, compile=False,
     )
     wanted = replace(options, prefer=prefer)
     try:
@@ -103,7 +107,7 @@ def _again(
     options = replace(options, prefer=rival.prefer)
     new = replace(
         settings, samples=max(min(MORE * rival.runs, MOST_RUNS), rival.runs), seed=(settings.seed * 69_621 + 40_692) % 2**63,
-        target_se=None, deadline=None, until=settings.deadline, sampler="random", keep_runs=False, compile=False,
+        dtype="float64", target_se=None, deadline=None, until=settings.deadline, sampler="random", keep_runs=False, compile=False,
     )
     try:
         found = gradient(planner.resolved, lambda lessons: planner(options, lessons), parameters, data, new)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ...dsl.syntax import Arithmetic, Name, Node, Number
 from .lessons import TooBig
 from .values import Held, PerLane, Value
 
@@ -9,7 +10,11 @@ from .values import Held, PerLane, Value
 class Counter:
     """Counts the numbers that a block creates: `widest` in one value, `kept` in all that carry a derivative or are elements of an
     array (or in all, where results are `taken_apart` into terms that are kept), `seen` in all of its `values` that are not the same
-    in every lane."""
+    in every lane.
+
+    A sum keeps nothing for the backward pass, nor does a product with a number: such a one in a loop is counted once, in the first round;
+    what a variable held is let go in the next.
+    """
 
     def __init__(self, most: int, most_wide: int):
         self.most = most
@@ -19,6 +24,7 @@ class Counter:
         self.taken_apart = False
         self.seen = 0
         self.values = 0
+        self.linear: set[int] = set()  # sums, and products with numbers, that have been counted
 
     def expect(self, numbers: int) -> None:
         """A value of so many numbers is about to be made; raises TooBig."""
@@ -27,18 +33,37 @@ class Counter:
             if numbers > self.most_wide:
                 raise TooBig
 
-    def see(self, value: Value) -> None:
-        """Take in a value; raises TooBig."""
+    def see(self, value: Value, node: Node | None = None) -> None:
+        """Take in a value, of an expression (None: of none in the program); raises TooBig."""
         if isinstance(value, Held) and (numbers := value.numbers):
             self.expect(numbers)
             if isinstance(value, PerLane):
                 self.seen += numbers
                 self.values += 1
-            if value.live or self.taken_apart:
+            if self.taken_apart or (value.live and (node is None or self._keeps(node))):
                 self.hold(numbers)
+
+    def _keeps(self, node: Node) -> bool:
+        """Whether the value of an expression is kept: not one that a variable has, and a linear one only once."""
+        if isinstance(node, Name):
+            return False
+        if isinstance(node, Arithmetic) and _linear(node):
+            if id(node) in self.linear:
+                return False
+            self.linear.add(id(node))
+        return True
 
     def hold(self, numbers: int) -> None:
         """So many numbers are kept until the end of the block, or about as long; raises TooBig."""
         self.kept += numbers
         if self.kept > self.most:
             raise TooBig
+
+
+def _linear(node: Arithmetic) -> bool:
+    """A sum, or a product of numbers and one thing else that is not divided by."""
+    operators = [term.operator for term in node.rest]
+    if operators[0] in "+-":
+        return True
+    parts = (("*", node.first), *((term.operator, term.operand) for term in node.rest))
+    return "%" not in operators and [operator for operator, part in parts if not isinstance(part, Number)] == ["*"]

@@ -163,7 +163,7 @@ def _count(setting: Setting, node: Node, value: Value) -> Value:
     """How many numbers a block holds is counted (`counter.py`)."""
     counter = setting.counter
     if counter is not None and isinstance(value, Held) and isinstance(value.raw, Tensor):
-        counter.see(value)
+        counter.see(value, node)
     return value
 
 
