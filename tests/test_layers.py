@@ -33,7 +33,7 @@ EXACT = {
 }
 
 
-TRIED = {*NAMES, "rounds"}
+TRIED = {*NAMES, "rounds", "merge"}
 
 
 def cases() -> list[Any]:

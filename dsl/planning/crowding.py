@@ -62,13 +62,14 @@ class Crowding:
         return max(least, min((self.samples + STEP) * len(felt) // 2, MAX_LANES))
 
     def overflow(self, plan: Plan, lanes: int) -> int | None:
-        """The first site of a plan at which there are more lanes than these."""
+        """The first site of a plan at which there are more lanes than these.  (How many states are left where lanes are merged,
+        only a run can tell.)"""
         splitting = [
             index for index, choice in sorted(plan.choices.items()) if not choice.forced and ESTIMATORS[choice.estimator].splits
         ]
         room, total = math.log2(lanes), 0.0
         for index in splitting:
-            total += self.outcomes.whole.get(index, 0.0)
+            total += 0.0 if plan.merges else self.outcomes.whole.get(index, 0.0)
             if max(total, self.outcomes.once.get(index, 0.0)) > room:
                 return index
         return None

@@ -9,7 +9,7 @@ from functools import cached_property
 from ..analysis.flow import Guard
 from ..names.resolve import Site
 from ..syntax import EstimatorCall
-from ..tables.estimators import ESTIMATORS, EstimatorRow, Option
+from ..tables.estimators import ESTIMATORS, Carrier, EstimatorRow, Option
 from ..tables.limits import lanes_of
 
 
@@ -122,6 +122,13 @@ class Plan:
             (index, choice.estimator, tuple(option for option in sorted(choice.options.items()) if option[0] != "baseline"))
             for index, choice in sorted(self.choices.items())
         )
+
+    @cached_property
+    def merges(self) -> bool:
+        """Whether lanes in the same state may be merged, so that there are as many as states, not as paths.  A score, or a kink
+        that is met, looks back at the lanes where it arose."""
+        rows = [ESTIMATORS[choice.estimator] for choice in self.choices.values()]
+        return not self.ties and any(row.splits for row in rows) and not any(row.carrier is Carrier.DENSITY for row in rows)
 
     @property
     def label(self) -> str:

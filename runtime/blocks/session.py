@@ -11,6 +11,8 @@ import torch
 from torch import Tensor
 
 from ...dsl.analysis.gates import Gates, find_gates
+from ...dsl.analysis.linear import find_linear
+from ...dsl.analysis.liveness import find_liveness
 from ...dsl.analysis.sums import Sums, find_sums
 from ...dsl.names.resolve import Resolved
 from ...dsl.planning.plan import Choice, Plan
@@ -25,6 +27,7 @@ from ..lanes.guards import Guards
 from ..lanes.lessons import TooBig
 from ..lanes.lifting import Leaves, Lifter, Slope
 from ..lanes.meetings import Meetings
+from ..lanes.merging import Merger
 from ..lanes.meter import Meter, Stop
 from ..lanes.values import Held, Value
 from ..lanes.variety import Variety
@@ -134,10 +137,19 @@ class Session:
             meetings=Meetings(self.plan.ties) if self.plan is not None and self.plan.ties else None, **more,
         )
         machine.recall.looking = self.branching is APART
+        machine.merger = self.merger()
         machine.variety = self.variety
         machine.logarithms = settings.logarithms
         machine.stands_for = settings.samples if self.exact else 1
         return machine
+
+    def merger(self) -> Merger | None:
+        """What merges lanes in the same state, where outcomes are enumerated (None: nothing does)."""
+        if self.plan is None or not self.plan.merges or "merge" in self.settings.without or self.branching is not APART:
+            return None
+        known, of = self.resolved.prepared, self.settings.of
+        live = known.once("liveness", of, lambda: find_liveness(self.resolved, of))
+        return Merger(live, known.once("linear", None, lambda: find_linear(self.resolved)))
 
     def limits(self) -> Limits:
         """What a machine may do."""

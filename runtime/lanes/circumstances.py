@@ -30,7 +30,7 @@ def count_runs(mask: Tensor, frame: Frame, stands_for: int = 1) -> tuple[int, in
     rows = rows_of(mask).expand(frame.lanes.count)
     total = frame.lanes.root.count
     if stands_for > 1:
-        weight = frame.total_weight()
+        weight = frame.weight
         share = 1.0 if weight is None else float(weight.detach().expand(frame.lanes.count)[rows].sum())
         return max(1, min(round(share * stands_for), stands_for)), stands_for
     origin = frame.lanes.origin

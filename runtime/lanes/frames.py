@@ -81,7 +81,8 @@ class Activation:
 
 
 class Frame:
-    """Variables with the lanes they were computed on; `weight` `[lanes]` is always on the frame's own lanes.
+    """Variables with the lanes they were computed on; `weight` `[lanes]` (None: 1), that since the activation began, is always on
+    the frame's own lanes.
 
     `control`: the score sites that decided that these lanes are here.  `terms`: of variables that are sums.  `mask` `[lanes]`:
     which lanes are really here, where lanes do not go apart (`ways.py`; None: all).
@@ -117,7 +118,9 @@ class Frame:
     def child(self, lanes: Lanes) -> Frame:
         """A frame for some of the lanes, in the same activation."""
         at_top = self.outer is self
-        return Frame(lanes, self, self.activation, False, None if at_top else self.outer)
+        inner = Frame(lanes, self, self.activation, False, None if at_top else self.outer)
+        inner.weight = None if self.weight is None else gather(self.weight, self.lanes, lanes)
+        return inner
 
     def call(self) -> Frame:
         """The frame of a function called from here."""
@@ -238,18 +241,6 @@ class Frame:
             self.weight = gather(self.weight, self.lanes, lanes)
         self.lanes = lanes
 
-    def total_weight(self) -> Tensor | None:
-        """The weight since the activation began, on the frame's lanes."""
-        total: Tensor | None = None
-        frame: Frame = self
-        while True:
-            if frame.weight is not None:
-                part = gather(frame.weight, frame.lanes, self.lanes)
-                total = part if total is None else total * part
-            if frame.base or frame.parent is None:
-                return total
-            frame = frame.parent
-
     def find_terms(self, name: str) -> list[Summand] | None:
         """The terms of a variable of this activation; None where it is one whole."""
         frame: Frame = self
@@ -326,16 +317,16 @@ def merge(frame: Frame, children: list[Frame], joiner: Joiner) -> Join | None:
         _absorb(frame, alive[0])
         return None
     whole, join = together(frame.lanes, [child.lanes for child in alive], joiner)
-    if whole is not frame.lanes:
-        frame.narrow(whole)
+    split = whole is not frame.lanes
+    frame.lanes = whole
     names = dict.fromkeys(name for child in alive for name in child.values if name[0] != HIDDEN)
     for name in names:
         if frame.has(name) or all(name in child.values for child in alive):
             bring(frame, name, alive, join)
-    if any(child.weight is not None for child in alive):
+    if split and any(child.weight is not None for child in alive):
         weight = join([Uniform(1.0) if child.weight is None else PerLane(child.weight) for child in alive])
         assert isinstance(weight, PerLane)
-        frame.multiply(weight.raw)
+        frame.weight = weight.raw
     return join
 
 
@@ -358,4 +349,4 @@ def _absorb(frame: Frame, child: Frame) -> None:
     for name in child.values:
         if name[0] != HIDDEN:
             bring(frame, name, [child], lambda values: values[0])
-    frame.multiply(child.weight)
+    frame.weight = child.weight

@@ -177,8 +177,12 @@ def carry(value: V, source: Lanes, target: Lanes) -> V:
     """A value computed on `source`, on the lanes `target` that continue them."""
     if source is target or not isinstance(value, PerLane):
         return value
-    rows = gather(value.raw, source, target)
-    return value if rows is value.raw else PerLane(rows, value.event)  # type: ignore[return-value]
+    index = target.map_to(source)
+    if index is None:
+        return value
+    if target.count > source.count:
+        ask(value.raw.numel() // source.count * target.count, value.raw.device)
+    return value.rows_at(index)  # type: ignore[return-value]
 
 
 def level(values: Sequence[Plain], lanes: Lanes) -> Sequence[Plain]:

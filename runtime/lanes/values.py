@@ -9,7 +9,7 @@ the lane.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, TypeAlias, cast
 
@@ -84,10 +84,32 @@ class Uniform(Held):
 
 
 class PerLane(Held):
-    """A tensor `[lanes, *event]` with a row per lane."""
+    """A tensor `[lanes, *event]` with a row per lane.
 
-    __slots__ = ()
+    `same` `[lanes]`: rows with one number are one value, its derivative included (None: nobody knows, they may all differ).
+    """
+
+    __slots__ = ("_same",)
     raw: Tensor
+    _same: Tensor | Callable[[], Tensor | None] | None
+
+    def __init__(self, raw: Any, event: Shape | None = None, same: Tensor | Callable[[], Tensor | None] | None = None):
+        self.raw = raw
+        self.event = event
+        self._ends = None
+        self._same = same
+
+    @property
+    def same(self) -> Tensor | None:
+        """Found out when it is first asked for."""
+        if self._same is not None and not isinstance(self._same, Tensor):
+            self._same = self._same()
+        return self._same
+
+    def rows_at(self, index: Tensor) -> PerLane:
+        """The rows at an index `[new lanes]`."""
+        same = index if self._same is None or self.same is None else self.same.index_select(0, index)
+        return PerLane(self.raw.index_select(0, index), self.event, same)
 
     @property
     def rows(self) -> Tensor:

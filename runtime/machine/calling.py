@@ -119,7 +119,7 @@ def _leave(
         values = values + [_wanted(machine, name, frame) for name in machine.wanted]
         terms = terms + [machine.terms_of_name(name, frame) for name in machine.wanted]
     machine.note_return(frame)
-    frame.activation.returned.append(Returned(span, frame.lanes, values, frame.total_weight(), terms))
+    frame.activation.returned.append(Returned(span, frame.lanes, values, frame.weight, terms))
     frame.narrow(NOWHERE)
 
 

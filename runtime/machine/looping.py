@@ -12,7 +12,7 @@ from ...dsl.text.source import Span
 from ..lanes.frames import HIDDEN, Frame, merge
 from ..lanes.lessons import TooManyLanes
 from ..lanes.pieces import Pieces
-from ..lanes.values import Plain, Uniform
+from ..lanes.values import PerLane, Plain, Uniform
 from .branching import holds
 from .indexing import check_axes, whole_number
 from .machine import Machine
@@ -81,12 +81,18 @@ def execute_for(machine: Machine, node: For, frame: Frame) -> None:
     values = machine.evaluate(node.iterable, frame)
     shape = check_axes(values, 1, node.iterable.span, machine.where)
     machine.note_loop(node, frame)
-    pieces = Pieces(values, frame.lanes)
+    taken = Pieces(values, frame.lanes)
+    hidden = HIDDEN + str(id(node)) if machine.merger is not None and isinstance(values, PerLane) else ""
+    if hidden:
+        frame.write(hidden, values)  # what tells lanes apart must be known where they are merged
     for number in range(shape[0]):
-        frame.write(node.variable, pieces.get(number, frame.lanes))
+        if hidden:
+            taken = Pieces(cast(Plain, frame.read(hidden)), frame.lanes)
+        frame.write(node.variable, taken.get(number, frame.lanes))
         machine.block(node.body, frame)
         if not frame.lanes.count:
             return
+    frame.values.pop(hidden, None)
 
 
 def _for_range(machine: Machine, node: For, bounds: Range, frame: Frame) -> None:

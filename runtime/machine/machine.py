@@ -31,6 +31,7 @@ from ..lanes.lanes import Lanes, carry
 from ..lanes.ledger import Ledger, Summand
 from ..lanes.lessons import NotCompiled, TooManyLanes
 from ..lanes.meetings import Met
+from ..lanes.merging import Merger
 from ..lanes.meter import Meter
 from ..lanes.values import PerLane, Plain, Uniform, Value
 from ..lanes.variety import Variety
@@ -136,6 +137,7 @@ class Machine(Setting):
         self.logarithms = False  # draws may be known by their logarithms only
         self.constants = frozenset(CONSTANTS)
         self.recall = Recall(resolved)
+        self.merger: Merger | None = None
         self.runs = self.draws = 0
         self.depth = 0
         self.recursive: dict[str, int] = {}  # how often the functions that are at work have called themselves
@@ -164,6 +166,8 @@ class Machine(Setting):
                 raise
             if not frame.lanes.count:
                 return
+            if self.merger is not None:
+                self.lanes_made -= self.merger.after(statement, frame)
 
     def short_of_memory(self, problem: BaseException, span: Span) -> None:
         """P0509 if that is the problem; where outcomes are enumerated, there are too many of them."""

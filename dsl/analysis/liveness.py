@@ -1,0 +1,151 @@
+"""Which variables are live after a statement: may be read before they are set again, on some way through the program.
+
+The usual backward pass of compilers (Aho, Lam, Sethi & Ullman, "Compilers", section 9.2.5), per scope: results are read at the
+end, `x[i] = v` reads `x`, a call reads the outer variables that the function reads.  What is not live cannot tell two runs apart
+from here on, so runs that agree in the rest are in the same state (`runtime/lanes/merging.py`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from ..names.resolved import Resolved
+from ..names.scopes import nodes_in
+from ..syntax import Assign, Block, Call, For, Function, If, Name, Node, Return, Sample, Statement, While
+
+Names = frozenset[str]
+NONE: Names = frozenset()
+
+
+@dataclass(frozen=True)
+class Liveness:
+    """The variables of a statement's scope that are live `after` it, by `id(statement)`; `ends`: statements after which fewer
+    are live than before, or one has a new value, so that two runs may have come to the same state."""
+
+    after: dict[int, Names] = field(default_factory=dict)
+    ends: set[int] = field(default_factory=set)
+
+
+def find_liveness(resolved: Resolved, of: tuple[str, ...] = ()) -> Liveness:
+    """Of all statements, those in functions included; `of`: variables that are asked for at the end."""
+    found = Liveness()
+    outer = outer_reads(resolved)
+    body = resolved.program.body
+    objective = () if resolved.objective is None else (resolved.objective,)
+    _Backwards(_variables(body), outer, found, frozenset(of)).block(body, frozenset((*of, *objective)))
+    for function in resolved.functions.values():
+        own = _variables(function.body) | frozenset(function.parameters)
+        _Backwards(own, {}, found, NONE).block(function.body, NONE)
+    return found
+
+
+def outer_reads(resolved: Resolved) -> dict[str, Names]:
+    """Per function the names that it, or a function that it calls, reads and does not take as arguments (its own variables are
+    among them)."""
+    reads: dict[str, set[str]] = {}
+    calls: dict[str, set[str]] = {}
+    for name, function in resolved.functions.items():
+        nodes = nodes_in(function.body)
+        reads[name] = {node.id for node in nodes if isinstance(node, Name)} - set(function.parameters)
+        calls[name] = {node.function for node in nodes if isinstance(node, Call) and node.function in resolved.functions}
+    changed = True
+    while changed:
+        changed = False
+        for name, called in calls.items():
+            before = len(reads[name])
+            reads[name].update(*(reads[other] for other in called))
+            changed |= len(reads[name]) > before
+    return {name: frozenset(names) for name, names in reads.items()}
+
+
+def _variables(body: Block) -> Names:
+    """What is set in a scope."""
+    names = set()
+    stack: list[Statement] = list(body.statements)
+    while stack:
+        node = stack.pop()
+        if isinstance(node, Assign | Sample):
+            names.add(node.name)
+        elif isinstance(node, If | For | While):
+            if isinstance(node, For):
+                names.add(node.variable)
+            for block in node.blocks:
+                stack.extend(block.statements)
+    return frozenset(names)
+
+
+@dataclass
+class _Backwards:
+    """One pass over the program or a function, from the end to the beginning; `last`: what is read wherever it returns."""
+
+    variables: Names
+    outer: dict[str, Names]
+    found: Liveness
+    last: Names
+    known: dict[int, Names] = field(default_factory=dict)
+
+    def block(self, body: Block, live: Names) -> Names:
+        """What is live before some statements, after which `live` is."""
+        for statement in reversed(body.statements):
+            self.found.after[id(statement)] = live
+            before = self.statement(statement, live)
+            target = statement.name if isinstance(statement, Assign | Sample) else None
+            replaced = target is not None and (target in before or target not in live)
+            if replaced or isinstance(statement, If | For | While) or not before <= live:
+                self.found.ends.add(id(statement))
+            live = before
+        return live
+
+    def statement(self, node: Statement, live: Names) -> Names:
+        """What is live before a statement."""
+        match node:
+            case Assign() | Sample():
+                value = node.value if isinstance(node, Assign) else node.distribution
+                if node.indices:
+                    return live | self.reads(value, *node.indices) | {node.name}
+                return self.joined(live - {node.name} if node.name in live else live, self.reads(value))
+            case If():
+                found = live if node.otherwise is None else self.block(node.otherwise, live)
+                for condition, body in reversed(node.branches):
+                    found = found | self.block(body, live) | self.reads(condition)
+                return found
+            case For():
+                head = live
+                while not (more := self.block(node.body, head) - {node.variable}) <= head:
+                    head = head | more
+                return head | self.reads(node.iterable)
+            case While():
+                head = live | self.reads(node.condition)
+                while not (more := self.block(node.body, head)) <= head:
+                    head = head | more
+                return head
+            case Return():
+                return self.last | self.reads(*node.values)
+            case Function():
+                return live
+            case _:
+                return live
+
+    def joined(self, live: Names, more: Names) -> Names:
+        """Both, which is often the first."""
+        return live if more <= live else live | more
+
+    def reads(self, *roots: Node) -> Names:
+        """The variables of the scope that are read somewhere in expressions."""
+        found: Names = NONE
+        for root in roots:
+            if id(root) not in self.known:
+                self.known[id(root)] = frozenset(self._names(nodes_in(root)))
+            found = found | self.known[id(root)]
+        return found
+
+    def _names(self, nodes: Iterable[Node]) -> Iterable[str]:
+        for node in nodes:
+            if isinstance(node, Name) and node.id in self.variables:
+                yield node.id
+            elif isinstance(node, Call):
+                yield from self.outer.get(node.function, NONE) & self.variables
+
+
+__all__ = ["Liveness", "find_liveness", "outer_reads"]

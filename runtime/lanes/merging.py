@@ -1,0 +1,170 @@
+"""Lanes of one run that are in the same state become one lane, whose weight is the sum of theirs.
+
+After a statement, two lanes of a run (of a call, inside a function) go on alike if all variables that are live (`liveness.py`) are
+equal in both.  One of them goes on for both: by this, sums over paths become sums over states, as in the forward algorithm (Rabiner
+1989, eq. 19-21) and in variable elimination (Koller & Friedman 2009, algorithm 9.1), in any program.
+
+- A variable on which the results depend linearly (`linear.py`) need not be equal: what goes on is its mean, given the state.
+- Equal numbers may have different derivatives.  A value with a derivative is the same in two lanes only where it is one and the
+  same row, or was computed from the same rows and equal numbers by the same operation (`PerLane.same`).  How close two derivatives
+  are decides nothing.
+- Where a state has probability 0, which may move, its linear variables have no mean, and count as part of the state.
+
+Weights are sums of probabilities, so derivatives go through them.  What was computed on the lanes before stays where it is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from ...dsl.analysis.liveness import Liveness
+from ...dsl.syntax import Assign, Sample, Statement
+from .frames import HIDDEN, Frame
+from .lanes import Lanes
+from .values import PerLane, Ragged
+
+NOTHING: frozenset[str] = frozenset()
+DENSE = 4  # possible states for every lane, of which a table is made
+NARROW = 2**20  # different whole numbers that are told apart without sorting
+WIDE = 64  # entries of an array that are looked at one by one
+MOST_STATES = 2**62
+
+
+@dataclass
+class Merger:
+    """When and how lanes are merged: `live` after each statement, `linear` the variables of the program that may be averaged."""
+
+    live: Liveness
+    linear: frozenset[str]
+
+    def after(self, statement: Statement, frame: Frame) -> int:
+        """Merge the frame's lanes after a statement; by how many there are fewer."""
+        if frame.weight is None or frame.lanes.count < 2:
+            return 0
+        linear = self.linear if frame.outer is frame else NOTHING
+        if id(statement) not in self.live.ends and not (isinstance(statement, Assign | Sample) and statement.name in linear):
+            return 0
+        before = frame.lanes.count
+        _merge(frame, self.live.after[id(statement)], linear)
+        return before - frame.lanes.count
+
+
+def _merge(frame: Frame, live: frozenset[str], linear: frozenset[str]) -> None:
+    lanes, weight = frame.lanes, frame.weight
+    assert weight is not None
+    state: dict[str, PerLane] = {}
+    means: dict[str, PerLane] = {}
+    for name in (*live, *_hidden(frame)):
+        if frame.find(name) is None:
+            continue
+        value = frame.read(name)
+        if isinstance(value, Ragged):
+            return
+        if isinstance(value, PerLane):
+            (means if name in linear else state)[name] = value
+    columns = [column for value in state.values() for column in entries(value)]
+    origin = lanes.map_to(frame.activation.lanes)
+    if origin is not None and frame.activation.lanes.count > 1:
+        columns.append(origin)
+    groups, count = grouped(columns, lanes.count, weight.device)
+    if count == lanes.count:
+        return
+    total = weight.new_zeros(count).index_add(0, groups, weight)
+    if means and bool((total == 0).any()):
+        alone = (total == 0).index_select(0, groups)
+        columns.append(torch.where(alone, torch.arange(1, lanes.count + 1, device=weight.device), 0))
+        groups, count = grouped(columns, lanes.count, weight.device)
+        total = weight.new_zeros(count).index_add(0, groups, weight)
+    first = torch.full((count,), lanes.count, device=weight.device)
+    first.scatter_reduce_(0, groups, torch.arange(lanes.count, device=weight.device), "amin")
+    kept = {name: value.rows_at(first) for name, value in state.items()}
+    kept.update({name: _mean(value, weight, groups, total, first) for name, value in means.items()})
+    _go_on(frame, first, total, kept)
+
+
+def _hidden(frame: Frame) -> Iterator[str]:
+    """What the loops around keep for themselves."""
+    inner: Frame | None = frame
+    while inner is not None:
+        yield from [name for name in inner.values if name[0] == HIDDEN]
+        inner = None if inner.base else inner.parent
+
+
+def _mean(value: PerLane, weight: Tensor, groups: Tensor, total: Tensor, first: Tensor) -> PerLane:
+    """The mean of each group `[groups, *event]`."""
+    rows = value.raw if value.raw.is_floating_point() else value.raw.to(weight.dtype)
+    axes = (-1, *(1,) * (rows.dim() - 1))
+    summed = rows.new_zeros(total.shape[0], *rows.shape[1:]).index_add(0, groups, rows * weight.reshape(axes))
+    over = total.reshape(axes)
+    return PerLane(torch.where(over == 0, rows.index_select(0, first), summed / torch.where(over == 0, 1.0, over)), value.event)
+
+
+def _go_on(frame: Frame, first: Tensor, weight: Tensor, kept: dict[str, PerLane]) -> None:
+    """Go on with the lanes at `first` and their new weights, and what is live on them; what is not is forgotten."""
+    base = frame.activation.lanes if frame.base or frame.parent is None else frame.parent.lanes
+    index = frame.lanes.map_to(base)
+    lanes = Lanes(first.shape[0], base, first if index is None else index.index_select(0, first), True)
+    for name, (value, _) in list(frame.values.items()):
+        if name not in kept:
+            if isinstance(value, PerLane):
+                del frame.values[name]
+            else:
+                frame.values[name] = frame.read(name), lanes
+    frame.gathered.clear()
+    frame.lanes, frame.weight = lanes, weight
+    for name, rows in kept.items():
+        frame.write(name, rows)
+
+
+# ------------------------------------------------------------------------------------------------------- states
+def entries(value: PerLane) -> list[Tensor]:
+    """What tells the rows of a value apart: columns `[lanes]`, or one table `[lanes, entries]` of many."""
+    if value.live:
+        same = value.same
+        return [torch.arange(value.raw.shape[0], device=value.raw.device) if same is None else same]
+    rows = value.raw.detach().reshape(value.raw.shape[0], -1)
+    return list(rows.unbind(1)) if rows.shape[1] <= WIDE else [rows]
+
+
+def grouped(columns: Sequence[Tensor], lanes: int, device: torch.device) -> tuple[Tensor, int]:
+    """Lanes with equal columns have one number `[lanes]`, from 0; and how many numbers there are."""
+    key, states = torch.zeros(lanes, dtype=torch.long, device=device), 1
+    for column in columns:
+        numbers, count = _numbered(column)
+        if count == 1:
+            continue
+        if states * count >= MOST_STATES:
+            key, states = _compressed(key, states)
+        key, states = key * count + numbers, states * count
+    return _compressed(key, states)
+
+
+def _numbered(column: Tensor) -> tuple[Tensor, int]:
+    """Equal entries have one number; and an upper bound of the numbers."""
+    if column.dim() > 1:
+        rows, numbers = torch.unique(column, dim=0, return_inverse=True)
+        return numbers, rows.shape[0]
+    if column.dtype == torch.bool:
+        return column.long(), 2
+    low, high = (float(end) for end in torch.aminmax(column))
+    if high - low < NARROW:
+        numbers = (column - low).long()
+        if not column.is_floating_point() or bool((numbers == column - low).all()):
+            return numbers, int(high - low) + 1
+    values, numbers = torch.unique(column, return_inverse=True)
+    return numbers, values.shape[0]
+
+
+def _compressed(key: Tensor, states: int) -> tuple[Tensor, int]:
+    """The numbers that occur, as 0, 1, 2, ..."""
+    if states <= max(DENSE * key.shape[0], NARROW >> 4):
+        present = torch.zeros(states, dtype=torch.bool, device=key.device)
+        present[key] = True
+        numbers = present.cumsum(0)
+        return numbers.index_select(0, key) - 1, int(numbers[-1])
+    found, numbers = torch.unique(key, return_inverse=True)
+    return numbers, found.shape[0]
