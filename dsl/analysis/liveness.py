@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 from ..names.resolved import Resolved
 from ..names.scopes import nodes_in
-from ..syntax import Assign, Block, Call, For, Function, If, Name, Node, Return, Sample, Statement, While
+from ..syntax import Assign, Block, Call, Draw, For, Function, If, Name, Node, Return, Sample, Statement, While
 
 Names = frozenset[str]
 NONE: Names = frozenset()
@@ -21,7 +21,8 @@ NONE: Names = frozenset()
 @dataclass(frozen=True)
 class Liveness:
     """The variables of a statement's scope that are live `after` it, by `id(statement)`; `ends`: statements after which fewer
-    are live than before, or one has a new value, so that two runs may have come to the same state."""
+    are live than before, or one has a new value, so that two runs may have come to the same state (of those that follow each
+    other without a draw, the last)."""
 
     after: dict[int, Names] = field(default_factory=dict)
     ends: set[int] = field(default_factory=set)
@@ -31,12 +32,12 @@ def find_liveness(resolved: Resolved, of: tuple[str, ...] = ()) -> Liveness:
     """Of all statements, those in functions included; `of`: variables that are asked for at the end."""
     found = Liveness()
     outer = outer_reads(resolved)
-    body = resolved.program.body
+    body, names = resolved.program.body, frozenset(resolved.functions)
     objective = () if resolved.objective is None else (resolved.objective,)
-    _Backwards(_variables(body), outer, found, frozenset(of)).block(body, frozenset((*of, *objective)))
+    _Backwards(_variables(body), outer, found, frozenset(of), names).block(body, frozenset((*of, *objective)))
     for function in resolved.functions.values():
         own = _variables(function.body) | frozenset(function.parameters)
-        _Backwards(own, {}, found, NONE).block(function.body, NONE)
+        _Backwards(own, {}, found, NONE, names).block(function.body, NONE)
     return found
 
 
@@ -83,19 +84,35 @@ class _Backwards:
     outer: dict[str, Names]
     found: Liveness
     last: Names
+    functions: frozenset[str]
     known: dict[int, Names] = field(default_factory=dict)
 
     def block(self, body: Block, live: Names) -> Names:
         """What is live before some statements, after which `live` is."""
+        soon = False  # another end follows, and nothing is drawn before it
         for statement in reversed(body.statements):
             self.found.after[id(statement)] = live
             before = self.statement(statement, live)
-            target = statement.name if isinstance(statement, Assign | Sample) else None
-            replaced = target is not None and (target in before or target not in live)
-            if replaced or isinstance(statement, If | For | While) or not before <= live:
+            compound = isinstance(statement, If | For | While)
+            if not soon and (compound or self.replaces(statement, before, live) or not before <= live):
                 self.found.ends.add(id(statement))
+                soon = True
+            elif soon and id(statement) in self.found.ends:
+                self.found.ends.discard(id(statement))
+            if compound or self.draws(statement):
+                soon = False
             live = before
         return live
+
+    def replaces(self, node: Statement, before: Names, live: Names) -> bool:
+        """Whether a variable has a new value in place of one that could have been read, or of none that will be."""
+        return isinstance(node, Assign | Sample) and (node.name in before or node.name not in live)
+
+    def draws(self, node: Statement) -> bool:
+        """Whether something is drawn in a statement, or may be in a function that it calls."""
+        roots = (node,) if isinstance(node, Assign | Sample | Return) else ()
+        return any(isinstance(part, Sample | Draw) or (isinstance(part, Call) and part.function in self.functions)
+                   for root in roots for part in nodes_in(root))
 
     def statement(self, node: Statement, live: Names) -> Names:
         """What is live before a statement."""

@@ -17,6 +17,8 @@ from torch import Tensor
 
 from ...dsl.planning.plan import Plan
 from ...dsl.text.source import Span
+from ..lanes.endings import Cut
+from ..lanes.lessons import TooManyLanes
 from ..lanes.values import Ragged
 from ..machine.interpreter import Interpreter
 from .moments import Accumulator, Moments
@@ -29,6 +31,7 @@ WATCHED_GRADIENTS = 16
 LEAST_FOR_TARGET = 1000  # runs before a standard error is believed
 LEAST_OF_EQUALS = 16_384  # runs, where all of them gave the same
 LARGEST_SHARE = 0.05
+MOST_LEFT_OUT = 1e-10  # of an answer that is called exact, relative to it
 CUBED_RUNS = 2**18  # whose third moment is taken of a number; of an array, of those that are watched
 
 LIGHT = Tail(math.inf, 0.0, False)
@@ -49,6 +52,7 @@ class Estimate:
     other        the same with the other baseline (of a pilot)
     work         numbers that were touched (`meter.py`), in so many `steps`
     compile_seconds, not_compiled    what compiling took, or why it was not done, where it was asked for
+    exact_to     how far an exact answer may be off, relative to it, for what was left out where there is no end (`cuts`)
     rounded      by float32, which was asked for, so much that it shows
     draws        of `moments_of_run`: results of single runs `[runs, *result]`
     """
@@ -68,6 +72,8 @@ class Estimate:
     exact: bool = False
     reached: bool = True
     rounded: bool = False
+    exact_to: float = 0.0
+    cuts: tuple[Cut, ...] = ()
     per_run: dict[str, dict[str, Tensor]] = field(default_factory=dict, repr=False)
     draws: dict[str, Tensor] = field(default_factory=dict, repr=False)
     tails: dict[tuple[str, str], Tail] = field(default_factory=dict, repr=False)
@@ -103,6 +109,8 @@ class Collected:
         self.scored: set[str] = set()  # results whose gradient rests on scores
         self.kinks: set[Span] = set()
         self.turns: set[Span] = set()
+        self.cuts: list[Cut] = []
+        self.exact_to = 0.0
 
     def merge(self, part: Collected, session: Session) -> None:
         """Take in the next block; P0303 where blocks differ in shape."""
@@ -117,6 +125,7 @@ class Collected:
         if not self.done:
             self.shapes, self.value, self.gradient = part.shapes, part.value, part.gradient
             self.kept, self.draws, self.watched, self.exact = part.kept, part.draws, part.watched, part.exact
+            self.cuts, self.exact_to = part.cuts, part.exact_to
             self.done = part.done
             return
         for name, shape in part.shapes.items():
@@ -285,13 +294,19 @@ class Collected:
             samples=self.settings.samples if self.exact else self.done, requested=self.settings.samples, dtype=self.dtype(plan),
             seed=self.settings.seed, plan=plan, seconds=time.perf_counter() - started, interrupted=self.interrupted,
             out_of_time=self.out_of_time,
-            exact=self.exact, reached=self.reached(), per_run=per_run,
+            exact=self.exact, exact_to=self.exact_to, cuts=tuple(self.cuts), reached=self.reached(), per_run=per_run,
             draws={name: torch.cat(parts) for name, parts in self.draws.items() if parts},
             other=None if self.other is None else self.other.estimate(plan, started),
             tails={key: tail for key, tail in tails.items() if tail.heavy},
             few=self.few(plan is not None and bool(plan.kinks), tails), work=self.work, steps=self.steps,
             kinks=_in_text(self.kinks), turns=_in_text(self.turns), **more,
         )
+
+    def leave_out(self, cuts: Sequence[Cut], error: float) -> None:
+        """What was left out of an exact answer, and how far it may be off for that; TooManyLanes where that is too far."""
+        self.cuts, self.exact_to = list(cuts), error
+        if error > MOST_LEFT_OUT:
+            raise TooManyLanes(cuts[-1].site)
 
     def dtype(self, plan: Plan | None) -> str:
         """The arithmetic of the runs; an exact plan is always executed in float64."""

@@ -133,11 +133,10 @@ class Session:
             self.resolved, self.choices, self.context, self.noise,
             limits=self.limits(), guards=self.guards, safe=self.safe, lifter=self.lifter,
             results=self.results, wanted=settings.of, counter=counter, meter=self.meter(), without=settings.without,
-            branching=self.branching,
+            branching=self.branching, merger=self.merger(),
             meetings=Meetings(self.plan.ties) if self.plan is not None and self.plan.ties else None, **more,
         )
         machine.recall.looking = self.branching is APART
-        machine.merger = self.merger()
         machine.variety = self.variety
         machine.logarithms = settings.logarithms
         machine.stands_for = settings.samples if self.exact else 1

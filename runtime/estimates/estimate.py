@@ -27,16 +27,17 @@ from ...dsl.tables.ranges import Bounds, constant
 from ...dsl.text.diagnostics import Diagnostic, ProbError
 from ...dsl.text.source import Span
 from ..arrays.scalars import ends
-from ..blocks.collect import Collected, Estimate, merged
+from ..blocks.collect import MOST_LEFT_OUT, Collected, Estimate, merged
 from ..blocks.culprits import gradient_problem, value_problem
 from ..blocks.moments import Moments
 from ..blocks.schedule import Start, blocks
 from ..blocks.session import Session
 from ..blocks.settings import DTYPES, LEAST_BLOCK, Settings, room
 from ..gradients.decisive import decisive
+from ..gradients.remainder import remainder
 from ..gradients.surrogate import expected
 from ..gradients.weighing import Weighing
-from ..lanes.lessons import MakePlan, NotFinite, OutOfTime, TooMuchWork
+from ..lanes.lessons import MakePlan, NotFinite, OutOfTime, TooManyLanes, TooMuchWork
 from ..lanes.moving import Motion
 from ..machine.interpreter import Interpreter
 from ..machine.machine import Outcome
@@ -175,7 +176,7 @@ def _differentiate(session: Session, collected: Collected, progress: Progress, l
     def take(block: Session, runs: int, leaves: dict[str, Tensor], outcome: Outcome) -> Collected:
         part = Collected(names, settings, block.start)
         part.exact, part.work, part.steps = block.exact or not outcome.random, outcome.work, block.spending.steps
-        weighings = []
+        weighings, shown = [], []
         for number, (name, found) in enumerate(zip(names, outcome.values, strict=True)):
             value = block.result(found)
             if outcome.weight is not None:
@@ -186,8 +187,11 @@ def _differentiate(session: Session, collected: Collected, progress: Progress, l
             if not part.add_value(name, weighing.value, runs).finite:
                 raise value_problem(block, runs, leaves, names)
             weighings.append(weighing)
+            shown.append(value)
             if weighing.scored:
                 part.scored.add(name)
+        if outcome.cuts and block.exact:
+            part.leave_out(outcome.cuts, remainder(outcome, shown, block.points.points))
         if outcome.met:
             motion = Motion(block.points.points, block.lifter)
             part.kinks, part.turns = decisive(outcome, [weighing.value for weighing in weighings], motion)
@@ -278,12 +282,12 @@ def expectation(
         with room(grad=True):
             machine = session.interpreter(Interpreter, kinks=plan.kinks, bends=partial(_bends, session, settings.of))
             outcome = machine.run(leaves, session.data, runs)
-            found = [
-                expected(outcome, number, session.result(value), runs).to(DTYPES[settings.dtype])
-                for number, value in enumerate(outcome.values)
-            ]
+            values = [session.result(value) for value in outcome.values]
+            found = [expected(outcome, number, value, runs).to(DTYPES[settings.dtype]) for number, value in enumerate(values)]
             if not all(bool(torch.isfinite(value).all()) for value in found):
                 raise value_problem(session, runs, leaves, names)
+            if outcome.cuts and session.exact and remainder(outcome, values, list(leaves.values())) > MOST_LEFT_OUT:
+                raise TooManyLanes(outcome.cuts[-1].site)
             if outcome.met and (kinks := decisive(outcome, found, machine.motion())[0]):
                 warn_of_kinks(resolved, kinks)
         return found[0] if len(found) == 1 else dict(zip(names, found, strict=True))

@@ -48,7 +48,10 @@ class Enumerate:
         places = torch.arange(elements, device=outcomes.device)
         kept = open_ways[:, places, digits].all(-1)
         probability = table[:, places, digits].prod(-1) if elements != 1 else table[:, 0]
-        if bool(kept.all()):
+        if request.places is not None:
+            index, ways = kept.index_select(0, request.places).nonzero(as_tuple=True)
+            weights = probability.reshape(-1).index_select(0, request.places[index] * probability.shape[1] + ways)
+        elif bool(kept.all()):
             every = kept.shape[1]
             ways = torch.arange(every, device=outcomes.device).repeat(lanes)
             index = torch.arange(lanes, device=outcomes.device).unsqueeze(1).expand(lanes, every).reshape(-1)

@@ -31,6 +31,7 @@ class Request:
     motion      tells whether something moves with a parameter
     most_lanes  that enumeration may make
     most_table  numbers of one table of outcomes (None: as many as fit into memory)
+    places      of the arguments' row of every lane `[lanes]` (None: they have a row for each lane, or one for all)
     whole       the log densities of all elements may be given as their sum
     meter       is told of work beyond the numbers of the draw, before it is done
     """
@@ -46,6 +47,7 @@ class Request:
     motion: Callable[[], Motion]
     most_lanes: int
     most_table: int | None = None
+    places: Tensor | None = None
     whole: bool = False
     meter: Meter = field(default_factory=Meter)
 

@@ -23,9 +23,10 @@ from torch import Tensor
 
 from ...dsl.analysis.liveness import Liveness
 from ...dsl.syntax import Assign, Sample, Statement
+from .endings import AGE
 from .frames import HIDDEN, Frame
-from .lanes import Lanes
-from .values import PerLane, Ragged
+from .lanes import Join, Lanes
+from .values import Held, PerLane, Ragged, Value
 
 NOTHING: frozenset[str] = frozenset()
 DENSE = 4  # possible states for every lane, of which a table is made
@@ -58,7 +59,7 @@ def _merge(frame: Frame, live: frozenset[str], linear: frozenset[str]) -> None:
     assert weight is not None
     state: dict[str, PerLane] = {}
     means: dict[str, PerLane] = {}
-    for name in (*live, *_hidden(frame)):
+    for name in (*live, *_hidden(frame), *((AGE,) if frame.outer is frame else ())):
         if frame.find(name) is None:
             continue
         value = frame.read(name)
@@ -79,8 +80,7 @@ def _merge(frame: Frame, live: frozenset[str], linear: frozenset[str]) -> None:
         columns.append(torch.where(alone, torch.arange(1, lanes.count + 1, device=weight.device), 0))
         groups, count = grouped(columns, lanes.count, weight.device)
         total = weight.new_zeros(count).index_add(0, groups, weight)
-    first = torch.full((count,), lanes.count, device=weight.device)
-    first.scatter_reduce_(0, groups, torch.arange(lanes.count, device=weight.device), "amin")
+    first = first_of_each(groups, count)
     kept = {name: value.rows_at(first) for name, value in state.items()}
     kept.update({name: _mean(value, weight, groups, total, first) for name, value in means.items()})
     _go_on(frame, first, total, kept)
@@ -130,6 +130,41 @@ def entries(value: PerLane) -> list[Tensor]:
     return list(rows.unbind(1)) if rows.shape[1] <= WIDE else [rows]
 
 
+def same_in(operands: Sequence[Held]) -> Tensor | None:
+    """Which rows are the same of what is computed from operands, row by row; None where all of them may differ."""
+    rows = [operand for operand in operands if isinstance(operand, PerLane)]
+    if any(row.live and row.same is None for row in rows):
+        return None
+    if len(rows) == 1 and rows[0].live:
+        return rows[0].same
+    return grouped([column for row in rows for column in entries(row)], rows[0].raw.shape[0], rows[0].raw.device)[0]
+
+
+class Tracked(Join):
+    """A join after which it is known which rows are the same."""
+
+    def __call__(self, values: list[Value]) -> Value:
+        """The joined value."""
+        found = super().__call__(values)
+        if isinstance(found, PerLane) and found.live and found not in values:
+            parts = [(value, lanes.count) for value, lanes in zip(values, self.parts, strict=True) if isinstance(value, Held)]
+            found.told(lambda: self.same_among(parts))
+        return found
+
+    def same_among(self, parts: Sequence[tuple[Held, int]]) -> Tensor:
+        """Rows of different parts are never the same."""
+        found, begin = [], 0
+        for value, lanes in parts:
+            if isinstance(value, PerLane):
+                numbers, count = grouped(entries(value), lanes, self.device)
+            else:
+                numbers, count = torch.zeros(lanes, dtype=torch.long, device=self.device), 1
+            found.append(numbers + begin)
+            begin += count
+        together = torch.cat(found)
+        return together if self.inverse is None else together.index_select(0, self.inverse)
+
+
 def grouped(columns: Sequence[Tensor], lanes: int, device: torch.device) -> tuple[Tensor, int]:
     """Lanes with equal columns have one number `[lanes]`, from 0; and how many numbers there are."""
     key, states = torch.zeros(lanes, dtype=torch.long, device=device), 1
@@ -141,6 +176,12 @@ def grouped(columns: Sequence[Tensor], lanes: int, device: torch.device) -> tupl
             key, states = _compressed(key, states)
         key, states = key * count + numbers, states * count
     return _compressed(key, states)
+
+
+def first_of_each(groups: Tensor, count: int) -> Tensor:
+    """The first lane of each number `[count]`."""
+    first = torch.full((count,), groups.shape[0], device=groups.device)
+    return first.scatter_reduce_(0, groups, torch.arange(groups.shape[0], device=groups.device), "amin")
 
 
 def _numbered(column: Tensor) -> tuple[Tensor, int]:

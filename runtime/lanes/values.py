@@ -108,8 +108,17 @@ class PerLane(Held):
 
     def rows_at(self, index: Tensor) -> PerLane:
         """The rows at an index `[new lanes]`."""
-        same = index if self._same is None or self.same is None else self.same.index_select(0, index)
+        same: Tensor | Callable[[], Tensor | None] = index
+        if self._same is not None:
+
+            def same() -> Tensor | None:
+                return index if self.same is None else self.same.index_select(0, index)
+
         return PerLane(self.raw.index_select(0, index), self.event, same)
+
+    def told(self, same: Callable[[], Tensor | None]) -> None:
+        """From now on there is a way to find out which rows are the same."""
+        self._same = same
 
     @property
     def rows(self) -> Tensor:

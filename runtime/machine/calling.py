@@ -12,6 +12,7 @@ from ...dsl.syntax import Call, Function, Return
 from ...dsl.text.source import Span
 from ..arrays.broadcast import shape_words
 from ..arrays.operations import Operand, numeric
+from ..lanes.endings import AGE
 from ..lanes.frames import Activation, Frame, Returned, together
 from ..lanes.lanes import NOWHERE
 from ..lanes.ledger import Summand
@@ -118,6 +119,8 @@ def _leave(
     if not machine.depth:
         values = values + [_wanted(machine, name, frame) for name in machine.wanted]
         terms = terms + [machine.terms_of_name(name, frame) for name in machine.wanted]
+        if machine.merger is not None:
+            values.append(frame.read(AGE))
     machine.note_return(frame)
     frame.activation.returned.append(Returned(span, frame.lanes, values, frame.weight, terms))
     frame.narrow(NOWHERE)

@@ -35,9 +35,10 @@ from ...dsl.syntax import (
 )
 from ...dsl.tables.constants import CONSTANTS
 from ..arrays.operations import Operand
+from ..lanes.endings import young
 from ..lanes.frames import Activation, Frame
 from ..lanes.lanes import Lanes
-from ..lanes.values import PerLane, Uniform
+from ..lanes.values import PerLane, Plain, Uniform
 from .branching import conditional, execute_if, logical
 from .calling import collect, execute_return, finish
 from .evaluating import (
@@ -96,6 +97,8 @@ class Interpreter(Machine):
             frame.write(name, Uniform(value))
         for name, tensor in parameters.items():
             frame.write(name, Uniform(tensor) if tensor.shape[0] == 1 else PerLane(tensor))
+        if self.merger is not None:
+            young(frame)
         self.leaves = [tensor for tensor in parameters.values() if tensor.requires_grad]
         try:
             self.block(self.resolved.program.body, frame)
@@ -103,9 +106,10 @@ class Interpreter(Machine):
                 finish(self, frame)
             end = collect(self, activation)
             terms = self.last_terms(end, activation)
+            age = None if self.merger is None else self.number(cast(Plain, end.values.pop()))
         except RecursionError:
             raise self.where.error("P0505", "the program nests too deeply to run", self.resolved.program.body.span) from None
         finally:
             frame.forget()
         met = () if self.meetings is None else self.meetings.met
-        return Outcome(end.values, terms, end.lanes, end.weight, self.ledger, self.draws > 0, self.meter.spent, met)
+        return Outcome(end.values, terms, end.lanes, end.weight, self.ledger, self.draws > 0, self.meter.spent, met, self.cuts, age)

@@ -19,6 +19,7 @@ from ..arrays.broadcast import broadcast_shapes, pad
 from ..arrays.memory import ask
 from ..lanes.frames import Frame
 from ..lanes.lanes import level
+from ..lanes.merging import same_in
 from ..lanes.values import Held, PerLane, Plain, Uniform, Value, made
 from .operation import Operation
 from .setting import Setting
@@ -71,6 +72,18 @@ def _narrow(inner: Apply) -> Apply:
         ]
         result = inner(setting, operation, small, frame, node)
         return result if result.shape == shape else type(result)(result.raw, shape)
+
+    return apply
+
+
+def _alike(inner: Apply) -> Apply:
+    """Where lanes are merged, it can be found out which rows of a value with a derivative are the same (`merging.py`)."""
+
+    def apply(setting: Setting, operation: Operation, operands: Sequence[Plain], frame: Frame, node: Node) -> Plain:
+        result = inner(setting, operation, operands, frame, node)
+        if isinstance(result, PerLane) and result.live and operation.name is not None:
+            result.told(lambda: same_in(operands))
+        return result
 
     return apply
 
@@ -168,6 +181,7 @@ def _count(setting: Setting, node: Node, value: Value) -> Value:
 
 
 AROUND = (
+    Around("alike", lambda setting: setting.merger is not None, _alike),
     Around("narrow", _always, _narrow),
     Around("lift", lambda setting: setting.lifter is not None, _lift),
     Around("once", _always, _once),

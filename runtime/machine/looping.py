@@ -9,7 +9,9 @@ from torch import Tensor
 
 from ...dsl.syntax import Block, For, Range, While
 from ...dsl.text.source import Span
+from ..lanes.endings import Cut, Ending
 from ..lanes.frames import HIDDEN, Frame, merge
+from ..lanes.lanes import NOWHERE
 from ..lanes.lessons import TooManyLanes
 from ..lanes.pieces import Pieces
 from ..lanes.values import PerLane, Plain, Uniform
@@ -39,32 +41,42 @@ def _loop(
     """Repeat while `going` holds, each time after `begin`; lanes leave one by one."""
     loop = frame.child(frame.lanes)
     entry = frame.lanes
-    gone: list[Frame] = []
+    gone: list[tuple[int, Frame]] = []
     steps = 0
     lanes_before = machine.lanes_made
+    ending = Ending(machine.runs, machine.limits.rounds) if machine.merger is not None and not machine.depth else None
     machine.apart = True  # the loop has a frame of its own
     while True:
         held = going(loop)
         if held is False:
             break
         if held is not True:
-            gone.append(loop.departed(held[1], entry, frame))
+            gone.append((steps, loop.departed(held[1], entry, frame)))
             loop.narrow(loop.lanes.restrict(held[0]))
         steps += 1
         machine.meter.spend(loop.lanes.count)
         if steps > machine.limits.steps:
             raise _endless(machine, span, machine.limits.steps)
-        if steps > machine.limits.rounds and machine.lanes_made > lanes_before and machine.last_split is not None:
-            raise TooManyLanes(machine.last_split.index)
+        split = machine.last_split
+        if ending is None and steps > machine.limits.rounds and machine.lanes_made > lanes_before and split is not None:
+            raise TooManyLanes(split.index)
         if begin is not None:
             begin(loop)
         machine.block(body, loop)
         if not loop.lanes.count:
             break
         loop.rebase(entry, frame)
+        if ending is not None and machine.last_split is not None and ending.negligible(loop, steps):
+            machine.cuts.append(Cut(span, machine.last_split.index, "rounds", steps, ending.left))
+            machine.lanes_made -= loop.lanes.count
+            ending.date(gone, steps)
+            loop.lanes = NOWHERE
+            break
+        if ending is not None and ending.hopeless and machine.last_split is not None:
+            raise TooManyLanes(machine.last_split.index)
     if loop.lanes.count:
         loop.rebase(entry, frame)
-    merge(frame, [*gone, loop], machine.joiner)
+    merge(frame, [*(left for _, left in gone), loop], machine.joiner)
 
 
 def _endless(machine: Machine, span: Span, steps: int) -> Exception:

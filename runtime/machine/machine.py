@@ -26,12 +26,12 @@ from ..arrays.broadcast import ShapeMismatch
 from ..arrays.function_code import FILLED, FUNCTION_CODE, Context, FunctionProblem
 from ..estimators import ESTIMATORS
 from ..estimators.request import Estimator
+from ..lanes.endings import Cut
 from ..lanes.frames import Activation, Frame, Returned
 from ..lanes.lanes import Lanes, carry
 from ..lanes.ledger import Ledger, Summand
 from ..lanes.lessons import NotCompiled, TooManyLanes
 from ..lanes.meetings import Met
-from ..lanes.merging import Merger
 from ..lanes.meter import Meter
 from ..lanes.values import PerLane, Plain, Uniform, Value
 from ..lanes.variety import Variety
@@ -72,6 +72,7 @@ class Outcome:
     random     whether anything was drawn
     work       numbers that were touched (`meter.py`)
     met        kinks whose operands were equal
+    cuts       what was left out where there is no end, and the `age` of the lanes `[lanes or 1]` (`endings.py`)
     """
 
     values: list[Value]
@@ -82,6 +83,8 @@ class Outcome:
     random: bool
     work: int = 0
     met: Sequence[Met] = ()
+    cuts: Sequence[Cut] = ()
+    age: Tensor | None = None
 
 
 class Counting(Protocol):
@@ -137,7 +140,7 @@ class Machine(Setting):
         self.logarithms = False  # draws may be known by their logarithms only
         self.constants = frozenset(CONSTANTS)
         self.recall = Recall(resolved)
-        self.merger: Merger | None = None
+        self.cuts: list[Cut] = []
         self.runs = self.draws = 0
         self.depth = 0
         self.recursive: dict[str, int] = {}  # how often the functions that are at work have called themselves

@@ -18,6 +18,7 @@ from ..lanes.lanes import Join, Lanes
 from ..lanes.lessons import TooCoarse
 from ..lanes.lifting import Lifter
 from ..lanes.meetings import Meetings
+from ..lanes.merging import Merger, Tracked
 from ..lanes.moving import Motion
 from ..lanes.values import Plain, Uniform
 from ..lanes.where import Where
@@ -32,12 +33,13 @@ class Setting:
     safe      derivatives are 0 where nobody asks for them (`singular.py`)
     kinks     nodes whose values may have no second derivative; `bends` tells which have none here (None: all of them)
     meetings  kinks that are met exactly
+    merger    what merges lanes in the same state
     """
 
     def __init__(
         self, resolved: Resolved, context: Context, *, safe: bool = False, guards: Guards | None = None,
         counter: Counter | None = None, lifter: Lifter | None = None, meetings: Meetings | None = None,
-        kinks: frozenset[int] = frozenset(), bends: Callable[[], frozenset[int]] | None = None,
+        kinks: frozenset[int] = frozenset(), bends: Callable[[], frozenset[int]] | None = None, merger: Merger | None = None,
     ):
         self.resolved = resolved
         self.context = context
@@ -49,6 +51,7 @@ class Setting:
         self.counter = counter
         self.lifter = lifter
         self.meetings = meetings
+        self.merger = merger
         self.kinks = kinks
         self.bends = bends
         self.where = Where(resolved.program.source)
@@ -58,7 +61,7 @@ class Setting:
 
     def joiner(self, parts: list[Lanes], indices: list[Tensor], whole: Lanes, order: bool) -> Join:
         """What puts the parts of values together on the lanes `whole` (a hook for tracing)."""
-        return Join(parts, indices, self.dtype, order)
+        return (Join if self.merger is None else Tracked)(parts, indices, self.dtype, order)
 
     def motion(self) -> Motion:
         """What tells whether values move with the parameters."""

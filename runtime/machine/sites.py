@@ -26,6 +26,7 @@ from ..lanes.circumstances import circumstances, count_runs, first_of, in_runs, 
 from ..lanes.frames import Frame
 from ..lanes.lanes import carry
 from ..lanes.lessons import GuardBroken, TooCoarse, TooManyLanes, TooSmall
+from ..lanes.merging import entries, first_of_each, grouped
 from ..lanes.values import PerLane, Plain, Uniform
 from ..laws.build import build
 from ..laws.law import Edge, Law
@@ -36,6 +37,8 @@ from .setting import Setting
 from .ways import counted
 
 COPIES = 8  # of a draw while it is made: noise, scaled and moved, its density, its derivative
+MANY = 256  # lanes of which only those with different arguments are looked at,
+DIFFERENT = 2  # if these are a part of them
 RARE = 0.01  # part of the draws of a relaxed site that may be at the edge of its domain
 
 
@@ -55,11 +58,15 @@ def draw(machine: Machine, node: Sample | Draw, frame: Frame) -> Plain:
         edge = law.boundary()
         if edge is not None and (edge.log or facts.needs_interior):
             at_edge(machine, node, bound, edge, frame)
+    places = None
+    if facts.splits and machine.merger is not None:
+        bound, places = _rows(bound, frame)
+        law = law if places is None else bound.law()
     law, lifted = _lifted(machine, law, bound, facts.carrier is Carrier.DENSITY, frame)
     options: Options = {} if choice is None else choice.options
     request = Request(
         bound.row, law, lifted.tensors, (frame.lanes.count, *bound.batch, *bound.event), len(bound.batch), live, options,
-        machine.noise.at(frame.lanes), machine.motion, machine.most_lanes, machine.most_table, not machine.credits,
+        machine.noise.at(frame.lanes), machine.motion, machine.most_lanes, machine.most_table, places, not machine.credits,
         machine.meter,
     )
     numbers = math.prod(request.shape)
@@ -79,6 +86,19 @@ def draw(machine: Machine, node: Sample | Draw, frame: Frame) -> Plain:
     if drawn.log_density is not None:
         _note_score(machine, node, bound, law, drawn, options, frame)
     return value
+
+
+def _rows(bound: Bound, frame: Frame) -> tuple[Bound, Tensor | None]:
+    """Arguments with different rows only, and the row of every lane `[lanes]`; None where most rows are different."""
+    rows = [value for value in bound.arguments.values() if isinstance(value, PerLane)]
+    if not rows or frame.lanes.count < MANY or any(value.live and value.same is None for value in rows):
+        return bound, None
+    groups, count = grouped([column for value in rows for column in entries(value)], frame.lanes.count, rows[0].raw.device)
+    if DIFFERENT * count > frame.lanes.count:
+        return bound, None
+    first = first_of_each(groups, count)
+    arguments = {name: value.rows_at(first) if isinstance(value, PerLane) else value for name, value in bound.arguments.items()}
+    return bound.with_arguments(arguments), groups
 
 
 def _lifted(machine: Machine, law: Law, bound: Bound, density: bool, frame: Frame) -> tuple[Law, Bound]:

@@ -1,0 +1,64 @@
+"""How far an exact answer may be off for what was left out of it (`runtime/lanes/endings.py`).
+
+Let M and L be what the lanes of the part before the last, and of the last part of what was kept, contribute to a result or to a
+derivative.  If the rest goes on shrinking as from M to L, it adds up to at most L q / (1 - q), q = L / M (the geometric series).
+Where q is not well below 1, nothing can be said, and the answer is not exact: `E[2^n]` of a fair coin's waiting time has no value.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+
+import torch
+from torch import Tensor
+
+from ..arrays.private import pull
+from ..machine.machine import Outcome
+
+SHRINKS = 0.5  # the largest q
+MOST_ENTRIES = 16  # of a result that are looked at one by one
+
+
+def remainder(outcome: Outcome, values: Sequence[Tensor], points: Sequence[Tensor]) -> float:
+    """The largest relative error of all results `[lanes, *event]` and of their derivatives in the `points`; infinite where the rest
+    does not shrink."""
+    assert outcome.weight is not None and outcome.age is not None
+    count = outcome.weight.shape[0]
+    age = outcome.age.expand(count)
+    worst = 0.0
+    for value in values:
+        flat = value.expand(count, *value.shape[1:]).reshape(count, -1)
+        for column in flat.unbind(1) if flat.shape[1] <= MOST_ENTRIES else [flat.mean(1)]:
+            for total, parts in _contributions(outcome.weight, column, age, points):
+                worst = max(worst, _relative(total, *parts))
+    return worst
+
+
+def _contributions(
+    weight: Tensor, value: Tensor, age: Tensor, points: Sequence[Tensor]
+) -> Iterator[tuple[float, tuple[float, float]]]:
+    """Of the value and of each derivative: the size of all of it, and of the two last parts."""
+    lanes = weight * value
+    sizes = lanes.detach().abs()
+    parts = float(sizes[age == 1].sum()), float(sizes[age == 2].sum())
+    yield float(sizes.sum()), parts
+    if not lanes.requires_grad:
+        return
+    shares = [torch.ones_like(age), (age == 1).to(age.dtype), (age == 2).to(age.dtype)]
+    found = [pull([lanes], points, [share]) for share in shares]
+    for whole, *others in zip(*found, strict=True):
+        if whole is not None:
+            first, second = (0.0 if other is None else float(other.abs().max()) if other.numel() else 0.0 for other in others)
+            yield float(whole.abs().max()) if whole.numel() else 0.0, (first, second)
+
+
+def _relative(total: float, before: float, last: float) -> float:
+    """The bound of the rest, relative to the whole."""
+    if last == 0:
+        return 0.0
+    q = last / before if before > 0 else math.inf
+    if not q < SHRINKS:
+        return 0.0 if last < 1e-30 * total else math.inf
+    bound = last * q / (1 - q)
+    return bound / total if total > 0 else math.inf

@@ -1,0 +1,87 @@
+"""What is left out of an exact answer: the rest of a loop, or of a support, that has no end.
+
+Where all outcomes are enumerated, a `while` that ends with probability 1 has lanes left after any number of rounds, and a Poisson
+draw has outcomes without end.  They are left out where their probability is below `LEFT_OUT`, but never the first `LEAST` of them:
+what is improbable may be what moves with a parameter (P(n = 1) = l of Poisson(l), at l = 1e-20).
+
+Whether that was right is judged at the end, from what was kept: lanes remember (`AGE`) whether they come from the last part of what
+was kept, or from the part before.  What these contribute to the results and to their derivatives must shrink from the one to the
+other, and then the rest is bounded by the geometric series (`runtime/gradients/remainder.py`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from ...dsl.text.source import Span
+from .frames import Frame
+from .values import PerLane, Uniform
+
+AGE = "\1age"  # a variable of the program, of which no text knows: 1 in the part before the last, 2 in the last
+LEFT_OUT = 1e-18  # probability of what is left out
+LEAST = 16  # rounds, or outcomes, that are always there
+LATER, LAST = 0.5, 0.75  # parts of the rounds after which lanes are of age 1 and 2
+LATER_TAIL, LAST_TAIL = 1e-9, 3e-14  # and the same of outcomes: with so little probability at and beyond them
+FAR = 64  # times the rounds in which lanes are split without a forecast: the most that are made until the rest is negligible
+
+
+@dataclass(frozen=True)
+class Cut:
+    """A place where something was left out: the rounds or outcomes that were kept, and the probability of the rest; `site` is where
+    lanes were split last."""
+
+    span: Span
+    site: int
+    what: str  # "rounds", "outcomes"
+    kept: int
+    rest: float
+
+
+@dataclass
+class Ending:
+    """Of one loop: when what is left of it is negligible, and when it is plain that this takes too long (`hopeless`)."""
+
+    runs: int
+    first: int  # rounds without a forecast
+    seen: tuple[int, float] | None = None
+    hopeless: bool = False
+    left: float = field(default=1.0)
+
+    def negligible(self, loop: Frame, rounds: int) -> bool:
+        """Whether the lanes that are left after so many rounds may be left out."""
+        if loop.weight is None or rounds < LEAST:
+            return False
+        self.left = float(loop.weight.detach().sum()) / self.runs
+        if self.left < LEFT_OUT:
+            return True
+        if self.seen is None:
+            self.seen = rounds, self.left
+        elif rounds >= max(self.first, 2 * self.seen[0]):
+            before, then = self.seen
+            self.seen = rounds, self.left
+            shrinks = self.left < then
+            rate = (self.left / then) ** (1 / (rounds - before)) if shrinks else 1.0
+            self.hopeless = not shrinks or rate ** max(FAR * self.first - rounds, 0) * self.left > LEFT_OUT
+        return False
+
+    @staticmethod
+    def date(gone: Sequence[tuple[int, Frame]], rounds: int) -> None:
+        """Let the lanes that have left a loop of so many rounds remember when, if that was late."""
+        for left, frame in gone:
+            age = 2.0 if left >= LAST * rounds else 1.0 if left >= LATER * rounds else 0.0
+            if age and frame.weight is not None:
+                grow(frame, PerLane(frame.weight.detach().new_full((frame.lanes.count,), age)))
+
+
+def grow(frame: Frame, age: PerLane) -> None:
+    """The age of a frame's lanes is at least this."""
+    before = frame.read(AGE)
+    if isinstance(before, PerLane):
+        age = PerLane(before.raw.maximum(age.raw))
+    frame.write(AGE, age)
+
+
+def young(frame: Frame) -> None:
+    """At the start of a program nothing is old."""
+    frame.write(AGE, Uniform(0.0))
