@@ -67,7 +67,7 @@ class Choice:
     candidates  those of them that the options allow
     free        nobody has set an estimator
     forced      somebody has set one for this very site
-    finite      it has finitely many outcomes, and they may be enumerated
+    finite      it has finitely many outcomes, or all but so many are negligible, and they may be enumerated
     movable     earlier draws carry the derivative to it, and could be detached
     """
 

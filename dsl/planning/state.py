@@ -65,7 +65,7 @@ class State:
         order = [row for row in live_rows() if options.allows(row)]
         if options.cautious or self.crowded:  # the relaxation is not what remains of outcomes that are too many
             order.sort(key=lambda row: row.biased)
-        if self.site.repeated:  # may be many draws: outcomes only if it is asked for, or measured
+        if self.site.repeated or self.row.endless:  # may be many draws, or outcomes: only if it is asked for, or measured
             order = [row for row in order if row.carrier is not Carrier.OUTCOMES]
         for call in (self.measured, self.preferred):
             if call is not None and call.name != PLAIN.name:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from typing import cast
 
 from ..syntax import EstimatorCall
+from ..tables.distributions import DISTRIBUTIONS
 from ..tables.estimators import ESTIMATORS, FALLBACK, PLAIN, live_rows
 from ..text.diagnostics import ProbError
 from .chooser import Planner
@@ -98,7 +99,13 @@ def planned(plans: Planner, options: PlanOptions, preferred: Prefer) -> Plan | N
 def alternatives(choice: Choice) -> list[str]:
     """What may be tried at a site."""
     rows = sorted(live_rows(), key=lambda row: (row.biased, not row.exact, not row.pathwise))
-    return [row.name for row in rows if row.name in choice.candidates]
+    return [row.name for row in rows if _tried(choice, row.name)]
+
+
+def _tried(choice: Choice, name: str) -> bool:
+    """Whether an estimator may be tried at a site beside others: outcomes without end are enumerated for an exact answer only."""
+    endless = DISTRIBUTIONS[choice.site.distribution.name].endless
+    return name in choice.candidates and not (endless and ESTIMATORS[name].splits)
 
 
 def prefer(choices: tuple[Choice, ...], name: Callable[[Choice], str | None], **options: float | str) -> Prefer:
@@ -155,7 +162,7 @@ def _families(live: tuple[Choice, ...], free: tuple[Choice, ...], tau: float) ->
     """Plans that treat all sites alike, with the number of their noise.  Both baselines are measured on the same runs."""
 
     def first_of(choice: Choice, *names: str) -> str | None:
-        return next((name for name in names if name in choice.candidates), None)
+        return next((name for name in names if _tried(choice, name)), None)
 
     found: list[Prefer] = []
     numbers: list[int] = []
@@ -167,8 +174,13 @@ def _families(live: tuple[Choice, ...], free: tuple[Choice, ...], tau: float) ->
             if preferred and preferred not in found:
                 found.append(preferred)
                 numbers.append(number)
+
+    def summed_beside(choice: Choice) -> str | None:
+        name = summing(choice)
+        return name if name is not None and not DISTRIBUTIONS[choice.site.distribution.name].endless else None
+
     if any(not choice.live for choice in free):
-        preferred = prefer(free, lambda choice: summing(choice) or first_of(choice, *orders()[0]))
+        preferred = prefer(free, lambda choice: summed_beside(choice) or first_of(choice, *orders()[0]))
         if preferred not in found:
             found.append(preferred)
             numbers.append(len(orders()))

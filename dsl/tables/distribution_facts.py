@@ -55,7 +55,8 @@ class DistributionRow:
     """One distribution.
 
     `parameters` stand in torch's positional order; of `alternatives` exactly one is given.  `finite`: finitely many
-    outcomes.  `relaxable`: Gumbel-Softmax applies.  `event`: axes of one draw.  `support`: where the entries of a draw
+    outcomes.  `endless`: all whole numbers from 0 on, of which all but some are negligible.  `relaxable`: Gumbel-Softmax applies.
+    `event`: axes of one draw.  `support`: where the entries of a draw
     lie, from the ranges of the given arguments (a continuous draw is never exactly at an edge).  `whole_line`: the
     density is positive on all of R, so no value can leave the support.  `kinked`: the log density has a kink where the
     value meets an argument.  `value_smooth`: the log density or mass, as a
@@ -73,6 +74,7 @@ class DistributionRow:
     alternatives: tuple[str, ...] = ()
     discrete: bool = False
     finite: bool = False
+    endless: bool = False
     relaxable: bool = False
     event: int = 0
     support: Callable[[Ranges], Bounds] = lambda _: ANY

@@ -289,13 +289,13 @@ _DISCRETE = (
     ),
     DistributionRow(
         "Poisson", (ParameterRow("rate", Domain.NONNEGATIVE),),
-        discrete=True, support=_within(NONNEGATIVE), torch="Poisson",
+        discrete=True, endless=True, support=_within(NONNEGATIVE), torch="Poisson",
         summary="a count of rare events with mean `rate`",
         formula="rate^x * exp(-rate) / x!",
     ),
     DistributionRow(
         "Geometric", (ParameterRow("probs", Domain.UNIT_ABOVE_ZERO), _LOGITS), alternatives=_PROBS_OR_LOGITS,
-        discrete=True, support=_within(NONNEGATIVE), torch="Geometric",
+        discrete=True, endless=True, support=_within(NONNEGATIVE), torch="Geometric",
         by_inverse=True,
         summary="the number of failures before the first success",
         formula="(1 - probs)^x * probs",
@@ -303,7 +303,7 @@ _DISCRETE = (
     DistributionRow(
         "NegativeBinomial",
         (ParameterRow("total_count", Domain.POSITIVE), ParameterRow("probs", Domain.UNIT_BELOW_ONE), _LOGITS),
-        alternatives=_PROBS_OR_LOGITS, discrete=True, support=_within(NONNEGATIVE), torch="NegativeBinomial",
+        alternatives=_PROBS_OR_LOGITS, discrete=True, endless=True, support=_within(NONNEGATIVE), torch="NegativeBinomial",
         summary="the number of successes (each of probability `probs`) before `total_count` failures",
         formula="Gamma(total_count + x)/(x!*Gamma(total_count)) * (1 - probs)^total_count * probs^x",
     ),

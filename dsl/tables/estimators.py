@@ -178,7 +178,7 @@ Source: Lew et al. 2023 (ADEV, `flip_enum`).
         Carrier.OUTCOMES, splits=True, random=False, exact=True,
         reason="all outcomes, weighed by their probabilities",
         known_as=("exact", "enum", "marginalize", "parallel", "sequential"),
-        unsuited=lambda row: "" if row.finite else f"{row.name} has infinitely many outcomes",
+        unsuited=lambda row: "" if row.finite or row.endless else f"{row.name} has infinitely many outcomes",
     ),
     EstimatorRow(
         "gumbel", "biased; straight-through Gumbel-Softmax",

@@ -59,12 +59,18 @@ class Drawn:
     log_density   of a score site, `[lanes or 1, *batch]`: the factor is `exp(l - stop(l))`
     index         where lanes are split: the old lane of each new one `[new lanes]`; the value is on the new lanes
     probability   of each new lane, given the old one `[new lanes]`
+    late          where outcomes have no end: 1 for one in the part before the last of them, 2 for one in the last `[new lanes]`
+    kept          so many outcomes are looked at
+    rest          the largest probability of what was left out
     """
 
     value: Tensor
     log_density: Tensor | None = None
     index: Tensor | None = None
     probability: Tensor | None = None
+    late: Tensor | None = None
+    kept: int = 0
+    rest: float = 0.0
 
 
 class Estimator(Protocol):

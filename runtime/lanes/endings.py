@@ -12,7 +12,7 @@ other, and then the rest is bounded by the geometric series (`runtime/gradients/
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from ...dsl.text.source import Span
 from .frames import Frame
@@ -21,8 +21,8 @@ from .values import PerLane, Uniform
 AGE = "\1age"  # a variable of the program, of which no text knows: 1 in the part before the last, 2 in the last
 LEFT_OUT = 1e-18  # probability of what is left out
 LEAST = 16  # rounds, or outcomes, that are always there
-LATER, LAST = 0.5, 0.75  # parts of the rounds after which lanes are of age 1 and 2
-LATER_TAIL, LAST_TAIL = 1e-9, 3e-14  # and the same of outcomes: with so little probability at and beyond them
+TAIL = 1e-4  # the tail begins where no more probability is left than this:
+LATER, LAST = 0.5, 0.75  # parts of it after which lanes are of age 1 and 2
 FAR = 64  # times the rounds in which lanes are split without a forecast: the most that are made until the rest is negligible
 
 
@@ -46,15 +46,18 @@ class Ending:
     first: int  # rounds without a forecast
     seen: tuple[int, float] | None = None
     hopeless: bool = False
-    left: float = field(default=1.0)
+    left: float = 1.0
+    tail: int = 0  # the round in which the tail began
 
     def negligible(self, loop: Frame, rounds: int) -> bool:
         """Whether the lanes that are left after so many rounds may be left out."""
-        if loop.weight is None or rounds < LEAST:
+        if loop.weight is None:
             return False
         self.left = float(loop.weight.detach().sum()) / self.runs
-        if self.left < LEFT_OUT:
-            return True
+        if self.left >= TAIL:
+            self.tail = rounds + 1
+        if rounds < LEAST or self.left < LEFT_OUT:
+            return rounds >= LEAST
         if self.seen is None:
             self.seen = rounds, self.left
         elif rounds >= max(self.first, 2 * self.seen[0]):
@@ -65,11 +68,11 @@ class Ending:
             self.hopeless = not shrinks or rate ** max(FAR * self.first - rounds, 0) * self.left > LEFT_OUT
         return False
 
-    @staticmethod
-    def date(gone: Sequence[tuple[int, Frame]], rounds: int) -> None:
+    def date(self, gone: Sequence[tuple[int, Frame]], rounds: int) -> None:
         """Let the lanes that have left a loop of so many rounds remember when, if that was late."""
         for left, frame in gone:
-            age = 2.0 if left >= LAST * rounds else 1.0 if left >= LATER * rounds else 0.0
+            part = (left - self.tail) / max(rounds - self.tail, 1)
+            age = 2.0 if part >= LAST else 1.0 if part >= LATER else 0.0
             if age and frame.weight is not None:
                 grow(frame, PerLane(frame.weight.detach().new_full((frame.lanes.count,), age)))
 

@@ -20,6 +20,9 @@ from .law import Edge, Law
 from .noise import FEW, Noise, coin
 from .rounding import double, weigh, weigh_complement, whole
 
+SPREADS = 10.0  # standard deviations above the mean, and
+THIN = 45.0  # powers of e of a geometric tail, beyond which hardly 1e-20 is left
+LEAST_OUTCOMES = 16
 SLACK = 1e-5  # a relaxed draw is hard up to rounding
 
 
@@ -28,6 +31,23 @@ def numbers(low: float, high: float, most: int, like: Tensor) -> Tensor | None:
     if not high - low < most:
         return None
     return torch.arange(low, high + 1, dtype=like.dtype, device=like.device)
+
+
+class Endless(Law):
+    """A law of the whole numbers from 0 on: its first outcomes are as good as all.  The spread of a count is less than `SPREADS`
+    standard deviations, and its tail at least as thin as that of a geometric law (Chernoff's bound)."""
+
+    def outcomes(self, most: int) -> Tensor | None:
+        count = self.first_outcomes()
+        return numbers(0, max(count, LEAST_OUTCOMES), most, self.first) if count < most else None
+
+    def masses(self, x: Tensor) -> Tensor:
+        """The probabilities of whole numbers `[K]` in float64 `[L or 1, *batch, K]`, with right derivatives also where one is 0."""
+        raise NotImplementedError
+
+    def probabilities(self, outcomes: Tensor) -> tuple[Tensor, Tensor]:
+        table = self.masses(outcomes.double()).to(self.first.dtype)
+        return table, torch.ones_like(table, dtype=torch.bool)
 
 
 class Chance(Law):
@@ -194,8 +214,16 @@ class Binomial(Chance):
         return None if edge is None else edge.counted(self.total_count > 0)
 
 
-class Geometric(Chance):
+class Geometric(Endless, Chance):
     """The number of failures: the whole part of an exponential with rate -log(1 - p)."""
+
+    def first_outcomes(self) -> float:
+        rate = -torch.log1p(-self.chance().detach().double())
+        return float((THIN / rate).max())
+
+    def masses(self, x: Tensor) -> Tensor:
+        chance = self.chance().double().unsqueeze(-1)
+        return (1 - chance) ** x * chance
 
     def sample(self, shape: Shape, noise: Noise) -> Tensor:
         if self.probs is not None:
@@ -212,10 +240,22 @@ class Geometric(Chance):
         return self.edge(1.0)
 
 
-class NegativeBinomial(Chance):
+class NegativeBinomial(Endless, Chance):
     """A Poisson whose rate is Gamma(total_count) times the odds."""
 
     total_count: Tensor
+
+    def first_outcomes(self) -> float:
+        chance, count = self.chance().detach().double(), self.total_count.detach().double()
+        spread = (count * chance).sqrt() / (1 - chance)
+        return float((count * chance / (1 - chance) + SPREADS * spread + THIN / -chance.log()).max())
+
+    def masses(self, x: Tensor) -> Tensor:
+        n, chance = (value.double().unsqueeze(-1) for value in (self.total_count, self.chance()))
+        ways = torch.lgamma(n + x) - torch.lgamma(x + 1) - torch.lgamma(n)
+        inner = chance > 0
+        usual = torch.exp(ways + x * torch.where(inner, chance, 0.5).log() + n * torch.log1p(-chance))
+        return usual if bool(inner.all()) else torch.where(inner, usual, torch.exp(ways) * chance**x * (1 - chance) ** n)
 
     def sample(self, shape: Shape, noise: Noise) -> Tensor:
         with torch.no_grad():
@@ -232,9 +272,19 @@ class NegativeBinomial(Chance):
         return self.edge(0.0)
 
 
-class Poisson(Law):
+class Poisson(Endless):
     rate: Tensor
     lifts = True
+
+    def first_outcomes(self) -> float:
+        rate = self.rate.detach().double()
+        return float((rate + SPREADS * rate.sqrt() + THIN).max())
+
+    def masses(self, x: Tensor) -> Tensor:
+        rate, ways = self.rate.double().unsqueeze(-1), torch.lgamma(x + 1)
+        inner = rate > 0
+        usual = torch.exp(x * torch.where(inner, rate, 1.0).log() - rate - ways)
+        return usual if bool(inner.all()) else torch.where(inner, usual, rate**x * torch.exp(-rate - ways))
 
     def sample(self, shape: Shape, noise: Noise) -> Tensor:
         return noise.poisson(self.rate.detach().expand(shape).contiguous())

@@ -131,6 +131,11 @@ class Law:
         """All that one element can be, over all lanes `[K, *event]`; None where they are more than `most` or infinitely many."""
         return None
 
+    def first_outcomes(self) -> float:
+        """Of outcomes 0, 1, 2, ... without end: how many there are before the rest has a probability far below 1e-18 (inf: it is no
+        such law)."""
+        return math.inf
+
     def probabilities(self, outcomes: Tensor) -> tuple[Tensor, Tensor]:
         """Of each of the outcomes `[L or 1, *batch, K]`, and which are in the support `[L or 1, *batch, K]`."""
         raise NotImplementedError(f"{type(self).__name__} has infinitely many outcomes")

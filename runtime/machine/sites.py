@@ -23,6 +23,7 @@ from ..arrays.private import observed
 from ..estimators import Drawn, Request
 from ..estimators.request import Options
 from ..lanes.circumstances import circumstances, count_runs, first_of, in_runs, show
+from ..lanes.endings import Cut, grow
 from ..lanes.frames import Frame
 from ..lanes.lanes import carry
 from ..lanes.lessons import GuardBroken, TooCoarse, TooManyLanes, TooSmall
@@ -74,13 +75,17 @@ def draw(machine: Machine, node: Sample | Draw, frame: Frame) -> Plain:
     if machine.counter is not None:
         machine.counter.expect(numbers)
     ask(numbers, machine.device, COPIES)
-    drawn = estimator.draw(request)
+    endless = facts.splits and bound.row.endless
+    drawn = None if endless and (machine.merger is None or machine.depth) else estimator.draw(request)
     if drawn is None:
         raise TooManyLanes(site.index)
     machine.draws += facts.random
     if drawn.index is not None:
         assert drawn.probability is not None
         machine.split(site, frame, drawn.index, drawn.probability)
+        if drawn.late is not None:
+            grow(frame, PerLane(drawn.late))
+            machine.cuts.append(Cut(node.span, site.index, "outcomes", drawn.kept, drawn.rest))
     value = PerLane(drawn.value)
     machine.note_draw(node, value, drawn.log_density, frame)
     if drawn.log_density is not None:
