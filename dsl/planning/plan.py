@@ -57,6 +57,9 @@ class Lessons:
         return replace(self, crowded=self.crowded | {site, *plan.given_up_with(site)})
 
 
+NOTHING = Lessons()  # yet
+
+
 @dataclass(frozen=True)
 class Choice:
     """The estimator of one site and why.
@@ -121,6 +124,13 @@ class Plan:
         return tuple(
             (index, choice.estimator, tuple(option for option in sorted(choice.options.items()) if option[0] != "baseline"))
             for index, choice in sorted(self.choices.items())
+        )
+
+    @cached_property
+    def splitting(self) -> tuple[int, ...]:
+        """The sites at which outcomes are enumerated, though nobody set that for the site."""
+        return tuple(
+            index for index, choice in sorted(self.choices.items()) if not choice.forced and ESTIMATORS[choice.estimator].splits
         )
 
     @property

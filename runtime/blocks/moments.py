@@ -207,27 +207,33 @@ class Accumulator:
 
     def moments(self, exact: bool = False) -> Moments:
         """The moments so far; with `exact` the spread is known to be 0."""
-        mean, squares = _told(self.mean), _told(self.squares)
+        mean = _told(self.mean)
         if exact:
             zero = torch.zeros_like(mean)
             return Moments(mean, zero, zero)
         if self.count < 2:
             unknown = torch.full_like(mean, math.nan)
             return Moments(mean, unknown, unknown)
-        sd = squares.div(self.count - 1).sqrt_()
+        spread = sd = self._spread(self.squares)
         if self.means:
-            return Moments(mean, torch.stack(self.means).std(0) / math.sqrt(len(self.means)), sd)
-        spread = sd
+            return Moments(mean, torch.stack(self.means).std(0) / math.sqrt(len(self.means)), _told(sd))
         if isinstance(self.cost, Tensor) or self.cost:
-            spread = _told(self.squares + self.cost * ((self.count - 1) / self.count)).div(self.count - 1).sqrt_()
+            spread = self._spread(self.squares + self.cost * ((self.count - 1) / self.count))
         if self.least_squares is not None:
-            spread = torch.maximum(spread, (self.least_squares.cpu() / (self.count - 1)).sqrt())
-        return Moments(mean, spread / math.sqrt(self.count), sd)
+            spread = torch.maximum(_told(spread), (self.least_squares.cpu() / (self.count - 1)).sqrt())
+        return Moments(mean, _told(spread / math.sqrt(self.count)), _told(sd))
+
+    def _spread(self, squares: Tensor | float) -> Tensor | float:
+        """The standard deviation of one run, from a sum of squares."""
+        if isinstance(squares, Tensor):
+            return squares.cpu().div(self.count - 1).sqrt_()
+        variance = squares / (self.count - 1)
+        return math.sqrt(variance) if variance >= 0 else math.nan
 
 
 def _told(number: Tensor | float) -> Tensor:
     """A number or an array for the caller."""
-    return number.cpu() if isinstance(number, Tensor) else torch.tensor(number, dtype=torch.float64)
+    return number.cpu() if isinstance(number, Tensor) else torch.full((), number, dtype=torch.float64)
 
 
 def _larger(one: Any, other: Any) -> Any:
