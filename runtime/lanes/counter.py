@@ -12,8 +12,8 @@ class Counter:
     array (or in all, where results are `taken_apart` into terms that are kept), `seen` in all of its `values` that are not the same
     in every lane.
 
-    A sum keeps nothing for the backward pass, nor does a product with a number, so such a one is counted once, in the first round of
-    a loop: what a variable held is let go in the next.
+    A sum keeps nothing for the backward pass, nor does a product with a number, so such a one is counted once, in the first round
+    of a loop: what a variable held is let go in the next.
     """
 
     def __init__(self, most: int, most_wide: int):
