@@ -17,6 +17,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy
 import torch
 from torch import Tensor
 
@@ -182,11 +183,12 @@ class Accumulator:
             if not math.isfinite(self.cubes) or not self.cubes or self.squares <= self.count * (ROUNDING * self.mean) ** 2:
                 return math.inf
             return float((self.squares / abs(self.cubes * (self.count / self.cubed)) ** (2 / 3)) ** 3)
-        squares, cubes, mean = (torch.as_tensor(part, dtype=torch.float64) for part in (self.squares, self.cubes, self.mean))
-        known = torch.isfinite(cubes) & (squares > self.count * (ROUNDING * mean) ** 2)
-        if not bool(known.any()):
+        squares, cubes, mean = (torch.as_tensor(part, dtype=torch.float64).cpu() for part in (self.squares, self.cubes, self.mean))
+        known = numpy.isfinite(cubes.numpy()) & (squares.numpy() > self.count * (ROUNDING * mean.numpy()) ** 2)
+        if not known.any():
             return math.inf
-        return float(((squares / (cubes * (self.count / self.cubed)).abs() ** (2 / 3)) ** 3)[known].min())
+        carried = (squares / (cubes * (self.count / self.cubed)).abs() ** (2 / 3)) ** 3
+        return float(carried.numpy()[known].min())
 
     @property
     def still(self) -> bool:

@@ -55,7 +55,7 @@ def draw(machine: Machine, node: Sample | Draw, frame: Frame) -> Plain:
         edge = law.boundary()
         if edge is not None and (edge.log or facts.needs_interior):
             at_edge(machine, node, bound, edge, frame)
-    law, lifted = _lifted(machine, law, bound, facts.carrier is Carrier.DENSITY, frame)
+    law, lifted = _lifted(machine, law, bound, live, facts.carrier is Carrier.DENSITY, frame)
     options: Options = {} if choice is None else choice.options
     request = Request(
         bound.row, law, lifted.tensors, (frame.lanes.count, *bound.batch, *bound.event), len(bound.batch), live, options,
@@ -81,12 +81,12 @@ def draw(machine: Machine, node: Sample | Draw, frame: Frame) -> Plain:
     return value
 
 
-def _lifted(machine: Machine, law: Law, bound: Bound, density: bool, frame: Frame) -> tuple[Law, Bound]:
+def _lifted(machine: Machine, law: Law, bound: Bound, live: bool, density: bool, frame: Frame) -> tuple[Law, Bound]:
     """The law, and its arguments, ready for draws of a lane's own: what is the same in all lanes is lifted, here or by the law
     itself where it has more to compute once."""
-    uniform = all(isinstance(value, Uniform) for value in bound.arguments.values())
+    uniform = law.lifts and all(isinstance(value, Uniform) for value in bound.arguments.values())
     lifter = machine.lifter
-    if lifter is not None and bound.live:
+    if lifter is not None and live:
         if law.lifts and density:
             if uniform:
                 law.lift = partial(lifter.leaf, lanes=frame.lanes)
@@ -96,7 +96,7 @@ def _lifted(machine: Machine, law: Law, bound: Bound, density: bool, frame: Fram
                 for name, value in bound.arguments.items()
             })
             law = bound.law()
-    if law.lifts and uniform:
+    if uniform:
         law.once = machine.once  # type: ignore[method-assign]
     return law, bound
 
