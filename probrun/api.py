@@ -146,19 +146,15 @@ class Program:
         )
         self._plan(options)  # a refusal must not wait for torch
         from .runtime.estimates.answer import answered, checked
-
         started = time.perf_counter()
         settings = self._settings(run, options.of, keep_runs, begun, compile=compile, strict=run.strict)
         limit, piloted = settings.deadline, (among is None) if pilot is None else pilot
         if verify and run.max_time is not None:
             settings = replace(settings, deadline=begun + TIME_FOR_RUNS * run.max_time)
-        values, known = parameters or {}, data or {}
-        planner, phase = self._all_plans(), phase_of(progress)
-        settings, verdict, estimate = answered(
-            planner, options, values, known, settings, piloted, distributed, cross_check, progress, phase
-        )
+        given, plans, phase = (parameters or {}, data or {}), self._all_plans(), phase_of(progress)
+        settings, verdict, estimate = answered(plans, options, *given, settings, piloted, distributed, cross_check, progress, phase)
         late = replace(settings, deadline=limit) if verify else None
-        estimate, check, unverified, sides = checked(self.resolved, values, known, settings, estimate, late, phase)
+        estimate, check, unverified, sides = checked(self.resolved, *given, settings, estimate, late, phase)
         made, plan = Compilation(estimate.compile_seconds or 0.0, estimate.not_compiled) if compile else None, estimate.plan
         seconds = time.perf_counter() - started - (made.seconds if made else 0.0)
         assert plan is not None
