@@ -218,19 +218,18 @@ class Accumulator:
             return Moments(mean, unknown, unknown)
         spread = sd = self._spread(self.squares)
         if self.means:
-            return Moments(mean, torch.stack(self.means).std(0) / math.sqrt(len(self.means)), _told(sd))
+            return Moments(mean, torch.stack(self.means).std(0) / math.sqrt(len(self.means)), sd)
         if isinstance(self.cost, Tensor) or self.cost:
             spread = self._spread(self.squares + self.cost * ((self.count - 1) / self.count))
         if self.least_squares is not None:
-            spread = torch.maximum(_told(spread), (self.least_squares.cpu() / (self.count - 1)).sqrt())
-        return Moments(mean, _told(spread / math.sqrt(self.count)), _told(sd))
+            spread = torch.maximum(spread, (self.least_squares.cpu() / (self.count - 1)).sqrt())
+        return Moments(mean, spread / math.sqrt(self.count), sd)
 
-    def _spread(self, squares: Tensor | float) -> Tensor | float:
+    def _spread(self, squares: Tensor | float) -> Tensor:
         """The standard deviation of one run, from a sum of squares."""
         if isinstance(squares, Tensor):
             return squares.cpu().div(self.count - 1).sqrt_()
-        variance = squares / (self.count - 1)
-        return math.sqrt(variance) if variance >= 0 else math.nan
+        return _told(squares / (self.count - 1)).sqrt_()  # as torch rounds a root
 
 
 def _told(number: Tensor | float) -> Tensor:
