@@ -48,10 +48,7 @@ if TYPE_CHECKING:
     from .dsl.planning.chooser import Planner
     from .dsl.planning.crowding import Crowding
     from .dsl.planning.plan import Lessons, Plan, PlanOptions
-    from .runtime.blocks.collect import Estimate
     from .runtime.blocks.settings import Settings
-    from .runtime.estimates.team import Team
-    from .runtime.estimates.verdict import Verdict
 
 Values: TypeAlias = Mapping[str, Value] | None
 Progress: TypeAlias = Callable[[int, int], None] | None
@@ -148,16 +145,16 @@ class Program:
             self.resolved, estimator=estimator, unbiased=unbiased, among=among, tau=tau, allow_biased=allow_biased, of=of
         )
         self._plan(options)  # a refusal must not wait for torch
-        from .runtime.estimates.checking import checked
+        from .runtime.estimates.answer import answered, checked
         started = time.perf_counter()
         settings = self._settings(run, options.of, keep_runs, begun, compile=compile, strict=run.strict)
         limit, piloted = settings.deadline, (among is None) if pilot is None else pilot
         if verify and run.max_time is not None:
             settings = replace(settings, deadline=begun + TIME_FOR_RUNS * run.max_time)
-        values, known = parameters or {}, data or {}
-        settings, verdict, estimate = self._estimate(options, values, known, settings, piloted, distributed, cross_check, progress)
+        given, plans, phase = (parameters or {}, data or {}), self._all_plans(), phase_of(progress)
+        settings, verdict, estimate = answered(plans, options, *given, settings, piloted, distributed, cross_check, progress, phase)
         late = replace(settings, deadline=limit) if verify else None
-        estimate, check, unverified, sides = checked(self.resolved, values, known, settings, estimate, late, phase_of(progress))
+        estimate, check, unverified, sides = checked(self.resolved, *given, settings, estimate, late, phase)
         made, plan = Compilation(estimate.compile_seconds or 0.0, estimate.not_compiled) if compile else None, estimate.plan
         seconds = time.perf_counter() - started - (made.seconds if made else 0.0)
         assert plan is not None
@@ -265,50 +262,17 @@ class Program:
             sampler=run.sampler, deadline=None if run.max_time is None or begun is None else begun + run.max_time, **more,
         )
 
-    def _estimate(
-        self, options: PlanOptions, parameters: Mapping[str, Value], data: Mapping[str, Value], settings: Settings,
-        piloted: bool, distributed: bool, cross_check: bool, progress: Progress,
-    ) -> tuple[Settings, Verdict, Estimate]:
-        """What a pilot found and what the runs gave; the settings are those of process 0 where there are several."""
-        from .runtime.estimates import estimate as runtime
-        from .runtime.estimates.contradictions import contradictions
-        from .runtime.estimates.pilot import choose
-        from .runtime.estimates.verdict import Verdict
-
-        def measured(settings: Settings) -> Verdict:
-            if not piloted:
-                return Verdict()
-            try:
-                return choose(self._all_plans(), options, parameters, data, settings, phase_of(progress), not distributed)
-            except KeyboardInterrupt:
-                raise KeyboardInterrupt("choosing estimators") from None
-
-        def estimated(settings: Settings, verdict: Verdict, team: Team | None) -> Estimate:
-            preferred = replace(options, prefer=verdict.prefer) if verdict.prefer else options
-            planner = self._crowding(parameters, data, settings).planner(preferred)
-            return runtime.gradient(self.resolved, planner, parameters, data, settings, progress, team)
-
-        if distributed:
-            from .runtime.estimates.team import with_team
-
-            settings, verdict, estimate = with_team(settings, measured, estimated)
-        else:
-            verdict = measured(settings)
-            estimate = verdict.exact or verdict.made or estimated(settings, verdict, None)
-        found = contradictions(self._all_plans(), options, parameters, data, settings, verdict.rivals, estimate, cross_check)
-        return settings, replace(verdict, contradictions=found) if found else verdict, estimate
-
     def _plan(self, options: PlanOptions, lessons: Lessons | None = None) -> Plan:
         return self._all_plans()(options, lessons)
 
     def _all_plans(self) -> Planner:
-        from .dsl.planning.chooser import Planner
-
         if self._plans is None:
+            from .dsl.planning.chooser import Planner
+
             self._plans = Planner(self.resolved)
         return self._plans
 
-    def _crowding(self, parameters: Values, data: Values, run: RunOptions | Settings) -> Crowding:
+    def _crowding(self, parameters: Values, data: Values, run: RunOptions) -> Crowding:
         from .dsl.planning.crowding import Crowding
 
         return Crowding(self._all_plans(), parameters or {}, data or {}, run.samples, run.max_lanes)

@@ -165,12 +165,12 @@ def _check_estimators(names: Iterable[str]) -> None:
 
 
 def _estimators(option: EstimatorOption) -> tuple[tuple[str | None, EstimatorCall], ...]:
+    if option is None:
+        return ()
     from .dsl.reading.parser import parse_estimator
 
     pairs: list[tuple[str | None, str]]
-    if option is None:
-        pairs = []
-    elif isinstance(option, str):
+    if isinstance(option, str):
         pairs = [(None, option)]
     elif isinstance(option, Mapping):
         pairs = list(option.items())

@@ -307,9 +307,13 @@ def _steady(resolved: Resolved, estimate: Estimate, of: tuple[str, ...]) -> froz
 
 def site_reports(resolved: Resolved, plan: Plan, verdict: Verdict | None = None) -> tuple[SiteReport, ...]:
     """The choice at each site of a program, with what a pilot measured there."""
-    source = resolved.program.source
     measured = {} if verdict is None else verdict.measured
-    return tuple(_report(source, plan.choices[site.index], measured.get(site.index, {})) for site in resolved.sites)
+
+    def made() -> tuple[SiteReport, ...]:
+        source = resolved.program.source
+        return tuple(_report(source, plan.choices[site.index], measured.get(site.index, {})) for site in resolved.sites)
+
+    return made() if measured else resolved.prepared.once("reports", plan.token, made)
 
 
 def places(resolved: Resolved, spans: Iterable[Span]) -> tuple[tuple[int, str], ...]:

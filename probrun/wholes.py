@@ -13,6 +13,8 @@ def plain(value: Any) -> Any:
 
 def as_whole(value: Any) -> int | None:
     """The whole number that a value is, or None where it is none (`True` and text are none)."""
+    if type(value) is int:
+        return value
     value = plain(value)
     if isinstance(value, bool):
         return None

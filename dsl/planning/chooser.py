@@ -15,7 +15,7 @@ from ..analysis.outcomes import Outcomes
 from ..names.resolve import Resolved
 from ..tables.estimators import ESTIMATORS, FALLBACK, PLAIN, EstimatorRow, live_rows
 from ..text.diagnostics import ProbError
-from .plan import Choice, Lessons, Plan, PlanOptions
+from .plan import NOTHING, Choice, Lessons, Plan, PlanOptions
 from .reasons import Reasons
 from .refusals import excluded, forced_wrong, inapplicable, no_plan, unknown_site
 from .state import State, begin, check_options, live_arguments, options_of
@@ -238,17 +238,18 @@ class Planner:
 
     def __call__(self, options: PlanOptions, lessons: Lessons | None = None) -> Plan:
         """As `make_plan`."""
-        key = (options, lessons or Lessons())
-        if key not in self.made:
+        key = (options, lessons or NOTHING)
+        found = self.made.get(key)
+        if found is None:
             if len(self.made) >= MOST_PLANS:
                 self.made.clear()
                 self.tried.clear()
                 self.chosen.clear()
             try:
-                self.made[key] = self._make(*key)
+                found = self._make(*key)
             except ProbError as problem:
-                self.made[key] = problem
-        found = self.made[key]
+                found = problem
+            self.made[key] = found
         if isinstance(found, ProbError):
             raise found.with_traceback(None)
         return found

@@ -13,12 +13,10 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 from ..analysis.outcomes import Outcomes, count_outcomes, what_counts
-from ..tables.estimators import ESTIMATORS
 from ..tables.limits import MAX_LANES, STEP, lanes_tried
 from .chooser import Planner
-from .plan import Lessons, Plan, PlanOptions
+from .plan import NOTHING, Lessons, Plan, PlanOptions
 
-NOTHING = Lessons()
 MOST_KNOWN = 64  # counts of one program that are remembered
 
 
@@ -64,11 +62,8 @@ class Crowding:
     def overflow(self, plan: Plan, lanes: int) -> int | None:
         """The first site of a plan at which there are more lanes than these.  (How many states are left where lanes are merged,
         only a run can tell.)"""
-        splitting = [
-            index for index, choice in sorted(plan.choices.items()) if not choice.forced and ESTIMATORS[choice.estimator].splits
-        ]
         room, total = math.log2(lanes), 0.0
-        for index in splitting:
+        for index in plan.splitting:
             total += 0.0 if plan.merges else self.outcomes.whole.get(index, 0.0)
             if max(total, self.outcomes.once.get(index, 0.0)) > room:
                 return index
@@ -76,10 +71,12 @@ class Crowding:
 
     def planner(self, options: PlanOptions) -> Callable[[Lessons], Plan]:
         """What makes the plans of a run, which may learn more."""
-        known = self.settled(options)[1].crowded
+        plan, known = self.settled(options)
 
         def make(lessons: Lessons) -> Plan:
-            return self.plans(options, replace(lessons, crowded=lessons.crowded | known) if known else lessons)
+            if lessons is NOTHING:
+                return plan
+            return self.plans(options, replace(lessons, crowded=lessons.crowded | known.crowded) if known.crowded else lessons)
 
         return make
 

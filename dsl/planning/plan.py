@@ -57,6 +57,9 @@ class Lessons:
         return replace(self, crowded=self.crowded | {site, *plan.given_up_with(site)})
 
 
+NOTHING = Lessons()  # yet
+
+
 @dataclass(frozen=True)
 class Choice:
     """The estimator of one site and why.
@@ -129,6 +132,13 @@ class Plan:
         that is met, looks back at the lanes where it arose."""
         rows = [ESTIMATORS[choice.estimator] for choice in self.choices.values()]
         return not self.ties and any(row.splits for row in rows) and not any(row.carrier is Carrier.DENSITY for row in rows)
+
+    @cached_property
+    def splitting(self) -> tuple[int, ...]:
+        """The sites at which outcomes are enumerated, though nobody set that for the site."""
+        return tuple(
+            index for index, choice in sorted(self.choices.items()) if not choice.forced and ESTIMATORS[choice.estimator].splits
+        )
 
     @property
     def label(self) -> str:

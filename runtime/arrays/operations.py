@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import operator
 from collections.abc import Callable
+from functools import cache
 from typing import Any
 
 import torch
@@ -27,6 +28,7 @@ def _modulo(a: Any, b: Any) -> Tensor:
     return torch.remainder(a, b)
 
 
+@cache
 def held_between(dtype: torch.dtype) -> tuple[float, float]:
     """Between what absolute values a Python number must lie to be one of the dtype, and neither 0 nor infinite there."""
     limits = torch.finfo(dtype)

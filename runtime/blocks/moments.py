@@ -17,6 +17,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy
 import torch
 from torch import Tensor
 
@@ -182,11 +183,12 @@ class Accumulator:
             if not math.isfinite(self.cubes) or not self.cubes or self.squares <= self.count * (ROUNDING * self.mean) ** 2:
                 return math.inf
             return float((self.squares / abs(self.cubes * (self.count / self.cubed)) ** (2 / 3)) ** 3)
-        squares, cubes, mean = (torch.as_tensor(part, dtype=torch.float64) for part in (self.squares, self.cubes, self.mean))
-        known = torch.isfinite(cubes) & (squares > self.count * (ROUNDING * mean) ** 2)
-        if not bool(known.any()):
+        squares, cubes, mean = (torch.as_tensor(part, dtype=torch.float64).cpu() for part in (self.squares, self.cubes, self.mean))
+        known = numpy.isfinite(cubes.numpy()) & (squares.numpy() > self.count * (ROUNDING * mean.numpy()) ** 2)
+        if not known.any():
             return math.inf
-        return float(((squares / (cubes * (self.count / self.cubed)).abs() ** (2 / 3)) ** 3)[known].min())
+        carried = (squares / (cubes * (self.count / self.cubed)).abs() ** (2 / 3)) ** 3
+        return float(carried.numpy()[known].min())
 
     @property
     def still(self) -> bool:
@@ -207,27 +209,32 @@ class Accumulator:
 
     def moments(self, exact: bool = False) -> Moments:
         """The moments so far; with `exact` the spread is known to be 0."""
-        mean, squares = _told(self.mean), _told(self.squares)
+        mean = _told(self.mean)
         if exact:
             zero = torch.zeros_like(mean)
             return Moments(mean, zero, zero)
         if self.count < 2:
             unknown = torch.full_like(mean, math.nan)
             return Moments(mean, unknown, unknown)
-        sd = squares.div(self.count - 1).sqrt_()
+        spread = sd = self._spread(self.squares)
         if self.means:
             return Moments(mean, torch.stack(self.means).std(0) / math.sqrt(len(self.means)), sd)
-        spread = sd
         if isinstance(self.cost, Tensor) or self.cost:
-            spread = _told(self.squares + self.cost * ((self.count - 1) / self.count)).div(self.count - 1).sqrt_()
+            spread = self._spread(self.squares + self.cost * ((self.count - 1) / self.count))
         if self.least_squares is not None:
             spread = torch.maximum(spread, (self.least_squares.cpu() / (self.count - 1)).sqrt())
         return Moments(mean, spread / math.sqrt(self.count), sd)
 
+    def _spread(self, squares: Tensor | float) -> Tensor:
+        """The standard deviation of one run, from a sum of squares."""
+        if isinstance(squares, Tensor):
+            return squares.cpu().div(self.count - 1).sqrt_()
+        return _told(squares / (self.count - 1)).sqrt_()  # as torch rounds a root
+
 
 def _told(number: Tensor | float) -> Tensor:
     """A number or an array for the caller."""
-    return number.cpu() if isinstance(number, Tensor) else torch.tensor(number, dtype=torch.float64)
+    return number.cpu() if isinstance(number, Tensor) else torch.full((), number, dtype=torch.float64)
 
 
 def _larger(one: Any, other: Any) -> Any:

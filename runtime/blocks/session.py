@@ -83,6 +83,11 @@ class Session:
         self.compile_seconds: float | None = None
         self.begin(self.seed_of(0))
 
+    def __copy__(self) -> Session:
+        block = object.__new__(Session)
+        block.__dict__.update(self.__dict__)
+        return block
+
     def seed_of(self, number: int) -> int:
         """The seed of a block; those of all processes differ."""
         return block_seed(self.settings.seed, number * self.settings.world_size + self.settings.rank)

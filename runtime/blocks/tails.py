@@ -32,6 +32,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import pairwise
 
 import torch
@@ -119,8 +120,10 @@ def judge(largest: Tensor, squares: float, count: int) -> Tail:
     """The verdict on `count` runs with this sum of squared deviations, of which the `largest` are given (descending)."""
     if not math.isfinite(squares):
         return Tail(0.0, 1.0, True)
-    share = float(largest[0]) ** 2 / squares if squares > 0 else 0.0
-    made_by = (squares / float(largest[0]) ** 2) ** 2 / float(((largest / largest[0]) ** 4).sum()) if share > 0 else math.inf
+    first = largest[0]
+    most = float(first) ** 2
+    share = most / squares if squares > 0 else 0.0
+    made_by = (squares / most) ** 2 / float(((largest / first) ** 4).sum()) if share > 0 else math.inf
     taken = min(int(4 * math.sqrt(count)), count // 8, KEPT)
     if taken < LEAST_FOR_INDEX or not float(largest[taken]) > 0:
         return Tail(math.inf, share, False, made_by)
@@ -128,16 +131,22 @@ def judge(largest: Tensor, squares: float, count: int) -> Tail:
     steps = logs[:-1] - logs[1:]
     if int((steps > TIE).sum()) < taken / 2:
         return Tail(math.inf, share, False, made_by)
-    place = torch.arange(1, taken + 1, dtype=torch.float64)
+    place, inward = _scale(taken)
     spacings = place * steps
-    outward = ((taken + 0.5) / place).log()
-    outward = outward / outward.mean()
     index = 1 / float(spacings.mean())
-    slope = index * float((spacings * (1 - outward)).mean())
+    slope = index * float((spacings * inward).mean())
     beyond = index * (1 + slope * (OUTWARDS - 1))
     within = max(index, beyond) < _between(LIMITS, count) and slope * math.sqrt(taken) < _between(STEEPEST, count)
     within = within and share > LEAST_SHARE and made_by < _between(FEW_RUNS, count)
     return Tail(index, share, within and count >= LEAST_FOR_VERDICT, made_by)
+
+
+@lru_cache(16)
+def _scale(taken: int) -> tuple[Tensor, Tensor]:
+    """The numbers i of so many spacings, and 1 - log(k/i) over the mean of these."""
+    place = torch.arange(1, taken + 1, dtype=torch.float64)
+    outward = ((taken + 0.5) / place).log()
+    return place, 1 - outward / outward.mean()
 
 
 def scant(carriers: float, tail: Tail, count: int) -> bool:

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from ...dsl.names.resolve import Resolved
 from ...dsl.names.strangers import refuse_unknown
-from ...dsl.syntax import Data, Expression, Interval, Name, Parameter, Simplex, deep_recursion
+from ...dsl.syntax import Data, Expression, Interval, Name, Number, Parameter, Simplex, deep_recursion
 from ...dsl.tables.constants import CONSTANTS
 from ...dsl.text.given import origin_notes
 from ...dsl.text.source import Span
@@ -72,11 +72,15 @@ def _bound(
 
 def _representable(value: Tensor, dtype: torch.dtype) -> bool:
     """Whether what is neither 0 nor infinite is neither in a dtype."""
+    if value.dtype == dtype or not value.numel():
+        return True
     held = value.to(dtype)
     if value.numel() == 1:
         one, other = float(value), float(held)
         return (other == 0) == (one == 0) and math.isinf(other) == math.isinf(one)
-    return bool((((held == 0) == (value == 0)) & (held.isinf() == value.isinf())).all())
+    if bool(torch.count_nonzero(held) != torch.count_nonzero(value)):
+        return False
+    return math.isfinite(float(held.abs().amax())) or torch.equal(held.isinf(), value.isinf())
 
 
 def _for_run(value: float | Tensor, dtype: torch.dtype, device: torch.device) -> Operand:
@@ -98,6 +102,8 @@ class _Binder:
     # ------------------------------------------------------------------------------------------- constants
     def constant(self, node: Expression) -> float | Tensor:
         """A constant expression: a Python number, or a float64 tensor `[*shape]`."""
+        if isinstance(node, Number):
+            return float(node.value)
         context = Context(torch.float64, torch.device("cpu"))
         machine = Interpreter(self.resolved, {}, context, Fresh(torch.Generator()))
         lanes = Lanes(1)

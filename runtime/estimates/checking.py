@@ -56,7 +56,8 @@ def sides_of(
     kinks: Sequence[Span], turns: Sequence[Span], interrupted: bool, gradient: Mapping[str, Mapping[str, Moments]],
 ) -> BothSides:
     """Both derivatives where a kink was met exactly, if they are few and there is time."""
-    entries = sum(moments.mean.numel() for rows in gradient.values() for moments in rows.values())
-    if not (kinks or turns) or entries > MOST_SIDES or settings.deadline is not None or interrupted:
+    if not (kinks or turns) or settings.deadline is not None or interrupted:
+        return {}
+    if sum(moments.mean.numel() for rows in gradient.values() for moments in rows.values()) > MOST_SIDES:
         return {}
     return both_sides(resolved, parameters, data, settings, own=gradient)

@@ -22,6 +22,7 @@ from torch import Tensor
 
 from ...dsl.names.prepared import Prepared
 from ..arrays.operations import Operand
+from ..arrays.scalars import ends
 from ..blocks.collect import Estimate
 from ..blocks.settings import Settings
 from ..lanes.lessons import TooLong
@@ -63,14 +64,15 @@ class Precision:
         settings = self.settings
         known: dict[Hashable, bool] = self.prepared.once(what, self.token, dict)
         place = settings.of, settings.samples.bit_length(), settings.target_se, *_sizes(values), *_sizes(data)
-        if place not in known:
+        found = known.get(place)
+        if found is None:
             found = measure(few)
             if found is None:
                 return False
             if len(known) >= MOST:
                 known.clear()
             known[place] = found
-        return bool(known[place])
+        return found
 
     def _pair(self, few: Few, runs: int, number: int, ahead: int | None = None) -> list[tuple[Tensor, Tensor]] | None:
         """Results and gradients of the same runs in float32 and float64; None where there are none."""
@@ -151,8 +153,8 @@ def _sizes(values: Mapping[str, Operand]) -> Iterator[Hashable]:
         elif value.numel() == 1:
             yield _size(value.item())
         elif value.numel():
-            flat = value.detach()
-            yield value.shape, _size(float(flat.abs().max())), _size(float(flat.sum()))
+            least, most = ends(value)
+            yield value.shape, _size(max(-least, most)), _size(float(value.detach().sum()))
 
 
 def _size(number: float) -> tuple[int, float]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ...dsl.syntax import Arithmetic, Name, Node, Number
 from .lessons import TooBig
-from .values import Held, PerLane, Value
+from .values import PerLane, Ragged, Value
 
 
 class Counter:
@@ -35,13 +35,15 @@ class Counter:
 
     def see(self, value: Value, node: Node | None = None) -> None:
         """Take in a value, of an expression (None: of none in the program); raises TooBig."""
-        if isinstance(value, Held) and (numbers := value.numbers):
+        if isinstance(value, Ragged) or not (numbers := value.numbers):
+            return
+        if numbers > self.widest:
             self.expect(numbers)
-            if isinstance(value, PerLane):
-                self.seen += numbers
-                self.values += 1
-            if self.taken_apart or (value.live and (node is None or self._keeps(node))):
-                self.hold(numbers)
+        if isinstance(value, PerLane):
+            self.seen += numbers
+            self.values += 1
+        if self.taken_apart or (value.live and (node is None or self._keeps(node))):
+            self.hold(numbers)
 
     def _keeps(self, node: Node) -> bool:
         """Whether the value of an expression is kept: not one that a variable has, and a linear one only once."""
@@ -62,8 +64,8 @@ class Counter:
 
 def _linear(node: Arithmetic) -> bool:
     """A sum, or a product of numbers and one thing else that is not divided by."""
-    operators = [term.operator for term in node.rest]
-    if operators[0] in "+-":
+    if node.rest[0].operator in "+-":
         return True
+    operators = [term.operator for term in node.rest]
     parts = (("*", node.first), *((term.operator, term.operand) for term in node.rest))
     return "%" not in operators and [operator for operator, part in parts if not isinstance(part, Number)] == ["*"]

@@ -9,11 +9,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from ...dsl.planning.plan import Lessons, Plan
+from ...dsl.planning.plan import NOTHING, Lessons, Plan
 from ...dsl.text.diagnostics import Diagnostic, ProbError
 
 MakePlan = Callable[[Lessons], Plan]
-NOTHING = Lessons()
 
 
 @dataclass(frozen=True)

@@ -40,7 +40,7 @@ def is_narrow(row: DistributionRow) -> bool:
 
 def build(row: DistributionRow, arguments: dict[str, Tensor]) -> Law:
     """The law of a row with arguments `[L or 1, *batch, *parameter event]` by torch's keyword; nothing is checked."""
-    missing = {
+    missing = {} if len(arguments) == len(row.parameters) else {
         parameter.name: parameter.default for parameter in row.parameters
         if parameter.default is not None and parameter.name not in arguments
     }

@@ -304,12 +304,21 @@ class Poisson(Endless):
             return self.density(value)
         if self.lift is None:
             return weigh(value, self.rate) - self.rate
-        if bool((self.rate > 0).all()):
+        if self._positive:
             return value * self.lift(self.once("log", torch.log, self.rate)) - self.lift(self.rate)
         rate = self.lift(self.rate)
         return weigh(value, rate) - rate
 
+    @property
+    def _positive(self) -> bool:
+        """Whether every rate is above 0."""
+        if observed() or not self.rate.numel():
+            return bool((self.rate > 0).all())
+        return self.ends("rate")[0] > 0
+
     def boundary(self) -> Edge | None:
+        if self._positive:
+            return None
         found = self.rate == 0
         return Edge("rate", found) if bool(found.any()) else None
 

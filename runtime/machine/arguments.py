@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import cast
 
 from torch import Tensor
@@ -44,7 +44,7 @@ class Bound:
 
     def with_arguments(self, arguments: dict[str, Plain]) -> Bound:
         """The same with other arguments."""
-        return replace(self, arguments=arguments)
+        return Bound(self.row, arguments, self.batch, self.event)
 
     def law(self) -> Law:
         """The distribution as code."""

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from functools import cache
+from typing import Any
 
 from torch import Tensor
 
@@ -20,15 +21,15 @@ from ..arrays.memory import ask
 from ..lanes.frames import Frame
 from ..lanes.lanes import level
 from ..lanes.merging import same_in
-from ..lanes.values import Held, PerLane, Plain, Uniform, Value, made
+from ..lanes.values import PerLane, Plain, Uniform, Value, made
 from .operation import Operation
 from .setting import Setting
 
 Apply = Callable[[Setting, Operation, Sequence[Plain], Frame, Node], Plain]
-See = Callable[[Setting, Node, Value], Value]
+See = Callable[[Setting, Node, Any], Any]  # the value of an expression, and what becomes of it
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Around:
     """A layer around every operation: `wanted` tells whether it has something to do, `make` puts it around what is inside."""
 
@@ -174,9 +175,8 @@ def _guard(setting: Setting, node: Node, value: Value) -> Value:
 
 def _count(setting: Setting, node: Node, value: Value) -> Value:
     """How many numbers a block holds is counted (`counter.py`)."""
-    counter = setting.counter
-    if counter is not None and isinstance(value, Held) and isinstance(value.raw, Tensor):
-        counter.see(value, node)
+    if setting.counter is not None:
+        setting.counter.see(value, node)
     return value
 
 

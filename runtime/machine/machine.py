@@ -257,7 +257,7 @@ class Machine(Setting):
             self.short_of_memory(problem, node.span)
             raise
         for see in self.after:
-            value = cast(Plain, see(self, node, value))
+            value = see(self, node, value)
         return value
 
     def apply(self, operation: Operation, operands: Sequence[Plain], frame: Frame, node: Node, span: Span | None = None) -> Plain:

@@ -63,7 +63,7 @@ def draw(machine: Machine, node: Sample | Draw, frame: Frame) -> Plain:
     if facts.splits and machine.merger is not None:
         bound, places = _rows(bound, frame)
         law = law if places is None else bound.law()
-    law, lifted = _lifted(machine, law, bound, facts.carrier is Carrier.DENSITY, frame)
+    law, lifted = _lifted(machine, law, bound, live, facts.carrier is Carrier.DENSITY, frame)
     options: Options = {} if choice is None else choice.options
     request = Request(
         bound.row, law, lifted.tensors, (frame.lanes.count, *bound.batch, *bound.event), len(bound.batch), live, options,
@@ -106,12 +106,12 @@ def _rows(bound: Bound, frame: Frame) -> tuple[Bound, Tensor | None]:
     return bound.with_arguments(arguments), groups
 
 
-def _lifted(machine: Machine, law: Law, bound: Bound, density: bool, frame: Frame) -> tuple[Law, Bound]:
+def _lifted(machine: Machine, law: Law, bound: Bound, live: bool, density: bool, frame: Frame) -> tuple[Law, Bound]:
     """The law, and its arguments, ready for draws of a lane's own: what is the same in all lanes is lifted, here or by the law
     itself where it has more to compute once."""
-    uniform = all(isinstance(value, Uniform) for value in bound.arguments.values())
+    uniform = law.lifts and all(isinstance(value, Uniform) for value in bound.arguments.values())
     lifter = machine.lifter
-    if lifter is not None and bound.live:
+    if lifter is not None and live:
         if law.lifts and density:
             if uniform:
                 law.lift = partial(lifter.leaf, lanes=frame.lanes)
@@ -121,7 +121,7 @@ def _lifted(machine: Machine, law: Law, bound: Bound, density: bool, frame: Fram
                 for name, value in bound.arguments.items()
             })
             law = bound.law()
-    if law.lifts and uniform:
+    if uniform:
         law.once = machine.once  # type: ignore[method-assign]
     return law, bound
 

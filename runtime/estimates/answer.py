@@ -1,0 +1,48 @@
+"""What `grad` does, once its options are checked: choose estimators, make the runs, and hold what came out against other plans."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+
+from ...dsl.planning.chooser import Planner
+from ...dsl.planning.crowding import Crowding
+from ...dsl.planning.plan import PlanOptions
+from ..blocks.collect import Estimate
+from ..blocks.settings import Settings
+from .checking import checked
+from .contradictions import contradictions
+from .estimate import Progress, gradient
+from .pilot import choose
+from .team import Team, with_team
+from .verdict import Verdict
+
+__all__ = ["answered", "checked"]
+
+
+def answered(
+    planner: Planner, options: PlanOptions, parameters: Mapping[str, object], data: Mapping[str, object], settings: Settings,
+    piloted: bool, distributed: bool, cross_check: bool, progress: Progress, phase: Callable[[str], None],
+) -> tuple[Settings, Verdict, Estimate]:
+    """What a pilot found and what the runs gave; the settings are those of process 0 where there are several."""
+
+    def measured(settings: Settings) -> Verdict:
+        if not piloted:
+            return Verdict()
+        try:
+            return choose(planner, options, parameters, data, settings, phase, not distributed)
+        except KeyboardInterrupt:
+            raise KeyboardInterrupt("choosing estimators") from None
+
+    def estimated(settings: Settings, verdict: Verdict, team: Team | None) -> Estimate:
+        preferred = replace(options, prefer=verdict.prefer) if verdict.prefer else options
+        plans = Crowding(planner, parameters, data, settings.samples, settings.max_lanes).planner(preferred)
+        return gradient(planner.resolved, plans, parameters, data, settings, progress, team)
+
+    if distributed:
+        settings, verdict, estimate = with_team(settings, measured, estimated)
+    else:
+        verdict = measured(settings)
+        estimate = verdict.exact or verdict.made or estimated(settings, verdict, None)
+    found = contradictions(planner, options, parameters, data, settings, verdict.rivals, estimate, cross_check)
+    return settings, replace(verdict, contradictions=found) if found else verdict, estimate
