@@ -1,0 +1,63 @@
+"""Random discrete programs, exactly: probrun against an oracle that goes through every path (`benchmarks/merging.py` tries thousands).
+
+The oracle itself is held against what can be worked out by hand.
+"""
+
+from __future__ import annotations
+
+import pytest
+
+import probrun
+from benchmarks.liveness import disagreements, live_in_program
+from benchmarks.merging import task, tried
+from benchmarks.merging_oracle import expected
+
+SEEDS, GROUP = 150, 15
+BITS = 6.0
+HALF = {"theta": 0.5, "phi": 0.0}
+
+
+@pytest.mark.parametrize("first", range(0, SEEDS, GROUP))
+def test_random_programs(first: int) -> None:
+    exact = 0
+    for seed in range(first, first + GROUP):
+        given = task(seed, BITS)
+        found = tried(given, most=1000, samples=200)
+        assert not any("WRONG" in said for said in found.values()), (seed, found, given.text)
+        exact += found.get("enumerated") == "exact"
+    assert exact >= GROUP // 3  # the rest have nothing random that reaches a result
+
+
+@pytest.mark.parametrize(("text", "value", "slope"), [
+    ("b ~ Bernoulli(theta); c ~ Bernoulli(theta); return (b + c)^2", 1.5, 4.0),  # 2 theta + 2 theta^2
+    ("b ~ Bernoulli(theta); r = if b then theta else 1 - theta; c ~ Bernoulli(r); return c", 0.5, 0.0),  # theta^2 + (1 - theta)^2
+    ("w = 0; while w < 2 and Bernoulli(theta) { w = w + 1 }; return w", 0.75, 2.0),  # theta + theta^2
+    ("k ~ Binomial(2, theta); return k^2", 1.5, 4.0),
+    ("fn f(n) { if n < 1 { return 0 }; return Bernoulli(theta) + f(n - 1) }; return f(3)*theta", 0.75, 3.0),  # 3 theta^2
+    ("x = [0, 0]; k ~ Categorical([theta, theta, 1]); for i in range(k) { x[i] = 1 }; return x[1]", 0.5, -0.5),  # 1/(1 + 2 theta)
+    ("for i in range(2) { if Bernoulli(theta) { return theta } }; return i", 0.625, 0.25),  # (2t - t^2) t + (1 - t)^2
+])
+def test_the_oracle_by_hand(text: str, value: float, slope: float) -> None:
+    found = expected(probrun.parse(f"param theta; {text}").resolved.program, {"theta": 0.5})
+    assert found.values == [pytest.approx(value, abs=1e-12)]
+    assert found.slopes == [[pytest.approx(slope, abs=1e-12)]]
+
+
+@pytest.mark.parametrize(("text", "live"), [
+    ("x = 1; y = 2; b ~ Bernoulli(theta); if b { x = y }; y = 0; return x + y", [{"x"}, {"x", "y"}, {"b", "x", "y"}, {"x"}, {"x", "y"}, set()]),
+    ("o = 0; s = 0; for i in range(3) { s = s + o; o ~ Bernoulli(theta) }; return s", [{"o"}, {"o", "s"}, {"s"}, set()]),
+    ("fn f(x) { s = x*g; return s*theta }; g = 1; s = 2; s = f(s); g = 0; return s", [set(), {"g"}, {"g", "s"}, {"s"}, {"s"}, set()]),
+    ("x = [0, 0]; x[0] = 1; b ~ Bernoulli(theta); x[1] = b", [{"x"}, {"x"}, {"b", "x"}, {"x"}]),
+])
+def test_what_is_live_by_hand(text: str, live: list[set[str]]) -> None:
+    resolved = probrun.parse(f"param theta; {text}").resolved
+    found = live_in_program(resolved)
+    assert [set(found[id(node)]) for node in resolved.program.body.statements[1:]] == live
+
+
+def test_liveness_is_that_of_all_ways() -> None:
+    analysis = pytest.importorskip("probrun.dsl.analysis.liveness")
+    for seed in range(SEEDS):
+        given = task(seed)
+        resolved = probrun.parse(given.text).resolved
+        assert disagreements(resolved, given.of, analysis.find_liveness(resolved, given.of).after) == [], (seed, given.text)
