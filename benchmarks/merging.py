@@ -100,6 +100,8 @@ def tried(given: Task, ways: tuple[str, ...] = tuple(WAYS), most: int = 20_000, 
         return {"oracle": "too many paths"}
     except Kink:
         return {"oracle": "undecided"}
+    except OverflowError:
+        return {"oracle": "out of range"}
     if truth.paths < 2:
         return {"oracle": "nothing random"}
     found = {}
