@@ -46,6 +46,11 @@ IDIOMS = [
     (3, "$a = 0; $z = 0; for $i in range(3) { $b ~ Bernoulli(<p>); if $i == 1 { $z = $a } ; $a = $a + $b*phi }; TOTAL = TOTAL + $z*$a"),
     (3, "$a = 0; for $i in range(3) { $b ~ Bernoulli(<p>); $a = if $b then $a else $a + theta }; TOTAL = TOTAL + exp(-$a)"),
     (3, "$a = 0; $z = 0; for $i in range(3) { $b ~ Bernoulli(<p>); $a = $a + $b*theta; $z = $z + $a*$b }; TOTAL = TOTAL + $z - $a"),
+    (4, "$s = 0; for $i in range(1 + Bernoulli(<p>)) { for $j in range(1 + Bernoulli(theta)) { $s = $s + 1 + $j*phi } }; TOTAL = TOTAL + $s*$s"),
+    (4, "$s = 0; for $i in range(Bernoulli(<p>), 2) { for $j in range(Bernoulli(theta), 2) { $s = $s + $i + $j } }; TOTAL = TOTAL + ($s > 2)*theta"),
+    (4, "$s = 0; for $e in [Bernoulli(<p>), 2] { for $f in [$e, Bernoulli(theta)] { $s = $s + $e*$f } }; TOTAL = TOTAL + theta^($s % 3)"),
+    (4, "$s = 0; for $i in range(1 + Bernoulli(<p>)) { $w = 0; while $w < 2 and Bernoulli(theta) { $w = $w + 1; $s = $s + $w } }; TOTAL = TOTAL + $s^2*phi"),
+    (4, "$v = [0, 0, 0]; $b ~ Bernoulli(<p>); if Bernoulli(theta) { $v[1] = $v[$b] + $b; COUNT = 1 }; if COUNT > 0 { $v[$b] = COUNT; $v[1] ~ Bernoulli(<p>) }"),
     (3, "$a = 0; $k = 0; for $i in range(3) { $b ~ Bernoulli(<p>); $a = $a + $b; $k = $k + 1 - $b; if <c> { $a = $a - 1 } }; COUNT = COUNT + max($a, $k)"),
 ]
 FUNCTIONS = [  # bits, whether the result is a whole number, text; FUN the name; called with whole numbers of 0 to 2
@@ -60,6 +65,7 @@ FUNCTIONS = [  # bits, whether the result is a whole number, text; FUN the name;
     (3, False, "fn FUN(n, acc) { if n < 1 { return acc*acc }; return FUN(n - 1, acc + theta*Bernoulli(theta)) }"),
     (1, True, "fn FUN(x, y) { k = shared; if Bernoulli(theta) { k = k + x }; return k + y }"),
     (1, False, "fn FUN(x, y) { b ~ Bernoulli(0.2 + 0.5*(shared > 0)); return b*weight + x }"),
+    (4, True, "fn FUN(x, y) { s = x; for i in range(1 + Bernoulli(theta)) { for j in range(Bernoulli(0.3) + 1) { s = s + y + j } }; return s }"),
     (2, True, "fn FUN(x, y) { w = 0; while w < 2 and Bernoulli(theta) { w = w + 1 }; return w*(x - y) }"),
     (2, False, "fn FUN(x, y) { v = [x, y, 0]; k ~ Categorical([theta, 1, 1]); v[k] = v[k] + phi; return v[0] + v[1]*v[2] }"),
 ]

@@ -9,12 +9,11 @@ import pytest
 
 import probrun
 from benchmarks.liveness import disagreements, live_in_program
-from benchmarks.merging import task, tried
+from benchmarks.merging import Task, task, tried
 from benchmarks.merging_oracle import expected
 
 SEEDS, GROUP = 150, 15
 BITS = 6.0
-HALF = {"theta": 0.5, "phi": 0.0}
 
 
 @pytest.mark.parametrize("first", range(0, SEEDS, GROUP))
@@ -53,6 +52,31 @@ def test_what_is_live_by_hand(text: str, live: list[set[str]]) -> None:
     resolved = probrun.parse(f"param theta; {text}").resolved
     found = live_in_program(resolved)
     assert [set(found[id(node)]) for node in resolved.program.body.statements[1:]] == live
+
+
+@pytest.mark.parametrize("text", [
+    # each loop has bounds of its own, which tell lanes apart
+    "s = 0; for i in range(1 + Bernoulli(theta)) { for j in range(1 + Bernoulli(theta)) { s = s + 1 } }; return s^2",
+    # an array of which elements were set, and which is dead where sides meet
+    "v = [0, 1, 2]; s ~ Bernoulli(0.2); if Bernoulli(theta) { v[1] = v[s]; s = 1 }; return s",
+    "v = [0, 1, 2]; s ~ Bernoulli(0.2); if DiscreteUniform(0, 1) { } else { n = s; s = 2 }; if s { v[1] = s }; return theta",
+    # equal but for one rounding, and told apart by a comparison
+    "k ~ Categorical([theta, 1, 1]); x = [0.3 - 0.1*3, 1, 1 - 0.00000000000000011102230246251565][k]; k = 0; return (x == 1)*theta",
+    # equal values with other derivatives
+    "b ~ Bernoulli(0.3); r = if b then theta else 1 - theta; b = 0; c ~ Bernoulli(r); return c*r",
+    "r = theta; for i in range(4) { b ~ Bernoulli(r); r = if b then 2*r*r else r }; return r*r",
+    "b ~ Bernoulli(0.3); r = [theta, 0.5][b]; b = 0; c ~ Bernoulli(r); return c*r*theta",
+    # what is under way in an expression while a function merges
+    "fn f(x) { b ~ Bernoulli(theta); c = b; b = 0; return c + x }; v = [0, 0, 0]; v[f(0)] = f(1); v[f(1)] = v[f(0)]*theta + f(0); return v[0] + v[1]*v[2]",
+    "fn f(x) { b ~ Bernoulli(theta); b = 0; return x }; x = Bernoulli(theta); y = x*2 + f(1) + x*f(x); return y^2",
+    # sums of which only one way of use is linear
+    "a = 0; for i in range(4) { b ~ Bernoulli(theta); a = a + b*theta; if Bernoulli(0.5) { return a^2 } }; return a",
+    "a = 0; for i in range(4) { b ~ Bernoulli(theta); a = a + b*theta }; c = a; d = a; return c + d*0.5, c*d",
+    "a = [0, 0]; for i in range(4) { k ~ Bernoulli(theta); a[k] = a[k] + theta }; return sum(a*a)",
+])
+def test_what_must_be_kept_apart(text: str) -> None:
+    found = tried(Task(f"param theta; {text}", {"theta": 0.5}, ()))
+    assert not any("WRONG" in said for said in found.values()), found
 
 
 def test_liveness_is_that_of_all_ways() -> None:
