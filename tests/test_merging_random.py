@@ -11,6 +11,7 @@ import probrun
 from benchmarks.liveness import disagreements, live_in_program
 from benchmarks.merging import Task, task, tried, without
 from benchmarks.merging_oracle import expected
+from probrun.dsl.analysis.liveness import find_liveness
 
 SEEDS, GROUP = 150, 15
 BITS = 6.0
@@ -94,8 +95,13 @@ def test_a_run_has_its_own_gradient(text: str, sd: float) -> None:
 
 
 def test_liveness_is_that_of_all_ways() -> None:
-    analysis = pytest.importorskip("probrun.dsl.analysis.liveness")
     for seed in range(SEEDS):
         given = task(seed)
         resolved = probrun.parse(given.text).resolved
-        assert disagreements(resolved, given.of, analysis.find_liveness(resolved, given.of).after) == [], (seed, given.text)
+        assert disagreements(resolved, given.of, find_liveness(resolved, given.of).after) == [], (seed, given.text)
+
+
+def test_a_function_does_not_read_the_outer_variable_of_the_name_of_its_own() -> None:
+    resolved = probrun.parse("param theta; fn f(x) { s = x; return s*theta }; b ~ Bernoulli(theta); s = b; y = f(s); return y").resolved
+    assert disagreements(resolved, (), find_liveness(resolved).after) == []
+    assert "s" not in find_liveness(resolved).after[id(resolved.program.body.statements[4])]
