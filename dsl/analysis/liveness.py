@@ -42,13 +42,13 @@ def find_liveness(resolved: Resolved, of: tuple[str, ...] = ()) -> Liveness:
 
 
 def outer_reads(resolved: Resolved) -> dict[str, Names]:
-    """Per function the names that it, or a function that it calls, reads and does not take as arguments (its own variables are
-    among them)."""
+    """Per function the outer names that it, or a function that it calls, reads."""
     reads: dict[str, set[str]] = {}
     calls: dict[str, set[str]] = {}
     for name, function in resolved.functions.items():
         nodes = nodes_in(function.body)
-        reads[name] = {node.id for node in nodes if isinstance(node, Name)} - set(function.parameters)
+        own = _variables(function.body) | frozenset(function.parameters)
+        reads[name] = {node.id for node in nodes if isinstance(node, Name)} - own
         calls[name] = {node.function for node in nodes if isinstance(node, Call) and node.function in resolved.functions}
     changed = True
     while changed:

@@ -16,7 +16,7 @@ Weights are sums of probabilities, so derivatives go through them.  What was com
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
@@ -31,16 +31,21 @@ from .values import Held, PerLane, Ragged, Value
 NOTHING: frozenset[str] = frozenset()
 DENSE = 4  # possible states for every lane, of which a table is made
 NARROW = 2**20  # different whole numbers that are told apart without sorting
+MOST_PAUSED = 4  # visits: lanes multiply in the meantime
 WIDE = 64  # entries of an array that are looked at one by one
 MOST_STATES = 2**62
 
 
 @dataclass
 class Merger:
-    """When and how lanes are merged: `live` after each statement, `linear` the variables of the program that may be averaged."""
+    """When and how lanes are merged: `live` after each statement, `linear` the variables of the program that may be averaged.
+
+    Where nothing could be merged, it is tried again after twice as many visits as the last time (`pause`), but not many.
+    """
 
     live: Liveness
     linear: frozenset[str]
+    pause: dict[int, tuple[int, int]] = field(default_factory=dict)  # by statement: visits to let pass, and those of the last time
 
     def after(self, statement: Statement, frame: Frame) -> int:
         """Merge the frame's lanes after a statement; by how many there are fewer."""
@@ -49,8 +54,16 @@ class Merger:
         linear = self.linear if frame.outer is frame else NOTHING
         if id(statement) not in self.live.ends and not (isinstance(statement, Assign | Sample) and statement.name in linear):
             return 0
+        left, last = self.pause.get(id(statement), (0, 0))
+        if left:
+            self.pause[id(statement)] = left - 1, last
+            return 0
         before = frame.lanes.count
         _merge(frame, self.live.after[id(statement)], linear)
+        if frame.lanes.count == before:
+            self.pause[id(statement)] = last, min(max(2 * last, 1), MOST_PAUSED)
+        elif last:
+            self.pause[id(statement)] = 0, 0
         return before - frame.lanes.count
 
 
@@ -66,7 +79,12 @@ def _merge(frame: Frame, live: frozenset[str], linear: frozenset[str]) -> None:
         if isinstance(value, Ragged):
             return
         if isinstance(value, PerLane):
-            (means if name in linear else state)[name] = value
+            if name in linear:
+                means[name] = value
+            elif value.live and value.same is None:
+                return  # every lane has a value of its own
+            else:
+                state[name] = value
     columns = [column for value in state.values() for column in entries(value)]
     origin = lanes.map_to(frame.activation.lanes)
     if origin is not None and frame.activation.lanes.count > 1:
@@ -108,12 +126,12 @@ def _go_on(frame: Frame, first: Tensor, weight: Tensor, kept: dict[str, PerLane]
     base = frame.activation.lanes if frame.base or frame.parent is None else frame.parent.lanes
     index = frame.lanes.map_to(base)
     lanes = Lanes(first.shape[0], base, first if index is None else index.index_select(0, first), True)
-    for name, (value, _) in list(frame.values.items()):
-        if name not in kept:
-            if isinstance(value, PerLane):
-                del frame.values[name]
-            else:
-                frame.values[name] = frame.read(name), lanes
+    for name in set(frame.values).difference(kept):
+        value = frame.read(name)
+        if isinstance(value, PerLane):
+            del frame.values[name]
+        else:
+            frame.values[name] = value, lanes
     frame.gathered.clear()
     frame.lanes, frame.weight = lanes, weight
     for name, rows in kept.items():

@@ -150,7 +150,7 @@ def _count_apart(machine: Machine, node: For, start: Plain, stop: Plain, frame: 
     if machine.noise.even:
         raise no_points(machine.resolved, node.iterable.span, "runs leave this loop one by one")
     machine.branching.count_apart()
-    counter, end = HIDDEN + "counter", HIDDEN + "end"
+    counter, end = (f"{HIDDEN}{what} {id(node)}" for what in ("counter", "end"))  # of this loop, not of one inside it
     offset = -1.0
 
     def going(loop: Frame) -> bool | tuple[Tensor, Tensor]:

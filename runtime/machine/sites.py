@@ -98,7 +98,10 @@ def _rows(bound: Bound, frame: Frame) -> tuple[Bound, Tensor | None]:
     rows = [value for value in bound.arguments.values() if isinstance(value, PerLane)]
     if not rows or frame.lanes.count < MANY or any(value.live and value.same is None for value in rows):
         return bound, None
-    groups, count = grouped([column for value in rows for column in entries(value)], frame.lanes.count, rows[0].raw.device)
+    columns = [column for value in rows for column in entries(value)]
+    if bound.live and (origin := frame.lanes.origin) is not None:
+        columns.append(origin)  # the derivative of a run is its own
+    groups, count = grouped(columns, frame.lanes.count, rows[0].raw.device)
     if DIFFERENT * count > frame.lanes.count:
         return bound, None
     first = first_of_each(groups, count)
