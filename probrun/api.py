@@ -37,6 +37,7 @@ from .results import (
     SiteReport,
     common_fields,
     foreseen_reports,
+    left_out,
     places,
     site_reports,
     unkeyed,
@@ -160,7 +161,8 @@ class Program:
         assert plan is not None
         return GradientResult(
             **common_fields(self.resolved, run, estimate, options.of) | {"seed": settings.seed, "seconds": seconds},
-            gradient=unkeyed(estimate.gradient) if len(estimate.value) == 1 else estimate.gradient, biased=plan.biased,
+            **left_out(self.resolved, estimate), biased=plan.biased,
+            gradient=unkeyed(estimate.gradient) if len(estimate.value) == 1 else estimate.gradient,
             sites=site_reports(self.resolved, plan, verdict), per_run=estimate.per_run if keep_runs else None,
             pilot_runs=verdict.runs, tails=estimate.tails, few=estimate.few, scarce=estimate.scarce,
             contradictions=verdict.contradictions, overruled=verdict.overruled, check=check, unverified=unverified,

@@ -60,7 +60,7 @@ def gradient_text(result: GradientResult, colour: bool = False) -> str:
                 shown.append((f"{label}/d{parameter}{index_text(position[axes:])}", *cells))
             rows += capped(list(shown), 4)
     parts = [header(result), "", table(("", "estimate", "std. error", "95 % interval"), rows, align="lrrr", colour=colour)]
-    parts += [*_equal_lines(result, bool(result.few)), *_rounded_lines(result)]
+    parts += [*_equal_lines(result, bool(result.few)), *_rounded_lines(result), *_cut_lines(result)]
     if result.sites:
         parts += ["", sites_text(result.sites, colour)]
     measured = _measured_lines(result)
@@ -84,6 +84,14 @@ def _rounded_lines(result: Result) -> list[str]:
         "rounded: float32 changes these numbers by more than a hundredth of their standard errors (or by a millionth, where "
         "nothing is random); do not trust their last digits, or use float64"
     )
+    return ["", *textwrap.wrap(text, WIDTH - 2, initial_indent="  ", subsequent_indent="  ")]
+
+
+def _cut_lines(result: GradientResult) -> list[str]:
+    """What was left out of an exact answer where there is no end."""
+    if not result.cuts:
+        return []
+    text = f"exact to {result.exact_to:.0e}: {'; '.join(result.cuts)}"
     return ["", *textwrap.wrap(text, WIDTH - 2, initial_indent="  ", subsequent_indent="  ")]
 
 

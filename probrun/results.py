@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from .runtime.estimates.rivals import Contradiction
     from .runtime.estimates.sides import Sides
     from .runtime.estimates.verdict import Verdict
+    from .runtime.lanes.endings import Cut
 
 
 @dataclass(frozen=True)
@@ -182,6 +183,8 @@ class GradientResult(Result):
     check: Check | None = field(default=None, repr=False)
     unverified: str = field(default="", repr=False)  # why there is no check, though it was asked for
     compiled: Compilation | None = field(default=None, repr=False)
+    exact_to: float = 0.0  # how far an exact answer may be off, relative to it, for what was left out where there is no end
+    cuts: tuple[str, ...] = ()  # what that was, in words
     kinks: tuple[tuple[int, str], ...] = field(default=(), repr=False)  # that were met exactly: line and text
     sides: Mapping[str, Mapping[str, Sides]] = field(default_factory=dict, repr=False)  # both derivatives there
 
@@ -243,8 +246,9 @@ class GradientResult(Result):
             for result, rows in self.gradients.items()
         }
         compiled = {} if self.compiled is None else {"compiled": self.compiled.to_dict()}
+        left_out = {"exact_to": self.exact_to} if self.exact_to else {}
         return {
-            **self._head(), "value": unkeyed(values), "gradient": unkeyed(gradients), "biased": self.biased,
+            **self._head(), "value": unkeyed(values), "gradient": unkeyed(gradients), **left_out, "biased": self.biased,
             "sites": [site.to_dict() for site in self.sites], **self._doubts(), **compiled, **self._tail(),
         }
 
@@ -292,6 +296,22 @@ def common_fields(resolved: Resolved, run: RunOptions, estimate: Estimate, of: t
         "exact": estimate.exact, "rounded": estimate.rounded,
         "target_se": run.target_se, "sampler": run.sampler,
     }
+
+
+def left_out(resolved: Resolved, estimate: Estimate) -> dict[str, Any]:
+    """The fields of `GradientResult` that tell, in words, what was left out of an exact answer where there is no end: each place
+    once, with the most that was left there."""
+    worst: dict[Span, Cut] = {}
+    for cut in estimate.cuts:
+        if cut.span not in worst or cut.rest > worst[cut.span].rest:
+            worst[cut.span] = cut
+    line_of, found = resolved.program.source.line_column, []
+    for cut in worst.values():
+        rounds = cut.what == "rounds"
+        name = "loop" if rounds else resolved.sites[cut.site].distribution.name
+        how = f"left after {cut.kept} rounds" if rounds else f"cut after {cut.kept} outcomes"
+        found.append(f"{name} at line {line_of(cut.span.start)[0]} {how}, at a remaining probability of {cut.rest:.0e}")
+    return {"exact_to": estimate.exact_to, "cuts": tuple(found)}
 
 
 def _steady(resolved: Resolved, estimate: Estimate, of: tuple[str, ...]) -> frozenset[tuple[str, str | None]]:

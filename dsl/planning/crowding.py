@@ -40,12 +40,12 @@ class Crowding:
             known[key] = count_outcomes(self.plans.resolved, self.parameters, self.data)
         return known[key]
 
-    def settled(self, options: PlanOptions) -> tuple[Plan, Lessons]:
-        """The plan without what is surely too much, and what was learnt on the way."""
+    def settled(self, options: PlanOptions, merging: bool = True) -> tuple[Plan, Lessons]:
+        """The plan without what is surely too much, and what was learnt on the way; `merging` as for `overflow`."""
         lessons = NOTHING
         while True:
             plan = self.plans(options, lessons)
-            index = self.overflow(plan, plan.lanes(self.samples, self.max_lanes))
+            index = self.overflow(plan, plan.lanes(self.samples, self.max_lanes), merging)
             if index is None:
                 return plan, lessons
             lessons = lessons.crowd(index, plan)
@@ -59,12 +59,13 @@ class Crowding:
             return least
         return max(least, min((self.samples + STEP) * len(felt) // 2, MAX_LANES))
 
-    def overflow(self, plan: Plan, lanes: int) -> int | None:
-        """The first site of a plan at which there are more lanes than these.  (How many states are left where lanes are merged,
-        only a run can tell.)"""
+    def overflow(self, plan: Plan, lanes: int, merging: bool = True) -> int | None:
+        """The first site of a plan at which there are more lanes than these; with `merging` surely more: how many states are left
+        where lanes are merged, only a run can tell."""
         room, total = math.log2(lanes), 0.0
+        states = merging and plan.merges and (plan.exact or not plan.unasked)
         for index in plan.splitting:
-            total += 0.0 if plan.merges else self.outcomes.whole.get(index, 0.0)
+            total += 0.0 if states else self.outcomes.whole.get(index, 0.0)
             if max(total, self.outcomes.once.get(index, 0.0)) > room:
                 return index
         return None

@@ -57,7 +57,9 @@ def forecast(crowding: Crowding, options: PlanOptions, piloted: bool) -> Forecas
     todo = trials(plans, options)
     lanes = lanes_tried(samples, max_lanes) if todo.exact is None else crowding.tried(plans(replace(options, prefer=todo.exact)))
     if not piloted or not todo.live:
-        return Forecast({index: seer.certain(choice) for index, choice in by_order.choices.items()}, by_order, lanes, False)
+        rest = crowding.settled(options, merging=False)[0].choices
+        found = {index: seer.by_order(choice, rest[index]) for index, choice in by_order.choices.items()}
+        return Forecast(found, by_order, lanes, any(len(site.among) > 1 for site in found.values()))
     exact = seer.exact(todo, lanes)
     if exact == "certain":
         assert todo.exact is not None
@@ -69,7 +71,8 @@ def forecast(crowding: Crowding, options: PlanOptions, piloted: bool) -> Forecas
     for index, choice in by_order.choices.items():
         measured = tuple(dict.fromkeys(plan.choices[index].estimator for plan in tried))
         names = dict.fromkeys((*measured, *(() if every is None else (every.choices[index].estimator,))))
-        sites[index] = Foreseen(choice, tuple(names), measured, exact, seer.words(index))
+        crowded = "" if every is not None and every.merges else seer.words(index)
+        sites[index] = Foreseen(choice, tuple(names), measured, exact, crowded)
     return Forecast(sites, by_order, lanes, any(len(site.among) > 1 for site in sites.values()))
 
 
@@ -82,6 +85,12 @@ class _Seer:
     def certain(self, choice: Choice, exact: str = "") -> Foreseen:
         """A choice that needs no measuring."""
         return Foreseen(choice, (choice.estimator,), (), exact, "" if exact else self.words(choice.site.index))
+
+    def by_order(self, choice: Choice, rest: Choice) -> Foreseen:
+        """What is taken without measuring, and what instead where states turn out to be too many."""
+        if choice.estimator == rest.estimator:
+            return self.certain(choice)
+        return Foreseen(rest, (choice.estimator, rest.estimator), (rest.estimator,), "first")
 
     def exact(self, todo: Trials, lanes: int) -> str:
         """Whether the exact answer is certain, tried first, or out of reach."""

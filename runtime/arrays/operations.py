@@ -69,8 +69,12 @@ def calculate(symbol: str, a: Operand, b: Operand, dtype: torch.dtype, safe: boo
                 b = to_number(b, dtype)
             if a.dim() + b.dim() > 2:
                 a, b = align(a, b)
-    elif isinstance(b, Tensor) and b.dtype != dtype:
-        b = to_number(b, dtype)
+        elif b is True or b is False:
+            b = float(b)
+    else:
+        a = float(a)  # also a truth value
+        if isinstance(b, Tensor) and b.dtype != dtype:
+            b = to_number(b, dtype)
     if symbol == "/":
         return divide(a, b, safe)
     if symbol == "^":

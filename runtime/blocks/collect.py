@@ -32,6 +32,7 @@ LEAST_FOR_TARGET = 1000  # runs before a standard error is believed
 LEAST_OF_EQUALS = 16_384  # runs, where all of them gave the same
 LARGEST_SHARE = 0.05
 MOST_LEFT_OUT = 1e-10  # of an answer that is called exact, relative to it
+EPSILON = 2.0**-52
 CUBED_RUNS = 2**18  # whose third moment is taken of a number; of an array, of those that are watched
 
 LIGHT = Tail(math.inf, 0.0, False)
@@ -304,7 +305,7 @@ class Collected:
 
     def leave_out(self, cuts: Sequence[Cut], error: float) -> None:
         """What was left out of an exact answer, and how far it may be off for that; TooManyLanes where that is too far."""
-        self.cuts, self.exact_to = list(cuts), error
+        self.cuts, self.exact_to = list(cuts), max(error, EPSILON)
         if error > MOST_LEFT_OUT:
             raise TooManyLanes(cuts[-1].site)
 

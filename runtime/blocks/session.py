@@ -159,7 +159,8 @@ class Session:
         """What a machine may do."""
         settings, plan = self.settings, self.plan
         lanes = settings.lanes(False) if plan is None else plan.lanes(settings.samples, settings.max_lanes)
-        table = PRUNED * lanes if plan is not None and plan.unasked else None
+        unasked = settings.most_work is not None or settings.width is not None or (plan is not None and plan.unasked)
+        table = PRUNED * lanes if unasked else None
         return Limits(settings.max_steps, settings.max_depth, lanes, settings.max_rounds, table)
 
     def meter(self) -> Meter:

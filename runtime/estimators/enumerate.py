@@ -45,9 +45,9 @@ class Enumerate:
         table = table.expand(rows, *batch, count).reshape(rows, elements, count)
         open_ways = possible.expand(possible.shape[0], *batch, count).reshape(possible.shape[0], elements, count)
         open_ways = open_ways & ((table > 0) | _moving(table, open_ways, request))
-        late, rest = None, 0.0
+        late, rest, held = None, 0.0, 0
         if request.row.endless and elements:
-            late, near, rest = _ages(table)
+            late, near, rest, held = _ages(table)
             open_ways = open_ways & near
         digits = _digits(count, elements, outcomes.device)
         places = torch.arange(elements, device=outcomes.device)
@@ -73,19 +73,19 @@ class Enumerate:
             row = index if request.places is None else request.places[index]
             row = row if late.shape[0] > 1 else torch.zeros_like(row)
             late = late[row.unsqueeze(1), places, digits[ways]].amax(-1)
-        return Drawn(value, None, index, weights, late, count, rest)
+        return Drawn(value, None, index, weights, late, held, rest)
 
 
-def _ages(table: Tensor) -> tuple[Tensor, Tensor, float]:
-    """Of outcomes without end `[rows, elements, count]`: which are among the last that are kept, which are kept, and the largest
-    probability of the rest."""
+def _ages(table: Tensor) -> tuple[Tensor, Tensor, float, int]:
+    """Of outcomes without end `[rows, elements, count]`: which are among the last that are kept, which are kept, the largest
+    probability of the rest, and the most that are kept."""
     beyond = table.detach().flip(-1).cumsum(-1).flip(-1)
     place = torch.arange(table.shape[-1], device=table.device)
     near = (beyond >= LEFT_OUT) | (place < LEAST)
     begin, end = ((mask.sum(-1, keepdim=True)) for mask in (beyond >= TAIL, near))
     part = (place - begin) / (end - begin).clamp_min(1)
     ages = (part >= LATER).to(table.dtype) + (part >= LAST).to(table.dtype)
-    return ages, near, float(torch.where(near, 0.0, beyond).amax())
+    return ages, near, float(torch.where(near, 0.0, beyond).amax()), int(end.max())
 
 
 def _digits(count: int, elements: int, device: torch.device) -> Tensor:

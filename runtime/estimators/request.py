@@ -60,7 +60,7 @@ class Drawn:
     index         where lanes are split: the old lane of each new one `[new lanes]`; the value is on the new lanes
     probability   of each new lane, given the old one `[new lanes]`
     late          where outcomes have no end: 1 for one in the part before the last of them, 2 for one in the last `[new lanes]`
-    kept          so many outcomes are looked at
+    kept          the most outcomes that are kept
     rest          the largest probability of what was left out
     """
 
