@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from typing import assert_never
 
 from ..names.resolved import Resolved
 from ..names.scopes import nodes_in
@@ -20,12 +21,15 @@ from ..syntax import (
     Block,
     Call,
     Conditional,
+    Data,
     Expression,
     For,
+    Function,
     If,
     Index,
     Name,
     Node,
+    Parameter,
     Range,
     Return,
     Sample,
@@ -123,8 +127,10 @@ class _Linear:
             case Return():
                 for value in node.values:
                     self.linear(value)
-            case _:
+            case Parameter() | Data() | Function():
                 pass
+            case _:
+                assert_never(node)
 
     # --------------------------------------------------------------------------------------------- expressions
     def linear(self, node: Expression | Slice) -> Names:

@@ -9,10 +9,27 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from typing import assert_never
 
 from ..names.resolved import Resolved
 from ..names.scopes import nodes_in
-from ..syntax import Assign, Block, Call, Draw, For, Function, If, Name, Node, Return, Sample, Statement, While
+from ..syntax import (
+    Assign,
+    Block,
+    Call,
+    Data,
+    Draw,
+    For,
+    Function,
+    If,
+    Name,
+    Node,
+    Parameter,
+    Return,
+    Sample,
+    Statement,
+    While,
+)
 
 Names = frozenset[str]
 NONE: Names = frozenset()
@@ -139,10 +156,10 @@ class _Backwards:
                 return head
             case Return():
                 return self.last | self.reads(*node.values)
-            case Function():
+            case Parameter() | Data() | Function():
                 return live
             case _:
-                return live
+                assert_never(node)
 
     def joined(self, live: Names, more: Names) -> Names:
         """Both, which is often the first."""

@@ -75,7 +75,7 @@ def draw(machine: Machine, node: Sample | Draw, frame: Frame) -> Plain:
     if machine.counter is not None:
         machine.counter.expect(numbers)
     ask(numbers, machine.device, COPIES)
-    endless = facts.splits and bound.row.endless
+    endless = facts.exact and facts.splits and bound.row.endless  # the grid of `--verify` has ends
     drawn = None if endless and (machine.merger is None or machine.depth) else estimator.draw(request)
     if drawn is None:
         raise TooManyLanes(site.index)
