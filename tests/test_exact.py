@@ -1,0 +1,322 @@
+"""Programs that come out exact by default, as few states are: walks, chains, waiting times, counts without end.
+
+Every exact value is computed apart from probrun, by a closed form or by a small dynamic program over states (`reached`), as a
+function of complex parameters: the derivative in x is Im f(x + ih)/h for a tiny h, to the last digit (Squire & Trapp 1998).
+"""
+
+from __future__ import annotations
+
+import cmath
+import math
+from collections.abc import Callable, Hashable, Iterable
+from typing import Any
+
+import pytest
+import torch
+
+import probrun
+
+TINY = 1e-150
+State = Hashable
+Step = Callable[[Any], Iterable[tuple[complex, State]]]
+Oracle = Callable[..., complex]
+
+
+def reached(start: State, step: Step, rounds: int) -> dict[Any, complex]:
+    """The probability of each state after so many rounds."""
+    now: dict[Any, complex] = {start: 1.0}
+    for _ in range(rounds):
+        then: dict[Any, complex] = {}
+        for state, weight in now.items():
+            for chance, other in step(state):
+                then[other] = then.get(other, 0.0) + weight * chance
+        now = then
+    return now
+
+
+def mean(found: dict[Any, complex], value: Callable[[Any], complex]) -> complex:
+    """The expectation over states."""
+    return sum((weight * value(state) for state, weight in found.items()), 0j)
+
+
+def coin(p: complex, yes: State, no: State) -> list[tuple[complex, State]]:
+    """Two ways."""
+    return [(p, yes), (1 - p, no)]
+
+
+def binomial(n: int, p: complex) -> list[tuple[complex, int]]:
+    """The law of a count."""
+    return [(math.comb(n, k) * p**k * (1 - p) ** (n - k), k) for k in range(n + 1)]
+
+
+def sigmoid(x: complex) -> complex:
+    return 1 / (1 + cmath.exp(-x))
+
+
+# ------------------------------------------------------------------------------------------------------ oracles
+def walk(theta: complex) -> complex:
+    p = sigmoid(theta)
+    return 40 * 4 * p * (1 - p) + (40 * (2 * p - 1)) ** 2
+
+
+def highest(theta: complex) -> complex:
+    def step(state: tuple[int, int]) -> list[tuple[complex, State]]:
+        s, m = state
+        return coin(sigmoid(theta), (s + 1, max(m, s + 1)), (s - 1, m))
+
+    return mean(reached((0, 0), step, 30), lambda state: state[1])
+
+
+def coupons(t: complex) -> complex:
+    """Inclusion and exclusion: E max = sum over sets of (-1)^(size + 1) / probability of the set."""
+    chances = [t, (1 - t) / 3, (1 - t) / 3, (1 - t) / 3]
+    found = 0j
+    for chosen in range(1, 16):
+        members = [chance for place, chance in enumerate(chances) if chosen >> place & 1]
+        found += (-1) ** (len(members) + 1) / sum(members)
+    return found
+
+
+def ruin(p: complex) -> complex:
+    ratio = (1 - p) / p
+    return (3 - 10 * (1 - ratio**3) / (1 - ratio**10)) / (1 - 2 * p)
+
+
+def days(a: complex) -> complex:
+    rows = [[1 - a, a, 0], [0.3, 0.7 - a / 2, a / 2], [0.2, 0.3, 0.5]]
+    now: list[complex] = [1, 0, 0]
+    total = 0j
+    for _ in range(60):
+        now = [sum((now[i] * rows[i][j] for i in range(3)), 0j) for j in range(3)]
+        total += now[1] + 3 * now[2]
+    return total
+
+
+def queue(arrive: complex, serve: complex) -> complex:
+    now: dict[int, complex] = {0: 1.0}
+    total = 0j
+    for _ in range(30):
+        then: dict[int, complex] = {}
+        for length, weight in now.items():
+            for came, comes in ((arrive, 1), (1 - arrive, 0)):
+                waiting = min(length + comes, 6)
+                for went, goes in ((serve, 1), (1 - serve, 0)) if waiting else ((1.0, 0),):
+                    then[waiting - goes] = then.get(waiting - goes, 0.0) + weight * came * went
+        now = then
+        total += mean(now, lambda state: state)
+    return total
+
+
+def switches(a: complex) -> complex:
+    q = 1 - a
+    return 50 * q * a + 2500 * q * q
+
+
+def epidemic(beta: complex, gamma: complex) -> complex:
+    def step(state: tuple[int, int]) -> list[tuple[complex, State]]:
+        well, ill = state
+        return [
+            (c * r, (well - caught, ill + caught - better))
+            for c, caught in binomial(well, 1 - cmath.exp(-beta * ill / 10)) for r, better in binomial(ill, gamma)
+        ]
+
+    return mean(reached((8, 2), step, 6), lambda state: 10 - state[0])
+
+
+def carried(theta: complex) -> complex:
+    def step(state: int) -> list[tuple[complex, State]]:
+        return coin(theta if state else 1 - theta, 1, 0)
+
+    return sum((mean(reached(0, step, t), lambda b: (theta if b else 1 - theta) * (t + 1)) for t in range(1, 21)), 0j)
+
+
+def two_sums(p: complex) -> complex:
+    def step(state: tuple[int, int]) -> list[tuple[complex, State]]:
+        u, v = state
+        return [(p * p, (u + 1, v + 1)), (p * (1 - p), (u + 1, v)), (1 - p, (u, v))]
+
+    return mean(reached((0, 0), step, 15), lambda state: state[0] * state[1])
+
+
+def nested(p: complex) -> complex:
+    def step(state: int) -> list[tuple[complex, State]]:
+        return [(weight / 4, state + k) for n in range(4) for weight, k in binomial(n, p)]
+
+    return mean(reached(0, step, 10), lambda n: n * n)
+
+
+def urn(p: complex) -> complex:
+    def step(state: tuple[int, int]) -> list[tuple[complex, State]]:
+        red, all_of_them = state
+        return coin((red + p) / (all_of_them + 1), (red + 1, all_of_them + 1), (red, all_of_them + 1))
+
+    return mean(reached((1, 2), step, 20), lambda state: state[0] ** 2)
+
+
+def stock(rate: complex) -> complex:
+    """Demand 0, 1, 2, ... is Geometric; what is not there is lost; below 2 it is filled up to 6."""
+    lost: complex = 0j
+    now: dict[int, complex] = {6: 1.0}
+    for _ in range(12):
+        then: dict[int, complex] = {}
+        for level, weight in now.items():
+            for demand in range(level):
+                left = level - demand
+                left = 6 if left < 2 else left
+                then[left] = then.get(left, 0.0) + weight * rate * (1 - rate) ** demand
+            then[6] = then.get(6, 0.0) + weight * (1 - rate) ** level
+            lost += weight * (1 - rate) ** level * (1 - rate) / rate
+        now = then
+    return lost
+
+
+def boxes(p: complex) -> complex:
+    """Twelve balls into a box of chance p and four others: the squared number of those that are empty."""
+    chances = [p] + [(1 - p) / 4] * 4
+    ones = sum((1 - chance) ** 12 for chance in chances)
+    pairs = sum((1 - chances[i] - chances[j]) ** 12 for i in range(5) for j in range(5) if i != j)
+    return ones + pairs
+
+
+def longest(p: complex) -> complex:
+    def step(state: tuple[int, int]) -> list[tuple[complex, State]]:
+        now, best = state
+        return coin(p, (now + 1, max(best, now + 1)), (0, best))
+
+    return mean(reached((0, 0), step, 25), lambda state: state[1])
+
+
+def machines(p: complex, q: complex) -> complex:
+    def step(up: int) -> list[tuple[complex, State]]:
+        return [(f * r, up - failed + back) for f, failed in binomial(up, p) for r, back in binomial(min(8 - up, 2), q)]
+
+    return mean(reached(8, step, 15), lambda up: up >= 6)
+
+
+def geometric_square(p: complex) -> complex:
+    return (1 - p) * (2 - p) / (p * p)
+
+
+def negative_square(p: complex) -> complex:
+    return 3 * p / (1 - p) ** 2 + (3 * p / (1 - p)) ** 2
+
+
+def cube(m: complex) -> complex:
+    return m + 3 * m * m + m**3
+
+
+# program, parameters, oracle
+PROGRAMS: dict[str, tuple[str, dict[str, float], Oracle]] = {
+    "walk, squared": (
+        "s = 0; for t in range(40) { b ~ Bernoulli(sigmoid(theta)); s = s + 2*b - 1 }; return s^2", {"theta": 0.5}, walk),
+    "walk, in branches": (
+        "s = 0; for t in range(40) { if Bernoulli(sigmoid(theta)) { s = s + 1 } else { s = s - 1 } }; return s^2", {"theta": -0.2}, walk),
+    "running maximum": (
+        "s = 0; m = 0; for t in range(30) { b ~ Bernoulli(sigmoid(theta)); s = s + 2*b - 1; m = max(m, s) }; return m",
+        {"theta": 0.3}, highest),
+    "coupons": (
+        "have = zeros(4); n = 0\n"
+        "while sum(have) < 4 { k ~ Categorical([t, (1-t)/3, (1-t)/3, (1-t)/3]); have[k] = 1; n = n + 1 }\nreturn n", {"t": 0.2}, coupons),
+    "ruin": ("x = 3; n = 0; while x > 0 and x < 10 { b ~ Bernoulli(p); x = x + 2*b - 1; n = n + 1 }; return n", {"p": 0.45}, ruin),
+    "ruin, chance": (
+        "x = 3; while x > 0 and x < 10 { x = x + (if Bernoulli(p) then 1 else -1) }; return x == 10", {"p": 0.55},
+        lambda p: (1 - ((1 - p) / p) ** 3) / (1 - ((1 - p) / p) ** 10)),
+    "pattern": (
+        "s = 0; n = 0\nwhile s < 3 { h ~ Bernoulli(p); n = n + 1\n"
+        "s = if s == 1 then (if h then 1 else 2) else if h then s + 1 else 0 }\nreturn n", {"p": 0.6}, lambda p: 1 / p + 1 / (p * p * (1 - p))),
+    "successes in a row": (
+        "run = 0; n = 0; while run < 4 { h ~ Bernoulli(p); run = if h then run + 1 else 0; n = n + 1 }; return n", {"p": 0.7},
+        lambda p: (1 - p**4) / ((1 - p) * p**4)),
+    "busy period": (
+        "x = 1; n = 0; while x > 0 { b ~ Bernoulli(p); x = x + 2*b - 1; n = n + 1 }; return n", {"p": 0.2}, lambda p: 1 / (1 - 2 * p)),
+    "chain with rewards": (
+        "rows = [[1-a, a, 0], [0.3, 0.7-a/2, a/2], [0.2, 0.3, 0.5]]; pay = [0, 1, 3]; s = 0; total = 0\n"
+        "for t in range(60) { s ~ Categorical(rows[s]); total = total + pay[s] }\nreturn total", {"a": 0.2}, days),
+    "queue": (
+        "q = 0; total = 0\nfor t in range(30) {\n  if Bernoulli(arrive) and q < 6 { q = q + 1 }\n"
+        "  if q > 0 { if Bernoulli(serve) { q = q - 1 } }\n  total = total + q\n}\nreturn total", {"arrive": 0.4, "serve": 0.5}, queue),
+    "sum of bits": (
+        "s = 0; for t in range(50) { s = s + Bernoulli(theta) }; return s^2", {"theta": 0.3},
+        lambda theta: 50 * theta * (1 - theta) + 2500 * theta * theta),
+    "switches": (
+        "b ~ Bernoulli(0.5); n = 0\n"
+        "for t in range(50) { c ~ Bernoulli(if b > 0 then a else 1 - a); if c != b { n = n + 1 }; b = c }\nreturn n^2", {"a": 0.8}, switches),
+    "ifs in a row": (
+        "n = 0\n" + "".join(f"b{i} ~ Bernoulli(theta)\nif b{i} {{ n = n + 1 }}\n" for i in range(20)) + "return n^2", {"theta": 0.3},
+        lambda theta: 20 * theta * (1 - theta) + 400 * theta * theta),
+    "epidemic": (
+        "ill = 2; well = 8\nfor day in range(6) {\n  caught ~ Binomial(well, 1 - exp(-beta*ill/10)); better ~ Binomial(ill, gamma)\n"
+        "  well = well - caught; ill = ill + caught - better\n}\nreturn 10 - well", {"beta": 0.6, "gamma": 0.2}, epidemic),
+    "Poisson, squared": ("n ~ Poisson(l); return n^2", {"l": 4.0}, lambda m: m + m * m),
+    "Poisson, cubed": ("n ~ Poisson(l); return n^3", {"l": 17.0}, cube),
+    "Poisson, rare": ("n ~ Poisson(l); return n^2", {"l": 1e-26}, lambda m: m + m * m),
+    "Poisson, a jump": ("n ~ Poisson(l); return n > 2", {"l": 2.5}, lambda m: 1 - cmath.exp(-m) * (1 + m + m * m / 2)),
+    "Geometric, squared": ("n ~ Geometric(p); return n^2", {"p": 0.3}, geometric_square),
+    "Geometric, powers": ("n ~ Geometric(p); return 1.5^n", {"p": 0.6}, lambda p: p / (1 - 1.5 * (1 - p))),
+    "Geometric, rare": ("n ~ Geometric(logits=a); return n", {"a": 58.0}, lambda a: cmath.exp(-a)),
+    "NegativeBinomial, squared": ("n ~ NegativeBinomial(3, p); return n^2", {"p": 0.4}, negative_square),
+    "NegativeBinomial, rare": ("n ~ NegativeBinomial(3, p); return n", {"p": 1e-26}, lambda p: 3 * p / (1 - p)),
+    "Poisson, then Binomial": ("n ~ Poisson(l); k ~ Binomial(n, p); return k^3", {"l": 4.0, "p": 0.3}, lambda m, p: cube(m * p)),
+    "Poisson many bits": (
+        "n ~ Poisson(l); k = 0; for i in range(n) { k = k + Bernoulli(p) }; return k^2", {"l": 3.0, "p": 0.4},
+        lambda m, p: m * p + (m * p) ** 2),
+    "Geometric many dice": (
+        "n ~ Geometric(p); s = 0; for i in range(n) { d ~ DiscreteUniform(1, 6); s = s + d }; return s", {"p": 0.5}, lambda p: 3.5 * (1 - p) / p),
+    "swapped": (
+        "u = 0; v = 1; for t in range(40) { if Bernoulli(p) { w = u; u = v; v = w } }; return u", {"p": 0.03},
+        lambda p: (1 - (1 - 2 * p) ** 40) / 2),
+    "carried with a derivative": (
+        "r = 1 - theta; s = 0\nfor t in range(20) {\n  b ~ Bernoulli(r); r = if b > 0 then theta else 1 - theta\n  s = s + r*(t + 2)\n}\nreturn s",
+        {"theta": 0.3}, carried),
+    "two sums multiplied": (
+        "u = 0; v = 0; for t in range(15) { b ~ Bernoulli(p); c ~ Bernoulli(p); u = u + b; v = v + b*c }; return u*v", {"p": 0.4}, two_sums),
+    "nested loops": (
+        "n = 0; for i in range(10) { k ~ DiscreteUniform(0, 3); for j in range(k) { n = n + Bernoulli(p) } }; return n^2", {"p": 0.3}, nested),
+    "early return": (
+        "for t in range(30) { if Bernoulli(p) { return t } }; return 30", {"p": 0.1}, lambda p: sum((1 - p) ** t for t in range(1, 31))),
+    "early return, unbounded": (
+        "n = 0; while true { n = n + 1; b ~ Bernoulli(p); c ~ Bernoulli(q); if b { return n }; if c { return 2*n } }",
+        {"p": 0.3, "q": 0.2}, lambda p, q: (p + 2 * (1 - p) * q) / (1 - (1 - p) * (1 - q)) ** 2),
+    "function": (
+        "fn up(x, p) { b ~ Bernoulli(p); if b { return min(x + 1, 5) }; return max(x - 1, 0) }\n"
+        "x = 2; for t in range(25) { x = up(x, theta) }; return x^2", {"theta": 0.6},
+        lambda theta: mean(reached(2, lambda x: coin(theta, min(x + 1, 5), max(x - 1, 0)), 25), lambda x: x * x)),
+    "recursion": (
+        "fn heads(n, p) { if n == 0 { return 0 }; b ~ Bernoulli(p); return b + heads(n - 1, p) }\nreturn heads(9, theta)^2", {"theta": 0.3},
+        lambda theta: 9 * theta * (1 - theta) + 81 * theta * theta),
+    "urn": ("red = 1; n = 2; for t in range(20) { b ~ Bernoulli((red + p)/(n + 1)); red = red + b; n = n + 1 }; return red^2", {"p": 0.4}, urn),
+    "stock": (
+        "level = 6; lost = 0\nfor week in range(12) {\n  demand ~ Geometric(rate); lost = lost + max(demand - level, 0)\n"
+        "  level = max(level - demand, 0); if level < 2 { level = 6 }\n}\nreturn lost", {"rate": 0.3}, stock),
+    "boxes": (
+        "full = zeros(5); for t in range(12) { k ~ Categorical([p, (1-p)/4, (1-p)/4, (1-p)/4, (1-p)/4]); full[k] = 1 }\n"
+        "return (5 - sum(full))^2", {"p": 0.1}, boxes),
+    "longest run": (
+        "now = 0; best = 0; for t in range(25) { h ~ Bernoulli(p); now = if h then now + 1 else 0; best = max(best, now) }; return best",
+        {"p": 0.6}, longest),
+    "machines": (
+        "up = 8\nfor t in range(15) {\n  failed ~ Binomial(up, p); back ~ Binomial(min(8 - up, 2), q); up = up - failed + back\n}\nreturn up >= 6",
+        {"p": 0.1, "q": 0.5}, machines),
+    "parity": (
+        "odd = 0; for t in range(60) { b ~ Bernoulli(p); odd = (odd + b) % 2 }; return odd", {"p": 0.02}, lambda p: (1 - (1 - 2 * p) ** 60) / 2),
+    "discounted": (
+        "s = 0; total = 0; d = 1\nfor t in range(40) { s ~ Bernoulli(if s then q else 0.3); total = total + d*s; d = d*g }\nreturn total",
+        {"q": 0.8, "g": 0.9},
+        lambda q, g: sum(g**t * mean(reached(0, lambda s: coin(q if s else 0.3, 1, 0), t + 1), lambda s: s) for t in range(40))),
+}
+
+
+def declared(text: str, at: dict[str, float]) -> str:
+    return "".join(f"param {name} = {value!r}\n" for name, value in at.items()) + text
+
+
+@pytest.mark.parametrize("name", PROGRAMS)
+def test_it_is_exact(name: str) -> None:
+    text, at, oracle = PROGRAMS[name]
+    result = probrun.parse(declared(text, at)).grad(seed=1)
+    assert result.exact and not result.biased
+    assert float(result.value.mean) == pytest.approx(oracle(*at.values()).real, rel=1e-9)
+    for parameter in at:
+        wanted = oracle(*(complex(value, TINY * (other == parameter)) for other, value in at.items())).imag / TINY
+        assert float(result.gradient[parameter].mean) == pytest.approx(wanted, rel=1e-9), parameter
+        assert float(result.gradient[parameter].se) == 0
