@@ -12,7 +12,6 @@ from collections.abc import Callable, Hashable, Iterable
 from typing import Any
 
 import pytest
-import torch
 
 import probrun
 
@@ -127,7 +126,7 @@ def carried(theta: complex) -> complex:
     def step(state: int) -> list[tuple[complex, State]]:
         return coin(theta if state else 1 - theta, 1, 0)
 
-    return sum((mean(reached(0, step, t), lambda b: (theta if b else 1 - theta) * (t + 1)) for t in range(1, 21)), 0j)
+    return sum(((t + 1) * mean(reached(0, step, t), lambda b: theta if b else 1 - theta) for t in range(1, 21)), 0j)
 
 
 def two_sums(p: complex) -> complex:

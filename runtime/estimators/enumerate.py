@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from ...dsl.tables.estimators import ESTIMATORS
-from ..lanes.endings import LAST, LATER, LEAST, LEFT_OUT, TAIL
+from ..lanes.endings import FEWER, LAST, LATER, LEAST, TAIL
 from .request import Drawn, Request
 
 NUMBERS_PER_LANE = 64  # of one table of outcomes, for every lane that there may be
@@ -81,7 +81,7 @@ def _ages(table: Tensor) -> tuple[Tensor, Tensor, float, int]:
     probability of the rest, and the most that are kept."""
     beyond = table.detach().flip(-1).cumsum(-1).flip(-1)
     place = torch.arange(table.shape[-1], device=table.device)
-    near = (beyond >= LEFT_OUT) | (place < LEAST)
+    near = (beyond >= FEWER) | (place < LEAST)
     begin, end = ((mask.sum(-1, keepdim=True)) for mask in (beyond >= TAIL, near))
     part = (place - begin) / (end - begin).clamp_min(1)
     ages = (part >= LATER).to(table.dtype) + (part >= LAST).to(table.dtype)

@@ -20,8 +20,8 @@ from .law import Edge, Law
 from .noise import FEW, Noise, coin
 from .rounding import double, weigh, weigh_complement, whole
 
-SPREADS = 10.0  # standard deviations above the mean, and
-THIN = 45.0  # powers of e of a geometric tail, beyond which hardly 1e-20 is left
+SPREADS = 12.0  # standard deviations above the mean, and
+THIN = 75.0  # powers of e of a geometric tail, beyond which hardly 1e-32 is left
 LEAST_OUTCOMES = 16
 SLACK = 1e-5  # a relaxed draw is hard up to rounding
 

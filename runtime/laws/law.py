@@ -132,7 +132,7 @@ class Law:
         return None
 
     def first_outcomes(self) -> float:
-        """Of outcomes 0, 1, 2, ... without end: how many there are before the rest has a probability far below 1e-18 (inf: it is no
+        """Of outcomes 0, 1, 2, ... without end: how many there are before the rest has a probability far below 1e-30 (inf: it is no
         such law)."""
         return math.inf
 
