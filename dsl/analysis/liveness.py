@@ -104,9 +104,8 @@ class _Backwards:
     functions: frozenset[str]
     known: dict[int, Names] = field(default_factory=dict)
 
-    def block(self, body: Block, live: Names) -> Names:
-        """What is live before some statements, after which `live` is."""
-        soon = False  # another end follows, and nothing is drawn before it
+    def block(self, body: Block, live: Names, soon: bool = False) -> Names:
+        """What is live before some statements, after which `live` is; `soon`: an end follows, and nothing is drawn before it."""
         for statement in reversed(body.statements):
             self.found.after[id(statement)] = live
             before = self.statement(statement, live)
@@ -140,9 +139,9 @@ class _Backwards:
                     return live | self.reads(value, *node.indices) | {node.name}
                 return self.joined(live - {node.name} if node.name in live else live, self.reads(value))
             case If():
-                found = live if node.otherwise is None else self.block(node.otherwise, live)
+                found = live if node.otherwise is None else self.block(node.otherwise, live, True)
                 for condition, body in reversed(node.branches):
-                    found = found | self.block(body, live) | self.reads(condition)
+                    found = found | self.block(body, live, True) | self.reads(condition)
                 return found
             case For():
                 head = live

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 from ..analysis.outcomes import Outcomes, count_outcomes, what_counts
-from ..tables.limits import MAX_LANES, STEP, lanes_tried
+from ..tables.limits import MAX_LANES, MOST_STATES, STEP, lanes_tried
 from .chooser import Planner
 from .plan import NOTHING, Lessons, Plan, PlanOptions
 
@@ -51,13 +51,13 @@ class Crowding:
             lessons = lessons.crowd(index, plan)
 
     def tried(self, plan: Plan) -> int:
-        """How many lanes are tried for the exact answer, of this plan, before anything else: where all outcomes are counted, as
-        many as take no longer than the runs would."""
+        """How many lanes are tried for the exact answer, of this plan, before anything else: where all outcomes are counted, or
+        lanes are merged, as many as take no longer than the runs would."""
         least = lanes_tried(self.samples, self.max_lanes)
         felt = [index for index, choice in plan.choices.items() if choice.effect]
-        if self.max_lanes is not None or not all(index in self.outcomes.whole for index in felt):
+        if self.max_lanes is not None or not (plan.merges or all(index in self.outcomes.whole for index in felt)):
             return least
-        return max(least, min((self.samples + STEP) * len(felt) // 2, MAX_LANES))
+        return max(least, min((self.samples + STEP) * len(felt) // 2, MOST_STATES if plan.merges else MAX_LANES))
 
     def overflow(self, plan: Plan, lanes: int, merging: bool = True) -> int | None:
         """The first site of a plan at which there are more lanes than these; with `merging` surely more: how many states are left

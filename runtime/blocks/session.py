@@ -199,7 +199,7 @@ class Session:
     def attempt(self, runs: int, values: dict[str, Tensor], counter: Counter) -> Outcome | None:
         """Run this block, counting; None where it is too large, and it is as if it had not been."""
         try:
-            return self.interpreter(Interpreter, counter).run(values, self.data, runs)
+            return self.interpreter(Interpreter, None if self.exact else counter).run(values, self.data, runs)
         except TooBig:
             self.again()
             self.points.release()

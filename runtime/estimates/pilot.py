@@ -324,7 +324,7 @@ def choose(
         pilot.trial(family, number)
         if pilot.overworked and todo.exact is not None and pilot.trials:
             pilot.overworked = False
-            if EXACT_WORK < pilot.whole < math.inf and (found := pilot.exact(todo.exact, pilot.whole)):
+            if 2 * EXACT_WORK < pilot.whole < math.inf and (found := pilot.exact(todo.exact, pilot.whole)):
                 return _exact(todo, found, settings)
     pilot.difference()
     best = _vary(pilot, todo.groups, len(orders())) if todo.varied else pilot.best()

@@ -88,7 +88,7 @@ class Frame:
     which lanes are really here, where lanes do not go apart (`ways.py`; None: all).
     """
 
-    __slots__ = ("_outer", "activation", "base", "control", "gathered", "lanes", "mask", "parent", "terms", "values", "weight")
+    __slots__ = ("_outer", "_weight", "activation", "base", "control", "gathered", "lanes", "mask", "parent", "terms", "values")
 
     def __init__(self, lanes: Lanes, parent: Frame | None, activation: Activation, base: bool, outer: Frame | None):
         self.lanes = lanes
@@ -100,7 +100,7 @@ class Frame:
         self._outer = outer
         self.values: dict[str, tuple[Value | Pieces, Lanes]] = {}
         self.gathered: dict[str, tuple[Value, Lanes]] = {}
-        self.weight: Tensor | None = None
+        self._weight: tuple[Tensor, Lanes] | None = None  # with the lanes that it is on, from which these descend
         self.control: int = 0 if parent is None else parent.control
         self.mask: Tensor | None = None if parent is None else parent.mask
         self.terms: dict[str, list[Summand] | None] = {}
@@ -119,7 +119,7 @@ class Frame:
         """A frame for some of the lanes, in the same activation."""
         at_top = self.outer is self
         inner = Frame(lanes, self, self.activation, False, None if at_top else self.outer)
-        inner.weight = None if self.weight is None else gather(self.weight, self.lanes, lanes)
+        inner._weight = self._weight
         return inner
 
     def call(self) -> Frame:
@@ -230,6 +230,26 @@ class Frame:
             frame = frame.parent
         return True
 
+    @property
+    def weight(self) -> Tensor | None:
+        """That of the lanes since the activation began `[lanes]`; None: 1."""
+        if self._weight is None:
+            return None
+        weight, home = self._weight
+        if home is not self.lanes:
+            weight = gather(weight, home, self.lanes)
+            self._weight = weight, self.lanes
+        return weight
+
+    @weight.setter
+    def weight(self, weight: Tensor | None) -> None:
+        self._weight = None if weight is None else (weight, self.lanes)
+
+    @property
+    def weighed(self) -> bool:
+        """Whether lanes have weights."""
+        return self._weight is not None
+
     def multiply(self, weight: Tensor | None) -> None:
         """Multiply the weight of the frame's lanes by `[lanes]`."""
         if weight is not None:
@@ -237,8 +257,6 @@ class Frame:
 
     def narrow(self, lanes: Lanes) -> None:
         """Go on with other lanes: some of the present ones, or what they were split into."""
-        if self.weight is not None and lanes is not NOWHERE:
-            self.weight = gather(self.weight, self.lanes, lanes)
         self.lanes = lanes
 
     def find_terms(self, name: str) -> list[Summand] | None:
@@ -258,8 +276,8 @@ class Frame:
         for name in self.values:
             if into.has(name):
                 leaving.write(name, carry(self.read(name), here, left))
-        if self.weight is not None:
-            leaving.weight = self.weight.index_select(0, index)
+        if (weight := self.weight) is not None:
+            leaving.weight = weight.index_select(0, index)
         return leaving
 
     def rebase(self, entry: Lanes, into: Frame) -> None:
@@ -273,7 +291,8 @@ class Frame:
             return
         for name in self.values:
             self.values[name] = (self.read(name), fresh)
-        self.lanes = fresh
+        weight, self.lanes = self.weight, fresh
+        self.weight = weight
 
 
 def rebased(lanes: Lanes, ancestor: Lanes) -> Lanes:
@@ -318,12 +337,12 @@ def merge(frame: Frame, children: list[Frame], joiner: Joiner) -> Join | None:
         return None
     whole, join = together(frame.lanes, [child.lanes for child in alive], joiner)
     split = whole is not frame.lanes
-    frame.lanes = whole
+    frame.narrow(whole)
     names = dict.fromkeys(name for child in alive for name in child.values if name[0] != HIDDEN)
     for name in names:
         if frame.has(name) or all(name in child.values for child in alive):
             bring(frame, name, alive, join)
-    if split and any(child.weight is not None for child in alive):
+    if split and any(child.weighed for child in alive):
         weight = join([Uniform(1.0) if child.weight is None else PerLane(child.weight) for child in alive])
         assert isinstance(weight, PerLane)
         frame.weight = weight.raw
@@ -349,4 +368,4 @@ def _absorb(frame: Frame, child: Frame) -> None:
     for name in child.values:
         if name[0] != HIDDEN:
             bring(frame, name, [child], lambda values: values[0])
-    frame.weight = child.weight
+    frame._weight = child._weight

@@ -49,7 +49,7 @@ class Merger:
 
     def after(self, statement: Statement, frame: Frame) -> int:
         """Merge the frame's lanes after a statement; by how many there are fewer."""
-        if frame.weight is None or frame.lanes.count < 2:
+        if not frame.weighed or frame.lanes.count < 2:
             return 0
         linear = self.linear if frame.outer is frame else NOTHING
         if id(statement) not in self.live.ends and not (isinstance(statement, Assign | Sample) and statement.name in linear):
