@@ -54,6 +54,7 @@ MOST_DIFFERENCES = 4  # parameter entries for which finite differences are taken
 CONTENDS = 0.5  # a relaxation matters whose variance is below this part of the best unbiased error
 TRIED_ROUNDS = 24  # of a `while`, or levels of calls, in which outcomes are enumerated
 EXACT_WORK = 2**21  # numbers that an exact answer may touch in any case (about 0.2 s)
+MANY_PATHS = 4  # times less, where paths are too many, and states may be
 HOPELESS = 16  # lanes on the average, and where the outcomes that are counted are too many
 ONE_BLOCK = 16_384  # runs that are made at once,
 LEAST_REUSED = 1000  # and so many at least, that luck does not choose: the first plan is tried with all runs
@@ -134,14 +135,15 @@ class _Pilot(Figures):
         plan = self.planner(replace(self.options, prefer=preferred))
         lanes = self.crowding.tried(plan)
         limits = replace(self.asked, until=self.settings.until, max_lanes=lanes, max_rounds=TRIED_ROUNDS)
-        if self.crowding.overflow(plan, lanes) is not None and not self.trials and not self.asked.max_lanes:
+        many = self.crowding.overflow(plan, lanes, merging=False) is not None and not self.trials and not self.asked.max_lanes
+        if many and not plan.merges:
             limits = replace(limits, width=HOPELESS)
         elif most_work is not None:
-            limits = replace(limits, most_work=int(most_work))
+            limits = replace(limits, most_work=int(most_work / MANY_PATHS if many else most_work))
         try:
             return self.estimate(preferred, limits, exact=True)
-        except TooMuchWork:
-            self.overworked = True
+        except TooMuchWork as problem:
+            self.overworked = problem.merged or not many
             return None
 
     def share_time(self, deadline: float | None) -> None:

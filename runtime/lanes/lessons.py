@@ -165,7 +165,9 @@ class TooLong(Exception):
 
 
 class TooMuchWork(Exception):
-    """An attempt has touched more numbers than it may."""
+    """An attempt has touched more numbers than it may; `merged`: most lanes that it split were merged again."""
+
+    merged = False
 
 
 class OutOfTime(Exception):

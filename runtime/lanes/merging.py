@@ -45,6 +45,7 @@ class Merger:
 
     live: Liveness
     linear: frozenset[str]
+    saved: int = 0  # lanes
     pause: dict[int, tuple[int, int]] = field(default_factory=dict)  # by statement: visits to let pass, and those of the last time
 
     def after(self, statement: Statement, frame: Frame) -> int:
@@ -64,6 +65,7 @@ class Merger:
             self.pause[id(statement)] = last, min(max(2 * last, 1), MOST_PAUSED)
         elif last:
             self.pause[id(statement)] = 0, 0
+        self.saved += before - frame.lanes.count
         return before - frame.lanes.count
 
 

@@ -38,6 +38,7 @@ from ..arrays.operations import Operand
 from ..lanes.endings import young
 from ..lanes.frames import Activation, Frame
 from ..lanes.lanes import Lanes
+from ..lanes.lessons import TooMuchWork
 from ..lanes.values import PerLane, Plain, Uniform
 from .branching import conditional, execute_if, logical
 from .calling import collect, execute_return, finish
@@ -107,6 +108,9 @@ class Interpreter(Machine):
             end = collect(self, activation)
             terms = self.last_terms(end, activation)
             age = None if self.merger is None else self.number(cast(Plain, end.values.pop()))
+        except TooMuchWork as problem:
+            problem.merged = self.merger is not None and self.merger.saved > self.lanes_made
+            raise
         except RecursionError:
             raise self.where.error("P0505", "the program nests too deeply to run", self.resolved.program.body.span) from None
         finally:
