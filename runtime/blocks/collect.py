@@ -303,6 +303,13 @@ class Collected:
             kinks=_in_text(self.kinks), turns=_in_text(self.turns), **more,
         )
 
+    def sizes(self) -> list[list[float]]:
+        """How large the derivatives of each result are in each parameter."""
+        return [
+            [max((float(entry.moments(True).mean.abs().max()) for entry in entries), default=0.0) for entries in rows.values()]
+            for rows in self.gradient.values()
+        ]
+
     def leave_out(self, cuts: Sequence[Cut], error: float) -> None:
         """What was left out of an exact answer, and how far it may be off for that; TooManyLanes where that is too far."""
         self.cuts, self.exact_to = list(cuts), max(error, EPSILON)

@@ -190,15 +190,13 @@ def _differentiate(session: Session, collected: Collected, progress: Progress, l
             shown.append(value)
             if weighing.scored:
                 part.scored.add(name)
-        if outcome.cuts and block.exact:
-            part.leave_out(outcome.cuts, remainder(outcome, shown, block.points.points))
         if outcome.met:
             motion = Motion(block.points.points, block.lifter)
             part.kinks, part.turns = decisive(outcome, [weighing.value for weighing in weighings], motion)
         few = not block.exact and settings.samples <= FEW
         other = part.again() if paired else None
         for number, (name, weighing) in enumerate(zip(names, weighings, strict=True)):
-            for found_at in weighing.gradients(block.points, number == len(weighings) - 1, few):
+            for found_at in weighing.gradients(block.points, number == len(weighings) - 1 and not outcome.cuts, few):
                 for place, (parameter, leaf) in enumerate(leaves.items()):
                     accumulator = part.add_gradient(
                         name, parameter, found_at.entry, found_at.per_run[place], leaf, runs, tied=found_at.tied,
@@ -212,6 +210,8 @@ def _differentiate(session: Session, collected: Collected, progress: Progress, l
                         if not block.safe:
                             raise NotFinite
                         raise gradient_problem(block, runs, block.expanded(runs), name, parameter, number, found_at.entry)
+        if outcome.cuts and block.exact:
+            part.leave_out(outcome.cuts, remainder(outcome, shown, block.points.points, part.sizes()))
         if settings.sampler == "sobol":
             part.replicate()
         block.points.release()

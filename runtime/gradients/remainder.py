@@ -20,37 +20,43 @@ SHRINKS = 0.5  # the largest q
 MOST_ENTRIES = 16  # of a result that are looked at one by one
 
 
-def remainder(outcome: Outcome, values: Sequence[Tensor], points: Sequence[Tensor]) -> float:
-    """The largest relative error of all results `[lanes, *event]` and of their derivatives in the `points`; infinite where the rest
-    does not shrink."""
+def remainder(
+    outcome: Outcome, values: Sequence[Tensor], points: Sequence[Tensor], sizes: Sequence[Sequence[float]] | None = None
+) -> float:
+    """The largest relative error of all results `[lanes, *event]` and of their derivatives in the `points`, which are of these
+    `sizes` (None: it is found out); infinite where the rest does not shrink."""
     assert outcome.weight is not None and outcome.age is not None
     count = outcome.weight.shape[0]
     age = outcome.age.expand(count)
     worst = 0.0
-    for value in values:
+    for number, value in enumerate(values):
         flat = value.expand(count, *value.shape[1:]).reshape(count, -1)
+        known = None if sizes is None else sizes[number]
         for column in flat.unbind(1) if flat.shape[1] <= MOST_ENTRIES else [flat.mean(1)]:
-            for total, parts in _contributions(outcome.weight, column, age, points):
+            for total, parts in _contributions(outcome.weight, column, age, points, known):
                 worst = max(worst, _relative(total, *parts))
     return worst
 
 
 def _contributions(
-    weight: Tensor, value: Tensor, age: Tensor, points: Sequence[Tensor]
+    weight: Tensor, value: Tensor, age: Tensor, points: Sequence[Tensor], sizes: Sequence[float] | None
 ) -> Iterator[tuple[float, tuple[float, float]]]:
     """Of the value and of each derivative: the size of all of it, and of the two last parts."""
     lanes = weight * value
-    sizes = lanes.detach().abs()
-    parts = float(sizes[age == 1].sum()), float(sizes[age == 2].sum())
-    yield float(sizes.sum()), parts
+    amounts = lanes.detach().abs()
+    parts = float(amounts[age == 1].sum()), float(amounts[age == 2].sum())
+    yield float(amounts.sum()), parts
     if not lanes.requires_grad:
         return
-    shares = [torch.ones_like(age), (age == 1).to(age.dtype), (age == 2).to(age.dtype)]
-    found = [pull([lanes], points, [share]) for share in shares]
-    for whole, *others in zip(*found, strict=True):
-        if whole is not None:
-            first, second = (0.0 if other is None else float(other.abs().max()) if other.numel() else 0.0 for other in others)
-            yield float(whole.abs().max()) if whole.numel() else 0.0, (first, second)
+    before, last = (_pulled(lanes, points, (age == part).to(age.dtype)) for part in (1, 2))
+    sizes = _pulled(lanes, points, torch.ones_like(age)) if sizes is None else sizes
+    yield from zip(sizes, zip(before, last, strict=True), strict=True)
+
+
+def _pulled(lanes: Tensor, points: Sequence[Tensor], share: Tensor) -> list[float]:
+    """The size of the derivative of what some lanes contribute, in each point."""
+    found = pull([lanes], points, [share])
+    return [0.0 if entry is None or not entry.numel() else float(entry.abs().max()) for entry in found]
 
 
 def _relative(total: float, before: float, last: float) -> float:

@@ -19,7 +19,7 @@ from .frames import Frame
 from .values import PerLane, Uniform
 
 AGE = "\1age"  # a variable of the program, of which no text knows: 1 in the part before the last, 2 in the last
-LEFT_OUT = 1e-18  # probability of what is left out of a loop,
+LEFT_OUT = 1e-16  # probability of what is left out of a loop,
 FEWER = 1e-30  # and of a support, where keeping more costs little
 LEAST = 16  # rounds, or outcomes, that are always there
 TAIL = 1e-4  # the tail begins where no more probability is left than this:
