@@ -210,8 +210,9 @@ def _differentiate(session: Session, collected: Collected, progress: Progress, l
                         if not block.safe:
                             raise NotFinite
                         raise gradient_problem(block, runs, block.expanded(runs), name, parameter, number, found_at.entry)
-        if outcome.cuts and block.exact:
-            part.leave_out(outcome.cuts, remainder(outcome, shown, block.points.points, part.sizes()))
+        if outcome.cuts:
+            points = block.points.points if block.exact else ()
+            part.leave_out(outcome.cuts, remainder(outcome, shown, points, part.sizes() if block.exact else None))
         if settings.sampler == "sobol":
             part.replicate()
         block.points.release()

@@ -46,7 +46,7 @@ def _contributions(
     amounts = lanes.detach().abs()
     parts = float(amounts[age == 1].sum()), float(amounts[age == 2].sum())
     yield float(amounts.sum()), parts
-    if not lanes.requires_grad:
+    if not lanes.requires_grad or not points:
         return
     before, last = (_pulled(lanes, points, (age == part).to(age.dtype)) for part in (1, 2))
     sizes = _pulled(lanes, points, torch.ones_like(age)) if sizes is None else sizes
