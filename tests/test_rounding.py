@@ -93,3 +93,12 @@ def test_float32_that_is_asked_for_is_kept_with_a_warning(tmp_path: Path, capsys
     status = main(["grad", str(path), "--dtype", "float32", "--seed", "1", "-n", "500"])
     out, err = capsys.readouterr()
     assert status == 3 and "rounded: float32" in out and "float32 rounds too much" in err
+
+
+@pytest.mark.parametrize("scale", [1e-30, 1e-26, 1e-15, 1e12, 1e25])
+def test_spreads_that_float32_cannot_square(scale: float) -> None:
+    """The squares of such deviations are 0, or infinite, in float32: the standard error was 0 for 1e-26."""
+    result = probrun.parse(f"param p = 0.4; z ~ Normal(p, 1); return {scale!r}*z^2").grad(samples=4000, seed=1)
+    for moments, mean, sd in ((result.value, 1.16, (2 + 4 * 0.16) ** 0.5), (result.gradient["p"], 0.8, 2.0)):
+        assert float(moments.se) / scale == pytest.approx(sd / 4000**0.5, rel=0.1)
+        assert abs(float(moments.mean) / scale - mean) < 5 * sd / 4000**0.5

@@ -24,6 +24,7 @@ from torch import Tensor
 from ..arrays.private import observed
 from ..arrays.scalars import floats
 
+SMALL, LARGE = 1e-28, 1e30  # sums of squares that float32 holds with all their digits
 ROUNDING = 1e-6  # of the mean: a spread that arithmetic alone may make
 
 
@@ -244,6 +245,14 @@ def _larger(one: Any, other: Any) -> Any:
     return max(one, other)
 
 
+def _out_of_range(apart: Tensor, squares: Tensor) -> bool:
+    """Whether float32 has squares of deviations `[runs, *shape]` as 0, or as infinite, though these are neither."""
+    if squares.dim() == 0:
+        return not SMALL < squares.item() < LARGE and bool((apart != 0).any()) and bool(torch.isfinite(apart).all())
+    doubted = (squares <= SMALL) | (squares >= LARGE)
+    return bool(doubted.any()) and bool(((apart != 0).any(0) & torch.isfinite(apart).all(0) & doubted).any())
+
+
 def _summed(values: Tensor, extremes: bool, cubing: bool) -> tuple[Tensor, ...]:
     """Of a block `[runs, *shape]`: its first row; of the deviations from it the mean, the sum of squares and, if wanted, the sum
     of cubes and the ends.
@@ -256,6 +265,8 @@ def _summed(values: Tensor, extremes: bool, cubing: bool) -> tuple[Tensor, ...]:
     flat = apart.dim() == 1 and not observed()
     squared = None if flat and not cubing else apart * apart
     squares = torch.dot(apart, apart) if flat or squared is None else squared.sum(0)
+    if values.dtype == torch.float32 and not observed() and _out_of_range(apart, squares):
+        return _summed(values.double(), extremes, cubing)
     parts = [first, apart.mean(0), squares]
     if cubing and squared is not None:
         cubed = squared * apart if observed() else squared if flat else squared.mul_(apart)

@@ -222,8 +222,8 @@ class Geometric(Endless, Chance):
         return float((THIN / rate).max())
 
     def masses(self, x: Tensor) -> Tensor:
-        chance = self.chance().double().unsqueeze(-1)
-        return (1 - chance) ** x * chance
+        failure, success = (chance.double().unsqueeze(-1) for chance in self.chances())
+        return failure**x * success
 
     def sample(self, shape: Shape, noise: Noise) -> Tensor:
         if self.probs is not None:
