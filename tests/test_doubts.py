@@ -165,7 +165,8 @@ def poisson_slope(f: Any, rate: float) -> float:
     return sum((f(k + 1) - f(k)) * math.exp(-rate) * rate**k / math.factorial(k) for k in range(60))
 
 
-GEOMETRIC = sum(k**3 * (0.01**k - k * 0.99 * 0.01 ** (k - 1)) for k in range(1, 60))  # sums over the density, differentiated by hand
+# sums over the density, differentiated by hand
+GEOMETRIC = sum(k**3 * (0.01**k - k * 0.99 * 0.01 ** (k - 1)) for k in range(1, 60))
 NEGATIVE_BINOMIAL = sum(
     math.comb(k + 2, 2) * k**3 * (k * 0.002 ** (k - 1) * 0.998**3 - 3 * 0.002**k * 0.998**2) for k in range(1, 60)
 )
@@ -272,7 +273,8 @@ def test_the_report_and_the_status(call: Any) -> None:
     status, out, _ = call("grad", "-e", source, "-n", "300", "--seed", "1", "--json")
     warnings = json.loads(out)["warnings"]
     assert status == 3 and [sorted(entry) for entry in warnings] == [["code", "line", "message"]] * len(warnings) != []
-    counted = call("grad", "-e", "param r = 0.01\nx ~ Poisson(r)\nreturn x", "-n", "500", "--seed", "1", "--among", "score", "--json")[1]
+    rare = "param r = 0.01\nx ~ Poisson(r)\nreturn x"
+    counted = call("grad", "-e", rare, "-n", "500", "--seed", "1", "--among", "score", "--json")[1]
     assert 2 in [entry["line"] for entry in json.loads(counted)["warnings"]]
 
 

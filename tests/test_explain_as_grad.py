@@ -23,7 +23,8 @@ KINK = LOOP.replace("return s^2", "return max(s*theta, 1)^2")  # a derivative ov
 DIGITS = LOOP.replace("s = s + b", "s = 2*s + b")  # no two ways lead to the same state
 SIZED = "data t[n] = [1, 0, 1]; param theta = 0.3; b ~ Bernoulli(theta*ones(n)); return sum(b*t)^2"
 PROGRAMS: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
-    (BITS, {}, {}), (LOOP, {}, {}), (LOOP, {}, {"k": 50}), (KINK, {}, {"k": 50}), (DIGITS, {}, {"k": 50}), (SIZED, {}, {}), (SIZED, {}, {"t": [1.0] * 40}),
+    (BITS, {}, {}), (LOOP, {}, {}), (LOOP, {}, {"k": 50}), (KINK, {}, {"k": 50}), (DIGITS, {}, {"k": 50}),
+    (SIZED, {}, {}), (SIZED, {}, {"t": [1.0] * 40}),
     ("b ~ Bernoulli(theta*ones(100)); return mean(b)^2", {"theta": 0.3}, {}),
     ("k ~ Categorical([theta, 1]); x ~ Normal(3*k, 1); y = x^2", {"theta": 1.0}, {}),
     ("x ~ Normal(theta, 1); b ~ Bernoulli(sigmoid(x)); return b*x", {"theta": 0.3}, {}),
