@@ -356,7 +356,7 @@ def test_an_interrupt_reports_what_there_is(call, monkeypatch: pytest.MonkeyPatc
             raise KeyboardInterrupt
 
     monkeypatch.setattr(cli.Progress, "__call__", interrupt)
-    arguments = ("grad", "examples/waiting.prob", "-n", "2000000000", "--seed", "0")
+    arguments = ("grad", "examples/waiting.prob", "-n", "2000000000", "--seed", "0", "--among", "score")
     status, out, err = call(*arguments, "--json")
     answer = json.loads(out)
     assert status == 130 and "interrupted after" in err and "Traceback" not in err
@@ -386,7 +386,11 @@ def test_runs_that_are_all_equal_are_not_called_exact(call) -> None:
     source = "param r in (0, inf) = 1e-5; k ~ Poisson(r); return k"
     status, out, _ = call("grad", "-e", source, "-n", "2000", "--seed", "3", "--no-pilot")
     assert status == 3 and "exact   " not in out and "the same in each of the 2000 runs" in out and "P0702: nothing seen" in out
-    assert json.loads(call("grad", "-e", source, "-n", "2000", "--seed", "3", "--json")[1])["all_equal"] is True
+    sampled = call("grad", "-e", source, "-n", "2000", "--seed", "3", "--among", "score", "--json")[1]
+    assert json.loads(sampled)["all_equal"] is True
+    summed = json.loads(call("grad", "-e", source, "-n", "2000", "--seed", "3", "--json")[1])
+    assert summed["exact_to"] < 1e-15 and "all_equal" not in summed and summed["warnings"] == []
+    assert abs(summed["value"]["mean"] - 1e-5) < 1e-17 and abs(summed["gradient"]["r"]["mean"] - 1) < 1e-12
     assert "all_equal" not in json.loads(call("grad", "-e", "param t in (0, 1) = 0.3; return Bernoulli(t)", "--json")[1])
 
 

@@ -112,14 +112,34 @@ def test_budget() -> None:
     assert caught.value.code == "P0407"
 
 
-def test_loops_without_end_are_left_to_others() -> None:
-    """There is always one lane left: not an error of the program, and not a hang."""
-    loop = probrun.parse("n = 0; g = 1; while g { b ~ Bernoulli(theta); g = not b; n = n + g }; y = n")
-    recursion = probrun.parse("fn f(p) { b ~ Bernoulli(p); if b { return 0 }; return 1 + f(p) }; y = f(theta)")
-    for program in (loop, recursion):
-        result = program.grad({"theta": 0.5}, samples=5000, seed=0)
-        assert not result.exact and {site.estimator for site in result.sites} == {"score"}
-        assert abs(float(result.gradient["theta"].mean) + 4) <= 5 * float(result.gradient["theta"].se)
+WAITING = "n = 0; g = 1; while g { b ~ Bernoulli(theta); g = not b; n = n + g }; y = n"
+RECURSION = "fn f(p) { b ~ Bernoulli(p); if b { return 0 }; return 1 + f(p) }; y = f(theta)"
+
+
+@pytest.mark.parametrize(("text", "options"), [(WAITING, {"among": "score"}), (RECURSION, {})], ids=["loop", "recursion"])
+def test_what_has_no_end_is_left_to_others(text: str, options: dict[str, Any]) -> None:
+    """There is always one lane left: not an error of the program, and not a hang.  E[n] = 1/theta - 1."""
+    result = probrun.parse(text).grad({"theta": 0.5}, samples=5000, seed=0, **options)
+    assert not result.exact and {site.estimator for site in result.sites} == {"score"}
+    assert abs(float(result.gradient["theta"].mean) + 4) <= 5 * float(result.gradient["theta"].se) < 1
+
+
+def test_a_loop_without_end_is_exact_where_its_rest_shrinks() -> None:
+    result = probrun.parse(WAITING).grad({"theta": 0.5}, samples=5000, seed=0)
+    assert result.exact and {site.estimator for site in result.sites} == {"enumerate"}
+    assert float(result.value.mean) == pytest.approx(1, rel=1e-12)
+    assert float(result.gradient["theta"].mean) == pytest.approx(-4, rel=1e-12)
+    assert 0 < result.exact_to < 1e-12 and "loop" in result.cuts[0]
+
+
+@pytest.mark.parametrize("text", [
+    "n ~ Geometric(theta); y = 2^n", "n = 0; g = 1; while g { b ~ Bernoulli(theta); g = not b; n = n + g }; y = 2^n",
+    "n ~ Geometric(theta); y = 1.9^n",
+])  # fmt: skip
+def test_what_does_not_shrink_is_not_exact(text: str) -> None:
+    """Each outcome adds as much to E[2^n] as the one before, to E[1.9^n] almost: no rest of it is negligible."""
+    result = probrun.parse(text).grad({"theta": 0.5}, samples=2000, seed=0)
+    assert not result.exact and {site.estimator for site in result.sites} == {"score"}
 
 
 def test_sure_outcomes_are_not_followed() -> None:

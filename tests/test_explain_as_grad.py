@@ -19,9 +19,12 @@ BITS = "param theta in (0, 1) = 0.3\n" + "".join(f"b{i} ~ Bernoulli(theta)\n" fo
     f"b{i}" for i in range(100)
 ) + ")/10)\n"
 LOOP = "data k = 5; param theta = 0.3; s = 0; for i in range(k) { b ~ Bernoulli(theta); s = s + b }; return s^2"
+KINK = LOOP.replace("return s^2", "return max(s*theta, 1)^2")  # a derivative over a kink keeps lanes apart
+DIGITS = LOOP.replace("s = s + b", "s = 2*s + b")  # no two ways lead to the same state
 SIZED = "data t[n] = [1, 0, 1]; param theta = 0.3; b ~ Bernoulli(theta*ones(n)); return sum(b*t)^2"
 PROGRAMS: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
-    (BITS, {}, {}), (LOOP, {}, {}), (LOOP, {}, {"k": 50}), (SIZED, {}, {}), (SIZED, {}, {"t": [1.0] * 40}),
+    (BITS, {}, {}), (LOOP, {}, {}), (LOOP, {}, {"k": 50}), (KINK, {}, {"k": 50}), (DIGITS, {}, {"k": 50}),
+    (SIZED, {}, {}), (SIZED, {}, {"t": [1.0] * 40}),
     ("b ~ Bernoulli(theta*ones(100)); return mean(b)^2", {"theta": 0.3}, {}),
     ("k ~ Categorical([theta, 1]); x ~ Normal(3*k, 1); y = x^2", {"theta": 1.0}, {}),
     ("x ~ Normal(theta, 1); b ~ Bernoulli(sigmoid(x)); return b*x", {"theta": 0.3}, {}),
@@ -79,11 +82,23 @@ def test_values_count_the_outcomes() -> None:
         return set(probrun.parse(text).explain(**given)[0].among)
 
     assert among(LOOP) == {"enumerate"}  # 2^5 outcomes: the exact answer is certain
-    assert among(LOOP, data={"k": 50}) == {"score", "gumbel"}  # 2^50: it is out of reach
+    assert among(KINK, data={"k": 50}) == {"score", "gumbel"}  # 2^50: it is out of reach
     assert "enumerate" in among(LOOP, data={"k": 12})  # 4096 lanes: it is tried
     assert among(SIZED) == {"enumerate"} and among(SIZED, data={"t": [1.0] * 40}) == {"score", "gumbel"}
     assert among("n ~ Binomial(k, theta); return n^2", parameters={"k": 3, "theta": 0.3}) == {"enumerate"}
     assert among("n ~ Binomial(k, theta); return n^2", parameters={"k": 1_000_000, "theta": 0.3}) == {"score"}
+
+
+@pytest.mark.parametrize(("text", "exact"), [(LOOP, True), (DIGITS, False)], ids=["51 states", "2^50 states"])
+def test_how_many_states_there_are_only_a_run_can_tell(text: str, exact: bool) -> None:
+    """50 coins have 2^50 outcomes; what is left where equal states are one may be few: then E[s^2]' is 50 (1 - 2 p) + 2 50^2 p."""
+    program = probrun.parse(text)
+    (foreseen,) = program.explain(data={"k": 50})
+    result = program.grad(data={"k": 50}, samples=2000, seed=1)
+    assert set(foreseen.among) == {"enumerate", "score", "gumbel"} and foreseen.foreseen.exact == "first"
+    assert result.exact == exact and (result.sites[0].estimator == "enumerate") == exact
+    if exact:
+        assert float(result.gradient["theta"].mean) == pytest.approx(50 * 0.4 + 2 * 50**2 * 0.3, rel=1e-12)
 
 
 def test_a_hundred_bits_are_not_said_to_be_enumerated(capsys: pytest.CaptureFixture[str]) -> None:

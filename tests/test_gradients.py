@@ -134,7 +134,7 @@ def test_gumbel_is_reported_as_biased_and_nearly_right() -> None:
 REFUSED = [
     ("x ~ Normal(0, 1); y = x < theta", {"theta": 0.5}, "P0403"),
     ("x ~ Normal(theta, 1); y = x > theta", {"theta": 0.5}, "P0403"),
-    ("k ~ Poisson(theta - 1); y = k", {"theta": 1.0}, "P0404"),
+    ("k ~ Poisson(theta - 1); x ~ Normal(0, 1); y = x > k", {"theta": 1.0}, "P0404"),
     ("x ~ Normal(1, 1); y = atan(1/(x - theta))", {"theta": 0.5}, "P0403"),
 ]
 
@@ -144,6 +144,17 @@ def test_refused(text: str, parameters: dict[str, float], code: str) -> None:
     with pytest.raises(probrun.ProbError) as caught:
         probrun.parse(text).grad(parameters, samples=2000, seed=0, unbiased=True)
     assert caught.value.code == code and caught.value.line == 1
+
+
+def test_a_score_breaks_down_at_the_edge_and_a_sum_does_not() -> None:
+    """At the rate 0 nothing but 0 is drawn: a score sees nothing of E[k^2] = r + r^2, whose derivative is 1."""
+    program = probrun.parse("k ~ Poisson(theta - 1); y = k^2")
+    with pytest.raises(probrun.ProbError) as caught:
+        program.grad({"theta": 1.0}, samples=2000, seed=0, among="score")
+    assert caught.value.code == "P0404" and caught.value.line == 1
+    result = program.grad({"theta": 1.0}, samples=2000, seed=0)
+    assert result.exact and float(result.value.mean) == 0
+    assert float(result.gradient["theta"].mean) == pytest.approx(1, rel=1e-12)
 
 
 @pytest.mark.parametrize("unbiased", [True, False])

@@ -99,5 +99,5 @@ ways; and Gamma, Beta, Dirichlet, Poisson, Binomial and a few others are drawn
 in other ways. The label names the place.
 
 Leave `--sampler` out: random numbers fit every program.
-""", "param rate = 2\nk ~ Poisson(rate)\nreturn k\n", "--sampler sobol"),
+""", "param shape = 2\nx ~ Gamma(shape, 1)\nreturn x^2\n", "--sampler sobol"),
 )

@@ -168,8 +168,9 @@ class _Pilot(Figures):
         return min(left, max(2 * left / max(self.count - len(self.known), 1), TRIAL_WORK))
 
     def by_order(self, families: tuple[tuple[int, Prefer], ...]) -> list[tuple[int, Prefer]]:
-        """The plan first that is taken without measuring, unless it is biased; if it has paths, then those without."""
-        taken = self.crowding.settled(self.options)[0]
+        """The plan first that is taken without measuring, unless it is biased; if it has paths, then those without.  That states
+        are few enough to be summed is not hoped for again: the exact answer has been tried."""
+        taken = self.crowding.settled(self.options, merging=False)[0]
         if taken.biased:
             return list(families)
 
