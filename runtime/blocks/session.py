@@ -153,7 +153,7 @@ class Session:
             return None
         known, of = self.resolved.prepared, self.settings.of
         live = known.once("liveness", of, lambda: find_liveness(self.resolved, of))
-        return Merger(live, known.once("linear", None, lambda: find_linear(self.resolved)))
+        return Merger(live, known.once("linear", None, lambda: find_linear(self.resolved)), self.exact)
 
     def limits(self) -> Limits:
         """What a machine may do."""

@@ -8,6 +8,8 @@ Limits: finitely many outcomes, a budget of lanes per run, and tables that fit i
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor
 
@@ -38,42 +40,72 @@ class Enumerate:
         if tables > (request.most_table or min(max(NUMBERS_PER_LANE * request.most_lanes, LEAST_NUMBERS), MOST_NUMBERS)):
             return None
         request.meter.spend(tables)
-        table, possible = request.law.probabilities(outcomes)
-        count = outcomes.shape[0]
-        rows = table.shape[0]
-        batch = request.shape[1 : 1 + request.batch]
-        table = table.expand(rows, *batch, count).reshape(rows, elements, count)
-        open_ways = possible.expand(possible.shape[0], *batch, count).reshape(possible.shape[0], elements, count)
-        open_ways = open_ways & ((table > 0) | _moving(table, open_ways, request))
-        late, rest, held = None, 0.0, 0
-        if request.row.endless and elements:
-            late, near, rest, held = _ages(table)
-            open_ways = open_ways & near
-        digits = _digits(count, elements, outcomes.device)
-        places = torch.arange(elements, device=outcomes.device)
-        kept = open_ways[:, places, digits].all(-1)
-        probability = table[:, places, digits].prod(-1) if elements != 1 else table[:, 0]
-        if request.places is not None:
-            index, ways = kept.index_select(0, request.places).nonzero(as_tuple=True)
-            weights = probability.reshape(-1).index_select(0, request.places[index] * probability.shape[1] + ways)
-        elif bool(kept.all()):
-            every = kept.shape[1]
-            ways = torch.arange(every, device=outcomes.device).repeat(lanes)
-            index = torch.arange(lanes, device=outcomes.device).unsqueeze(1).expand(lanes, every).reshape(-1)
-            weights = probability.expand(lanes, every).reshape(-1)
-        elif rows == 1:
-            ways = kept[0].nonzero().squeeze(1).repeat(lanes)
-            index = torch.arange(lanes, device=outcomes.device).repeat_interleave(int(kept.sum()))
-            weights = probability[0].index_select(0, ways)
+        if rows == 1:  # the same in every lane, and perhaps in the next round
+            what = "outcomes", request.row.name, *request.arguments, *request.shape[1:]
+            found = request.once(what, lambda *_: _found(request, outcomes, elements), *request.arguments.values())
         else:
-            index, ways = kept.nonzero(as_tuple=True)
-            weights = probability[kept]
-        value = outcomes[digits[ways]].reshape(index.shape[0], *request.shape[1:])
+            found = _found(request, outcomes, elements)
+        index, ways, weights = found.on(lanes, request.places)
+        digits = found.digits[ways]
+        late = found.late
         if late is not None:
             row = index if request.places is None else request.places[index]
             row = row if late.shape[0] > 1 else torch.zeros_like(row)
-            late = late[row.unsqueeze(1), places, digits[ways]].amax(-1)
-        return Drawn(value, None, index, weights, late, held, rest)
+            late = late[row.unsqueeze(1), torch.arange(elements, device=outcomes.device), digits].amax(-1)
+        value = outcomes[digits].reshape(index.shape[0], *request.shape[1:])
+        return Drawn(value, None, index, weights, late, found.held, found.rest)
+
+
+@dataclass(frozen=True)
+class _Found:
+    """All ways of a draw: their `probability` `[rows, ways]`, which are `kept`, and the outcome of each element `digits` `[ways,
+    elements]`; of endless laws which outcomes are `late` `[rows, elements, count]`, how many are `held`, and how probable the
+    `rest` is."""
+
+    probability: Tensor
+    kept: Tensor
+    every: bool
+    digits: Tensor
+    late: Tensor | None
+    held: int
+    rest: float
+
+    def on(self, lanes: int, places: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
+        """On so many lanes: the old lane of each new one, its way and its probability."""
+        probability, device = self.probability, self.probability.device
+        count = probability.shape[1]
+        if places is not None:
+            index, ways = self.kept.index_select(0, places).nonzero(as_tuple=True)
+            return index, ways, probability.reshape(-1).index_select(0, places[index] * count + ways)
+        if self.every:
+            index = torch.arange(lanes, device=device).repeat_interleave(count)
+            return index, torch.arange(count, device=device).repeat(lanes), probability.expand(lanes, count).reshape(-1)
+        if self.kept.shape[0] == 1 and probability.shape[0] == 1:
+            some = self.kept[0].nonzero().squeeze(1)
+            index = torch.arange(lanes, device=device).repeat_interleave(some.shape[0])
+            ways = some.repeat(lanes)
+            return index, ways, probability[0].index_select(0, ways)
+        index, ways = self.kept.nonzero(as_tuple=True)
+        return index, ways, probability[self.kept]
+
+
+def _found(request: Request, outcomes: Tensor, elements: int) -> _Found:
+    """All ways of a draw."""
+    table, possible = request.law.probabilities(outcomes)
+    count, rows = outcomes.shape[0], table.shape[0]
+    batch = request.shape[1 : 1 + request.batch]
+    table = table.expand(rows, *batch, count).reshape(rows, elements, count)
+    open_ways = possible.expand(possible.shape[0], *batch, count).reshape(possible.shape[0], elements, count)
+    open_ways = open_ways & ((table > 0) | _moving(table, open_ways, request))
+    late, rest, held = None, 0.0, 0
+    if request.row.endless and elements:
+        late, near, rest, held = _ages(table)
+        open_ways = open_ways & near
+    digits = _digits(count, elements, outcomes.device)
+    places = torch.arange(elements, device=outcomes.device)
+    kept = open_ways[:, places, digits].all(-1)
+    probability = table[:, places, digits].prod(-1) if elements != 1 else table[:, 0]
+    return _Found(probability, kept, bool(kept.all()), digits, late, held, rest)
 
 
 def _ages(table: Tensor) -> tuple[Tensor, Tensor, float, int]:

@@ -3,6 +3,9 @@
 Let M and L be what the lanes of the part before the last, and of the last part of what was kept, contribute to a result or to a
 derivative.  If the rest goes on shrinking as from M to L, it adds up to at most L q / (1 - q), q = L / M (the geometric series).
 Where q is not well below 1, nothing can be said, and the answer is not exact: `E[2^n]` of a fair coin's waiting time has no value.
+
+What was left of a loop must also be negligible by itself, times the largest result that was seen: its probability, and the
+derivative of that (a lane of probability 0 may be what becomes possible).
 """
 
 from __future__ import annotations
@@ -28,14 +31,30 @@ def remainder(
     assert outcome.weight is not None and outcome.age is not None
     count = outcome.weight.shape[0]
     age = outcome.age.expand(count)
-    worst = 0.0
+    worst, rests = 0.0, _rests(outcome, points)
     for number, value in enumerate(values):
         flat = value.expand(count, *value.shape[1:]).reshape(count, -1)
         known = None if sizes is None else sizes[number]
         for column in flat.unbind(1) if flat.shape[1] <= MOST_ENTRIES else [flat.mean(1)]:
-            for total, parts in _contributions(outcome.weight, column, age, points, known):
-                worst = max(worst, _relative(total, *parts))
+            most = float(column.detach().abs().max()) if count else 0.0
+            for (total, parts), rest in zip(_contributions(outcome.weight, column, age, points, known), rests, strict=False):
+                worst = max(worst, _relative(total, *parts), _share(rest * most, total))
     return worst
+
+
+def _rests(outcome: Outcome, points: Sequence[Tensor]) -> list[float]:
+    """The probability of what was left of loops, and the size of its derivative in each point."""
+    found = [0.0] * (1 + len(points))
+    for cut in outcome.cuts:
+        found[0] += cut.rest
+        if cut.mass is not None and cut.mass.requires_grad and points:
+            for place, size in enumerate(_pulled(cut.mass, points, torch.ones_like(cut.mass)), start=1):
+                found[place] += size
+    return found
+
+
+def _share(part: float, total: float) -> float:
+    return 0.0 if part == 0 else part / total if total > 0 else math.inf
 
 
 def _contributions(
@@ -66,5 +85,4 @@ def _relative(total: float, before: float, last: float) -> float:
     q = last / before if before > 0 else math.inf
     if not q < SHRINKS:
         return 0.0 if last < 1e-30 * total else math.inf
-    bound = last * q / (1 - q)
-    return bound / total if total > 0 else math.inf
+    return _share(last * q / (1 - q), total)

@@ -14,6 +14,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from torch import Tensor
+
 from ...dsl.text.source import Span
 from .frames import Frame
 from .values import PerLane, Uniform
@@ -29,14 +31,15 @@ FAR = 64  # times the rounds in which lanes are split without a forecast: the mo
 
 @dataclass(frozen=True)
 class Cut:
-    """A place where something was left out: the rounds or outcomes that were kept, and the probability of the rest; `site` is where
-    lanes were split last."""
+    """A place where something was left out: the rounds or outcomes that were kept, and the probability of the `rest` (`mass`: with
+    its derivative); `site` is where lanes were split last."""
 
     span: Span
     site: int
     what: str  # "rounds", "outcomes"
     kept: int
     rest: float
+    mass: Tensor | None = None
 
 
 @dataclass

@@ -38,13 +38,15 @@ MOST_STATES = 2**62
 
 @dataclass
 class Merger:
-    """When and how lanes are merged: `live` after each statement, `linear` the variables of the program that may be averaged.
+    """When and how lanes are merged: `live` after each statement, `linear` the variables of the program that may be averaged;
+    `exact`: every outcome is enumerated, so that what is left of a loop may be left out.
 
     Where nothing could be merged, it is tried again after twice as many visits as the last time (`pause`), but not many.
     """
 
     live: Liveness
     linear: frozenset[str]
+    exact: bool
     saved: int = 0  # lanes
     pause: dict[int, tuple[int, int]] = field(default_factory=dict)  # by statement: visits to let pass, and those of the last time
 

@@ -44,7 +44,8 @@ def _loop(
     gone: list[tuple[int, Frame]] = []
     steps = 0
     lanes_before = machine.lanes_made
-    ending = Ending(machine.runs, machine.limits.rounds) if machine.merger is not None and not machine.depth else None
+    exact = machine.merger is not None and machine.merger.exact and not machine.depth
+    ending = Ending(machine.runs, machine.limits.rounds) if exact else None
     machine.apart = True  # the loop has a frame of its own
     while True:
         held = going(loop)
@@ -67,7 +68,8 @@ def _loop(
             break
         loop.rebase(entry, frame)
         if ending is not None and machine.last_split is not None and ending.negligible(loop, steps):
-            machine.cuts.append(Cut(span, machine.last_split.index, "rounds", steps, ending.left))
+            assert loop.weight is not None
+            machine.cuts.append(Cut(span, machine.last_split.index, "rounds", steps, ending.left, loop.weight.sum()))
             machine.lanes_made -= loop.lanes.count
             ending.date(gone, steps)
             loop.lanes = NOWHERE

@@ -68,7 +68,7 @@ def draw(machine: Machine, node: Sample | Draw, frame: Frame) -> Plain:
     request = Request(
         bound.row, law, lifted.tensors, (frame.lanes.count, *bound.batch, *bound.event), len(bound.batch), live, options,
         machine.noise.at(frame.lanes), machine.motion, machine.most_lanes, machine.most_table, places, not machine.credits,
-        machine.meter,
+        machine.once, machine.meter,
     )
     numbers = math.prod(request.shape)
     machine.meter.spend(numbers)
