@@ -127,9 +127,15 @@ def test_a_plan_is_not_taken_for_what_its_lanes_would_cost() -> None:
 def test_many_lanes_on_request_answer_or_fall_back() -> None:
     """`--max-lanes 4000000` gave no answer in ten minutes: it meant so many lanes for every one of the sampled runs as well."""
     status, out, err, took = call("grad", str(EXAMPLES / "epidemic.prob"), "--max-lanes", "4000000", "--seed", "1", "--json")
-    answer = json.loads(out)
+    beta = json.loads(out)["gradient"]["beta"]
+    assert status == 0 and took < 60 and beta["se"] == 0 and beta["mean"] == pytest.approx(16.7781197, abs=1e-6)
+    many = "param p = 0.3; x = 0; for t in range(12) { n ~ Binomial(20, p); x = 1.1*x + n }; return x^2"  # 21^12 states
+    status, out, err, took = call("grad", "-e", many, "--max-lanes", "4000000", "--seed", "1", "--json")
     assert status == 0 and took < 120 and "--max-lanes 4000000" in err
-    assert abs(answer["gradient"]["beta"]["mean"] - 16.7781197) < 5 * answer["gradient"]["beta"]["se"] + 1e-6
+    scales = [1.1**k for k in range(12)]
+    exact = sum(20 * (1 - 2 * 0.3) * c * c for c in scales) + 2 * 0.3 * (20 * sum(scales)) ** 2
+    found = json.loads(out)["gradient"]["p"]
+    assert 0 < found["se"] < 0.1 * exact and abs(found["mean"] - exact) < 5 * found["se"]
 
 
 def test_an_oracle_is_bounded() -> None:
@@ -196,7 +202,7 @@ def test_an_interrupted_pilot_says_that_nothing_is_there() -> None:
 
 
 def test_an_interrupted_exact_answer() -> None:
-    text = "param p in (0, 1) = 0.3; n = 0; for t in range(40) { b ~ Binomial(5, p); n = n + b }; return n^2"
+    text = "param p in (0, 1) = 0.3; n = 0; for t in range(40) { b ~ Binomial(5, p); n = 1.1*n + b }; return n^2"
     status, out, seen, took = interrupted(["grad", "-e", text, "--max-lanes", "400000000"], "trying the exact answer")
     assert (status, out) == (130, "") and took < 30 and "interrupted" in seen and "Traceback" not in seen
 
