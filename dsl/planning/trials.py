@@ -1,6 +1,6 @@
 """What is measured before a gradient is taken: the plans that a pilot may try, as far as the text tells.
 
-First, if every site that matters has finitely many outcomes, the exact answer (`exact`).  Else plans that treat all sites alike
+First, if every site that matters can be enumerated, the exact answer (`exact`).  Else plans that treat all sites alike
 (`families`); then, where sites differ, the best of these with one group of like sites changed at a time (`groups`).  The number
 of trials grows with the number of groups, never with that of sites.  `runtime/estimates/pilot.py` runs them, `explain` names them.
 """

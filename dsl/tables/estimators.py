@@ -170,8 +170,9 @@ Every outcome goes on as a lane of its own, weighed by its probability, through 
 site that matters is enumerated, the answer is computed once and has standard error 0. It is right at the edge of the domain,
 too, where an outcome has probability 0 and only its derivative counts.
 
-For Bernoulli, Categorical, OneHotCategorical, Binomial, DiscreteUniform and Multinomial sites; an array has the product of its
-elements' outcomes. `--max-lanes` is the limit of lanes per run; what takes more is left to the other estimators.
+Lanes in the same state become one, so that states count, and not paths. What is left out where there is no end (a loop, a
+Poisson, Geometric or NegativeBinomial draw) is negligible, and said. An array has the product of its elements' outcomes.
+`--max-lanes` is the limit of lanes per run; what takes more is left to the other estimators.
 
 Source: Lew et al. 2023 (ADEV, `flip_enum`).
 """,

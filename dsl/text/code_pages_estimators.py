@@ -9,9 +9,9 @@ PAGES = (
 `--estimator`, or `using` in the program, names an estimator that does not
 exist or that cannot serve at this site at all: `rsample` needs a distribution
 with a reparameterisation, `gumbel` one of Bernoulli, Categorical and
-OneHotCategorical, `enumerate` one with finitely many outcomes. Or it has no
-such option: `gumbel` has `tau` and `hard`, `score` has `baseline` (`mean`,
-`regression`, `none`) and `credit`.
+OneHotCategorical, `enumerate` a discrete one whose outcomes can be listed.
+Or it has no such option: `gumbel` has `tau` and `hard`, `score` has
+`baseline` (`mean`, `regression`, `none`) and `credit`.
 
 `probrun explain FILE` shows what each site could use, and why.
 """, "param p = 0.3\nb ~ Bernoulli(p)\nreturn b\n", "--estimator b=rsample"),

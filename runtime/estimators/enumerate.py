@@ -3,7 +3,8 @@
 An array site has the product of its elements' outcomes.  Weights are probabilities, not their logarithms: where one is
 exactly 0 its derivative counts all the same, so the answer is right at the edge of the domain, where a score is not.
 Outcomes of probability 0 that do not move with a parameter are left out: nobody takes the way that they open.
-Limits: finitely many outcomes, a budget of lanes per run, and tables that fit into memory.
+Of laws without a last outcome a negligible rest is left out (`endings.py`).  Limits: a budget of lanes per run, and tables that
+fit into memory.
 """
 
 from __future__ import annotations
