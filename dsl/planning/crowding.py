@@ -63,7 +63,7 @@ class Crowding:
         """The first site of a plan at which there are more lanes than these; with `merging` surely more: how many states are left
         where lanes are merged, only a run can tell."""
         room, total = math.log2(lanes), 0.0
-        states = merging and plan.merges and (plan.exact or not plan.unasked)
+        states = merging and plan.merges and plan.exact  # beside draws, states seldom meet
         for index in plan.splitting:
             total += 0.0 if states else self.outcomes.whole.get(index, 0.0)
             if max(total, self.outcomes.once.get(index, 0.0)) > room:
