@@ -12,7 +12,8 @@ from dataclasses import dataclass, field
 
 from ..names.resolved import Resolved
 from ..names.scopes import nodes_in
-from ..syntax import Assign, Call, Draw, Expression, For, LogPdf, Name, Node, Sample, While
+from ..syntax import Call, Draw, Expression, For, LogPdf, Name, Node, Sample, While
+from .reads import set_in
 
 
 @dataclass(frozen=True)
@@ -48,7 +49,7 @@ def rememberable(resolved: Resolved) -> Rememberable:
         if name in impure or not _several(nodes, called[name], resolved):
             continue
         found.functions[name] = resolved.functions[name].parameters
-        own = _own(nodes)
+        own = set_in(resolved.functions[name].body)
         for call in nodes:
             for argument in call.arguments if isinstance(call, Call) and call.function in resolved.functions else ():
                 made = _made(argument.value, own, forms)
@@ -80,9 +81,3 @@ def _several(nodes: list[Node], calls: dict[str, int], resolved: Resolved) -> bo
         return True
     loops = [node for node in nodes if isinstance(node, For | While)]
     return any(isinstance(node, Call) and node.function in resolved.functions for loop in loops for node in nodes_in(loop))
-
-
-def _own(nodes: list[Node]) -> frozenset[str]:
-    """The variables that a function sets."""
-    found = {node.name for node in nodes if isinstance(node, Assign)}
-    return frozenset(found | {node.variable for node in nodes if isinstance(node, For)})

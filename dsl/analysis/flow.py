@@ -24,7 +24,6 @@ from ..names.resolve import Resolved
 from ..syntax import (
     Assign,
     Block,
-    Call,
     Data,
     Expression,
     For,
@@ -32,7 +31,6 @@ from ..syntax import (
     If,
     Interval,
     Name,
-    Node,
     Parameter,
     Range,
     Return,
@@ -41,7 +39,6 @@ from ..syntax import (
     Slice,
     Statement,
     While,
-    children,
     deep_recursion,
 )
 from ..tables import ranges
@@ -49,6 +46,7 @@ from ..tables.estimators import EstimatorRow
 from ..tables.ranges import ANY, Bounds
 from .expressions import Values
 from .facts import NOTHING, Fact, Flow, Guard, Origins, SiteFlow, Variables, combined, discrete
+from .reads import outer_reads
 
 __all__ = ["Flow", "Guard", "Origins", "SiteFlow", "analyse"]
 
@@ -88,7 +86,7 @@ class Walk(Values):
         self.walking: dict[str, Recursion] = {}
         self.finished: dict[tuple[object, ...], Fact] = {}
         self.unfinished: set[str] = set()  # functions whose unfinished result the current walk has used
-        self.global_reads = _global_reads(resolved)
+        self.outer_reads = {name: tuple(sorted(names)) for name, names in outer_reads(resolved).items()}
 
     # ------------------------------------------------------------------------------------------------ program
     def program(self, of: tuple[str, ...]) -> Flow:
@@ -230,7 +228,7 @@ class Walk(Values):
         active = self.walking.get(function.name)
         if active is not None:
             return self.recursive_call(function.name, active, facts)
-        reads = tuple(self.globals.variables.get(name) for name in self.global_reads[function.name])
+        reads = tuple(self.globals.variables.get(name) for name in self.outer_reads[function.name])
         key = (function.name, tuple(facts), reads, self.control)
         if key in self.finished:
             return self.finished[key]
@@ -290,30 +288,3 @@ def combined_ends(ends: list[dict[str, Fact]], name: str) -> Fact:
     for fact in facts[1:]:
         result = result.joined(fact)
     return result
-
-
-def _global_reads(resolved: Resolved) -> dict[str, tuple[str, ...]]:
-    """Per function the outer names that it or a function it calls may read."""
-    own: dict[str, set[str]] = {}
-    calls: dict[str, set[str]] = {}
-    for name, function in resolved.functions.items():
-        names: set[str] = set()
-        called: set[str] = set()
-        stack: list[Node] = [function.body]
-        while stack:
-            node = stack.pop()
-            if isinstance(node, Name):
-                names.add(node.id)
-            elif isinstance(node, Call) and node.function in resolved.functions:
-                called.add(node.function)
-            stack.extend(children(node))
-        own[name], calls[name] = names - set(function.parameters), called
-    changed = True
-    while changed:
-        changed = False
-        for name in own:
-            for other in calls[name]:
-                if not own[other] <= own[name]:
-                    own[name] |= own[other]
-                    changed = True
-    return {name: tuple(sorted(names)) for name, names in own.items()}

@@ -41,7 +41,7 @@ from ..syntax import (
     deep_recursion,
 )
 from ..tables.functions import FUNCTIONS
-from .liveness import outer_reads
+from .reads import outer_reads
 
 Names = frozenset[str]
 NONE: Names = frozenset()

@@ -30,6 +30,7 @@ from ..syntax import (
     Statement,
     While,
 )
+from .reads import outer_reads, set_in
 
 Names = frozenset[str]
 NONE: Names = frozenset()
@@ -51,46 +52,11 @@ def find_liveness(resolved: Resolved, of: tuple[str, ...] = ()) -> Liveness:
     outer = outer_reads(resolved)
     body, names = resolved.program.body, frozenset(resolved.functions)
     objective = () if resolved.objective is None else (resolved.objective,)
-    _Backwards(_variables(body), outer, found, frozenset(of), names).block(body, frozenset((*of, *objective)))
+    _Backwards(set_in(body), outer, found, frozenset(of), names).block(body, frozenset((*of, *objective)))
     for function in resolved.functions.values():
-        own = _variables(function.body) | frozenset(function.parameters)
+        own = set_in(function.body) | frozenset(function.parameters)
         _Backwards(own, {}, found, NONE, names).block(function.body, NONE)
     return found
-
-
-def outer_reads(resolved: Resolved) -> dict[str, Names]:
-    """Per function the outer names that it, or a function that it calls, reads."""
-    reads: dict[str, set[str]] = {}
-    calls: dict[str, set[str]] = {}
-    for name, function in resolved.functions.items():
-        nodes = nodes_in(function.body)
-        own = _variables(function.body) | frozenset(function.parameters)
-        reads[name] = {node.id for node in nodes if isinstance(node, Name)} - own
-        calls[name] = {node.function for node in nodes if isinstance(node, Call) and node.function in resolved.functions}
-    changed = True
-    while changed:
-        changed = False
-        for name, called in calls.items():
-            before = len(reads[name])
-            reads[name].update(*(reads[other] for other in called))
-            changed |= len(reads[name]) > before
-    return {name: frozenset(names) for name, names in reads.items()}
-
-
-def _variables(body: Block) -> Names:
-    """What is set in a scope."""
-    names = set()
-    stack: list[Statement] = list(body.statements)
-    while stack:
-        node = stack.pop()
-        if isinstance(node, Assign | Sample):
-            names.add(node.name)
-        elif isinstance(node, If | For | While):
-            if isinstance(node, For):
-                names.add(node.variable)
-            for block in node.blocks:
-                stack.extend(block.statements)
-    return frozenset(names)
 
 
 @dataclass
@@ -110,13 +76,9 @@ class _Backwards:
             self.found.after[id(statement)] = live
             before = self.statement(statement, live)
             compound = isinstance(statement, If | For | While)
-            if not soon and (compound or self.replaces(statement, before, live) or not before <= live):
-                self.found.ends.add(id(statement))
-                soon = True
-            elif soon and id(statement) in self.found.ends:
-                self.found.ends.discard(id(statement))
-            if compound or self.draws(statement):
-                soon = False
+            end = not soon and (compound or self.replaces(statement, before, live) or not before <= live)
+            (self.found.ends.add if end else self.found.ends.discard)(id(statement))
+            soon = (soon or end) and not compound and not self.draws(statement)
             live = before
         return live
 
@@ -181,4 +143,4 @@ class _Backwards:
                 yield from self.outer.get(node.function, NONE) & self.variables
 
 
-__all__ = ["Liveness", "find_liveness", "outer_reads"]
+__all__ = ["Liveness", "find_liveness"]

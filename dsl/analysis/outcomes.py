@@ -49,6 +49,7 @@ from ..syntax import (
 from ..tables.constants import CONSTANTS
 from ..tables.distributions import DISTRIBUTIONS
 from ..tables.functions import elementwise, keeps_shape, reduces
+from .reads import set_in
 
 Shape = tuple[int, ...]
 OPERATIONS: dict[str, Callable[[float, float], float]] = {
@@ -198,7 +199,7 @@ class _Walk:
 
     def apart(self, blocks: tuple[Block, ...], times: float | None) -> None:
         """Blocks after which nothing is known of what they assign, and in loops before as well."""
-        changed = {name for block in blocks for name in _assigned(block)}
+        changed = {name for block in blocks for name in set_in(block)}
         for body in blocks:
             for name in changed:
                 self.known[name] = UNKNOWN
@@ -310,9 +311,3 @@ class _Walk:
         if elementwise(node.function, len(arguments)) or keeps_shape(node.function):
             return Known(_broadcast([argument.shape for argument in arguments]))
         return UNKNOWN
-
-
-def _assigned(node: Node) -> set[str]:
-    """Names that are assigned somewhere in a node."""
-    own = {node.name} if isinstance(node, Assign | Sample) else {node.variable} if isinstance(node, For) else set()
-    return own.union(*(_assigned(child) for child in children(node)))

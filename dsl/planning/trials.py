@@ -103,9 +103,13 @@ def alternatives(choice: Choice) -> list[str]:
 
 
 def _tried(choice: Choice, name: str) -> bool:
-    """Whether an estimator may be tried at a site beside others: outcomes without end are enumerated for an exact answer only."""
-    endless = DISTRIBUTIONS[choice.site.distribution.name].endless
-    return name in choice.candidates and not (endless and ESTIMATORS[name].splits)
+    """Whether an estimator may be tried at a site beside others."""
+    return name in choice.candidates and _beside(choice, name)
+
+
+def _beside(choice: Choice, name: str) -> bool:
+    """Whether an estimator is for more than an exact answer: outcomes without end are enumerated for that only."""
+    return not (DISTRIBUTIONS[choice.site.distribution.name].endless and ESTIMATORS[name].splits)
 
 
 def prefer(choices: tuple[Choice, ...], name: Callable[[Choice], str | None], **options: float | str) -> Prefer:
@@ -177,7 +181,7 @@ def _families(live: tuple[Choice, ...], free: tuple[Choice, ...], tau: float) ->
 
     def summed_beside(choice: Choice) -> str | None:
         name = summing(choice)
-        return name if name is not None and not DISTRIBUTIONS[choice.site.distribution.name].endless else None
+        return name if name is not None and _beside(choice, name) else None
 
     if any(not choice.live for choice in free):
         preferred = prefer(free, lambda choice: summed_beside(choice) or first_of(choice, *orders()[0]))

@@ -18,7 +18,6 @@ from torch import Tensor
 from ...dsl.planning.plan import Plan
 from ...dsl.text.source import Span
 from ..lanes.endings import Cut
-from ..lanes.lessons import TooManyLanes
 from ..lanes.values import Ragged
 from ..machine.interpreter import Interpreter
 from .moments import Accumulator, Moments
@@ -31,8 +30,6 @@ WATCHED_GRADIENTS = 16
 LEAST_FOR_TARGET = 1000  # runs before a standard error is believed
 LEAST_OF_EQUALS = 16_384  # runs, where all of them gave the same
 LARGEST_SHARE = 0.05
-MOST_LEFT_OUT = 1e-10  # of an answer that is called exact, relative to it
-EPSILON = 2.0**-52
 CUBED_RUNS = 2**18  # whose third moment is taken of a number; of an array, of those that are watched
 
 LIGHT = Tail(math.inf, 0.0, False)
@@ -110,7 +107,7 @@ class Collected:
         self.scored: set[str] = set()  # results whose gradient rests on scores
         self.kinks: set[Span] = set()
         self.turns: set[Span] = set()
-        self.cuts: list[Cut] = []
+        self.cuts: Sequence[Cut] = ()
         self.exact_to = 0.0
 
     def merge(self, part: Collected, session: Session) -> None:
@@ -309,12 +306,6 @@ class Collected:
             [max((float(entry.moments(True).mean.abs().max()) for entry in entries), default=0.0) for entries in rows.values()]
             for rows in self.gradient.values()
         ]
-
-    def leave_out(self, cuts: Sequence[Cut], error: float) -> None:
-        """What was left out of an exact answer, and how far it may be off for that; TooManyLanes where that is too far."""
-        self.cuts, self.exact_to = list(cuts), max(error, EPSILON)
-        if error > MOST_LEFT_OUT:
-            raise TooManyLanes(cuts[-1].site)
 
     def dtype(self, plan: Plan | None) -> str:
         """The arithmetic of the runs; an exact plan is always executed in float64."""

@@ -27,7 +27,7 @@ from ...dsl.tables.ranges import Bounds, constant
 from ...dsl.text.diagnostics import Diagnostic, ProbError
 from ...dsl.text.source import Span
 from ..arrays.scalars import ends
-from ..blocks.collect import MOST_LEFT_OUT, Collected, Estimate, merged
+from ..blocks.collect import Collected, Estimate, merged
 from ..blocks.culprits import gradient_problem, value_problem
 from ..blocks.moments import Moments
 from ..blocks.schedule import Start, blocks
@@ -37,7 +37,7 @@ from ..gradients.decisive import decisive
 from ..gradients.remainder import remainder
 from ..gradients.surrogate import expected
 from ..gradients.weighing import Weighing
-from ..lanes.lessons import MakePlan, NotFinite, OutOfTime, TooManyLanes, TooMuchWork
+from ..lanes.lessons import MakePlan, NotFinite, OutOfTime, TooMuchWork
 from ..lanes.moving import Motion
 from ..machine.interpreter import Interpreter
 from ..machine.machine import Outcome
@@ -176,7 +176,7 @@ def _differentiate(session: Session, collected: Collected, progress: Progress, l
     def take(block: Session, runs: int, leaves: dict[str, Tensor], outcome: Outcome) -> Collected:
         part = Collected(names, settings, block.start)
         part.exact, part.work, part.steps = block.exact or not outcome.random, outcome.work, block.spending.steps
-        weighings, shown = [], []
+        weighings = []
         for number, (name, found) in enumerate(zip(names, outcome.values, strict=True)):
             value = block.result(found)
             if outcome.weight is not None:
@@ -187,7 +187,6 @@ def _differentiate(session: Session, collected: Collected, progress: Progress, l
             if not part.add_value(name, weighing.value, runs).finite:
                 raise value_problem(block, runs, leaves, names)
             weighings.append(weighing)
-            shown.append(value)
             if weighing.scored:
                 part.scored.add(name)
         if outcome.met:
@@ -211,8 +210,9 @@ def _differentiate(session: Session, collected: Collected, progress: Progress, l
                             raise NotFinite
                         raise gradient_problem(block, runs, block.expanded(runs), name, parameter, number, found_at.entry)
         if outcome.cuts:
-            points = block.points.points if block.exact else ()
-            part.leave_out(outcome.cuts, remainder(outcome, shown, points, part.sizes() if block.exact else None))
+            points, sizes = (block.points.points, part.sizes()) if block.exact else ((), None)
+            error = remainder(outcome, [weighing.on_lanes for weighing in weighings], points, sizes)
+            part.cuts, part.exact_to = (outcome.cuts, error) if block.exact else ((), 0.0)
         if settings.sampler == "sobol":
             part.replicate()
         block.points.release()
@@ -287,8 +287,8 @@ def expectation(
             found = [expected(outcome, number, value, runs).to(DTYPES[settings.dtype]) for number, value in enumerate(values)]
             if not all(bool(torch.isfinite(value).all()) for value in found):
                 raise value_problem(session, runs, leaves, names)
-            if outcome.cuts and session.exact and remainder(outcome, values, list(leaves.values())) > MOST_LEFT_OUT:
-                raise TooManyLanes(outcome.cuts[-1].site)
+            if outcome.cuts and session.exact:
+                remainder(outcome, values, list(leaves.values()))
             if outcome.met and (kinks := decisive(outcome, found, machine.motion())[0]):
                 warn_of_kinks(resolved, kinks)
         return found[0] if len(found) == 1 else dict(zip(names, found, strict=True))

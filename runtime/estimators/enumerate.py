@@ -15,7 +15,8 @@ import torch
 from torch import Tensor
 
 from ...dsl.tables.estimators import ESTIMATORS
-from ..lanes.endings import FEWER, LAST, LATER, LEAST, TAIL
+from ...dsl.tables.limits import LEAST_KEPT
+from ..lanes.endings import FEWER, LAST, LATER, TAIL
 from .request import Drawn, Request
 
 NUMBERS_PER_LANE = 64  # of one table of outcomes, for every lane that there may be
@@ -43,9 +44,9 @@ class Enumerate:
         request.meter.spend(tables)
         if rows == 1:  # the same in every lane, and perhaps in the next round
             what = "outcomes", request.row.name, *request.arguments, *request.shape[1:]
-            found = request.once(what, lambda *_: _found(request, outcomes, elements), *request.arguments.values())
+            found = request.law.once(what, lambda *_: _ways(request, outcomes, elements), *request.arguments.values())
         else:
-            found = _found(request, outcomes, elements)
+            found = _ways(request, outcomes, elements)
         index, ways, weights = found.on(lanes, request.places)
         digits = found.digits[ways]
         late = found.late
@@ -58,7 +59,7 @@ class Enumerate:
 
 
 @dataclass(frozen=True)
-class _Found:
+class _Ways:
     """All ways of a draw: their `probability` `[rows, ways]`, which are `kept`, and the outcome of each element `digits` `[ways,
     elements]`; of endless laws which outcomes are `late` `[rows, elements, count]`, how many are `held`, and how probable the
     `rest` is."""
@@ -90,7 +91,7 @@ class _Found:
         return index, ways, probability[self.kept]
 
 
-def _found(request: Request, outcomes: Tensor, elements: int) -> _Found:
+def _ways(request: Request, outcomes: Tensor, elements: int) -> _Ways:
     """All ways of a draw."""
     table, possible = request.law.probabilities(outcomes)
     count, rows = outcomes.shape[0], table.shape[0]
@@ -106,7 +107,7 @@ def _found(request: Request, outcomes: Tensor, elements: int) -> _Found:
     places = torch.arange(elements, device=outcomes.device)
     kept = open_ways[:, places, digits].all(-1)
     probability = table[:, places, digits].prod(-1) if elements != 1 else table[:, 0]
-    return _Found(probability, kept, bool(kept.all()), digits, late, held, rest)
+    return _Ways(probability, kept, bool(kept.all()), digits, late, held, rest)
 
 
 def _ages(table: Tensor) -> tuple[Tensor, Tensor, float, int]:
@@ -114,7 +115,7 @@ def _ages(table: Tensor) -> tuple[Tensor, Tensor, float, int]:
     probability of the rest, and the most that are kept."""
     beyond = table.detach().flip(-1).cumsum(-1).flip(-1)
     place = torch.arange(table.shape[-1], device=table.device)
-    near = (beyond >= FEWER) | (place < LEAST)
+    near = (beyond >= FEWER) | (place < LEAST_KEPT)
     begin, end = ((mask.sum(-1, keepdim=True)) for mask in (beyond >= TAIL, near))
     part = (place - begin) / (end - begin).clamp_min(1)
     ages = (part >= LATER).to(table.dtype) + (part >= LAST).to(table.dtype)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Protocol
 
 from torch import Tensor
 
@@ -33,7 +33,6 @@ class Request:
     most_table  numbers of one table of outcomes (None: as many as fit into memory)
     places      of the arguments' row of every lane `[lanes]` (None: they have a row for each lane, or one for all)
     whole       the log densities of all elements may be given as their sum
-    once        `once(what, function, *operands)`: what is asked for again in this block is found again (`uniform.py`)
     meter       is told of work beyond the numbers of the draw, before it is done
     """
 
@@ -50,7 +49,6 @@ class Request:
     most_table: int | None = None
     places: Tensor | None = None
     whole: bool = False
-    once: Callable[..., Any] = lambda what, function, *operands: function(*operands)
     meter: Meter = field(default_factory=Meter)
 
 

@@ -17,9 +17,11 @@ import torch
 from torch import Tensor
 
 from ..arrays.private import pull
+from ..lanes.lessons import TooManyLanes
 from ..machine.machine import Outcome
 
 SHRINKS = 0.5  # the largest q
+MOST, EPSILON = 1e-10, 2.0**-52  # of an error, and the least that is said
 MOST_ENTRIES = 16  # of a result that are looked at one by one
 
 
@@ -27,7 +29,7 @@ def remainder(
     outcome: Outcome, values: Sequence[Tensor], points: Sequence[Tensor], sizes: Sequence[Sequence[float]] | None = None
 ) -> float:
     """The largest relative error of all results `[lanes, *event]` and of their derivatives in the `points`, which are of these
-    `sizes` (None: it is found out); infinite where the rest does not shrink."""
+    `sizes` (None: it is found out).  TooManyLanes where that is too much for an exact answer, or the rest does not shrink."""
     assert outcome.weight is not None and outcome.age is not None
     count = outcome.weight.shape[0]
     age = outcome.age.expand(count)
@@ -39,7 +41,9 @@ def remainder(
             most = float(column.detach().abs().max()) if count else 0.0
             for (total, parts), rest in zip(_contributions(outcome.weight, column, age, points, known), rests, strict=False):
                 worst = max(worst, _relative(total, *parts), _share(rest * most, total))
-    return worst
+    if worst > MOST:
+        raise TooManyLanes(outcome.cuts[-1].site)
+    return max(worst, EPSILON)
 
 
 def _rests(outcome: Outcome, points: Sequence[Tensor]) -> list[float]:

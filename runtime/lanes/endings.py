@@ -1,8 +1,8 @@
 """What is left out of an exact answer: the rest of a loop, or of a support, that has no end.
 
 Where all outcomes are enumerated, a `while` that ends with probability 1 has lanes left after any number of rounds, and a Poisson
-draw has outcomes without end.  They are left out where their probability is below `LEFT_OUT`, but never the first `LEAST` of them:
-what is improbable may be what moves with a parameter (P(n = 1) = l of Poisson(l), at l = 1e-20).
+draw has outcomes without end.  They are left out where their probability is below `LEFT_OUT`, but never the first `LEAST_KEPT`
+of them: what is improbable may be what moves with a parameter (P(n = 1) = l of Poisson(l), at l = 1e-20).
 
 Whether that was right is judged at the end, from what was kept: lanes remember (`AGE`) whether they come from the last part of what
 was kept, or from the part before.  What these contribute to the results and to their derivatives must shrink from the one to the
@@ -16,6 +16,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
+from ...dsl.tables.limits import LEAST_KEPT
 from ...dsl.text.source import Span
 from .frames import Frame
 from .values import PerLane, Uniform
@@ -23,7 +24,6 @@ from .values import PerLane, Uniform
 AGE = "\1age"  # a variable of the program, of which no text knows: 1 in the part before the last, 2 in the last
 LEFT_OUT = 1e-16  # probability of what is left out of a loop,
 FEWER = 1e-30  # and of a support, where keeping more costs little
-LEAST = 16  # rounds, or outcomes, that are always there
 TAIL = 1e-4  # the tail begins where no more probability is left than this:
 LATER, LAST = 0.5, 0.75  # parts of it after which lanes are of age 1 and 2
 FAR = 64  # times the rounds in which lanes are split without a forecast: the most that are made until the rest is negligible
@@ -60,8 +60,8 @@ class Ending:
         self.left = float(loop.weight.detach().sum()) / self.runs
         if self.left >= TAIL:
             self.tail = rounds + 1
-        if rounds < LEAST or self.left < LEFT_OUT:
-            return rounds >= LEAST
+        if rounds < LEAST_KEPT or self.left < LEFT_OUT:
+            return rounds >= LEAST_KEPT
         if self.seen is None:
             self.seen = rounds, self.left
         elif rounds >= max(self.first, 2 * self.seen[0]):

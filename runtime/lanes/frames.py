@@ -250,6 +250,10 @@ class Frame:
         """Whether lanes have weights."""
         return self._weight is not None
 
+    def weighed_as(self, other: Frame) -> bool:
+        """Whether the lanes have the very weights of another frame's."""
+        return self._weight is other._weight
+
     def multiply(self, weight: Tensor | None) -> None:
         """Multiply the weight of the frame's lanes by `[lanes]`."""
         if weight is not None:

@@ -40,9 +40,10 @@ class Lanes:
 
     `spread`: several lanes may continue the same lane of the parent (outcomes have been enumerated).  `parts`: where lanes
     that were split on the way have come together again, what they consist of, one after another; the parent does not tell.
+    `tracked`: it will be asked which rows of values are the same (`merging.py`).
     """
 
-    __slots__ = ("count", "index", "lifter", "maps", "parent", "parts", "places", "spread")
+    __slots__ = ("count", "index", "lifter", "maps", "parent", "parts", "places", "spread", "tracked")
 
     def __init__(self, count: int, parent: Lanes | None = None, index: Tensor | None = None, spread: bool = False):
         self.count = count
@@ -51,6 +52,7 @@ class Lanes:
         self.spread = spread
         self.parts: tuple[Lanes, ...] = ()
         self.lifter: Lifting | None = None if parent is None else parent.lifter
+        self.tracked: bool = parent is not None and parent.tracked
         self.maps: dict[Lanes, Tensor] = {}
         self.places: dict[Lanes, Tensor] = {}
 
@@ -182,7 +184,7 @@ def carry(value: V, source: Lanes, target: Lanes) -> V:
         return value
     if target.count > source.count:
         ask(value.raw.numel() // source.count * target.count, value.raw.device)
-    return value.rows_at(index)  # type: ignore[return-value]
+    return value.rows_at(index, target.tracked)  # type: ignore[return-value]
 
 
 def level(values: Sequence[Plain], lanes: Lanes) -> Sequence[Plain]:

@@ -106,15 +106,19 @@ class PerLane(Held):
             self._same = self._same()
         return self._same
 
-    def rows_at(self, index: Tensor) -> PerLane:
-        """The rows at an index `[new lanes]`."""
+    def rows_at(self, index: Tensor, tracked: bool = True) -> PerLane:
+        """The rows at an index `[new lanes]`; `tracked`: it will be asked which of them are the same, if they carry a derivative
+        (what tells that holds on to these)."""
+        rows = self.raw.index_select(0, index)
+        if not tracked or not rows.requires_grad:
+            return PerLane(rows, self.event)
         same: Tensor | Callable[[], Tensor | None] = index
         if self._same is not None:
 
             def same() -> Tensor | None:
                 return index if self.same is None else self.same.index_select(0, index)
 
-        return PerLane(self.raw.index_select(0, index), self.event, same)
+        return PerLane(rows, self.event, same)
 
     def told(self, same: Callable[[], Tensor | None]) -> None:
         """From now on there is a way to find out which rows are the same."""

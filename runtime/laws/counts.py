@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import logsigmoid, softplus
 
+from ...dsl.tables.limits import LEAST_KEPT
 from ..arrays.broadcast import Shape
 from ..arrays.kernels import choose
 from ..arrays.private import observed
@@ -22,7 +23,6 @@ from .rounding import double, weigh, weigh_complement, whole
 
 SPREADS = 12.0  # standard deviations above the mean, and
 THIN = 75.0  # powers of e of a geometric tail, beyond which hardly 1e-32 is left
-LEAST_OUTCOMES = 16
 SLACK = 1e-5  # a relaxed draw is hard up to rounding
 
 
@@ -39,7 +39,11 @@ class Endless(Law):
 
     def outcomes(self, most: int) -> Tensor | None:
         count = self.first_outcomes()
-        return numbers(0, max(count, LEAST_OUTCOMES), most, self.first) if count < most else None
+        return numbers(0, max(count, LEAST_KEPT), most, self.first) if count < most else None
+
+    def first_outcomes(self) -> float:
+        """How many outcomes there are before the rest has a probability far below 1e-30."""
+        raise NotImplementedError
 
     def masses(self, x: Tensor) -> Tensor:
         """The probabilities of whole numbers `[K]` in float64 `[L or 1, *batch, K]`, with right derivatives also where one is 0."""

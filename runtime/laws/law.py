@@ -9,7 +9,7 @@ computed in float64 (their terms cancel), everything else in the run's dtype.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
@@ -61,7 +61,7 @@ class Law:
         known = self.known.get(name)
         return ends(self.arguments[name]) if known is None else known
 
-    def once(self, what: str, function: Callable[..., Any], *operands: Any) -> Any:
+    def once(self, what: Hashable, function: Callable[..., Any], *operands: Any) -> Any:
         """`function(*operands)`; of a block, what is asked for again is found again (`uniform.py`)."""
         return function(*operands)
 
@@ -130,11 +130,6 @@ class Law:
     def outcomes(self, most: int) -> Tensor | None:
         """All that one element can be, over all lanes `[K, *event]`; None where they are more than `most` or infinitely many."""
         return None
-
-    def first_outcomes(self) -> float:
-        """Of outcomes 0, 1, 2, ... without end: how many there are before the rest has a probability far below 1e-30 (inf: it is no
-        such law)."""
-        return math.inf
 
     def probabilities(self, outcomes: Tensor) -> tuple[Tensor, Tensor]:
         """Of each of the outcomes `[L or 1, *batch, K]`, and which are in the support `[L or 1, *batch, K]`."""

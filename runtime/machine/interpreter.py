@@ -89,7 +89,7 @@ class Interpreter(Machine):
         """Run the program on `count` lanes.  `parameters` are `[count or 1, *shape]`, `data` numbers or
         `[1, *shape]`.  Wants `deep_recursion()`."""
         self.runs, lanes = count, Lanes(count)
-        lanes.lifter = self.lifter
+        lanes.lifter, lanes.tracked = self.lifter, self.merger is not None
         self.most_lanes, self.lanes_made = self.limits.lanes * count, count
         self.most_table = None if self.limits.table is None else self.limits.table * count
         activation = Activation(lanes)

@@ -72,7 +72,7 @@ def _loop(
             machine.cuts.append(Cut(span, machine.last_split.index, "rounds", steps, ending.left, loop.weight.sum()))
             machine.lanes_made -= loop.lanes.count
             ending.date(gone, steps)
-            loop.lanes = NOWHERE
+            loop.narrow(NOWHERE)
             break
         if ending is not None and ending.hopeless and machine.last_split is not None:
             raise TooManyLanes(machine.last_split.index)

@@ -64,11 +64,13 @@ def draw(machine: Machine, node: Sample | Draw, frame: Frame) -> Plain:
         bound, places = _rows(bound, frame)
         law = law if places is None else bound.law()
     law, lifted = _lifted(machine, law, bound, live, facts.carrier is Carrier.DENSITY, frame)
+    if facts.splits:
+        law.once = machine.once  # type: ignore[method-assign]
     options: Options = {} if choice is None else choice.options
     request = Request(
         bound.row, law, lifted.tensors, (frame.lanes.count, *bound.batch, *bound.event), len(bound.batch), live, options,
         machine.noise.at(frame.lanes), machine.motion, machine.most_lanes, machine.most_table, places, not machine.credits,
-        machine.once, machine.meter,
+        machine.meter,
     )
     numbers = math.prod(request.shape)
     machine.meter.spend(numbers)

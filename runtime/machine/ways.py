@@ -135,7 +135,7 @@ class _Masks:
     def join(self) -> Joined:
         """Of each variable what the side gave that a lane has taken."""
         for child in self.sides:
-            if child.lanes is not self.frame.lanes or child._weight is not self.frame._weight:
+            if child.lanes is not self.frame.lanes or not child.weighed_as(self.frame):
                 raise NotCompiled("a random branch ends in a `return`, or enumerates outcomes")
         taken, others = self.sides
         for name in dict.fromkeys(name for child in self.sides for name in child.values if name[0] != HIDDEN):
