@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from torch import Tensor, stack
 
 from .private import observed
@@ -16,6 +18,12 @@ def ends(tensor: Tensor) -> Ends:
         return (float(value),) * 2
     least, most = floats(*value.aminmax())
     return least, most
+
+
+def finite(tensor: Tensor) -> bool:
+    """Whether all entries are finite: one pass over memory where their sum is."""
+    value = tensor.detach()
+    return math.isfinite(float(value.sum())) or bool(value.isfinite().all())
 
 
 def any_below(tensor: Tensor, bound: float) -> bool:

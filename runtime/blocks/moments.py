@@ -22,7 +22,7 @@ import torch
 from torch import Tensor
 
 from ..arrays.private import observed
-from ..arrays.scalars import floats
+from ..arrays.scalars import ends, floats
 
 SMALL, LARGE = 1e-28, 1e30  # sums of squares that float32 holds with all their digits
 ROUNDING = 1e-6  # of the mean: a spread that arithmetic alone may make
@@ -184,12 +184,12 @@ class Accumulator:
             if not math.isfinite(self.cubes) or not self.cubes or self.squares <= self.count * (ROUNDING * self.mean) ** 2:
                 return math.inf
             return float((self.squares / abs(self.cubes * (self.count / self.cubed)) ** (2 / 3)) ** 3)
-        squares, cubes, mean = (torch.as_tensor(part, dtype=torch.float64).cpu() for part in (self.squares, self.cubes, self.mean))
-        known = numpy.isfinite(cubes.numpy()) & (squares.numpy() > self.count * (ROUNDING * mean.numpy()) ** 2)
-        if not known.any():
+        squares, cubes, mean = (torch.as_tensor(part, dtype=torch.float64).cpu().numpy() for part in (self.squares, self.cubes, self.mean))
+        known = numpy.isfinite(cubes) & (cubes != 0) & (squares > self.count * (ROUNDING * mean) ** 2)
+        squares, cubes = squares[known], cubes[known]
+        if not squares.size:
             return math.inf
-        carried = (squares / (cubes * (self.count / self.cubed)).abs() ** (2 / 3)) ** 3
-        return float(carried.numpy()[known].min())
+        return float(((squares / abs(cubes * (self.count / self.cubed)) ** (2 / 3)) ** 3).min())
 
     @property
     def still(self) -> bool:
@@ -249,6 +249,9 @@ def _out_of_range(apart: Tensor, squares: Tensor) -> bool:
     """Whether float32 has squares of deviations `[runs, *shape]` as 0, or as infinite, though these are neither."""
     if squares.dim() == 0:
         return not SMALL < squares.item() < LARGE and bool((apart != 0).any()) and bool(torch.isfinite(apart).all())
+    least, most = ends(squares) if squares.numel() else (1.0, 1.0)
+    if SMALL < least and most < LARGE:
+        return False
     doubted = (squares <= SMALL) | (squares >= LARGE)
     return bool(doubted.any()) and bool(((apart != 0).any(0) & torch.isfinite(apart).all(0) & doubted).any())
 

@@ -23,6 +23,7 @@ from ...dsl.text.source import Span
 from ..arrays.broadcast import shape_words
 from ..arrays.function_code import Context
 from ..arrays.operations import Operand
+from ..arrays.scalars import ends, finite
 from ..lanes.circumstances import show
 from ..lanes.frames import Activation, Frame
 from ..lanes.lanes import Lanes
@@ -74,10 +75,14 @@ def _representable(value: Tensor, dtype: torch.dtype) -> bool:
     """Whether what is neither 0 nor infinite is neither in a dtype."""
     if value.dtype == dtype or not value.numel():
         return True
-    held = value.to(dtype)
     if value.numel() == 1:
-        one, other = float(value), float(held)
+        one, other = float(value), float(value.to(dtype))
         return (other == 0) == (one == 0) and math.isinf(other) == math.isinf(one)
+    facts = torch.finfo(dtype)
+    least, most = ends(value.abs())
+    if facts.tiny < least and most < facts.max:
+        return True
+    held = value.to(dtype)
     if bool(torch.count_nonzero(held) != torch.count_nonzero(value)):
         return False
     return math.isfinite(float(held.abs().amax())) or torch.equal(held.isinf(), value.isinf())
@@ -171,7 +176,7 @@ class _Binder:
                 notes=(str(problem).splitlines()[0],) if str(problem) and "too many dimensions 'str'" not in str(problem) else (),
             ) from None
         tensor = tensor if tensor.is_floating_point() else tensor.to(torch.float64)
-        if bool(tensor.detach().isnan().any()):
+        if not finite(tensor) and bool(tensor.detach().isnan().any()):
             notes = self.origins.get(name, ())
             raise self.where.error("P0604", f"the value of `{name}` is not a number (nan)", span, notes=notes)
         return tensor
@@ -213,7 +218,7 @@ class _Binder:
             raise self.where.error(
                 "P0601", f"parameter `{name}` has no value", span, declared, help=f"give it one: -p {flag}"
             )
-        if not bool(tensor.detach().isfinite().all()):
+        if not finite(tensor):
             notes = self.origins.get(name, ())
             raise self.where.error("P0604", f"the value of parameter `{name}` is not finite", span, notes=notes)
         if fact.node is not None:

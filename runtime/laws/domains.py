@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 
 from ...dsl.tables.distributions import DistributionRow, Domain
-from ..arrays.scalars import Ends
+from ..arrays.private import observed
+from ..arrays.scalars import Ends, ends
 
 # of every domain the bounds, each with whether it is allowed itself, and whether only whole numbers are
 _ENTRIES: dict[Domain, tuple[float, bool, float, bool, bool]] = {
@@ -41,8 +42,11 @@ def violation(domain: Domain, tensor: Tensor, event: int, found: Ends | None = N
     if value.numel() == 0:
         return None
     *_, only_whole = _ENTRIES[domain]
-    least, most = value.aminmax() if found is None else found
-    fine = bool(_between(least, domain) & _between(most, domain))
+    if found is None and observed():
+        least, most = value.aminmax()
+        fine = bool(_between(least, domain) & _between(most, domain))
+    else:
+        fine = all(_between(end, domain) for end in (ends(value) if found is None else found))
     bad = None
     if not (fine and (not only_whole or bool((value == value.floor()).all()))):
         good = _between(value, domain)
