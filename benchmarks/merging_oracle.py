@@ -302,6 +302,8 @@ class Path:
             raise AssertionError("a function without a return")
         if name == "sum":
             return total([number for argument in arguments for number in entries(argument)])
+        if name == "dot":
+            return total([one * other for one, other in zip(entries(arguments[0]), entries(arguments[1]), strict=True)])
         if name in ("zeros", "ones"):
             return [Dual(float(name == "ones")) for _ in range(int(number(arguments[0]).fixed()))]
         if name in ("max", "min"):

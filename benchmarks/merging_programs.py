@@ -52,6 +52,13 @@ IDIOMS = [
     (4, "$s = 0; for $i in range(1 + Bernoulli(<p>)) { $w = 0; while $w < 2 and Bernoulli(theta) { $w = $w + 1; $s = $s + $w } }; TOTAL = TOTAL + $s^2*phi"),
     (4, "$v = [0, 0, 0]; $b ~ Bernoulli(<p>); if Bernoulli(theta) { $v[1] = $v[$b] + $b; COUNT = 1 }; if COUNT > 0 { $v[$b] = COUNT; $v[1] ~ Bernoulli(<p>) }"),
     (3, "$a = 0; $k = 0; for $i in range(3) { $b ~ Bernoulli(<p>); $a = $a + $b; $k = $k + 1 - $b; if <c> { $a = $a - 1 } }; COUNT = COUNT + max($a, $k)"),
+    (3, "$x ~ Bernoulli(<p>); $y ~ Bernoulli(0.2 + 0.5*theta*$x); $z ~ Bernoulli(0.2 + 0.5*theta*$y); TOTAL = TOTAL + $x*phi + $y*theta + $z"),
+    (3, "$x ~ Bernoulli(<p>); $y ~ Bernoulli(0.2 + 0.5*theta*$x); $z = $x*$y; $c ~ Bernoulli(<p>); TOTAL = TOTAL + $x*$z + $c*$x*phi"),
+    (4, "$s = 0; $l = 0; for $i in range(4) { $b ~ Bernoulli(0.2 + 0.6*$l*theta); $s = $s + $b*$l*theta + $b*phi; $l = $b }; TOTAL = TOTAL + $s"),
+    (4, "$s = 0; for $i in range(2) { $b ~ Bernoulli(<p>); $s = $s + $b*theta }; $q = $s^2; for $i in range(2) { $b ~ Bernoulli(<p>); $s = $s + $b*phi }; TOTAL = TOTAL + $s - $q*<r>"),
+    (4, "$x ~ Bernoulli(<p>); $y ~ Bernoulli(<p>); $u = $x*theta + $y; $v = $u; $c ~ Bernoulli(<p>); $v = $v*2 + $c; $d ~ Bernoulli(theta); TOTAL = TOTAL*$d + $u*$v*phi"),
+    (3, "$x ~ Bernoulli(<p>); if $x { TOTAL = TOTAL + phi }; $c ~ Bernoulli(<p>); $w = $x*theta; $d ~ Bernoulli(<p>); TOTAL = TOTAL + $w*$c + $d*$x"),
+    (3, "$x ~ Bernoulli(<p>); $c ~ Bernoulli(0.3 + 0.4*$x); $d ~ Bernoulli(<p>); TOTAL = TOTAL + dot([$x, $d*phi], [$d, theta]) + sum([$c, $x])"),
 ]
 FUNCTIONS = [  # bits, whether the result is a whole number, text; FUN the name; called with whole numbers of 0 to 2
     (1, True, "fn FUN(x, y) { b ~ Bernoulli(sigmoid(phi + x - y)); return b*y + x }"),
@@ -68,6 +75,10 @@ FUNCTIONS = [  # bits, whether the result is a whole number, text; FUN the name;
     (4, True, "fn FUN(x, y) { s = x; for i in range(1 + Bernoulli(theta)) { for j in range(Bernoulli(0.3) + 1) { s = s + y + j } }; return s }"),
     (2, True, "fn FUN(x, y) { w = 0; while w < 2 and Bernoulli(theta) { w = w + 1 }; return w*(x - y) }"),
     (2, False, "fn FUN(x, y) { v = [x, y, 0]; k ~ Categorical([theta, 1, 1]); v[k] = v[k] + phi; return v[0] + v[1]*v[2] }"),
+    (2, False, "fn FUN(x, y) { s = 0; w = 1; for i in range(2) { b ~ Bernoulli(theta); s = s + b*phi*(x + 1); w = w + b }; return s + y*theta }"),
+    (2, False, "fn FUN(x, y) { s = 0; l = x; for i in range(2) { b ~ Bernoulli(sigmoid(phi + l)); s = s + b*l; l = b }; return s*y - theta }"),
+    (2, False, "fn FUN(x, y) { s = x; p = phi; for i in range(2) { b ~ Bernoulli(theta); p = p*(1 + b); s = s + p }; if x > y { return s*s }; return s }"),
+    (3, False, "fn FUN(n, s) { if n < 1 { return s*phi }; b ~ Bernoulli(theta); s = s + b*theta; return FUN(n - 1, n) + s }"),
 ]
 
 

@@ -2,12 +2,12 @@
 
 The usual backward pass of compilers (Aho, Lam, Sethi & Ullman, "Compilers", section 9.2.5), per scope: results are read at the
 end, `x[i] = v` reads `x`, a call reads the outer variables that the function reads.  What is not live cannot tell two runs apart
-from here on, so runs that agree in the rest are in the same state (`runtime/lanes/merging.py`).
+from here on, so runs that agree in the rest are in the same state (`runtime/lanes/merging.py`); and of a live variable that is only
+used linearly from here on (`linear.py`), the mean is enough.  Both are found in one pass.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import assert_never
 
@@ -22,14 +22,14 @@ from ..syntax import (
     For,
     Function,
     If,
-    Name,
-    Node,
     Parameter,
     Return,
     Sample,
     Statement,
     While,
+    deep_recursion,
 )
+from .linear import CALLED, Use, Uses
 from .reads import outer_reads, set_in
 
 Names = frozenset[str]
@@ -37,110 +37,128 @@ NONE: Names = frozenset()
 
 
 @dataclass(frozen=True)
+class Ahead:
+    """The variables that are `live` at a place, and those of them that are used otherwise than linearly: the `state`."""
+
+    live: Names = NONE
+    state: Names = NONE
+
+    def __or__(self, other: Ahead) -> Ahead:
+        return self if other <= self else Ahead(self.live | other.live, self.state | other.state)
+
+    def __le__(self, other: Ahead) -> bool:
+        return self.live <= other.live and self.state <= other.state
+
+    def without(self, name: str) -> Ahead:
+        """Before the variable is set."""
+        return Ahead(self.live - {name}, self.state - {name}) if name in self.live else self
+
+
+@dataclass(frozen=True)
 class Liveness:
-    """The variables of a statement's scope that are live `after` it, by `id(statement)`; `ends`: statements after which fewer
-    are live than before, or one has a new value, so that two runs may have come to the same state (of those that follow each
-    other without a draw, the last)."""
+    """By `id(statement)` the variables of its scope that are live `after` it, and those of them that are part of the `state`, while of
+    the others the mean is enough.  `ends`: statements after which the state is smaller than before, or a variable has a new value,
+    so that two runs may have come to the same state (of those that follow each other without a draw, the last)."""
 
     after: dict[int, Names] = field(default_factory=dict)
+    state: dict[int, Names] = field(default_factory=dict)
     ends: set[int] = field(default_factory=set)
 
 
 def find_liveness(resolved: Resolved, of: tuple[str, ...] = ()) -> Liveness:
     """Of all statements, those in functions included; `of`: variables that are asked for at the end."""
-    found = Liveness()
     outer = outer_reads(resolved)
-    body, names = resolved.program.body, frozenset(resolved.functions)
+    body, functions = resolved.program.body, resolved.functions
     objective = () if resolved.objective is None else (resolved.objective,)
-    _Backwards(set_in(body), outer, found, frozenset(of), names).block(body, frozenset((*of, *objective)))
-    for function in resolved.functions.values():
-        own = set_in(function.body) | frozenset(function.parameters)
-        _Backwards(own, {}, found, NONE, names).block(function.body, NONE)
-    return found
+    with deep_recursion():
+        program = Uses(resolved, body, set_in(body), outer)
+        inside = {
+            name: Uses(resolved, function.body, set_in(function.body) | frozenset(function.parameters), {})
+            for name, function in functions.items()
+        }
+        bent: set[str] = set()  # functions whose results are used otherwise than linearly
+        while True:
+            before, found = len(bent), Liveness()
+            _Backwards(program, found, frozenset(of), bent).block(body, Ahead(frozenset((*of, *objective))))
+            for name, uses in inside.items():
+                _Backwards(uses, found, NONE, bent, name).block(functions[name].body, Ahead())
+            if len(bent) == before:
+                return found
 
 
 @dataclass
 class _Backwards:
     """One pass over the program or a function, from the end to the beginning; `last`: what is read wherever it returns."""
 
-    variables: Names
-    outer: dict[str, Names]
+    uses: Uses
     found: Liveness
     last: Names
-    functions: frozenset[str]
-    known: dict[int, Names] = field(default_factory=dict)
+    bent: set[str]
+    name: str = ""
 
-    def block(self, body: Block, live: Names, soon: bool = False) -> Names:
-        """What is live before some statements, after which `live` is; `soon`: an end follows, and nothing is drawn before it."""
+    def block(self, body: Block, ahead: Ahead, soon: bool = False) -> Ahead:
+        """What is ahead before some statements, after which is `ahead`; `soon`: an end follows, and nothing is drawn before it."""
         for statement in reversed(body.statements):
-            self.found.after[id(statement)] = live
-            before = self.statement(statement, live)
+            self.found.after[id(statement)], self.found.state[id(statement)] = ahead.live, ahead.state
+            before = self.statement(statement, ahead)
             compound = isinstance(statement, If | For | While)
-            end = not soon and (compound or self.replaces(statement, before, live) or not before <= live)
+            end = not soon and (compound or self.replaces(statement, before, ahead) or not before.state <= ahead.state)
             (self.found.ends.add if end else self.found.ends.discard)(id(statement))
             soon = (soon or end) and not compound and not self.draws(statement)
-            live = before
-        return live
+            ahead = before
+        return ahead
 
-    def replaces(self, node: Statement, before: Names, live: Names) -> bool:
-        """Whether a variable has a new value in place of one that could have been read, or of none that will be."""
-        return isinstance(node, Assign | Sample) and (node.name in before or node.name not in live)
+    def replaces(self, node: Statement, before: Ahead, ahead: Ahead) -> bool:
+        """Whether a variable has a new value in place of one that could have been read, or that is no part of the state."""
+        return isinstance(node, Assign | Sample) and (node.name in before.live or node.name not in ahead.state)
 
     def draws(self, node: Statement) -> bool:
         """Whether something is drawn in a statement, or may be in a function that it calls."""
         roots = (node,) if isinstance(node, Assign | Sample | Return) else ()
-        return any(isinstance(part, Sample | Draw) or (isinstance(part, Call) and part.function in self.functions)
+        return any(isinstance(part, Sample | Draw) or (isinstance(part, Call) and part.function in self.uses.resolved.functions)
                    for root in roots for part in nodes_in(root))
 
-    def statement(self, node: Statement, live: Names) -> Names:
-        """What is live before a statement."""
+    def statement(self, node: Statement, ahead: Ahead) -> Ahead:
+        """What is ahead before a statement."""
         match node:
             case Assign() | Sample():
-                value = node.value if isinstance(node, Assign) else node.distribution
+                value = self.uses.of(node.value) if isinstance(node, Assign) else self.uses.all_of(node.distribution)
+                if node.name in ahead.state:
+                    value = value.otherwise
                 if node.indices:
-                    return live | self.reads(value, *node.indices) | {node.name}
-                return self.joined(live - {node.name} if node.name in live else live, self.reads(value))
+                    return ahead | self.read(value | self.uses.all_of(*node.indices)) | Ahead(frozenset((node.name,)))
+                return ahead.without(node.name) | self.read(value)
             case If():
-                found = live if node.otherwise is None else self.block(node.otherwise, live, True)
+                found = ahead if node.otherwise is None else self.block(node.otherwise, ahead, True)
                 for condition, body in reversed(node.branches):
-                    found = found | self.block(body, live, True) | self.reads(condition)
+                    found = found | self.block(body, ahead, True) | self.read(self.uses.all_of(condition))
                 return found
             case For():
-                head = live
-                while not (more := self.block(node.body, head) - {node.variable}) <= head:
+                head = ahead
+                while not (more := self.block(node.body, head).without(node.variable)) <= head:
                     head = head | more
-                return head | self.reads(node.iterable)
+                return head | self.read(self.uses.all_of(node.iterable))
             case While():
-                head = live | self.reads(node.condition)
+                head = ahead | self.read(self.uses.all_of(node.condition))
                 while not (more := self.block(node.body, head)) <= head:
                     head = head | more
                 return head
             case Return():
-                return self.last | self.reads(*node.values)
+                found = Ahead(self.last)
+                for result in node.values:
+                    value = self.uses.of(result)
+                    found = found | self.read(value.otherwise if self.name in self.bent else value)
+                return found
             case Parameter() | Data() | Function():
-                return live
+                return ahead
             case _:
                 assert_never(node)
 
-    def joined(self, live: Names, more: Names) -> Names:
-        """Both, which is often the first."""
-        return live if more <= live else live | more
-
-    def reads(self, *roots: Node) -> Names:
-        """The variables of the scope that are read somewhere in expressions."""
-        found: Names = NONE
-        for root in roots:
-            if id(root) not in self.known:
-                self.known[id(root)] = frozenset(self._names(nodes_in(root)))
-            found = found | self.known[id(root)]
-        return found
-
-    def _names(self, nodes: Iterable[Node]) -> Iterable[str]:
-        for node in nodes:
-            if isinstance(node, Name) and node.id in self.variables:
-                yield node.id
-            elif isinstance(node, Call):
-                yield from self.outer.get(node.function, NONE) & self.variables
+    def read(self, use: Use) -> Ahead:
+        """The variables of the scope that are read; what is bent may be the result of a function."""
+        self.bent.update(name.removesuffix(CALLED) for name in use.bent if name.endswith(CALLED))
+        own = self.uses.variables
+        return Ahead((use.linear | use.bent) & own, use.bent & own)
 
 
 __all__ = ["Liveness", "find_liveness"]

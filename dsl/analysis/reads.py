@@ -7,20 +7,23 @@ from ..names.scopes import nodes_in
 from ..syntax import Assign, Block, Call, For, If, Name, Sample, Statement, While
 
 
-def set_in(body: Block) -> frozenset[str]:
-    """The variables that the statements of a block set (those of functions are their own)."""
-    names = set()
-    stack: list[Statement] = list(body.statements)
+def statements_in(body: Block) -> list[Statement]:
+    """The statements of a block and of the blocks in it, in the order of the text (those of functions are their own)."""
+    found = []
+    stack = list(reversed(body.statements))
     while stack:
         node = stack.pop()
-        if isinstance(node, Assign | Sample):
-            names.add(node.name)
-        elif isinstance(node, If | For | While):
-            if isinstance(node, For):
-                names.add(node.variable)
-            for block in node.blocks:
-                stack.extend(block.statements)
-    return frozenset(names)
+        found.append(node)
+        if isinstance(node, If | For | While):
+            stack += [statement for block in reversed(node.blocks) for statement in reversed(block.statements)]
+    return found
+
+
+def set_in(body: Block) -> frozenset[str]:
+    """The variables that the statements of a block set."""
+    statements = statements_in(body)
+    loops = [node.variable for node in statements if isinstance(node, For)]
+    return frozenset((*loops, *(node.name for node in statements if isinstance(node, Assign | Sample))))
 
 
 def outer_reads(resolved: Resolved) -> dict[str, frozenset[str]]:
@@ -41,4 +44,4 @@ def outer_reads(resolved: Resolved) -> dict[str, frozenset[str]]:
     return {name: frozenset(names) for name, names in reads.items()}
 
 
-__all__ = ["outer_reads", "set_in"]
+__all__ = ["outer_reads", "set_in", "statements_in"]

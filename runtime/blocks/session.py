@@ -11,7 +11,6 @@ import torch
 from torch import Tensor
 
 from ...dsl.analysis.gates import Gates, find_gates
-from ...dsl.analysis.linear import find_linear
 from ...dsl.analysis.liveness import find_liveness
 from ...dsl.analysis.sums import Sums, find_sums
 from ...dsl.names.resolve import Resolved
@@ -153,7 +152,7 @@ class Session:
             return None
         known, of = self.resolved.prepared, self.settings.of
         live = known.once("liveness", of, lambda: find_liveness(self.resolved, of))
-        return Merger(live, known.once("linear", None, lambda: find_linear(self.resolved)), self.exact)
+        return Merger(live, self.exact)
 
     def limits(self) -> Limits:
         """What a machine may do."""

@@ -22,13 +22,12 @@ import torch
 from torch import Tensor
 
 from ...dsl.analysis.liveness import Liveness
-from ...dsl.syntax import Assign, Sample, Statement
+from ...dsl.syntax import Statement
 from .endings import AGE
 from .frames import HIDDEN, Frame
 from .lanes import Join, Lanes
 from .values import Held, PerLane, Ragged, Value
 
-NOTHING: frozenset[str] = frozenset()
 DENSE = 4  # possible states for every lane, of which a table is made
 NARROW = 2**20  # different whole numbers that are told apart without sorting
 MOST_PAUSED = 4  # visits: lanes multiply in the meantime
@@ -38,14 +37,12 @@ MOST_STATES = 2**62
 
 @dataclass
 class Merger:
-    """When and how lanes are merged: `live` after each statement, `linear` the variables of the program that may be averaged;
-    `exact`: every outcome is enumerated, so that what is left of a loop may be left out.
+    """When and how lanes are merged: what is `live` after each statement, and which of it may be averaged; `exact`: every outcome is enumerated, so that what is left of a loop may be left out.
 
     Where nothing could be merged, it is tried again after twice as many visits as the last time (`pause`), but not many.
     """
 
     live: Liveness
-    linear: frozenset[str]
     exact: bool
     saved: int = 0  # lanes
     pause: dict[int, tuple[int, int]] = field(default_factory=dict)  # by statement: visits to let pass, and those of the last time
@@ -54,15 +51,14 @@ class Merger:
         """Merge the frame's lanes after a statement; by how many there are fewer."""
         if not frame.weighed or frame.lanes.count < 2:
             return 0
-        linear = self.linear if frame.outer is frame else NOTHING
-        if id(statement) not in self.live.ends and not (isinstance(statement, Assign | Sample) and statement.name in linear):
+        if id(statement) not in self.live.ends:
             return 0
         left, last = self.pause.get(id(statement), (0, 0))
         if left:
             self.pause[id(statement)] = left - 1, last
             return 0
         before = frame.lanes.count
-        _merge(frame, self.live.after[id(statement)], linear)
+        _merge(frame, self.live.after[id(statement)], self.live.state[id(statement)])
         if frame.lanes.count == before:
             self.pause[id(statement)] = last, min(max(2 * last, 1), MOST_PAUSED)
         elif last:
@@ -71,7 +67,7 @@ class Merger:
         return before - frame.lanes.count
 
 
-def _merge(frame: Frame, live: frozenset[str], linear: frozenset[str]) -> None:
+def _merge(frame: Frame, live: frozenset[str], part_of_state: frozenset[str]) -> None:
     lanes, weight = frame.lanes, frame.weight
     assert weight is not None
     state: dict[str, PerLane] = {}
@@ -83,7 +79,7 @@ def _merge(frame: Frame, live: frozenset[str], linear: frozenset[str]) -> None:
         if isinstance(value, Ragged):
             return
         if isinstance(value, PerLane):
-            if name in linear:
+            if name in live and name not in part_of_state:
                 means[name] = value
             elif value.live and value.same is None:
                 return  # every lane has a value of its own
