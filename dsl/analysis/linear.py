@@ -63,7 +63,7 @@ class Use:
 @dataclass
 class Uses:
     """Of expressions in one scope.  `outer`: what functions read of it.  Of a product, that side is bent whose variables are all
-    `curved`, or else the one that is set last (`order`); variables that nothing random can reach (not in `varying`) do not matter."""
+    `curved`, or else the one that is set last (`order`); variables that nothing random reaches (none of `varying`) do not count."""
 
     resolved: Resolved
     body: Block

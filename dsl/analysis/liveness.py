@@ -56,9 +56,9 @@ class Ahead:
 
 @dataclass(frozen=True)
 class Liveness:
-    """By `id(statement)` the variables of its scope that are live `after` it, and those of them that are part of the `state`, while of
-    the others the mean is enough.  `ends`: statements after which the state is smaller than before, or a variable has a new value,
-    so that two runs may have come to the same state (of those that follow each other without a draw, the last)."""
+    """By `id(statement)` the variables of its scope that are live `after` it, and those of them that are part of the `state`, while
+    of the others the mean is enough.  `ends`: statements after which the state is smaller than before, or a variable has a new
+    value, so that two runs may have come to the same state (of those that follow each other without a draw, the last)."""
 
     after: dict[int, Names] = field(default_factory=dict)
     state: dict[int, Names] = field(default_factory=dict)

@@ -184,7 +184,8 @@ class Accumulator:
             if not math.isfinite(self.cubes) or not self.cubes or self.squares <= self.count * (ROUNDING * self.mean) ** 2:
                 return math.inf
             return float((self.squares / abs(self.cubes * (self.count / self.cubed)) ** (2 / 3)) ** 3)
-        squares, cubes, mean = (torch.as_tensor(part, dtype=torch.float64).cpu().numpy() for part in (self.squares, self.cubes, self.mean))
+        parts = (self.squares, self.cubes, self.mean)
+        squares, cubes, mean = (torch.as_tensor(part, dtype=torch.float64).cpu().numpy() for part in parts)
         known = numpy.isfinite(cubes) & (cubes != 0) & (squares > self.count * (ROUNDING * mean) ** 2)
         squares, cubes = squares[known], cubes[known]
         if not squares.size:
@@ -250,7 +251,7 @@ def _out_of_range(apart: Tensor, squares: Tensor) -> bool:
     if squares.dim() == 0:
         return not SMALL < squares.item() < LARGE and bool((apart != 0).any()) and bool(torch.isfinite(apart).all())
     least, most = ends(squares) if squares.numel() else (1.0, 1.0)
-    if SMALL < least and most < LARGE:
+    if least > SMALL and most < LARGE:
         return False
     doubted = (squares <= SMALL) | (squares >= LARGE)
     return bool(doubted.any()) and bool(((apart != 0).any(0) & torch.isfinite(apart).all(0) & doubted).any())

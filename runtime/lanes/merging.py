@@ -37,7 +37,8 @@ MOST_STATES = 2**62
 
 @dataclass
 class Merger:
-    """When and how lanes are merged: what is `live` after each statement, and which of it may be averaged; `exact`: every outcome is enumerated, so that what is left of a loop may be left out.
+    """When and how lanes are merged: what is `live` after each statement, and which of it may be averaged; `exact`: every outcome
+    is enumerated, so that what is left of a loop may be left out.
 
     Where nothing could be merged, it is tried again after twice as many visits as the last time (`pause`), but not many.
     """
@@ -100,7 +101,7 @@ def _merge(frame: Frame, live: frozenset[str], part_of_state: frozenset[str]) ->
         total = weight.new_zeros(count).index_add(0, groups, weight)
     first = first_of_each(groups, count)
     kept = {name: value.rows_at(first) for name, value in state.items()}
-    kept.update({name: _mean(value, weight, groups, total, first) for name, value in means.items()})
+    kept.update(_means(means, weight, groups, total, first))
     _go_on(frame, first, total, kept)
 
 
@@ -112,13 +113,21 @@ def _hidden(frame: Frame) -> Iterator[str]:
         inner = None if inner.base else inner.parent
 
 
-def _mean(value: PerLane, weight: Tensor, groups: Tensor, total: Tensor, first: Tensor) -> PerLane:
-    """The mean of each group `[groups, *event]`."""
-    rows = value.raw if value.raw.is_floating_point() else value.raw.to(weight.dtype)
-    axes = (-1, *(1,) * (rows.dim() - 1))
-    summed = rows.new_zeros(total.shape[0], *rows.shape[1:]).index_add(0, groups, rows * weight.reshape(axes))
-    over = total.reshape(axes)
-    return PerLane(torch.where(over == 0, rows.index_select(0, first), summed / torch.where(over == 0, 1.0, over)), value.event)
+def _means(values: dict[str, PerLane], weight: Tensor, groups: Tensor, total: Tensor, first: Tensor) -> dict[str, PerLane]:
+    """The means of each group `[groups, *event]`; those of numbers are made together."""
+    over = torch.where(total == 0, 1.0, total)
+
+    def mean(rows: Tensor) -> Tensor:
+        axes = (-1, *(1,) * (rows.dim() - 1))
+        summed = rows.new_zeros(total.shape[0], *rows.shape[1:]).index_add(0, groups, rows * weight.reshape(axes))
+        return torch.where(total.reshape(axes) == 0, rows.index_select(0, first), summed / over.reshape(axes))
+
+    rows = {name: value.raw if value.raw.is_floating_point() else value.raw.to(weight.dtype) for name, value in values.items()}
+    numbers = [name for name, row in rows.items() if row.dim() == 1]
+    found = {name: mean(row) for name, row in rows.items() if row.dim() > 1}
+    if numbers:
+        found.update(zip(numbers, mean(torch.stack([rows[name] for name in numbers], 1)).unbind(1), strict=True))
+    return {name: PerLane(found[name], value.event) for name, value in values.items()}
 
 
 def _go_on(frame: Frame, first: Tensor, weight: Tensor, kept: dict[str, PerLane]) -> None:
