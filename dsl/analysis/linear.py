@@ -61,7 +61,7 @@ class Use:
 
 
 @dataclass
-class Uses:
+class Linearity:
     """Of expressions in one scope.  `outer`: what functions read of it.  Of a product, that side is bent whose variables are all
     `curved`, or else the one that is set last (`order`); variables that nothing random reaches (none of `varying`) do not count."""
 
@@ -208,4 +208,4 @@ def conditions(node: If | While) -> tuple[Expression, ...]:
     return (node.condition,) if isinstance(node, While) else tuple(condition for condition, _ in node.branches)
 
 
-__all__ = ["CALLED", "Use", "Uses", "conditions"]
+__all__ = ["CALLED", "Use", "Linearity", "conditions"]

@@ -29,7 +29,7 @@ from ..syntax import (
     While,
     deep_recursion,
 )
-from .linear import CALLED, Use, Uses
+from .linear import CALLED, Use, Linearity
 from .reads import outer_reads, set_in
 
 Names = frozenset[str]
@@ -71,9 +71,9 @@ def find_liveness(resolved: Resolved, of: tuple[str, ...] = ()) -> Liveness:
     body, functions = resolved.program.body, resolved.functions
     objective = () if resolved.objective is None else (resolved.objective,)
     with deep_recursion():
-        program = Uses(resolved, body, set_in(body), outer)
+        program = Linearity(resolved, body, set_in(body), outer)
         inside = {
-            name: Uses(resolved, function.body, set_in(function.body) | frozenset(function.parameters), {})
+            name: Linearity(resolved, function.body, set_in(function.body) | frozenset(function.parameters), {})
             for name, function in functions.items()
         }
         bent: set[str] = set()  # functions whose results are used otherwise than linearly
@@ -90,7 +90,7 @@ def find_liveness(resolved: Resolved, of: tuple[str, ...] = ()) -> Liveness:
 class _Backwards:
     """One pass over the program or a function, from the end to the beginning; `last`: what is read wherever it returns."""
 
-    uses: Uses
+    uses: Linearity
     found: Liveness
     last: Names
     bent: set[str]
