@@ -208,4 +208,4 @@ def conditions(node: If | While) -> tuple[Expression, ...]:
     return (node.condition,) if isinstance(node, While) else tuple(condition for condition, _ in node.branches)
 
 
-__all__ = ["CALLED", "Use", "Linearity", "conditions"]
+__all__ = ["CALLED", "Linearity", "Use", "conditions"]

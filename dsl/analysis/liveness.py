@@ -29,7 +29,7 @@ from ..syntax import (
     While,
     deep_recursion,
 )
-from .linear import CALLED, Use, Linearity
+from .linear import CALLED, Linearity, Use
 from .reads import outer_reads, set_in
 
 Names = frozenset[str]

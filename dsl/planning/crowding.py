@@ -51,13 +51,17 @@ class Crowding:
             lessons = lessons.crowd(index, plan)
 
     def tried(self, plan: Plan) -> int:
-        """How many lanes are tried for the exact answer, of this plan, before anything else: where all outcomes are counted, or
-        lanes are merged, as many as take no longer than the runs would."""
+        """How many lanes are tried for the exact answer, of this plan, before anything else: where all outcomes are counted as many
+        as take no longer than the runs would; where lanes are merged, work is what is bounded."""
         least = lanes_tried(self.samples, self.max_lanes)
         felt = [index for index, choice in plan.choices.items() if choice.effect]
-        if self.max_lanes is not None or not (plan.merges or all(index in self.outcomes.whole for index in felt)):
+        if self.max_lanes is not None:
             return least
-        return max(least, min((self.samples + STEP) * len(felt) // 2, MOST_STATES if plan.merges else MAX_LANES))
+        if plan.merges:
+            return MOST_STATES
+        if not all(index in self.outcomes.whole for index in felt):
+            return least
+        return max(least, min((self.samples + STEP) * len(felt) // 2, MAX_LANES))
 
     def overflow(self, plan: Plan, lanes: int, merging: bool = True) -> int | None:
         """The first site of a plan at which there are more lanes than these; with `merging` surely more: how many states are left

@@ -157,4 +157,4 @@ class Plan:
 
     def lanes(self, samples: int, most: int | None) -> int:
         """How many lanes enumeration may make of one run; `most`: what was asked for."""
-        return lanes_of(samples, self.exact, most, self.unasked)
+        return lanes_of(samples, self.exact, most, self.unasked, self.merges)

@@ -5,7 +5,7 @@ MAX_STEPS = 20_000  # rounds of a `while`, or of a `for` with random bounds
 MAX_DEPTH = 10_000  # levels of recursion
 MAX_ROUNDS = 300  # of a loop, or levels of calls, in which outcomes are enumerated: without end there is always one lane left
 MAX_LANES = 65_536  # lanes that the enumeration of outcomes may make of one run
-MOST_STATES = 2**19  # the same where lanes are merged, before each merge, if they take no longer than the runs would
+MOST_STATES = 2**19  # the same where lanes are merged, before each merge
 EXACT_LANES = 4096  # tried for an exact answer, or as many as runs were asked for
 LANES_IN_ALL = 2**22  # of all runs together, where outcomes are enumerated and the rest is sampled
 LEAST_LANES = 16  # of one run, however many runs
@@ -14,7 +14,7 @@ STEP = 2**14  # numbers that are touched in about the time that a step (a statem
 PRUNED = 8  # outcomes for every lane allowed, before those of probability 0 are left out, where nobody asked
 
 
-def lanes_of(samples: int, exact: bool, most: int | None = None, unasked: bool = False) -> int:
+def lanes_of(samples: int, exact: bool, most: int | None = None, unasked: bool = False, merging: bool = False) -> int:
     """How many lanes enumeration may make of one run; `most`: what was asked for.
 
     Where outcomes are enumerated by order alone (`unasked`), it must not cost more than what it replaces: for an exact answer one
@@ -24,7 +24,9 @@ def lanes_of(samples: int, exact: bool, most: int | None = None, unasked: bool =
         return most
     if unasked:
         return min(max(samples, UNASKED_LANES), MAX_LANES) if exact else LEAST_LANES
-    return MAX_LANES if exact else min(max(LANES_IN_ALL // samples, LEAST_LANES), MAX_LANES)
+    if exact:
+        return MOST_STATES if merging else MAX_LANES
+    return min(max(LANES_IN_ALL // samples, LEAST_LANES), MAX_LANES)
 
 
 def lanes_tried(samples: int, most: int | None = None) -> int:

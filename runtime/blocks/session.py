@@ -168,7 +168,8 @@ class Session:
         until = settings.deadline if settings.until is None else settings.until
         ahead = None if settings.ahead is None else settings.ahead / settings.samples
         most = 0.0 if settings.width is not None else math.inf if settings.most_work is None else settings.most_work
-        self.spending = Meter(most, until, self.stop, settings.width or 0.0, ahead)
+        room = self.limits().lanes if settings.patience else math.inf
+        self.spending = Meter(most, until, self.stop, settings.width or 0.0, ahead, settings.patience, room)
         return self.spending
 
     def leaves(self, runs: int) -> dict[str, Tensor]:

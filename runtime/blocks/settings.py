@@ -22,7 +22,8 @@ DEPTH = 1_000_000  # of Python calls
 @dataclass(frozen=True)
 class Settings:
     """How to run.  `deadline`: of time.monotonic(), when to stop with what there is; `until`: when to give up in the middle
-    (None: at the deadline).  `most_work`: numbers that may be touched (`meter.py`), or `width` in each step, on the average.
+    (None: at the deadline).  `most_work`: numbers that may be touched (`meter.py`), or `width` in each step, on the average;
+    `patience`: so many, where a loop promises to end within them.
     `ahead`: of so many runs to come these few are to tell, and end (TooLong) where they take a large part of their time.
     `block_lanes` overrides the size of blocks, `of` names variables in place of the results, `sampler` is random, sobol or single
     (of float32 in any arithmetic), `rank` and `world_size` which of how many processes this is, `compile` asks for compiled blocks
@@ -38,6 +39,7 @@ class Settings:
     until: float | None = None
     most_work: int | None = None
     width: int | None = None
+    patience: int = 0
     ahead: int | None = None
     sampler: str = "random"
     rank: int = 0

@@ -152,7 +152,7 @@ def _drive(
                 collected.merge(part, session)
                 if progress is not None:
                     progress(collected.done, settings.samples)
-                if settings.most_work is not None and collected.work > settings.most_work:
+                if settings.most_work is not None and collected.work > max(settings.most_work, settings.patience):
                     raise TooMuchWork
                 if collected.exact or (settings.target_se is not None and looks.enough(session, collected)):
                     return

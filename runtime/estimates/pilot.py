@@ -54,6 +54,7 @@ MOST_DIFFERENCES = 4  # parameter entries for which finite differences are taken
 CONTENDS = 0.5  # a relaxation matters whose variance is below this part of the best unbiased error
 TRIED_ROUNDS = 24  # of a `while`, or levels of calls, in which outcomes are enumerated
 EXACT_WORK = 2**21  # numbers that an exact answer may touch in any case (about 0.2 s)
+PATIENCE = 2**27  # where a loop promises to end within them (about four seconds), and a rough answer was not asked for
 MANY_PATHS = 4  # times less, where paths are too many, and states may be
 HOPELESS = 16  # lanes on the average, and where the outcomes that are counted are too many
 ONE_BLOCK = 16_384  # runs that are made at once,
@@ -90,6 +91,7 @@ class _Pilot(Figures):
     spent: float = 0.0  # work of trials that split lanes
     late: bool = False  # its time is over
     overworked: bool = False  # the exact answer touches too many numbers
+    foreseen: float = 0.0  # so many, as far as that was told
     made: Estimate | None = None  # all runs, of the first plan
     lessons: Lessons = Lessons()  # noqa: RUF009 # of that
 
@@ -134,7 +136,8 @@ class _Pilot(Figures):
         reach as far as the text tells (outcomes of probability 0, which are left out, are counted there)."""
         plan = self.planner(replace(self.options, prefer=preferred))
         lanes = self.crowding.tried(plan)
-        limits = replace(self.asked, until=self.settings.until, max_lanes=lanes, max_rounds=TRIED_ROUNDS)
+        patience = PATIENCE if plan.merges and self.asked.samples >= LEAST_REUSED else 0
+        limits = replace(self.asked, until=self.settings.until, max_lanes=lanes, max_rounds=TRIED_ROUNDS, patience=patience)
         many = self.crowding.overflow(plan, lanes, merging=False) is not None and not self.trials and not self.asked.max_lanes
         if many and not plan.merges:
             limits = replace(limits, width=HOPELESS)
@@ -143,7 +146,7 @@ class _Pilot(Figures):
         try:
             return self.estimate(preferred, limits, exact=True)
         except TooMuchWork as problem:
-            self.overworked = problem.merged or not many
+            self.overworked, self.foreseen = problem.merged or not many, problem.foreseen
             return None
 
     def share_time(self, deadline: float | None) -> None:
@@ -327,7 +330,7 @@ def choose(
         pilot.trial(family, number)
         if pilot.overworked and todo.exact is not None and pilot.trials:
             pilot.overworked = False
-            if 2 * EXACT_WORK < pilot.whole < math.inf and (found := pilot.exact(todo.exact, pilot.whole)):
+            if max(2 * EXACT_WORK, pilot.foreseen) < pilot.whole < math.inf and (found := pilot.exact(todo.exact, pilot.whole)):
                 return _exact(todo, found, settings)
     pilot.difference()
     best = _vary(pilot, todo.groups, len(orders())) if todo.varied else pilot.best()

@@ -165,9 +165,14 @@ class TooLong(Exception):
 
 
 class TooMuchWork(Exception):
-    """An attempt has touched more numbers than it may; `merged`: most lanes that it split were merged again."""
+    """An attempt has touched more numbers than it may; `merged`: most lanes that it split were merged again; `foreseen`: how many
+    it would have touched, as far as that can be told."""
 
     merged = False
+
+    def __init__(self, foreseen: float = 0.0):
+        super().__init__()
+        self.foreseen = foreseen
 
 
 class OutOfTime(Exception):

@@ -139,10 +139,14 @@ class OneByOne:
 
     def run(self, machine: Machine, node: For, first: int, last: int, frame: Frame) -> bool:
         """Execute the rounds `first` to `last - 1`."""
+        watched = not machine.depth and machine.meter.watch(last - first)
         for number in range(first, last):
             frame.write(node.variable, Uniform(float(number)))
             machine.block(node.body, frame)
-            if not frame.lanes.count:
+            ended = not frame.lanes.count
+            if watched:
+                machine.meter.over(ended or number == last - 1)
+            if ended:
                 break
         return True
 

@@ -188,6 +188,8 @@ class Machine(Setting):
         self.lanes_made += lanes.count - frame.lanes.count
         if self.lanes_made > self.most_lanes:
             raise TooManyLanes(site.index)
+        if self.meter.outlook is not None:
+            self.meter.outlook.see(self.lanes_made)
         self.last_split = site
         frame.narrow(lanes)
         frame.multiply(probability)
