@@ -8,6 +8,7 @@ it is deep.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass, field
 
 from ..names.resolved import Resolved
@@ -39,10 +40,8 @@ def rememberable(resolved: Resolved) -> Rememberable:
     """Those of a program."""
     bodies = {name: nodes_in(function.body) for name, function in resolved.functions.items()}
     called = {name: _calls(nodes) for name, nodes in bodies.items()}
-    impure = {name for name, nodes in bodies.items() if any(isinstance(node, Sample | Draw) for node in nodes)}
-    impure |= {name for name, calls in called.items() if not calls.keys().isdisjoint(resolved.external)}
-    while more := {name for name, calls in called.items() if name not in impure and not impure.isdisjoint(calls)}:
-        impure |= more
+    foreign = {name for name, calls in called.items() if not calls.keys().isdisjoint(resolved.external)}
+    impure = _reaching(called, drawing(resolved) | foreign)
     found = Rememberable()
     forms: dict[Expression, int] = {}
     for name, nodes in bodies.items():
@@ -56,6 +55,21 @@ def rememberable(resolved: Resolved) -> Rememberable:
                 if made is not None:
                     found.made[id(argument.value)] = made
     return found
+
+
+def drawing(resolved: Resolved) -> frozenset[str]:
+    """The functions that draw something, or call one that does."""
+    bodies = {name: nodes_in(function.body) for name, function in resolved.functions.items()}
+    drawing = {name for name, nodes in bodies.items() if any(isinstance(node, Sample | Draw) for node in nodes)}
+    return _reaching({name: _calls(nodes) for name, nodes in bodies.items()}, drawing)
+
+
+def _reaching(called: dict[str, dict[str, int]], some: Collection[str]) -> frozenset[str]:
+    """Those functions, and all that call one of them."""
+    found = set(some)
+    while more := {name for name, calls in called.items() if name not in found and not found.isdisjoint(calls)}:
+        found |= more
+    return frozenset(found)
 
 
 def _made(node: Expression, own: frozenset[str], forms: dict[Expression, int]) -> FromGiven | None:

@@ -58,11 +58,13 @@ class Ahead:
 class Liveness:
     """By `id(statement)` the variables of its scope that are live `after` it, and those of them that are part of the `state`, while
     of the others the mean is enough.  `ends`: statements after which the state is smaller than before, or a variable has a new
-    value, so that two runs may have come to the same state (of those that follow each other without a draw, the last)."""
+    value, so that two runs may have come to the same state (of those that follow each other without a draw, the last).  `bent`:
+    functions whose results are used otherwise than linearly."""
 
     after: dict[int, Names] = field(default_factory=dict)
     state: dict[int, Names] = field(default_factory=dict)
     ends: set[int] = field(default_factory=set)
+    bent: set[str] = field(default_factory=set)
 
 
 def find_liveness(resolved: Resolved, of: tuple[str, ...] = ()) -> Liveness:
@@ -76,12 +78,12 @@ def find_liveness(resolved: Resolved, of: tuple[str, ...] = ()) -> Liveness:
             name: Linearity(resolved, function.body, set_in(function.body) | frozenset(function.parameters), {})
             for name, function in functions.items()
         }
-        bent: set[str] = set()  # functions whose results are used otherwise than linearly
+        bent: set[str] = set()
         while True:
-            before, found = len(bent), Liveness()
-            _Backwards(program, found, frozenset(of), bent).block(body, Ahead(frozenset((*of, *objective))))
+            before, found = len(bent), Liveness(bent=bent)
+            _Backwards(program, found, frozenset(of)).block(body, Ahead(frozenset((*of, *objective))))
             for name, uses in inside.items():
-                _Backwards(uses, found, NONE, bent, name).block(functions[name].body, Ahead())
+                _Backwards(uses, found, NONE, name).block(functions[name].body, Ahead())
             if len(bent) == before:
                 return found
 
@@ -93,7 +95,6 @@ class _Backwards:
     uses: Linearity
     found: Liveness
     last: Names
-    bent: set[str]
     name: str = ""
 
     def block(self, body: Block, ahead: Ahead, soon: bool = False) -> Ahead:
@@ -147,7 +148,7 @@ class _Backwards:
                 found = Ahead(self.last)
                 for result in node.values:
                     value = self.uses.of(result)
-                    found = found | self.read(value.otherwise if self.name in self.bent else value)
+                    found = found | self.read(value.otherwise if self.name in self.found.bent else value)
                 return found
             case Parameter() | Data() | Function():
                 return ahead
@@ -156,7 +157,7 @@ class _Backwards:
 
     def read(self, use: Use) -> Ahead:
         """The variables of the scope that are read; what is bent may be the result of a function."""
-        self.bent.update(name.removesuffix(CALLED) for name in use.bent if name.endswith(CALLED))
+        self.found.bent.update(name.removesuffix(CALLED) for name in use.bent if name.endswith(CALLED))
         own = self.uses.variables
         return Ahead((use.linear | use.bent) & own, use.bent & own)
 

@@ -72,7 +72,7 @@ def _merge(frame: Frame, live: frozenset[str], part_of_state: frozenset[str]) ->
     lanes, weight = frame.lanes, frame.weight
     assert weight is not None
     state: dict[str, PerLane] = {}
-    means: dict[str, PerLane] = {}
+    averaged: dict[str, PerLane] = {}
     for name in (*live, *_hidden(frame), *((AGE,) if frame.outer is frame else ())):
         if frame.find(name) is None:
             continue
@@ -81,7 +81,7 @@ def _merge(frame: Frame, live: frozenset[str], part_of_state: frozenset[str]) ->
             return
         if isinstance(value, PerLane):
             if name in live and name not in part_of_state:
-                means[name] = value
+                averaged[name] = value
             elif value.live and value.same is None:
                 return  # every lane has a value of its own
             else:
@@ -94,14 +94,14 @@ def _merge(frame: Frame, live: frozenset[str], part_of_state: frozenset[str]) ->
     if count == lanes.count:
         return
     total = weight.new_zeros(count).index_add(0, groups, weight)
-    if means and bool((total == 0).any()):
+    if averaged and bool((total == 0).any()):
         alone = (total == 0).index_select(0, groups)
         columns.append(torch.where(alone, torch.arange(1, lanes.count + 1, device=weight.device), 0))
         groups, count = grouped(columns, lanes.count, weight.device)
         total = weight.new_zeros(count).index_add(0, groups, weight)
     first = first_of_each(groups, count)
     kept = {name: value.rows_at(first) for name, value in state.items()}
-    kept.update(_means(means, weight, groups, total, first))
+    kept.update(means(averaged, weight, groups, total, first))
     _go_on(frame, first, total, kept)
 
 
@@ -113,7 +113,7 @@ def _hidden(frame: Frame) -> Iterator[str]:
         inner = None if inner.base else inner.parent
 
 
-def _means(values: dict[str, PerLane], weight: Tensor, groups: Tensor, total: Tensor, first: Tensor) -> dict[str, PerLane]:
+def means(values: dict[str, PerLane], weight: Tensor, groups: Tensor, total: Tensor, first: Tensor) -> dict[str, PerLane]:
     """The means of each group `[groups, *event]`; those of numbers are made together."""
     over = torch.where(total == 0, 1.0, total)
 

@@ -26,6 +26,9 @@ from .setting import Setting
 
 def call(machine: Machine, node: Call, function: Function, arguments: list[Plain], frame: Frame) -> Plain:
     """A call of a function of the program, on the frame's lanes; one that has been made before is remembered."""
+    sharing = machine.sharing
+    if sharing is not None and function.name in sharing.functions and frame.lanes.root.count == 1:
+        return sharing.call(machine, function, arguments, frame, lambda given, at: _call(machine, node, function, given, at))
     recall = machine.recall
     if function.name not in recall.text.functions:
         return _call(machine, node, function, arguments, frame)

@@ -41,6 +41,7 @@ from .layers import after, around
 from .operation import Operation, function_of
 from .recall import Recall
 from .setting import MOST_KEPT, Setting
+from .sharing import Sharing
 from .ways import APART, Branching
 
 MEMORY = MemoryError, RuntimeError  # what is raised where there is none, and much else
@@ -140,6 +141,7 @@ class Machine(Setting):
         self.logarithms = False  # draws may be known by their logarithms only
         self.constants = frozenset(CONSTANTS)
         self.recall = Recall(resolved)
+        self.sharing = Sharing(resolved, self.merger) if self.merger is not None and self.merger.exact else None
         self.cuts: list[Cut] = []
         self.runs = self.draws = 0
         self.depth = 0

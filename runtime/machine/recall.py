@@ -103,7 +103,7 @@ class Recall:
         if not isinstance(raw, Tensor):
             return raw.hex() if isinstance(raw, float) else raw
         if not raw.requires_grad and self.looking and raw.numel() <= LARGE:
-            return isinstance(value, Uniform), value.shape, _content(raw)
+            return isinstance(value, Uniform), value.shape, content(raw)
         made = self.text.made.get(id(node))
         if made is not None and self.open and self.open[-1][0] is frame.activation:
             given = self.open[-1][1]
@@ -119,13 +119,13 @@ class Recall:
         assert self.base is not None
         if lanes not in self.places:
             index = lanes.map_to(self.base)
-            self.places[lanes] = None if index is None else _content(index) if self.looking else id(lanes)
+            self.places[lanes] = None if index is None else content(index) if self.looking else id(lanes)
         return self.places[lanes]
 
 
-def _content(value: Tensor) -> Hashable:
+def content(value: Tensor) -> Hashable:
     """What is in an array."""
     return value.dtype, tuple(value.shape), blake2b(value.detach().cpu().contiguous().numpy().tobytes()).digest()
 
 
-__all__ = ["Recall", "Recalled"]
+__all__ = ["Recall", "Recalled", "content"]
