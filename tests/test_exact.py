@@ -123,6 +123,53 @@ def epidemic(beta: complex, gamma: complex) -> complex:
     return mean(reached((8, 2), step, 6), lambda state: 10 - state[0])
 
 
+def thirty(beta: complex, gamma: complex) -> complex:
+    """The epidemic with 30 people, over 10 days."""
+    now: dict[tuple[int, int], complex] = {(28, 2): 1.0}
+    for _ in range(10):
+        then: dict[tuple[int, int], complex] = {}
+        for (well, ill), weight in now.items():
+            for chance, caught in binomial(well, 1 - cmath.exp(-beta * ill / 30)):
+                for other, better in binomial(ill, gamma):
+                    state = well - caught, ill + caught - better
+                    then[state] = then.get(state, 0.0) + weight * chance * other
+        now = then
+    return mean(now, lambda state: 30 - state[0])
+
+
+def bits_in_a_row(theta: complex) -> complex:
+    """The sum of 25 bits, each drawn by the one before."""
+    now, total = theta, theta
+    for _ in range(24):
+        now = 0.2 + theta * now
+        total += now
+    return total
+
+
+def seventh(p: complex) -> complex:
+    """Squares of a remainder, summed over 20 rounds."""
+    def step(s: int) -> list[tuple[complex, State]]:
+        return coin(p, (s + 1) % 7, s)
+
+    return sum((mean(reached(0, step, rounds), lambda s: s * s) for rounds in range(1, 21)), 0j)
+
+
+def calls(p: complex, n: int) -> complex:
+    """f(n) = f(n - 1) + b f(n - 2), from 0 and 1."""
+    last, now = 0j, 1 + 0j
+    for _ in range(n - 1):
+        last, now = now, now + p * last
+    return now
+
+
+def tree(p: complex) -> complex:
+    """How many leaves there are, if every node of 12 levels has two below it with probability p."""
+    size = 1 + 0j
+    for _ in range(12):
+        size = 1 - p + 2 * p * size
+    return size
+
+
 def carried(theta: complex) -> complex:
     def step(state: int) -> list[tuple[complex, State]]:
         return coin(theta if state else 1 - theta, 1, 0)
@@ -284,6 +331,34 @@ PROGRAMS: dict[str, tuple[str, dict[str, float], Oracle]] = {
     "recursion": (
         "fn heads(n, p) { if n == 0 { return 0 }; b ~ Bernoulli(p); return b + heads(n - 1, p) }\nreturn heads(9, theta)^2", {"theta": 0.3},
         lambda theta: 9 * theta * (1 - theta) + 81 * theta * theta),
+    "recursive walk": (
+        "fn walk(s, t) { if t < 1 { return s^2 }; b ~ Bernoulli(sigmoid(theta)); return walk(s + 2*b - 1, t - 1) }\nreturn walk(0, 40)",
+        {"theta": 0.5}, walk),
+    "recursive walk, squared": (
+        "fn walk(s, t) { if t < 1 { return s }; b ~ Bernoulli(sigmoid(theta)); return walk(s + 2*b - 1, t - 1) }\nreturn walk(0, 40)^2",
+        {"theta": 0.5}, walk),
+    "two calls": (
+        "fn f(n) { if n < 2 { return n }; b ~ Bernoulli(p); return f(n - 1) + b*f(n - 2) }\nreturn f(80)", {"p": 0.3}, lambda p: calls(p, 80)),
+    "two calls in a random place": (
+        "fn f(n) { if n < 2 { return n }; b ~ Bernoulli(p); return f(n - 1) + b*f(n - 2) }\nk ~ DiscreteUniform(0, 2)\nreturn f(20 + k)*k",
+        {"p": 0.3}, lambda p: (calls(p, 21) + 2 * calls(p, 22)) / 3),
+    "tree": ("fn leaves(d) { if d < 1 { return 1 }; if Bernoulli(p) { return leaves(d-1) + leaves(d-1) }; return 1 }\nreturn leaves(12)",
+             {"p": 0.4}, tree),
+    "a sum inside a function": (
+        "fn visits(rounds) { s = 0; total = 0; for t in range(rounds) { b ~ Bernoulli(p); s = (s + b) % 7; total = total + s^2 }; return total }\n"
+        "return visits(20)*3", {"p": 0.4}, lambda p: 3 * seventh(p)),
+    "a function of outer variables": (
+        "level = 1; total = 0\nfn jump(x) { b ~ Bernoulli(p); return x + b*level }\n"
+        "for t in range(12) { x = jump(total % 3); level = 1 + (x > 1); total = total + x % 2 }\nreturn total^2", {"p": 0.4},
+        lambda p: mean(reached((1, 0), lambda at: [
+            (chance, (1 + (x > 1), at[1] + x % 2)) for chance, x in coin(p, at[1] % 3 + at[0], at[1] % 3)
+        ], 12), lambda at: at[1] ** 2)),
+    "bits in a row": (
+        "x0 ~ Bernoulli(theta)\n" + "".join(f"x{i} ~ Bernoulli(0.2 + theta*x{i - 1})\n" for i in range(1, 25))
+        + "return " + " + ".join(f"x{i}" for i in range(25)), {"theta": 0.3}, bits_in_a_row),
+    "epidemic of thirty": (
+        "ill = 2; well = 28\nfor day in range(10) {\n  caught ~ Binomial(well, 1 - exp(-beta*ill/30)); better ~ Binomial(ill, gamma)\n"
+        "  well = well - caught; ill = ill + caught - better\n}\nreturn 30 - well", {"beta": 0.6, "gamma": 0.2}, thirty),
     "urn": ("red = 1; n = 2; for t in range(20) { b ~ Bernoulli((red + p)/(n + 1)); red = red + b; n = n + 1 }; return red^2", {"p": 0.4}, urn),
     "stock": (
         "level = 6; lost = 0\nfor week in range(12) {\n  demand ~ Geometric(rate); lost = lost + max(demand - level, 0)\n"

@@ -4,6 +4,7 @@ LEAST_KEPT = 16  # rounds of a loop without end, or outcomes of a law without en
 MAX_STEPS = 20_000  # rounds of a `while`, or of a `for` with random bounds
 MAX_DEPTH = 10_000  # levels of recursion
 MAX_ROUNDS = 300  # of a loop, or levels of calls, in which outcomes are enumerated: without end there is always one lane left
+TRIED_LEVELS = 128  # of calls, where lanes in one state share them
 MAX_LANES = 65_536  # lanes that the enumeration of outcomes may make of one run
 MOST_STATES = 2**19  # the same where lanes are merged, before each merge
 EXACT_LANES = 4096  # tried for an exact answer, or as many as runs were asked for

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from ...dsl.syntax import Call, Function, Return
+from ...dsl.tables.limits import TRIED_LEVELS
 from ...dsl.text.source import Span
 from ..arrays.broadcast import shape_words
 from ..arrays.operations import Operand, numeric
@@ -55,7 +56,8 @@ def _call(
             "P0505", f"`{node.function}` was called {machine.limits.depth} levels deep", node.span, "called again here",
             help="make sure that every run comes to a `return` without a further call",
         )
-    if machine.depth > machine.limits.rounds and machine.last_split is not None:
+    deep = machine.limits.rounds if machine.sharing is None else max(machine.limits.rounds, TRIED_LEVELS)
+    if machine.depth > deep and machine.last_split is not None:
         raise TooManyLanes(machine.last_split.index)
     machine.depth += 1
     known = machine.recursive.get(node.function)
