@@ -173,9 +173,25 @@ ENDLESS = {
 @pytest.mark.parametrize("name", ENDLESS)
 def test_a_recursion_is_bounded_by_its_calls(name: str) -> None:
     program = probrun.parse(ENDLESS[name])
-    for ask in (program.run, program.grad):
+    asked: list[Callable[[], object]] = [
+        lambda: program.run(samples=10, seed=1, max_steps=200),
+        lambda: program.grad(samples=10, seed=1, max_steps=200, estimator="score"),
+    ]
+    for ask in asked:
         with pytest.raises(probrun.ProbError, match="has called itself 200 times"):
-            ask(samples=10, seed=1, max_steps=200)
+            ask()
+
+
+@pytest.mark.parametrize(("name", "value", "slope"), [
+    ("twice", 308061521170129 * 0.5, 308061521170129.0),  # so many ends as the 71st of Fibonacci's numbers, each of chance p
+    ("through another", 1.0, 118.0),  # (2p)^59
+    ("in a loop", 0.5 * (3**41 - 1) / 2, (3**41 - 1) / 2),
+])
+def test_calls_in_one_state_are_made_once(name: str, value: float, slope: float) -> None:
+    """The exact answer needs each call once, where sampling needs as many as there are."""
+    result = probrun.parse(ENDLESS[name]).grad(samples=10, seed=1)
+    assert result.exact and float(result.value.mean) == pytest.approx(value, rel=1e-9)
+    assert float(result.gradient["p"].mean) == pytest.approx(slope, rel=1e-9)
 
 
 def test_calls_that_are_no_recursion_are_not_counted() -> None:

@@ -191,7 +191,7 @@ def test_all_sites_that_were_asked_are_given_up_together(spent: Any) -> None:
     program = probrun.parse(coins(50, "(SUM)^2"))
     cost, result = spent(lambda: program.grad(samples=4000, seed=2, estimator="enumerate"))
     yardstick, _ = spent(lambda: program.grad(samples=4000, seed=2, estimator="score"))
-    assert cost <= 1.5 * yardstick + 2**20  # one attempt: states may have been few
+    assert cost <= 1.5 * yardstick + 2**23  # one attempt, up to 2^19 lanes: states may have been few
     assert {site.estimator for site in result.sites} == {"score"}
     assert abs(float(result.gradient["theta"].mean) - squared(50, T)) <= 5 * float(result.gradient["theta"].se)
 

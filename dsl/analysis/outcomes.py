@@ -21,6 +21,7 @@ from ..syntax import (
     Block,
     Boolean,
     Call,
+    Comparison,
     Conditional,
     Data,
     Draw,
@@ -275,6 +276,13 @@ class _Walk:
                 return self.call(node)
             case Draw():
                 return Known(self.site(self.resolved.site_at[id(node)], None))
+            case Conditional():
+                shapes = {self.value(node.then).shape, self.value(node.otherwise).shape}
+                return Known(shapes.pop()) if len(shapes) == 1 else UNKNOWN
+            case Comparison():
+                return Known(_broadcast([self.value(node.left).shape, self.value(node.right).shape]))
+            case Logical():
+                return Known(())
             case _:
                 return UNKNOWN
 

@@ -12,7 +12,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 
+from ..analysis.liveness import find_liveness
 from ..analysis.outcomes import Outcomes, count_outcomes, what_counts
+from ..analysis.states import count_states
 from ..tables.limits import MAX_LANES, MOST_STATES, STEP, lanes_tried
 from .chooser import Planner
 from .plan import NOTHING, Lessons, Plan, PlanOptions
@@ -41,11 +43,12 @@ class Crowding:
         return known[key]
 
     def settled(self, options: PlanOptions, merging: bool = True) -> tuple[Plan, Lessons]:
-        """The plan without what is surely too much, and what was learnt on the way; `merging` as for `overflow`."""
+        """The plan without what is surely too much, and what was learnt on the way; `merging` as for `overflow`.  Beside draws,
+        that states are few is hoped for only where plans are measured."""
         lessons = NOTHING
         while True:
             plan = self.plans(options, lessons)
-            index = self.overflow(plan, plan.lanes(self.samples, self.max_lanes), merging)
+            index = self.overflow(plan, plan.lanes(self.samples, self.max_lanes), merging and (plan.exact or bool(options.prefer)))
             if index is None:
                 return plan, lessons
             lessons = lessons.crowd(index, plan)
@@ -67,12 +70,23 @@ class Crowding:
         """The first site of a plan at which there are more lanes than these; with `merging` surely more: how many states are left
         where lanes are merged, only a run can tell."""
         room, total = math.log2(lanes), 0.0
-        states = merging and plan.merges and plan.exact  # beside draws, states seldom meet
+        most = 0.0 if merging and plan.merges else self.states(plan)
         for index in plan.splitting:
-            total += 0.0 if states else self.outcomes.whole.get(index, 0.0)
-            if max(total, self.outcomes.once.get(index, 0.0)) > room:
+            total += self.outcomes.whole.get(index, 0.0)
+            if max(min(total, most), self.outcomes.once.get(index, 0.0)) > room:
                 return index
         return None
+
+    def states(self, plan: Plan) -> float:
+        """The logarithm of how many lanes there are at most, where lanes in one state are merged (infinite: unknown)."""
+        if not plan.merges:
+            return math.inf
+        prepared, enumerated = self.plans.resolved.prepared, frozenset(plan.splitting)
+        live = prepared.once("liveness", (), lambda: find_liveness(self.plans.resolved))
+        once = self.outcomes.once
+        return prepared.once(
+            "states", (enumerated, tuple(once.items())), lambda: count_states(self.plans.resolved, live, enumerated, once)
+        )
 
     def planner(self, options: PlanOptions) -> Callable[[Lessons], Plan]:
         """What makes the plans of a run, which may learn more."""

@@ -55,6 +55,7 @@ CONTENDS = 0.5  # a relaxation matters whose variance is below this part of the 
 TRIED_ROUNDS = 24  # of a `while`, or levels of calls, in which outcomes are enumerated
 EXACT_WORK = 2**21  # numbers that an exact answer may touch in any case (about 0.2 s)
 PATIENCE = 2**27  # where a loop promises to end within them (about four seconds), and a rough answer was not asked for
+FEW_STATES = 4.0  # the logarithm of those that are summed beside draws, however few runs there are
 MANY_PATHS = 4  # times less, where paths are too many, and states may be
 HOPELESS = 16  # lanes on the average, and where the outcomes that are counted are too many
 ONE_BLOCK = 16_384  # runs that are made at once,
@@ -139,7 +140,7 @@ class _Pilot(Figures):
         patience = PATIENCE if plan.merges and self.asked.samples >= LEAST_REUSED else 0
         limits = replace(self.asked, until=self.settings.until, max_lanes=lanes, max_rounds=TRIED_ROUNDS, patience=patience)
         many = self.crowding.overflow(plan, lanes, merging=False) is not None and not self.trials and not self.asked.max_lanes
-        if many and not plan.merges:
+        if many and (not plan.merges or math.log2(lanes) < self.crowding.states(plan) < math.inf):
             limits = replace(limits, width=HOPELESS)
         elif most_work is not None:
             limits = replace(limits, most_work=int(most_work / MANY_PATHS if many else most_work))
@@ -191,8 +192,10 @@ class _Pilot(Figures):
         return plain and self.alone and asked.device == "cpu" and LEAST_REUSED <= asked.samples <= ONE_BLOCK
 
     def worth(self, plan: Plan) -> bool:
-        """Whether a plan may be tried: the first one, the first without paths beside some with (it would contradict them), and what
-        there is effort for."""
+        """Whether a plan may be tried: the first one, the first without paths beside some with (it would contradict them), the
+        first that sums over few states, and what there is effort for."""
+        if plan.merges and self.crowding.states(plan) <= FEW_STATES and not any(trial.plan.merges for trial in self.trials):
+            return True
         fair = [trial for trial in self.trials if not trial.plan.biased]
         if not fair or (not pathwise(plan) and not plan.biased and all(trial.pathwise for trial in fair)):
             return True
