@@ -146,7 +146,7 @@ class Program:
             self.resolved, estimator=estimator, unbiased=unbiased, among=among, tau=tau, allow_biased=allow_biased, of=of
         )
         self._plan(options)  # a refusal must not wait for torch
-        from .runtime.estimates.answer import answered, checked
+        from .runtime.estimates.answer import answered, checked, set_aside
         started = time.perf_counter()
         settings = self._settings(run, options.of, keep_runs, begun, compile=compile, strict=run.strict)
         limit, piloted = settings.deadline, (among is None) if pilot is None else pilot
@@ -161,7 +161,7 @@ class Program:
         assert plan is not None
         return GradientResult(
             **common_fields(self.resolved, run, estimate, options.of) | {"seed": settings.seed, "seconds": seconds},
-            **left_out(self.resolved, estimate), biased=plan.biased,
+            **left_out(self.resolved, estimate, set_aside(self.resolved, plan, options)), biased=plan.biased,
             gradient=unkeyed(estimate.gradient) if len(estimate.value) == 1 else estimate.gradient,
             sites=site_reports(self.resolved, plan, verdict), per_run=estimate.per_run if keep_runs else None,
             pilot_runs=verdict.runs, tails=estimate.tails, few=estimate.few, scarce=estimate.scarce,

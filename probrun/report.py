@@ -36,7 +36,7 @@ def header(result: Result) -> str:
         runs = f"{result.samples} of {result.requested} runs (interrupted)"
     elif result.out_of_time:
         runs = f"{result.samples} of {result.requested} runs (time ran out)"
-    if result.sampler != "random":
+    if result.sampler != "random" and not result.exact:
         runs = f"{runs} on Sobol points"
     return f"{result.program}     {runs}    seed {result.seed}    {result.dtype} on {result.device}"
 
@@ -105,8 +105,8 @@ def _equal_lines(result: Result, doubted: bool = False) -> list[str]:
 
 
 def _warning_lines(result: Result) -> Iterator[str]:
-    """What is not to be trusted, and why."""
-    for doubt in result.warnings:
+    """What is not to be trusted, and what else must be said."""
+    for doubt in (*result.warnings, *result.notes):
         yield from ["", *textwrap.wrap(f"{doubt.code}: {doubt.message}", WIDTH - 2, initial_indent="  ", subsequent_indent="  ")]
 
 
@@ -208,6 +208,7 @@ def explain_text(program: Program, sites: Sequence[SiteReport]) -> str:
         lines += _decided(site, chosen, width)
         for index, sentence in enumerate(site.because):
             lines += _item("" if index else "because", "", sentence, width)
+        lines += _summed(site, width)
         for index, (name, why) in enumerate(_rejected(site)):
             lines += _item("" if index else "rejected", name, why, width)
         if site.path:
@@ -232,6 +233,20 @@ def _decided(site: SiteReport, chosen: str, width: int) -> list[str]:
         lines += _item("measured", "", f"{tried}: grad tries them on a pilot and takes the least error", width)
         return lines + _item("by order", chosen, f"{site.summary} (what --no-pilot takes)", width)
     return lines + _item("chosen", chosen, site.summary, width)
+
+
+def _summed(site: SiteReport, width: int) -> list[str]:
+    """Over which state the outcomes are summed out, what keeps lanes apart, or why they are not summed."""
+    seen = site.foreseen
+    if seen is None:
+        return []
+    title, sentences, lines = "not summed", seen.unsummed, []
+    if seen.summed is not None:
+        title, sentences = "apart", seen.summed.apart
+        lines = _item("summed", "", seen.summed.words, width) if seen.summed.out else []
+    for number, sentence in enumerate(sentences):
+        lines += _item("" if number else title, "", sentence, width)
+    return lines
 
 
 def _rejected(site: SiteReport) -> list[tuple[str, str]]:

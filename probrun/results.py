@@ -67,6 +67,7 @@ class SiteReport:
             entry["options"] = self.unusual
         if self.among:
             entry["among"] = list(self.among)
+        entry |= {} if self.foreseen is None else self.foreseen.sums()
         if self.measured:
             entry["measured"] = {name: figures.to_dict() for name, figures in self.measured.items()}
         return entry
@@ -105,6 +106,7 @@ class Result:
     target_se: float | None = field(repr=False)
     sampler: str = field(repr=False)
     look: Callable[[], frozenset[tuple[str, str | None]]] = field(repr=False, compare=False)  # what gives `steady`
+    notes: tuple[Doubt, ...] = field(default=(), repr=False, kw_only=True)  # what was asked for and could not be, with the reason
 
     def to_dict(self) -> dict[str, Any]:
         """The JSON object of the command line."""
@@ -214,6 +216,8 @@ class GradientResult(Result):
             for (result, name), tail in self.tails.items()
         ]
         doubts: dict[str, Any] = {"warnings": [doubt.to_dict() for doubt in self.warnings]}
+        if self.notes:
+            doubts["notes"] = [note.to_dict() for note in self.notes]
         if found:
             doubts["heavy_tails"] = found
         if self.overruled:
@@ -298,9 +302,9 @@ def common_fields(resolved: Resolved, run: RunOptions, estimate: Estimate, of: t
     }
 
 
-def left_out(resolved: Resolved, estimate: Estimate) -> dict[str, Any]:
+def left_out(resolved: Resolved, estimate: Estimate, notes: tuple[Doubt, ...]) -> dict[str, Any]:
     """The fields of `GradientResult` that tell, in words, what was left out of an exact answer where there is no end: each place
-    once, with the most that was left there."""
+    once, with the most that was left there; and the `notes`."""
     worst: dict[Span, Cut] = {}
     for cut in estimate.cuts:
         if cut.span not in worst or cut.rest > worst[cut.span].rest:
@@ -311,7 +315,7 @@ def left_out(resolved: Resolved, estimate: Estimate) -> dict[str, Any]:
         name = "loop" if rounds else resolved.sites[cut.site].distribution.name
         how = f"left after {cut.kept} rounds" if rounds else f"cut after {cut.kept} outcomes"
         found.append(f"{name} at line {line_of(cut.span.start)[0]} {how}, at a remaining probability of {cut.rest:.0e}")
-    return {"exact_to": estimate.exact_to, "cuts": tuple(found)}
+    return {"exact_to": estimate.exact_to, "cuts": tuple(found), "notes": notes}
 
 
 def _steady(resolved: Resolved, estimate: Estimate, of: tuple[str, ...]) -> frozenset[tuple[str, str | None]]:

@@ -212,7 +212,7 @@ class Chooser:
             bool(flow.sites[index].live & self.unforced),
             tuple(other.name for other in valid if self.options.allows(other)),
             state.forced is None and state.preferred is None, state.forced is not None,
-            (state.row.finite or state.row.endless) and not state.crowded and summing,
+            (state.row.finite or state.row.endless) and not state.crowded and summing, state.found,
         )
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 
 from ..analysis.liveness import find_liveness
@@ -20,6 +20,7 @@ from .chooser import Planner
 from .plan import NOTHING, Lessons, Plan, PlanOptions
 
 MOST_KNOWN = 64  # counts of one program that are remembered
+FEW_BITS = 20  # of a number that is written out
 
 
 @dataclass
@@ -51,7 +52,14 @@ class Crowding:
             index = self.overflow(plan, plan.lanes(self.samples, self.max_lanes), merging and (plan.exact or bool(options.prefer)))
             if index is None:
                 return plan, lessons
-            lessons = lessons.crowd(index, plan)
+            lessons = lessons.crowd(index, plan, self.words(index, plan.lanes(self.samples, self.max_lanes)))
+
+    def words(self, index: int, lanes: int) -> str:
+        """Why the outcomes at a site are too many for so many lanes."""
+        bits = max(self.outcomes.whole.get(index, 0.0), self.outcomes.once.get(index, 0.0))
+        if bits <= math.log2(lanes):
+            return f"with those before they are more than the {lanes} lanes that a run may take (--max-lanes)"
+        return f"they are {numbered(bits)} in a run, which may take {lanes} lanes (--max-lanes)"
 
     def tried(self, plan: Plan) -> int:
         """How many lanes are tried for the exact answer, of this plan, before anything else: where all outcomes are counted as many
@@ -95,9 +103,14 @@ class Crowding:
         def make(lessons: Lessons) -> Plan:
             if lessons is NOTHING:
                 return plan
-            return self.plans(options, replace(lessons, crowded=lessons.crowded | known.crowded) if known.crowded else lessons)
+            return self.plans(options, lessons.joined(known) if known.crowded else lessons)
 
         return make
 
 
-__all__ = ["Crowding"]
+def numbered(bits: float) -> str:
+    """2 to the power of so many, in words."""
+    return f"2^{bits:.0f}" if bits > FEW_BITS else f"{2**bits:.0f}"
+
+
+__all__ = ["Crowding", "numbered"]

@@ -9,14 +9,18 @@ few, impossible where those that are counted are too many already.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
+from ..tables.distributions import DISTRIBUTIONS
+from ..tables.estimators import ESTIMATORS
 from ..tables.limits import lanes_of, lanes_tried
 from .chooser import Planner
-from .crowding import Crowding
+from .crowding import Crowding, numbered
 from .plan import Choice, Plan, PlanOptions
-from .trials import Trials, alternatives, changed, planned, trials
+from .summing import Summed, SummedSites
+from .trials import Trials, alternatives, changed, planned, prefer, summing, trials
 
 SURELY_FEW = 8.0  # log2 of lanes: so few are tried whatever else the program does
 
@@ -30,6 +34,8 @@ class Foreseen:
     measured those that a pilot tries
     exact    what is known of the exact answer: "" (it is not tried), "certain", "first" (it is tried first)
     crowded  the outcomes that are too many, in words
+    summed   over which state it is summed out, where its outcomes may be enumerated
+    unsummed why they are not, though it is discrete
     """
 
     choice: Choice
@@ -37,6 +43,15 @@ class Foreseen:
     measured: tuple[str, ...] = ()
     exact: str = ""
     crowded: str = ""
+    summed: Summed | None = None
+    unsummed: tuple[str, ...] = ()
+
+    def sums(self) -> dict[str, Any]:
+        """The keys of the JSON that tell how outcomes are summed, or why not."""
+        if self.summed is not None:
+            return {"summed": self.summed.to_dict()}
+        crowded = [f"too many outcomes: {self.crowded} in one run"] if self.crowded else []
+        return {"not_summed": [*self.unsummed, *crowded]} if self.unsummed or crowded else {}
 
 
 @dataclass(frozen=True)
@@ -59,13 +74,17 @@ def forecast(crowding: Crowding, options: PlanOptions, piloted: bool) -> Forecas
     if not piloted or not todo.live:
         rest = crowding.settled(options, merging=False)[0].choices
         found = {index: seer.by_order(choice, rest[index]) for index, choice in by_order.choices.items()}
+        found = seer.told(found, (by_order,))
         return Forecast(found, by_order, lanes, any(len(site.among) > 1 for site in found.values()))
     exact = seer.exact(todo, lanes)
     if exact == "certain":
         assert todo.exact is not None
         whole = plans(replace(options, prefer=todo.exact))
-        return Forecast({index: seer.certain(choice, exact) for index, choice in whole.choices.items()}, whole, lanes, False)
+        certain = {index: seer.certain(choice, exact) for index, choice in whole.choices.items()}
+        return Forecast(seer.told(certain, (whole,)), whole, lanes, False)
     tried = list(seer.tried(todo)) if todo.measuring else [by_order]
+    if exact:  # has been tried when the rest is measured
+        tried = [plan for plan in tried if not plan.exact] or tried
     every = plans(replace(options, prefer=todo.exact)) if exact and todo.exact is not None else None
     sites = {}
     for index, choice in by_order.choices.items():
@@ -73,6 +92,7 @@ def forecast(crowding: Crowding, options: PlanOptions, piloted: bool) -> Forecas
         names = dict.fromkeys((*measured, *(() if every is None else (every.choices[index].estimator,))))
         crowded = "" if every is not None and every.merges else seer.words(index)
         sites[index] = Foreseen(choice, tuple(names), measured, exact, crowded)
+    sites = seer.told(sites, (*(() if every is None else (every,)), by_order, *tried))
     return Forecast(sites, by_order, lanes, any(len(site.among) > 1 for site in sites.values()))
 
 
@@ -119,6 +139,39 @@ class _Seer:
                         if planned(self.plans, self.options, varied) is not None:
                             yield self._settled(replace(self.options, prefer=varied))
 
+    def told(self, sites: dict[int, Foreseen], plans: Sequence[Plan]) -> dict[int, Foreseen]:
+        """With what is known of the state over which outcomes are summed, under the first of these plans that enumerates a site."""
+        sums = SummedSites(self.plans.resolved, self.options.of)
+        found = {index: replace(seen, summed=sums.of_site(index, plans)) for index, seen in sites.items()}
+        base = self.plans(self.options)
+        for index, seen in found.items():
+            choice = base.choices[index]
+            if seen.summed is not None or not choice.effect:
+                continue
+            if ESTIMATORS[choice.estimator].splits:
+                found[index] = replace(seen, unsummed=self.unsummed(index, base, sums, self.options))
+            elif choice.free and summing(choice):
+                options = replace(self.options, prefer=prefer(trials(self.plans, self.options).free, summing))
+                plan = planned(self.plans, self.options, options.prefer)
+                if plan is not None:
+                    found[index] = replace(seen, unsummed=self.unsummed(index, plan, sums, options))
+        return found
+
+    def unsummed(self, index: int, plan: Plan, sums: SummedSites, options: PlanOptions) -> tuple[str, ...]:
+        """Why a site that could be enumerated is not: what keeps lanes apart in the `plan` of some options that enumerates all that
+        can be, or that there are too many outcomes for that."""
+        site = plan.choices[index].site
+        if DISTRIBUTIONS[site.distribution.name].endless and site.function is None:
+            for other in plan.choices.values():
+                if other.effect and not ESTIMATORS[other.estimator].exact:
+                    at = f"`{other.site.name}` (line {self.plans.resolved.program.source.line_of(other.site.span)})"
+                    return (f"it has outcomes without end, which are summed only where all draws are: {at} is not",)
+        summed = sums.of_site(index, (plan,))
+        if summed is not None and not summed.out:
+            return summed.apart
+        why = "" if self.words(index) else dict(self.crowding.settled(options)[1].why).get(index, "")
+        return (f"too many outcomes: {why}",) if why else ()
+
     def words(self, index: int) -> str:
         """The outcomes of a site, where they are too many for one run."""
         if not self.plans(self.options).choices[index].finite:
@@ -127,4 +180,4 @@ class _Seer:
         samples, most = self.crowding.samples, self.crowding.max_lanes
         if bits <= math.log2(max(lanes_of(samples, False, most), lanes_tried(samples, most))):
             return ""
-        return f"2^{bits:.0f}" if bits > 20 else f"{2**bits:.0f}"
+        return numbered(bits)

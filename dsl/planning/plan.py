@@ -42,19 +42,27 @@ class Lessons:
     broken     ids of guards that a run saw fail, and of sampling sites (Sample, Draw) whose estimator broke down at the edge
                of their domain: the earlier draws that lead there are detached
     crowded    indices of sites whose outcomes are too many to be enumerated
+    why        (index, reason in words) of those of them at which that was found out
     """
 
     broken: frozenset[int] = frozenset()
     crowded: frozenset[int] = frozenset()
+    why: tuple[tuple[int, str], ...] = ()
 
     def broke(self, place: int) -> Lessons:
         """With one more broken place."""
         return replace(self, broken=self.broken | {place})
 
-    def crowd(self, site: int, plan: Plan) -> Lessons:
+    def crowd(self, site: int, plan: Plan, why: str = "") -> Lessons:
         """With one more crowded site of a plan, and what is given up with it: a hundred sites together, and not one by one, each
         with an attempt of its own."""
-        return replace(self, crowded=self.crowded | {site, *plan.given_up_with(site)})
+        said = ((site, why),) if why and site not in self.crowded else ()
+        return replace(self, crowded=self.crowded | {site, *plan.given_up_with(site)}, why=self.why + said)
+
+    def joined(self, other: Lessons) -> Lessons:
+        """With the crowded sites of others."""
+        said = tuple(entry for entry in other.why if entry[0] not in self.crowded)
+        return replace(self, crowded=self.crowded | other.crowded, why=self.why + said)
 
 
 NOTHING = Lessons()  # yet
@@ -72,6 +80,7 @@ class Choice:
     forced      somebody has set one for this very site
     finite      it has finitely many outcomes, or all but so many are negligible, and they may be enumerated
     movable     earlier draws carry the derivative to it, and could be detached
+    crowded     why its outcomes are not enumerated, though they could be, where that was found out here
     """
 
     site: Site
@@ -90,6 +99,7 @@ class Choice:
     free: bool = True
     forced: bool = False
     finite: bool = False
+    crowded: str = ""
 
 
 @dataclass(frozen=True)

@@ -29,6 +29,7 @@ class State:
     preferred: EstimatorCall | None = None  # from --estimator without a site: used where it is valid
     measured: EstimatorCall | None = None  # what a pilot found best
     crowded: bool = False  # its outcomes are too many to be enumerated
+    found: str = ""  # how that was found out, if it was at this site
     natural: State | None = None  # the same site without what a pilot found: why it cannot be otherwise
     set_aside: str = ""  # a forced estimator that --unbiased overrode
     demoted: Hazard | None = None
@@ -83,7 +84,10 @@ class State:
 
 def begin(resolved: Resolved, site: Site, options: PlanOptions, lessons: Lessons, measured: EstimatorCall | None) -> State:
     """A site as the program and the options set it; P0401, P0407."""
-    state = State(site, DISTRIBUTIONS[site.distribution.name], crowded=site.index in lessons.crowded)
+    state = State(
+        site, DISTRIBUTIONS[site.distribution.name], crowded=site.index in lessons.crowded,
+        found=dict(lessons.why).get(site.index, ""),
+    )
     state.measured = measured
     if isinstance(site.node, Sample) and site.node.using is not None:
         state.forced, state.forced_by = site.node.using, "using"

@@ -231,6 +231,18 @@ off the corner (`y = 3.01`).
 
 A kink that only a continuous draw meets has probability 0, and is harmless.
 """),
+    page("P0705", "outcomes that were to be summed, and are not", """
+A note, not a warning: `--estimator enumerate` was given for all sites, but at
+this one the outcomes (or the ways that they lead to) are too many, or they
+have no end and what would be left out does not become negligible. The site
+is estimated in another way that is right here; the numbers can be trusted as
+any that are sampled. The exit status stays what it is.
+
+`--max-lanes N` allows more lanes, where that is what was short.
+`probrun explain FILE` says over which state a site is summed, and what keeps
+lanes apart. Set for one site, `--estimator n=enumerate`, it is an error that
+the outcomes cannot be summed (P0407).
+"""),
     page("P0901", "a fault of probrun itself", """
 Something inside probrun went wrong that no program and no value should be
 able to cause. It is not your mistake.

@@ -12,12 +12,13 @@ from ..blocks.collect import Estimate
 from ..blocks.settings import Settings
 from .checking import checked
 from .contradictions import contradictions
+from .doubts import set_aside
 from .estimate import Progress, gradient
 from .pilot import choose
 from .team import Team, with_team
 from .verdict import Verdict
 
-__all__ = ["answered", "checked"]
+__all__ = ["answered", "checked", "set_aside"]
 
 
 def answered(

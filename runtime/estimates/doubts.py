@@ -1,4 +1,4 @@
-"""What a gradient says against itself: warnings in words, each of which makes the exit status 3."""
+"""What a gradient says against itself: warnings in words, each of which makes the exit status 3; and notes, which do not."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from ...dsl.names.resolve import Resolved
+    from ...dsl.planning.plan import Plan, PlanOptions
     from ..blocks.collect import Estimate
     from ..blocks.tails import Tail
     from .rivals import Contradiction
@@ -132,7 +133,33 @@ def differing(
     ))
 
 
+def set_aside(resolved: Resolved, plan: Plan, options: PlanOptions) -> tuple[Doubt, ...]:
+    """Notes on sites whose outcomes were to be summed, by an option for all sites, and were not: right, but not what was asked."""
+    from ...dsl.tables.distributions import DISTRIBUTIONS
+    from ...dsl.tables.estimators import ESTIMATORS
+
+    asked = {call.name for site, call in options.estimator if site is None and ESTIMATORS[call.name].splits}
+    others = [
+        choice for choice in plan.choices.values()
+        if choice.effect and not choice.forced and choice.estimator not in asked
+        and any(not ESTIMATORS[name].unsuited(DISTRIBUTIONS[choice.site.distribution.name]) for name in asked)
+    ]
+    found, alike = [choice for choice in others if choice.crowded], [choice.site.name for choice in others if not choice.crowded]
+    notes = []
+    for choice in found:
+        line = resolved.program.source.line_of(choice.site.span)
+        more = f" (nor those of {_few_of([f'`{name}`' for name in alike])})" if alike and choice is found[-1] else ""
+        notes.append(Doubt("P0705", (
+            f"asked for, but not done: the outcomes of `{choice.site.name}` (line {line}) are not summed{more}: {choice.crowded}. "
+            f"`{choice.estimator}` is used instead"
+        ), line))
+    return tuple(notes)
+
+
 def _named(places: Iterable[Place], several: bool) -> str:
     above = " {}" if several else ""
-    names = [name if parameter is None else f"d{above.format(name)}/d{parameter}" for name, parameter in places]
+    return _few_of([name if parameter is None else f"d{above.format(name)}/d{parameter}" for name, parameter in places])
+
+
+def _few_of(names: list[str]) -> str:
     return ", ".join(names[:MOST_NAMED]) + (f" and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else "")

@@ -170,7 +170,7 @@ def _packed(outcome: Collected | Exception, places: Places | None) -> tuple[str,
     if isinstance(outcome, GuardBroken) and places is not None:
         return "broken", places.numbers[outcome.place]
     if isinstance(outcome, TooManyLanes):
-        return "crowded", outcome.index
+        return "crowded", (outcome.index, outcome.why)
     if isinstance(outcome, ProbError):
         return "problem", outcome.diagnostics
     if isinstance(outcome, Exception):
@@ -185,7 +185,7 @@ def _unpacked(number: int, kind: str, content: Any, places: Places) -> Collected
     if kind == "broken":
         return GuardBroken(id(places.nodes[content]))
     if kind == "crowded":
-        return TooManyLanes(content)
+        return TooManyLanes(*content)
     return _elsewhere(number, kind, content)
 
 

@@ -42,7 +42,7 @@ def remainder(
             for (total, parts), rest in zip(_contributions(outcome.weight, column, age, points, known), rests, strict=False):
                 worst = max(worst, _relative(total, *parts), _share(rest * most, total))
     if worst > MOST:
-        raise TooManyLanes(outcome.cuts[-1].site)
+        raise TooManyLanes(outcome.cuts[-1].site, "there is no end of them, and what is left out does not become negligible")
     return max(worst, EPSILON)
 
 

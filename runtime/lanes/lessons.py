@@ -66,17 +66,19 @@ class GuardBroken(Lesson):
 
 
 class TooManyLanes(Lesson):
-    """Enumerating the outcomes of a site (its index in the program) takes more lanes per run than allowed: do without."""
+    """Enumerating the outcomes of a site (its index in the program) takes more lanes per run than allowed: do without; `why` in
+    words that go on after "outcomes are not summed: "."""
 
-    def __init__(self, index: int):
+    def __init__(self, index: int, why: str = ""):
         self.index = index
-        super().__init__(f"site {index}")
+        self.why = why
+        super().__init__(f"site {index}" + (f": {why}" if why else ""))
 
     def alone(self, way: Way) -> bool:
         return False
 
     def taught(self, way: Way, plan: MakePlan) -> Way:
-        return replace(way, known=way.known.crowd(self.index, plan(way.known)))
+        return replace(way, known=way.known.crowd(self.index, plan(way.known), self.why))
 
 
 class Several(Lesson):

@@ -45,6 +45,7 @@ class Merger:
 
     live: Liveness
     exact: bool
+    fixed: frozenset[str] = frozenset()  # what no statement sets: parameters, which may have a row per lane
     saved: int = 0  # lanes
     pause: dict[int, tuple[int, int]] = field(default_factory=dict)  # by statement: visits to let pass, and those of the last time
 
@@ -59,7 +60,7 @@ class Merger:
             self.pause[id(statement)] = left - 1, last
             return 0
         before = frame.lanes.count
-        _merge(frame, self.live.after[id(statement)], self.live.state[id(statement)])
+        _merge(frame, self.live.after[id(statement)], self.live.state[id(statement)], self.fixed)
         if frame.lanes.count == before:
             self.pause[id(statement)] = last, min(max(2 * last, 1), MOST_PAUSED)
         elif last:
@@ -68,7 +69,7 @@ class Merger:
         return before - frame.lanes.count
 
 
-def _merge(frame: Frame, live: frozenset[str], part_of_state: frozenset[str]) -> None:
+def _merge(frame: Frame, live: frozenset[str], part_of_state: frozenset[str], fixed: frozenset[str]) -> None:
     lanes, weight = frame.lanes, frame.weight
     assert weight is not None
     state: dict[str, PerLane] = {}
@@ -102,6 +103,10 @@ def _merge(frame: Frame, live: frozenset[str], part_of_state: frozenset[str]) ->
     first = first_of_each(groups, count)
     kept = {name: value.rows_at(first) for name, value in state.items()}
     kept.update(means(averaged, weight, groups, total, first))
+    for name in fixed.intersection(frame.values):
+        value = frame.read(name)
+        if isinstance(value, PerLane):
+            kept[name] = value.rows_at(first)
     _go_on(frame, first, total, kept)
 
 

@@ -58,7 +58,7 @@ def _call(
         )
     deep = machine.limits.rounds if machine.sharing is None else max(machine.limits.rounds, TRIED_LEVELS)
     if machine.depth > deep and machine.last_split is not None:
-        raise TooManyLanes(machine.last_split.index)
+        raise TooManyLanes(machine.last_split.index, f"`{node.function}` is called more than {deep} levels deep")
     machine.depth += 1
     known = machine.recursive.get(node.function)
     machine.recursive[node.function] = again = 0 if known is None else _again(machine, node, known + 1)

@@ -60,7 +60,7 @@ def _loop(
             raise _endless(machine, span, machine.limits.steps)
         split = machine.last_split
         if ending is None and steps > machine.limits.rounds and machine.lanes_made > lanes_before and split is not None:
-            raise TooManyLanes(split.index)
+            raise TooManyLanes(split.index, f"the loop {_at(machine, span)} has more than {machine.limits.rounds} rounds")
         if begin is not None:
             begin(loop)
         machine.block(body, loop)
@@ -75,10 +75,14 @@ def _loop(
             loop.narrow(NOWHERE)
             break
         if ending is not None and ending.hopeless and machine.last_split is not None:
-            raise TooManyLanes(machine.last_split.index)
+            raise TooManyLanes(machine.last_split.index, f"the loop {_at(machine, span)} has no end in sight")
     if loop.lanes.count:
         loop.rebase(entry, frame)
     merge(frame, [*(left for _, left in gone), loop], machine.joiner)
+
+
+def _at(machine: Machine, span: Span) -> str:
+    return f"at line {machine.resolved.program.source.line_of(span)}"
 
 
 def _endless(machine: Machine, span: Span, steps: int) -> Exception:

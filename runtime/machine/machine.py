@@ -180,7 +180,7 @@ class Machine(Setting):
             return
         short = self.where.memory(problem, span, self.runs, self.device)
         if short is not None:
-            raise short if self.last_split is None else TooManyLanes(self.last_split.index) from problem
+            raise short if self.last_split is None else TooManyLanes(self.last_split.index, "memory is short") from problem
 
     def split(self, site: Site, frame: Frame, index: Tensor, probability: Tensor) -> None:
         """Go on with several lanes in place of one: `index` `[new lanes]` of the present ones, each of a probability."""
@@ -189,12 +189,16 @@ class Machine(Setting):
         lanes = frame.lanes.split(index)
         self.lanes_made += lanes.count - frame.lanes.count
         if self.lanes_made > self.most_lanes:
-            raise TooManyLanes(site.index)
+            raise self.too_many(site)
         if self.meter.outlook is not None:
             self.meter.outlook.see(self.lanes_made)
         self.last_split = site
         frame.narrow(lanes)
         frame.multiply(probability)
+
+    def too_many(self, site: Site) -> TooManyLanes:
+        """The outcomes of a site take more lanes than there may be."""
+        return TooManyLanes(site.index, f"they take more lanes than the {self.limits.lanes} that a run may take (--max-lanes)")
 
     def estimator(self, choice: Choice | None, site: Site) -> Estimator:
         """How a site is drawn."""

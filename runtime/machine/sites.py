@@ -12,6 +12,7 @@ from functools import partial
 import torch
 from torch import Tensor
 
+from ...dsl.names.resolved import Site
 from ...dsl.syntax import Distribution, Draw, LogPdf, Sample
 from ...dsl.tables.distributions import DistributionRow
 from ...dsl.tables.estimators import ESTIMATORS, SUMMING, Carrier
@@ -61,7 +62,7 @@ def draw(machine: Machine, node: Sample | Draw, frame: Frame) -> Plain:
             at_edge(machine, node, bound, edge, frame)
     places = None
     if facts.splits and machine.merger is not None:
-        bound, places = _rows(bound, frame)
+        bound, places = _rows(machine, bound, frame)
         law = law if places is None else bound.law()
     law, lifted = _lifted(machine, law, bound, live, facts.carrier is Carrier.DENSITY, frame)
     if facts.splits:
@@ -77,10 +78,11 @@ def draw(machine: Machine, node: Sample | Draw, frame: Frame) -> Plain:
     if machine.counter is not None:
         machine.counter.expect(numbers)
     ask(numbers, machine.device, COPIES)
-    endless = facts.exact and facts.splits and bound.row.endless  # the grid of `--verify` has ends
-    drawn = None if endless and (machine.merger is None or machine.depth) else estimator.draw(request)
+    if facts.exact and facts.splits and bound.row.endless:  # the grid of `--verify` has ends
+        _cuttable(machine, site)
+    drawn = estimator.draw(request)
     if drawn is None:
-        raise TooManyLanes(site.index)
+        raise machine.too_many(site)
     machine.draws += facts.random
     if drawn.index is not None:
         assert drawn.probability is not None
@@ -95,7 +97,14 @@ def draw(machine: Machine, node: Sample | Draw, frame: Frame) -> Plain:
     return value
 
 
-def _rows(bound: Bound, frame: Frame) -> tuple[Bound, Tensor | None]:
+def _cuttable(machine: Machine, site: Site) -> None:
+    """Outcomes without end are cut in the program itself, where lanes are merged."""
+    if machine.merger is None or machine.depth:
+        where = "inside a function" if machine.depth else "where lanes are not merged"
+        raise TooManyLanes(site.index, f"there is no end of them, and {where} they are not cut")
+
+
+def _rows(machine: Machine, bound: Bound, frame: Frame) -> tuple[Bound, Tensor | None]:
     """Arguments with different rows only, and the row of every lane `[lanes]`; None where most rows are different."""
     rows = [value for value in bound.arguments.values() if isinstance(value, PerLane)]
     if not rows or frame.lanes.count < MANY or any(value.live and value.same is None for value in rows):
@@ -107,7 +116,11 @@ def _rows(bound: Bound, frame: Frame) -> tuple[Bound, Tensor | None]:
     if DIFFERENT * count > frame.lanes.count:
         return bound, None
     first = first_of_each(groups, count)
-    arguments = {name: value.rows_at(first) if isinstance(value, PerLane) else value for name, value in bound.arguments.items()}
+    arguments = {}
+    for name, value in bound.arguments.items():
+        if machine.lifter is not None and bound.live and isinstance(value, Uniform):
+            value = machine.lifter.lift(value, frame.lanes)  # on all lanes, which is not those of the rows that are left
+        arguments[name] = value.rows_at(first) if isinstance(value, PerLane) else value
     return bound.with_arguments(arguments), groups
 
 
