@@ -32,6 +32,7 @@ for t in range(ROUNDS) {
     x = x + b*e
 }
 return x^2"""
+BESIDE = "param l = 1; x ~ Normal(0, 1); n ~ Poisson(l); return x*n"
 WAYS = """param p = 0.4
 v = 1
 for t in range(8) {
@@ -133,11 +134,10 @@ def test_in_a_function() -> None:
 # ------------------------------------------------------------------------------------------------- what is not summed
 def test_continuous_and_carried() -> None:
     """The example of the issue; and so it is: where outcomes are enumerated all the same, no two lanes ever meet."""
-    seen = sites(CARRIED.replace("ROUNDS", "20"))["b"].foreseen
-    assert seen is not None and seen.summed is None
-    assert seen.unsummed == ("`x` is continuous and carried to the next round (line 6)",)
+    told = summed(CARRIED.replace("ROUNDS", "20"), "b")
+    assert not told.out and told.apart == ("`x` is continuous and carried to the next round (line 6)",)
     text = CARRIED.replace("ROUNDS", "6")
-    assert summed(text, "b", estimator="enumerate").apart == seen.unsummed
+    assert summed(text, "b", estimator="enumerate").apart == told.apart
     pairs = lanes_after(text, 6)
     assert len(pairs) > 2 and max(pairs)[0] >= 16 and all(before == after for before, after in pairs)
 
@@ -186,7 +186,7 @@ def test_kinks_and_scores_look_back() -> None:
 
 
 def test_without_an_end() -> None:
-    beside = sites("param l = 1; x ~ Normal(0, 1); n ~ Poisson(l); return x*n")["n"].foreseen
+    beside = sites(BESIDE)["n"].foreseen
     assert beside is not None and "summed only where all draws are: `x` (line 1) is not" in beside.unsummed[0]
     inside = sites("fn f(l) { n ~ Poisson(l); return n }; return f(theta)^2", parameters={"theta": 1.0})["f.n"].foreseen
     assert inside is not None and inside.summed is not None and inside.summed.apart == (
@@ -201,7 +201,10 @@ def test_the_screen(capsys: pytest.CaptureFixture[str]) -> None:
     assert max(map(len, out.splitlines())) <= 80
     assert "summed     out in every round of the loop at line 4; state after line 7: s;\n                means: total" in out
     assert main(["explain", "-e", CARRIED.replace("ROUNDS", "20")]) == 0
-    assert "not summed `x` is continuous and carried to the next round (line 6)" in capsys.readouterr().out
+    assert "apart      `x` is continuous and carried to the next round (line 6)" in capsys.readouterr().out
+    assert main(["explain", "-e", BESIDE]) == 0
+    out = capsys.readouterr().out
+    assert "not summed it has outcomes without end, which are summed only where all" in out and max(map(len, out.splitlines())) <= 80
 
 
 def test_the_json(capsys: pytest.CaptureFixture[str]) -> None:
@@ -213,7 +216,11 @@ def test_the_json(capsys: pytest.CaptureFixture[str]) -> None:
     }
     assert main(["explain", "-e", CARRIED.replace("ROUNDS", "20"), "--json"]) == 0
     draw, noise = json.loads(capsys.readouterr().out)["sites"]
-    assert draw["not_summed"][0].startswith("`x` is continuous") and "summed" not in draw and "not_summed" not in noise
+    assert draw["summed"] == {"out": False, "apart": ["`x` is continuous and carried to the next round (line 6)"]}
+    assert "summed" not in noise and "not_summed" not in noise
+    assert main(["explain", "-e", BESIDE, "--json"]) == 0
+    noise, draw = json.loads(capsys.readouterr().out)["sites"]
+    assert "`x` (line 1) is not" in draw["not_summed"][0] and "summed" not in draw
 
 
 def test_what_has_failed_as_the_exact_answer_is_not_measured_again() -> None:
