@@ -25,6 +25,7 @@ from ..arrays.private import observed
 from ..arrays.scalars import ends, floats
 
 SMALL, LARGE = 1e-28, 1e30  # sums of squares that float32 holds with all their digits
+FINEST = 2.0**-50  # of the mean: what sums in float64 are right to
 ROUNDING = 1e-6  # of the mean: a spread that arithmetic alone may make
 
 
@@ -225,7 +226,7 @@ class Accumulator:
             spread = self._spread(self.squares + self.cost * ((self.count - 1) / self.count))
         if self.least_squares is not None:
             spread = torch.maximum(spread, (self.least_squares.cpu() / (self.count - 1)).sqrt())
-        return Moments(mean, spread / math.sqrt(self.count), sd)
+        return Moments(mean, _no_finer(spread / math.sqrt(self.count), mean), sd)
 
     def _spread(self, squares: Tensor | float) -> Tensor:
         """The standard deviation of one run, from a sum of squares."""
@@ -237,6 +238,13 @@ class Accumulator:
 def _told(number: Tensor | float) -> Tensor:
     """A number or an array for the caller."""
     return number.cpu() if isinstance(number, Tensor) else torch.full((), number, dtype=torch.float64)
+
+
+def _no_finer(se: Tensor, mean: Tensor) -> Tensor:
+    """A standard error that is not 0 is at least the rounding of the mean, which no spread shows."""
+    known, least = se.numpy(), abs(mean.numpy()) * FINEST
+    finer = (known > 0) & (known < least)
+    return torch.from_numpy(numpy.where(finer, least, known)) if finer.any() else se
 
 
 def _larger(one: Any, other: Any) -> Any:

@@ -8,7 +8,7 @@ equal in both.  One of them goes on for both: by this, sums over paths become su
 - Equal numbers may have different derivatives.  A value with a derivative is the same in two lanes only where it is one and the
   same row, or was computed from the same rows and equal numbers by the same operation (`PerLane.same`).  How close two derivatives
   are decides nothing.
-- Where a state has probability 0, which may move, its linear variables have no mean, and count as part of the state.
+- Where a state has probability 0, which may move, or next to 0, its linear variables have no mean, and count as part of the state.
 
 Weights are sums of probabilities, so derivatives go through them.  What was computed on the lanes before stays where it is.
 """
@@ -95,8 +95,8 @@ def _merge(frame: Frame, live: frozenset[str], part_of_state: frozenset[str], fi
     if count == lanes.count:
         return
     total = weight.new_zeros(count).index_add(0, groups, weight)
-    if averaged and bool((total == 0).any()):
-        alone = (total == 0).index_select(0, groups)
+    if averaged and bool((total <= least(weight)).any()):
+        alone = (total <= least(weight)).index_select(0, groups)
         columns.append(torch.where(alone, torch.arange(1, lanes.count + 1, device=weight.device), 0))
         groups, count = grouped(columns, lanes.count, weight.device)
         total = weight.new_zeros(count).index_add(0, groups, weight)
@@ -118,14 +118,21 @@ def _hidden(frame: Frame) -> Iterator[str]:
         inner = None if inner.base else inner.parent
 
 
+def least(weight: Tensor) -> float:
+    """Weights up to this one have lost their digits, and nothing can be divided by them."""
+    facts = torch.finfo(weight.dtype)
+    return facts.tiny / facts.eps
+
+
 def means(values: dict[str, PerLane], weight: Tensor, groups: Tensor, total: Tensor, first: Tensor) -> dict[str, PerLane]:
     """The means of each group `[groups, *event]`; those of numbers are made together."""
-    over = torch.where(total == 0, 1.0, total)
+    none = total <= least(weight)
+    over = torch.where(none, 1.0, total)
 
     def mean(rows: Tensor) -> Tensor:
         axes = (-1, *(1,) * (rows.dim() - 1))
         summed = rows.new_zeros(total.shape[0], *rows.shape[1:]).index_add(0, groups, rows * weight.reshape(axes))
-        return torch.where(total.reshape(axes) == 0, rows.index_select(0, first), summed / over.reshape(axes))
+        return torch.where(none.reshape(axes), rows.index_select(0, first), summed / over.reshape(axes))
 
     rows = {name: value.raw if value.raw.is_floating_point() else value.raw.to(weight.dtype) for name, value in values.items()}
     numbers = [name for name, row in rows.items() if row.dim() == 1]

@@ -21,7 +21,7 @@ from ...dsl.names.resolved import Resolved, Site
 from ...dsl.syntax import Function
 from ..lanes.frames import Frame
 from ..lanes.lanes import Lanes
-from ..lanes.merging import Merger, entries, first_of_each, grouped, means
+from ..lanes.merging import Merger, entries, first_of_each, grouped, least, means
 from ..lanes.values import PerLane, Plain, Ragged
 from .recall import content
 
@@ -94,7 +94,7 @@ class Sharing:
             return CallLaw(value, None, None, None)
         if function.name not in self.merger.live.bent:
             total = weight.new_zeros(states.count).index_add(0, index, weight)
-            if not bool((total == 0).any()):
+            if not bool((total <= least(weight)).any()):
                 found = means({"": value}, weight, index, total, first_of_each(index, states.count))
                 return CallLaw(found[""], None, None, None)
         if not value.live or value.same is not None:
