@@ -114,7 +114,7 @@ class Program:
 
         refuse_unknown(self.resolved, parameters or {}, data or {})
         piloted = (among is None) if pilot is None else pilot
-        crowding = self._crowding(parameters, data, run)
+        crowding = self._crowding(parameters, data, run, options.of)
         return foreseen_reports(self.resolved, forecast(crowding, options, piloted))
 
     def grad(
@@ -245,7 +245,7 @@ class Program:
 
         options = replace(options, cautious=True)
         settings = self._settings(run, options.of, False)
-        planner = self._crowding(parameters, data, run).planner(options)
+        planner = self._crowding(parameters, data, run, options.of).planner(options)
         return runtime.expectation(self.resolved, planner, parameters or {}, data or {}, settings)
 
     def _settings(
@@ -274,10 +274,10 @@ class Program:
             self._plans = Planner(self.resolved)
         return self._plans
 
-    def _crowding(self, parameters: Values, data: Values, run: RunOptions) -> Crowding:
+    def _crowding(self, parameters: Values, data: Values, run: RunOptions, of: tuple[str, ...]) -> Crowding:
         from .dsl.planning.crowding import Crowding
 
-        return Crowding(self._all_plans(), parameters or {}, data or {}, run.samples, run.max_lanes)
+        return Crowding(self._all_plans(), parameters or {}, data or {}, run.samples, run.max_lanes, of)
 
     def _require_parameters(self) -> None:
         if not self.resolved.parameters:

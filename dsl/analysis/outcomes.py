@@ -50,9 +50,11 @@ from ..syntax import (
 from ..tables.constants import CONSTANTS
 from ..tables.distributions import DISTRIBUTIONS
 from ..tables.functions import elementwise, keeps_shape, reduces
+from .exchangeable import find_exchangeable
 from .reads import set_in
 
 Shape = tuple[int, ...]
+EXACTLY = 64
 OPERATIONS: dict[str, Callable[[float, float], float]] = {
     "+": lambda a, b: a + b, "-": lambda a, b: a - b, "*": lambda a, b: a * b, "/": lambda a, b: a / b, "%": lambda a, b: a % b,
 }
@@ -83,9 +85,11 @@ class Outcomes:
     whole: Mapping[int, float]
 
 
-def count_outcomes(resolved: Resolved, parameters: Mapping[str, Any], data: Mapping[str, Any]) -> Outcomes:
-    """Count, with the values that are given and the program's defaults."""
-    walk = _Walk(resolved)
+def count_outcomes(
+    resolved: Resolved, parameters: Mapping[str, Any], data: Mapping[str, Any], of: tuple[str, ...] = ()
+) -> Outcomes:
+    """Count, with the values that are given and the program's defaults; `of`: variables that are asked for at the end."""
+    walk = _Walk(resolved, resolved.prepared.once("exchangeable", of, lambda: find_exchangeable(resolved, of)))
     for name, node in resolved.data.items():
         walk.bind(name, node.shape, node.default, data.get(name))
     for name, fact in resolved.parameters.items():
@@ -93,6 +97,13 @@ def count_outcomes(resolved: Resolved, parameters: Mapping[str, Any], data: Mapp
     with deep_recursion():
         walk.block(resolved.program.body, 1.0)
     return Outcomes(walk.once, walk.whole)
+
+
+def _ways_to_share(elements: int, outcomes: int) -> float:
+    """The logarithm of how many counts of outcomes there are."""
+    if min(elements, outcomes) <= EXACTLY:
+        return math.log2(math.comb(elements + outcomes - 1, elements))
+    return (math.lgamma(elements + outcomes) - math.lgamma(elements + 1) - math.lgamma(outcomes)) / math.log(2)
 
 
 def what_counts(parameters: Mapping[str, Any], data: Mapping[str, Any]) -> tuple[object, ...]:
@@ -130,6 +141,7 @@ def _broadcast(shapes: Sequence[Shape | None]) -> Shape | None:
 @dataclass
 class _Walk:
     resolved: Resolved
+    exchangeable: frozenset[int]
     known: dict[str, Known] = field(default_factory=dict)
     once: dict[int, float] = field(default_factory=dict)
     whole: dict[int, float] = field(default_factory=dict)
@@ -240,11 +252,12 @@ class _Walk:
         batch = _broadcast(batches)
         shape = batch if not row.event or batch is None else None if weights is None else (*batch, *weights[: row.event])
         count = row.outcomes({name: known.value for name, known in arguments.items()}, weights[-1] if weights else None)
-        outcomes = math.log2(count) if count else None
-        if outcomes is not None and batch is not None:
-            self.once[site.index] = outcomes * math.prod(batch)
+        if count and batch is not None:
+            alike = site.index in self.exchangeable
+            ways = _ways_to_share(math.prod(batch), int(count)) if alike else math.log2(count) * math.prod(batch)
+            self.once[site.index] = ways
             if times is not None:
-                self.whole[site.index] = outcomes * math.prod(batch) * times
+                self.whole[site.index] = ways * times
         return shape
 
     # -------------------------------------------------------------------------------------------------- values

@@ -56,7 +56,7 @@ class Chooser:
             state.row.finite and not state.crowded and not state.site.repeated
             for index, state in self.states.items() if self.reaches(flow, index)
         )
-        reasons = Reasons(self.resolved, flow)
+        reasons = Reasons(self.resolved, flow, self.options.of)
         self.unforced = self.mask(flow, lambda state: state.forced is None)
         choices = {index: self.choice(state, flow, reasons) for index, state in self.states.items()}
         felt = [choice for choice in choices.values() if choice.effect]

@@ -32,15 +32,16 @@ class Crowding:
     data: Mapping[str, object]
     samples: int
     max_lanes: int | None
+    of: tuple[str, ...] = ()  # variables that are asked for at the end
 
     @cached_property
     def outcomes(self) -> Outcomes:
         """How many outcomes there are, counted when it is first asked for and remembered with the program's plans."""
-        known, key = self.plans.counted, what_counts(self.parameters, self.data)
+        known, key = self.plans.counted, (self.of, what_counts(self.parameters, self.data))
         if key not in known:
             if len(known) >= MOST_KNOWN:
                 known.clear()
-            known[key] = count_outcomes(self.plans.resolved, self.parameters, self.data)
+            known[key] = count_outcomes(self.plans.resolved, self.parameters, self.data, self.of)
         return known[key]
 
     def settled(self, options: PlanOptions, merging: bool = True) -> tuple[Plan, Lessons]:

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+from ..analysis.exchangeable import find_exchangeable
 from ..analysis.facts import Hazard
 from ..analysis.flow import Flow
 from ..names.resolve import Resolved, Site
 from ..tables.estimators import Carrier, EstimatorRow, Option, live_rows
 from .state import JUMP, State
 
+COUNTED = "counts of outcomes, weighed by their probabilities"
 LONG_WAY = 12  # steps of a path; of a longer one both ends are shown
 
 
 class Reasons:
     """Sentences about one analysed program."""
 
-    def __init__(self, resolved: Resolved, flow: Flow):
+    def __init__(self, resolved: Resolved, flow: Flow, of: tuple[str, ...] = ()):
         self.resolved = resolved
+        self.counted = resolved.prepared.once("exchangeable", of, lambda: find_exchangeable(resolved, of))
         self.source = resolved.program.source
         self.flow = flow
         self.result = ", ".join(flow.results)
@@ -43,6 +46,8 @@ class Reasons:
             reason = f"does not reach {self.result}"
         elif not live and row.carrier is not Carrier.OUTCOMES:
             reason = "no parameter reaches its distribution: fixed noise"
+        elif row.splits and state.site.index in self.counted:
+            reason = COUNTED
         elif row.reason:
             reason = row.reason.format(result=self.result, **options)
         elif state.demoted is not None:

@@ -37,7 +37,7 @@ def answered(
 
     def estimated(settings: Settings, verdict: Verdict, team: Team | None) -> Estimate:
         preferred = replace(options, prefer=verdict.prefer) if verdict.prefer else options
-        plans = Crowding(planner, parameters, data, settings.samples, settings.max_lanes).planner(preferred)
+        plans = Crowding(planner, parameters, data, settings.samples, settings.max_lanes, settings.of).planner(preferred)
         return gradient(planner.resolved, plans, parameters, data, settings, progress, team)
 
     if distributed:

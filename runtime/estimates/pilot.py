@@ -315,7 +315,7 @@ def choose(
     plain = replace(settings, target_se=None, deadline=None, sampler="random", keep_runs=False, compile=False)
     pilot = _Pilot(
         asked=settings, alone=alone, planner=plans, options=options, parameters=parameters, data=data, settings=plain,
-        count=todo.count, crowding=Crowding(plans, parameters, data, settings.samples, settings.max_lanes),
+        count=todo.count, crowding=Crowding(plans, parameters, data, settings.samples, settings.max_lanes, settings.of),
         budget=Budget(settings.samples),
     )
     if todo.exact is not None:

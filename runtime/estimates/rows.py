@@ -112,7 +112,8 @@ class Rows:
 
     def run(self, options: PlanOptions, label: str, marked: str, limited: bool = False) -> Made | None:
         """Run one row; None where it cannot be run or is not wanted."""
-        planner = Crowding(self.plans, self.parameters, self.data, self.settings.samples, self.settings.max_lanes).planner(options)
+        asked = self.settings
+        planner = Crowding(self.plans, self.parameters, self.data, asked.samples, asked.max_lanes, asked.of).planner(options)
         settings = self.timed()
         others = sum(row.estimate.work for row in self.made if row.estimate is not None and not row.exact)
         if limited and others and settings.max_lanes is None:

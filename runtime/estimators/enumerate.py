@@ -1,6 +1,7 @@
 """`enumerate`: every outcome on a lane of its own, weighed by its probability (exact; ADEV's `enum`, Lew et al. 2023).
 
-An array site has the product of its elements' outcomes.  Weights are probabilities, not their logarithms: where one is
+An array site has the product of its elements' outcomes; where only counts of them matter (`exchangeable.py`), one way stands for all
+with the same counts, and its probability is that of a Binomial or Multinomial.  Weights are probabilities, not their logarithms: where one is
 exactly 0 its derivative counts all the same, so the answer is right at the edge of the domain, where a score is not.
 Outcomes of probability 0 that do not move with a parameter are left out: nobody takes the way that they open.
 Of laws without a last outcome a negligible rest is left out (`endings.py`).  Limits: a budget of lanes per run, and tables that
@@ -9,6 +10,7 @@ fit into memory.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -17,10 +19,15 @@ from torch import Tensor
 from ...dsl.tables.estimators import ESTIMATORS
 from ...dsl.tables.limits import LEAST_KEPT
 from ..lanes.endings import FEWER, LAST, LATER, TAIL
+from ..laws.weighted import shared_out
 from .request import Drawn, Request
 
 NUMBERS_PER_LANE = 64  # of one table of outcomes, for every lane that there may be
 LEAST_NUMBERS, MOST_NUMBERS = 2**22, 2**26  # of any
+MOST_ELEMENTS = 2**24  # of all lanes, where outcomes are counted
+IMPROBABLE = 1e-100  # so that one over it, and the product of some, are numbers
+LARGEST = 600.0  # logarithm of a number
+STIRLING = 16.0  # from here on the series is exact
 APART = 8  # outcomes that are looked at one by one when some of them have probability 0
 
 
@@ -35,26 +42,32 @@ class Enumerate:
         for size in request.shape[1 : 1 + request.batch]:
             elements *= size
         outcomes = request.law.outcomes(request.most_lanes)
-        if outcomes is None or outcomes.shape[0] ** elements * lanes > request.most_lanes * max(lanes, 1):
+        if outcomes is None:
+            return None
+        count, counted = outcomes.shape[0], request.counted and elements > 1
+        number = math.comb(elements + count - 1, elements) if counted else count**elements
+        if number * lanes > request.most_lanes * max(lanes, 1):
             return None
         rows = max(argument.shape[0] for argument in request.arguments.values())
-        tables = rows * elements * outcomes.shape[0] + lanes * outcomes.shape[0] ** elements
+        tables = rows * (count if counted else elements * count) + lanes * number
         if tables > (request.most_table or min(max(NUMBERS_PER_LANE * request.most_lanes, LEAST_NUMBERS), MOST_NUMBERS)):
             return None
-        request.meter.spend(tables)
+        if counted and lanes * number * elements > MOST_ELEMENTS:
+            return None
+        request.meter.spend(tables + (lanes * number * elements if counted else 0))
+        make = _counts if counted else _ways
         if rows == 1:  # the same in every lane, and perhaps in the next round
-            what = "outcomes", request.row.name, *request.arguments, *request.shape[1:]
-            found = request.law.once(what, lambda *_: _ways(request, outcomes, elements), *request.arguments.values())
+            what = make.__name__, request.row.name, *request.arguments, *request.shape[1:]
+            found = request.law.once(what, lambda *_: make(request, outcomes, elements), *request.arguments.values())
         else:
-            found = _ways(request, outcomes, elements)
+            found = make(request, outcomes, elements)
         index, ways, weights = found.on(lanes, request.places)
-        digits = found.digits[ways]
         late = found.late
         if late is not None:
             row = index if request.places is None else request.places[index]
             row = row if late.shape[0] > 1 else torch.zeros_like(row)
-            late = late[row.unsqueeze(1), torch.arange(elements, device=outcomes.device), digits].amax(-1)
-        value = outcomes[digits].reshape(index.shape[0], *request.shape[1:])
+            late = late[row.unsqueeze(1), torch.arange(elements, device=outcomes.device), found.digits[ways]].amax(-1)
+        value = outcomes[found.digits].index_select(0, ways).reshape(index.shape[0], *request.shape[1:])
         return Drawn(value, None, index, weights, late, found.held, found.rest)
 
 
@@ -108,6 +121,47 @@ def _ways(request: Request, outcomes: Tensor, elements: int) -> _Ways:
     kept = open_ways[:, places, digits].all(-1)
     probability = table[:, places, digits].prod(-1) if elements != 1 else table[:, 0]
     return _Ways(probability, kept, bool(kept.all()), digits, late, held, rest)
+
+
+def _counts(request: Request, outcomes: Tensor, elements: int) -> _Ways:
+    """One way of a draw for all that have the same number of elements with each outcome; the elements have one law."""
+    table, possible = request.law.probabilities(outcomes)
+    count, device = outcomes.shape[0], outcomes.device
+    table = table.reshape(table.shape[0], -1, count)[:, :1]
+    possible = possible.reshape(possible.shape[0], -1, count)[:, :1]
+    possible = possible & ((table > 0) | _moving(table, possible, request))
+    counts = torch.tensor(shared_out(elements, count), device=device)
+    kept = (possible | (counts == 0)).all(-1)
+    digits = torch.arange(count, device=device).repeat(counts.shape[0]).repeat_interleave(counts.reshape(-1))
+    probability = _multinomial(table[:, 0], counts.double())
+    unseen = (probability == 0) & ((table >= IMPROBABLE) | (counts == 0)).all(-1)  # below the least number, with all derivatives
+    kept = kept & ~unseen
+    return _Ways(probability.to(table.dtype), kept, bool(kept.all()), digits.reshape(-1, elements), None, 0, 0.0)
+
+
+def _multinomial(table: Tensor, counts: Tensor) -> Tensor:
+    """The probability of counts `[ways, count]` of outcomes whose probabilities are `[rows, count]`, in float64 `[rows, ways]`.
+
+    By logarithms, as single factors are beyond any number, of ratios near 1 (Loader 2000: the terms of log n! cancel); those of
+    improbable outcomes as powers, with all derivatives at 0.
+    """
+    shares = table.double()
+    if table.dtype != torch.float64:
+        shares = shares / shares.sum(-1, keepdim=True)  # what a sum lacks is lacking once for every element
+    small, total = shares < IMPROBABLE, counts.sum(-1)
+    ratios = torch.where(small, 1.0, shares).unsqueeze(1) * (total.unsqueeze(-1) / counts.clamp_min(1.0))
+    logarithm = _rest(total) - _rest(counts).sum(-1) + (counts * ratios.log()).sum(-1)
+    if not bool(small.any()):
+        return logarithm.exp()
+    powers = torch.where(small, shares, 1.0).unsqueeze(1) ** counts
+    return logarithm.clamp(max=LARGEST).exp() * powers.prod(-1)  # what is larger is multiplied by a power that is 0
+
+
+def _rest(k: Tensor) -> Tensor:
+    """`log k! - k log k + k`, by Stirling's series where that is exact."""
+    one = 1 / k.clamp_min(STIRLING)
+    series = one * (1 / 12 - one**2 * (1 / 360 - one**2 * (1 / 1260 - one**2 * (1 / 1680 - one**2 / 1188))))
+    return torch.where(k < STIRLING, torch.lgamma(k + 1) - torch.xlogy(k, k) + k, 0.5 * torch.log(2 * math.pi / one) + series)
 
 
 def _ages(table: Tensor) -> tuple[Tensor, Tensor, float, int]:

@@ -32,6 +32,7 @@ class Request:
     most_lanes  that enumeration may make
     most_table  numbers of one table of outcomes (None: as many as fit into memory)
     places      of the arguments' row of every lane `[lanes]` (None: they have a row for each lane, or one for all)
+    counted     all elements have one law, and only how many have which outcome matters
     whole       the log densities of all elements may be given as their sum
     meter       is told of work beyond the numbers of the draw, before it is done
     """
@@ -48,6 +49,7 @@ class Request:
     most_lanes: int
     most_table: int | None = None
     places: Tensor | None = None
+    counted: bool = False
     whole: bool = False
     meter: Meter = field(default_factory=Meter)
 

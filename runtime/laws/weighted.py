@@ -150,7 +150,7 @@ class Multinomial(Weighted):
         ways = sum(math.comb(total + categories - 1, categories - 1) for total in range(least, largest + 1))
         if ways > most:
             return None
-        rows = [row for total in range(least, largest + 1) for row in _shared_out(total, categories)]
+        rows = [row for total in range(least, largest + 1) for row in shared_out(total, categories)]
         return torch.tensor(rows, dtype=self.first.dtype, device=self.first.device)
 
     def probabilities(self, outcomes: Tensor) -> tuple[Tensor, Tensor]:
@@ -191,7 +191,7 @@ class Multinomial(Weighted):
         return torch.where((absent & (x != 0)).any(-1), -math.inf, mass + ways).to(value.dtype)
 
 
-def _shared_out(total: int, categories: int) -> list[list[int]]:
+def shared_out(total: int, categories: int) -> list[list[int]]:
     """Every way to share `total` things out among categories."""
     bars = itertools.combinations(range(total + categories - 1), categories - 1)
     return [

@@ -42,6 +42,14 @@ class Bound:
         """Whether an argument carries a derivative."""
         return any(value.live for value in self.arguments.values())
 
+    @property
+    def alike(self) -> bool:
+        """Whether all elements of an array have one law, by the way the arguments were made, not by their values."""
+        last = 1 + len(self.batch)
+        return bool(self.batch) and all(
+            size == 1 for value in self.arguments.values() for size in cast(Tensor, value.raw).shape[1:last]
+        )
+
     def with_arguments(self, arguments: dict[str, Plain]) -> Bound:
         """The same with other arguments."""
         return Bound(self.row, arguments, self.batch, self.event)

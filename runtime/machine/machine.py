@@ -13,6 +13,7 @@ from typing import Any, ClassVar, Protocol, cast
 import torch
 from torch import Tensor
 
+from ...dsl.analysis.exchangeable import find_exchangeable
 from ...dsl.analysis.loops import SumLoop
 from ...dsl.names.resolved import Resolved, Site
 from ...dsl.planning.plan import Choice
@@ -155,6 +156,11 @@ class Machine(Setting):
         self.apart = False  # lanes have gone different ways (credit)
         self.allowed: set[tuple[str, str, float]] = set()  # arguments that are numbers and known to be in their domain
         self._plain_calls: dict[tuple[str, tuple[float, ...]], Plain] = {}
+
+    @property
+    def exchangeable(self) -> frozenset[int]:
+        """Array sites of which only counts of outcomes reach anything, by index."""
+        return self.resolved.prepared.once("exchangeable", self.wanted, lambda: find_exchangeable(self.resolved, self.wanted))
 
     def execute(self, statement: Statement, frame: Frame) -> None:
         """Execute one statement (a hook for credit)."""
