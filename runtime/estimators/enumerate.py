@@ -26,6 +26,7 @@ NUMBERS_PER_LANE = 64  # of one table of outcomes, for every lane that there may
 LEAST_NUMBERS, MOST_NUMBERS = 2**22, 2**26  # of any
 MOST_ELEMENTS = 2**24  # of all lanes, where outcomes are counted
 IMPROBABLE = 1e-100  # so that one over it, and the product of some, are numbers
+ORDERS = 8  # of derivatives where an outcome has probability 0
 LARGEST = 600.0  # logarithm of a number
 STIRLING = 16.0  # from here on the series is exact
 APART = 8  # outcomes that are looked at one by one when some of them have probability 0
@@ -143,7 +144,7 @@ def _multinomial(table: Tensor, counts: Tensor) -> Tensor:
     """The probability of counts `[ways, count]` of outcomes whose probabilities are `[rows, count]`, in float64 `[rows, ways]`.
 
     By logarithms, as single factors are beyond any number, of ratios near 1 (Loader 2000: the terms of log n! cancel); those of
-    improbable outcomes as powers, with all derivatives at 0.
+    improbable outcomes as products, which have derivatives at 0.
     """
     shares = table.double()
     if table.dtype != torch.float64:
@@ -153,8 +154,12 @@ def _multinomial(table: Tensor, counts: Tensor) -> Tensor:
     logarithm = _rest(total) - _rest(counts).sum(-1) + (counts * ratios.log()).sum(-1)
     if not bool(small.any()):
         return logarithm.exp()
-    powers = torch.where(small, shares, 1.0).unsqueeze(1) ** counts
-    return logarithm.clamp(max=LARGEST).exp() * powers.prod(-1)  # what is larger is multiplied by a power that is 0
+    found = logarithm.clamp(max=LARGEST).exp() * ~(small.unsqueeze(1) & (counts > ORDERS)).any(-1)
+    for outcome in small.any(0).nonzero().squeeze(1).tolist():
+        share = torch.where(small[:, outcome], shares[:, outcome], 1.0).unsqueeze(1)
+        for power in range(ORDERS):
+            found = found * torch.where(counts[:, outcome] > power, share, 1.0)
+    return found
 
 
 def _rest(k: Tensor) -> Tensor:
