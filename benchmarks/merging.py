@@ -27,6 +27,7 @@ import torch  # noqa: E402
 
 import probrun  # noqa: E402
 from benchmarks.merging_oracle import Expected, Kink, TooManyPaths, expected  # noqa: E402
+from benchmarks.merging_oracle import Path as Walked  # noqa: E402
 from benchmarks.merging_programs import Programs  # noqa: E402
 from benchmarks.merging_smaller import smallest  # noqa: E402
 from probrun.api import Program  # noqa: E402
@@ -91,11 +92,13 @@ def agrees(found: Any, names: tuple[str, ...], parameters: dict[str, float], tru
     return None
 
 
-def tried(given: Task, ways: tuple[str, ...] = tuple(WAYS), most: int = 20_000, samples: int = 2000) -> dict[str, str]:
+def tried(
+    given: Task, ways: tuple[str, ...] = (), most: int = 20_000, samples: int = 2000, kind: type[Walked] = Walked
+) -> dict[str, str]:
     """What became of a program, by the way it was answered: exact, sampled, refused, or what is wrong."""
     program = probrun.parse(given.text)
     try:
-        truth = expected(program.resolved.program, given.parameters, given.of, most)
+        truth = expected(program.resolved.program, given.parameters, given.of, most, kind)
     except TooManyPaths:
         return {"oracle": "too many paths"}
     except Kink:
@@ -105,7 +108,7 @@ def tried(given: Task, ways: tuple[str, ...] = tuple(WAYS), most: int = 20_000, 
     if truth.paths < 2:
         return {"oracle": "nothing random"}
     found = {}
-    for way in ways:
+    for way in ways or WAYS:
         options, layers = WAYS[way]
         try:
             with without(*layers):
@@ -123,7 +126,7 @@ def tried(given: Task, ways: tuple[str, ...] = tuple(WAYS), most: int = 20_000, 
     return found
 
 
-def cut(given: Task, found: dict[str, str]) -> str:
+def cut(given: Task, found: dict[str, str], kind: type[Walked] = Walked) -> str:
     """The smallest program that fails like this one."""
 
     def kinds(found: dict[str, str]) -> dict[str, str]:
@@ -131,7 +134,7 @@ def cut(given: Task, found: dict[str, str]) -> str:
 
     def fails(text: str) -> bool:
         try:
-            return kinds(tried(replace(given, text=text))) == kinds(found)
+            return kinds(tried(replace(given, text=text), kind=kind)) == kinds(found)
         except (ArithmeticError, AssertionError, LookupError, TypeError, ValueError):  # of the oracle: no program any more
             return False
 

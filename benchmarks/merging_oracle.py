@@ -360,13 +360,15 @@ class Expected:
     """The expectation of every entry of the results: `values[i]`, `slopes[i][j]` in parameter entry j, over `paths`; `scale` is
     the size of what was added up."""
 
-    def __init__(self, program: s.Program, parameters: Mapping[str, float | list[float]], of: tuple[str, ...], most: int):
+    def __init__(
+        self, program: s.Program, parameters: Mapping[str, float | list[float]], of: tuple[str, ...], most: int, kind: type[Path]
+    ):
         self.paths, self.scale = 0, 1.0
         self.mass = ZERO
         sums: list[Dual] = []
         script: list[int] = []
         while True:
-            path = Path(program, seeds(parameters), script)
+            path = kind(program, seeds(parameters), script)
             results = [entry for value in path.run(of) for entry in entries(value)]
             terms = [path.weight * entry for entry in results]
             sums = [a + b for a, b in zip(sums, terms, strict=True)] if sums else terms
@@ -387,7 +389,8 @@ class Expected:
 
 
 def expected(
-    program: s.Program, parameters: Mapping[str, float | list[float]], of: tuple[str, ...] = (), most: int = MOST_PATHS
+    program: s.Program, parameters: Mapping[str, float | list[float]], of: tuple[str, ...] = (), most: int = MOST_PATHS,
+    kind: type[Path] = Path,
 ) -> Expected:
-    """The exact expectation by all paths."""
-    return Expected(program, parameters, of, most)
+    """The exact expectation by all paths, each of a `kind`."""
+    return Expected(program, parameters, of, most, kind)
