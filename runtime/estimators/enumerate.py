@@ -25,8 +25,8 @@ from .request import Drawn, Request
 NUMBERS_PER_LANE = 64  # of one table of outcomes, for every lane that there may be
 LEAST_NUMBERS, MOST_NUMBERS = 2**22, 2**26  # of any
 MOST_ELEMENTS = 2**24  # of all lanes, where outcomes are counted
-IMPROBABLE = 1e-100  # so that one over it, and the product of some, are numbers
-ORDERS = 8  # of derivatives where an outcome has probability 0
+IMPROBABLE, LEAST = 1e-2, 1e-20  # outcomes of which a few factors are multiplied one by one, and of which more are nothing:
+ORDERS = 8  # so many, as many derivatives as there are at 0
 LARGEST = 600.0  # logarithm of a number
 STIRLING = 16.0  # from here on the series is exact
 APART = 8  # outcomes that are looked at one by one when some of them have probability 0
@@ -135,7 +135,7 @@ def _counts(request: Request, outcomes: Tensor, elements: int) -> _Ways:
     kept = (possible | (counts == 0)).all(-1)
     digits = torch.arange(count, device=device).repeat(counts.shape[0]).repeat_interleave(counts.reshape(-1))
     probability = _multinomial(table[:, 0], counts.double())
-    unseen = (probability == 0) & ((table >= IMPROBABLE) | (counts == 0)).all(-1)  # below the least number, with all derivatives
+    unseen = (probability == 0) & ((table >= IMPROBABLE) | (counts == 0) | (counts > ORDERS)).all(-1)  # below the least number, with all derivatives
     kept = kept & ~unseen
     return _Ways(probability.to(table.dtype), kept, bool(kept.all()), digits.reshape(-1, elements), None, 0, 0.0)
 
@@ -143,18 +143,20 @@ def _counts(request: Request, outcomes: Tensor, elements: int) -> _Ways:
 def _multinomial(table: Tensor, counts: Tensor) -> Tensor:
     """The probability of counts `[ways, count]` of outcomes whose probabilities are `[rows, count]`, in float64 `[rows, ways]`.
 
-    By logarithms, as single factors are beyond any number, of ratios near 1 (Loader 2000: the terms of log n! cancel); those of
-    improbable outcomes as products, which have derivatives at 0.
+    By logarithms, as single factors are beyond any number, of ratios near 1 (Loader 2000: the terms of log n! cancel).  Of what is
+    improbable some factors are multiplied one by one: they have derivatives at 0, and no differences of large numbers in these.
     """
     shares = table.double()
     if table.dtype != torch.float64:
         shares = shares / shares.sum(-1, keepdim=True)  # what a sum lacks is lacking once for every element
-    small, total = shares < IMPROBABLE, counts.sum(-1)
-    ratios = torch.where(small, 1.0, shares).unsqueeze(1) * (total.unsqueeze(-1) / counts.clamp_min(1.0))
-    logarithm = _rest(total) - _rest(counts).sum(-1) + (counts * ratios.log()).sum(-1)
+    small, least, total = shares < IMPROBABLE, shares < LEAST, counts.sum(-1)
+    number = total.unsqueeze(-1) / counts.clamp_min(1.0)
+    some = torch.where(small.unsqueeze(1), counts.clamp_max(ORDERS), 0.0)
+    logarithms = (counts - some) * (torch.where(least, 1.0, shares).unsqueeze(1) * number).log() + some * number.log()
+    logarithm = _rest(total) - _rest(counts).sum(-1) + logarithms.sum(-1)
     if not bool(small.any()):
         return logarithm.exp()
-    found = logarithm.clamp(max=LARGEST).exp() * ~(small.unsqueeze(1) & (counts > ORDERS)).any(-1)
+    found = logarithm.clamp(max=LARGEST).exp() * ~(least.unsqueeze(1) & (counts > ORDERS)).any(-1)
     for outcome in small.any(0).nonzero().squeeze(1).tolist():
         share = torch.where(small[:, outcome], shares[:, outcome], 1.0).unsqueeze(1)
         for power in range(ORDERS):
