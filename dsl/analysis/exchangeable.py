@@ -1,11 +1,12 @@
 """Array sites of which only a count of outcomes reaches anything: the elements have one law and are used symmetrically.
 
-After `b ~ Bernoulli(p*ones(1000))` the program may ask how many are 1 (`sum(b)`, `max(b)`, `mean(2*b + 1)`, `any(b > 0)`), but not which:
-then all ways with as many ones are one way, with the probability of that number (`runtime/estimators/enumerate.py`).  Found here from
-the text.  A value is *equivariant* if it is made of one array, entry by entry, together with numbers: exchange elements of the array,
-and its entries are exchanged in the same way.  What reduces such a value to one number does not change.  An array is used
-symmetrically if it is read only in this way; what is assigned an equivariant value must be used so, too.  Two different arrays
-in one value (`b*c`, `b*w`) tell elements apart.  Whatever is not known to be symmetric is not.
+After `b ~ Bernoulli(p*ones(1000))` the program may ask how many are 1 (`sum(b)`, `max(b)`, `mean(2*b + 1)`, `any(b > 0)`), but
+not which: then all ways with as many ones are one way, with the probability of that number (`runtime/estimators/enumerate.py`).
+
+Found here from the text.  A value is *equivariant* if it is made of one array, entry by entry, together with numbers: exchange
+elements of the array, and its entries are exchanged in the same way.  What reduces such a value to one number does not change.  An
+array is used symmetrically if it is read only in this way; what is assigned an equivariant value must be used so, too.  Two
+different arrays in one value (`b*c`, `b*w`) tell elements apart.  Whatever is not known to be symmetric is not.
 """
 
 from __future__ import annotations
@@ -50,7 +51,7 @@ class Mixed:
 
 
 MIXED = Mixed()
-Source: TypeAlias = "Variable | int | Mixed | None"  # an array or a Draw (its id), whose entries decide those of a value; None: a number
+Source: TypeAlias = "Variable | int | Mixed | None"  # an array, or a Draw by its id, that a value is made of; None: of numbers only
 
 
 def find_exchangeable(resolved: Resolved, of: tuple[str, ...] = ()) -> frozenset[int]:

@@ -171,7 +171,8 @@ site that matters is enumerated, the answer is computed once and has standard er
 too, where an outcome has probability 0 and only its derivative counts.
 
 Lanes in the same state become one, so that states count, and not paths. What is left out where there is no end (a loop, a
-Poisson, Geometric or NegativeBinomial draw) is negligible, and said. An array has the product of its elements' outcomes.
+Poisson, Geometric or NegativeBinomial draw) is negligible, and said. An array has the product of its elements' outcomes, or
+their counts, where the elements have one law and are only summed, or otherwise used symmetrically.
 `--max-lanes` is the limit of lanes per run; what takes more is left to the other estimators.
 
 Source: Lew et al. 2023 (ADEV, `flip_enum`).

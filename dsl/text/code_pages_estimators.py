@@ -80,16 +80,16 @@ The score function has derivatives of all orders: fix the site with
 """),
     page("P0407", "too many outcomes to enumerate", """
 `enumerate` gives every outcome of a draw a lane of its own. An array has the
-product of its elements' outcomes, and a site in a loop multiplies the lanes
-each time it is met, so that ten Bernoulli draws make a thousand lanes of one
-run, and twenty a million.
+product of its elements' outcomes (or their counts, where these are all that
+matters), and a site in a loop multiplies the lanes each time it is met, so that
+ten Bernoulli draws make a thousand lanes of one run, and twenty a million.
 
 `--max-lanes N` allows more lanes per run; the default is 65536 where the
 answer comes out exact, and fewer where other sites are sampled many times, or
 where `enumerate` was taken by order alone.
 Otherwise let probrun choose (it tries `score` and, where it is right,
 `gumbel`), or enumerate some of the sites only.
-""", "param p = 0.3\nb ~ Bernoulli(p*ones(40)) using enumerate\nreturn max(b)\n"),
+""", "param p = 0.3\nb ~ Bernoulli(p*ones(40)) using enumerate\nreturn max(b) - b[0]\n"),
     page("P0408", "a program the Sobol sampler does not fit", """
 Sobol points fill the space of everything that a run draws: the first draw is
 the first coordinate, and so on. So each run must draw the same numbers in the

@@ -1,8 +1,9 @@
 """`enumerate`: every outcome on a lane of its own, weighed by its probability (exact; ADEV's `enum`, Lew et al. 2023).
 
-An array site has the product of its elements' outcomes; where only counts of them matter (`exchangeable.py`), one way stands for all
-with the same counts, and its probability is that of a Binomial or Multinomial.  Weights are probabilities, not their logarithms: where one is
-exactly 0 its derivative counts all the same, so the answer is right at the edge of the domain, where a score is not.
+An array site has the product of its elements' outcomes; where only counts of them matter (`exchangeable.py`), one way stands for
+all with the same counts, and its probability is that of a Binomial or Multinomial.  Weights are probabilities, not their
+logarithms: where one is exactly 0 its derivative counts all the same, so the answer is right at the edge of the domain, where a
+score is not.
 Outcomes of probability 0 that do not move with a parameter are left out: nobody takes the way that they open.
 Of laws without a last outcome a negligible rest is left out (`endings.py`).  Limits: a budget of lanes per run, and tables that
 fit into memory.
@@ -135,8 +136,8 @@ def _counts(request: Request, outcomes: Tensor, elements: int) -> _Ways:
     kept = (possible | (counts == 0)).all(-1)
     digits = torch.arange(count, device=device).repeat(counts.shape[0]).repeat_interleave(counts.reshape(-1))
     probability = _multinomial(table[:, 0], counts.double())
-    unseen = (probability == 0) & ((table >= IMPROBABLE) | (counts == 0) | (counts > ORDERS)).all(-1)  # below the least number, with all derivatives
-    kept = kept & ~unseen
+    rare = (table >= IMPROBABLE) | (counts == 0) | (counts > ORDERS)
+    kept = kept & ~((probability == 0) & rare.all(-1))  # what is below the least number, with all its derivatives
     return _Ways(probability.to(table.dtype), kept, bool(kept.all()), digits.reshape(-1, elements), None, 0, 0.0)
 
 
