@@ -19,7 +19,7 @@ from probrun.runtime.estimates import pilot as runtime
 from probrun.runtime.estimates.effort import Budget
 
 SEED_PROGRAM = "x = 2*Bernoulli(3*theta) + Bernoulli(theta)"
-AGENTS = "b ~ Bernoulli(theta*ones(1000)); y = mean(b)^2"
+AGENTS = "b ~ Bernoulli(theta + 0*arange(1000)); y = mean(b)^2"  # not all alike, as far as the text tells
 EPIDEMIC = """
 param beta in (0, inf) = 0.3
 param gamma in (0, 1) = 0.1

@@ -19,7 +19,7 @@ from probrun.cli import main
 
 ROOT = Path(__file__).resolve().parent.parent
 BERNOULLI = str(ROOT / "examples" / "bernoulli.prob")
-BITS = "param theta in (0, 1) = 0.3; b ~ Bernoulli(theta*ones(60)); return exp(2*mean(b))"
+BITS = "param theta in (0, 1) = 0.3; b ~ Bernoulli(theta + 0*arange(60)); return exp(2*mean(b))"
 THREE_BY_TWO = """
 param a = 0.4
 param b = 1.5

@@ -104,7 +104,7 @@ def test_several_results_and_vectors() -> None:
 
 
 def test_budget() -> None:
-    program = probrun.parse("b ~ Bernoulli(theta*ones(12)); y = max(b)")
+    program = probrun.parse("b ~ Bernoulli(theta + 0*arange(12)); y = max(b)")
     assert program.grad({"theta": T}, seed=0).exact
     assert not program.grad({"theta": T}, seed=0, max_lanes=4095).exact
     with pytest.raises(probrun.ProbError) as caught:

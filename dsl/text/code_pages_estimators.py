@@ -80,9 +80,9 @@ The score function has derivatives of all orders: fix the site with
 """),
     page("P0407", "too many outcomes to enumerate", """
 `enumerate` gives every outcome of a draw a lane of its own. An array has the
-product of its elements' outcomes (or their counts, where these are all that
-matters), and a site in a loop multiplies the lanes each time it is met, so that
-ten Bernoulli draws make a thousand lanes of one run, and twenty a million.
+product of its elements' outcomes (or their counts, where only these matter),
+and a site in a loop multiplies the lanes each time it is met, so that ten
+Bernoulli draws make a thousand lanes of one run, and twenty a million.
 
 `--max-lanes N` allows more lanes per run; the default is 65536 where the
 answer comes out exact, and fewer where other sites are sampled many times, or
