@@ -82,7 +82,7 @@ PROGRAMS: dict[str, tuple[str, dict[str, float], Oracle]] = {
         lambda p: over(9, p, lambda k: square(60, (k + 1) / 11))),
     "many lanes, few laws": (
         "k ~ Binomial(300, 0.5); b ~ Bernoulli((k % 2 + 1)/4*p*ones(10)); return sum(b)^2*k", {"p": 0.9},
-        lambda p: mean(dict((k, w) for w, k in binomial(300, 0.5)), lambda k: k * square(10, (k % 2 + 1) / 4 * p))),
+        lambda p: mean({k: w for w, k in binomial(300, 0.5)}, lambda k: k * square(10, (k % 2 + 1) / 4 * p))),
     "a row of a table": (
         "rows = [[p, 0.3], [0.5, 0.2]]; s ~ Bernoulli(0.4); b ~ Bernoulli(rows[s, 0]*ones(70)); return sum(b)^2", {"p": 0.4},
         lambda p: 0.6 * square(70, p) + 0.4 * square(70, 0.5)),

@@ -61,7 +61,6 @@ def draw(machine: Machine, node: Sample | Draw, frame: Frame) -> Plain:
         if edge is not None and (edge.log or facts.needs_interior):
             at_edge(machine, node, bound, edge, frame)
     places = None
-    counted_only = facts.splits and bound.alike and site.index in machine.exchangeable
     if facts.splits and machine.merger is not None:
         bound, places = _rows(machine, bound, frame)
         law = law if places is None else bound.law()
@@ -71,8 +70,8 @@ def draw(machine: Machine, node: Sample | Draw, frame: Frame) -> Plain:
     options: Options = {} if choice is None else choice.options
     request = Request(
         bound.row, law, lifted.tensors, (frame.lanes.count, *bound.batch, *bound.event), len(bound.batch), live, options,
-        machine.noise.at(frame.lanes), machine.motion, machine.most_lanes, machine.most_table, places, counted_only,
-        not machine.credits, machine.meter,
+        machine.noise.at(frame.lanes), machine.motion, machine.most_lanes, machine.most_table, places,
+        facts.splits and bound.alike and site.index in machine.exchangeable, not machine.credits, machine.meter,
     )
     numbers = math.prod(request.shape)
     machine.meter.spend(numbers)
