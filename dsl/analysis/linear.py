@@ -11,6 +11,7 @@ A call of the program's own function is used like a variable, `f()`: where all c
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import assert_never
 
 from ..names.resolved import Resolved
 from ..names.scopes import nodes_in
@@ -20,13 +21,16 @@ from ..syntax import (
     Block,
     Call,
     Conditional,
+    Data,
     Draw,
     Expression,
     For,
+    Function,
     If,
     Index,
     Name,
     Node,
+    Parameter,
     Return,
     Sample,
     Slice,
@@ -194,8 +198,10 @@ class Linearity:
                     bent |= self.all_of(node.iterable).bent | {node.variable}
                 case Return():
                     bent = bent.union(*(self.of(value).bent for value in node.values))
-                case _:
+                case Parameter() | Data() | Function():
                     pass
+                case _:
+                    assert_never(node)
         before = -1
         while len(bent) > before:
             before = len(bent)

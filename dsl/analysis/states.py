@@ -10,10 +10,11 @@ from __future__ import annotations
 import math
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import assert_never
 
 from ..names.resolved import Resolved
 from ..names.scopes import nodes_in
-from ..syntax import Assign, Block, Call, Draw, For, If, Name, Node, Sample, Statement, While
+from ..syntax import Assign, Block, Call, Data, Draw, For, Function, If, Name, Node, Parameter, Return, Sample, Statement, While
 from .linear import Linearity, conditions
 from .liveness import Liveness
 from .reads import outer_reads, set_in, statements_in
@@ -48,8 +49,12 @@ def _own(node: Statement) -> tuple[Node, ...]:
             return conditions(node)
         case For():
             return (node.iterable,)
-        case _:
+        case Assign() | Sample() | Return():
             return (node,)
+        case Parameter() | Data() | Function():
+            return ()
+        case _:
+            assert_never(node)
 
 
 @dataclass
