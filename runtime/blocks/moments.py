@@ -186,7 +186,8 @@ class Accumulator:
                 return math.inf
             return float((self.squares / abs(self.cubes * (self.count / self.cubed)) ** (2 / 3)) ** 3)
         parts = (self.squares, self.cubes, self.mean)
-        squares, cubes, mean = (torch.as_tensor(part, dtype=torch.float64).cpu().reshape(-1).numpy() for part in parts)
+        held = (torch.as_tensor(part, dtype=torch.float64).cpu().reshape(-1).numpy() for part in parts)
+        squares, cubes, mean = numpy.broadcast_arrays(*held)
         known = numpy.isfinite(cubes) & (cubes != 0) & (squares > self.count * (ROUNDING * mean) ** 2)
         squares, cubes = squares[known], cubes[known]
         if not squares.size:
