@@ -302,6 +302,9 @@ class Path:
             raise AssertionError("a function without a return")
         if name == "sum":
             return total([number for argument in arguments for number in entries(argument)])
+        if name == "mean":
+            numbers = [number for argument in arguments for number in entries(argument)]
+            return total(numbers) / Dual(float(len(numbers)))
         if name == "dot":
             return total([one * other for one, other in zip(entries(arguments[0]), entries(arguments[1]), strict=True)])
         if name in ("zeros", "ones"):

@@ -60,6 +60,69 @@ IDIOMS = [
     (3, "$x ~ Bernoulli(<p>); if $x { TOTAL = TOTAL + phi }; $c ~ Bernoulli(<p>); $w = $x*theta; $d ~ Bernoulli(<p>); TOTAL = TOTAL + $w*$c + $d*$x"),
     (3, "$x ~ Bernoulli(<p>); $c ~ Bernoulli(0.3 + 0.4*$x); $d ~ Bernoulli(<p>); TOTAL = TOTAL + dot([$x, $d*phi], [$d, theta]) + sum([$c, $x])"),
 ]
+IDIOMS += [
+    (2, "$x ~ Bernoulli(<p>); $y = $x*theta; $z = -$y + $x/2; $c ~ Bernoulli(<p>); TOTAL = TOTAL + $z*$c - ($y - $c)*2"),
+    (2, "$x ~ Bernoulli(<p>); $y = $x; $c ~ Bernoulli(<p>); TOTAL = TOTAL + $y*$c*$x - $c*($x + $y)*(<r>)"),
+    (3, "$x ~ Bernoulli(<p>); $y ~ Bernoulli(theta); $c ~ Bernoulli(<p>); if $c > 0 { TOTAL = TOTAL + $x*$x*theta } else { TOTAL = TOTAL + $x - $y }"),
+    (3, "$x = 0; for $i in range(3) { TOTAL = TOTAL + $x; $b ~ Bernoulli(<p>); $x = $x + $b*theta }; TOTAL = TOTAL + $x^2"),
+    (3, "$v = [0, phi, 0]; for $i in range(3) { $b ~ Bernoulli(<p>); $v[$i] = $v[$i] + $b*theta; TOTAL = TOTAL + $v[0]*phi }; TOTAL = TOTAL + $v[1]*$v[2]"),
+    (3, "$v = [0, phi, 0]; for $i in range(3) { $b ~ Bernoulli(<p>); $v = $v + [theta, $b, 1]*$b }; TOTAL = TOTAL + mean($v) + $v[0]"),
+    (3, "$x ~ Bernoulli(<p>); $d = 1 + $x; $c ~ Bernoulli(<p>); TOTAL = TOTAL + TOTAL/$d + ($c - $x)/($d + 1); $e ~ Bernoulli(theta); TOTAL = $e*TOTAL"),
+    (3, "$x ~ Bernoulli(<p>); $c ~ Bernoulli(<p>); $y = if $c > 0 then $x*phi else TOTAL; $d ~ Bernoulli(<p>); TOTAL = (if $d > 0 then $y else -$x)*$d + TOTAL"),
+    (3, "$x = [Bernoulli(<p>), theta, 0]; $c ~ Bernoulli(<p>); $y = $x*$c; $d ~ Bernoulli(<p>); TOTAL = TOTAL + dot($x, [$d, 1, $c]) - sum($y)*$d + dot($y, $x)"),
+    (3, "$a = 0; $z = 0; for $i in range(3) { $b ~ Bernoulli(<p>); $a = $z + $b*theta; $z = $a*phi }; TOTAL = TOTAL*$a - $z"),
+    (3, "$a = theta; $z = 1; for $i in range(3) { $b ~ Bernoulli(<p>); $t = $a; $a = $a*$z; $z = $b + 1; TOTAL = TOTAL + $t }; TOTAL = TOTAL + $a"),
+    (4, "$a = 0; $z = 0; for $i in range(2) { $b ~ Bernoulli(<p>); $c ~ Bernoulli(theta); $a = $a + $b; $z = $z + $c*phi; TOTAL = TOTAL + $a*$z }"),
+]
+# A function with ways to call it, in the scope of the program only; FUN its name.
+KITS: list[tuple[str, list[tuple[float, str]]]] = [
+    ("fn FUN(x) { b ~ Bernoulli(theta); return b*x + phi }", [
+        (2, "TOTAL = TOTAL + FUN(theta)*FUN(theta)"),
+        (2, "TOTAL = TOTAL + FUN(FUN(theta))"),
+        (3, "TOTAL = TOTAL - FUN(FUN(TOTAL)*FUN(1))^2"),
+        (2, "$r = <r>; TOTAL = TOTAL + FUN($r) - FUN($r)"),
+        (1, "TOTAL = TOTAL + (if <c> then FUN(theta) else FUN(TOTAL))"),
+        (3, "$v = [FUN(1), FUN(<i>), FUN(theta)]; TOTAL = TOTAL + $v[0]*$v[1] + sum($v)"),
+        (2, "for $e in [FUN(0), FUN(1)] { TOTAL = TOTAL + $e*$e*theta }"),
+        (2, "$c ~ Bernoulli(sigmoid(FUN(TOTAL))); COUNT = COUNT + $c"),
+        (2, "$r = FUN(phi); $t = $r; $c = FUN(1); TOTAL = TOTAL + $t*$r*$c"),
+        (3, "$b ~ Bernoulli(<p>); $r = FUN($b*theta); TOTAL = TOTAL + $r*$b - FUN($b)*$r"),
+        (2, "$v = [1, theta, 2]; $w = FUN($v); TOTAL = TOTAL + dot($w, $v) + FUN($v)[1]"),
+        (3, "$r = TOTAL; for $i in range(3) { $r = FUN($r) }; TOTAL = TOTAL + $r"),
+        (3, "$r = TOTAL; for $i in range(3) { $r = $r + FUN($i) }; TOTAL = TOTAL + $r*$r"),
+    ]),
+    ("fn FUN(v) { k ~ Categorical([theta, 1, 0.5]); v[k] = v[k] + theta; return v }", [
+        (2, "$v = FUN([1, phi, 0]); TOTAL = TOTAL + $v[0]*$v[1]"),
+        (2, "$v = FUN([1, phi, <i>]); $b ~ Bernoulli(<p>); TOTAL = TOTAL + $v[0]*$b - $v[2]"),
+        (4, "TOTAL = TOTAL + dot(FUN(marks), FUN(marks))"),
+        (4, "$v = marks; for $i in range(2) { $v = FUN($v) }; TOTAL = TOTAL + sum($v*$v)"),
+        (4, "TOTAL = TOTAL + sum(FUN(FUN([1, 2, theta])))"),
+        (3, "for $e in FUN(marks) { $b ~ Bernoulli(0.3); TOTAL = TOTAL + $e*$e*$b; marks[$b] = 1 }"),
+        (4, "$v = FUN([0, TOTAL, 0]); $w = FUN([0, 0, 0]); TOTAL = TOTAL + mean($v*$w) + $v[1]"),
+    ]),
+    ("fn FUN() { b ~ Bernoulli(0.2 + 0.5*theta*(shared > 0)); return b*phi + shared*weight + marks[b] }", [
+        (2, "shared = (shared + 1) % 2; TOTAL = TOTAL + FUN(); shared = 1 - shared; TOTAL = TOTAL - FUN()"),
+        (4, "shared = shared + Bernoulli(theta); weight = weight*theta; TOTAL = TOTAL + FUN()*FUN()*weight"),
+        (3, "marks[Bernoulli(<p>)] = 2; $r = FUN(); weight = $r; TOTAL = TOTAL + FUN()"),
+        (4, "for $i in range(2) { shared ~ Bernoulli(theta); TOTAL = TOTAL + FUN() }"),
+        (3, "weight = Bernoulli(<p>)*weight; $r = FUN(); TOTAL = TOTAL + $r*weight + FUN()"),
+        (2, "if FUN() > 1e9 { COUNT = 1 }; weight = 0; TOTAL = TOTAL + FUN()"),
+    ]),
+    ("fn FUN(n) { w = 0; while w < n and Bernoulli(theta) { w = w + 1; if Bernoulli(0.3) { return w + 1 } }; return w }", [
+        (4, "TOTAL = TOTAL + FUN(2)*theta"),
+        (4, "if FUN(2) > 1 { TOTAL = TOTAL + phi } else if FUN(0) > 0 { COUNT = COUNT + 1 }"),
+        (4, "for $i in range(FUN(2)) { TOTAL = TOTAL + $i*theta + TOTAL*phi }"),
+        (4, "COUNT = FUN(COUNT % 2); TOTAL = TOTAL + COUNT*theta^COUNT"),
+        (6, "TOTAL = TOTAL + (FUN(2) - FUN(1))*FUN(1)"),
+        (4, "$w = 0; while $w < 3 and FUN(1) > 0 { $w = $w + 1 }; TOTAL = TOTAL + $w*phi"),
+        (4, "$v = zeros(3); $v[FUN(1)] = theta; $v[FUN(1)] = $v[FUN(0)] + 1; TOTAL = TOTAL + $v[0]*$v[1] - $v[2]"),
+    ]),
+    ("fn FUN(n, a) { if n < 1 { return a }; b ~ Bernoulli(sigmoid(a*phi)); r = FUN(n - 1, 1 - b); return r + b*FUN(n - 1, a) + r*b*theta }", [
+        (4, "TOTAL = TOTAL + FUN(2, 1)"),
+        (4, "TOTAL = TOTAL + FUN(2, theta)^2"),
+        (4, "TOTAL = TOTAL*FUN(1, 0) + FUN(1, TOTAL)"),
+    ]),
+]
 FUNCTIONS = [  # bits, whether the result is a whole number, text; FUN the name; called with whole numbers of 0 to 2
     (1, True, "fn FUN(x, y) { b ~ Bernoulli(sigmoid(phi + x - y)); return b*y + x }"),
     (1, True, "fn FUN(x, y) { if Bernoulli(theta) { return x }; return y + 1 }"),
@@ -107,6 +170,8 @@ class Programs:
         self.functions: list[tuple[str, float, bool]] = []
         self.results = self.random.choice([1, 1, 1, 2])
         self.returning = False  # whether `return` may stand here
+        self.kits: list[tuple[float, str]] = []  # ways to call the functions of kits
+        self.inside = False  # a function
 
     def fresh(self, prefix: str) -> str:
         self.made += 1
@@ -207,7 +272,8 @@ class Programs:
 
     # -------------------------------------------------------------------------------------------------- statements
     def idiom(self, names: Names) -> str | None:
-        bits, text = self.random.choice(IDIOMS)
+        known = self.kits if self.kits and not self.inside and self.random.random() < 0.6 else IDIOMS
+        bits, text = self.random.choice(known)
         writable = [name for name in names.ints if name not in names.fixed]
         reals = [name for name in names.reals if name not in names.fixed]
         if not writable or not reals or not self.pay(bits):
@@ -324,13 +390,19 @@ class Programs:
             bits, whole, text = self.random.choice(FUNCTIONS)
         else:
             kept, results = (self.left, self.scale), self.results
-            self.left, self.scale, self.results, self.returning = 3.0, 1.0, 1, True
+            self.left, self.scale, self.results, self.returning, self.inside = 3.0, 1.0, 1, True, True
             names = Names(["x", "y", "shared"], ["s", "weight"], ["marks"], [], {"shared", "weight", "marks"})
             body = "; ".join(self.statement(names, 1) for _ in range(self.random.randint(1, 3)))
             text = f"fn FUN(x, y) {{ s = 0; {body}; {self.ending(names)} }}"
             bits, whole = 3.0 - self.left, False
-            (self.left, self.scale), self.results, self.returning = kept, results, False
+            (self.left, self.scale), self.results, self.returning, self.inside = kept, results, False, False
         self.functions.append((name, bits, whole))
+        return text.replace("FUN", name)
+
+    def kit(self) -> str:
+        """A function with ways to call it."""
+        name, (text, uses) = self.fresh("g"), self.random.choice(KITS)
+        self.kits += [(bits, use.replace("FUN", name)) for bits, use in uses]
         return text.replace("FUN", name)
 
     def program(self) -> tuple[str, dict[str, float]]:
@@ -338,6 +410,7 @@ class Programs:
         values = {"theta": self.random.choice([0.5, 0.5, 0.3, 0.62]), "phi": self.random.choice([0.0, 1.0, 0.5, -0.7])}
         lines = ["param theta in (0, 1)", "param phi", "shared = 0; weight = phi; marks = [0, 1, 2]; total = 0; other = theta; n = 0"]
         lines += [self.define() for _ in range(self.random.choice([0, 1, 1, 2]))]
+        lines += [self.kit() for _ in range(self.random.choice([0, 1, 1, 2]))]
         names = Names(["n", "shared"], ["total", "other", "weight"], ["marks"])
         self.returning = True
         for _ in range(self.random.randint(3, 7)):
