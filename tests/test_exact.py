@@ -487,3 +487,17 @@ def test_what_is_left_out_is_said() -> None:
     assert [cut.startswith("loop at line 3 left after") for cut in result.cuts] == [True]
     finite = probrun.parse("param p = 0.45\nreturn Bernoulli(p)").grad(seed=1)
     assert finite.exact and finite.exact_to == 0 and "exact_to" not in finite.to_dict()
+
+
+@pytest.mark.parametrize("estimator", [None, "score"])
+def test_what_float32_cannot_hold(estimator: str | None) -> None:
+    """A history of sixty bits cannot be summed; its square times a score is above what float32 holds, and no estimator is worse
+    for that."""
+    text = "param p = 0.4; s = 0; for t in range(60) { b ~ Bernoulli(p); s = 2*s + b }; return s^2"
+    found = probrun.parse(text).grad(seed=1, estimator=estimator)
+    slope, size = found.gradients["result"]["p"], (2.0**60 - 1) ** 2
+    spread = (4.0**60 - 1) / 3
+    assert found.dtype == "float64" and not found.exact
+    assert abs(float(slope.mean) - (2 * 0.4 * size + (1 - 2 * 0.4) * spread)) < 4 * float(slope.se)
+    sampled = probrun.parse(text.replace("range(60)", "range(80)")).run(seed=1)  # the square itself
+    assert sampled.dtype == "float64"

@@ -37,7 +37,7 @@ from ..gradients.decisive import decisive
 from ..gradients.remainder import remainder
 from ..gradients.surrogate import expected
 from ..gradients.weighing import Weighing
-from ..lanes.lessons import MakePlan, NotFinite, OutOfTime, TooMuchWork
+from ..lanes.lessons import MakePlan, NotFinite, OutOfTime, TooCoarse, TooMuchWork
 from ..lanes.moving import Motion
 from ..machine.interpreter import Interpreter
 from ..machine.machine import Outcome
@@ -87,6 +87,12 @@ def gradient(
 def _no_parameters(resolved: Resolved) -> ProbError:
     title = "there is nothing to differentiate: the program has no parameters"
     return ProbError(Diagnostic("P0606", title, source=resolved.program.source))
+
+
+def _held_by_float64(session: Session) -> None:
+    """What is too large for float32 may be none for float64: raises TooCoarse, where float32 was not asked for."""
+    if session.context.dtype == torch.float32 and not session.settings.strict:
+        raise TooCoarse
 
 
 def _few(attempt: Attempt) -> Estimate:
@@ -185,6 +191,7 @@ def _differentiate(session: Session, collected: Collected, progress: Progress, l
             if settings.keep_runs:
                 part.keep_draws(name, weighing.value, runs)
             if not part.add_value(name, weighing.value, runs).finite:
+                _held_by_float64(block)
                 raise value_problem(block, runs, leaves, names)
             weighings.append(weighing)
             if weighing.scored:
@@ -208,6 +215,7 @@ def _differentiate(session: Session, collected: Collected, progress: Progress, l
                     if not accumulator.finite:
                         if not block.safe:
                             raise NotFinite
+                        _held_by_float64(block)
                         raise gradient_problem(block, runs, block.expanded(runs), name, parameter, number, found_at.entry)
         if outcome.cuts:
             points, sizes = (block.points.points, part.sizes()) if block.exact else ((), None)
@@ -247,6 +255,7 @@ def sampled(attempt: Attempt, progress: Progress = None) -> Estimate:
         for name, found in zip(collected.names, outcome.values, strict=True):
             value = block.result(found)
             if not part.add_value(name, value, runs).finite:
+                _held_by_float64(block)
                 raise value_problem(block, runs, leaves, collected.names)
             part.keep_draws(name, value, runs)
         return part
@@ -286,6 +295,7 @@ def expectation(
             values = [session.result(value) for value in outcome.values]
             found = [expected(outcome, number, value, runs).to(DTYPES[settings.dtype]) for number, value in enumerate(values)]
             if not all(bool(torch.isfinite(value).all()) for value in found):
+                _held_by_float64(session)
                 raise value_problem(session, runs, leaves, names)
             if outcome.cuts and session.exact:
                 remainder(outcome, values, list(leaves.values()))

@@ -113,7 +113,7 @@ class NotLifted(Lesson):
 
 
 class TooCoarse(Lesson):
-    """Numbers of float32 are too far apart for what is drawn: go on in float64."""
+    """Numbers of float32 are too far apart, or too small, for what is drawn or computed: go on in float64."""
 
     def taught(self, way: Way, plan: MakePlan) -> Way:
         return replace(way, wide=True)
