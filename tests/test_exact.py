@@ -501,3 +501,19 @@ def test_what_float32_cannot_hold(estimator: str | None) -> None:
     assert abs(float(slope.mean) - (2 * 0.4 * size + (1 - 2 * 0.4) * spread)) < 4 * float(slope.se)
     sampled = probrun.parse(text.replace("range(60)", "range(80)")).run(seed=1)  # the square itself
     assert sampled.dtype == "float64"
+
+
+@pytest.mark.parametrize(("text", "value"), [
+    # x is -1, -0 or 0, and sigmoid(1/x) sigmoid(-1), 0 or 1
+    ("b ~ Bernoulli(p); c ~ Bernoulli(p); x = b*(c - 1); b = 0; c = 0; e ~ Bernoulli(p); return sigmoid(1/x)*e",
+     lambda p: p * (p * (1 - p) / (1 + math.e) + p)),
+    ("b ~ Bernoulli(p); x = if b then 0 else -0; b = 0; e ~ Bernoulli(p); return sigmoid(1/x)*e", lambda p: p * p),
+    ("fn f(x) { b ~ Bernoulli(p); return b*(1/x < 0) }; return f(0) + 10*f(-0)", lambda p: 10 * p),
+    ("v = zeros(70); b ~ Bernoulli(p); v[69] = -0*b; if b { v[69] = 0 }; b = 0; e ~ Bernoulli(p); return (1/v[69] < 0)*e",
+     lambda p: p * (1 - p)),
+])
+def test_zero_and_minus_zero_are_two_states(text: str, value: Oracle) -> None:
+    found = probrun.parse(f"param p = 0.3; {text}").grad(seed=1, estimator="enumerate")
+    assert found.exact
+    assert float(found.values["result"].mean) == pytest.approx(value(0.3), rel=1e-12)
+    assert float(found.gradients["result"]["p"].mean) == pytest.approx((value(0.3 + TINY * 1j)).imag / TINY, rel=1e-12)

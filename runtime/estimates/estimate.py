@@ -89,10 +89,9 @@ def _no_parameters(resolved: Resolved) -> ProbError:
     return ProbError(Diagnostic("P0606", title, source=resolved.program.source))
 
 
-def _held_by_float64(session: Session) -> None:
-    """What is too large for float32 may be none for float64: raises TooCoarse, where float32 was not asked for."""
-    if session.context.dtype == torch.float32 and not session.settings.strict:
-        raise TooCoarse
+def _wider(session: Session) -> TooCoarse | None:
+    """What is too large for float32 may be none for float64, if float32 was not asked for."""
+    return TooCoarse() if session.context.dtype == torch.float32 and not session.settings.strict else None
 
 
 def _few(attempt: Attempt) -> Estimate:
@@ -191,8 +190,7 @@ def _differentiate(session: Session, collected: Collected, progress: Progress, l
             if settings.keep_runs:
                 part.keep_draws(name, weighing.value, runs)
             if not part.add_value(name, weighing.value, runs).finite:
-                _held_by_float64(block)
-                raise value_problem(block, runs, leaves, names)
+                raise _wider(block) or value_problem(block, runs, leaves, names)
             weighings.append(weighing)
             if weighing.scored:
                 part.scored.add(name)
@@ -215,8 +213,8 @@ def _differentiate(session: Session, collected: Collected, progress: Progress, l
                     if not accumulator.finite:
                         if not block.safe:
                             raise NotFinite
-                        _held_by_float64(block)
-                        raise gradient_problem(block, runs, block.expanded(runs), name, parameter, number, found_at.entry)
+                        where = block, runs, block.expanded(runs), name, parameter, number, found_at.entry
+                        raise _wider(block) or gradient_problem(*where)
         if outcome.cuts:
             points, sizes = (block.points.points, part.sizes()) if block.exact else ((), None)
             error = remainder(outcome, [weighing.on_lanes for weighing in weighings], points, sizes)
@@ -255,8 +253,7 @@ def sampled(attempt: Attempt, progress: Progress = None) -> Estimate:
         for name, found in zip(collected.names, outcome.values, strict=True):
             value = block.result(found)
             if not part.add_value(name, value, runs).finite:
-                _held_by_float64(block)
-                raise value_problem(block, runs, leaves, collected.names)
+                raise _wider(block) or value_problem(block, runs, leaves, collected.names)
             part.keep_draws(name, value, runs)
         return part
 
@@ -295,8 +292,7 @@ def expectation(
             values = [session.result(value) for value in outcome.values]
             found = [expected(outcome, number, value, runs).to(DTYPES[settings.dtype]) for number, value in enumerate(values)]
             if not all(bool(torch.isfinite(value).all()) for value in found):
-                _held_by_float64(session)
-                raise value_problem(session, runs, leaves, names)
+                raise _wider(session) or value_problem(session, runs, leaves, names)
             if outcome.cuts and session.exact:
                 remainder(outcome, values, list(leaves.values()))
             if outcome.met and (kinks := decisive(outcome, found, machine.motion())[0]):

@@ -14,7 +14,7 @@ branch that it does not take; and a loop would cost all lanes as long as one is 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from typing import Protocol, TypeVar, cast
 
 import torch
@@ -256,13 +256,18 @@ class Join:
 def same(values: Sequence[Plain]) -> Plain | None:
     """The Python number that all values are, if they are."""
     first = values[0]
-    truth = isinstance(first.raw, bool)
     if isinstance(first.raw, Tensor):
         return None
+    number = known_by(first.raw)
     for value in values:
-        if isinstance(value.raw, Tensor) or value.raw != first.raw or isinstance(value.raw, bool) != truth:
+        if value is not first and (isinstance(value.raw, Tensor) or known_by(value.raw) != number):
             return None
     return first
+
+
+def known_by(number: float) -> Hashable:
+    """What a Python number is known by: neither a truth value nor a zero of the other sign is the same."""
+    return number if isinstance(number, bool) else float(number).hex()
 
 
 def is_truth(value: Plain) -> bool:

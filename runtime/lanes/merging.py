@@ -33,6 +33,7 @@ NARROW = 2**20  # different whole numbers that are told apart without sorting
 MOST_PAUSED = 4  # visits: lanes multiply in the meantime
 WIDE = 64  # entries of an array that are looked at one by one
 MOST_STATES = 2**62
+BITS = {torch.float64: torch.int64, torch.float32: torch.int32}
 
 
 @dataclass
@@ -224,14 +225,17 @@ def first_of_each(groups: Tensor, count: int) -> Tensor:
 
 
 def _numbered(column: Tensor) -> tuple[Tensor, int]:
-    """Equal entries have one number; and an upper bound of the numbers."""
+    """Equal entries have one number; and an upper bound of the numbers.  0 and -0 are two states: 1/x tells them apart."""
+    bits = column.view(BITS[column.dtype]) if column.dtype in BITS else column
     if column.dim() > 1:
-        rows, numbers = torch.unique(column, dim=0, return_inverse=True)
+        rows, numbers = torch.unique(bits, dim=0, return_inverse=True)
         return numbers, rows.shape[0]
     if column.dtype == torch.bool:
         return column.long(), 2
     low, high = (float(end) for end in torch.aminmax(column))
-    if high - low < NARROW:
+    if bits is not column and low <= 0 <= high and int(bits.min()) == torch.iinfo(bits.dtype).min:  # there is a -0
+        column = bits
+    elif high - low < NARROW:
         numbers = (column - low).long()
         if not column.is_floating_point() or bool((numbers == column - low).all()):
             return numbers, int(high - low) + 1

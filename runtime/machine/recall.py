@@ -22,7 +22,7 @@ from ...dsl.analysis.calls import Rememberable, rememberable
 from ...dsl.names.resolved import Resolved
 from ...dsl.syntax import Call, Expression
 from ..lanes.frames import Activation, Frame
-from ..lanes.lanes import Lanes
+from ..lanes.lanes import Lanes, known_by
 from ..lanes.values import Plain, Uniform
 
 MOST_NUMBERS = 2**24  # in the values that are kept
@@ -101,7 +101,7 @@ class Recall:
     def _key(self, node: Expression, value: Plain, frame: Frame) -> Hashable:
         raw = value.raw
         if not isinstance(raw, Tensor):
-            return raw.hex() if isinstance(raw, float) else raw
+            return known_by(raw)
         if not raw.requires_grad and self.looking and raw.numel() <= LARGE:
             return isinstance(value, Uniform), value.shape, content(raw)
         made = self.text.made.get(id(node))

@@ -20,7 +20,7 @@ from ...dsl.analysis.reads import outer_reads, set_in
 from ...dsl.names.resolved import Resolved, Site
 from ...dsl.syntax import Function
 from ..lanes.frames import Frame
-from ..lanes.lanes import Lanes
+from ..lanes.lanes import Lanes, known_by
 from ..lanes.merging import Merger, entries, first_of_each, grouped, least, means
 from ..lanes.values import PerLane, Plain, Ragged
 from .recall import content
@@ -124,8 +124,8 @@ class Sharing:
         """What a call is known by; None where it is given something with a derivative."""
         if any(value.live for value in rows):
             return None
-        known = [(type(value), value.shape, content(value.raw) if isinstance(value.raw, Tensor) else value.raw) for value in rows]
-        return function.name, len(self.reads[function.name]), *known
+        raws = [content(value.raw) if isinstance(value.raw, Tensor) else known_by(value.raw) for value in rows]
+        return function.name, *((type(value), value.shape, raw) for value, raw in zip(rows, raws, strict=True))
 
     def _keep(self, key: Hashable, law: CallLaw) -> None:
         self.kept += max(law.value.numbers, 1)
