@@ -517,3 +517,16 @@ def test_zero_and_minus_zero_are_two_states(text: str, value: Oracle) -> None:
     assert found.exact
     assert float(found.values["result"].mean) == pytest.approx(value(0.3), rel=1e-12)
     assert float(found.gradients["result"]["p"].mean) == pytest.approx((value(0.3 + TINY * 1j)).imag / TINY, rel=1e-12)
+
+
+@pytest.mark.parametrize(("text", "value"), [
+    ("b ~ Bernoulli(p); y = log(b); c ~ Bernoulli(p); if b == 0 { y = 5 }; d ~ Bernoulli(p); return y*d + c", lambda p: (1 - p) * 5 * p + p),
+    ("b ~ Bernoulli(p); y = [1/b, 2, b]; b = 0; d ~ Bernoulli(p); e ~ Bernoulli(p); return y[2]*d + y[1]*e", lambda p: p * p + 2 * p),
+    ("fn f(x) { b ~ Bernoulli(p); return [1/b, x*b] }; d ~ Bernoulli(p); return f(2)[1]*d", lambda p: 2 * p * p),
+])
+@pytest.mark.parametrize("p", [0.3, 0.0])
+def test_a_mean_that_is_infinite_and_not_asked_for(text: str, value: Oracle, p: float) -> None:
+    found = probrun.parse(f"param p; {text}").grad({"p": p}, seed=1, estimator="enumerate")
+    assert found.exact
+    assert float(found.values["result"].mean) == pytest.approx(value(p), abs=1e-12)
+    assert float(found.gradients["result"]["p"].mean) == pytest.approx(value(p + TINY * 1j).imag / TINY, abs=1e-12)

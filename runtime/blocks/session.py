@@ -152,7 +152,7 @@ class Session:
             return None
         known, of = self.resolved.prepared, self.settings.of
         live = known.once("liveness", of, lambda: find_liveness(self.resolved, of))
-        return Merger(live, self.exact, frozenset(self.resolved.parameters))
+        return Merger(live, self.exact, frozenset(self.resolved.parameters), self.safe)
 
     def limits(self) -> Limits:
         """What a machine may do."""

@@ -23,6 +23,7 @@ from torch import Tensor
 
 from ...dsl.analysis.liveness import Liveness
 from ...dsl.syntax import Statement
+from ..arrays.singular import divide, multiply
 from .endings import AGE
 from .frames import HIDDEN, Frame
 from .lanes import Join, Lanes
@@ -47,6 +48,7 @@ class Merger:
     live: Liveness
     exact: bool
     fixed: frozenset[str] = frozenset()  # what no statement sets: parameters, which may have a row per lane
+    safe: bool = False  # derivatives are 0 where nobody asks for them (`singular.py`)
     saved: int = 0  # lanes
     pause: dict[int, tuple[int, int]] = field(default_factory=dict)  # by statement: visits to let pass, and those of the last time
 
@@ -61,7 +63,7 @@ class Merger:
             self.pause[id(statement)] = left - 1, last
             return 0
         before = frame.lanes.count
-        _merge(frame, self.live.after[id(statement)], self.live.state[id(statement)], self.fixed)
+        _merge(frame, self.live.after[id(statement)], self.live.state[id(statement)], self.fixed, self.safe)
         if frame.lanes.count == before:
             self.pause[id(statement)] = last, min(max(2 * last, 1), MOST_PAUSED)
         elif last:
@@ -70,7 +72,9 @@ class Merger:
         return before - frame.lanes.count
 
 
-def _merge(frame: Frame, live: frozenset[str], part_of_state: frozenset[str], fixed: frozenset[str]) -> None:
+def _merge(
+    frame: Frame, live: frozenset[str], part_of_state: frozenset[str], fixed: frozenset[str], safe: bool
+) -> None:
     lanes, weight = frame.lanes, frame.weight
     assert weight is not None
     state: dict[str, PerLane] = {}
@@ -103,7 +107,7 @@ def _merge(frame: Frame, live: frozenset[str], part_of_state: frozenset[str], fi
         total = weight.new_zeros(count).index_add(0, groups, weight)
     first = first_of_each(groups, count)
     kept = {name: value.rows_at(first) for name, value in state.items()}
-    kept.update(means(averaged, weight, groups, total, first))
+    kept.update(means(averaged, weight, groups, total, first, safe))
     for name in fixed.intersection(frame.values):
         value = frame.read(name)
         if isinstance(value, PerLane):
@@ -125,15 +129,18 @@ def least(weight: Tensor) -> float:
     return facts.tiny / facts.eps
 
 
-def means(values: dict[str, PerLane], weight: Tensor, groups: Tensor, total: Tensor, first: Tensor) -> dict[str, PerLane]:
-    """The means of each group `[groups, *event]`; those of numbers are made together."""
+def means(
+    values: dict[str, PerLane], weight: Tensor, groups: Tensor, total: Tensor, first: Tensor, safe: bool
+) -> dict[str, PerLane]:
+    """The means of each group `[groups, *event]`; those of numbers are made together.  `safe`: one that is not finite does no harm
+    where nobody asks for it."""
     none = total <= least(weight)
     over = torch.where(none, 1.0, total)
 
     def mean(rows: Tensor) -> Tensor:
         axes = (-1, *(1,) * (rows.dim() - 1))
-        summed = rows.new_zeros(total.shape[0], *rows.shape[1:]).index_add(0, groups, rows * weight.reshape(axes))
-        return torch.where(none.reshape(axes), rows.index_select(0, first), summed / over.reshape(axes))
+        summed = rows.new_zeros(total.shape[0], *rows.shape[1:]).index_add(0, groups, multiply(rows, weight.reshape(axes), safe))
+        return torch.where(none.reshape(axes), rows.index_select(0, first), divide(summed, over.reshape(axes), safe))
 
     rows = {name: value.raw if value.raw.is_floating_point() else value.raw.to(weight.dtype) for name, value in values.items()}
     numbers = [name for name, row in rows.items() if row.dim() == 1]
