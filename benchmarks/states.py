@@ -58,12 +58,12 @@ def watched() -> Iterator[Watch]:
         now[1] = statement
         return merged(self, statement, frame)
 
-    def look(frame: Frame, live: frozenset[str], state: frozenset[str], fixed: frozenset[str]) -> None:
+    def look(frame: Frame, live: frozenset[str], state: frozenset[str], *more: Any) -> None:
         names = [*state, *merging._hidden(frame)]
         watch.plans[now[0].key] = now[0]
         watch.seen.setdefault((now[0].key, id(now[1])), set()).update(name for name in names if differs(frame, name))
         before = frame.lanes.count
-        merge(frame, live, state, fixed)
+        merge(frame, live, state, *more)
         runs = frame.activation.lanes.count
         watch.lanes.setdefault(id(now[1]), []).append((before / runs, frame.lanes.count / runs))
 

@@ -185,9 +185,9 @@ class Accumulator:
             if not math.isfinite(self.cubes) or not self.cubes or self.squares <= self.count * (ROUNDING * self.mean) ** 2:
                 return math.inf
             return float((self.squares / abs(self.cubes * (self.count / self.cubed)) ** (2 / 3)) ** 3)
-        parts = (self.squares, self.cubes, self.mean)
-        held = (torch.as_tensor(part, dtype=torch.float64).cpu().reshape(-1).numpy() for part in parts)
-        squares, cubes, mean = numpy.broadcast_arrays(*held)
+        squares, cubes, mean = (_flat(part) for part in (self.squares, self.cubes, self.mean))
+        if not squares.shape == cubes.shape == mean.shape:
+            squares, cubes, mean = numpy.broadcast_arrays(squares, cubes, mean)
         known = numpy.isfinite(cubes) & (cubes != 0) & (squares > self.count * (ROUNDING * mean) ** 2)
         squares, cubes = squares[known], cubes[known]
         if not squares.size:
@@ -227,7 +227,21 @@ class Accumulator:
             spread = self._spread(self.squares + self.cost * ((self.count - 1) / self.count))
         if self.least_squares is not None:
             spread = torch.maximum(spread, (self.least_squares.cpu() / (self.count - 1)).sqrt())
-        return Moments(mean, _no_finer(spread / math.sqrt(self.count), mean), sd)
+        se = spread / math.sqrt(self.count)
+        return Moments(mean, self._no_finer(se, mean) if self._fine() else se, sd)
+
+    def _fine(self) -> bool:
+        """Whether some spread, which is not 0, makes an error below the rounding of the mean."""
+        least = self.count * (self.count - 1) * FINEST**2
+        if isinstance(self.squares, float) and isinstance(self.mean, float):
+            return 0 < self.squares < least * self.mean * self.mean
+        squares, mean = _flat(self.squares), _flat(self.mean)
+        return bool(((squares > 0) & (squares < least * mean * mean)).any())
+
+    @staticmethod
+    def _no_finer(se: Tensor, mean: Tensor) -> Tensor:
+        """A standard error that is not 0 is at least the rounding of the mean."""
+        return torch.where(se > 0, torch.maximum(se, mean.abs() * FINEST), se)
 
     def _spread(self, squares: Tensor | float) -> Tensor:
         """The standard deviation of one run, from a sum of squares."""
@@ -241,11 +255,9 @@ def _told(number: Tensor | float) -> Tensor:
     return number.cpu() if isinstance(number, Tensor) else torch.full((), number, dtype=torch.float64)
 
 
-def _no_finer(se: Tensor, mean: Tensor) -> Tensor:
-    """A standard error that is not 0 is at least the rounding of the mean, which no spread shows."""
-    known, least = se.numpy(), abs(mean.numpy()) * FINEST
-    finer = (known > 0) & (known < least)
-    return torch.from_numpy(numpy.where(finer, least, known)) if finer.any() else se
+def _flat(part: Tensor | float) -> Any:
+    """A number or an array for numpy `[entries]`."""
+    return part.detach().cpu().numpy().reshape(-1) if isinstance(part, Tensor) else numpy.array([part])
 
 
 def _larger(one: Any, other: Any) -> Any:

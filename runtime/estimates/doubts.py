@@ -7,6 +7,9 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from ...dsl.tables.distributions import DISTRIBUTIONS
+from ...dsl.tables.estimators import ESTIMATORS
+
 if TYPE_CHECKING:
     from torch import Tensor
 
@@ -135,10 +138,9 @@ def differing(
 
 def set_aside(resolved: Resolved, plan: Plan, options: PlanOptions) -> tuple[Doubt, ...]:
     """Notes on sites whose outcomes were to be summed, by an option for all sites, and were not: right, but not what was asked."""
-    from ...dsl.tables.distributions import DISTRIBUTIONS
-    from ...dsl.tables.estimators import ESTIMATORS
-
     asked = {call.name for site, call in options.estimator if site is None and ESTIMATORS[call.name].splits}
+    if not asked:
+        return ()
     others = [
         choice for choice in plan.choices.values()
         if choice.effect and not choice.forced and choice.estimator not in asked
