@@ -67,6 +67,11 @@ class Liveness:
     bent: set[str] = field(default_factory=set)
 
 
+def liveness_of(resolved: Resolved, of: tuple[str, ...] = ()) -> Liveness:
+    """The same, found once for a program and what is asked for."""
+    return resolved.prepared.once("liveness", of, lambda: find_liveness(resolved, of))
+
+
 def find_liveness(resolved: Resolved, of: tuple[str, ...] = ()) -> Liveness:
     """Of all statements, those in functions included; `of`: variables that are asked for at the end."""
     outer = outer_reads(resolved)
@@ -162,4 +167,4 @@ class _Backwards:
         return Ahead((use.linear | use.bent) & own, use.bent & own)
 
 
-__all__ = ["Liveness", "find_liveness"]
+__all__ = ["Liveness", "find_liveness", "liveness_of"]

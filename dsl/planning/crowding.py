@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
-from ..analysis.liveness import find_liveness
+from ..analysis.liveness import liveness_of
 from ..analysis.outcomes import Outcomes, count_outcomes, what_counts
 from ..analysis.states import count_states
 from ..tables.limits import MAX_LANES, MOST_STATES, STEP, lanes_tried
@@ -50,10 +50,11 @@ class Crowding:
         lessons = NOTHING
         while True:
             plan = self.plans(options, lessons)
-            index = self.overflow(plan, plan.lanes(self.samples, self.max_lanes), merging and (plan.exact or bool(options.prefer)))
+            lanes = plan.lanes(self.samples, self.max_lanes)
+            index = self.overflow(plan, lanes, merging and (plan.exact or bool(options.prefer)))
             if index is None:
                 return plan, lessons
-            lessons = lessons.crowd(index, plan, self.words(index, plan.lanes(self.samples, self.max_lanes)))
+            lessons = lessons.crowd(index, plan, self.words(index, lanes))
 
     def words(self, index: int, lanes: int) -> str:
         """Why the outcomes at a site are too many for so many lanes."""
@@ -90,11 +91,10 @@ class Crowding:
         """The logarithm of how many lanes there are at most, where lanes in one state are merged (infinite: unknown)."""
         if not plan.merges:
             return math.inf
-        prepared, enumerated = self.plans.resolved.prepared, frozenset(plan.splitting)
-        live = prepared.once("liveness", (), lambda: find_liveness(self.plans.resolved))
-        once = self.outcomes.once
-        return prepared.once(
-            "states", (enumerated, tuple(once.items())), lambda: count_states(self.plans.resolved, live, enumerated, once)
+        resolved, enumerated, once = self.plans.resolved, frozenset(plan.splitting), self.outcomes.once
+        return resolved.prepared.once(
+            "states", (self.of, enumerated, tuple(once.items())),
+            lambda: count_states(resolved, liveness_of(resolved, self.of), enumerated, once),
         )
 
     def planner(self, options: PlanOptions) -> Callable[[Lessons], Plan]:

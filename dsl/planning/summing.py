@@ -13,7 +13,7 @@ from typing import Any
 from ..analysis.junctions import Junction, find_junctions
 from ..analysis.lane_states import find_states, made_of_themselves
 from ..analysis.lane_values import Differs, StateAt, States
-from ..analysis.liveness import Liveness, find_liveness
+from ..analysis.liveness import liveness_of
 from ..names.resolved import Resolved, Site
 from ..names.scopes import nodes_in
 from ..syntax import Assign, Call, For, Node, Range, Return, Sample
@@ -106,9 +106,8 @@ class SummedSites:
     first: dict[str, int] = field(default_factory=dict)  # where a variable is set first
 
     def __post_init__(self) -> None:
-        known = self.resolved.prepared
-        self.live: Liveness = known.once("liveness", self.of, lambda: find_liveness(self.resolved, self.of))
-        self.junctions: dict[int, Junction] = known.once(
+        self.live = liveness_of(self.resolved, self.of)
+        self.junctions: dict[int, Junction] = self.resolved.prepared.once(
             "junctions", self.of, lambda: find_junctions(self.resolved, self.live)
         )
 

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from ...dsl.analysis.gates import Gates, find_gates
-from ...dsl.analysis.liveness import find_liveness
+from ...dsl.analysis.liveness import liveness_of
 from ...dsl.analysis.sums import Sums, find_sums
 from ...dsl.names.resolve import Resolved
 from ...dsl.planning.plan import Choice, Plan
@@ -150,9 +150,7 @@ class Session:
         """What merges lanes in the same state, where outcomes are enumerated (None: nothing does)."""
         if self.plan is None or not self.plan.merges or "merge" in self.settings.without or self.branching is not APART:
             return None
-        known, of = self.resolved.prepared, self.settings.of
-        live = known.once("liveness", of, lambda: find_liveness(self.resolved, of))
-        return Merger(live, self.exact, frozenset(self.resolved.parameters), self.safe)
+        return Merger(liveness_of(self.resolved, self.settings.of), self.exact, frozenset(self.resolved.parameters), self.safe)
 
     def limits(self) -> Limits:
         """What a machine may do."""
