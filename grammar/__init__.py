@@ -27,7 +27,7 @@ _complaints: list[str] = []
 class KeepTerminals:
     """Makes lark keep the terminals that no rule uses: they exist to be refused with a hint."""
 
-    always_accept = ("WRONG", "UNKNOWN", "OBSERVE")
+    always_accept = ("WRONG", "UNKNOWN")
 
     @staticmethod
     def process(stream: Any) -> Any:

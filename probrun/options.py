@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from .dsl.syntax import EstimatorCall
+from .dsl.tables.constants import ELBO, EVIDENCE
 from .dsl.tables.limits import MAX_DEPTH, MAX_STEPS
 from .dsl.text.closeness import nearest
 from .dsl.text.diagnostics import Diagnostic, ProbError
@@ -180,10 +181,17 @@ def _estimators(option: EstimatorOption) -> tuple[tuple[str | None, EstimatorCal
 
 
 def variables(resolved: Resolved, of: NamesOption) -> tuple[str, ...]:
-    """The names of `--of`, each a variable of the program (P0607)."""
+    """The names of `--of`, each a variable of the program (P0607), or what the weights of its runs say."""
     names = () if of is None else _names(of)
+    weights = (EVIDENCE, ELBO) if resolved.weighted else ()
+    if ELBO in weights and ELBO in names and len(names) > 1:
+        raise refuse("`elbo` is asked for alone: it is no mean of weighed runs", "leave the others out: --of elbo")
     for name in names:
-        if name not in resolved.variables:
+        if name not in resolved.variables and name not in weights:
+            if name in (EVIDENCE, ELBO):
+                raise refuse(
+                    f"this program has no {name}: its runs have no weights", "observe something, such as: observe y ~ Normal(x, 1)",
+                )
             close = nearest(name, resolved.variables)
             listed = ", ".join(sorted(resolved.variables)[:12])
             first = f"name one of them: --of {listed.split(',')[0]}" if listed else None

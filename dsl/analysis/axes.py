@@ -35,6 +35,7 @@ from ..syntax import (
     Parameter,
     Power,
     Range,
+    Require,
     Return,
     Sample,
     Slice,
@@ -179,7 +180,7 @@ class Shapes:
                 if function is not None:
                     for value_node in node.values:
                         self.give(function, self.of(value_node, function))
-            case Parameter() | Data() | Function():
+            case Require() | Parameter() | Data() | Function():
                 pass
             case _:
                 assert_never(node)

@@ -8,12 +8,12 @@ it is deep.
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 
 from ..names.resolved import Resolved
 from ..names.scopes import nodes_in
-from ..syntax import Call, Draw, Expression, For, LogPdf, Name, Node, Sample, While
+from ..syntax import LEVEL, Assign, Call, Draw, Expression, For, LogPdf, Name, Node, Require, Sample, While
 from .reads import set_in
 
 
@@ -41,7 +41,7 @@ def rememberable(resolved: Resolved) -> Rememberable:
     bodies = {name: nodes_in(function.body) for name, function in resolved.functions.items()}
     called = {name: _calls(nodes) for name, nodes in bodies.items()}
     foreign = {name for name, calls in called.items() if not calls.keys().isdisjoint(resolved.external)}
-    impure = _reaching(called, drawing(resolved) | foreign)
+    impure = _reaching(called, drawing(resolved) | weighing(resolved) | foreign)
     found = Rememberable()
     forms: dict[Expression, int] = {}
     for name, nodes in bodies.items():
@@ -59,9 +59,19 @@ def rememberable(resolved: Resolved) -> Rememberable:
 
 def drawing(resolved: Resolved) -> frozenset[str]:
     """The functions that draw something, or call one that does."""
+    return _doing(resolved, lambda node: isinstance(node, Sample | Draw))
+
+
+def weighing(resolved: Resolved) -> frozenset[str]:
+    """The functions that weigh runs, or call one that does."""
+    return _doing(resolved, lambda node: isinstance(node, Require) or (isinstance(node, Assign) and node.name == LEVEL))
+
+
+def _doing(resolved: Resolved, does: Callable[[Node], bool]) -> frozenset[str]:
+    """The functions with such a node, and all that call one of them."""
     bodies = {name: nodes_in(function.body) for name, function in resolved.functions.items()}
-    drawing = {name for name, nodes in bodies.items() if any(isinstance(node, Sample | Draw) for node in nodes)}
-    return _reaching({name: _calls(nodes) for name, nodes in bodies.items()}, drawing)
+    found = {name for name, nodes in bodies.items() if any(map(does, nodes))}
+    return _reaching({name: _calls(nodes) for name, nodes in bodies.items()}, found)
 
 
 def _reaching(called: dict[str, dict[str, int]], some: Collection[str]) -> frozenset[str]:

@@ -32,6 +32,7 @@ from ..syntax import (
     Node,
     Parameter,
     Power,
+    Require,
     Return,
     Sample,
     Statement,
@@ -131,6 +132,8 @@ class _Uses:
                     self.whole(condition, function)
                 for body in node.blocks:
                     self.block(body.statements, function)
+            case Require():
+                self.whole(node.condition, function)
             case Return():
                 for value in node.values:
                     self.whole(value, function)

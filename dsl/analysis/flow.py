@@ -22,6 +22,7 @@ from typing import assert_never
 
 from ..names.resolve import Resolved
 from ..syntax import (
+    LEVEL,
     Assign,
     Block,
     Data,
@@ -33,6 +34,7 @@ from ..syntax import (
     Name,
     Parameter,
     Range,
+    Require,
     Return,
     Sample,
     Simplex,
@@ -42,8 +44,10 @@ from ..syntax import (
     deep_recursion,
 )
 from ..tables import ranges
+from ..tables.constants import ELBO, EVIDENCE
 from ..tables.estimators import EstimatorRow
 from ..tables.ranges import ANY, Bounds
+from .calls import weighing
 from .expressions import Values
 from .facts import NOTHING, Fact, Flow, Guard, Origins, SiteFlow, Variables, combined, discrete
 from .reads import outer_reads
@@ -86,6 +90,8 @@ class Walk(Values):
         self.walking: dict[str, Recursion] = {}
         self.finished: dict[tuple[object, ...], Fact] = {}
         self.unfinished: set[str] = set()  # functions whose unfinished result the current walk has used
+        self.weighing = weighing(resolved)
+        self.levels: dict[str, Fact] = {}  # of functions
         self.outer_reads = {name: tuple(sorted(names)) for name, names in outer_reads(resolved).items()}
 
     # ------------------------------------------------------------------------------------------------ program
@@ -96,13 +102,16 @@ class Walk(Values):
                 live=self.origins.parameter(name), depends=self.origins.parameter(name),
                 range=self.known.get(name) or _domain(node),
             )
-        self.of = of
+        level = (LEVEL,) if self.resolved.weighted else ()
+        own = tuple(name for name in of if not (level and name in (EVIDENCE, ELBO)))
+        self.of = (*own, *level)
+        if level:
+            self.globals.variables[LEVEL] = NOTHING
         self.block(self.resolved.program.body)
         ends = [*self.globals.ended, self.globals.variables]
-        results: dict[str, Fact] = {}
-        if of:
-            for name in of:
-                results[name] = combined_ends(ends, name).under(self.globals.escaped)
+        results = {name: combined_ends(ends, name).under(self.globals.escaped) for name in self.of}
+        if of or not self.resolved.results:
+            pass
         elif self.globals.returned:
             for position, name in enumerate(self.resolved.results):
                 results[name] = self.globals.returned.get(position, Fact())
@@ -130,6 +139,8 @@ class Walk(Values):
                 self.loop_over(node)
             case While():
                 self.loop(node, None, None)
+            case Require():
+                self.require(node)
             case Return():
                 self.give_back(node)
             case Data():
@@ -147,6 +158,12 @@ class Walk(Values):
             at = self.indices(indices)
             value = self.variable(name).joined(value).under(at)
         self.frame.set(name, value.under(self.control).under(self.frame.escaped))
+
+    def require(self, node: Require) -> None:
+        """What comes after hangs on who is still there, and so does the weight."""
+        control, frame = self.with_condition(node.condition), self.frame
+        frame.set(LEVEL, self.variable(LEVEL).under(control).under(frame.escaped))
+        frame.escaped = combined([frame.escaped, control])
 
     def branches(self, node: If) -> None:
         before_control, frame = self.control, self.frame
@@ -215,7 +232,7 @@ class Walk(Values):
 
     def give_back(self, node: Return) -> None:
         frame = self.frame
-        for position, value in enumerate(node.values):
+        for position, value in [*enumerate(node.values), *(((-1, Name(LEVEL)),) if frame.function in self.weighing else ())]:
             fact = self.expression(value).under(self.control).under(frame.escaped)
             before = frame.returned.get(position)
             frame.returned[position] = fact if before is None else before.joined(fact)
@@ -225,6 +242,16 @@ class Walk(Values):
 
     # ----------------------------------------------------------------------------------------------- functions
     def own_function(self, function: Function, facts: list[Fact]) -> Fact:
+        if function.name not in self.weighing:
+            return self.called(function, facts)
+        self.levels.setdefault(function.name, NOTHING)
+        found, own = self.called(function, facts), self.levels[function.name]
+        self.frame.set(LEVEL, combined([self.variable(LEVEL), own]).under(self.control).under(self.frame.escaped))
+        self.frame.escaped = combined([self.frame.escaped, discrete(own)])  # runs may have ended in it
+        return found
+
+    def called(self, function: Function, facts: list[Fact]) -> Fact:
+        """What a call gives; what functions add to the level is kept in `levels`."""
         active = self.walking.get(function.name)
         if active is not None:
             return self.recursive_call(function.name, active, facts)
@@ -257,8 +284,12 @@ class Walk(Values):
         while True:
             recursion.used = recursion.again = False
             self.frame = Variables(dict(zip(function.parameters, recursion.arguments, strict=True)), function.name)
+            if function.name in self.weighing:
+                self.frame.variables[LEVEL] = NOTHING
             self.block(function.body)
             result = self.frame.returned.get(0, Fact())
+            if function.name in self.weighing:
+                self.levels[function.name] = combined([self.levels[function.name], self.frame.returned[-1], self.frame.escaped])
             if not recursion.used:
                 break
             grown = recursion.result.joined(replace(result, range=ANY))

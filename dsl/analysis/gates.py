@@ -32,6 +32,7 @@ from ..syntax import (
     Node,
     Parameter,
     Power,
+    Require,
     Return,
     Sample,
     Statement,
@@ -96,7 +97,7 @@ class _Finder:
             case Function():
                 for name in statement.parameters:
                     self.set[name] = self.set.get(name, 0) + 2
-            case If() | While() | Return() | Parameter() | Data():
+            case If() | While() | Require() | Return() | Parameter() | Data():
                 pass
             case _:
                 assert_never(statement)

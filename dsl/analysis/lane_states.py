@@ -36,6 +36,7 @@ from ..syntax import (
     Node,
     Parameter,
     Range,
+    Require,
     Return,
     Sample,
     Slice,
@@ -184,6 +185,8 @@ class _StateWalk(Differing):
                 self.loop_over(node)
             case While():
                 self.rounds(None, node.body, node.condition, SAME, SAME)
+            case Require():
+                self.value(node.condition)
             case Return():
                 self.give_back(node)
             case Parameter() | Data() | Function():

@@ -16,6 +16,7 @@ from typing import assert_never
 from ..names.resolved import Resolved
 from ..names.scopes import nodes_in
 from ..syntax import (
+    LEVEL,
     Arithmetic,
     Assign,
     Block,
@@ -31,6 +32,7 @@ from ..syntax import (
     Name,
     Node,
     Parameter,
+    Require,
     Return,
     Sample,
     Slice,
@@ -67,12 +69,14 @@ class Use:
 @dataclass
 class Linearity:
     """Of expressions in one scope.  `outer`: what functions read of it.  Of a product, that side is bent whose variables are all
-    `curved`, or else the one that is set last (`order`); variables that nothing random reaches (none of `varying`) do not count."""
+    `curved`, or else the one that is set last (`order`); variables that nothing random reaches (none of `varying`) do not count.  `additive`: of the
+    weights of runs only the logarithm is asked for."""
 
     resolved: Resolved
     body: Block
     variables: Names
     outer: dict[str, Names]
+    additive: bool = False
     varying: Names = NONE
     curved: Names | None = None  # None: not known yet, and no product bends
     order: dict[str, int] = field(default_factory=dict)
@@ -188,12 +192,16 @@ class Linearity:
             match node:
                 case Assign():
                     use = self.of(node.value)
+                    if node.name == LEVEL and not self.additive:
+                        use = use.otherwise
                     bent |= self.all_of(*node.indices).bent | use.bent
                     made.append((node.name, use.linear))
                 case Sample():
                     bent |= self.all_of(*node.indices, node.distribution).bent
                 case If() | While():
                     bent |= self.all_of(*conditions(node)).bent
+                case Require():
+                    bent |= self.all_of(node.condition).bent
                 case For():
                     bent |= self.all_of(node.iterable).bent | {node.variable}
                 case Return():

@@ -14,6 +14,7 @@ from typing import assert_never
 from ..names.resolved import Resolved
 from ..names.scopes import nodes_in
 from ..syntax import (
+    LEVEL,
     Assign,
     Block,
     Call,
@@ -23,12 +24,14 @@ from ..syntax import (
     Function,
     If,
     Parameter,
+    Require,
     Return,
     Sample,
     Statement,
     While,
     deep_recursion,
 )
+from ..tables.constants import ELBO
 from .linear import CALLED, Linearity, Use
 from .reads import outer_reads, set_in
 
@@ -73,14 +76,16 @@ def liveness_of(resolved: Resolved, of: tuple[str, ...] = ()) -> Liveness:
 
 
 def find_liveness(resolved: Resolved, of: tuple[str, ...] = ()) -> Liveness:
-    """Of all statements, those in functions included; `of`: variables that are asked for at the end."""
+    """Of all statements, those in functions included; `of`: variables that are asked for at the end.  The level of a run, which is
+    always live, is left out."""
     outer = outer_reads(resolved)
     body, functions = resolved.program.body, resolved.functions
     objective = () if resolved.objective is None else (resolved.objective,)
     with deep_recursion():
-        program = Linearity(resolved, body, set_in(body), outer)
+        additive = of == (ELBO,) and resolved.weighted
+        program = Linearity(resolved, body, set_in(body), outer, additive)
         inside = {
-            name: Linearity(resolved, function.body, set_in(function.body) | frozenset(function.parameters), {})
+            name: Linearity(resolved, function.body, set_in(function.body) | frozenset(function.parameters), {}, additive)
             for name, function in functions.items()
         }
         bent: set[str] = set()
@@ -116,7 +121,9 @@ class _Backwards:
 
     def replaces(self, node: Statement, before: Ahead, ahead: Ahead) -> bool:
         """Whether a variable has a new value in place of one that could have been read, or that is no part of the state."""
-        return isinstance(node, Assign | Sample) and (node.name in before.live or node.name not in ahead.state)
+        if not isinstance(node, Assign | Sample) or node.name == LEVEL:
+            return False
+        return node.name in before.live or node.name not in ahead.state
 
     def draws(self, node: Statement) -> bool:
         """Whether something is drawn in a statement, or may be in a function that it calls."""
@@ -129,7 +136,7 @@ class _Backwards:
         match node:
             case Assign() | Sample():
                 value = self.uses.of(node.value) if isinstance(node, Assign) else self.uses.all_of(node.distribution)
-                if node.name in ahead.state:
+                if node.name in ahead.state or (node.name == LEVEL and not self.uses.additive):
                     value = value.otherwise
                 if node.indices:
                     return ahead | self.read(value | self.uses.all_of(*node.indices)) | Ahead(frozenset((node.name,)))
@@ -149,6 +156,8 @@ class _Backwards:
                 while not (more := self.block(node.body, head)) <= head:
                     head = head | more
                 return head
+            case Require():
+                return ahead | self.read(self.uses.all_of(node.condition))
             case Return():
                 found = Ahead(self.last)
                 for result in node.values:
@@ -163,7 +172,7 @@ class _Backwards:
     def read(self, use: Use) -> Ahead:
         """The variables of the scope that are read; what is bent may be the result of a function."""
         self.found.bent.update(name.removesuffix(CALLED) for name in use.bent if name.endswith(CALLED))
-        own = self.uses.variables
+        own = self.uses.variables - {LEVEL}
         return Ahead((use.linear | use.bent) & own, use.bent & own)
 
 

@@ -37,6 +37,7 @@ from ..syntax import (
     Parameter,
     Power,
     Range,
+    Require,
     Return,
     Sample,
     Slice,
@@ -202,6 +203,8 @@ class _Walk:
                 before, self.known = self.known, {}
                 self.apart((node.body,), None)
                 self.known = before
+            case Require():
+                self.draws(node.condition, times)
             case Return():
                 for value in node.values:
                     self.draws(value, times)

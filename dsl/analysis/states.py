@@ -14,7 +14,24 @@ from typing import assert_never
 
 from ..names.resolved import Resolved
 from ..names.scopes import nodes_in
-from ..syntax import Assign, Block, Call, Data, Draw, For, Function, If, Name, Node, Parameter, Return, Sample, Statement, While
+from ..syntax import (
+    Assign,
+    Block,
+    Call,
+    Data,
+    Draw,
+    For,
+    Function,
+    If,
+    Name,
+    Node,
+    Parameter,
+    Require,
+    Return,
+    Sample,
+    Statement,
+    While,
+)
 from .linear import Linearity, conditions
 from .liveness import Liveness
 from .reads import outer_reads, set_in, statements_in
@@ -47,6 +64,8 @@ def _own(node: Statement) -> tuple[Node, ...]:
     match node:
         case If() | While():
             return conditions(node)
+        case Require():
+            return (node.condition,)
         case For():
             return (node.iterable,)
         case Assign() | Sample() | Return():

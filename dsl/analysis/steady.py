@@ -40,6 +40,7 @@ from ..syntax import (
     Parameter,
     Power,
     Range,
+    Require,
     Return,
     Sample,
     Slice,
@@ -183,6 +184,9 @@ class Steadiness:
                 self.loop(node.body, taken.flat() if ranged else NOTHING)
             case While():
                 self.loop(node.body, self.mark(node.condition).flat())
+            case Require():
+                control = self.control.joined(self.mark(node.condition).flat())
+                self.leaving[self.function] = self.leaving.get(self.function, NOTHING).joined(control)
             case Return():
                 self.give_back(node)
             case Parameter() | Data() | Function():

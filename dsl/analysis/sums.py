@@ -14,6 +14,7 @@ from typing import assert_never
 
 from ..names.resolved import Resolved
 from ..syntax import (
+    LEVEL,
     Arithmetic,
     Assign,
     Block,
@@ -26,6 +27,7 @@ from ..syntax import (
     Name,
     Node,
     Parameter,
+    Require,
     Return,
     Sample,
     Statement,
@@ -91,7 +93,7 @@ def find_sums(resolved: Resolved) -> Sums:
             replaced[id(compound)] = tuple(
                 dict.fromkeys(node.name for node in setters if node.name in kept and id(node) not in updates)
             )
-            if any(isinstance(node, Return) for node in inside):
+            if any(isinstance(node, Return | Require) for node in inside):
                 returns.add(id(compound))
     accumulators = {scope: frozenset(names) for scope, names in search.found.items()}
     return Sums(accumulators, frozenset(search.expand), updates, assigned, replaced, frozenset(returns))
@@ -132,7 +134,7 @@ def _collected(body: Block) -> _Scope:
                 inner = loops if isinstance(node, If) else (*loops, id(node))
                 for block in node.blocks:
                     stack.extend((statement, inner) for statement in reversed(block.statements))
-            case Parameter() | Data() | Function():
+            case Require() | Parameter() | Data() | Function():
                 pass
             case _:
                 assert_never(node)
@@ -165,6 +167,8 @@ class _Search:
                 self.positions(value, None, loops, "")
         if not outer.returns and self.resolved.objective is not None:
             self.variable(self.resolved.objective, None)
+        if self.resolved.weighted:
+            self.variable(LEVEL, None)
 
     def variable(self, name: str, scope: str | None) -> None:
         names = self.found.setdefault(scope, set())

@@ -32,6 +32,7 @@ from ..syntax import (
     Number,
     Parameter,
     Range,
+    Require,
     Return,
     Sample,
     Slice,
@@ -39,6 +40,7 @@ from ..syntax import (
     Unary,
     Vector,
     While,
+    hidden,
 )
 from ..text.diagnostics import Diagnostic, Label
 from ..text.problems import Problems
@@ -96,13 +98,13 @@ def check_end(outline: Outline, uses: Uses, checker: Checker, problems: Problems
             ))
     elif uses.misplaced:
         return
-    elif uses.last is None:
+    elif uses.last is None and not outline.weighted:
         statements = outline.program.body.statements
         problems.add(Diagnostic(
             "P0209", "this program has no result", statements[-1].span if statements else None, "the program ends here",
             (), ("the result is the value of `return`, or of the variable that is set last",), "add a line such as: return y",
         ))
-    elif uses.last.name not in checker.known and not checker.ended:
+    elif uses.last is not None and uses.last.name not in checker.known and not checker.ended:
         problems.add(Diagnostic(
             "P0205", f"the result `{uses.last.name}` is not set in every run", uses.last.span,
             "set last here, but not on every way to the end", (),
@@ -213,6 +215,8 @@ class Checker:
                 if not self.ended:
                     self.end_of_run()
                 self.ended = True
+            case Require():
+                self.read([statement.condition])
             case Parameter() | Data() | Function():
                 pass
             case _:
@@ -299,7 +303,7 @@ class Checker:
 
     def name(self, name: str, node: Node, span: Span | None = None) -> None:
         """P0205 where a variable of this scope is not surely set."""
-        if name in self.known or name not in self.scope.variables or name in self.reported or self.problems.full:
+        if name in self.known or name not in self.scope.variables or hidden(name) or name in self.reported or self.problems.full:
             return
         self.reported.add(name)
         place = span or node.span

@@ -52,6 +52,7 @@ def resolve(program: Program, external: Mapping[str, External] | None = None) ->
         settled = check_assignment(names, uses, ways)
     report((declared, used, ways), program.source)
     objective = None if uses.returns or uses.last is None else uses.last.name
+    results = result_names(uses.returns[-1]) if uses.returns else () if objective is None else (objective,)
     return Resolved(
         program=program,
         parameters=parameters(names, uses),
@@ -61,10 +62,11 @@ def resolve(program: Program, external: Mapping[str, External] | None = None) ->
         sites=tuple(uses.sites),
         site_at={id(site.node): site for site in uses.sites},
         arguments=uses.arguments,
-        results=(objective,) if objective is not None else result_names(uses.returns[-1]),
+        results=results,
         objective=objective,
         variables=frozenset(uses.assigned),
         settled=settled & uses.assigned,
+        weighted=names.weighted,
     )
 
 

@@ -52,8 +52,11 @@ class ParameterFact:
 
 @dataclass(frozen=True)
 class Resolved:
-    """A program whose names are all known.  `settled` are those of `variables` that every run to the end has set.
-    `prepared` is what has been worked out about it."""
+    """A program whose names are all known.  `settled` are those of `variables` that every run to the end has set; `weighted`:
+    some statement weighs runs.  `prepared` is what has been worked out about it.
+
+    A weighted program may have no results: then its evidence is all that is asked for.
+    """
 
     program: Program
     parameters: dict[str, ParameterFact]
@@ -67,4 +70,5 @@ class Resolved:
     objective: str | None
     variables: frozenset[str]
     settled: frozenset[str] = frozenset()
+    weighted: bool = False
     prepared: Prepared = field(default_factory=Prepared, compare=False, repr=False)

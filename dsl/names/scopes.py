@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import assert_never
 
 from ..syntax import (
+    LEVEL,
     Assign,
     Block,
     Call,
@@ -28,12 +29,13 @@ from ..syntax import (
     Node,
     Parameter,
     Program,
+    Require,
     Return,
     Sample,
     While,
     children,
 )
-from ..tables.constants import CONSTANTS
+from ..tables.constants import CONSTANTS, ELBO, EVIDENCE
 from ..tables.distributions import DISTRIBUTIONS
 from ..tables.functions import FUNCTIONS, check_arity
 from ..tables.meanings import distribution_meant, function_meant
@@ -70,6 +72,7 @@ class Outline:
     outer: Scope = field(default_factory=lambda: Scope(None))
     inner: dict[str, Scope] = field(default_factory=dict)
     implicit: bool = True  # no `param` line: free names are parameters
+    weighted: bool = False  # some statement weighs runs
 
     def fixed(self, name: str) -> str | None:
         """What a name means where no variable has it, in words, or None."""
@@ -123,7 +126,20 @@ def outline(program: Program, external: Mapping[str, External], problems: Proble
         scope = result.inner[name] = Scope(function)
         declarations.arguments(function, scope)
         Setters(result, scope, problems).block(function.body)
+    if result.weighted:
+        keep_free(result, problems)
     return result
+
+
+def keep_free(outline: Outline, problems: Problems) -> None:
+    """P0207: where runs have weights, `--of evidence` and `--of elbo` mean something else than a variable."""
+    for name in (EVIDENCE, ELBO):
+        place = outline.outer.variables.get(name) or outline.place(name)
+        if place is not None:
+            problems.add(Diagnostic(
+                "P0207", f"`{name}` is what `--of {name}` asks for, in a program with observations", place, "this name is taken",
+                (), (), f"choose another name, such as `{name}_2`",
+            ))
 
 
 class Declarations:
@@ -261,6 +277,8 @@ class Setters:
                         self.set(statement.variable, statement.name_span, False)
                     for inner in statement.blocks:
                         self.block(inner)
+                case Require():
+                    self.outline.weighted = True
                 case Return() | Parameter() | Data() | Function():
                     pass
                 case _:
@@ -269,6 +287,7 @@ class Setters:
     def set(self, name: str, span: Span, element: bool) -> None:
         """One place that sets a name (or an element of it)."""
         outline = self.outline
+        outline.weighted |= name == LEVEL
         meaning = outline.taken(name)
         if meaning is None and self.scope.function is None:
             meaning = outline.given(name)

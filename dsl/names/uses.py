@@ -10,6 +10,7 @@ from ..syntax import (
     Assign,
     Block,
     Call,
+    Correction,
     Data,
     Distribution,
     Draw,
@@ -21,11 +22,16 @@ from ..syntax import (
     Node,
     Number,
     Parameter,
+    Proposal,
     Range,
+    Require,
     Return,
     Sample,
     Statement,
     While,
+    added_to,
+    hidden,
+    written,
 )
 from ..tables.constants import CONSTANTS
 from ..tables.distributions import DISTRIBUTIONS, bind
@@ -38,6 +44,8 @@ from ..text.problems import Problems, counted
 from ..text.source import Span
 from .resolved import Site
 from .scopes import Outline, Scope, nodes_in, unknown_function
+
+EVENTS = ("numbers", "vectors", "matrices")  # by the number of axes of one draw
 
 
 @dataclass
@@ -113,13 +121,21 @@ class Walker:
     def statement(self, statement: Statement, scope: Scope) -> None:
         """One statement; its unnamed sites are called by the variable it feeds."""
         match statement:
+            case Correction():
+                self.all([added_to(statement)], scope, written(statement.name))
             case Assign():
                 self.setter(statement, scope)
-                self.all([*statement.indices, statement.value], scope, statement.name)
+                self.all([*statement.indices, statement.value], scope, written(statement.name))
             case Sample():
                 self.setter(statement, scope)
-                self.site(statement, statement.distribution, statement.name, scope)
-                self.all([*statement.indices, statement.distribution], scope, statement.name)
+                name = statement.name
+                if isinstance(statement, Proposal):
+                    name = statement.shown
+                    self.proposal(statement)
+                self.site(statement, statement.distribution, name, scope)
+                self.all([*statement.indices, statement.distribution], scope, name)
+            case Require():
+                self.all([statement.condition], scope, "observe")
             case If():
                 for condition, branch in statement.branches:
                     self.all([condition], scope, "if")
@@ -152,7 +168,7 @@ class Walker:
 
     def setter(self, statement: Assign | Sample, scope: Scope) -> None:
         """Remember the variables that are set outside functions, and the textually last of them."""
-        if scope.function is not None:
+        if scope.function is not None or hidden(statement.name):
             return
         if statement.name in scope.variables:
             self.uses.last = statement
@@ -288,6 +304,19 @@ class Walker:
             ))
         elif not self.problems.full:
             self.problems.add(unknown_function(outline, node, drawn=True))
+
+    def proposal(self, node: Proposal) -> None:
+        """P0212 where a proposal draws other things than its target."""
+        target, drawn = DISTRIBUTIONS.get(node.target.name), DISTRIBUTIONS.get(node.distribution.name)
+        if target is None or drawn is None:
+            return
+        kinds = [f"{'discrete' if row.discrete else 'continuous'} {EVENTS[row.event]}" for row in (target, drawn)]
+        if kinds[0] != kinds[1]:
+            self.problems.add(Diagnostic(
+                "P0212", f"{drawn.name} cannot propose values of {target.name}", node.distribution.name_span,
+                f"draws {kinds[1]}", (Label(node.target.name_span, f"wants {kinds[0]}"),), (),
+                "propose from a distribution with the same kind of values, whose support covers that of the target",
+            ))
 
     # ------------------------------------------------------------------------------------------------- sites
     def unnamed_site(self, node: Draw, scope: Scope, feeds: str) -> None:

@@ -6,6 +6,7 @@ from ..analysis.exchangeable import find_exchangeable
 from ..analysis.facts import Hazard
 from ..analysis.flow import Flow
 from ..names.resolve import Resolved, Site
+from ..syntax import LEVEL
 from ..tables.estimators import Carrier, EstimatorRow, Option, live_rows
 from .state import JUMP, State
 
@@ -21,7 +22,7 @@ class Reasons:
         self.counted = resolved.prepared.once("exchangeable", of, lambda: find_exchangeable(resolved, of))
         self.source = resolved.program.source
         self.flow = flow
-        self.result = ", ".join(flow.results)
+        self.result = ", ".join("the weight of a run" if name == LEVEL else name for name in flow.results)
         self.ways: dict[int, tuple[str, ...]] = {}  # to sites that are reached from earlier ones only
 
     def hazard(self, hazard: Hazard) -> str:

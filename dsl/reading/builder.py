@@ -23,20 +23,25 @@ from ..syntax import (
     Draw,
     EstimatorCall,
     Expression,
+    Factor,
     For,
     Function,
     If,
     Index,
     Interval,
+    LogPdf,
     Name,
     Node,
+    Observe,
     Parameter,
     Range,
+    Require,
     Return,
     Sample,
     Simplex,
     Statement,
     While,
+    weighed_draw,
 )
 from ..syntax import children as children_of
 from ..tables.distributions import DISTRIBUTIONS
@@ -57,7 +62,10 @@ class Builder(ExpressionBuilder):
         return Block(children[0], span=Span(0, len(self.source.text)))
 
     def statements(self, children: Children) -> tuple[Statement, ...]:
-        return nodes_of(children)
+        found: list[Statement] = []
+        for child in children:
+            found.extend(child if isinstance(child, tuple) else (child,) if isinstance(child, Node) else ())
+        return tuple(found)
 
     def block(self, children: Children) -> Block:
         for statement in children[1]:
@@ -134,14 +142,41 @@ class Builder(ExpressionBuilder):
         name, indices, name_span = target
         return Assign(name, indices, children[2], span=span_over(children), name_span=name_span)
 
-    def sample(self, children: Children) -> Sample | None:
+    def sample(self, children: Children) -> Sample | tuple[Statement, ...] | None:
         target = self._target(children[0], "~", children[2])
         distribution = self._drawn(children[0], children[2])
-        if target is None or distribution is None:
+        given: dict[str, Any] = {}
+        for word, node in children[3:]:
+            if word in given:
+                self.report("P0101", f"`{word}` is given twice", span_of(word), "leave one of them out")
+            given[str(word)] = node
+        proposal = self._drawn(children[0], given["via"]) if "via" in given else None
+        if target is None or distribution is None or (proposal is None and "via" in given):
             return None
         name, indices, name_span = target
-        using = children[4] if len(children) > 4 else None
-        return Sample(name, indices, distribution, using, span=span_over(children), name_span=name_span)
+        ends = [node.span.end for node in (distribution, *given.values())]
+        span, using = Span(children[0].span.start, max(ends)), given.get("using")
+        if proposal is not None:
+            return weighed_draw(name, indices, distribution, proposal, using, span, name_span)
+        return Sample(name, indices, distribution, using, span=span, name_span=name_span)
+
+    def using(self, children: Children) -> tuple[Token, EstimatorCall]:
+        return children[0], children[1]
+
+    def via(self, children: Children) -> tuple[Token, Expression]:
+        return children[0], children[1]
+
+    def observation(self, children: Children) -> Observe | Require | None:
+        span, value = span_over(children), children[1]
+        if len(children) < 3:
+            return Require(value, span=span)
+        distribution = self._drawn(value, children[3], "observe ")
+        if distribution is None:
+            return None
+        return Observe.of(LogPdf(distribution, value, span=Span(value.span.start, span.end)), span)
+
+    def factor(self, children: Children) -> Factor:
+        return Factor.of(children[1], span_over(children))
 
     def _target(self, node: Expression, sign: str, right: Expression) -> tuple[str, tuple[Any, ...], Span] | None:
         """What stands left of `=` or `~`: a name, or a name with one index."""
@@ -168,12 +203,12 @@ class Builder(ExpressionBuilder):
         self.report("P0101", f"`{self.text(node)}` cannot be assigned to", node.span, help_text)
         return None
 
-    def _drawn(self, target: Expression, node: Expression) -> Distribution | None:
-        """What stands right of `~`."""
+    def _drawn(self, target: Expression, node: Expression, word: str = "") -> Distribution | None:
+        """What stands right of `~`; after `word`, what is on the left is only observed."""
         distribution = as_distribution(node)
         if distribution is not None:
             return distribution
-        left, right = self.text(target), self.text(node)
+        left, right = word + self.text(target), self.text(node)
         match node:
             case Name() if node.id in DISTRIBUTIONS:
                 needed = ", ".join(row.name for row in DISTRIBUTIONS[node.id].parameters if row.default is None)

@@ -19,12 +19,17 @@ from ..syntax import (
     Block,
     Data,
     Expression,
+    Factor,
     For,
     Function,
     If,
+    Implied,
     Interval,
+    Observe,
     Parameter,
+    Proposal,
     Range,
+    Require,
     Return,
     Sample,
     Simplex,
@@ -32,6 +37,7 @@ from ..syntax import (
     Statement,
     Vector,
     While,
+    added_to,
     deep_recursion,
 )
 from ..text.source import Source, Span
@@ -82,6 +88,8 @@ class _Printer:
         """The statements of a block whose inside is `[start, end)`, with what stands between them."""
         first = True
         for statement in block.statements:
+            if isinstance(statement, Implied):
+                continue
             place = self.gap(start, statement.span.start, first)
             self.blank_line(place, statement.span.start, first and place == start)
             self.statement(statement)
@@ -135,12 +143,22 @@ class _Printer:
                 self.flat(f"param {node.name}{_shape(node.shape)}{domain}{_default(node.default)}", node.span)
             case Data():
                 self.flat(f"data {node.name}{_shape(node.shape)}{_default(node.default)}", node.span)
+            case Observe():
+                density = node.density
+                law = format_distribution(density.distribution)
+                self.flat(f"observe {format_expression(density.value)} ~ {law}", node.span)
+            case Factor():
+                self.flat(f"factor {format_expression(added_to(node))}", node.span)
+            case Require():
+                self.flat(f"observe {format_expression(node.condition)}", node.span)
             case Assign():
                 self.flat(f"{node.name}{_shape(node.indices)} = {format_expression(node.value)}", node.span)
             case Sample():
                 using = "" if node.using is None else f" using {format_estimator(node.using)}"
-                draw = format_distribution(node.distribution)
-                self.flat(f"{node.name}{_shape(node.indices)} ~ {draw}{using}", node.span)
+                drawn, name, indices = format_distribution(node.distribution), node.name, node.indices
+                if isinstance(node, Proposal):
+                    drawn, name, indices = f"{format_distribution(node.target)} via {drawn}", node.shown, node.places
+                self.flat(f"{name}{_shape(indices)} ~ {drawn}{using}", node.span)
             case Return():
                 self.flat(f"return {', '.join(format_expression(value) for value in node.values)}", node.span)
             case _:

@@ -45,7 +45,7 @@ from .tokens import BRACKET, arrange, span_of, unreadable
 
 MAX_ERRORS = 20
 MAX_STACK = 30_000
-STATEMENT_STARTS = frozenset({"PARAM", "DATA", "IF", "FOR", "WHILE", "FN", "RETURN", "OBSERVE", "RBRACE", "$END"})
+STATEMENT_STARTS = frozenset({"PARAM", "DATA", "IF", "FOR", "WHILE", "FN", "RETURN", "OBSERVE", "FACTOR", "RBRACE", "$END"})
 TURNS = frozenset({"SEPARATOR", "LBRACE", "RBRACE"})
 _LOCK = Lock()
 

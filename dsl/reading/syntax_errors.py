@@ -17,7 +17,7 @@ from .place import Place
 from .tokens import span_of
 
 KEYWORDS = frozenset({
-    "PARAM", "DATA", "IN", "USING", "IF", "THEN", "ELSE", "FOR", "WHILE", "FN", "RETURN", "OBSERVE",
+    "PARAM", "DATA", "IN", "USING", "IF", "THEN", "ELSE", "FOR", "WHILE", "FN", "RETURN", "OBSERVE", "FACTOR", "VIA",
     "OR", "AND", "NOT", "TRUE", "FALSE",
 })  # fmt: skip
 SPELLING = {
@@ -100,13 +100,14 @@ def _sign(place: Place) -> Diagnostic | None:
 
 
 def _observe(place: Place) -> Diagnostic | None:
-    if place.token.type != "OBSERVE":
+    """`observe y = 3`, `observe(y, Normal(0, 1))`, and `observe` where a name is wanted."""
+    first = place.first
+    if first.type != "OBSERVE" or place.token.type != "ASSIGN" or place.index == place.statement + 1:
         return None
-    found = place.diagnostic("P0105", "`observe` is a reserved word", "logpdf(Normal(0, 1), z) gives the log density of a value")
-    return Diagnostic(
-        found.code, found.title, found.span, notes=("conditioning on observations comes in a later version",),
-        help=found.help, source=place.source,
-    )  # fmt: skip
+    left, right = place.text(place.statement + 1, place.index), foreign.rest(place, place.index + 1)
+    return place.diagnostic(
+        "P0112", "`=` does not observe", f"write observe {left} ~ Normal(...), or, as a condition, observe {left} == {right}",
+    )
 
 
 def _foreign_word(place: Place) -> Diagnostic | None:

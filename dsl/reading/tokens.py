@@ -24,6 +24,8 @@ MAX_CHARACTERS = 500_000
 PARTNER = {"(": ")", "[": "]", "{": "}"}
 BRACKET = "BRACKET"
 JOINING = frozenset({"ELSE", "THEN", "LBRACE"})
+BEFORE_STATEMENTS = frozenset({"SEPARATOR", "LBRACE"})
+WEIGHTS = frozenset({"NAME", "NUMBER", "TRUE", "FALSE", "LPAR", "MINUS", "IF", "NOT"})  # what may begin the value of `factor`
 
 
 @dataclass
@@ -103,8 +105,19 @@ def arrange(raw: Iterator[Token], source: Source) -> TokenList:
                 depth.append(str(token))
             else:
                 depth.pop()
-        found.tokens.append(token)
+        found.tokens.append(_in_context(token, found.tokens, tokens[index + 1] if index + 1 < len(tokens) else None))
     return found
+
+
+def _in_context(token: Token, before: list[Token], after: Token | None) -> Token:
+    """`factor` and `via` are words of the language where no name can stand; elsewhere they are names like others."""
+    if token.type == "NAME" and after is not None:
+        if token == "factor" and after.type in WEIGHTS and (not before or before[-1].type in BEFORE_STATEMENTS):
+            return retyped(token, "FACTOR")
+        ends = before and (before[-1].type == "RPAR" or [kind.type for kind in before[-2:]] == ["USING", "NAME"])
+        if token == "via" and after.type == "NAME" and ends:
+            return retyped(token, "VIA")
+    return token
 
 
 def _with_checked_names(raw: Iterator[Token]) -> list[Token]:

@@ -5,3 +5,6 @@ from __future__ import annotations
 import math
 
 CONSTANTS: dict[str, float] = {"pi": math.pi, "inf": math.inf}
+
+# What can be asked of a program whose runs have weights w, beside its results: log E[w], E[log w].
+EVIDENCE, ELBO = "evidence", "elbo"

@@ -36,6 +36,17 @@ LIGHT = Tail(math.inf, 0.0, False)
 
 
 @dataclass(frozen=True)
+class Weights:
+    """Of runs that have weights w: the `evidence` log E[w] and its derivative by parameter (`gradient`), the `effective` sample
+    size (sum w)^2 / sum w^2 (inf: it is exact), and the `shape` k of a Pareto tail (`pareto.py`; nan: not known)."""
+
+    evidence: Moments
+    gradient: dict[str, Moments]
+    effective: float
+    shape: float
+
+
+@dataclass(frozen=True)
 class Estimate:
     """The outcome.  `gradient[result][parameter]` has the shape `[*result, *parameter]`; all moments are float64.
 
@@ -52,7 +63,8 @@ class Estimate:
     compile_seconds, not_compiled    what compiling took, or why it was not done, where it was asked for
     exact_to     how far an exact answer may be off, relative to it, for what was left out where there is no end (`cuts`)
     rounded      by float32, which was asked for, so much that it shows
-    draws        of `moments_of_run`: results of single runs `[runs, *result]`
+    draws        of `moments_of_run`: results of single runs `[runs, *result]`, of the posterior where runs have weights
+    weights      what is said of the weights, where runs have some
     """
 
     value: dict[str, Moments]
@@ -82,6 +94,7 @@ class Estimate:
     other: Estimate | None = field(default=None, repr=False)
     work: int = 0
     steps: int = 0
+    weights: Weights | None = None
 
 
 class Collected:
@@ -281,10 +294,10 @@ class Collected:
         """What there is, and what else is known of it."""
         gradients: dict[str, dict[str, Moments]] = {}
         per_run: dict[str, dict[str, Tensor]] = {}
-        tails = {} if self.exact else {key: _tail(parts) for key, parts in self.watched.items()}
+        tails = self.tails()
         for name, rows in self.gradient.items():
             shape = self.shapes[name]
-            gradients[name] = {p: _stacked([e.moments(self.exact) for e in entries], shape) for p, entries in rows.items()}
+            gradients[name] = {p: stacked([e.moments(self.exact) for e in entries], shape) for p, entries in rows.items()}
             if self.settings.keep_runs:
                 per_run[name] = {p: self._kept(name, p, len(entries)) for p, entries in rows.items()}
         return Estimate(
@@ -295,10 +308,18 @@ class Collected:
             exact=self.exact, exact_to=self.exact_to, cuts=tuple(self.cuts), reached=self.reached(), per_run=per_run,
             draws={name: torch.cat(parts) for name, parts in self.draws.items() if parts},
             other=None if self.other is None else self.other.estimate(plan, started),
-            tails={key: tail for key, tail in tails.items() if tail.heavy},
+            tails=_heavy(tails),
             few=self.few(plan is not None and bool(plan.kinks), tails), work=self.work, steps=self.steps,
-            kinks=_in_text(self.kinks), turns=_in_text(self.turns), **more,
+            kinks=in_text(self.kinks), turns=in_text(self.turns), **more,
         )
+
+    def tails(self) -> dict[tuple[str, str], Tail]:
+        """Those of gradients that were watched."""
+        return {} if self.exact else {key: _tail(parts) for key, parts in self.watched.items()}
+
+    def heavy(self) -> dict[tuple[str, str], Tail]:
+        """Those that are so heavy that the standard error cannot be trusted."""
+        return _heavy(self.tails())
 
     def sizes(self) -> list[list[float]]:
         """How large the derivatives of each result are in each parameter."""
@@ -340,8 +361,12 @@ def merged(parts: Sequence[Collected | Exception], session: Session, settings: S
     return whole
 
 
-def _in_text(spans: set[Span]) -> tuple[Span, ...]:
+def in_text(spans: set[Span]) -> tuple[Span, ...]:
     return tuple(sorted(spans, key=lambda span: span.start))
+
+
+def _heavy(tails: dict[tuple[str, str], Tail]) -> dict[tuple[str, str], Tail]:
+    return {key: tail for key, tail in tails.items() if tail.heavy}
 
 
 def _tail(parts: list[Tensor]) -> Tail:
@@ -361,7 +386,7 @@ def spread_of(rows: Tensor) -> tuple[Tail, float]:
     return tail, carriers if scant(carriers, tail, len(rows)) else math.inf
 
 
-def _stacked(moments: list[Moments], shape: tuple[int, ...]) -> Moments:
+def stacked(moments: list[Moments], shape: tuple[int, ...]) -> Moments:
     """Moments of the entries of a result as one array `[*shape, *parameter]`."""
     if not shape:
         return moments[0]

@@ -10,9 +10,11 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor
 
+from ...dsl.analysis.calls import weighing
 from ...dsl.analysis.gates import Gates, find_gates
 from ...dsl.analysis.liveness import liveness_of
 from ...dsl.analysis.sums import Sums, find_sums
+from ...dsl.names.asked import asked
 from ...dsl.names.resolve import Resolved
 from ...dsl.planning.plan import Choice, Plan
 from ...dsl.tables.estimators import ESTIMATORS, Carrier
@@ -53,13 +55,14 @@ class Session:
         self.plan = plan
         self.exact = plan is not None and plan.exact
         self.choices: Mapping[int, Choice] = {} if plan is None else plan.choices
+        self.asked = asked(resolved, settings.of, results)
         scored = [choice for choice in self.choices.values() if ESTIMATORS[choice.estimator].carrier is Carrier.DENSITY]
         credit = scored and all(choice.options.get("credit", True) for choice in scored)
-        self.account = _account(resolved) if credit else None
+        whole = self.asked.weighed or bool(resolved.weighted and weighing(resolved))
+        self.account = _account(resolved) if credit and not whole else None
         self.guards = Guards(() if plan is None else plan.guards)
         self.settings = settings
         self.safe = safe
-        self.results = results
         self.context = Context(torch.float64 if self.exact else DTYPES[settings.dtype], torch.device(settings.device))
         self.parameters = {name: value.to(self.context.dtype) for name, value in parameters.items()}
         self.data = {
@@ -136,7 +139,7 @@ class Session:
         machine = (traced(kind) if tracing else kind)(
             self.resolved, self.choices, self.context, self.noise,
             limits=self.limits(), guards=self.guards, safe=self.safe, lifter=self.lifter,
-            results=self.results, wanted=settings.of, counter=counter, meter=self.meter(), without=settings.without,
+            results=self.asked.results, wanted=self.asked.variables, counter=counter, meter=self.meter(), without=settings.without,
             branching=self.branching, merger=self.merger(),
             meetings=Meetings(self.plan.ties) if self.plan is not None and self.plan.ties else None, **more,
         )
@@ -150,7 +153,8 @@ class Session:
         """What merges lanes in the same state, where outcomes are enumerated (None: nothing does)."""
         if self.plan is None or not self.plan.merges or "merge" in self.settings.without or self.branching is not APART:
             return None
-        return Merger(liveness_of(self.resolved, self.settings.of), self.exact, frozenset(self.resolved.parameters), self.safe)
+        live, additive = liveness_of(self.resolved, self.settings.of), not self.asked.weighed
+        return Merger(live, self.exact, additive, frozenset(self.resolved.parameters), self.safe)
 
     def limits(self) -> Limits:
         """What a machine may do."""

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import torch
 
+from ...dsl.names.asked import asked
 from ...dsl.names.resolved import Resolved
 from ...dsl.syntax import deep_recursion
 from ...dsl.tables.limits import MAX_DEPTH, MAX_ROUNDS, MAX_STEPS, lanes_of
@@ -71,7 +72,7 @@ def block_seed(seed: int, number: int) -> int:
 
 def names_of(resolved: Resolved, settings: Settings, results: bool) -> tuple[str, ...]:
     """What a run gives: the results, or the variables asked for."""
-    return (*(resolved.results if results else ()), *(name for name in settings.of))
+    return asked(resolved, settings.of, results).names
 
 
 @contextmanager

@@ -14,9 +14,11 @@ from typing import TypeVar
 
 import torch
 
+from ...dsl.names.asked import asked
 from ...dsl.names.resolve import Resolved
 from ...dsl.planning.plan import Lessons, Plan
 from ..blocks.collect import Collected, Estimate
+from ..blocks.posterior import Conditioned
 from ..blocks.session import Session
 from ..blocks.settings import DTYPES, Settings, names_of
 from ..lanes.lessons import Lesson, MakePlan, NotLifted, TooCoarse, TooLong, Way
@@ -81,7 +83,8 @@ class Attempt:
 
     def collected(self) -> Collected:
         """What its blocks have come to: nothing yet."""
-        return Collected(self.names, self.settings)
+        weighed = asked(self.resolved, self.settings.of, self.results).weighed
+        return (Conditioned if weighed else Collected)(self.names, self.settings)
 
 
 @dataclass

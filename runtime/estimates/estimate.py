@@ -22,20 +22,23 @@ from torch import Tensor
 
 from ...dsl.analysis.flow import analyse
 from ...dsl.names.resolve import Resolved
+from ...dsl.tables.constants import EVIDENCE
 from ...dsl.tables.estimators import ESTIMATORS
 from ...dsl.tables.ranges import Bounds, constant
 from ...dsl.text.diagnostics import Diagnostic, ProbError
 from ...dsl.text.source import Span
 from ..arrays.scalars import ends
 from ..blocks.collect import Collected, Estimate, merged
+from ..blocks.conditioning import Conditioning, products, weighed
 from ..blocks.culprits import gradient_problem, value_problem
 from ..blocks.moments import Moments
+from ..blocks.posterior import Conditioned
 from ..blocks.schedule import Start, blocks
 from ..blocks.session import Session
 from ..blocks.settings import DTYPES, LEAST_BLOCK, Settings, room
 from ..gradients.decisive import decisive
 from ..gradients.remainder import remainder
-from ..gradients.surrogate import expected
+from ..gradients.surrogate import expected, expected_of
 from ..gradients.weighing import Weighing
 from ..lanes.lessons import MakePlan, NotFinite, OutOfTime, TooCoarse, TooMuchWork
 from ..lanes.moving import Motion
@@ -174,7 +177,38 @@ def _drive(
         collected.interrupted = True
 
 
+def _possible(session: Session, collected: Collected) -> None:
+    """P0510 where all runs have weight 0: at the observation that left none, in the first block."""
+    if not isinstance(collected, Conditioned) or not collected.impossible:
+        return
+    raise _impossible(session, 1 if collected.exact else collected.done)
+
+
+def _impossible(session: Session, runs: int) -> ProbError:
+    block = session.at(0, 0)
+    machine = block.interpreter(Interpreter)
+    machine.searching = True
+    try:
+        machine.run(block.uniform(), block.data, min(runs, LEAST_BLOCK))
+    except ProbError as problem:
+        return problem
+    return ProbError(Diagnostic(
+        "P0511", f"no run agrees with the observations: in all of {runs} their likelihood is 0",
+        source=session.resolved.program.source,
+        help="more runs (-n), or draw from a proposal that comes nearer to them: x ~ P via Q",
+    ))
+
+
 def _differentiate(session: Session, collected: Collected, progress: Progress, looks: Looks) -> None:
+    if session.asked.weighed:
+        take = Conditioning(collected.names, collected.settings).gradient
+        _drive(session, collected, Session.leaves, take, progress, looks)
+        _possible(session, collected)
+    else:
+        _differentiate_plain(session, collected, progress, looks)
+
+
+def _differentiate_plain(session: Session, collected: Collected, progress: Progress, looks: Looks) -> None:
     names, settings = collected.names, collected.settings
     paired = any(choice.options.get("baseline") == "both" for choice in session.choices.values())
 
@@ -257,8 +291,11 @@ def sampled(attempt: Attempt, progress: Progress = None) -> Estimate:
             part.keep_draws(name, value, runs)
         return part
 
+    if isinstance(collected, Conditioned):
+        take = Conditioning(collected.names, attempt.settings).sample
     with room(grad=False):
         _drive(session, collected, Session.uniform, take, progress, Looks(None, attempt.settings))
+        _possible(session, collected)
     return collected.estimate(None, 0.0)
 
 
@@ -270,6 +307,22 @@ def warn_of_kinks(resolved: Resolved, kinks: Set[Span]) -> None:
         f"{source.name}, line {source.line_column(first.start)[0]}: a kink is met exactly, where the expectation has no derivative "
         f"but one to the left and one to the right: {source.slice(first)}", stacklevel=4,
     )
+
+
+def _quotients(
+    session: Session, outcome: Outcome, runs: int, leaves: dict[str, Tensor], names: tuple[str, ...]
+) -> tuple[list[Tensor], list[Tensor]]:
+    """Of weighed runs: what the means are made of, on the lanes, and what is asked for."""
+    made = products(session, outcome)
+    if made is None:
+        raise _impossible(session, runs)
+    base, weight, above = made
+    below = expected_of(weighed(weight, outcome, runs))
+    rest = iter(above)
+    found = [
+        below.log() + base if name == EVIDENCE else expected_of(weighed(next(rest), outcome, runs)) / below for name in names
+    ]
+    return [*above, weight], found
 
 
 def expectation(
@@ -289,8 +342,12 @@ def expectation(
         with room(grad=True):
             machine = session.interpreter(Interpreter, kinks=plan.kinks, bends=partial(_bends, session, settings.of))
             outcome = machine.run(leaves, session.data, runs)
-            values = [session.result(value) for value in outcome.values]
-            found = [expected(outcome, number, value, runs).to(DTYPES[settings.dtype]) for number, value in enumerate(values)]
+            if session.asked.weighed:
+                values, estimates = _quotients(session, outcome, runs, leaves, names)
+            else:
+                values = [session.result(value) for value in outcome.values]
+                estimates = [expected(outcome, number, value, runs) for number, value in enumerate(values)]
+            found = [estimate.to(DTYPES[settings.dtype]) for estimate in estimates]
             if not all(bool(torch.isfinite(value).all()) for value in found):
                 raise _wider(session) or value_problem(session, runs, leaves, names)
             if outcome.cuts and session.exact:

@@ -26,6 +26,7 @@ from ...dsl.syntax import (
     If,
     Name,
     Parameter,
+    Require,
     Return,
     Sample,
     Statement,
@@ -63,7 +64,7 @@ class Crediting(Depending):
                 self._set(statement, frame)
             case If() | For() | While():
                 self._compound(statement, frame)
-            case Return() | Parameter() | Data() | Function():
+            case Require() | Return() | Parameter() | Data() | Function():
                 self.taint = CLEAN
                 super().execute(statement, frame)
             case _:

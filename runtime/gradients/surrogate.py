@@ -20,12 +20,13 @@ from .weighing import Weighing, per_run
 
 def expected(outcome: Outcome, number: int, value: Tensor, runs: int) -> Tensor:
     """The mean over the runs of result `number` `[lanes or 1, *shape]`, to be differentiated; `[*shape]`."""
-    return _expected(Weighing.of_result(outcome, number, value, runs))
+    return expected_of(Weighing.of_result(outcome, number, value, runs))
 
 
-def _expected(weighing: Weighing) -> Tensor:
+def expected_of(weighing: Weighing) -> Tensor:
+    """The same of a weighing."""
     if weighing.uneven:
-        return torch.stack([_expected(entry) for entry in weighing.apart()]).reshape(weighing.shape)
+        return torch.stack([expected_of(entry) for entry in weighing.apart()]).reshape(weighing.shape)
     if not weighing.groups:
         return weighing.value.mean(0)
     surrogate = _Surrogate(weighing)

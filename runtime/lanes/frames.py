@@ -66,6 +66,8 @@ class Activation:
     escaped    the score sites that decided who has already returned
     additive   the terms of the results are wanted
     gates      by site the last execution of those whose draws may not matter (`dependence.py`)
+    caller     the frame of the call (None: of the program)
+    stopped    lanes of the program that have ended by an observation, with weight 0 in every mean, and the probability of each
     """
 
     lanes: Lanes
@@ -77,6 +79,8 @@ class Activation:
     escaped: int = 0
     additive: bool = False
     gates: dict[int, Gate] = field(default_factory=dict)
+    caller: Frame | None = None
+    stopped: list[tuple[Lanes, Tensor | None]] = field(default_factory=list)
     frame: Frame = field(init=False, repr=False)
 
 
@@ -112,8 +116,9 @@ class Frame:
 
     def forget(self) -> None:
         """Let go of all values: a frame and its activation know each other, and would keep them until a collection."""
-        for kept in (self.values, self.gathered, self.terms, self.activation.returned):
+        for kept in (self.values, self.gathered, self.terms, self.activation.returned, self.activation.stopped):
             kept.clear()
+        self.activation.caller = None
 
     def child(self, lanes: Lanes) -> Frame:
         """A frame for some of the lanes, in the same activation."""
@@ -124,7 +129,7 @@ class Frame:
 
     def call(self) -> Frame:
         """The frame of a function called from here."""
-        inner = Frame(self.lanes, self.outer, Activation(self.lanes), True, self.outer)
+        inner = Frame(self.lanes, self.outer, Activation(self.lanes, caller=self), True, self.outer)
         inner.control = inner.activation.entry = self.control | self.activation.escaped
         inner.mask = self.mask
         return inner
@@ -262,6 +267,17 @@ class Frame:
     def narrow(self, lanes: Lanes) -> None:
         """Go on with other lanes: some of the present ones, or what they were split into."""
         self.lanes = lanes
+
+    def stop(self, index: Tensor) -> None:
+        """The lanes at `index` end here, with the program."""
+        gone, weight = self.lanes.restrict(index), None
+        frame: Frame | None = self
+        while frame is not None:
+            if (own := frame.weight) is not None:
+                own = gather(own, frame.lanes, gone)
+                weight = own if weight is None else weight * own
+            top, frame = frame.activation, frame.activation.caller
+        top.stopped.append((gone, weight))
 
     def find_terms(self, name: str) -> list[Summand] | None:
         """The terms of a variable of this activation; None where it is one whole."""

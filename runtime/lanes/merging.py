@@ -15,6 +15,7 @@ Weights are sums of probabilities, so derivatives go through them.  What was com
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
@@ -22,7 +23,7 @@ import torch
 from torch import Tensor
 
 from ...dsl.analysis.liveness import Liveness
-from ...dsl.syntax import Statement
+from ...dsl.syntax import LEVEL, Statement
 from ..arrays.singular import divide, multiply
 from .endings import AGE
 from .frames import HIDDEN, Frame
@@ -47,6 +48,7 @@ class Merger:
 
     live: Liveness
     exact: bool
+    additive: bool = False  # the logarithm of a run's likelihood is averaged; else the likelihood weighs
     fixed: frozenset[str] = frozenset()  # what no statement sets: parameters, which may have a row per lane
     safe: bool = False  # derivatives are 0 where nobody asks for them (`singular.py`)
     saved: int = 0  # lanes
@@ -63,7 +65,7 @@ class Merger:
             self.pause[id(statement)] = left - 1, last
             return 0
         before = frame.lanes.count
-        _merge(frame, self.live.after[id(statement)], self.live.state[id(statement)], self.fixed, self.safe)
+        self.merge(frame, self.live.after[id(statement)], self.live.state[id(statement)])
         if frame.lanes.count == before:
             self.pause[id(statement)] = last, min(max(2 * last, 1), MOST_PAUSED)
         elif last:
@@ -71,27 +73,34 @@ class Merger:
         self.saved += before - frame.lanes.count
         return before - frame.lanes.count
 
+    def merge(self, frame: Frame, live: frozenset[str], part_of_state: frozenset[str]) -> None:
+        """Merge the frame's lanes by what is live, and what of it is part of the state."""
+        state: dict[str, PerLane] = {}
+        averaged: dict[str, PerLane] = {}
+        for name in (*live, *_hidden(frame), *((AGE,) if frame.outer is frame else ())):
+            if frame.find(name) is None:
+                continue
+            value = frame.read(name)
+            if isinstance(value, Ragged):
+                return
+            if isinstance(value, PerLane):
+                if name in live and name not in part_of_state:
+                    averaged[name] = value
+                elif value.live and value.same is None:
+                    return  # every lane has a value of its own
+                else:
+                    state[name] = value
+        level = frame.read(LEVEL) if frame.has(LEVEL) else None
+        if self.additive and isinstance(level, PerLane):
+            averaged[LEVEL], level = level, None
+        _by_state(frame, state, averaged, level if isinstance(level, PerLane) else None, self.fixed, self.safe)
 
-def _merge(
-    frame: Frame, live: frozenset[str], part_of_state: frozenset[str], fixed: frozenset[str], safe: bool
+
+def _by_state(
+    frame: Frame, state: dict[str, PerLane], averaged: dict[str, PerLane], level: PerLane | None, fixed: frozenset[str], safe: bool
 ) -> None:
     lanes, weight = frame.lanes, frame.weight
     assert weight is not None
-    state: dict[str, PerLane] = {}
-    averaged: dict[str, PerLane] = {}
-    for name in (*live, *_hidden(frame), *((AGE,) if frame.outer is frame else ())):
-        if frame.find(name) is None:
-            continue
-        value = frame.read(name)
-        if isinstance(value, Ragged):
-            return
-        if isinstance(value, PerLane):
-            if name in live and name not in part_of_state:
-                averaged[name] = value
-            elif value.live and value.same is None:
-                return  # every lane has a value of its own
-            else:
-                state[name] = value
     columns = [column for value in state.values() for column in entries(value)]
     origin = lanes.map_to(frame.activation.lanes)
     if origin is not None and frame.activation.lanes.count > 1:
@@ -99,6 +108,9 @@ def _merge(
     groups, count = grouped(columns, lanes.count, weight.device)
     if count == lanes.count:
         return
+    base = None
+    if level is not None:
+        weight, base = likely(weight, level.raw, groups, count)
     total = weight.new_zeros(count).index_add(0, groups, weight)
     if averaged and bool((total <= least(weight)).any()):
         alone = (total <= least(weight)).index_select(0, groups)
@@ -112,7 +124,17 @@ def _merge(
         value = frame.read(name)
         if isinstance(value, PerLane):
             kept[name] = value.rows_at(first)
+    if base is not None:
+        kept[LEVEL] = PerLane(base.index_select(0, first))
     _go_on(frame, first, total, kept)
+
+
+def likely(weight: Tensor, level: Tensor, groups: Tensor, count: int) -> tuple[Tensor, Tensor]:
+    """Weights times likelihoods, relative to the largest of each group, and the logarithm of that, both on the lanes."""
+    known = level.detach()
+    largest = torch.full((count,), -math.inf, dtype=known.dtype, device=known.device).scatter_reduce(0, groups, known, "amax")
+    base = largest.clamp_min(torch.finfo(known.dtype).min).index_select(0, groups)  # nothing but minus infinities: any number
+    return weight * torch.exp(level - base), base
 
 
 def _hidden(frame: Frame) -> Iterator[str]:

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from ...dsl.syntax import Distribution, Expression
 from ...dsl.tables.distributions import DISTRIBUTIONS, DistributionRow, ParameterRow, domain_help, domain_words, order_words
+from ...dsl.tables.ranges import constant
 from ..arrays.broadcast import ShapeMismatch, broadcast_shapes, shape_words
 from ..arrays.kernels import to_number
 from ..arrays.private import observed
@@ -88,6 +89,23 @@ def with_axes(value: Plain, axes: int) -> Plain:
     ones = (1,) * axes
     event = None if value.event is None else (*ones, *value.event)
     return type(value)(raw.reshape(raw.shape[0], *ones, *raw.shape[1:]), event)
+
+
+def check_cover(machine: Machine, node: Distribution, target: Bound, proposal: Bound) -> None:
+    """P0213 where a proposal surely cannot draw what its target can: nothing that is drawn would tell."""
+    arguments = [value for bound in (target, proposal) for value in bound.arguments.values()]
+    if not all(isinstance(value, Uniform) and value.numbers <= 1 for value in arguments):
+        return
+    wanted, covered = (bound.row.support({
+        name: constant(float(value.ends[0])) for name, value in bound.arguments.items()
+    }) for bound in (target, proposal))
+    if wanted.within(covered):
+        return
+    raise machine.where.error(
+        "P0213", f"the proposal cannot draw all values of {target.row.name}", node.span,
+        f"values from {wanted.low:g} to {wanted.high:g}, but the proposal draws from {covered.low:g} to {covered.high:g}",
+        help="propose from a distribution whose support covers that of the target",
+    )
 
 
 # -------------------------------------------------------------------------------------------------- arguments

@@ -16,10 +16,11 @@ from ...dsl.text.source import Span
 from ..arrays.broadcast import shape_words
 from ..arrays.operations import truth
 from ..lanes.frames import Frame
-from ..lanes.lanes import carry
+from ..lanes.lanes import NOWHERE, carry
 from ..lanes.values import PerLane, Plain, Ragged, Uniform, Value
 from .machine import Machine
 from .operation import LOGICAL
+from .setting import NobodyLeft
 from .ways import Parted
 
 
@@ -42,7 +43,11 @@ def _branch(machine: Machine, node: If, number: int, frame: Frame) -> None:
     """The branches from `number` on."""
     while number < len(node.branches):
         condition, body = node.branches[number]
-        parted = _parted(machine, machine.condition(condition, frame), condition, frame)
+        try:
+            parted = _parted(machine, machine.condition(condition, frame), condition, frame)
+        except NobodyLeft:
+            frame.narrow(NOWHERE)
+            return
         number += 1
         if parted is True:
             machine.block(body, frame)
@@ -76,10 +81,14 @@ def _either(
     machine: Machine, parted: Parted, expressions: tuple[Expression | bool, Expression | bool], what: str, span: Span
 ) -> Plain:
     """One expression (or truth value) where a condition holds, and another where not."""
-    values: list[Value] = [
-        Uniform(expression) if isinstance(expression, bool) else machine.evaluate(expression, side)
-        for expression, side in zip(expressions, parted.sides, strict=True)
-    ]
+    values: list[Value] = []
+    for expression, side in zip(expressions, parted.sides, strict=True):
+        try:
+            values.append(Uniform(expression) if isinstance(expression, bool) else machine.evaluate(expression, side))
+        except NobodyLeft:
+            side.narrow(NOWHERE)
+    if not values:
+        raise NobodyLeft
     value = parted.join()(values)
     if isinstance(value, Ragged):
         raise machine.where.ragged(what, value, span)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Hashable
 from typing import cast
 
 import torch
 from torch import Tensor
 
-from ...dsl.syntax import Call, Function, Return
+from ...dsl.syntax import LEVEL, Call, Function, Return
 from ...dsl.tables.limits import TRIED_LEVELS
 from ...dsl.text.source import Span
 from ..arrays.broadcast import shape_words
@@ -20,9 +21,10 @@ from ..lanes.ledger import Summand
 from ..lanes.lessons import NotCompiled, TooManyLanes
 from ..lanes.values import PerLane, Plain, Ragged, Uniform, Value
 from .machine import Machine
+from .observing import begin, raise_level
 from .operation import Operation
 from .recall import Recalled
-from .setting import Setting
+from .setting import NobodyLeft, Setting
 
 
 def call(machine: Machine, node: Call, function: Function, arguments: list[Plain], frame: Frame) -> Plain:
@@ -67,6 +69,9 @@ def _call(
     for name, value in zip(function.parameters, arguments, strict=True):
         inner.write(name, value)
     activation = inner.activation
+    activation.scope = function.name
+    if function.name in machine.weighing:
+        begin(inner)
     machine.note_entry(function, activation)
     if keys is not None:
         machine.recall.open.append((activation, dict(zip(function.parameters, keys, strict=True))))
@@ -76,10 +81,14 @@ def _call(
     machine.depth -= 1
     if known is None:
         del machine.recursive[node.function]
+    if not activation.returned:
+        raise NobodyLeft
     returned = collect(machine, activation)
     if returned.lanes is not frame.lanes:
         frame.narrow(returned.lanes)
     frame.multiply(returned.weight)
+    if function.name in machine.weighing:
+        raise_level(machine, cast(Plain, returned.values.pop()), node, frame)
     machine.note_call(activation, returned)
     inner.forget()
     return cast(Plain, returned.values[0])
@@ -126,6 +135,8 @@ def _leave(
         terms = terms + [machine.terms_of_name(name, frame) for name in machine.wanted]
         if machine.merger is not None:
             values.append(frame.read(AGE))
+    elif frame.activation.scope in machine.weighing:
+        values, terms = [*values, frame.read(LEVEL)], [*terms, None]
     machine.note_return(frame)
     frame.activation.returned.append(Returned(span, frame.lanes, values, frame.weight, terms))
     frame.narrow(NOWHERE)
@@ -143,7 +154,7 @@ def _wanted(machine: Machine, name: str, frame: Frame) -> Value:
 
 def collect(machine: Machine, activation: Activation) -> Returned:
     """What all lanes of an activation have returned as one: on the lanes it began with, unless they were split since."""
-    parts = activation.returned
+    parts = [*activation.returned, *_stopped(machine, activation)]
     first = parts[0]
     if len(parts) == 1 and first.lanes is activation.lanes:
         _refuse_ragged(machine, first.values, first.span)
@@ -158,6 +169,21 @@ def collect(machine: Machine, activation: Activation) -> Returned:
         assert isinstance(joined, PerLane)
         weight = joined.raw
     return Returned(parts[-1].span, whole, values, weight, terms)
+
+
+def _stopped(machine: Machine, activation: Activation) -> list[Returned]:
+    """The lanes that an observation has ended: with results of 0, which nobody will see."""
+    found: list[Returned] = []
+    for lanes, weight in activation.stopped:
+        like = activation.returned[0]
+        values: list[Value] = [
+            value if isinstance(value, Ragged) else Uniform(0.0) if not value.shape else
+            Uniform(torch.zeros(1, *value.shape, dtype=machine.dtype, device=machine.device))
+            for value in like.values
+        ]
+        values[machine.level_at] = Uniform(-math.inf)
+        found.append(Returned(like.span, lanes, values, weight, [None] * len(values)))
+    return found
 
 
 def _refuse_ragged(machine: Machine, values: list[Value], span: Span, several: bool = False) -> None:

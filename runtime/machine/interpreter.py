@@ -14,19 +14,25 @@ from ...dsl.syntax import (
     Call,
     Comparison,
     Conditional,
+    Correction,
     Data,
     Draw,
+    Factor,
     For,
     Function,
     If,
+    Implied,
     Index,
     Logical,
     LogPdf,
     Name,
     Node,
     Number,
+    Observe,
     Parameter,
     Power,
+    Proposal,
+    Require,
     Return,
     Sample,
     Unary,
@@ -37,7 +43,7 @@ from ...dsl.tables.constants import CONSTANTS
 from ..arrays.operations import Operand
 from ..lanes.endings import young
 from ..lanes.frames import Activation, Frame
-from ..lanes.lanes import Lanes
+from ..lanes.lanes import NOWHERE, Lanes
 from ..lanes.lessons import TooMuchWork
 from ..lanes.values import PerLane, Plain, Uniform
 from .branching import conditional, execute_if, logical
@@ -56,6 +62,7 @@ from .evaluating import (
 )
 from .looping import OneByOne, execute_for, execute_while
 from .machine import Evaluate, Execute, Machine, Outcome
+from .observing import begin, execute_observe, execute_proposal, execute_require
 from .rounds import AtOnce
 from .sites import draw, log_density
 from .storing import execute_assign, execute_sample, skip
@@ -72,7 +79,8 @@ EXECUTORS = cast(
     "dict[type[Node], Execute]",
     {
         Assign: execute_assign, Sample: execute_sample, If: execute_if, For: execute_for, While: execute_while,
-        Return: execute_return, Function: skip, Parameter: skip, Data: skip,
+        Observe: execute_observe, Factor: execute_observe, Require: execute_require, Proposal: execute_proposal,
+        Implied: execute_assign, Correction: execute_assign, Return: execute_return, Function: skip, Parameter: skip, Data: skip,
     },
 )
 
@@ -100,11 +108,15 @@ class Interpreter(Machine):
             frame.write(name, Uniform(tensor) if tensor.shape[0] == 1 else PerLane(tensor))
         if self.merger is not None:
             young(frame)
+        if self.resolved.weighted:
+            begin(frame)
         self.leaves = [tensor for tensor in parameters.values() if tensor.requires_grad]
         try:
             self.block(self.resolved.program.body, frame)
             if frame.lanes.count:
                 finish(self, frame)
+            if not activation.returned:
+                return Outcome([], [], NOWHERE, None, self.ledger, self.draws > 0, self.meter.spent)
             end = collect(self, activation)
             terms = self.last_terms(end, activation)
             age = None if self.merger is None else self.number(cast(Plain, end.values.pop()))

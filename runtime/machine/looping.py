@@ -20,6 +20,7 @@ from .indexing import check_axes, whole_number
 from .machine import Machine
 from .operation import ARITHMETIC, COMPARISON
 from .order import no_points
+from .setting import NobodyLeft
 
 FIXED_LOOP_FACTOR = 500  # a loop whose length is known when it starts may be this much longer than one that is not
 
@@ -44,11 +45,15 @@ def _loop(
     gone: list[tuple[int, Frame]] = []
     steps = 0
     lanes_before = machine.lanes_made
-    exact = machine.merger is not None and machine.merger.exact and not machine.depth
+    exact = machine.merger is not None and machine.merger.exact and not machine.depth and not machine.resolved.weighted
     ending = Ending(machine.runs, machine.limits.rounds) if exact else None
     machine.apart = True  # the loop has a frame of its own
     while True:
-        held = going(loop)
+        try:
+            held = going(loop)
+        except NobodyLeft:
+            loop.narrow(NOWHERE)
+            break
         if held is False:
             break
         if held is not True:

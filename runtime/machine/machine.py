@@ -13,15 +13,17 @@ from typing import Any, ClassVar, Protocol, cast
 import torch
 from torch import Tensor
 
+from ...dsl.analysis.calls import weighing
 from ...dsl.analysis.exchangeable import find_exchangeable
 from ...dsl.analysis.loops import SumLoop
 from ...dsl.names.resolved import Resolved, Site
 from ...dsl.planning.plan import Choice
-from ...dsl.syntax import Block, Call, Draw, Expression, For, Function, Node, Sample, Slice, Statement
+from ...dsl.syntax import LEVEL, Assign, Block, Call, Draw, Expression, For, Function, Node, Require, Sample, Slice, Statement
 from ...dsl.tables.constants import CONSTANTS
 from ...dsl.tables.estimators import PLAIN
 from ...dsl.tables.functions import FunctionRow
 from ...dsl.tables.limits import MAX_DEPTH, MAX_LANES, MAX_ROUNDS, MAX_STEPS
+from ...dsl.text.diagnostics import ProbError
 from ...dsl.text.source import Span
 from ..arrays.broadcast import ShapeMismatch
 from ..arrays.function_code import FILLED, FUNCTION_CODE, Context, FunctionProblem
@@ -29,7 +31,7 @@ from ..estimators import ESTIMATORS
 from ..estimators.request import Estimator
 from ..lanes.endings import Cut
 from ..lanes.frames import Activation, Frame, Returned
-from ..lanes.lanes import Lanes, carry
+from ..lanes.lanes import NOWHERE, Lanes, carry
 from ..lanes.ledger import Ledger, Summand
 from ..lanes.lessons import NotCompiled, TooManyLanes
 from ..lanes.meetings import Met
@@ -41,7 +43,7 @@ from .indexing import Item, position, size
 from .layers import after, around
 from .operation import Operation, function_of
 from .recall import Recall
-from .setting import MOST_KEPT, Setting
+from .setting import MOST_KEPT, NobodyLeft, Setting
 from .sharing import Sharing
 from .ways import APART, Branching
 
@@ -152,6 +154,10 @@ class Machine(Setting):
         self.most_table: int | None = None
         self.last_split: Site | None = None
         self.stands_for = 1  # how many runs an exact one is in place of
+        self.weighing = weighing(resolved) if resolved.weighted else frozenset()  # functions
+        self.proposed: dict[tuple[int, int], tuple[Any, Lanes]] = {}  # arguments of draws from proposals, and their lanes,
+        self.proposals = dict(self.proposed)  # by the distribution that was drawn from, and by its target, with the call
+        self.searching = False  # for the observation that leaves no run
         self.variety: Variety | None = None  # is told what score sites draw
         self.apart = False  # lanes have gone different ways (credit)
         self.allowed: set[tuple[str, str, float]] = set()  # arguments that are numbers and known to be in their domain
@@ -172,6 +178,8 @@ class Machine(Setting):
             self.meter.spend(frame.lanes.count)
             try:
                 self.execute(statement, frame)
+            except NobodyLeft:
+                frame.narrow(NOWHERE)
             except MEMORY as problem:
                 self.short_of_memory(problem, statement.span)
                 raise
@@ -201,6 +209,19 @@ class Machine(Setting):
         self.last_split = site
         frame.narrow(lanes)
         frame.multiply(probability)
+
+    @property
+    def level_at(self) -> int:
+        """The place of the level among the results of a program that weighs its runs."""
+        return (len(self.resolved.results) if self.results else 0) + self.wanted.index(LEVEL)
+
+    def nothing_left(self, node: Require | Assign, frame: Frame) -> ProbError:
+        """P0510: no run agrees with what was observed so far."""
+        runs = self.stands_for if self.stands_for > 1 else frame.lanes.root.count
+        return self.where.error(
+            "P0510", "what is observed here is impossible", node.span, f"in all of {runs} run{'' if runs == 1 else 's'}",
+            help="observe what the program can give: check the data, the support of the distribution, the order of the statements",
+        )
 
     def too_many(self, site: Site) -> TooManyLanes:
         """The outcomes of a site take more lanes than there may be."""

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from ...dsl.names.resolved import Site
-from ...dsl.syntax import Distribution, Draw, LogPdf, Sample
+from ...dsl.syntax import Distribution, Draw, LogPdf, Proposal, Sample
 from ...dsl.tables.distributions import DistributionRow
 from ...dsl.tables.estimators import ESTIMATORS, SUMMING, Carrier
 from ...dsl.text.diagnostics import ProbError
@@ -26,13 +26,13 @@ from ..estimators.request import Options
 from ..lanes.circumstances import circumstances, count_runs, first_of, in_runs, show
 from ..lanes.endings import Cut, grow
 from ..lanes.frames import Frame
-from ..lanes.lanes import carry
+from ..lanes.lanes import Lanes, carry
 from ..lanes.lessons import GuardBroken, TooCoarse, TooManyLanes, TooSmall
 from ..lanes.merging import entries, first_of_each, grouped
 from ..lanes.values import PerLane, Plain, Uniform
 from ..laws.build import build
 from ..laws.law import Edge, Law
-from .arguments import Bound, bind_arguments, with_axes
+from .arguments import Bound, bind_arguments, check_cover, with_axes
 from .machine import Machine
 from .operation import Operation
 from .setting import Setting
@@ -50,6 +50,9 @@ def draw(machine: Machine, node: Sample | Draw, frame: Frame) -> Plain:
     choice = machine.choices.get(site.index)
     batch = () if machine.rounds is None else (machine.rounds.count,)
     bound = bind_arguments(machine, node.distribution, frame, batch)
+    if isinstance(node, Proposal):
+        here = id(frame.activation)
+        machine.proposed[id(node.distribution), here] = machine.proposals[id(node.target), here] = bound, frame.lanes
     live = bound.live
     estimator = machine.estimator(choice, site)
     facts = estimator.facts
@@ -158,8 +161,7 @@ def _note_score(
 
 def log_density(machine: Machine, node: LogPdf, frame: Frame) -> Plain:
     """`logpdf(Dist(...), value)`, elementwise, -inf outside the support."""
-    bound = bind_arguments(machine, node.distribution, frame)
-    entered = frame.lanes
+    bound, entered = _bound(machine, node.distribution, frame)
     value = machine.evaluate(node.value, frame)
     arguments = {name: carry(argument, entered, frame.lanes) for name, argument in bound.arguments.items()}
     events = bound.row.event
@@ -180,8 +182,19 @@ def log_density(machine: Machine, node: LogPdf, frame: Frame) -> Plain:
     names = tuple(arguments)
     among = (0, 1 + names.index(bound.row.shifted)) if bound.row.shifted in names else ()
     code = partial(_density, node=node, row=bound.row, names=names, frame=frame)
-    density = Operation(None, code, meets="max" if among else "", among=among)
-    return machine.apply(density, (value, *arguments.values()), frame, node)
+    operation = Operation(None, code, meets="max" if among else "", among=among)
+    return machine.apply(operation, (value, *arguments.values()), frame, node)
+
+
+def _bound(machine: Machine, node: Distribution, frame: Frame) -> tuple[Bound, Lanes]:
+    """The arguments of a density, and their lanes; those of a proposal are those of its draw."""
+    key = id(node), id(frame.activation)
+    if (known := machine.proposed.pop(key, None)) is not None:
+        return known
+    bound = bind_arguments(machine, node, frame)
+    if (proposal := machine.proposals.pop(key, None)) is not None:
+        check_cover(machine, node, bound, proposal[0])
+    return bound, frame.lanes
 
 
 def _density(

@@ -1,0 +1,72 @@
+"""Statements that weigh runs: the logarithm of a run's weight, its *level*, is a variable that no text can name.
+
+`observe v ~ D` and `factor e` add to it.  A run in which the condition of `observe c` does not hold ends there, as by a `return`,
+with a level of minus infinity.  `z ~ P via Q` draws from Q and adds log P - log Q of the draw.  A function begins with a level of
+0, and a call adds what it has come to.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import cast
+
+import torch
+from torch import Tensor
+
+from ...dsl.syntax import LEVEL, Assign, Call, Proposal, Require
+from ..arrays.operations import numeric
+from ..lanes.frames import Frame
+from ..lanes.lessons import NotCompiled
+from ..lanes.values import Held, PerLane, Plain, Uniform
+from .branching import holds
+from .machine import Machine
+from .operation import ARITHMETIC
+from .sites import draw
+from .storing import execute_assign
+from .ways import APART
+
+
+def begin(frame: Frame) -> None:
+    """At the start of the program, or of a function, nothing has been observed."""
+    frame.write(LEVEL, Uniform(0.0))
+
+
+def raise_level(machine: Machine, more: Plain, node: Assign | Call, frame: Frame) -> None:
+    """Add to the level of the frame's lanes."""
+    frame.write(LEVEL, machine.apply(ARITHMETIC["+"], (cast(Plain, frame.read(LEVEL)), more), frame, node))
+
+
+def execute_observe(machine: Machine, node: Assign, frame: Frame) -> None:
+    execute_assign(machine, node, frame)
+    exact = machine.merger is not None and machine.merger.exact and machine.branching is APART
+    if not machine.searching and not exact:
+        return
+    level = frame.read(LEVEL)
+    assert isinstance(level, Held)
+    ended = numeric(level.wide, machine.dtype, machine.device).detach() == -math.inf
+    if machine.searching and bool(ended.all()):
+        raise machine.nothing_left(node, frame)
+    if exact and isinstance(level, PerLane) and bool(ended.any()):  # what cannot be is not carried on
+        frame.narrow(frame.lanes.restrict((~ended).nonzero().squeeze(1)))
+
+
+def execute_require(machine: Machine, node: Require, frame: Frame) -> None:
+    held = holds(machine, machine.condition(node.condition, frame), node.condition)
+    if held is True:
+        return
+    if machine.branching is not APART:
+        raise NotCompiled("an observation ends runs")
+    ended = ~held if isinstance(held, Tensor) else torch.ones(frame.lanes.count, dtype=torch.bool, device=machine.device)
+    if machine.searching and bool(ended.all()):
+        raise machine.nothing_left(node, frame)
+    machine.note_return(frame)
+    machine.apart = True
+    if machine.merger is None or not machine.merger.exact:  # a baseline counts the runs that have ended
+        frame.stop(ended.nonzero().squeeze(1))
+    staying = (~ended).nonzero().squeeze(1)
+    if staying.shape[0] < frame.lanes.count:
+        frame.narrow(frame.lanes.restrict(staying))
+
+
+def execute_proposal(machine: Machine, node: Proposal, frame: Frame) -> None:
+    frame.write(node.name, draw(machine, node, frame))
