@@ -7,11 +7,7 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import product
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from .results import Result
-
+from typing import Any, Protocol
 
 WIDTH = 80
 LEAST_WIDTH = 28  # of a column of prose
@@ -55,6 +51,15 @@ def fixed(value: float, decimals: int) -> str:
     return text.removeprefix("-") if float(text) == 0 else text
 
 
+class Sampled(Protocol):
+    """What rests on a number of runs."""
+
+    @property
+    def samples(self) -> int:
+        """How many."""
+        ...
+
+
 @dataclass(frozen=True)
 class Entry:
     """One number of a result: its index in words, mean and standard error."""
@@ -63,7 +68,7 @@ class Entry:
     mean: float
     error: float
 
-    def cells(self, result: Result, exact: bool | str) -> tuple[str, str, str]:
+    def cells(self, result: Sampled, exact: bool | str) -> tuple[str, str, str]:
         """Estimate, standard error and 95 % interval; `exact`: it is the same whatever is drawn (or a word for why it is not)."""
         if self.error == 0:
             return f"{self.mean:.7g}", (exact if isinstance(exact, str) else "exact") if exact else "0", "-"

@@ -7,6 +7,7 @@ import re
 import secrets
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from .dsl.syntax import EstimatorCall
@@ -14,7 +15,6 @@ from .dsl.tables.constants import ELBO, EVIDENCE
 from .dsl.tables.limits import MAX_DEPTH, MAX_STEPS
 from .dsl.text.closeness import nearest
 from .dsl.text.diagnostics import Diagnostic, ProbError
-from .wholes import as_number, as_whole, plain
 
 if TYPE_CHECKING:
     from .dsl.names.resolve import Resolved
@@ -29,6 +29,30 @@ SAMPLERS = ("random", "sobol")
 DEFAULT_SAMPLES = 10_000
 DEFAULT_TAU = 0.5
 LARGEST_SEED = 2**63 - 1
+
+
+# Numbers as people give them: `1e6`, a NumPy integer and a tensor without axes are whole numbers, `2.5` is not.
+def plain(value: Any) -> Any:
+    """What a NumPy scalar, or an array or tensor without axes, holds; everything else as it is."""
+    return value.item() if getattr(value, "ndim", None) == 0 and hasattr(value, "item") else value
+
+
+def as_whole(value: Any) -> int | None:
+    """The whole number that a value is, or None where it is none (`True` and text are none)."""
+    if type(value) is int:
+        return value
+    value = plain(value)
+    if isinstance(value, bool):
+        return None
+    if isinstance(value, Integral):
+        return int(value)
+    return int(value) if isinstance(value, float) and value.is_integer() else None
+
+
+def as_number(value: Any) -> float | None:
+    """The number that a value is, or None where it is none."""
+    value = plain(value)
+    return float(value) if isinstance(value, Real) and not isinstance(value, bool) else None
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,7 @@ from typing import IO, TYPE_CHECKING, Any
 from .dsl.text.diagnostics import ProbError
 from .dsl.text.problems import counted
 from .layout import MOST_ENTRIES, WIDTH, capped, entries, index_text, short, table
+from .weights import SPOKEN, evidence_rows, value_label, weight_lines
 
 if TYPE_CHECKING:
     from .api import Program
@@ -46,7 +47,7 @@ def gradient_text(result: GradientResult, colour: bool = False) -> str:
     several = len(result.results) > 1
     rows: list[Sequence[str]] = []
     for name, moments in result.values.items():
-        shown = [(f"E[{name}{entry.index}]", *entry.cells(result, result.is_exact(name))) for entry in entries(moments)]
+        shown = [(value_label(name, entry.index), *entry.cells(result, result.is_exact(name))) for entry in entries(moments)]
         rows += capped(list(shown), 4)
     for name, gradients in result.gradients.items():
         axes = result.values[name].mean.dim()
@@ -59,8 +60,10 @@ def gradient_text(result: GradientResult, colour: bool = False) -> str:
                 cells = entry.cells(result, exact)
                 shown.append((f"{label}/d{parameter}{index_text(position[axes:])}", *cells))
             rows += capped(list(shown), 4)
+    rows += evidence_rows(result, lambda entry: entry.cells(result, False))
     parts = [header(result), "", table(("", "estimate", "std. error", "95 % interval"), rows, align="lrrr", colour=colour)]
     parts += [*_equal_lines(result, bool(result.few)), *_rounded_lines(result), *_cut_lines(result)]
+    parts += weight_lines(result)
     if result.sites:
         parts += ["", sites_text(result.sites, colour)]
     measured = _measured_lines(result)
@@ -183,16 +186,18 @@ def run_text(result: RunResult, colour: bool = False) -> str:
     """The screen of `probrun run`."""
     rows: list[Sequence[str]] = []
     for name, moments in result.values.items():
-        quantiles = result.quantiles(name, QUANTILES)
+        quantiles = result.quantiles(name, QUANTILES) if name in result.draws else {}
         shown = []
         for entry, position in zip(entries(moments), _positions(moments), strict=True):
             mean, error, _ = entry.cells(result, result.is_exact(name))
-            levels = [f"{float(quantiles[f'{level:g}'][position]):.4g}" for level in QUANTILES]
-            shown.append((f"{name}{entry.index}", mean, error, *levels))
+            levels = [f"{float(quantiles[f'{level:g}'][position]):.4g}" if quantiles else "" for level in QUANTILES]
+            shown.append((SPOKEN.get(name, f"{name}{entry.index}"), mean, error, *levels))
         rows += capped(list(shown), 3 + len(QUANTILES))
+    blank = ("",) * len(QUANTILES)
+    rows += evidence_rows(result, lambda entry: (*entry.cells(result, False)[:2], *blank))
     headers = ("", "mean", "std. error", *(f"{level} %" for level in QUANTILES))
     shown_table = table(headers, rows, align="l" + "r" * (len(headers) - 1), colour=colour)
-    notes = (*_equal_lines(result, bool(result.warnings)), *_rounded_lines(result), *_warning_lines(result))
+    notes = (*_equal_lines(result, bool(result.warnings)), *_rounded_lines(result), *weight_lines(result), *_warning_lines(result))
     return "\n".join([header(result), "", shown_table, *notes])
 
 

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
+from .weights import Weighable, moments_dict, weight_doubts, weights_dict
+
 if TYPE_CHECKING:
     import torch
 
@@ -86,7 +88,7 @@ class Compilation:
 
 
 @dataclass(frozen=True)
-class Result:
+class Result(Weighable):
     """What `grad` and `run` have in common: how many runs were made, with what, and the moments of the results."""
 
     program: str
@@ -207,6 +209,7 @@ class GradientResult(Result):
             *of_runs(self.tails, self.few, sites, self.samples, several, self.is_exact),
             *contradicted(self.contradictions, several),
             *cornered(self.kinks, self.sides, several),
+            *weight_doubts(self.weights, self.samples),
         )
 
     def _doubts(self) -> dict[str, Any]:
@@ -228,7 +231,8 @@ class GradientResult(Result):
         if self.check is not None:
             oracle = {
                 result: {
-                    name: _moments(moments, ("mean", "se")) | {"z": self.check.z[result][name]} for name, moments in rows.items()
+                    name: moments_dict(moments, ("mean", "se")) | {"z": self.check.z[result][name]}
+                    for name, moments in rows.items()
                 }
                 for result, rows in self.check.gradient.items()
             }
@@ -244,15 +248,16 @@ class GradientResult(Result):
 
     def to_dict(self) -> dict[str, Any]:
         """The JSON object of `probrun grad --json`."""
-        values = {name: _moments(moments, ("mean", "se")) for name, moments in self.values.items()}
+        values = {name: moments_dict(moments, ("mean", "se")) for name, moments in self.values.items()}
         gradients = {
-            result: {name: _moments(moments, ("mean", "se", "sd")) for name, moments in rows.items()}
+            result: {name: moments_dict(moments, ("mean", "se", "sd")) for name, moments in rows.items()}
             for result, rows in self.gradients.items()
         }
         compiled = {} if self.compiled is None else {"compiled": self.compiled.to_dict()}
         left_out = {"exact_to": self.exact_to} if self.exact_to else {}
         return {
-            **self._head(), "value": unkeyed(values), "gradient": unkeyed(gradients), **left_out, "biased": self.biased,
+            **self._head(), "value": unkeyed(values), "gradient": unkeyed(gradients), **weights_dict(self.weights),
+            **left_out, "biased": self.biased,
             "sites": [site.to_dict() for site in self.sites], **self._doubts(), **compiled, **self._tail(),
         }
 
@@ -268,6 +273,8 @@ class RunResult(Result):
         """Why numbers are not to be trusted."""
         from .runtime.estimates.doubts import of_draws
 
+        if self.weights is not None:
+            return weight_doubts(self.weights, self.samples)
         return of_draws(self.draws, self.samples, self.is_exact)
 
     def quantiles(self, name: str, levels: tuple[float, ...] = (5, 25, 50, 75, 95)) -> dict[str, torch.Tensor]:
@@ -282,11 +289,12 @@ class RunResult(Result):
         """The JSON object of `probrun run --json`."""
         values = {}
         for name, moments in self.values.items():
-            entry = _moments(moments, ("mean", "se", "sd"))
-            entry["quantiles"] = {level: row.tolist() for level, row in self.quantiles(name).items()}
+            entry = moments_dict(moments, ("mean", "se", "sd"))
+            if name in self.draws:
+                entry["quantiles"] = {level: row.tolist() for level, row in self.quantiles(name).items()}
             values[name] = entry
         warnings = [doubt.to_dict() for doubt in self.warnings]
-        return {**self._head(), "value": unkeyed(values), "warnings": warnings, **self._tail()}
+        return {**self._head(), "value": unkeyed(values), **weights_dict(self.weights), "warnings": warnings, **self._tail()}
 
 
 def common_fields(resolved: Resolved, run: RunOptions, estimate: Estimate, of: tuple[str, ...] = ()) -> dict[str, Any]:
@@ -298,7 +306,7 @@ def common_fields(resolved: Resolved, run: RunOptions, estimate: Estimate, of: t
         "value": unkeyed(estimate.value), "seconds": estimate.seconds,
         "interrupted": estimate.interrupted, "out_of_time": estimate.out_of_time, "reached": estimate.reached,
         "exact": estimate.exact, "rounded": estimate.rounded,
-        "target_se": run.target_se, "sampler": run.sampler,
+        "target_se": run.target_se, "sampler": run.sampler, "weights": estimate.weights,
     }
 
 
@@ -321,7 +329,7 @@ def left_out(resolved: Resolved, estimate: Estimate, notes: tuple[Doubt, ...]) -
 def _steady(resolved: Resolved, estimate: Estimate, of: tuple[str, ...]) -> frozenset[tuple[str, str | None]]:
     """What no draw changes; looked for where a standard error of 0 asks for it."""
     shown = [*estimate.value.values(), *(moments for rows in estimate.gradient.values() for moments in rows.values())]
-    if estimate.exact or not any(bool((moments.se == 0).any()) for moments in shown):
+    if estimate.exact or estimate.weights is not None or not any(bool((moments.se == 0).any()) for moments in shown):
         return frozenset()
     from .dsl.analysis.steady import steady
 
@@ -378,21 +386,6 @@ def _quantile(draws: Any, levels: tuple[float, ...]) -> Any:
     import numpy
 
     return numpy.quantile(draws, [level / 100 for level in levels], axis=0)
-
-
-def _moments(moments: Moments, names: tuple[str, ...]) -> dict[str, Any]:
-    return {name: _plain(getattr(moments, name)) for name in names}
-
-
-def _plain(tensor: torch.Tensor) -> Any:
-    """A tensor as numbers; what one run cannot tell (a standard error) is None."""
-    return _finite(tensor.detach().cpu().double().tolist())
-
-
-def _finite(value: Any) -> Any:
-    if isinstance(value, list):
-        return [_finite(entry) for entry in value]
-    return value if value - value == 0 else None
 
 
 def unkeyed(entries: dict[str, Any]) -> Any:

@@ -59,7 +59,7 @@ P0110 10  range                  for i in 0..10 { y = 1 }
 P0110  7  if c then 1 else 2     y = 1 if c else 2
 P0101  9  (if c then             y = 2 * if a then b else c
 P0110  6  if c {                 if x then { y = 1 }
-P0105  1  density                observe z > 0
+P0112 11  observe z == 0         observe z = 0
 P0105  1  in_                    in = 3
 P0105  7  data_                  y = 2*data
 P0105  7  in_                    param in = 3

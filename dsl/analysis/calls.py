@@ -11,9 +11,10 @@ from __future__ import annotations
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 
+from ..levels import LEVEL
 from ..names.resolved import Resolved
 from ..names.scopes import nodes_in
-from ..syntax import LEVEL, Assign, Call, Draw, Expression, For, LogPdf, Name, Node, Require, Sample, While
+from ..syntax import Assign, Call, Draw, Expression, For, LogPdf, Name, Node, Require, Sample, While
 from .reads import set_in
 
 

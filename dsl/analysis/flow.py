@@ -20,9 +20,9 @@ from dataclasses import dataclass, replace
 from itertools import count
 from typing import assert_never
 
+from ..levels import LEVEL
 from ..names.resolve import Resolved
 from ..syntax import (
-    LEVEL,
     Assign,
     Block,
     Data,

@@ -13,10 +13,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import assert_never
 
+from ..levels import LEVEL
 from ..names.resolved import Resolved
 from ..names.scopes import nodes_in
 from ..syntax import (
-    LEVEL,
     Arithmetic,
     Assign,
     Block,
@@ -69,8 +69,8 @@ class Use:
 @dataclass
 class Linearity:
     """Of expressions in one scope.  `outer`: what functions read of it.  Of a product, that side is bent whose variables are all
-    `curved`, or else the one that is set last (`order`); variables that nothing random reaches (none of `varying`) do not count.  `additive`: of the
-    weights of runs only the logarithm is asked for."""
+    `curved`, or else the one that is set last (`order`); variables that nothing random reaches (none of `varying`) do not count.
+    `additive`: of the weights of runs only the logarithm is asked for."""
 
     resolved: Resolved
     body: Block

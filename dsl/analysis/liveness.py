@@ -11,10 +11,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import assert_never
 
+from ..levels import LEVEL
 from ..names.resolved import Resolved
 from ..names.scopes import nodes_in
 from ..syntax import (
-    LEVEL,
     Assign,
     Block,
     Call,

@@ -12,9 +12,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import assert_never
 
+from ..levels import LEVEL
 from ..names.resolved import Resolved
 from ..syntax import (
-    LEVEL,
     Arithmetic,
     Assign,
     Block,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ..syntax import LEVEL
+from ..levels import LEVEL
 from ..tables.constants import ELBO, EVIDENCE
 from .resolved import Resolved
 

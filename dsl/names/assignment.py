@@ -16,6 +16,7 @@ from __future__ import annotations
 
 from typing import assert_never
 
+from ..levels import hidden
 from ..syntax import (
     Assign,
     Block,
@@ -40,7 +41,6 @@ from ..syntax import (
     Unary,
     Vector,
     While,
-    hidden,
 )
 from ..text.diagnostics import Diagnostic, Label
 from ..text.problems import Problems

@@ -12,8 +12,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import assert_never
 
+from ..levels import LEVEL
 from ..syntax import (
-    LEVEL,
     Assign,
     Block,
     Call,

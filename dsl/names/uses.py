@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import assert_never
 
+from ..levels import Correction, Proposal, added_to, hidden, written
 from ..syntax import (
     Argument,
     Assign,
     Block,
     Call,
-    Correction,
     Data,
     Distribution,
     Draw,
@@ -22,16 +22,12 @@ from ..syntax import (
     Node,
     Number,
     Parameter,
-    Proposal,
     Range,
     Require,
     Return,
     Sample,
     Statement,
     While,
-    added_to,
-    hidden,
-    written,
 )
 from ..tables.constants import CONSTANTS
 from ..tables.distributions import DISTRIBUTIONS, bind

@@ -5,8 +5,8 @@ from __future__ import annotations
 from ..analysis.exchangeable import find_exchangeable
 from ..analysis.facts import Hazard
 from ..analysis.flow import Flow
+from ..levels import LEVEL
 from ..names.resolve import Resolved, Site
-from ..syntax import LEVEL
 from ..tables.estimators import Carrier, EstimatorRow, Option, live_rows
 from .state import JUMP, State
 

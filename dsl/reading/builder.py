@@ -12,6 +12,7 @@ from typing import Any
 
 from lark import Token
 
+from ..levels import Factor, Observe, weighed_draw
 from ..syntax import (
     Assign,
     Block,
@@ -23,7 +24,6 @@ from ..syntax import (
     Draw,
     EstimatorCall,
     Expression,
-    Factor,
     For,
     Function,
     If,
@@ -32,7 +32,6 @@ from ..syntax import (
     LogPdf,
     Name,
     Node,
-    Observe,
     Parameter,
     Range,
     Require,
@@ -41,7 +40,6 @@ from ..syntax import (
     Simplex,
     Statement,
     While,
-    weighed_draw,
 )
 from ..syntax import children as children_of
 from ..tables.distributions import DISTRIBUTIONS

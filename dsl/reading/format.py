@@ -14,20 +14,17 @@ import unicodedata
 from dataclasses import dataclass, field
 from typing import assert_never
 
+from ..levels import Factor, Implied, Observe, Proposal, added_to
 from ..syntax import (
     Assign,
     Block,
     Data,
     Expression,
-    Factor,
     For,
     Function,
     If,
-    Implied,
     Interval,
-    Observe,
     Parameter,
-    Proposal,
     Range,
     Require,
     Return,
@@ -37,7 +34,6 @@ from ..syntax import (
     Statement,
     Vector,
     While,
-    added_to,
     deep_recursion,
 )
 from ..text.source import Source, Span

@@ -106,4 +106,21 @@ each. A function has one value.
 Return a vector, `return [a, b]`, and take its entries where it is called:
 `r = f(x); y = r[0] + r[1]`.
 """, "param theta = 1\nfn f(x) { return x, x^2 }\ny = f(theta)\nreturn y\n"),
+    page("P0212", "a proposal that draws other things than its target", """
+In `z ~ P via Q` the value is drawn from Q, and the run is weighed by
+p(z)/q(z). So both must draw the same kind of values: whole numbers or reals,
+numbers or vectors. A normal distribution cannot propose a count.
+
+Propose from a distribution of the same kind whose support covers that of the
+target, with tails that are no lighter.
+""", "param m = 0\nz ~ Poisson(3) via Normal(m, 1)\nreturn z\n"),
+    page("P0213", "a proposal that misses values of its target", """
+In `z ~ P via Q` a value that Q never draws can have no weight: what P would
+give there would be missing from every result, and nothing that is drawn would
+tell. Here some values of P lie outside the support of Q.
+
+Propose from a distribution that covers the target: a half line from a half
+line (`Gamma`, `LogNormal`), an interval from an interval (`Beta`, `Uniform`
+with ends that are no narrower), all reals from all reals.
+""", "param m = 1\nz ~ Normal(0, 1) via Gamma(m, 1)\nreturn z\n"),
 )

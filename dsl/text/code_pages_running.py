@@ -124,6 +124,22 @@ needs (the screen says so where it could not be halved).
 The place is the operation that asked for the memory; without one it was the
 backward pass, which keeps what all operations of a run have computed.
 """, "param theta = 1\nx = zeros(1000000, 1000000)\ny = theta + x[0, 0]\nreturn y\n"),
+    page("P0510", "an observation that is impossible in every run", """
+After this observation no run has any weight left: the value has density 0 in
+each of them, or the condition holds in none. So there is nothing to average.
+
+Check the data (a count that is no whole number, a value outside the support),
+the sign of the condition, and the order of the statements. If the event is
+possible but rare, make more runs, or draw from a proposal that makes it
+likelier: `x ~ P via Q`.
+""", "param theta = 1\nx ~ Gamma(theta, 1)\nobserve -1 ~ Gamma(x, 1)\nreturn x\n"),
+    page("P0511", "no run agrees with the observations", """
+Each observation agrees with some run, but no run agrees with all of them: all
+likelihoods together are 0. So there is nothing to average.
+
+Make more runs, or draw from a proposal that comes nearer to what is observed:
+`x ~ P via Q`. Where draws are discrete and few, `enumerate` finds every run.
+""", "param p in (0, 1) = 0.5\nn ~ Bernoulli(p)\nif n > 0 { observe n < 1 } else { observe n > 0 }\nreturn n\n"),
     page("P0601", "a parameter without a value", """
 The parameter has no default in the program and none was given. Give one on
 the command line, `-p theta=2` (arrays as JSON, `-p 'mu=[1, 2]'`, or from a
@@ -242,6 +258,21 @@ any that are sampled. The exit status stays what it is.
 `probrun explain FILE` says over which state a site is summed, and what keeps
 lanes apart. Set for one site, `--estimator n=enumerate`, it is an error that
 the outcomes cannot be summed (P0407).
+"""),
+    page("P0706", "weights that few runs carry", """
+A warning: the program weighs its runs (`observe`, `factor`, `via`), and a few
+of them carry most of the weight. The posterior expectation, the evidence and
+their derivatives are then those of these few runs, and standard errors are
+too small. The exit status is 3.
+
+Two numbers tell. The effective sample size is (sum w)^2 / sum w^2: under 100
+the normal approximation behind the intervals is poor. The Pareto k is the
+shape of the tail of the weights (Vehtari and others, 2024): above 0.7 their
+variance is infinite, and no number of runs that anybody makes is enough.
+
+Draw nearer to what is observed: `x ~ P via Q`, with a proposal Q like the
+posterior, with tails that are no lighter. Where draws are discrete and few,
+`enumerate` is exact.
 """),
     page("P0901", "a fault of probrun itself", """
 Something inside probrun went wrong that no program and no value should be

@@ -46,10 +46,9 @@ The words of the language cannot be names: param, data, in, using, if, then,
 else, for, while, fn, return, and, or, not, true, false, observe. Choose
 another name, for example `data_1` instead of `data`.
 
-`observe` is reserved for conditioning, which this version does not have.
-`logpdf(Normal(0, 1), z)` gives the log density of a value, which is enough to
-write a likelihood or an ELBO as an ordinary program.
-""", "param theta = 1\nz ~ Normal(theta, 1)\nobserve z > 0\nreturn z\n"),
+`factor` and `via` are words of the language too, but only where no name can
+stand: variables may be called so.
+""", "param theta = 1\nfor = 3\nreturn theta\n"),
     page("P0106", "a number that is out of range", """
 The number is larger than what 64-bit floating point can hold, about 1.8e308.
 Where infinity is meant, write `inf`.
@@ -98,4 +97,15 @@ meant to go on: in `y = a`, newline, `+ b`, the second line is not read
 as part of the first. Put the whole sum in parentheses to write it on several
 lines.
 """, "param theta = 1\nif theta > 0 {\n    param s = 2\n}\nreturn theta\n"),
+    page("P0112", "an observation with `=`", """
+`observe` says what a run must agree with; nothing is assigned. There are two
+forms:
+
+- `observe y ~ Normal(x, 1)` weighs the run by the density (the probability)
+  of the value `y`, which is data, a number, or anything computed.
+- `observe x > 0` is a condition: a run in which it fails ends there, with
+  weight 0. Equality is written `==`.
+
+`factor e` adds `e` to the logarithm of the run's weight.
+""", "param theta = 1\nx ~ Normal(theta, 1)\nobserve x = 3\nreturn x\n"),
 )

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 Place: TypeAlias = tuple[str, Any]  # result and parameter (None: the result itself)
 MOST_NAMED = 4
+MOST_SHAPE, LEAST_EFFECTIVE = 0.7, 100  # of weights: Vehtari et al. 2024, section 3
 
 
 @dataclass(frozen=True)
@@ -111,6 +112,22 @@ def scarce(sites: Iterable[tuple[str, int, int]], runs: int) -> Iterator[Doubt]:
             f"few values: do not trust derivatives that come from `{name}` (line {line}). All {runs} runs drew {seen} there; how "
             "the others bear on the result has not been seen: make more runs (-n), or enumerate"
         ), line)
+
+
+def light(effective: float, shape: float, runs: int) -> Iterator[Doubt]:
+    """Weighed runs that are worth few, or whose weights have a tail that no number of runs makes up for."""
+    mend = "draw nearer to what is observed (x ~ P via Q), or make more runs (-n)"
+    if shape > MOST_SHAPE:
+        found = f"the Pareto k of their tail is {shape:.2f}, above {MOST_SHAPE:g}"
+        said = "hardly a run has any weight" if shape == math.inf else found
+        yield Doubt("P0706", (
+            f"heavy weights: do not trust these numbers. A few of the {runs} runs carry most of the weight: {said}; {mend}"
+        ))
+    elif effective < LEAST_EFFECTIVE:
+        yield Doubt("P0706", (
+            f"few effective runs: do not trust these numbers. The {runs} weighed runs are worth {max(effective, 1.0):.0f}, less "
+            f"than {LEAST_EFFECTIVE}: {mend}"
+        ))
 
 
 def contradicted(contradictions: Iterable[Contradiction], several: bool) -> Iterator[Doubt]:

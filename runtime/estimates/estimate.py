@@ -192,10 +192,13 @@ def _impossible(session: Session, runs: int) -> ProbError:
         machine.run(block.uniform(), block.data, min(runs, LEAST_BLOCK))
     except ProbError as problem:
         return problem
+    where = "whatever is drawn" if session.exact else f"in all of {runs} runs"
+    advice = "check the data and the conditions: they contradict each other" if session.exact else (
+        "make more runs (-n), or draw from a proposal that comes nearer to them: x ~ P via Q"
+    )
     return ProbError(Diagnostic(
-        "P0511", f"no run agrees with the observations: in all of {runs} their likelihood is 0",
-        source=session.resolved.program.source,
-        help="more runs (-n), or draw from a proposal that comes nearer to them: x ~ P via Q",
+        "P0511", f"no run agrees with the observations: {where}, their likelihood is 0", source=session.resolved.program.source,
+        help=advice,
     ))
 
 

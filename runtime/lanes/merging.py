@@ -23,7 +23,8 @@ import torch
 from torch import Tensor
 
 from ...dsl.analysis.liveness import Liveness
-from ...dsl.syntax import LEVEL, Statement
+from ...dsl.levels import LEVEL
+from ...dsl.syntax import Statement
 from ..arrays.singular import divide, multiply
 from .endings import AGE
 from .frames import HIDDEN, Frame

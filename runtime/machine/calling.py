@@ -9,7 +9,8 @@ from typing import cast
 import torch
 from torch import Tensor
 
-from ...dsl.syntax import LEVEL, Call, Function, Return
+from ...dsl.levels import LEVEL
+from ...dsl.syntax import Call, Function, Return
 from ...dsl.tables.limits import TRIED_LEVELS
 from ...dsl.text.source import Span
 from ..arrays.broadcast import shape_words

@@ -7,6 +7,7 @@ from typing import cast
 
 from torch import Tensor
 
+from ...dsl.levels import Correction, Factor, Implied, Observe, Proposal
 from ...dsl.syntax import (
     Arithmetic,
     Assign,
@@ -14,24 +15,19 @@ from ...dsl.syntax import (
     Call,
     Comparison,
     Conditional,
-    Correction,
     Data,
     Draw,
-    Factor,
     For,
     Function,
     If,
-    Implied,
     Index,
     Logical,
     LogPdf,
     Name,
     Node,
     Number,
-    Observe,
     Parameter,
     Power,
-    Proposal,
     Require,
     Return,
     Sample,

@@ -16,9 +16,10 @@ from torch import Tensor
 from ...dsl.analysis.calls import weighing
 from ...dsl.analysis.exchangeable import find_exchangeable
 from ...dsl.analysis.loops import SumLoop
+from ...dsl.levels import LEVEL
 from ...dsl.names.resolved import Resolved, Site
 from ...dsl.planning.plan import Choice
-from ...dsl.syntax import LEVEL, Assign, Block, Call, Draw, Expression, For, Function, Node, Require, Sample, Slice, Statement
+from ...dsl.syntax import Assign, Block, Call, Draw, Expression, For, Function, Node, Require, Sample, Slice, Statement
 from ...dsl.tables.constants import CONSTANTS
 from ...dsl.tables.estimators import PLAIN
 from ...dsl.tables.functions import FunctionRow

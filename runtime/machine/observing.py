@@ -13,7 +13,8 @@ from typing import cast
 import torch
 from torch import Tensor
 
-from ...dsl.syntax import LEVEL, Assign, Call, Proposal, Require
+from ...dsl.levels import LEVEL, Proposal
+from ...dsl.syntax import Assign, Call, Require
 from ..arrays.operations import numeric
 from ..lanes.frames import Frame
 from ..lanes.lessons import NotCompiled
@@ -44,10 +45,17 @@ def execute_observe(machine: Machine, node: Assign, frame: Frame) -> None:
     level = frame.read(LEVEL)
     assert isinstance(level, Held)
     ended = numeric(level.wide, machine.dtype, machine.device).detach() == -math.inf
-    if machine.searching and bool(ended.all()):
+    if machine.searching and bool(ended.all()) and _everyone(machine, frame):
         raise machine.nothing_left(node, frame)
     if exact and isinstance(level, PerLane) and bool(ended.any()):  # what cannot be is not carried on
         frame.narrow(frame.lanes.restrict((~ended).nonzero().squeeze(1)))
+
+
+def _everyone(machine: Machine, frame: Frame) -> bool:
+    """Whether no run has gone another way, or ended."""
+    if frame.weight is None:
+        return frame.lanes.count >= machine.runs
+    return float(frame.weight.detach().expand(frame.lanes.count).sum()) > machine.runs * (1 - 1e-9)
 
 
 def execute_require(machine: Machine, node: Require, frame: Frame) -> None:
@@ -57,7 +65,7 @@ def execute_require(machine: Machine, node: Require, frame: Frame) -> None:
     if machine.branching is not APART:
         raise NotCompiled("an observation ends runs")
     ended = ~held if isinstance(held, Tensor) else torch.ones(frame.lanes.count, dtype=torch.bool, device=machine.device)
-    if machine.searching and bool(ended.all()):
+    if machine.searching and bool(ended.all()) and _everyone(machine, frame):
         raise machine.nothing_left(node, frame)
     machine.note_return(frame)
     machine.apart = True

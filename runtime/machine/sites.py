@@ -12,8 +12,9 @@ from functools import partial
 import torch
 from torch import Tensor
 
+from ...dsl.levels import Proposal
 from ...dsl.names.resolved import Site
-from ...dsl.syntax import Distribution, Draw, LogPdf, Proposal, Sample
+from ...dsl.syntax import Distribution, Draw, LogPdf, Sample
 from ...dsl.tables.distributions import DistributionRow
 from ...dsl.tables.estimators import ESTIMATORS, SUMMING, Carrier
 from ...dsl.text.diagnostics import ProbError
@@ -50,11 +51,8 @@ def draw(machine: Machine, node: Sample | Draw, frame: Frame) -> Plain:
     choice = machine.choices.get(site.index)
     batch = () if machine.rounds is None else (machine.rounds.count,)
     bound = bind_arguments(machine, node.distribution, frame, batch)
-    if isinstance(node, Proposal):
-        here = id(frame.activation)
-        machine.proposed[id(node.distribution), here] = machine.proposals[id(node.target), here] = bound, frame.lanes
-    live = bound.live
-    estimator = machine.estimator(choice, site)
+    _keep_proposal(machine, node, bound, frame)
+    live, estimator = bound.live, machine.estimator(choice, site)
     facts = estimator.facts
     law = bound.law()
     if (live and (not facts.reparameterises or not bound.row.whole_line)) or law.small():
@@ -98,6 +96,13 @@ def draw(machine: Machine, node: Sample | Draw, frame: Frame) -> Plain:
     if drawn.log_density is not None:
         _note_score(machine, node, bound, law, drawn, options, frame)
     return value
+
+
+def _keep_proposal(machine: Machine, node: Sample | Draw, bound: Bound, frame: Frame) -> None:
+    """The arguments of a proposal are those of its density, too."""
+    if isinstance(node, Proposal):
+        here = id(frame.activation)
+        machine.proposed[id(node.distribution), here] = machine.proposals[id(node.target), here] = bound, frame.lanes
 
 
 def _cuttable(machine: Machine, site: Site) -> None:
@@ -204,7 +209,9 @@ def _density(
     assert isinstance(machine, Machine)
     arguments = dict(zip(names, given, strict=True))
     law, value = build(row, arguments), numeric(value, machine.dtype, machine.device)
-    if value.requires_grad or any(argument.requires_grad for argument in given):
+    possible = law.support(value.detach())
+    live = value.requires_grad or any(argument.requires_grad for argument in given)
+    if live and (possible is None or bool(possible.all())):
         refine(machine, law, value, row, node)
     if machine.guards and id(node) in machine.guards and not law.inside(value.detach()):
         machine.guards.broken(id(node))
