@@ -60,7 +60,7 @@ def gradient_text(result: GradientResult, colour: bool = False) -> str:
                 cells = entry.cells(result, exact)
                 shown.append((f"{label}/d{parameter}{index_text(position[axes:])}", *cells))
             rows += capped(list(shown), 4)
-    rows += evidence_rows(result, lambda entry: entry.cells(result, False))
+    rows += evidence_rows(result, lambda entry: entry.cells(result, result.exact))
     parts = [header(result), "", table(("", "estimate", "std. error", "95 % interval"), rows, align="lrrr", colour=colour)]
     parts += [*_equal_lines(result, bool(result.few)), *_rounded_lines(result), *_cut_lines(result)]
     parts += weight_lines(result)
@@ -194,7 +194,7 @@ def run_text(result: RunResult, colour: bool = False) -> str:
             shown.append((SPOKEN.get(name, f"{name}{entry.index}"), mean, error, *levels))
         rows += capped(list(shown), 3 + len(QUANTILES))
     blank = ("",) * len(QUANTILES)
-    rows += evidence_rows(result, lambda entry: (*entry.cells(result, False)[:2], *blank))
+    rows += evidence_rows(result, lambda entry: (*entry.cells(result, result.exact)[:2], *blank))
     headers = ("", "mean", "std. error", *(f"{level} %" for level in QUANTILES))
     shown_table = table(headers, rows, align="l" + "r" * (len(headers) - 1), colour=colour)
     notes = (*_equal_lines(result, bool(result.warnings)), *_rounded_lines(result), *weight_lines(result), *_warning_lines(result))

@@ -125,8 +125,9 @@ def _by_state(
         value = frame.read(name)
         if isinstance(value, PerLane):
             kept[name] = value.rows_at(first)
-    if base is not None:
-        kept[LEVEL] = PerLane(base.index_select(0, first))
+    if base is not None:  # what weights have come to is kept as a logarithm: a product of thousands of likelihoods is 0
+        size = torch.where(total > least(total), total, 1.0).detach()
+        kept[LEVEL], total = PerLane(base.index_select(0, first) + size.log()), total / size
     _go_on(frame, first, total, kept)
 
 
