@@ -7,6 +7,8 @@ of single runs by any estimator (`weighing.py`), as one term that depends on eve
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -49,6 +51,55 @@ def products(block: Session, outcome: Outcome) -> tuple[float, Tensor, list[Tens
             rows = torch.where(own == 0, 0.0, rows)  # what has no weight does no harm
         found.append(rows * own)
     return base, weight, found
+
+
+@dataclass(frozen=True)
+class Weighed:
+    """Of a block of `runs` without derivatives: `weight` `[runs]` relative to exp(`level`), and the results times it, in float64."""
+
+    runs: int
+    level: float
+    weight: Tensor
+    above: list[Tensor]
+
+    @classmethod
+    def of(cls, block: Session, outcome: Outcome, runs: int) -> Weighed:
+        """Of an outcome."""
+        made = products(block, outcome)
+        if made is None:
+            return cls(runs, -math.inf, torch.zeros(1, dtype=torch.float64), [])
+        level, weight, above = made
+        return cls(runs, level, per_run(weight, outcome, runs).double(), [per_run(rows, outcome, runs).double() for rows in above])
+
+
+def linearised(names: tuple[str, ...], blocks: list[Weighed]) -> Iterator[tuple[int, list[Tensor]]]:
+    """Of every block, for each name, numbers of single runs `[runs, *shape]` whose mean over all blocks is the quotient (or the
+    logarithm) and whose spread is that of the delta method."""
+    level = max(block.level for block in blocks)
+    if level == -math.inf:
+        return
+    total = sum(block.runs for block in blocks)
+    scales = [math.exp(block.level - level) for block in blocks]
+    below = sum(float(block.weight.expand(block.runs).sum()) * scale for block, scale in zip(blocks, scales, strict=True)) / total
+    shapes = next([rows.shape[1:] for rows in block.above] for block in blocks if block.level > -math.inf)
+    means = [
+        sum((block.above[number].expand(block.runs, *shape).sum(0) * scale
+             for block, scale in zip(blocks, scales, strict=True) if block.above), torch.zeros(shape, dtype=torch.float64)) / total
+        for number, shape in enumerate(shapes)
+    ]
+    for block, scale in zip(blocks, scales, strict=True):
+        weight = block.weight.expand(block.runs) * scale / below
+        values, place = [], 0
+        for name in names:
+            if name == EVIDENCE:
+                values.append(math.log(below) + level + weight - 1)
+                continue
+            ratio = means[place] / below
+            own = weight.reshape(-1, *(1,) * ratio.dim())
+            above = block.above[place] * scale / below if block.above else torch.zeros_like(ratio).unsqueeze(0)
+            values.append(ratio + above - ratio * own)
+            place += 1
+        yield block.runs, values
 
 
 class Conditioning:
@@ -167,4 +218,4 @@ def _full(rows: Tensor | None, leaf: Tensor) -> Tensor:
     return torch.zeros_like(leaf[:1]) if rows is None else rows.detach()
 
 
-__all__ = ["Conditioning", "per_run", "products", "weighed"]
+__all__ = ["Conditioning", "Weighed", "linearised", "products", "weighed"]

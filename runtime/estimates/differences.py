@@ -27,6 +27,7 @@ from ...dsl.names.resolve import Resolved
 from ...dsl.syntax import Interval
 from ...dsl.text.diagnostics import ProbError
 from ..arrays.operations import Operand
+from ..blocks.conditioning import Weighed, linearised
 from ..blocks.culprits import value_problem
 from ..blocks.moments import Accumulator, Moments
 from ..blocks.session import Session
@@ -35,6 +36,7 @@ from ..lanes.counter import Counter
 from ..lanes.values import Ragged
 from ..lanes.where import Where
 from ..machine.interpreter import Interpreter
+from ..machine.machine import Outcome
 from .attempts import IN_STEP, Attempt, Attempts
 from .estimate import sampled
 
@@ -97,15 +99,22 @@ class Samples:
     def results(self, parameters: dict[str, Tensor], stream: int) -> Iterator[tuple[int, list[Tensor]]]:
         """Blocks of at most `block` runs; each begins alike at every point."""
         session = self._session(parameters, stream)
-        done, samples = 0, self.settings.samples
-        while done < samples:
-            runs = min(self.block, samples - done)
-            session.begin(block_seed(session.settings.seed, done))
-            outcome = session.interpreter(Interpreter).run(session.uniform(), session.data, runs)
+        if session.asked.weighed:
+            blocks = [Weighed.of(session, outcome, runs) for runs, outcome in self._outcomes(session)]
+            yield from linearised(self.names, blocks)
+            return
+        for runs, outcome in self._outcomes(session):
             values = [session.result(value).double() for value in outcome.values]
             if not all(bool(torch.isfinite(value).all()) for value in values):
                 raise value_problem(session, runs, session.uniform(), self.names)
             yield runs, values
+
+    def _outcomes(self, session: Session) -> Iterator[tuple[int, Outcome]]:
+        done, samples = 0, self.settings.samples
+        while done < samples:
+            runs = min(self.block, samples - done)
+            session.begin(block_seed(session.settings.seed, done))
+            yield runs, session.interpreter(Interpreter).run(session.uniform(), session.data, runs)
             done += runs
 
 

@@ -26,6 +26,7 @@ from ...dsl.tables.estimators import Carrier, EstimatorRow
 from ...dsl.text.diagnostics import ProbError
 from ..arrays.operations import Operand
 from ..blocks.collect import Estimate
+from ..blocks.conditioning import Weighed, linearised
 from ..blocks.moments import Moments
 from ..blocks.session import Session
 from ..blocks.settings import Settings, names_of, room
@@ -317,4 +318,7 @@ class _Sums:
             session.interpreter(_Summing, grid=self.grid).run(session.uniform(), session.data, 1)
             self.grid.met = 0
         outcome = machine.run(values, session.data, 1)
+        if session.asked.weighed:
+            yield from linearised(self.names, [Weighed.of(session, outcome, 1)])
+            return
         yield 1, [per_run(session.result(value), outcome, 1).double() for value in outcome.values]
