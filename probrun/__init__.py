@@ -11,14 +11,35 @@ Importing this package loads neither torch nor matplotlib; running a program doe
 
 from __future__ import annotations
 
+from typing import Any
+
 from .api import Function, Program, load, parse
 from .dsl.text.diagnostics import Diagnostic, ProbError
-from .magic import load_ipython_extension
+from .fit import FitResult
 from .results import GradientResult, RunResult, SiteReport
 from .version import __version__
 
+
+def load_ipython_extension(ipython: Any) -> None:
+    """`%load_ext probrun`, then `%%prob grad -n 10000 -p theta=2` over a cell that holds a program (called by IPython)."""
+
+    def prob(line: str, cell: str) -> None:
+        """`%%prob COMMAND OPTIONS`: the command line's words, with the cell as the program (`grad` if no command is named)."""
+        import shlex
+
+        from .cli import COMMAND_NAMES, execute
+
+        words = shlex.split(line)
+        if not words or words[0] not in COMMAND_NAMES:
+            words.insert(0, "grad")
+        execute([*words, "-e", cell])
+
+    ipython.register_magic_function(prob, magic_kind="cell", magic_name="prob")
+
+
 __all__ = [
     "Diagnostic",
+    "FitResult",
     "Function",
     "GradientResult",
     "ProbError",

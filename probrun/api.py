@@ -49,7 +49,9 @@ if TYPE_CHECKING:
     from .dsl.planning.chooser import Planner
     from .dsl.planning.crowding import Crowding
     from .dsl.planning.plan import Lessons, Plan, PlanOptions
+    from .fit import FitResult
     from .runtime.blocks.settings import Settings
+    from .runtime.fitting.fitted import Step
 
 Values: TypeAlias = Mapping[str, Value] | None
 Progress: TypeAlias = Callable[[int, int], None] | None
@@ -248,6 +250,57 @@ class Program:
         planner = self._crowding(parameters, data, run, options.of).planner(options)
         return runtime.expectation(self.resolved, planner, parameters or {}, data or {}, settings)
 
+    def fit(
+        self, parameters: Values = None, *, minimize: str | bool | None = None, maximize: str | bool | None = None,
+        of: NamesOption = None, data: Values = None, only: NamesOption = None, steps: int | None = None,
+        tolerance: float | None = None, samples: float | None = None, optimizer: str = "auto", rate: float | None = None,
+        seed: float | None = None, max_time: float | None = None, estimator: EstimatorOption = None, unbiased: bool = True,
+        among: NamesOption = None, tau: float = DEFAULT_TAU, dtype: Any = None, device: Any = "cpu", max_steps: float = MAX_STEPS,
+        max_depth: float = MAX_DEPTH, max_lanes: float | None = None, callback: Callable[[Step], None] | None = None,
+        progress: Progress = None,
+    ) -> FitResult:
+        """The parameters that minimise or maximise an expectation, from `parameters` on.
+
+        `minimize` or `maximize` is True, or the name of a result, a variable, "evidence" or "elbo".  `only` names the parameters
+        that move.  Each moves in the unbounded coordinates of its domain.  `optimizer` "auto" takes L-BFGS where the runs of one
+        seed make a function (exact answers, pathwise derivatives), else Adam with averaged iterates, and runs that are doubled
+        when iterates stand still within their noise.  `samples`: runs of a step, at the beginning (1000; 10,000 of L-BFGS).
+        `steps`, `tolerance`, `rate`: of the optimizer.  `callback` is called with every `Step`.  Biased estimators are not used
+        unless `unbiased` is False.
+        """
+        from .fit import OPTIMIZERS, fit_result, moving_names, objective_of
+
+        begun = time.monotonic()
+        self._require_parameters()
+        maximized, names = objective_of(self, minimize, maximize, of)
+        if optimizer not in OPTIMIZERS:
+            raise refuse(f"there is no optimizer `{optimizer}`", f"one of {', '.join(OPTIMIZERS)}")
+        first = 1000 if samples is None else samples
+        run = run_options(first, seed, dtype, device, None, max_steps, max_depth, max_lanes, max_time)
+        options = plan_options(
+            self.resolved, estimator=estimator, unbiased=unbiased, among=among, tau=tau, allow_biased=False, of=names
+        )
+        moving = moving_names(self, only)
+        from .dsl.names.strangers import refuse_unknown
+
+        refuse_unknown(self.resolved, parameters or {}, data or {})
+        self._plan(options)
+        from .runtime.fitting.fitted import FitOptions, fit
+
+        settings = replace(self._settings(run, options.of, False, strict=run.strict), until=_until(begun, run.max_time))
+        given = None if samples is None else run.samples
+        wanted = FitOptions(-1.0 if maximized else 1.0, moving, steps, tolerance, given, optimizer, rate)
+        most = steps or 3000
+
+        def watch(step: Step) -> None:
+            if progress is not None:
+                progress(step.number, most)
+            if callback is not None:
+                callback(step)
+
+        found = fit(self._all_plans(), options, parameters or {}, data or {}, settings, wanted, phase_of(progress), watch)
+        return fit_result(self, found, maximized, run.seed)
+
     def _settings(
         self, run: RunOptions, of: tuple[str, ...], keep_runs: bool, begun: float | None = None, **more: Any
     ) -> Settings:
@@ -287,6 +340,10 @@ class Program:
                     help="declare one (param theta = 1), or sample the program: probrun run",
                 )
             )
+
+
+def _until(begun: float, max_time: float | None) -> float | None:
+    return None if max_time is None else begun + max_time
 
 
 def phase_of(progress: Progress) -> Callable[[str], None]:

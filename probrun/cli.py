@@ -17,6 +17,7 @@ import click
 
 from . import report
 from .api import from_source
+from .cli_fit import fit_command
 from .cli_options import (
     choice_options,
     compile_option,
@@ -35,9 +36,8 @@ from .dsl.text.closeness import nearest
 from .dsl.text.diagnostics import Diagnostic, ProbError, render_all
 from .dsl.text.problems import counted
 from .dsl.text.source import Source
-from .exits import guarded, status_of, status_of_comparison
+from .exits import announced, guarded, own_status, status_of, status_of_comparison
 from .options import split_estimator
-from .processes import announced, own_status
 from .progress import Progress
 from .results import GradientResult, Result, RunResult
 from .runtime.blocks.ranks import rank, world_size
@@ -244,6 +244,9 @@ def _show(result: Result, as_json: bool, plot: Path | None) -> None:
         from . import plots
 
         _save(lambda path: plots.draw(result, path), plot)
+
+
+commands.add_command(fit_command)
 
 
 @commands.command()

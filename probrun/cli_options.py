@@ -158,6 +158,17 @@ compile_option = click.option(
 time_option = click.option(
     "--max-time", type=PositiveNumber(), metavar="SECONDS", help="Stop after this time with the runs that were made until then.",
 )
+
+def whole_option(name: str, into: str, text: str) -> Callable[[Command], Command]:
+    """An option that takes a whole number from 1 on, and need not be given."""
+    return click.option(name, into, type=Whole(1), help=text)
+
+
+def positive_option(name: str, text: str) -> Callable[[Command], Command]:
+    """An option that takes a positive number, and need not be given."""
+    return click.option(name, type=PositiveNumber(), help=text)
+
+
 pilot_option = click.option(
     "--pilot/--no-pilot", default=None, help="Choose estimators by measuring (default, unless --among is given) or by order.",
 )

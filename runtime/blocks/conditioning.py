@@ -55,7 +55,8 @@ def products(block: Session, outcome: Outcome) -> tuple[float, Tensor, list[Tens
 
 @dataclass(frozen=True)
 class Weighed:
-    """Of a block of `runs` without derivatives: `weight` `[runs]` relative to exp(`level`), and the results times it, in float64."""
+    """Of a block of `runs` without derivatives: `weight` `[runs]` relative to exp(`level`), and the results times it, in
+    float64."""
 
     runs: int
     level: float

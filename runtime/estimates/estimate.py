@@ -74,7 +74,7 @@ def gradient(
             check_fixed(resolved, plan)
             if isinstance(attempt.collected(), Conditioned):
                 raise ProbError(Diagnostic(
-                    "P0408", "the Sobol sampler does not fit this program: its runs have weights, and a quotient of means is asked for",
+                    "P0408", "the Sobol sampler does not fit this program: runs have weights, and a quotient of means is asked for",
                     source=resolved.program.source, help="leave --sampler out, or ask for --of elbo",
                 ))
         rounded = attempts.rounded(attempt, _few, not trial)

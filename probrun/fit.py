@@ -1,0 +1,229 @@
+"""Fits: what `probrun fit` and `Program.fit` take and give, as text, JSON and a picture."""
+
+from __future__ import annotations
+
+import math
+import textwrap
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import product
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from .layout import WIDTH, capped, decimals_for, fixed, index_text, table
+from .options import NamesOption, refuse, variables
+from .weights import SPOKEN
+
+if TYPE_CHECKING:
+    import torch
+
+    from .api import Program
+    from .runtime.fitting.fitted import Fitted, Step
+
+OPTIMIZERS = ("auto", "lbfgs", "adam", "sgd")
+MOST_TRACES = 8  # of parameters, in a picture
+
+
+@dataclass(frozen=True)
+class FittedParameter:
+    """A parameter at the end: its `value` `[*shape]`, the standard error `se` `[*shape]` for the noise of the runs (0: exact;
+    nan: not known or not fitted), and, where the evidence was maximised, the standard deviation `sd` from its curvature."""
+
+    value: torch.Tensor
+    se: torch.Tensor
+    sd: torch.Tensor | None = None
+
+
+@dataclass(frozen=True)
+class FitResult:
+    """The outcome of `Program.fit`.  `value` and `start_value` are (mean, standard error) of the objective at the end and at the
+    start, with fresh runs; `history` has an entry for every step."""
+
+    program: str
+    objective: str
+    maximized: bool
+    parameters: Mapping[str, FittedParameter]
+    fitted: tuple[str, ...]
+    value: tuple[float, float]
+    start_value: tuple[float, float]
+    slope: tuple[float, float]
+    converged: bool
+    reason: str
+    edges: tuple[str, ...]
+    optimizer: str
+    exact: bool
+    runs: int
+    steps: int
+    seconds: float
+    seed: int
+    interrupted: bool = False
+    history: tuple[Step, ...] = field(repr=False, default=())
+
+    def __str__(self) -> str:
+        return fit_text(self)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The JSON object of `probrun fit --json`; `-p @FILE` reads its `parameters`."""
+        errors = {name: plain_numbers(self.parameters[name].se) for name in self.fitted}
+        deviations = {n: plain_numbers(p.sd) for n, p in self.parameters.items() if p.sd is not None}
+        return {
+            "program": self.program, "objective": self.objective, "direction": "maximize" if self.maximized else "minimize",
+            "parameters": {name: plain_numbers(found.value) for name, found in self.parameters.items()}, "se": errors,
+            **({"sd": deviations} if deviations else {}),
+            "value": {"mean": self.value[0], "se": self.value[1]}, "start": {"mean": self.start_value[0], "se":
+            self.start_value[1]}, "gradient": {"largest": self.slope[0], "se": self.slope[1]}, "converged": self.converged,
+            "reason": self.reason, "edges": list(self.edges), "exact": self.exact, "optimizer": self.optimizer, "steps":
+            self.steps, "runs": self.runs, "seed": self.seed, "interrupted": self.interrupted, "warnings": [], "seconds":
+            round(self.seconds, 6), }
+
+
+def plain_numbers(tensor: torch.Tensor) -> Any:
+    """A tensor as numbers; nan is None."""
+    def told(entry: Any) -> Any:
+        return [told(part) for part in entry] if isinstance(entry, list) else entry if math.isfinite(entry) else None
+
+    return told(tensor.detach().cpu().double().tolist())
+
+
+def step_dict(step: Step) -> dict[str, Any]:
+    """A line of the history."""
+    return {
+        "step": step.number, "value": {"mean": step.value, "se": step.error}, "gradient": step.slope, "runs": step.runs,
+        "parameters": {name: plain_numbers(value) for name, value in step.parameters.items()}, "seconds": round(step.seconds, 4),
+    }
+
+
+# ------------------------------------------------------------------------------------------------------- asked for
+def objective_of(
+    program: Program, minimize: str | bool | None, maximize: str | bool | None, of: NamesOption
+) -> tuple[bool, tuple[str, ...]]:
+    """Whether to maximise, and the name that is asked for (none: the result)."""
+    resolved = program.resolved
+    if minimize and maximize:
+        raise refuse("a fit minimises or maximises, not both", "leave one of them out")
+    if not minimize and not maximize:
+        if resolved.weighted and not resolved.results:
+            return True, ("evidence",)
+        meant = "evidence" if resolved.weighted else (resolved.results or ("y",))[0]
+        hint = f"--minimize, or --maximize --of {meant} (minimize=, maximize=)"
+        raise refuse("is the result to be minimised or maximised?", hint)
+    wanted = minimize or maximize
+    names = of if of is not None else wanted if isinstance(wanted, str) else None
+    if isinstance(names, str) and names in resolved.results and names not in resolved.variables:
+        raise refuse(f"`{names}` has no name in the program", "give it one: y = ...; return y")
+    found = () if names is None or (isinstance(names, str) and resolved.results == (names,)) else variables(resolved, names)
+    if len(found) > 1:
+        raise refuse("one result is minimised or maximised", f"name one: --of {found[0]}")
+    return bool(maximize), found
+
+
+def moving_names(program: Program, only: NamesOption) -> tuple[str, ...]:
+    """The parameters that are to move."""
+    names = () if only is None else tuple(only.replace(" ", "").split(",")) if isinstance(only, str) else tuple(only)
+    for name in names:
+        if name not in program.resolved.parameters:
+            raise refuse(f"the program has no parameter `{name}`", f"its parameters: {', '.join(program.parameters)}")
+    return names
+
+
+def fit_result(program: Program, fitted: Fitted, maximized: bool, seed: int) -> FitResult:
+    """The result, from what the descent gave."""
+    import torch
+
+    parameters = {}
+    for name, value in fitted.parameters.items():
+        unknown = torch.full_like(value, math.nan)
+        parameters[name] = FittedParameter(value, fitted.errors.get(name, unknown), fitted.deviations.get(name))
+    return FitResult(
+        program=program.source.name, objective=fitted.name, maximized=maximized, parameters=parameters, fitted=fitted.moving,
+        value=fitted.end, start_value=fitted.start, slope=fitted.slope, converged=fitted.converged, reason=fitted.reason,
+        edges=fitted.edges, optimizer=fitted.optimizer, exact=fitted.exact, runs=fitted.runs, steps=fitted.steps,
+        seconds=fitted.seconds, seed=seed, interrupted=fitted.interrupted, history=fitted.history,
+    )
+
+
+# ------------------------------------------------------------------------------------------------------------ text
+def fit_text(result: FitResult, colour: bool = False) -> str:
+    """The screen of `probrun fit`."""
+    what = SPOKEN.get(result.objective, f"E[{result.objective}]")
+    verb = "maximised" if result.maximized else "minimised"
+    runs = "exact" if result.exact else f"{result.runs} runs"
+    head = f"{result.program}     {what} {verb}     {result.steps} steps    {runs}    seed {result.seed}"
+    rows: list[Sequence[str]] = []
+    curved = any(found.sd is not None for found in result.parameters.values())
+    for name in result.fitted:
+        found = result.parameters[name]
+        rows += capped(list(_entries(name, found, result.exact, curved)), 3 + curved)
+    headers = ("", "fitted", "std. error", *(("sd (curvature)",) if curved else ()))
+    ends = (what, _pair(result.start_value), _pair(result.value))
+    value = table(("", "at the start", "at the end"), [ends], align="lrr", colour=colour)
+    parts = [head, "", table(headers, rows, align="l" + "r" * (len(headers) - 1), colour=colour), "", value, ""]
+    state = "converged" if result.converged else "NOT CONVERGED"
+    slope = "" if result.exact else f"; the largest slope at the end is {result.slope[0]:.2g} +- {result.slope[1]:.1g}"
+    words = f"{state} ({result.optimizer}): {result.reason}{slope}"
+    parts += textwrap.wrap(words, WIDTH - 2, initial_indent="  ", subsequent_indent="  ")
+    if not result.converged and not result.interrupted:
+        advice = "try more steps (--steps), more runs in each (--samples), another start (-p), or another rate (--rate)"
+        parts += textwrap.wrap(advice, WIDTH - 2, initial_indent="  ", subsequent_indent="  ")
+    return "\n".join(parts)
+
+
+def _entries(name: str, found: FittedParameter, exact: bool, curved: bool) -> Iterable[Sequence[str]]:
+    for position in _positions(found.value):
+        value, error = float(found.value[position]), float(found.se[position])
+        shown = _pair((value, error)).split(" +- ")
+        cell = "exact" if error == 0 and exact else "unknown" if math.isnan(error) else shown[-1]
+        more = () if not curved else ("" if found.sd is None else f"{float(found.sd[position]):.3g}",)
+        yield (f"{name}{index_text(position)}", shown[0], cell, *more)
+
+
+def _positions(tensor: torch.Tensor) -> Iterable[tuple[int, ...]]:
+    return product(*(range(size) for size in tensor.shape))
+
+
+def _pair(pair: tuple[float, float]) -> str:
+    value, error = pair
+    if not math.isfinite(error) or error == 0:
+        return f"{value:.7g}"
+    decimals = decimals_for(error)
+    return f"{fixed(value, decimals)} +- {fixed(error, decimals)}"
+
+
+# --------------------------------------------------------------------------------------------------------- picture
+def draw_fit(result: FitResult, path: Path) -> None:
+    """The objective and the parameters over the steps, with bands of two standard errors."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+    from matplotlib.ticker import MaxNLocator
+
+    from .plots import BLUE, ORANGE
+
+    figure = Figure(figsize=(7.2, 6.4), layout="constrained")
+    FigureCanvasAgg(figure)
+    above, below = figure.subplots(2, 1, sharex=True)
+    steps = [step.number for step in result.history]
+    values, errors = [step.value for step in result.history], [step.error for step in result.history]
+    above.plot(steps, values, color=BLUE, linewidth=1)
+    above.fill_between(
+        steps, [v - 2 * e for v, e in zip(values, errors, strict=True)], [v + 2 * e for v, e in zip(values, errors, strict=True)],
+        color=BLUE, alpha=0.2, label="of a step, +- 2 standard errors",
+    )
+    above.axhline(result.value[0], color=ORANGE, label=f"at the end: {_pair(result.value)}")
+    above.set_ylabel(SPOKEN.get(result.objective, f"E[{result.objective}]"))
+    above.legend(fontsize="small")
+    traces = [(name, position) for name in result.fitted for position in _positions(result.parameters[name].value)]
+    for name, position in traces[:MOST_TRACES]:
+        shown = [float(step.parameters[name][position]) for step in result.history]
+        line = below.plot(steps, shown, linewidth=1, label=f"{name}{index_text(position)}")[0]
+        value, error = float(result.parameters[name].value[position]), float(result.parameters[name].se[position])
+        if math.isfinite(error):
+            below.axhspan(value - 2 * error, value + 2 * error, color=line.get_color(), alpha=0.25)
+        below.axhline(value, color=line.get_color(), linewidth=0.5, linestyle="--")
+    below.set_xlabel("step")
+    below.set_ylabel("parameters")
+    below.xaxis.set_major_locator(MaxNLocator(integer=True))
+    below.legend(fontsize="small")
+    more = len(traces) - MOST_TRACES
+    title = f"{result.program}: {'converged' if result.converged else 'not converged'}, {result.optimizer}, {result.steps} steps"
+    figure.suptitle(title + (f" ({more} more parameters)" if more > 0 else ""), fontsize="medium")
+    figure.savefig(path, dpi=150)
