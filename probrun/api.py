@@ -272,7 +272,7 @@ class Program:
 
         begun = time.monotonic()
         self._require_parameters()
-        maximized, names = objective_of(self, minimize, maximize, of)
+        maximized, names = objective_of(self.resolved, minimize, maximize, of)
         if optimizer not in OPTIMIZERS:
             raise refuse(f"there is no optimizer `{optimizer}`", f"one of {', '.join(OPTIMIZERS)}")
         first = 1000 if samples is None else samples
@@ -280,7 +280,7 @@ class Program:
         options = plan_options(
             self.resolved, estimator=estimator, unbiased=unbiased, among=among, tau=tau, allow_biased=False, of=names
         )
-        moving = moving_names(self, only)
+        moving = moving_names(self.resolved, only)
         from .dsl.names.strangers import refuse_unknown
 
         refuse_unknown(self.resolved, parameters or {}, data or {})
@@ -299,7 +299,7 @@ class Program:
                 callback(step)
 
         found = fit(self._all_plans(), options, parameters or {}, data or {}, settings, wanted, phase_of(progress), watch)
-        return fit_result(self, found, maximized, run.seed)
+        return fit_result(self.source.name, found, maximized, run.seed)
 
     def _settings(
         self, run: RunOptions, of: tuple[str, ...], keep_runs: bool, begun: float | None = None, **more: Any

@@ -17,7 +17,7 @@ from .weights import SPOKEN
 if TYPE_CHECKING:
     import torch
 
-    from .api import Program
+    from .dsl.names.resolve import Resolved
     from .runtime.fitting.fitted import Fitted, Step
 
 OPTIMIZERS = ("auto", "lbfgs", "adam", "sgd")
@@ -95,10 +95,9 @@ def step_dict(step: Step) -> dict[str, Any]:
 
 # ------------------------------------------------------------------------------------------------------- asked for
 def objective_of(
-    program: Program, minimize: str | bool | None, maximize: str | bool | None, of: NamesOption
+    resolved: Resolved, minimize: str | bool | None, maximize: str | bool | None, of: NamesOption
 ) -> tuple[bool, tuple[str, ...]]:
     """Whether to maximise, and the name that is asked for (none: the result)."""
-    resolved = program.resolved
     if minimize and maximize:
         raise refuse("a fit minimises or maximises, not both", "leave one of them out")
     if not minimize and not maximize:
@@ -117,16 +116,16 @@ def objective_of(
     return bool(maximize), found
 
 
-def moving_names(program: Program, only: NamesOption) -> tuple[str, ...]:
+def moving_names(resolved: Resolved, only: NamesOption) -> tuple[str, ...]:
     """The parameters that are to move."""
     names = () if only is None else tuple(only.replace(" ", "").split(",")) if isinstance(only, str) else tuple(only)
     for name in names:
-        if name not in program.resolved.parameters:
-            raise refuse(f"the program has no parameter `{name}`", f"its parameters: {', '.join(program.parameters)}")
+        if name not in resolved.parameters:
+            raise refuse(f"the program has no parameter `{name}`", f"its parameters: {', '.join(resolved.parameters)}")
     return names
 
 
-def fit_result(program: Program, fitted: Fitted, maximized: bool, seed: int) -> FitResult:
+def fit_result(program: str, fitted: Fitted, maximized: bool, seed: int) -> FitResult:
     """The result, from what the descent gave."""
     import torch
 
@@ -135,7 +134,7 @@ def fit_result(program: Program, fitted: Fitted, maximized: bool, seed: int) -> 
         unknown = torch.full_like(value, math.nan)
         parameters[name] = FittedParameter(value, fitted.errors.get(name, unknown), fitted.deviations.get(name))
     return FitResult(
-        program=program.source.name, objective=fitted.name, maximized=maximized, parameters=parameters, fitted=fitted.moving,
+        program=program, objective=fitted.name, maximized=maximized, parameters=parameters, fitted=fitted.moving,
         value=fitted.end, start_value=fitted.start, slope=fitted.slope, converged=fitted.converged, reason=fitted.reason,
         edges=fitted.edges, optimizer=fitted.optimizer, exact=fitted.exact, runs=fitted.runs, steps=fitted.steps,
         seconds=fitted.seconds, seed=seed, interrupted=fitted.interrupted, history=fitted.history,

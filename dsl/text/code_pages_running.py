@@ -195,6 +195,19 @@ and includes the choice of estimators (a third of it at most).
 
 Give it more time, or make a run shorter. `--no-pilot` leaves the choice out.
 """, "param theta = 1\nz ~ Normal(theta, 1)\nreturn z\n", "--max-time 1e-9"),
+    page("P0609", "a fit of more than one number", """
+`probrun fit` minimises or maximises one number, but the program has several
+results, or its result is an array.
+
+Name one result, `--of total`, or return one number: `return sum(x)`, or a
+weighted sum of the results, if all of them matter.
+"""),
+    page("P0610", "a fit that begins at the end of a domain", """
+Parameters move in coordinates without bounds, of a simplex by stick-breaking.
+An entry of 0 is infinitely far away there, so nothing can begin at it.
+
+Begin inside: `-p w=[0.98, 0.02]` in place of `[1, 0]`.
+"""),
     page("P0701", "heavy tails", """
 A warning: the gradient (or the result, of `run`) of a single run has tails so
 heavy that its variance may be infinite (the tail index is below 2). A few

@@ -1,7 +1,8 @@
 """Parameters as one vector without bounds: each in the coordinates of its declared domain (torch.distributions.biject_to).
 
 An interval is a scaled logit, a half line a logarithm, a simplex stick-breaking; so whatever an optimiser does, parameters stay
-inside. """
+inside.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +17,7 @@ from torch.distributions import Transform, biject_to, constraints
 from ...dsl.names.resolved import ParameterFact
 from ...dsl.syntax import Interval, Simplex
 
-FAR = 16.0  # in coordinates of an interval or a half line: there a parameter is at the edge for all that floats can tell
+FAR, FARTHER = 16.0, 32.0  # in coordinates: there a parameter is at the edge of an interval, or of a half line
 
 
 @dataclass(frozen=True)
@@ -75,8 +76,14 @@ class Coordinates:
         """The parameters with an entry that has come to the edge of its domain."""
         return [
             name for name, transform in self.transforms.items()
-            if transform.domain is not transform.codomain and bool((x[self.places[name]].abs() > FAR).any())
+            if (far := _far(transform)) < math.inf and bool((x[self.places[name]].abs() > far).any())
         ]
+
+
+def _far(transform: Transform) -> float:
+    if isinstance(transform.codomain, type(constraints.real)):
+        return math.inf
+    return FAR if isinstance(transform.codomain, constraints.interval | type(constraints.simplex)) else FARTHER
 
 
 def _constraint(fact: ParameterFact) -> constraints.Constraint:

@@ -6,7 +6,8 @@ exact answers or on the runs of one seed.
 `Noisy` is Adam (Kingma & Ba 2015), or plain gradient descent, whose iterates are averaged (Polyak & Juditsky 1992).  Windows of
 iterates are compared: while their means drift by more than their noise the rate stays; where they do not, the rate is halved and
 the runs are doubled (a test of stationarity, Yaida 2019).  The noise is that of batch means (Glynn & Whitt 1991).  A test of the
-gradient would never pass at a kink. """
+gradient would never pass at a kink.
+"""
 
 from __future__ import annotations
 
@@ -32,7 +33,7 @@ Deadline = Callable[[], bool]
 
 
 @dataclass(frozen=True)
-class Ended:
+class Arrival:
     """Where a descent has come to, whether that is the end of the way, and why it stopped."""
 
     x: Tensor
@@ -50,7 +51,7 @@ class Straight:
     runs: int
     seed: int
 
-    def walk(self, x: Tensor, steps: int) -> Iterator[Point | Ended]:
+    def walk(self, x: Tensor, steps: int) -> Iterator[Point | Arrival]:
         """The point after each step, and then the end."""
         leaf = x.detach().clone().requires_grad_()
         best: list[Point] = []
@@ -75,7 +76,7 @@ class Straight:
             optimiser.step(closure)  # type: ignore[no-untyped-call]
             yield best[0]
             if float(best[0].x.abs().max()) > FAR_OFF:
-                yield Ended(best[0].x, False, "a parameter runs away without end: the objective may have no optimum")
+                yield Arrival(best[0].x, False, "a parameter runs away without end: the objective may have no optimum")
                 return
             gained = before.value - best[0].value
             still = still + 1 if gained <= 1e-13 * (1 + abs(before.value)) else 0
@@ -84,16 +85,16 @@ class Straight:
                     leaf.copy_(best[0].x)
                 optimiser.state.clear()  # begin anew along the slope
             if still >= STUCK:
-                yield Ended(best[0].x, True, "no step improves it any more")
+                yield Arrival(best[0].x, True, "no step improves it any more")
                 return
-        yield self._arrived(best[0]) or Ended(best[0].x, False, f"it was still improving after {steps} steps")
+        yield self._arrived(best[0]) or Arrival(best[0].x, False, f"it was still improving after {steps} steps")
 
-    def _arrived(self, point: Point) -> Ended | None:
+    def _arrived(self, point: Point) -> Arrival | None:
         size = float(point.slope.abs().max()) if point.slope.numel() else 0.0
         if size <= self.tolerance * (1 + abs(point.value)):
-            return Ended(point.x, True, f"the gradient is 0 to {self.tolerance:g}")
+            return Arrival(point.x, True, f"the gradient is 0 to {self.tolerance:g}")
         if not point.exact and point.signal <= WITHIN_NOISE:
-            return Ended(point.x, True, "the gradient is far within its noise")
+            return Arrival(point.x, True, "the gradient is far within its noise")
         return None
 
     def _look(self, x: Tensor, best: list[Point]) -> tuple[float, Tensor]:
@@ -122,7 +123,7 @@ class Noisy:
     rate: float
     adaptive: bool = True
 
-    def walk(self, x: Tensor, steps: int) -> Iterator[Point | Ended]:
+    def walk(self, x: Tensor, steps: int) -> Iterator[Point | Arrival]:
         """The point after each step, and then the end."""
         leaf = x.detach().clone().requires_grad_()
         kind = torch.optim.Adam if self.adaptive else torch.optim.SGD
@@ -135,7 +136,7 @@ class Noisy:
             point = self.objective.at(leaf.detach(), runs, self.seed + 7919 * step)
             yield point
             if not point.finite or float(point.x.abs().max()) > FAR_OFF:
-                yield Ended(point.x, False, "a parameter runs away without end: the objective may have no optimum")
+                yield Arrival(point.x, False, "a parameter runs away without end: the objective may have no optimum")
                 return
             leaf.grad = point.slope.clone()
             optimiser.step()
@@ -150,7 +151,7 @@ class Noisy:
                 continue
             centre, spread = _batched(torch.stack(kept))
             if bool((spread <= self.tolerance * (1 + centre.abs())).all()) or rate <= LEAST_RATE * self.rate:
-                yield Ended(centre, True, "the iterates stand still, within their noise", spread)
+                yield Arrival(centre, True, "the iterates stand still, within their noise", spread)
                 return
             rate, runs, before = rate / 2, min(2 * runs, MOST_RUNS), None
             for group in optimiser.param_groups:
@@ -159,7 +160,7 @@ class Noisy:
                 leaf.copy_(centre)
         rows = torch.stack([*kept, *window]) if kept or window else x.unsqueeze(0)
         centre, spread = _batched(rows)
-        yield Ended(centre, False, f"the iterates were still on their way after {steps} steps", spread)
+        yield Arrival(centre, False, f"the iterates were still on their way after {steps} steps", spread)
 
 
 def _batched(rows: Tensor) -> tuple[Tensor, Tensor]:

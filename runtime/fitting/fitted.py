@@ -12,12 +12,13 @@ from torch import Tensor
 
 from ...dsl.planning.chooser import Planner
 from ...dsl.planning.plan import Plan, PlanOptions
+from ...dsl.syntax import Simplex
 from ...dsl.tables.constants import EVIDENCE
 from ...dsl.text.diagnostics import Diagnostic, ProbError
 from ..blocks.settings import DTYPES, Settings
 from ..estimates.binding import bind_values
 from .coordinates import Coordinates
-from .descent import Ended, Noisy, Straight
+from .descent import Arrival, Noisy, Straight
 from .objectives import Objective, Point
 from .uncertainty import curvature, deviations, newton
 
@@ -112,8 +113,10 @@ class _Fit:
         moving = tuple(name for name in bound if not wanted.only or name in wanted.only)
         self.coordinates = Coordinates.of(resolved.parameters, {n: v.detach() for n, v in bound.items()}, moving)
         self.x = self.coordinates.inward({name: value.detach() for name, value in bound.items()})
-        if not bool(torch.isfinite(self.x).all()):
-            raise _at_the_end(planner, self.coordinates, self.x)
+        for name in moving:
+            node = resolved.parameters[name].node
+            if node is not None and isinstance(node.domain, Simplex) and bool((bound[name] <= 0).any()):
+                raise _at_the_end(planner, name)
         runs = wanted.samples or STEP_RUNS
         settings = replace(settings, samples=runs, target_se=None, deadline=None)
         self.deadline, self.begun = settings.until, time.monotonic()
@@ -135,7 +138,7 @@ class _Fit:
         ended = self._walk(optimizer, first)
         return self._told(optimizer, first, ended)
 
-    def _walk(self, optimizer: str, first: Point) -> Ended:
+    def _walk(self, optimizer: str, first: Point) -> Arrival:
         wanted, seed = self.wanted, self.settings.seed
         tolerance = wanted.tolerance or (TOLERANCE[optimizer] if first.exact or optimizer != "lbfgs" else SAMPLED_TOLERANCE)
         steps = STEPS[optimizer] if wanted.steps is None else wanted.steps
@@ -149,16 +152,16 @@ class _Fit:
         point = first
         try:
             for found in way.walk(self.x, steps):
-                if isinstance(found, Ended):
+                if isinstance(found, Arrival):
                     return found
                 point = found
                 self._note(point)
                 if self.deadline is not None and time.monotonic() > self.deadline:
                     self.late = True
-                    return Ended(self._best(point).x, False, "the time was over")
+                    return Arrival(self._best(point).x, False, "the time was over")
         except KeyboardInterrupt:
             self.interrupted = True
-            return Ended(self._best(point).x, False, "it was interrupted")
+            return Arrival(self._best(point).x, False, "it was interrupted")
         raise AssertionError
 
     def _best(self, last: Point) -> Point:
@@ -174,7 +177,7 @@ class _Fit:
         self.history.append(step)
         self.watch(step)
 
-    def _told(self, optimizer: str, first: Point, ended: Ended) -> Fitted:
+    def _told(self, optimizer: str, first: Point, ended: Arrival) -> Fitted:
         """Look at the end with fresh runs."""
         objective, seed = self.objective, self.settings.seed + FRESH
         runs = max(FINAL * self.settings.samples, LEAST_FINAL)
@@ -227,9 +230,8 @@ def _listed(names: tuple[str, ...]) -> str:
     return ", ".join(f"`{name}`" for name in names) + (" is" if len(names) == 1 else " are")
 
 
-def _at_the_end(planner: Planner, coordinates: Coordinates, x: Tensor) -> ProbError:
+def _at_the_end(planner: Planner, name: str) -> ProbError:
     """P0610: a fit cannot begin at the end of a domain."""
-    name = next(name for name, place in coordinates.places.items() if not bool(torch.isfinite(x[place]).all()))
     fact = planner.resolved.parameters[name]
     return ProbError(Diagnostic(
         "P0610", f"a fit cannot begin with `{name}` at the end of its domain", fact.span, "declared here",

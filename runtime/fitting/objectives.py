@@ -2,7 +2,8 @@
 
 The plan is chosen once, by the pilot of `grad`, and kept.  Where it is exact, or carries derivatives through values only, the
 runs of one seed make a function whose gradient is the gradient of its value (the sample average, Shapiro, Dentcheva & Ruszczynski
-2009, chapter 5); a score makes none. """
+2009, chapter 5); a score makes none.
+"""
 
 from __future__ import annotations
 

@@ -1,7 +1,8 @@
 """How far the end of a fit may be off for the noise of the runs, and what the objective's curvature says.
 
 With H the Hessian and S the covariance of the slope at the end, the optimum lies off by H^-1 S H^-1 (the sandwich of
-M-estimators, van der Vaart 1998, theorem 5.21).  H is made of differences of slopes from the same random numbers. """
+M-estimators, van der Vaart 1998, theorem 5.21).  H is made of differences of slopes from the same random numbers.
+"""
 
 from __future__ import annotations
 
