@@ -15,7 +15,7 @@ from typing import Any, cast
 import torch
 from torch import Tensor
 
-from ...dsl.analysis.calls import drawing
+from ...dsl.analysis.calls import drawing, weighing
 from ...dsl.analysis.reads import outer_reads, set_in
 from ...dsl.names.resolved import Resolved, Site
 from ...dsl.syntax import Function
@@ -54,9 +54,9 @@ class Sharing:
         self.functions, self.reads = self.resolved.prepared.once("shared calls", None, self._text)
 
     def _text(self) -> tuple[frozenset[str], dict[str, list[str]]]:
-        """The functions that draw, and the variables of the program that each function reads."""
+        """The functions that draw and do not weigh the run, and the variables of the program that each function reads."""
         variables = set_in(self.resolved.program.body)
-        return drawing(self.resolved), {name: sorted(reads & variables) for name, reads in outer_reads(self.resolved).items()}
+        return drawing(self.resolved) - weighing(self.resolved), {name: sorted(reads & variables) for name, reads in outer_reads(self.resolved).items()}
 
     def call(self, machine: Any, function: Function, given: Sequence[Plain], frame: Frame, make: Make) -> Plain:
         """What a call gives on the frame's lanes, which it may split."""
