@@ -7,6 +7,7 @@ from dataclasses import fields, replace
 from typing import Any
 
 import probrun
+from probrun.dsl import levels
 from probrun.dsl import syntax as s
 from probrun.dsl.reading.format import format_program
 
@@ -19,7 +20,13 @@ def smaller(node: Any) -> Iterator[Any]:
     """Trees with one thing less, the largest cuts first."""
     if isinstance(node, s.Block):
         for place, statement in enumerate(node.statements):
-            before, after = node.statements[:place], node.statements[place + 1 :]
+            if isinstance(statement, levels.Implied):
+                continue
+            wide = 3 if isinstance(statement, levels.Proposal) else 1
+            before, after = node.statements[:place], node.statements[place + wide :]
+            if isinstance(statement, levels.Proposal):
+                plain = s.Sample(statement.shown, statement.places, statement.target, statement.using)
+                yield replace(node, statements=(*before, plain, *after))
             if not isinstance(statement, s.Parameter):
                 yield replace(node, statements=(*before, *after))
             if isinstance(statement, s.If | s.For | s.While):
@@ -37,6 +44,14 @@ def smaller(node: Any) -> Iterator[Any]:
             yield replace(node, rest=node.rest[:-1])
     if isinstance(node, s.Return) and len(node.values) > 1:
         yield replace(node, values=node.values[:1])
+    if isinstance(node, levels.Observe):
+        yield from (levels.Observe.of(density, node.span) for density in smaller(node.density))
+        return
+    if isinstance(node, levels.Factor):
+        yield from (levels.Factor.of(value, node.span) for value in smaller(levels.added_to(node)))
+        return
+    if isinstance(node, levels.Proposal):
+        return
     for item in fields(node):
         if item.name != "span" and isinstance(getattr(node, item.name), s.Node | tuple):
             for part in parts(getattr(node, item.name)):
@@ -65,6 +80,6 @@ def smallest(text: str, fails: Callable[[str], bool]) -> str:
                 if len(shorter) < len(text) and fails(shorter):
                     text, going = shorter, True
                     break
-            except probrun.ProbError:
+            except (probrun.ProbError, AssertionError):
                 continue
     return text

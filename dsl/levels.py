@@ -103,18 +103,16 @@ def written(name: str) -> str:
 
 def added_to(node: Assign) -> Expression:
     """What an observation or a factor adds to the level."""
-    assert isinstance(node.value, Arithmetic) and isinstance(node.value.rest[0].operand, Call)
-    return node.value.rest[0].operand.arguments[0].value
+    assert isinstance(node.value, Arithmetic) and isinstance(node.value.first, Call)
+    return node.value.first.arguments[0].value
 
 
 def _raised(value: Expression, less: Expression | None = None) -> Arithmetic:
-    """The level and the sum of a value's entries, less that of another's."""
-    terms = [(value, "+")] if less is None else [(value, "+"), (less, "-")]
-    return Arithmetic(
-        Name(LEVEL, span=value.span),
-        tuple(
-            Term(sign, Call("sum", (Argument(None, part, span=part.span),), span=part.span, name_span=part.span), span=part.span)
-            for part, sign in terms
-        ),
-        span=value.span,
-    )
+    """The sum of a value's entries, less that of another's, and the level: read last, as a call in the value may raise it."""
+    level = Term("+", Name(LEVEL, span=value.span), span=value.span)
+    rest = (level,) if less is None else (Term("-", _summed(less), span=less.span), level)
+    return Arithmetic(_summed(value), rest, span=value.span)
+
+
+def _summed(value: Expression) -> Call:
+    return Call("sum", (Argument(None, value, span=value.span),), span=value.span, name_span=value.span)

@@ -224,6 +224,8 @@ def _differentiate_plain(session: Session, collected: Collected, progress: Progr
         part = Collected(names, settings, block.start)
         part.exact, part.work, part.steps = block.exact or not outcome.random, outcome.work, block.spending.steps
         weighings = []
+        if not outcome.values:  # what is asked for is the mean of log weights
+            raise _impossible(block, runs)
         for number, (name, found) in enumerate(zip(names, outcome.values, strict=True)):
             value = block.result(found)
             if outcome.weight is not None:
@@ -292,6 +294,8 @@ def sampled(attempt: Attempt, progress: Progress = None) -> Estimate:
     def take(block: Session, runs: int, leaves: dict[str, Tensor], outcome: Outcome) -> Collected:
         part = Collected(collected.names, attempt.settings, block.start)
         part.exact, part.work = not outcome.random, outcome.work
+        if not outcome.values:
+            raise _impossible(block, runs)
         for name, found in zip(collected.names, outcome.values, strict=True):
             value = block.result(found)
             if not part.add_value(name, value, runs).finite:
@@ -350,6 +354,8 @@ def expectation(
         with room(grad=True):
             machine = session.interpreter(Interpreter, kinks=plan.kinks, bends=partial(_bends, session, settings.of))
             outcome = machine.run(leaves, session.data, runs)
+            if not outcome.values:
+                raise _impossible(session, runs)
             if session.asked.weighed:
                 values, estimates = _quotients(session, outcome, runs, leaves, names)
             else:

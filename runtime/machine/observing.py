@@ -39,7 +39,7 @@ def raise_level(machine: Machine, more: Plain, node: Assign | Call, frame: Frame
 
 def execute_observe(machine: Machine, node: Assign, frame: Frame) -> None:
     execute_assign(machine, node, frame)
-    exact = machine.merger is not None and machine.merger.exact and machine.branching is APART
+    exact = _leaves_out(machine) and machine.branching is APART
     if not machine.searching and not exact:
         return
     level = frame.read(LEVEL)
@@ -49,6 +49,12 @@ def execute_observe(machine: Machine, node: Assign, frame: Frame) -> None:
         raise machine.nothing_left(node, frame)
     if exact and isinstance(level, PerLane) and bool(ended.any()):  # what cannot be is not carried on
         frame.narrow(frame.lanes.restrict((~ended).nonzero().squeeze(1)))
+
+
+def _leaves_out(machine: Machine) -> bool:
+    """Whether lanes of weight 0 may be left out: where the mean of log weights is asked for they count, and a baseline counts the
+    runs that have ended."""
+    return machine.merger is not None and machine.merger.exact and not machine.merger.additive
 
 
 def _everyone(machine: Machine, frame: Frame) -> bool:
@@ -65,11 +71,13 @@ def execute_require(machine: Machine, node: Require, frame: Frame) -> None:
     if machine.branching is not APART:
         raise NotCompiled("an observation ends runs")
     ended = ~held if isinstance(held, Tensor) else torch.ones(frame.lanes.count, dtype=torch.bool, device=machine.device)
+    if not bool(ended.any()):
+        return
     if machine.searching and bool(ended.all()) and _everyone(machine, frame):
         raise machine.nothing_left(node, frame)
     machine.note_return(frame)
     machine.apart = True
-    if machine.merger is None or not machine.merger.exact:  # a baseline counts the runs that have ended
+    if not _leaves_out(machine):
         frame.stop(ended.nonzero().squeeze(1))
     staying = (~ended).nonzero().squeeze(1)
     if staying.shape[0] < frame.lanes.count:
