@@ -67,6 +67,13 @@ class Proposal(Sample):
 
 
 @dataclass(frozen=True)
+class Guided(Sample):
+    """A draw of a guide in place of the draw `shown`."""
+
+    shown: str = ""
+
+
+@dataclass(frozen=True)
 class Implied(Assign):
     """An assignment that does not stand in the text."""
 

@@ -17,7 +17,8 @@ from .api import Function, Program, load, parse
 from .dsl.text.diagnostics import Diagnostic, ProbError
 from .fit import FitResult
 from .results import GradientResult, RunResult, SiteReport
-from .version import __version__
+
+__version__ = "0.1.0"
 
 
 def load_ipython_extension(ipython: Any) -> None:

@@ -52,6 +52,7 @@ if TYPE_CHECKING:
     from .fit import FitResult
     from .runtime.blocks.settings import Settings
     from .runtime.fitting.fitted import Step
+    from .vi import VariationalResult
 
 Values: TypeAlias = Mapping[str, Value] | None
 Progress: TypeAlias = Callable[[int, int], None] | None
@@ -268,38 +269,35 @@ class Program:
         `steps`, `tolerance`, `rate`: of the optimizer.  `callback` is called with every `Step`.  Biased estimators are not used
         unless `unbiased` is False.
         """
-        from .fit import OPTIMIZERS, fit_result, moving_names, objective_of
+        from .fit import FitWishes, fitted_program
 
-        begun = time.monotonic()
-        self._require_parameters()
-        maximized, names = objective_of(self.resolved, minimize, maximize, of)
-        if optimizer not in OPTIMIZERS:
-            raise refuse(f"there is no optimizer `{optimizer}`", f"one of {', '.join(OPTIMIZERS)}")
-        first = 1000 if samples is None else samples
-        run = run_options(first, seed, dtype, device, None, max_steps, max_depth, max_lanes, max_time)
-        options = plan_options(
-            self.resolved, estimator=estimator, unbiased=unbiased, among=among, tau=tau, allow_biased=False, of=names
+        given = FitWishes(
+            only, steps, tolerance, samples, optimizer, rate, seed, max_time, dtype, device, max_steps, max_depth, max_lanes
         )
-        moving = moving_names(self.resolved, only)
-        from .dsl.names.strangers import refuse_unknown
+        options = {"estimator": estimator, "unbiased": unbiased, "among": among, "tau": tau}
+        return fitted_program(self, parameters or {}, data or {}, minimize, maximize, of, given, options, callback, progress)
 
-        refuse_unknown(self.resolved, parameters or {}, data or {})
-        self._plan(options)
-        from .runtime.fitting.fitted import FitOptions, fit
+    def vi(
+        self, parameters: Values = None, *, guide: str = "normal", data: Values = None, only: NamesOption = None,
+        fixed: bool = False, steps: int | None = None, tolerance: float | None = None, samples: float | None = None,
+        draws: float = 20_000, optimizer: str = "auto", rate: float | None = None, seed: float | None = None,
+        max_time: float | None = None, max_steps: float = MAX_STEPS, max_depth: float = MAX_DEPTH, max_lanes: float | None = None,
+        callback: Callable[[Step], None] | None = None, progress: Progress = None,
+    ) -> VariationalResult:
+        """Variational inference: the posterior of what the program draws, by a guide that is made by itself.
 
-        settings = replace(self._settings(run, options.of, False, strict=run.strict), until=_until(begun, run.max_time))
-        given = None if samples is None else run.samples
-        wanted = FitOptions(-1.0 if maximized else 1.0, moving, steps, tolerance, given, optimizer, rate)
-        most = steps or 3000
+        Every continuous draw without `via` gets a normal distribution in the unbounded coordinates of its support: each its own
+        (`guide` "normal"), or all one with a covariance ("full"); discrete ones are summed out where that can be.  The guide is
+        fitted by `fit` to the ELBO, and with it the program's own parameters (`only` some, none with `fixed`).  The posterior is
+        that of `draws` from the fitted guide, weighed by p / q.
+        """
+        from .fit import FitWishes
+        from .vi import inferred_program
 
-        def watch(step: Step) -> None:
-            if progress is not None:
-                progress(step.number, most)
-            if callback is not None:
-                callback(step)
-
-        found = fit(self._all_plans(), options, parameters or {}, data or {}, settings, wanted, phase_of(progress), watch)
-        return fit_result(self.source.name, found, maximized, run.seed)
+        given = FitWishes(
+            only, steps, tolerance, samples, optimizer, rate, seed, max_time, None, "cpu", max_steps, max_depth, max_lanes
+        )
+        return inferred_program(self, Program, parameters or {}, data or {}, guide, fixed, draws, given, callback, progress)
 
     def _settings(
         self, run: RunOptions, of: tuple[str, ...], keep_runs: bool, begun: float | None = None, **more: Any
@@ -340,10 +338,6 @@ class Program:
                     help="declare one (param theta = 1), or sample the program: probrun run",
                 )
             )
-
-
-def _until(begun: float, max_time: float | None) -> float | None:
-    return None if max_time is None else begun + max_time
 
 
 def phase_of(progress: Progress) -> Callable[[str], None]:

@@ -15,9 +15,9 @@ from pathlib import Path
 
 import click
 
-from . import report
+from . import __version__, report
 from .api import from_source
-from .cli_fit import fit_command
+from .cli_fit import fit_command, vi_command
 from .cli_options import (
     choice_options,
     compile_option,
@@ -42,7 +42,6 @@ from .progress import Progress
 from .results import GradientResult, Result, RunResult
 from .runtime.blocks.ranks import rank, world_size
 from .terminal import DONE, FAULT, NoFile, command_meant, complain, emit, load_torch, width_of
-from .version import __version__
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -247,6 +246,7 @@ def _show(result: Result, as_json: bool, plot: Path | None) -> None:
 
 
 commands.add_command(fit_command)
+commands.add_command(vi_command)
 
 
 @commands.command()

@@ -1,4 +1,4 @@
-"""The command `probrun fit`."""
+"""The commands `probrun fit` and `probrun vi`."""
 
 from __future__ import annotations
 
@@ -22,10 +22,12 @@ from .cli_options import (
     values_of,
     whole_option,
 )
+from .exits import trusted
 from .fit import OPTIMIZERS, FitResult, draw_fit, fit_text, step_dict
 from .options import split_estimator
 from .progress import Progress
 from .terminal import DONE, DOUBTFUL, INTERRUPTED, NoFile, complain, emit, load_torch
+from .vi import GUIDES, vi_text
 
 
 @click.command("fit")
@@ -82,11 +84,21 @@ def show_fit(result: FitResult, as_json: bool, plot: Path | None, save: str | No
     if plot is not None:
         written.append((str(plot), lambda path: draw_fit(result, path)))
     for name, write in written:
-        try:
-            write(Path(name))
-        except OSError as error:
-            raise NoFile(error, name) from None
-        complain(f"probrun: wrote {name}")
+        _keep(name, write)
+    return _status(result)
+
+
+def _keep(name: str, write: Callable[[Path], None]) -> None:
+    """Write a file."""
+    try:
+        write(Path(name))
+    except OSError as error:
+        raise NoFile(error, name) from None
+    complain(f"probrun: wrote {name}")
+
+
+def _status(result: FitResult) -> int:
+    """The exit status of a fit, with a word about it."""
     if result.interrupted:
         complain("probrun: interrupted: these are the parameters so far")
         return INTERRUPTED
@@ -97,3 +109,45 @@ def show_fit(result: FitResult, as_json: bool, plot: Path | None, save: str | No
 
 def _write(path: Path, text: str) -> None:
     path.write_text(text, encoding="utf-8")
+
+
+@click.command("vi")
+@program_options
+@running_options
+@lanes_option
+@time_option
+@click.option("--guide", type=click.Choice(GUIDES), default=GUIDES[0], show_default=True, help="Draws apart, or with a covariance.")
+@click.option("--only", metavar="NAME,...", help="Of the program's own parameters, fit these only.")
+@click.option("--fixed", is_flag=True, help="Fit none of the program's own parameters.")
+@whole_option("--draws", "draws", "Draws from the fitted guide.  [default: 20000]")
+@whole_option("--steps", "iterations", "How many steps at most.")
+@positive_option("--tolerance", "When to stop.")
+@click.option("--optimizer", type=click.Choice(OPTIMIZERS), default="auto", show_default=True, help="How to go up.")
+@positive_option("--rate", "The first rate of adam and sgd.")
+@click.option("--save", metavar="FILE.json", help="Write what --json prints.")
+def vi_command(
+    file: str | None, expression: str | None, parameters: dict[str, str], data: dict[str, str], samples: int,
+    seed: int | None, target_se: float | None, max_steps: int, max_depth: int, dtype: str | None, device: str,
+    as_json: bool, plot: Path | None, max_lanes: int | None, max_time: float | None, guide: str, only: str | None, fixed: bool,
+    draws: int | None, iterations: int | None, tolerance: float | None, optimizer: str, rate: float | None, save: str | None,
+) -> int:
+    """The posterior of a program by variational inference."""
+    program = from_source(source_of(file, expression))
+    parameter_values, data_values = values_of(program, parameters, data)
+    source = click.get_current_context().get_parameter_source("samples")
+    chosen = None if source is not None and source.name == "DEFAULT" else samples
+    load_torch()
+    with Progress(unit="steps") as progress:
+        result = program.vi(
+            parameter_values, guide=guide, data=data_values, only=only, fixed=fixed, steps=iterations, tolerance=tolerance,
+            samples=chosen, draws=draws or 20_000, optimizer=optimizer, rate=rate, seed=seed, max_time=max_time,
+            max_steps=max_steps, max_depth=max_depth, max_lanes=max_lanes, progress=progress,
+        )
+    found = json.dumps(result.to_dict(), allow_nan=False)
+    emit(found if as_json else vi_text(result, report.wants_colour(sys.stdout)))
+    if save is not None:
+        _keep(save, lambda path: _write(path, found + "\n"))
+    if plot is not None:
+        _keep(str(plot), lambda path: draw_fit(result.fit, path))
+    status = _status(result.fit)
+    return trusted(result.warnings) if status == DONE else status

@@ -7,6 +7,7 @@ must not end with a failure before process 0 has spoken, and how it hears of it:
 from __future__ import annotations
 
 import math
+import platform
 import sys
 import traceback
 from collections.abc import Callable, Iterable
@@ -14,12 +15,11 @@ from typing import TYPE_CHECKING
 
 import click
 
-from . import report
+from . import __version__, report
 from .dsl.text.diagnostics import Diagnostic, ProbError, render_all
 from .results import GradientResult, Result
 from .runtime.blocks.ranks import rank
 from .terminal import BUG, DONE, DOUBTFUL, FAULT, INTERRUPTED, close_stdout, complain, emit
-from .version import version_block
 
 if TYPE_CHECKING:
     from .comparison import Comparison
@@ -67,6 +67,19 @@ def _report_bug(error: Exception, as_json: bool) -> None:
     complain(version_block())
 
 
+def version_block() -> str:
+    """Versions for a bug report, one a line; imports nothing heavy."""
+    from importlib.metadata import PackageNotFoundError, version
+
+    lines = [f"probrun {__version__}", f"python {platform.python_version()} on {platform.platform()}"]
+    for package in ("torch", "numpy", "lark", "click", "rich", "matplotlib", "platformdirs"):
+        try:
+            lines.append(f"{package} {version(package)}")
+        except PackageNotFoundError:
+            lines.append(f"{package} is not installed")
+    return "\n".join(lines)
+
+
 def status_of(result: Result) -> int:
     """The exit status, with a word about what is not as it was asked for."""
     unverified = result.unverified if isinstance(result, GradientResult) else ""
@@ -97,10 +110,10 @@ def status_of(result: Result) -> int:
             "standard errors"
         )
         return DOUBTFUL
-    return _trusted(result.warnings)
+    return trusted(result.warnings)
 
 
-def _trusted(warnings: Iterable[Doubt]) -> int:
+def trusted(warnings: Iterable[Doubt]) -> int:
     """The exit status for what is warned of, with a word about it."""
     codes = dict.fromkeys(doubt.code for doubt in warnings)
     if codes:
@@ -111,7 +124,7 @@ def _trusted(warnings: Iterable[Doubt]) -> int:
 def status_of_comparison(found: Comparison) -> int:
     """The exit status of `compare`, with a word where rows are missing."""
     if not found.table.interrupted:
-        return _trusted(doubt for _, doubt in found.warnings)
+        return trusted(doubt for _, doubt in found.warnings)
     complain(f"probrun: interrupted; {len(found.rows)} {'row is' if len(found.rows) == 1 else 'rows are'} finished")
     return INTERRUPTED
 

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import math
 import textwrap
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .layout import WIDTH, capped, decimals_for, fixed, index_text, table
-from .options import NamesOption, refuse, variables
+from .options import NamesOption, plan_options, refuse, run_options, variables
 from .weights import SPOKEN
 
 if TYPE_CHECKING:
@@ -168,7 +169,7 @@ def fit_text(result: FitResult, colour: bool = False) -> str:
 
 
 def _entries(name: str, found: FittedParameter, exact: bool, curved: bool) -> Iterable[Sequence[str]]:
-    for position in _positions(found.value):
+    for position in positions(found.value):
         value, error = float(found.value[position]), float(found.se[position])
         shown = _pair((value, error)).split(" +- ")
         cell = "exact" if error == 0 and exact else "unknown" if math.isnan(error) else shown[-1]
@@ -176,7 +177,8 @@ def _entries(name: str, found: FittedParameter, exact: bool, curved: bool) -> It
         yield (f"{name}{index_text(position)}", shown[0], cell, *more)
 
 
-def _positions(tensor: torch.Tensor) -> Iterable[tuple[int, ...]]:
+def positions(tensor: torch.Tensor) -> Iterable[tuple[int, ...]]:
+    """The indices of a tensor's entries, first axis first."""
     return product(*(range(size) for size in tensor.shape))
 
 
@@ -210,7 +212,7 @@ def draw_fit(result: FitResult, path: Path) -> None:
     above.axhline(result.value[0], color=ORANGE, label=f"at the end: {_pair(result.value)}")
     above.set_ylabel(SPOKEN.get(result.objective, f"E[{result.objective}]"))
     above.legend(fontsize="small")
-    traces = [(name, position) for name in result.fitted for position in _positions(result.parameters[name].value)]
+    traces = [(name, position) for name in result.fitted for position in positions(result.parameters[name].value)]
     for name, position in traces[:MOST_TRACES]:
         shown = [float(step.parameters[name][position]) for step in result.history]
         line = below.plot(steps, shown, linewidth=1, label=f"{name}{index_text(position)}")[0]
@@ -226,3 +228,65 @@ def draw_fit(result: FitResult, path: Path) -> None:
     title = f"{result.program}: {'converged' if result.converged else 'not converged'}, {result.optimizer}, {result.steps} steps"
     figure.suptitle(title + (f" ({more} more parameters)" if more > 0 else ""), fontsize="medium")
     figure.savefig(path, dpi=150)
+
+
+# ------------------------------------------------------------------------------------------------------ what is done
+@dataclass(frozen=True)
+class FitWishes:
+    """What `Program.fit` was asked for beside the objective; None: it is chosen."""
+
+    only: NamesOption
+    steps: int | None
+    tolerance: float | None
+    samples: float | None
+    optimizer: str
+    rate: float | None
+    seed: float | None
+    max_time: float | None
+    dtype: Any
+    device: Any
+    max_steps: float
+    max_depth: float
+    max_lanes: float | None
+
+
+def fitted_program(
+    program: Any, parameters: Mapping[str, Any], data: Mapping[str, Any], minimize: str | bool | None, maximize: str | bool | None,
+    of: NamesOption, wishes: FitWishes, options: Mapping[str, Any], callback: Callable[[Step], None] | None, progress: Any,
+    objective: tuple[bool, tuple[str, ...]] | None = None, errors: bool = True,
+) -> FitResult:
+    """`Program.fit`; `objective`: whether to maximise, and what, if that is settled;
+    `errors`: standard errors are wanted."""
+    begun, resolved = time.monotonic(), program.resolved
+    program._require_parameters()
+    maximized, names = objective_of(resolved, minimize, maximize, of) if objective is None else objective
+    if wishes.optimizer not in OPTIMIZERS:
+        raise refuse(f"there is no optimizer `{wishes.optimizer}`", f"one of {', '.join(OPTIMIZERS)}")
+    first = 1000 if wishes.samples is None else wishes.samples
+    run = run_options(
+        first, wishes.seed, wishes.dtype, wishes.device, None, wishes.max_steps, wishes.max_depth, wishes.max_lanes, wishes.max_time
+    )
+    planned = replace(plan_options(resolved, **options, allow_biased=False, of=None), of=names)
+    moving = moving_names(resolved, wishes.only)
+    from .dsl.names.strangers import refuse_unknown
+
+    refuse_unknown(resolved, parameters, data)
+    program._plan(planned)  # a refusal must not wait for torch
+    from .runtime.fitting.fitted import FitOptions, fit
+
+    until = None if run.max_time is None else begun + run.max_time
+    settings = replace(program._settings(run, names, False, strict=run.strict), until=until)
+    samples = None if wishes.samples is None else run.samples
+    wanted = FitOptions(
+        -1.0 if maximized else 1.0, moving, wishes.steps, wishes.tolerance, samples, wishes.optimizer, wishes.rate, errors
+    )
+    phase = getattr(progress, "phase", lambda words: None)
+
+    def watch(step: Step) -> None:
+        if progress is not None:
+            phase(f"step {step.number}: {step.value:.6g}, slope {step.slope:.2g}, {step.runs} runs")
+        if callback is not None:
+            callback(step)
+
+    found = fit(program._all_plans(), planned, parameters, data, settings, wanted, phase, watch)
+    return fit_result(resolved.program.source.name, found, maximized, run.seed)

@@ -108,7 +108,7 @@ def test_the_picture_is_that_of_today() -> None:
 
 def test_every_form_is_evaluated_or_executed() -> None:
     assert set(EVALUATORS) == set(get_args(syntax.Expression))
-    weighed = {levels.Observe, levels.Factor, levels.Proposal, levels.Implied, levels.Correction}  # assignments and draws
+    weighed = {levels.Observe, levels.Factor, levels.Proposal, levels.Guided, levels.Implied, levels.Correction}  # assignments and draws
     assert set(EXECUTORS) == set(get_args(syntax.Statement)) | weighed
 
 

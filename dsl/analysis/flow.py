@@ -44,7 +44,7 @@ from ..syntax import (
     deep_recursion,
 )
 from ..tables import ranges
-from ..tables.constants import ELBO, EVIDENCE
+from ..tables.constants import BOUND, ELBO, EVIDENCE
 from ..tables.estimators import EstimatorRow
 from ..tables.ranges import ANY, Bounds
 from .calls import weighing
@@ -103,7 +103,7 @@ class Walk(Values):
                 range=self.known.get(name) or _domain(node),
             )
         level = (LEVEL,) if self.resolved.weighted else ()
-        own = tuple(name for name in of if not (level and name in (EVIDENCE, ELBO)))
+        own = tuple(name for name in of if not (level and name in (EVIDENCE, ELBO, BOUND)))
         self.of = (*own, *level)
         if level:
             self.globals.variables[LEVEL] = NOTHING

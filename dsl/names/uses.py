@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import assert_never
 
-from ..levels import Correction, Proposal, added_to, hidden, written
+from ..levels import Correction, Guided, Proposal, added_to, hidden, written
 from ..syntax import (
     Argument,
     Assign,
@@ -125,8 +125,9 @@ class Walker:
             case Sample():
                 self.setter(statement, scope)
                 name = statement.name
-                if isinstance(statement, Proposal):
+                if isinstance(statement, Proposal | Guided):
                     name = statement.shown
+                if isinstance(statement, Proposal):
                     self.proposal(statement)
                 self.site(statement, statement.distribution, name, scope)
                 self.all([*statement.indices, statement.distribution], scope, name)

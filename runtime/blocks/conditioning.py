@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -21,6 +21,7 @@ from ..gradients.weighing import Weighing, per_run
 from ..lanes.ledger import EVERYTHING, Summand, Taint
 from ..lanes.lessons import NotFinite
 from ..lanes.moving import Motion
+from ..lanes.values import PerLane
 from ..machine.machine import Outcome
 from .culprits import gradient_problem, value_problem
 from .posterior import KEPT_WEIGHTS, Conditioned, Joint
@@ -51,6 +52,20 @@ def products(block: Session, outcome: Outcome) -> tuple[float, Tensor, list[Tens
             rows = torch.where(own == 0, 0.0, rows)  # what has no weight does no harm
         found.append(rows * own)
     return base, weight, found
+
+
+def summed_out(block: Session, outcome: Outcome, runs: int) -> Outcome:
+    """The same without lanes: of each run the logarithm of its mean weight over the outcomes that it was split into."""
+    if outcome.weight is None:
+        return outcome
+    level = block.points.rows(block.result(outcome.values[0]), outcome.lanes)
+    level, weight = level.expand(outcome.lanes.count), outcome.weight.expand(outcome.lanes.count)
+    origin = outcome.lanes.origin
+    index = torch.arange(runs, device=level.device) if origin is None else origin
+    base = torch.full((runs,), -math.inf, dtype=level.dtype, device=level.device).scatter_reduce(0, index, level.detach(), "amax")
+    base = base.clamp_min(torch.finfo(level.dtype).min)
+    total = level.new_zeros(runs).index_add(0, index, weight * torch.exp(level - base.index_select(0, index)))
+    return replace(outcome, values=[PerLane(total.log() + base)], terms=[None], lanes=outcome.lanes.root, weight=None, cuts=())
 
 
 @dataclass(frozen=True)

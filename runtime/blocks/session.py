@@ -58,7 +58,7 @@ class Session:
         self.asked = asked(resolved, settings.of, results)
         scored = [choice for choice in self.choices.values() if ESTIMATORS[choice.estimator].carrier is Carrier.DENSITY]
         credit = scored and all(choice.options.get("credit", True) for choice in scored)
-        whole = self.asked.weighed or bool(resolved.weighted and weighing(resolved))
+        whole = self.asked.weighed or self.asked.summed or bool(resolved.weighted and weighing(resolved))
         self.account = _account(resolved) if credit and not whole else None
         self.guards = Guards(() if plan is None else plan.guards)
         self.settings = settings
@@ -153,7 +153,7 @@ class Session:
         """What merges lanes in the same state, where outcomes are enumerated (None: nothing does)."""
         if self.plan is None or not self.plan.merges or "merge" in self.settings.without or self.branching is not APART:
             return None
-        live, additive = liveness_of(self.resolved, self.settings.of), not self.asked.weighed
+        live, additive = liveness_of(self.resolved, self.settings.of), not (self.asked.weighed or self.asked.summed)
         return Merger(live, self.exact, additive, frozenset(self.resolved.parameters), self.safe)
 
     def limits(self) -> Limits:

@@ -29,7 +29,7 @@ from ...dsl.text.diagnostics import Diagnostic, ProbError
 from ...dsl.text.source import Span
 from ..arrays.scalars import ends
 from ..blocks.collect import Collected, Estimate, merged
-from ..blocks.conditioning import Conditioning, products, weighed
+from ..blocks.conditioning import Conditioning, products, summed_out, weighed
 from ..blocks.culprits import gradient_problem, value_problem
 from ..blocks.moments import Moments
 from ..blocks.posterior import Conditioned
@@ -226,6 +226,7 @@ def _differentiate_plain(session: Session, collected: Collected, progress: Progr
         weighings = []
         if not outcome.values:  # what is asked for is the mean of log weights
             raise _impossible(block, runs)
+        outcome = summed_out(block, outcome, runs) if session.asked.summed else outcome
         for number, (name, found) in enumerate(zip(names, outcome.values, strict=True)):
             value = block.result(found)
             if outcome.weight is not None:

@@ -36,7 +36,7 @@ FRESH = 104_729  # seeds of the end are others
 @dataclass(frozen=True)
 class FitOptions:
     """How to fit: `sign` 1 minimises, -1 maximises; `only` names the parameters that move (none: all); numbers that are None are
-    chosen."""
+    chosen.  `errors`: standard errors of the parameters are wanted."""
 
     sign: float
     only: tuple[str, ...] = ()
@@ -45,6 +45,7 @@ class FitOptions:
     samples: int | None = None
     optimizer: str = "auto"
     rate: float | None = None
+    errors: bool = True
 
 
 @dataclass(frozen=True)
@@ -183,7 +184,7 @@ class _Fit:
         runs = max(FINAL * self.settings.samples, LEAST_FINAL)
         self.phase("looking at the end")
         x, errors, spreads = ended.x, None, None
-        quick = self.interrupted or self.late
+        quick = self.interrupted or self.late or not self.wanted.errors
         point = objective.at(x, runs, seed, spread=not quick)
         if not quick:
             found = curvature(objective, point, runs, seed)

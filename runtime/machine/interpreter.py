@@ -7,7 +7,7 @@ from typing import cast
 
 from torch import Tensor
 
-from ...dsl.levels import Correction, Factor, Implied, Observe, Proposal
+from ...dsl.levels import Correction, Factor, Guided, Implied, Observe, Proposal
 from ...dsl.syntax import (
     Arithmetic,
     Assign,
@@ -76,7 +76,8 @@ EXECUTORS = cast(
     {
         Assign: execute_assign, Sample: execute_sample, If: execute_if, For: execute_for, While: execute_while,
         Observe: execute_observe, Factor: execute_observe, Require: execute_require, Proposal: execute_proposal,
-        Implied: execute_assign, Correction: execute_assign, Return: execute_return, Function: skip, Parameter: skip, Data: skip,
+        Guided: execute_sample, Implied: execute_assign, Correction: execute_assign, Return: execute_return, Function: skip,
+        Parameter: skip, Data: skip,
     },
 )
 
