@@ -16,6 +16,7 @@ from .layout import WIDTH, capped, decimals_for, index_text, table
 from .layout import fixed as shown_with
 from .options import DEFAULT_TAU, as_whole, refuse, run_options
 from .results import RunResult
+from .weights import weight_doubts
 
 if TYPE_CHECKING:
     import torch
@@ -60,7 +61,7 @@ class VariationalResult:
     @property
     def warnings(self) -> tuple[Doubt, ...]:
         """Why the posterior is not to be trusted."""
-        return self.posterior.warnings
+        return weight_doubts(self.posterior.weights, self.posterior.samples, True)
 
     def to_dict(self) -> dict[str, Any]:
         """The JSON object of `probrun vi --json`."""
@@ -68,7 +69,8 @@ class VariationalResult:
         values = dict.fromkeys(self.posterior.results, found["value"]) if len(self.posterior.results) == 1 else found["value"]
         return {
             **self.fit.to_dict(), "guide": self.guide, "elbo": {"mean": self.elbo[0], "se": self.elbo[1]},
-            "posterior": values, **{key: found[key] for key in ("evidence", "ess", "pareto_k", "warnings")},
+            "posterior": values, **{key: found[key] for key in ("evidence", "ess", "pareto_k")},
+            "warnings": [doubt.to_dict() for doubt in self.warnings],
         }
 
     def to_arviz(self) -> Any:

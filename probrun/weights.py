@@ -58,13 +58,13 @@ def weights_dict(weights: Weights | None) -> dict[str, Any]:
     return {"evidence": evidence, "ess": _finite(weights.effective), "pareto_k": _finite(weights.shape)}
 
 
-def weight_doubts(weights: Weights | None, runs: int) -> tuple[Doubt, ...]:
-    """Why what weighed runs say is not to be trusted."""
+def weight_doubts(weights: Weights | None, runs: int, guided: bool = False) -> tuple[Doubt, ...]:
+    """Why what weighed runs say is not to be trusted; `guided`: they come from a guide that was fitted."""
     if weights is None:
         return ()
-    from .runtime.estimates.doubts import light
+    from .runtime.estimates.doubts import MOST_OF_A_GUIDE, MOST_SHAPE, light
 
-    return tuple(light(weights.effective, weights.shape, runs))
+    return tuple(light(weights.effective, weights.shape, runs, MOST_OF_A_GUIDE if guided else MOST_SHAPE))
 
 
 def evidence_rows(result: Any, cells: Callable[[Entry], tuple[str, ...]]) -> Iterator[Sequence[str]]:
