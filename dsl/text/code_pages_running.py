@@ -208,6 +208,16 @@ An entry of 0 is infinitely far away there, so nothing can begin at it.
 
 Begin inside: `-p w=[0.98, 0.02]` in place of `[1, 0]`.
 """),
+    page("P0612", "a draw that no guide can be made for", """
+`probrun vi` gives every continuous draw a normal distribution of its own, in
+coordinates without bounds. Here it cannot: the draw has no name, stands in a
+function, is a vector on a simplex, or the guide with a covariance would be
+too large or does not meet the same draws in every run.
+
+Give the draw a name (`x ~ Normal(0, 1)`), draw it outside of the function, or
+give it a guide of your own, `x ~ Dirichlet(a) via Dirichlet(exp(g))`, whose
+parameters are then fitted too.
+"""),
     page("P0701", "heavy tails", """
 A warning: the gradient (or the result, of `run`) of a single run has tails so
 heavy that its variance may be infinite (the tail index is below 2). A few
