@@ -137,7 +137,7 @@ class Session:
             self.resolved, self.choices, self.context, self.noise,
             limits=self.limits(), guards=self.guards, safe=self.safe, lifter=self.lifter,
             results=self.results, wanted=settings.of, counter=counter, meter=self.meter(), without=settings.without,
-            branching=self.branching, merger=self.merger(),
+            branching=self.branching, merger=self.merger(kind is Interpreter and not tracing),
             meetings=Meetings(self.plan.ties) if self.plan is not None and self.plan.ties else None, **more,
         )
         machine.recall.looking = self.branching is APART
@@ -146,11 +146,12 @@ class Session:
         machine.stands_for = settings.samples if self.exact else 1
         return machine
 
-    def merger(self) -> Merger | None:
+    def merger(self, returns: bool) -> Merger | None:
         """What merges lanes in the same state, where outcomes are enumerated (None: nothing does)."""
         if self.plan is None or not self.plan.merges or "merge" in self.settings.without or self.branching is not APART:
             return None
-        return Merger(liveness_of(self.resolved, self.settings.of), self.exact, frozenset(self.resolved.parameters), self.safe)
+        live, fixed = liveness_of(self.resolved, self.settings.of), frozenset(self.resolved.parameters)
+        return Merger(live, self.exact, fixed, self.safe, returns and self.exact and "again" not in self.settings.without)
 
     def limits(self) -> Limits:
         """What a machine may do."""

@@ -15,7 +15,7 @@ Weights are sums of probabilities, so derivatives go through them.  What was com
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import torch
@@ -23,10 +23,12 @@ from torch import Tensor
 
 from ...dsl.analysis.liveness import Liveness
 from ...dsl.syntax import Statement
+from ..arrays.private import observed
 from ..arrays.singular import divide, multiply
+from ..arrays.uniform import Once
 from .endings import AGE
 from .frames import HIDDEN, Frame
-from .lanes import Join, Lanes
+from .lanes import FEW_NUMBERS, Join, Lanes
 from .values import Held, PerLane, Ragged, Value
 
 DENSE = 4  # possible states for every lane, of which a table is made
@@ -34,13 +36,30 @@ NARROW = 2**20  # different whole numbers that are told apart without sorting
 MOST_PAUSED = 4  # visits: lanes multiply in the meantime
 WIDE = 64  # entries of an array that are looked at one by one
 MOST_STATES = 2**62
+MOST_MET, MOST_KNOWN = 32, 2048  # sets of states that are recognised, and results that are kept of what is computed in them
 BITS = {torch.float64: torch.int64, torch.float32: torch.int32}
+
+
+@dataclass(frozen=True)
+class States:
+    """The state of every lane `[lanes]`, numbered, the `first` lane of each `[states]`, the lanes that go on for them, and the values
+    that make them up on these."""
+
+    groups: Tensor
+    first: Tensor
+    lanes: Lanes
+    kept: dict[str, PerLane]
+
+    def total(self, weight: Tensor) -> Tensor:
+        """The weight of each state `[states]`."""
+        return weight.new_zeros(self.lanes.count).index_add(0, self.groups, weight)
 
 
 @dataclass
 class Merger:
     """When and how lanes are merged: what is `live` after each statement, and which of it may be averaged; `exact`: every outcome
-    is enumerated, so that what is left of a loop may be left out.
+    is enumerated, so that what is left of a loop may be left out; `returns`: it is looked whether the program comes back to states
+    that it has been in.
 
     Where nothing could be merged, it is tried again after twice as many visits as the last time (`pause`), but not many.
     """
@@ -49,7 +68,10 @@ class Merger:
     exact: bool
     fixed: frozenset[str] = frozenset()  # what no statement sets: parameters, which may have a row per lane
     safe: bool = False  # derivatives are 0 where nobody asks for them (`singular.py`)
+    returns: bool = False
     saved: int = 0  # lanes
+    once: Once = field(default_factory=lambda: Once(MOST_KNOWN))
+    met: dict[Hashable, tuple[Lanes, dict[str, PerLane]]] = field(default_factory=dict)  # states, with the lanes that were in them
     pause: dict[int, tuple[int, int]] = field(default_factory=dict)  # by statement: visits to let pass, and those of the last time
 
     def after(self, statement: Statement, frame: Frame) -> int:
@@ -63,7 +85,7 @@ class Merger:
             self.pause[id(statement)] = left - 1, last
             return 0
         before = frame.lanes.count
-        _merge(frame, self.live.after[id(statement)], self.live.state[id(statement)], self.fixed, self.safe)
+        self.merge(frame, self.live.after[id(statement)], self.live.state[id(statement)])
         if frame.lanes.count == before:
             self.pause[id(statement)] = last, min(max(2 * last, 1), MOST_PAUSED)
         elif last:
@@ -71,48 +93,87 @@ class Merger:
         self.saved += before - frame.lanes.count
         return before - frame.lanes.count
 
+    def close(self) -> None:
+        """Let go of what is remembered."""
+        self.once.close()
+        self.met.clear()
 
-def _merge(
-    frame: Frame, live: frozenset[str], part_of_state: frozenset[str], fixed: frozenset[str], safe: bool
-) -> None:
-    lanes, weight = frame.lanes, frame.weight
-    assert weight is not None
-    state: dict[str, PerLane] = {}
-    averaged: dict[str, PerLane] = {}
-    for name in (*live, *_hidden(frame), *((AGE,) if frame.outer is frame else ())):
-        if frame.find(name) is None:
-            continue
-        value = frame.read(name)
-        if isinstance(value, Ragged):
+    def merge(self, frame: Frame, live: frozenset[str], part_of_state: frozenset[str]) -> None:
+        """Merge the frame's lanes by what is live, and what of it is part of the state."""
+        state: dict[str, PerLane] = {}
+        averaged: dict[str, PerLane] = {}
+        for name in (*live, *_hidden(frame), *((AGE,) if frame.outer is frame else ())):
+            if frame.find(name) is None:
+                continue
+            value = frame.read(name)
+            if isinstance(value, Ragged):
+                return
+            if isinstance(value, PerLane):
+                if name in live and name not in part_of_state:
+                    averaged[name] = value
+                elif value.live and value.same is None:
+                    return  # every lane has a value of its own
+                else:
+                    state[name] = value
+        self._by_state(frame, state, averaged)
+
+    def _by_state(self, frame: Frame, state: dict[str, PerLane], averaged: dict[str, PerLane]) -> None:
+        lanes, weight = frame.lanes, frame.weight
+        assert weight is not None
+        device, what = weight.device, ("merge", *state)
+        called = frame.activation.lanes
+        base = called if frame.base or frame.parent is None else frame.parent.lanes
+        found = lanes.again(what, lambda *_: self._states(lanes, called, base, state, device), called, base, *state.values())
+        if found.lanes.count == lanes.count:
             return
-        if isinstance(value, PerLane):
-            if name in live and name not in part_of_state:
-                averaged[name] = value
-            elif value.live and value.same is None:
-                return  # every lane has a value of its own
-            else:
-                state[name] = value
-    columns = [column for value in state.values() for column in entries(value)]
-    origin = lanes.map_to(frame.activation.lanes)
-    if origin is not None and frame.activation.lanes.count > 1:
-        columns.append(origin)
-    groups, count = grouped(columns, lanes.count, weight.device)
-    if count == lanes.count:
-        return
-    total = weight.new_zeros(count).index_add(0, groups, weight)
-    if averaged and bool((total <= least(weight)).any()):
-        alone = (total <= least(weight)).index_select(0, groups)
-        columns.append(torch.where(alone, torch.arange(1, lanes.count + 1, device=weight.device), 0))
-        groups, count = grouped(columns, lanes.count, weight.device)
-        total = weight.new_zeros(count).index_add(0, groups, weight)
-    first = first_of_each(groups, count)
-    kept = {name: value.rows_at(first) for name, value in state.items()}
-    kept.update(means(averaged, weight, groups, total, first, safe))
-    for name in fixed.intersection(frame.values):
-        value = frame.read(name)
-        if isinstance(value, PerLane):
-            kept[name] = value.rows_at(first)
-    _go_on(frame, first, total, kept)
+        total = found.total(weight)
+        if averaged and bool((few := total <= least(weight)).any()):
+            alone = few.index_select(0, found.groups)
+            found = self._states(lanes, called, base, state, device, alone)
+            total = found.total(weight)
+        kept = {**found.kept, **means(averaged, weight, found.groups, total, found.first, self.safe)}
+        for name in self.fixed.intersection(frame.values):
+            value = frame.read(name)
+            if isinstance(value, PerLane):
+                kept[name] = value.rows_at(found.first)
+        _go_on(frame, found.lanes, total, kept)
+
+    def _states(
+        self, lanes: Lanes, called: Lanes, base: Lanes, state: Mapping[str, PerLane], device: torch.device,
+        alone: Tensor | None = None,
+    ) -> States:
+        """The states that lanes are in, in an activation that was `called` on some; where they go on, they are lanes of `base`, and
+        some may be kept `alone`."""
+        columns = [column for value in state.values() for column in entries(value)]
+        origin = lanes.map_to(called)
+        if origin is not None and called.count > 1:
+            columns.append(origin)
+        if alone is not None:
+            columns.append(torch.where(alone, torch.arange(1, lanes.count + 1, device=device), 0))
+        groups, count = grouped(columns, lanes.count, device)
+        first = first_of_each(groups, count)
+        index = lanes.map_to(base)
+        onward = Lanes(count, base, first if index is None else index.index_select(0, first), True)
+        return self._met(States(groups, first, onward, {name: value.rows_at(first) for name, value in state.items()}))
+
+    def _met(self, states: States) -> States:
+        """The same, as it was when the program was in these states before: then it has come back to these very lanes and values, and
+        what is computed from them need not be computed again."""
+        lanes, kept = states.lanes, {name: value for name, value in states.kept.items() if not value.live}
+        numbers = lanes.count + sum(value.raw.numel() for value in kept.values())
+        if not self.returns or numbers > FEW_NUMBERS or states.groups.device.type != "cpu" or observed():
+            return states
+        assert lanes.index is not None
+        key = lanes.parent, _content(lanes.index), *((name, value.event, _content(value.raw)) for name, value in kept.items())
+        known = self.met.get(key)
+        if known is None:
+            if len(self.met) >= MOST_MET:
+                del self.met[next(iter(self.met))]
+            self.met[key] = lanes, kept
+            return states
+        lanes, kept = known
+        lanes.once = self.once
+        return States(states.groups, states.first, lanes, {**states.kept, **kept})
 
 
 def _hidden(frame: Frame) -> Iterator[str]:
@@ -134,6 +195,8 @@ def means(
 ) -> dict[str, PerLane]:
     """The means of each group `[groups, *event]`; those of numbers are made together.  `safe`: one that is not finite does no harm
     where nobody asks for it."""
+    if not values:
+        return {}
     none = total <= least(weight)
     over = torch.where(none, 1.0, total)
 
@@ -150,11 +213,8 @@ def means(
     return {name: PerLane(found[name], value.event) for name, value in values.items()}
 
 
-def _go_on(frame: Frame, first: Tensor, weight: Tensor, kept: dict[str, PerLane]) -> None:
-    """Go on with the lanes at `first` and their new weights, and what is live on them; what is not is forgotten."""
-    base = frame.activation.lanes if frame.base or frame.parent is None else frame.parent.lanes
-    index = frame.lanes.map_to(base)
-    lanes = Lanes(first.shape[0], base, first if index is None else index.index_select(0, first), True)
+def _go_on(frame: Frame, lanes: Lanes, weight: Tensor, kept: dict[str, PerLane]) -> None:
+    """Go on with the lanes of the states and their weights, and what is live on them; what is not is forgotten."""
     for name in set(frame.values).difference(kept):
         value = frame.read(name)
         if isinstance(value, PerLane):
@@ -168,6 +228,11 @@ def _go_on(frame: Frame, first: Tensor, weight: Tensor, kept: dict[str, PerLane]
 
 
 # ------------------------------------------------------------------------------------------------------- states
+def _content(tensor: Tensor) -> Hashable:
+    """What is in a small tensor, bit by bit."""
+    return tensor.dtype, tensor.shape, tensor.numpy().tobytes()
+
+
 def entries(value: PerLane) -> list[Tensor]:
     """What tells the rows of a value apart: columns `[lanes]`, or one table `[lanes, entries]` of many."""
     if value.live:

@@ -6,7 +6,7 @@ Nesting (of expressions, blocks and calls) is plain Python recursion: 10,000 cal
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol, cast
 
@@ -15,9 +15,10 @@ from torch import Tensor
 
 from ...dsl.analysis.exchangeable import find_exchangeable
 from ...dsl.analysis.loops import SumLoop
+from ...dsl.analysis.reads import computed_from
 from ...dsl.names.resolved import Resolved, Site
 from ...dsl.planning.plan import Choice
-from ...dsl.syntax import Block, Call, Draw, Expression, For, Function, Node, Sample, Slice, Statement
+from ...dsl.syntax import Block, Call, Distribution, Draw, Expression, For, Function, Node, Sample, Slice, Statement
 from ...dsl.tables.constants import CONSTANTS
 from ...dsl.tables.estimators import PLAIN
 from ...dsl.tables.functions import FunctionRow
@@ -29,7 +30,7 @@ from ..estimators import ESTIMATORS
 from ..estimators.request import Estimator
 from ..lanes.endings import Cut
 from ..lanes.frames import Activation, Frame, Returned
-from ..lanes.lanes import Lanes, carry
+from ..lanes.lanes import FEW_NUMBERS, Lanes, carry, known_by
 from ..lanes.ledger import Ledger, Summand
 from ..lanes.lessons import NotCompiled, TooManyLanes
 from ..lanes.meetings import Met
@@ -156,6 +157,9 @@ class Machine(Setting):
         self.apart = False  # lanes have gone different ways (credit)
         self.allowed: set[tuple[str, str, float]] = set()  # arguments that are numbers and known to be in their domain
         self._plain_calls: dict[tuple[str, tuple[float, ...]], Plain] = {}
+        self.computed: Mapping[int, tuple[str, ...]] = {}
+        if self.merger is not None and self.merger.returns:
+            self.computed = resolved.prepared.once("computed", None, lambda: computed_from(resolved))
 
     @property
     def exchangeable(self) -> frozenset[int]:
@@ -265,6 +269,30 @@ class Machine(Setting):
 
     def evaluate(self, node: Expression, frame: Frame) -> Plain:
         """The value of an expression on the frame's lanes."""
+        if frame.lanes.once is not None and (given := self.given(node, frame)) is not None:
+            return frame.lanes.again(id(node), lambda *_: self._evaluated(node, frame), *given)
+        return self._evaluated(node, frame)
+
+    def given(self, node: Expression | Distribution, frame: Frame) -> list[Hashable] | None:
+        """All that an expression is computed from, where some of it may be the very same as once before on these lanes, and is
+        not the same in all lanes; None where it is not, or more goes into it."""
+        names = self.computed.get(id(node))
+        if names is None or self.rounds is not None:
+            return None
+        given: list[Hashable] = []
+        rows = False
+        for name in names:
+            held, home = frame.find(name) or (None, None)
+            if isinstance(held, PerLane) and held.numbers <= FEW_NUMBERS:
+                given += held, home
+                rows = True
+            elif isinstance(held, Uniform):
+                given.append(held if isinstance(held.raw, Tensor) else (known_by(held.raw),))
+            else:
+                return None
+        return given if rows or isinstance(node, Distribution) else None
+
+    def _evaluated(self, node: Expression, frame: Frame) -> Plain:
         try:
             value = self.evaluators[node.__class__](self, node, frame)
         except MEMORY as problem:

@@ -12,6 +12,7 @@ from ...dsl.syntax import Node
 from ..arrays.function_code import Context
 from ..arrays.kinks import once_differentiable
 from ..arrays.operations import filled, held_between
+from ..arrays.uniform import Once
 from ..lanes.counter import Counter
 from ..lanes.guards import Guards
 from ..lanes.lanes import Join, Lanes
@@ -22,7 +23,6 @@ from ..lanes.merging import Merger, Tracked
 from ..lanes.moving import Motion
 from ..lanes.values import Plain, Uniform
 from ..lanes.where import Where
-from .uniform import Once
 
 MOST_KEPT = 1000  # numbers as tensors
 

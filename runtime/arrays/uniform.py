@@ -1,0 +1,43 @@
+"""What is the same in every lane is computed once, also in the hundredth round of a loop.
+
+`gamma*ones(N)` in a loop is the same tensor in each round; so is what a density makes of it.  Where lanes come back to states that
+they have been in, so is what is computed from these (`merging.py`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable
+from typing import Any, TypeVar
+
+from torch import Tensor
+
+T = TypeVar("T")
+MOST = 512  # results that are kept, usually
+
+
+class Once:
+    """Results of pure functions of things that nobody changes, for one block; never more than `most`."""
+
+    def __init__(self, most: int = MOST) -> None:
+        self.most = most
+        self.known: dict[Hashable, tuple[tuple[Any, ...], Any]] = {}
+
+    def __call__(self, what: Hashable, function: Callable[..., T], *operands: Any) -> T:
+        """`function(*operands)`, found again where `what` was asked of the same things (of numbers: equal ones) before."""
+        if any(not isinstance(operand, Tensor) and operand == 0 for operand in operands):  # 0 and -0 are equal
+            return function(*operands)
+        key = what, *((id(operand), None) if isinstance(operand, Tensor) else operand for operand in operands)
+        found = self.known.get(key)
+        if found is None:
+            found = operands, function(*operands)
+            if len(self.known) >= self.most:
+                self.known.clear()
+            if self.most:
+                self.known[key] = found  # operands live on, so that their ids stay theirs
+        result: T = found[1]
+        return result
+
+    def close(self) -> None:
+        """Let go of everything, and keep nothing from now on."""
+        self.most = 0
+        self.known.clear()
