@@ -65,8 +65,8 @@ def outer_reads(resolved: Resolved) -> dict[str, frozenset[str]]:
 
 
 def computed_from(resolved: Resolved) -> dict[int, tuple[str, ...]]:
-    """Per expression (and distribution) that draws nothing, calls none but built-in functions and asks for no density: the variables
-    that it is computed from.  Names and numbers by themselves are left out."""
+    """Per expression (and distribution) that draws nothing, asks for no density and calls none but built-in functions: the
+    variables that it is computed from.  Names and numbers by themselves are left out."""
     found: dict[int, frozenset[str] | None] = {}
     names: dict[int, tuple[str, ...]] = {}
     for node in reversed(nodes_in(resolved.program.body)):

@@ -24,16 +24,22 @@ class Once:
 
     def __call__(self, what: Hashable, function: Callable[..., T], *operands: Any) -> T:
         """`function(*operands)`, found again where `what` was asked of the same things (of numbers: equal ones) before."""
-        if any(not isinstance(operand, Tensor) and operand == 0 for operand in operands):  # 0 and -0 are equal
-            return function(*operands)
-        key = what, *((id(operand), None) if isinstance(operand, Tensor) else operand for operand in operands)
-        found = self.known.get(key)
+        key = [what]
+        for operand in operands:
+            if isinstance(operand, Tensor):
+                key.append((id(operand), None))
+            elif operand == 0:  # 0 and -0 are equal
+                return function(*operands)
+            else:
+                key.append(operand)
+        known_by = tuple(key)
+        found = self.known.get(known_by)
         if found is None:
             found = operands, function(*operands)
             if len(self.known) >= self.most:
                 self.known.clear()
             if self.most:
-                self.known[key] = found  # operands live on, so that their ids stay theirs
+                self.known[known_by] = found  # operands live on, so that their ids stay theirs
         result: T = found[1]
         return result
 

@@ -76,8 +76,8 @@ class Lanes:
         return lanes
 
     def again(self, what: Hashable, make: Callable[..., T], *given: Any) -> T:
-        """`make(*given)`, which hangs on nothing but these lanes and what is given; where the program comes back to these lanes, and
-        has been given the very same, what was made then."""
+        """`make(*given)`, which hangs on nothing but these lanes and what is given; where the program comes back to these lanes
+        and gives the very same, what was made then."""
         return make(*given) if self.once is None else self.once((what, self), make, *given)
 
     def spread_since(self, ancestor: Lanes) -> bool:

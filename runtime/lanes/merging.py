@@ -41,9 +41,9 @@ BITS = {torch.float64: torch.int64, torch.float32: torch.int32}
 
 
 @dataclass(frozen=True)
-class States:
-    """The state of every lane `[lanes]`, numbered, the `first` lane of each `[states]`, the lanes that go on for them, and the values
-    that make them up on these."""
+class Merged:
+    """The number of every lane's state `[lanes]`, the `first` lane of each state `[states]`, the lanes that go on for them, and on
+    these the values that tell states apart."""
 
     groups: Tensor
     first: Tensor
@@ -123,13 +123,15 @@ class Merger:
         device, what = weight.device, ("merge", *state)
         called = frame.activation.lanes
         base = called if frame.base or frame.parent is None else frame.parent.lanes
-        found = lanes.again(what, lambda *_: self._states(lanes, called, base, state, device), called, base, *state.values())
+        if lanes.once is not None:
+            state = {name: _as_before(lanes, value) for name, value in state.items()}
+        found = lanes.again(what, lambda *_: self._merged(lanes, called, base, state, device), called, base, *state.values())
         if found.lanes.count == lanes.count:
             return
         total = found.total(weight)
         if averaged and bool((few := total <= least(weight)).any()):
             alone = few.index_select(0, found.groups)
-            found = self._states(lanes, called, base, state, device, alone)
+            found = self._merged(lanes, called, base, state, device, alone)
             total = found.total(weight)
         kept = {**found.kept, **means(averaged, weight, found.groups, total, found.first, self.safe)}
         for name in self.fixed.intersection(frame.values):
@@ -138,10 +140,10 @@ class Merger:
                 kept[name] = value.rows_at(found.first)
         _go_on(frame, found.lanes, total, kept)
 
-    def _states(
+    def _merged(
         self, lanes: Lanes, called: Lanes, base: Lanes, state: Mapping[str, PerLane], device: torch.device,
         alone: Tensor | None = None,
-    ) -> States:
+    ) -> Merged:
         """The states that lanes are in, in an activation that was `called` on some; where they go on, they are lanes of `base`, and
         some may be kept `alone`."""
         columns = [column for value in state.values() for column in entries(value)]
@@ -151,20 +153,22 @@ class Merger:
         if alone is not None:
             columns.append(torch.where(alone, torch.arange(1, lanes.count + 1, device=device), 0))
         groups, count = grouped(columns, lanes.count, device)
+        if count == lanes.count and alone is None:
+            return Merged(groups, groups, lanes, {})
         first = first_of_each(groups, count)
         index = lanes.map_to(base)
         onward = Lanes(count, base, first if index is None else index.index_select(0, first), True)
-        return self._met(States(groups, first, onward, {name: value.rows_at(first) for name, value in state.items()}))
+        return self._met(Merged(groups, first, onward, {name: value.rows_at(first) for name, value in state.items()}))
 
-    def _met(self, states: States) -> States:
-        """The same, as it was when the program was in these states before: then it has come back to these very lanes and values, and
-        what is computed from them need not be computed again."""
+    def _met(self, states: Merged) -> Merged:
+        """The same; where the program has been in these states before, with the very lanes and values of that time, so that what is
+        computed from them need not be computed again."""
         lanes, kept = states.lanes, {name: value for name, value in states.kept.items() if not value.live}
         numbers = lanes.count + sum(value.raw.numel() for value in kept.values())
         if not self.returns or numbers > FEW_NUMBERS or states.groups.device.type != "cpu" or observed():
             return states
         assert lanes.index is not None
-        key = lanes.parent, _content(lanes.index), *((name, value.event, _content(value.raw)) for name, value in kept.items())
+        key = lanes.parent, _content(PerLane(lanes.index)), *((name, _content(value)) for name, value in kept.items())
         known = self.met.get(key)
         if known is None:
             if len(self.met) >= MOST_MET:
@@ -173,7 +177,7 @@ class Merger:
             return states
         lanes, kept = known
         lanes.once = self.once
-        return States(states.groups, states.first, lanes, {**states.kept, **kept})
+        return Merged(states.groups, states.first, lanes, {**states.kept, **kept})
 
 
 def _hidden(frame: Frame) -> Iterator[str]:
@@ -228,9 +232,14 @@ def _go_on(frame: Frame, lanes: Lanes, weight: Tensor, kept: dict[str, PerLane])
 
 
 # ------------------------------------------------------------------------------------------------------- states
-def _content(tensor: Tensor) -> Hashable:
-    """What is in a small tensor, bit by bit."""
-    return tensor.dtype, tensor.shape, tensor.numpy().tobytes()
+def _content(value: PerLane) -> Hashable:
+    """What a small value without a derivative is, bit by bit."""
+    return value.event, value.raw.dtype, value.raw.shape, value.raw.numpy().tobytes()
+
+
+def _as_before(lanes: Lanes, value: PerLane) -> PerLane:
+    """The very value that was met on these lanes before, if it is the same."""
+    return value if value.live or value.numbers > FEW_NUMBERS else lanes.again(("content", _content(value)), lambda: value)
 
 
 def entries(value: PerLane) -> list[Tensor]:

@@ -7,7 +7,7 @@ Arguments `[lanes or 1, *batch, *event]` are aligned so that the batch axes of a
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 import torch
@@ -46,7 +46,7 @@ RARE = 0.01  # part of the draws of a relaxed site that may be at the edge of it
 
 
 @dataclass(frozen=True)
-class Made:
+class SiteDraw:
     """A draw on a frame's lanes, of what; it has taken so much `work` beside its `numbers`."""
 
     bound: Bound
@@ -55,6 +55,12 @@ class Made:
     value: PerLane
     numbers: int
     work: int
+
+    def anew(self) -> SiteDraw:
+        """With probabilities of its own: derivatives that cancel must meet before those of all rounds are added up."""
+        if self.drawn.anew is None:
+            return self
+        return replace(self, drawn=replace(self.drawn, probability=self.drawn.anew()))
 
 
 def draw(machine: Machine, node: Sample | Draw, frame: Frame) -> Plain:
@@ -67,12 +73,13 @@ def draw(machine: Machine, node: Sample | Draw, frame: Frame) -> Plain:
     before = machine.meter.spent
     given = None if frame.lanes.once is None or facts.random else machine.given(node.distribution, frame)
     if given is None:
-        made = _made(machine, node, estimator, options, frame)
+        made = _site_draw(machine, node, estimator, options, frame)
     else:
-        made = frame.lanes.again(id(node), lambda *_: _made(machine, node, estimator, options, frame), *given)
+        made = frame.lanes.again(id(node), lambda *_: _site_draw(machine, node, estimator, options, frame), *given)
         if machine.meter.spent == before:  # what is found again counts as if it were done again
             machine.meter.spend(made.numbers)
             machine.meter.spend(made.work)
+            made = made.anew()
     drawn, value = made.drawn, made.value
     machine.draws += facts.random
     if drawn.index is not None:
@@ -87,7 +94,7 @@ def draw(machine: Machine, node: Sample | Draw, frame: Frame) -> Plain:
     return value
 
 
-def _made(machine: Machine, node: Sample | Draw, estimator: Estimator, options: Options, frame: Frame) -> Made:
+def _site_draw(machine: Machine, node: Sample | Draw, estimator: Estimator, options: Options, frame: Frame) -> SiteDraw:
     """The draw itself."""
     site = machine.resolved.site_at[id(node)]
     batch = () if machine.rounds is None else (machine.rounds.count,)
@@ -124,7 +131,7 @@ def _made(machine: Machine, node: Sample | Draw, estimator: Estimator, options: 
     drawn = estimator.draw(request)
     if drawn is None:
         raise machine.too_many(site)
-    return Made(bound, law, drawn, PerLane(drawn.value), numbers, machine.meter.spent - before)
+    return SiteDraw(bound, law, drawn, PerLane(drawn.value), numbers, machine.meter.spent - before)
 
 
 def _cuttable(machine: Machine, site: Site) -> None:
