@@ -129,8 +129,9 @@ def _ways(request: Request, outcomes: Tensor, elements: int) -> _Ways:
         return table.expand(table.shape[0], *batch, count).reshape(table.shape[0], elements, count)
 
     def weigh(table: Tensor) -> Tensor:
-        table = of_elements(table)
-        return table[:, places, digits].prod(-1) if elements != 1 else table[:, 0]
+        if elements == 1:
+            return table.reshape(table.shape[0], count)
+        return of_elements(table)[:, places, digits].prod(-1)
 
     given, table = table, of_elements(table)
     open_ways = of_elements(possible)

@@ -128,12 +128,11 @@ class Merger:
         found = lanes.again(what, lambda *_: self._merged(lanes, called, base, state, device), called, base, *state.values())
         if found.lanes.count == lanes.count:
             return
-        total = found.total(weight)
+        total, alone = found.total(weight), None
         if averaged and bool((few := total <= least(weight)).any()):
-            alone = few.index_select(0, found.groups)
-            found = self._merged(lanes, called, base, state, device, alone)
-            total = found.total(weight)
-        kept = {**found.kept, **means(averaged, weight, found.groups, total, found.first, self.safe)}
+            found = self._merged(lanes, called, base, state, device, few.index_select(0, found.groups))
+            total, alone = found.total(weight), found.first
+        kept = {**found.kept, **means(averaged, weight, found.groups, total, self.safe, alone)}
         for name in self.fixed.intersection(frame.values):
             value = frame.read(name)
             if isinstance(value, PerLane):
@@ -195,24 +194,25 @@ def least(weight: Tensor) -> float:
 
 
 def means(
-    values: dict[str, PerLane], weight: Tensor, groups: Tensor, total: Tensor, first: Tensor, safe: bool
+    values: dict[str, PerLane], weight: Tensor, groups: Tensor, total: Tensor, safe: bool, alone: Tensor | None = None
 ) -> dict[str, PerLane]:
     """The means of each group `[groups, *event]`; those of numbers are made together.  `safe`: one that is not finite does no harm
-    where nobody asks for it."""
-    if not values:
-        return {}
-    none = total <= least(weight)
-    over = torch.where(none, 1.0, total)
+    where nobody asks for it.  `alone`: the first of each group, where some groups are single lanes that have next to no weight."""
+    none = None if alone is None else total <= least(weight)
+    over = total if none is None else torch.where(none, 1.0, total)
 
     def mean(rows: Tensor) -> Tensor:
-        axes = (-1, *(1,) * (rows.dim() - 1))
-        summed = rows.new_zeros(total.shape[0], *rows.shape[1:]).index_add(0, groups, multiply(rows, weight.reshape(axes), safe))
-        return torch.where(none.reshape(axes), rows.index_select(0, first), divide(summed, over.reshape(axes), safe))
+        def wide(lanes: Tensor) -> Tensor:
+            return lanes if rows.dim() == 1 else lanes.reshape(-1, *(1,) * (rows.dim() - 1))
+
+        summed = rows.new_zeros(total.shape[0], *rows.shape[1:]).index_add(0, groups, multiply(rows, wide(weight), safe))
+        found = divide(summed, wide(over), safe)
+        return found if none is None or alone is None else torch.where(wide(none), rows.index_select(0, alone), found)
 
     rows = {name: value.raw if value.raw.is_floating_point() else value.raw.to(weight.dtype) for name, value in values.items()}
     numbers = [name for name, row in rows.items() if row.dim() == 1]
-    found = {name: mean(row) for name, row in rows.items() if row.dim() > 1}
-    if numbers:
+    found = {name: mean(row) for name, row in rows.items() if row.dim() > 1 or len(numbers) == 1}
+    if len(numbers) > 1:
         found.update(zip(numbers, mean(torch.stack([rows[name] for name in numbers], 1)).unbind(1), strict=True))
     return {name: PerLane(found[name], value.event) for name, value in values.items()}
 

@@ -7,7 +7,7 @@ Arguments `[lanes or 1, *batch, *event]` are aligned so that the batch axes of a
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 
 import torch
@@ -56,12 +56,6 @@ class SiteDraw:
     numbers: int
     work: int
 
-    def anew(self) -> SiteDraw:
-        """With probabilities of its own: derivatives that cancel must meet before those of all rounds are added up."""
-        if self.drawn.anew is None:
-            return self
-        return replace(self, drawn=replace(self.drawn, probability=self.drawn.anew()))
-
 
 def draw(machine: Machine, node: Sample | Draw, frame: Frame) -> Plain:
     """Execute a sampling site."""
@@ -70,7 +64,7 @@ def draw(machine: Machine, node: Sample | Draw, frame: Frame) -> Plain:
     estimator = machine.estimator(choice, site)
     facts = estimator.facts
     options: Options = {} if choice is None else choice.options
-    before = machine.meter.spent
+    before, probability = machine.meter.spent, None
     given = None if frame.lanes.once is None or facts.random else machine.given(node.distribution, frame)
     if given is None:
         made = _site_draw(machine, node, estimator, options, frame)
@@ -79,12 +73,14 @@ def draw(machine: Machine, node: Sample | Draw, frame: Frame) -> Plain:
         if machine.meter.spent == before:  # what is found again counts as if it were done again
             machine.meter.spend(made.numbers)
             machine.meter.spend(made.work)
-            made = made.anew()
+            if made.drawn.anew is not None:  # derivatives that cancel must meet before those of all rounds are added up
+                probability = made.drawn.anew()
     drawn, value = made.drawn, made.value
     machine.draws += facts.random
     if drawn.index is not None:
-        assert drawn.probability is not None
-        machine.split(site, frame, drawn.index, drawn.probability)
+        probability = drawn.probability if probability is None else probability
+        assert probability is not None
+        machine.split(site, frame, drawn.index, probability)
         if drawn.late is not None:
             grow(frame, PerLane(drawn.late))
             machine.cuts.append(Cut(node.span, site.index, "outcomes", drawn.kept, drawn.rest))
