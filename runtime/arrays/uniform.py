@@ -6,6 +6,7 @@ they have been in, so is what is computed from these (`merging.py`).
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Hashable
 from typing import Any, TypeVar
 
@@ -16,15 +17,18 @@ MOST = 512  # results that are kept, usually
 
 
 class Once:
-    """Results of pure functions of things that nobody changes, for one block; never more than `most`."""
+    """Results of pure functions of things that nobody changes, for one block; never more than `most`, and of those that tell how
+    many `numbers` they are never more than fit into the `room`."""
 
-    def __init__(self, most: int = MOST) -> None:
+    def __init__(self, most: int = MOST, room: float = math.inf) -> None:
         self.most = most
+        self.room = room
+        self.numbers = 0
         self.known: dict[Hashable, tuple[tuple[Any, ...], Any]] = {}
 
     def __call__(self, what: Hashable, function: Callable[..., T], *operands: Any) -> T:
         """`function(*operands)`, found again where `what` was asked of the same things (of numbers: equal ones) before."""
-        key = [what]
+        key: list[Hashable] = [what]
         for operand in operands:
             if isinstance(operand, Tensor):
                 key.append((id(operand), None))
@@ -36,8 +40,10 @@ class Once:
         found = self.known.get(known_by)
         if found is None:
             found = operands, function(*operands)
-            if len(self.known) >= self.most:
+            self.numbers += getattr(found[1], "numbers", 0)
+            if len(self.known) >= self.most or self.numbers > self.room:
                 self.known.clear()
+                self.numbers = 0
             if self.most:
                 self.known[known_by] = found  # operands live on, so that their ids stay theirs
         result: T = found[1]

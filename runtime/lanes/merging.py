@@ -36,7 +36,8 @@ NARROW = 2**20  # different whole numbers that are told apart without sorting
 MOST_PAUSED = 4  # visits: lanes multiply in the meantime
 WIDE = 64  # entries of an array that are looked at one by one
 MOST_STATES = 2**62
-MOST_MET, MOST_KNOWN = 32, 2048  # sets of states that are recognised, and results that are kept of what is computed in them
+MOST_MET = 32  # sets of states that are recognised,
+MOST_KNOWN, MOST_NUMBERS = 2048, 2**20  # and results that are kept of what is computed in them, and numbers in these
 BITS = {torch.float64: torch.int64, torch.float32: torch.int32}
 
 
@@ -70,7 +71,7 @@ class Merger:
     safe: bool = False  # derivatives are 0 where nobody asks for them (`singular.py`)
     returns: bool = False
     saved: int = 0  # lanes
-    once: Once = field(default_factory=lambda: Once(MOST_KNOWN))
+    once: Once = field(default_factory=lambda: Once(MOST_KNOWN, MOST_NUMBERS))
     met: dict[Hashable, tuple[Lanes, dict[str, PerLane]]] = field(default_factory=dict)  # states, with the lanes that were in them
     pause: dict[int, tuple[int, int]] = field(default_factory=dict)  # by statement: visits to let pass, and those of the last time
 

@@ -47,14 +47,18 @@ RARE = 0.01  # part of the draws of a relaxed site that may be at the edge of it
 
 @dataclass(frozen=True)
 class SiteDraw:
-    """A draw on a frame's lanes, of what; it has taken so much `work` beside its `numbers`."""
+    """A draw on a frame's lanes, of what, and the work that it took: to draw so many numbers, and beside that."""
 
     bound: Bound
     law: Law
     drawn: Drawn
     value: PerLane
-    numbers: int
-    work: int
+    work: tuple[int, int]
+
+    @property
+    def numbers(self) -> int:
+        """How many are kept."""
+        return self.value.numbers
 
 
 def draw(machine: Machine, node: Sample | Draw, frame: Frame) -> Plain:
@@ -71,8 +75,8 @@ def draw(machine: Machine, node: Sample | Draw, frame: Frame) -> Plain:
     else:
         made = frame.lanes.again(id(node), lambda *_: _site_draw(machine, node, estimator, options, frame), *given)
         if machine.meter.spent == before:  # what is found again counts as if it were done again
-            machine.meter.spend(made.numbers)
-            machine.meter.spend(made.work)
+            for work in made.work:
+                machine.meter.spend(work)
             if made.drawn.anew is not None:  # derivatives that cancel must meet before those of all rounds are added up
                 probability = made.drawn.anew()
     drawn, value = made.drawn, made.value
@@ -127,7 +131,7 @@ def _site_draw(machine: Machine, node: Sample | Draw, estimator: Estimator, opti
     drawn = estimator.draw(request)
     if drawn is None:
         raise machine.too_many(site)
-    return SiteDraw(bound, law, drawn, PerLane(drawn.value), numbers, machine.meter.spent - before)
+    return SiteDraw(bound, law, drawn, PerLane(drawn.value), (numbers, machine.meter.spent - before))
 
 
 def _cuttable(machine: Machine, site: Site) -> None:
