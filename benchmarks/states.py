@@ -47,31 +47,31 @@ def watched() -> Iterator[Watch]:
     """Merges are looked at meanwhile."""
     watch = Watch()
     merger, merged = Session.merger, merging.Merger.after
-    merge = merging._merge
+    merge = merging.Merger.merge
     now: list[Any] = [None, None]
 
-    def plan_of(self: Session) -> Any:
+    def plan_of(self: Session, returns: bool) -> Any:
         now[0] = self.plan
-        return merger(self)
+        return merger(self, returns)
 
     def after(self: merging.Merger, statement: Any, frame: Frame) -> int:
         now[1] = statement
         return merged(self, statement, frame)
 
-    def look(frame: Frame, live: frozenset[str], state: frozenset[str], *more: Any) -> None:
+    def look(self: merging.Merger, frame: Frame, live: frozenset[str], state: frozenset[str]) -> None:
         names = [*state, *merging._hidden(frame)]
         watch.plans[now[0].key] = now[0]
         watch.seen.setdefault((now[0].key, id(now[1])), set()).update(name for name in names if differs(frame, name))
         before = frame.lanes.count
-        merge(frame, live, state, *more)
+        merge(self, frame, live, state)
         runs = frame.activation.lanes.count
         watch.lanes.setdefault(id(now[1]), []).append((before / runs, frame.lanes.count / runs))
 
-    Session.merger, merging.Merger.after, merging._merge = plan_of, after, look  # type: ignore[method-assign]
+    Session.merger, merging.Merger.after, merging.Merger.merge = plan_of, after, look  # type: ignore[method-assign]
     try:
         yield watch
     finally:
-        Session.merger, merging.Merger.after, merging._merge = merger, merged, merge  # type: ignore[method-assign]
+        Session.merger, merging.Merger.after, merging.Merger.merge = merger, merged, merge  # type: ignore[method-assign]
 
 
 def differs(frame: Frame, name: str) -> bool:

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from probrun.runtime.arrays.kernels import WORTHWHILE, choose, compare, less, partition, to_number
-from probrun.runtime.machine.uniform import Once
+from probrun.runtime.arrays.uniform import Once
 
 SIZES = (7, 4 * WORTHWHILE)
 DTYPES = (torch.float32, torch.float64)

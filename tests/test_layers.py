@@ -33,7 +33,7 @@ EXACT = {
 }
 
 
-TRIED = {*NAMES, "rounds", "merge"}
+TRIED = {*NAMES, "rounds", "merge", "again"}
 
 
 def cases() -> list[Any]:

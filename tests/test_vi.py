@@ -16,7 +16,15 @@ from probrun.cli import main
 
 ROOT = Path(__file__).parent.parent
 REFERENCE = json.loads((ROOT / "benchmarks" / "nuts_reference.json").read_text())
-SCHOOLS = (ROOT / "examples" / "eight_schools.prob").read_text()
+SCHOOLS = """data y[8] = [28, 8, -3, 7, -1, 1, 18, 12]
+data s[8] = [15, 10, 16, 11, 9, 11, 10, 18]
+mu ~ Normal(0, 5)
+tau ~ HalfCauchy(5)
+e ~ Normal(zeros(8), 1)
+theta = mu + tau*e
+observe y ~ Normal(theta, s)
+return mu, tau, theta
+"""
 LOGISTIC = """data x[n, d]
 data t[n]
 w ~ Normal(zeros(d), 2)

@@ -4,7 +4,27 @@ from __future__ import annotations
 
 from ..names.resolved import Resolved
 from ..names.scopes import nodes_in
-from ..syntax import Assign, Block, Call, For, If, Name, Sample, Statement, While
+from ..syntax import (
+    Argument,
+    Assign,
+    Block,
+    Call,
+    Distribution,
+    Draw,
+    Expression,
+    For,
+    If,
+    LogPdf,
+    Name,
+    Node,
+    Sample,
+    Slice,
+    Statement,
+    Term,
+    While,
+    children,
+)
+from ..tables.functions import FUNCTIONS
 
 
 def statements_in(body: Block) -> list[Statement]:
@@ -44,4 +64,28 @@ def outer_reads(resolved: Resolved) -> dict[str, frozenset[str]]:
     return {name: frozenset(names) for name, names in reads.items()}
 
 
-__all__ = ["outer_reads", "set_in", "statements_in"]
+def computed_from(resolved: Resolved) -> dict[int, tuple[str, ...]]:
+    """Per expression (and distribution) that draws nothing, asks for no density and calls none but built-in functions: the
+    variables that it is computed from.  Names and numbers by themselves are left out."""
+    found: dict[int, frozenset[str] | None] = {}
+    names: dict[int, tuple[str, ...]] = {}
+    for node in reversed(nodes_in(resolved.program.body)):
+        below = [found[id(child)] for child in children(node)]
+        reads: frozenset[str] | None = frozenset((node.id,)) if isinstance(node, Name) else frozenset()
+        if not _computes(node, resolved):
+            reads = None
+        for part in below:
+            reads = None if reads is None or part is None else reads | part
+        found[id(node)] = reads
+        if reads is not None and below:
+            names[id(node)] = tuple(sorted(reads))
+    return names
+
+
+def _computes(node: Node, resolved: Resolved) -> bool:
+    if isinstance(node, Call):
+        return node.function not in resolved.functions and node.function in FUNCTIONS
+    return isinstance(node, Expression | Distribution | Argument | Term | Slice) and not isinstance(node, Draw | LogPdf)
+
+
+__all__ = ["computed_from", "outer_reads", "set_in", "statements_in"]

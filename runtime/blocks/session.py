@@ -140,7 +140,7 @@ class Session:
             self.resolved, self.choices, self.context, self.noise,
             limits=self.limits(), guards=self.guards, safe=self.safe, lifter=self.lifter,
             results=self.asked.results, wanted=self.asked.variables, counter=counter, meter=self.meter(), without=settings.without,
-            branching=self.branching, merger=self.merger(),
+            branching=self.branching, merger=self.merger(kind is Interpreter and not tracing),
             meetings=Meetings(self.plan.ties) if self.plan is not None and self.plan.ties else None, **more,
         )
         machine.recall.looking = self.branching is APART
@@ -149,12 +149,14 @@ class Session:
         machine.stands_for = settings.samples if self.exact else 1
         return machine
 
-    def merger(self) -> Merger | None:
+    def merger(self, returns: bool) -> Merger | None:
         """What merges lanes in the same state, where outcomes are enumerated (None: nothing does)."""
         if self.plan is None or not self.plan.merges or "merge" in self.settings.without or self.branching is not APART:
             return None
-        live, additive = liveness_of(self.resolved, self.settings.of), not (self.asked.weighed or self.asked.summed)
-        return Merger(live, self.exact, additive, frozenset(self.resolved.parameters), self.safe)
+        live, fixed = liveness_of(self.resolved, self.settings.of), frozenset(self.resolved.parameters)
+        additive = not (self.asked.weighed or self.asked.summed)
+        again = returns and self.exact and "again" not in self.settings.without
+        return Merger(live, self.exact, fixed, self.safe, again, additive)
 
     def limits(self) -> Limits:
         """What a machine may do."""

@@ -216,6 +216,13 @@ def _differentiate(session: Session, collected: Collected, progress: Progress, l
         _differentiate_plain(session, collected, progress, looks)
 
 
+def _with_values(block: Session, outcome: Outcome, runs: int) -> Outcome:
+    """The outcome; P0510 where all runs have ended, whose log weights are asked for."""
+    if not outcome.values:
+        raise _impossible(block, runs)
+    return summed_out(block, outcome, runs) if block.asked.summed else outcome
+
+
 def _differentiate_plain(session: Session, collected: Collected, progress: Progress, looks: Looks) -> None:
     names, settings = collected.names, collected.settings
     paired = any(choice.options.get("baseline") == "both" for choice in session.choices.values())
@@ -224,9 +231,7 @@ def _differentiate_plain(session: Session, collected: Collected, progress: Progr
         part = Collected(names, settings, block.start)
         part.exact, part.work, part.steps = block.exact or not outcome.random, outcome.work, block.spending.steps
         weighings = []
-        if not outcome.values:  # what is asked for is the mean of log weights
-            raise _impossible(block, runs)
-        outcome = summed_out(block, outcome, runs) if session.asked.summed else outcome
+        outcome = _with_values(block, outcome, runs)
         for number, (name, found) in enumerate(zip(names, outcome.values, strict=True)):
             value = block.result(found)
             if outcome.weight is not None:

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -67,7 +68,12 @@ class Trial:
         """Of the mean."""
         return self.sd**2 / self.runs
 
-    @property
+    @cached_property
+    def total(self) -> float:
+        """The variance of a run, over all entries."""
+        return float((self.sd**2).sum())
+
+    @cached_property
     def enumerated(self) -> int:
         """How many sites are summed over."""
         return sum(ESTIMATORS[choice.estimator].exact for choice in self.plan.choices.values())
@@ -86,12 +92,12 @@ class Trial:
             thin=other.thin or (self.thin and bool((NOISIER * other.sd < self.sd).any())),
         )
 
-    @property
+    @cached_property
     def pathwise(self) -> int:
         """How many sites are reparameterised."""
         return pathwise(self.plan)
 
-    @property
+    @cached_property
     def temperature(self) -> float:
         """The highest one of a relaxation."""
         return temperature(self.plan)
@@ -176,7 +182,7 @@ class Figures:
     def reference(self) -> Trial | None:
         """The unbiased plan with the least variance."""
         fair = [trial for trial in self.sound if not trial.plan.biased]
-        return min(fair, key=lambda trial: float((trial.sd**2).sum()), default=None)
+        return min(fair, key=lambda trial: trial.total, default=None)
 
     def errors(self, trial: Trial) -> Tensor:
         """The mean squared error of each entry at the requested number of runs."""

@@ -290,8 +290,7 @@ class _Pilot(Figures):
         contenders = [trial for trial in self.trials if trial.plan.biased]
         if reference is None or not contenders or reference.mean.numel() > MOST_DIFFERENCES:
             return
-        unit = float((reference.sd**2).sum())
-        if not any(float((trial.sd**2).sum()) < CONTENDS * unit for trial in contenders):
+        if not any(trial.total < CONTENDS * reference.total for trial in contenders):
             return
         if reference.runs >= self.asked.samples:
             return  # it is known as well as it will be

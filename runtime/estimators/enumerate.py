@@ -12,6 +12,7 @@ fit into memory.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -60,25 +61,32 @@ class Enumerate:
         make = _counts if counted else _ways
         if rows == 1:  # the same in every lane, and perhaps in the next round
             what = make.__name__, request.row.name, *request.arguments, *request.shape[1:]
-            found = request.law.once(what, lambda *_: make(request, outcomes, elements), *request.arguments.values())
+            found: _Ways = request.law.once(what, lambda *_: make(request, outcomes, elements), *request.arguments.values())
         else:
             found = make(request, outcomes, elements)
-        index, ways, weights = found.on(lanes, request.places)
+        index, ways, places = found.on(lanes, request.places)
         late = found.late
         if late is not None:
             row = index if request.places is None else request.places[index]
             row = row if late.shape[0] > 1 else torch.zeros_like(row)
             late = late[row.unsqueeze(1), torch.arange(elements, device=outcomes.device), found.digits[ways]].amax(-1)
+
+        def anew() -> Tensor:
+            table, _ = request.law.probabilities(outcomes)
+            return found.weights(found.weigh(table), places, lanes)
+
         value = outcomes[found.digits].index_select(0, ways).reshape(index.shape[0], *request.shape[1:])
-        return Drawn(value, None, index, weights, late, found.held, found.rest)
+        weights = found.weights(found.probability, places, lanes)
+        return Drawn(value, None, index, weights, late, found.held, found.rest, anew if rows > 1 else None)
 
 
 @dataclass(frozen=True)
 class _Ways:
-    """All ways of a draw: their `probability` `[rows, ways]`, which are `kept`, and the outcome of each element `digits` `[ways,
-    elements]`; of endless laws which outcomes are `late` `[rows, elements, count]`, how many are `held`, and how probable the
-    `rest` is."""
+    """All ways of a draw: how to `weigh` them by the table of a law, their `probability` `[rows, ways]`, which are `kept`, and the
+    outcome of each element `digits` `[ways, elements]`; of endless laws which outcomes are `late` `[rows, elements, count]`, how
+    many are `held`, and how probable the `rest` is."""
 
+    weigh: Callable[[Tensor], Tensor]
     probability: Tensor
     kept: Tensor
     every: bool
@@ -87,32 +95,46 @@ class _Ways:
     held: int
     rest: float
 
-    def on(self, lanes: int, places: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
-        """On so many lanes: the old lane of each new one, its way and its probability."""
-        probability, device = self.probability, self.probability.device
-        count = probability.shape[1]
-        if places is not None:
-            index, ways = self.kept.index_select(0, places).nonzero(as_tuple=True)
-            return index, ways, probability.reshape(-1).index_select(0, places[index] * count + ways)
+    def on(self, lanes: int, rows: Tensor | None) -> tuple[Tensor, Tensor, Tensor | None]:
+        """On so many lanes (`rows`: of each): the old lane of each new one, its way, and the place of its probability (None: all
+        ways of every lane, one after another)."""
+        count, device = self.probability.shape[1], self.probability.device
+        if rows is not None:
+            index, ways = self.kept.index_select(0, rows).nonzero(as_tuple=True)
+            return index, ways, rows[index] * count + ways
         if self.every:
             index = torch.arange(lanes, device=device).repeat_interleave(count)
-            return index, torch.arange(count, device=device).repeat(lanes), probability.expand(lanes, count).reshape(-1)
-        if self.kept.shape[0] == 1 and probability.shape[0] == 1:
+            return index, torch.arange(count, device=device).repeat(lanes), None
+        if self.kept.shape[0] == 1 and self.probability.shape[0] == 1:
             some = self.kept[0].nonzero().squeeze(1)
-            index = torch.arange(lanes, device=device).repeat_interleave(some.shape[0])
             ways = some.repeat(lanes)
-            return index, ways, probability[0].index_select(0, ways)
+            return torch.arange(lanes, device=device).repeat_interleave(some.shape[0]), ways, ways
         index, ways = self.kept.nonzero(as_tuple=True)
-        return index, ways, probability[self.kept]
+        return index, ways, index * count + ways
+
+    def weights(self, probability: Tensor, places: Tensor | None, lanes: int) -> Tensor:
+        """The probabilities at some places, or of all ways of so many lanes."""
+        if places is None:
+            return probability.expand(lanes, probability.shape[1]).reshape(-1)
+        return probability.reshape(-1).index_select(0, places)
 
 
 def _ways(request: Request, outcomes: Tensor, elements: int) -> _Ways:
     """All ways of a draw."""
     table, possible = request.law.probabilities(outcomes)
-    count, rows = outcomes.shape[0], table.shape[0]
+    count = outcomes.shape[0]
     batch = request.shape[1 : 1 + request.batch]
-    table = table.expand(rows, *batch, count).reshape(rows, elements, count)
-    open_ways = possible.expand(possible.shape[0], *batch, count).reshape(possible.shape[0], elements, count)
+
+    def of_elements(table: Tensor) -> Tensor:
+        return table.expand(table.shape[0], *batch, count).reshape(table.shape[0], elements, count)
+
+    def weigh(table: Tensor) -> Tensor:
+        if elements == 1:
+            return table.reshape(table.shape[0], count)
+        return of_elements(table)[:, places, digits].prod(-1)
+
+    given, table = table, of_elements(table)
+    open_ways = of_elements(possible)
     open_ways = open_ways & ((table > 0) | _moving(table, open_ways, request))
     late, rest, held = None, 0.0, 0
     if request.row.endless and elements:
@@ -121,24 +143,28 @@ def _ways(request: Request, outcomes: Tensor, elements: int) -> _Ways:
     digits = _digits(count, elements, outcomes.device)
     places = torch.arange(elements, device=outcomes.device)
     kept = open_ways[:, places, digits].all(-1)
-    probability = table[:, places, digits].prod(-1) if elements != 1 else table[:, 0]
-    return _Ways(probability, kept, bool(kept.all()), digits, late, held, rest)
+    return _Ways(weigh, weigh(given), kept, bool(kept.all()), digits, late, held, rest)
 
 
 def _counts(request: Request, outcomes: Tensor, elements: int) -> _Ways:
     """One way of a draw for all that have the same number of elements with each outcome; the elements have one law."""
     table, possible = request.law.probabilities(outcomes)
     count, device = outcomes.shape[0], outcomes.device
-    table = table.reshape(table.shape[0], -1, count)[:, :1]
+
+    def weigh(table: Tensor) -> Tensor:
+        first = table.reshape(table.shape[0], -1, count)[:, 0]
+        return _multinomial(first, counts.double()).to(table.dtype)
+
+    given, table = table, table.reshape(table.shape[0], -1, count)[:, :1]
     possible = possible.reshape(possible.shape[0], -1, count)[:, :1]
     possible = possible & ((table > 0) | _moving(table, possible, request))
     counts = torch.tensor(shared_out(elements, count), device=device)
     kept = (possible | (counts == 0)).all(-1)
     digits = torch.arange(count, device=device).repeat(counts.shape[0]).repeat_interleave(counts.reshape(-1))
-    probability = _multinomial(table[:, 0], counts.double())
+    probability = weigh(given)
     rare = (table >= IMPROBABLE) | (counts == 0) | (counts > ORDERS)
     kept = kept & ~((probability == 0) & rare.all(-1))  # what is below the least number, with all its derivatives
-    return _Ways(probability.to(table.dtype), kept, bool(kept.all()), digits.reshape(-1, elements), None, 0, 0.0)
+    return _Ways(weigh, probability, kept, bool(kept.all()), digits.reshape(-1, elements), None, 0, 0.0)
 
 
 def _multinomial(table: Tensor, counts: Tensor) -> Tensor:

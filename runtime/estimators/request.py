@@ -64,6 +64,7 @@ class Drawn:
     late          where outcomes have no end: 1 for one in the part before the last of them, 2 for one in the last `[new lanes]`
     kept          the most outcomes that are kept
     rest          the largest probability of what was left out
+    anew          the probability once more, with a derivative of its own (None: it is shared anyway)
     """
 
     value: Tensor
@@ -73,6 +74,7 @@ class Drawn:
     late: Tensor | None = None
     kept: int = 0
     rest: float = 0.0
+    anew: Callable[[], Tensor] | None = None
 
 
 class Estimator(Protocol):

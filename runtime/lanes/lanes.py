@@ -14,17 +14,21 @@ branch that it does not take; and a loop would cost all lanes as long as one is 
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
-from typing import Protocol, TypeVar, cast
+from collections.abc import Callable, Hashable, Sequence
+from functools import partial
+from typing import Any, Protocol, TypeVar, cast
 
 import torch
 from torch import Tensor
 
 from ..arrays.kernels import to_number
 from ..arrays.memory import ask
+from ..arrays.uniform import Once
 from .values import PerLane, Plain, Ragged, Uniform, Value
 
 V = TypeVar("V", bound=Value)
+T = TypeVar("T")
+FEW_NUMBERS = 1024  # of a value that is kept where lanes come back
 
 
 class Lifting(Protocol):
@@ -41,9 +45,10 @@ class Lanes:
     `spread`: several lanes may continue the same lane of the parent (outcomes have been enumerated).  `parts`: where lanes
     that were split on the way have come together again, what they consist of, one after another; the parent does not tell.
     `tracked`: it will be asked which rows of values are the same (`merging.py`).
+    `once`: where the program comes back to these very lanes (`merging.py`), what has been worked out on them.
     """
 
-    __slots__ = ("count", "index", "lifter", "maps", "parent", "parts", "places", "spread", "tracked")
+    __slots__ = ("count", "index", "lifter", "maps", "once", "parent", "parts", "places", "spread", "tracked")
 
     def __init__(self, count: int, parent: Lanes | None = None, index: Tensor | None = None, spread: bool = False):
         self.count = count
@@ -53,16 +58,27 @@ class Lanes:
         self.parts: tuple[Lanes, ...] = ()
         self.lifter: Lifting | None = None if parent is None else parent.lifter
         self.tracked: bool = parent is not None and parent.tracked
+        self.once: Once | None = None
         self.maps: dict[Lanes, Tensor] = {}
         self.places: dict[Lanes, Tensor] = {}
 
     def restrict(self, index: Tensor) -> Lanes:
         """The lanes at `index`."""
-        return Lanes(index.shape[0], self, index)
+        return self.again("restrict", partial(self._onward, False), index)
 
     def split(self, index: Tensor) -> Lanes:
         """New lanes, of which several may continue the same one of these."""
-        return Lanes(index.shape[0], self, index, True)
+        return self.again("split", partial(self._onward, True), index)
+
+    def _onward(self, spread: bool, index: Tensor) -> Lanes:
+        lanes = Lanes(index.shape[0], self, index, spread)
+        lanes.once = self.once
+        return lanes
+
+    def again(self, what: Hashable, make: Callable[..., T], *given: Any) -> T:
+        """`make(*given)`, which hangs on nothing but these lanes and what is given; where the program comes back to these lanes
+        and gives the very same, what was made then."""
+        return make(*given) if self.once is None else self.once((what, self), make, *given)
 
     def spread_since(self, ancestor: Lanes) -> bool:
         """Whether lanes have been split between `ancestor` and these."""
@@ -179,12 +195,18 @@ def carry(value: V, source: Lanes, target: Lanes) -> V:
     """A value computed on `source`, on the lanes `target` that continue them."""
     if source is target or not isinstance(value, PerLane):
         return value
+    if target.once is not None and value.numbers <= FEW_NUMBERS:
+        return target.again("carry", partial(_carried, target), value, source)  # type: ignore[return-value]
+    return _carried(target, value, source)  # type: ignore[return-value]
+
+
+def _carried(target: Lanes, value: PerLane, source: Lanes) -> PerLane:
     index = target.map_to(source)
     if index is None:
         return value
     if target.count > source.count:
         ask(value.raw.numel() // source.count * target.count, value.raw.device)
-    return value.rows_at(index, target.tracked)  # type: ignore[return-value]
+    return value.rows_at(index, target.tracked)
 
 
 def level(values: Sequence[Plain], lanes: Lanes) -> Sequence[Plain]:

@@ -16,7 +16,7 @@ Weights are sums of probabilities, so derivatives go through them.  What was com
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import torch
@@ -25,10 +25,12 @@ from torch import Tensor
 from ...dsl.analysis.liveness import Liveness
 from ...dsl.levels import LEVEL
 from ...dsl.syntax import Statement
+from ..arrays.private import observed
 from ..arrays.singular import divide, multiply
+from ..arrays.uniform import Once
 from .endings import AGE
 from .frames import HIDDEN, Frame
-from .lanes import Join, Lanes
+from .lanes import FEW_NUMBERS, Join, Lanes
 from .values import Held, PerLane, Ragged, Value
 
 DENSE = 4  # possible states for every lane, of which a table is made
@@ -36,23 +38,44 @@ NARROW = 2**20  # different whole numbers that are told apart without sorting
 MOST_PAUSED = 4  # visits: lanes multiply in the meantime
 WIDE = 64  # entries of an array that are looked at one by one
 MOST_STATES = 2**62
+MOST_MET = 32  # sets of states that are recognised,
+MOST_KNOWN, MOST_NUMBERS = 2048, 2**20  # and results that are kept of what is computed in them, and numbers in these
 BITS = {torch.float64: torch.int64, torch.float32: torch.int32}
+
+
+@dataclass(frozen=True)
+class Merged:
+    """The number of every lane's state `[lanes]`, the `first` lane of each state `[states]`, the lanes that go on for them, and on
+    these the values that tell states apart."""
+
+    groups: Tensor
+    first: Tensor
+    lanes: Lanes
+    kept: dict[str, PerLane]
+
+    def total(self, weight: Tensor) -> Tensor:
+        """The weight of each state `[states]`."""
+        return weight.new_zeros(self.lanes.count).index_add(0, self.groups, weight)
 
 
 @dataclass
 class Merger:
     """When and how lanes are merged: what is `live` after each statement, and which of it may be averaged; `exact`: every outcome
-    is enumerated, so that what is left of a loop may be left out.
+    is enumerated, so that what is left of a loop may be left out; `returns`: it is looked whether the program comes back to states
+    that it has been in.
 
     Where nothing could be merged, it is tried again after twice as many visits as the last time (`pause`), but not many.
     """
 
     live: Liveness
     exact: bool
-    additive: bool = False  # the logarithm of a run's likelihood is averaged; else the likelihood weighs
     fixed: frozenset[str] = frozenset()  # what no statement sets: parameters, which may have a row per lane
     safe: bool = False  # derivatives are 0 where nobody asks for them (`singular.py`)
+    returns: bool = False
+    additive: bool = False  # the logarithm of a run's likelihood is averaged; else the likelihood weighs
     saved: int = 0  # lanes
+    once: Once = field(default_factory=lambda: Once(MOST_KNOWN, MOST_NUMBERS))
+    met: dict[Hashable, tuple[Lanes, dict[str, PerLane]]] = field(default_factory=dict)  # states, with the lanes that were in them
     pause: dict[int, tuple[int, int]] = field(default_factory=dict)  # by statement: visits to let pass, and those of the last time
 
     def after(self, statement: Statement, frame: Frame) -> int:
@@ -74,6 +97,11 @@ class Merger:
         self.saved += before - frame.lanes.count
         return before - frame.lanes.count
 
+    def close(self) -> None:
+        """Let go of what is remembered."""
+        self.once.close()
+        self.met.clear()
+
     def merge(self, frame: Frame, live: frozenset[str], part_of_state: frozenset[str]) -> None:
         """Merge the frame's lanes by what is live, and what of it is part of the state."""
         state: dict[str, PerLane] = {}
@@ -94,41 +122,76 @@ class Merger:
         level = frame.read(LEVEL) if frame.has(LEVEL) else None
         if self.additive and isinstance(level, PerLane):
             averaged[LEVEL], level = level, None
-        _by_state(frame, state, averaged, level if isinstance(level, PerLane) else None, self.fixed, self.safe)
+        self._by_state(frame, state, averaged, level if isinstance(level, PerLane) else None)
 
+    def _by_state(
+        self, frame: Frame, state: dict[str, PerLane], averaged: dict[str, PerLane], level: PerLane | None
+    ) -> None:
+        lanes, weight = frame.lanes, frame.weight
+        assert weight is not None
+        device, what = weight.device, ("merge", *state)
+        called = frame.activation.lanes
+        base = called if frame.base or frame.parent is None else frame.parent.lanes
+        if lanes.once is not None:
+            state = {name: _as_before(lanes, value) for name, value in state.items()}
+        found = lanes.again(what, lambda *_: self._merged(lanes, called, base, state, device), called, base, *state.values())
+        if found.lanes.count == lanes.count:
+            return
+        size = None
+        if level is not None:
+            weight, size = likely(weight, level.raw, found.groups, found.lanes.count)
+        total, alone = found.total(weight), None
+        if averaged and bool((few := total <= least(weight)).any()):
+            found = self._merged(lanes, called, base, state, device, few.index_select(0, found.groups))
+            total, alone = found.total(weight), found.first
+        kept = {**found.kept, **means(averaged, weight, found.groups, total, self.safe, alone)}
+        for name in self.fixed.intersection(frame.values):
+            value = frame.read(name)
+            if isinstance(value, PerLane):
+                kept[name] = value.rows_at(found.first)
+        if size is not None:  # what weights have come to is kept as a logarithm: a product of thousands of likelihoods is 0
+            reached = torch.where(total > least(total), total, 1.0).detach()
+            kept[LEVEL], total = PerLane(size.index_select(0, found.first) + reached.log()), total / reached
+        _go_on(frame, found.lanes, total, kept)
 
-def _by_state(
-    frame: Frame, state: dict[str, PerLane], averaged: dict[str, PerLane], level: PerLane | None, fixed: frozenset[str], safe: bool
-) -> None:
-    lanes, weight = frame.lanes, frame.weight
-    assert weight is not None
-    columns = [column for value in state.values() for column in entries(value)]
-    origin = lanes.map_to(frame.activation.lanes)
-    if origin is not None and frame.activation.lanes.count > 1:
-        columns.append(origin)
-    groups, count = grouped(columns, lanes.count, weight.device)
-    if count == lanes.count:
-        return
-    base = None
-    if level is not None:
-        weight, base = likely(weight, level.raw, groups, count)
-    total = weight.new_zeros(count).index_add(0, groups, weight)
-    if averaged and bool((total <= least(weight)).any()):
-        alone = (total <= least(weight)).index_select(0, groups)
-        columns.append(torch.where(alone, torch.arange(1, lanes.count + 1, device=weight.device), 0))
-        groups, count = grouped(columns, lanes.count, weight.device)
-        total = weight.new_zeros(count).index_add(0, groups, weight)
-    first = first_of_each(groups, count)
-    kept = {name: value.rows_at(first) for name, value in state.items()}
-    kept.update(means(averaged, weight, groups, total, first, safe))
-    for name in fixed.intersection(frame.values):
-        value = frame.read(name)
-        if isinstance(value, PerLane):
-            kept[name] = value.rows_at(first)
-    if base is not None:  # what weights have come to is kept as a logarithm: a product of thousands of likelihoods is 0
-        size = torch.where(total > least(total), total, 1.0).detach()
-        kept[LEVEL], total = PerLane(base.index_select(0, first) + size.log()), total / size
-    _go_on(frame, first, total, kept)
+    def _merged(
+        self, lanes: Lanes, called: Lanes, base: Lanes, state: Mapping[str, PerLane], device: torch.device,
+        alone: Tensor | None = None,
+    ) -> Merged:
+        """The states that lanes are in, in an activation that was `called` on some; where they go on, they are lanes of `base`, and
+        some may be kept `alone`."""
+        columns = [column for value in state.values() for column in entries(value)]
+        origin = lanes.map_to(called)
+        if origin is not None and called.count > 1:
+            columns.append(origin)
+        if alone is not None:
+            columns.append(torch.where(alone, torch.arange(1, lanes.count + 1, device=device), 0))
+        groups, count = grouped(columns, lanes.count, device)
+        if count == lanes.count and alone is None:
+            return Merged(groups, groups, lanes, {})
+        first = first_of_each(groups, count)
+        index = lanes.map_to(base)
+        onward = Lanes(count, base, first if index is None else index.index_select(0, first), True)
+        return self._met(Merged(groups, first, onward, {name: value.rows_at(first) for name, value in state.items()}))
+
+    def _met(self, states: Merged) -> Merged:
+        """The same; where the program has been in these states before, with the very lanes and values of that time, so that what is
+        computed from them need not be computed again."""
+        lanes, kept = states.lanes, {name: value for name, value in states.kept.items() if not value.live}
+        numbers = lanes.count + sum(value.raw.numel() for value in kept.values())
+        if not self.returns or numbers > FEW_NUMBERS or states.groups.device.type != "cpu" or observed():
+            return states
+        assert lanes.index is not None
+        key = lanes.parent, _content(PerLane(lanes.index)), *((name, _content(value)) for name, value in kept.items())
+        known = self.met.get(key)
+        if known is None:
+            if len(self.met) >= MOST_MET:
+                del self.met[next(iter(self.met))]
+            self.met[key] = lanes, kept
+            return states
+        lanes, kept = known
+        lanes.once = self.once
+        return Merged(states.groups, states.first, lanes, {**states.kept, **kept})
 
 
 def likely(weight: Tensor, level: Tensor, groups: Tensor, count: int) -> tuple[Tensor, Tensor]:
@@ -154,31 +217,31 @@ def least(weight: Tensor) -> float:
 
 
 def means(
-    values: dict[str, PerLane], weight: Tensor, groups: Tensor, total: Tensor, first: Tensor, safe: bool
+    values: dict[str, PerLane], weight: Tensor, groups: Tensor, total: Tensor, safe: bool, alone: Tensor | None = None
 ) -> dict[str, PerLane]:
     """The means of each group `[groups, *event]`; those of numbers are made together.  `safe`: one that is not finite does no harm
-    where nobody asks for it."""
-    none = total <= least(weight)
-    over = torch.where(none, 1.0, total)
+    where nobody asks for it.  `alone`: the first of each group, where some groups are single lanes that have next to no weight."""
+    none = None if alone is None else total <= least(weight)
+    over = total if none is None else torch.where(none, 1.0, total)
 
     def mean(rows: Tensor) -> Tensor:
-        axes = (-1, *(1,) * (rows.dim() - 1))
-        summed = rows.new_zeros(total.shape[0], *rows.shape[1:]).index_add(0, groups, multiply(rows, weight.reshape(axes), safe))
-        return torch.where(none.reshape(axes), rows.index_select(0, first), divide(summed, over.reshape(axes), safe))
+        def wide(lanes: Tensor) -> Tensor:
+            return lanes if rows.dim() == 1 else lanes.reshape(-1, *(1,) * (rows.dim() - 1))
+
+        summed = rows.new_zeros(total.shape[0], *rows.shape[1:]).index_add(0, groups, multiply(rows, wide(weight), safe))
+        found = divide(summed, wide(over), safe)
+        return found if none is None or alone is None else torch.where(wide(none), rows.index_select(0, alone), found)
 
     rows = {name: value.raw if value.raw.is_floating_point() else value.raw.to(weight.dtype) for name, value in values.items()}
     numbers = [name for name, row in rows.items() if row.dim() == 1]
-    found = {name: mean(row) for name, row in rows.items() if row.dim() > 1}
-    if numbers:
+    found = {name: mean(row) for name, row in rows.items() if row.dim() > 1 or len(numbers) == 1}
+    if len(numbers) > 1:
         found.update(zip(numbers, mean(torch.stack([rows[name] for name in numbers], 1)).unbind(1), strict=True))
     return {name: PerLane(found[name], value.event) for name, value in values.items()}
 
 
-def _go_on(frame: Frame, first: Tensor, weight: Tensor, kept: dict[str, PerLane]) -> None:
-    """Go on with the lanes at `first` and their new weights, and what is live on them; what is not is forgotten."""
-    base = frame.activation.lanes if frame.base or frame.parent is None else frame.parent.lanes
-    index = frame.lanes.map_to(base)
-    lanes = Lanes(first.shape[0], base, first if index is None else index.index_select(0, first), True)
+def _go_on(frame: Frame, lanes: Lanes, weight: Tensor, kept: dict[str, PerLane]) -> None:
+    """Go on with the lanes of the states and their weights, and what is live on them; what is not is forgotten."""
     for name in set(frame.values).difference(kept):
         value = frame.read(name)
         if isinstance(value, PerLane):
@@ -192,6 +255,16 @@ def _go_on(frame: Frame, first: Tensor, weight: Tensor, kept: dict[str, PerLane]
 
 
 # ------------------------------------------------------------------------------------------------------- states
+def _content(value: PerLane) -> Hashable:
+    """What a small value without a derivative is, bit by bit."""
+    return value.event, value.raw.dtype, value.raw.shape, value.raw.numpy().tobytes()
+
+
+def _as_before(lanes: Lanes, value: PerLane) -> PerLane:
+    """The very value that was met on these lanes before, if it is the same."""
+    return value if value.live or value.numbers > FEW_NUMBERS else lanes.again(("content", _content(value)), lambda: value)
+
+
 def entries(value: PerLane) -> list[Tensor]:
     """What tells the rows of a value apart: columns `[lanes]`, or one table `[lanes, entries]` of many."""
     if value.live:

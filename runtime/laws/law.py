@@ -62,7 +62,7 @@ class Law:
         return ends(self.arguments[name]) if known is None else known
 
     def once(self, what: Hashable, function: Callable[..., Any], *operands: Any) -> Any:
-        """`function(*operands)`; of a block, what is asked for again is found again (`setting.py`)."""
+        """`function(*operands)`; of a block, what is asked for again is found again (`uniform.py`)."""
         return function(*operands)
 
     def sample(self, shape: Shape, noise: Noise) -> Tensor:

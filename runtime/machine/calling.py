@@ -22,7 +22,7 @@ from ..lanes.ledger import Summand
 from ..lanes.lessons import NotCompiled, TooManyLanes
 from ..lanes.values import PerLane, Plain, Ragged, Uniform, Value
 from .machine import Machine
-from .observing import begin, raise_level
+from .observing import begin, level_at, raise_level
 from .operation import Operation
 from .recall import Recalled
 from .setting import NobodyLeft, Setting
@@ -182,7 +182,7 @@ def _stopped(machine: Machine, activation: Activation) -> list[Returned]:
             Uniform(torch.zeros(1, *value.shape, dtype=machine.dtype, device=machine.device))
             for value in like.values
         ]
-        values[machine.level_at] = Uniform(-math.inf)
+        values[level_at(machine)] = Uniform(-math.inf)
         found.append(Returned(like.span, lanes, values, weight, [None] * len(values)))
     return found
 

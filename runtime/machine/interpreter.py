@@ -124,5 +124,7 @@ class Interpreter(Machine):
             raise self.where.error("P0505", "the program nests too deeply to run", self.resolved.program.body.span) from None
         finally:
             frame.forget()
+            if self.merger is not None:
+                self.merger.close()
         met = () if self.meetings is None else self.meetings.met
         return Outcome(end.values, terms, end.lanes, end.weight, self.ledger, self.draws > 0, self.meter.spent, met, self.cuts, age)

@@ -101,7 +101,7 @@ def _lift(inner: Apply) -> Apply:
 
 
 def _once(inner: Apply) -> Apply:
-    """What is the same in every lane is computed once, also in the hundredth round of a loop (`setting.py`)."""
+    """What is the same in every lane is computed once, also in the hundredth round of a loop (`uniform.py`)."""
 
     def apply(setting: Setting, operation: Operation, operands: Sequence[Plain], frame: Frame, node: Node) -> Plain:
         if operation.name is None:

@@ -30,7 +30,7 @@ def execute_while(machine: Machine, node: While, frame: Frame) -> None:
 
     def going(loop: Frame) -> bool | tuple[Tensor, Tensor]:
         held = holds(machine, machine.condition(node.condition, loop), node.condition)
-        return machine.branching.leave(held) if isinstance(held, Tensor) else held
+        return loop.lanes.again("leave", machine.branching.leave, held) if isinstance(held, Tensor) else held
 
     _loop(machine, node.body, frame, going, span)
 

@@ -6,7 +6,7 @@ Nesting (of expressions, blocks and calls) is plain Python recursion: 10,000 cal
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol, cast
 
@@ -16,15 +16,26 @@ from torch import Tensor
 from ...dsl.analysis.calls import weighing
 from ...dsl.analysis.exchangeable import find_exchangeable
 from ...dsl.analysis.loops import SumLoop
-from ...dsl.levels import LEVEL
+from ...dsl.analysis.reads import computed_from
 from ...dsl.names.resolved import Resolved, Site
 from ...dsl.planning.plan import Choice
-from ...dsl.syntax import Assign, Block, Call, Draw, Expression, For, Function, Node, Require, Sample, Slice, Statement
+from ...dsl.syntax import (
+    Block,
+    Call,
+    Distribution,
+    Draw,
+    Expression,
+    For,
+    Function,
+    Node,
+    Sample,
+    Slice,
+    Statement,
+)
 from ...dsl.tables.constants import CONSTANTS
 from ...dsl.tables.estimators import PLAIN
 from ...dsl.tables.functions import FunctionRow
 from ...dsl.tables.limits import MAX_DEPTH, MAX_LANES, MAX_ROUNDS, MAX_STEPS
-from ...dsl.text.diagnostics import ProbError
 from ...dsl.text.source import Span
 from ..arrays.broadcast import ShapeMismatch
 from ..arrays.function_code import FILLED, FUNCTION_CODE, Context, FunctionProblem
@@ -32,7 +43,7 @@ from ..estimators import ESTIMATORS
 from ..estimators.request import Estimator
 from ..lanes.endings import Cut
 from ..lanes.frames import Activation, Frame, Returned
-from ..lanes.lanes import NOWHERE, Lanes, carry
+from ..lanes.lanes import FEW_NUMBERS, NOWHERE, Lanes, carry, known_by
 from ..lanes.ledger import Ledger, Summand
 from ..lanes.lessons import NotCompiled, TooManyLanes
 from ..lanes.meetings import Met
@@ -163,6 +174,9 @@ class Machine(Setting):
         self.apart = False  # lanes have gone different ways (credit)
         self.allowed: set[tuple[str, str, float]] = set()  # arguments that are numbers and known to be in their domain
         self._plain_calls: dict[tuple[str, tuple[float, ...]], Plain] = {}
+        self.computed: Mapping[int, tuple[str, ...]] = {}
+        if self.merger is not None and self.merger.returns:
+            self.computed = resolved.prepared.once("computed", None, lambda: computed_from(resolved))
 
     @property
     def exchangeable(self) -> frozenset[int]:
@@ -210,19 +224,6 @@ class Machine(Setting):
         self.last_split = site
         frame.narrow(lanes)
         frame.multiply(probability)
-
-    @property
-    def level_at(self) -> int:
-        """The place of the level among the results of a program that weighs its runs."""
-        return (len(self.resolved.results) if self.results else 0) + self.wanted.index(LEVEL)
-
-    def nothing_left(self, node: Require | Assign, frame: Frame) -> ProbError:
-        """P0510: no run agrees with what was observed so far."""
-        runs = self.stands_for if self.stands_for > 1 else frame.lanes.root.count
-        return self.where.error(
-            "P0510", "what is observed here is impossible", node.span, f"in all of {runs} run{'' if runs == 1 else 's'}",
-            help="observe what the program can give: check the data, the support of the distribution, the order of the statements",
-        )
 
     def too_many(self, site: Site) -> TooManyLanes:
         """The outcomes of a site take more lanes than there may be."""
@@ -287,6 +288,30 @@ class Machine(Setting):
 
     def evaluate(self, node: Expression, frame: Frame) -> Plain:
         """The value of an expression on the frame's lanes."""
+        if frame.lanes.once is not None and (given := self.given(node, frame)) is not None:
+            return frame.lanes.again(id(node), lambda *_: self._evaluated(node, frame), *given)
+        return self._evaluated(node, frame)
+
+    def given(self, node: Expression | Distribution, frame: Frame) -> list[Hashable] | None:
+        """All that an expression is computed from, where some of it may be the very same as once before on these lanes, and is
+        not the same in all lanes; None where it is not, or more goes into it."""
+        names = self.computed.get(id(node))
+        if names is None or self.rounds is not None:
+            return None
+        given: list[Hashable] = []
+        rows = False
+        for name in names:
+            held, home = frame.find(name) or (None, None)
+            if isinstance(held, PerLane) and held.numbers <= FEW_NUMBERS:
+                given += held, home
+                rows = True
+            elif isinstance(held, Uniform):
+                given.append(held if isinstance(held.raw, Tensor) else (known_by(held.raw),))
+            else:
+                return None
+        return given if rows or isinstance(node, Distribution) else None
+
+    def _evaluated(self, node: Expression, frame: Frame) -> Plain:
         try:
             value = self.evaluators[node.__class__](self, node, frame)
         except MEMORY as problem:

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from ...dsl.levels import LEVEL, Proposal
 from ...dsl.syntax import Assign, Call, Require
+from ...dsl.text.diagnostics import ProbError
 from ..arrays.operations import numeric
 from ..lanes.frames import Frame
 from ..lanes.lessons import NotCompiled
@@ -32,6 +33,20 @@ def begin(frame: Frame) -> None:
     frame.write(LEVEL, Uniform(0.0))
 
 
+def level_at(machine: Machine) -> int:
+    """The place of the level among the results of a program that weighs its runs."""
+    return (len(machine.resolved.results) if machine.results else 0) + machine.wanted.index(LEVEL)
+
+
+def nothing_left(machine: Machine, node: Require | Assign, frame: Frame) -> ProbError:
+    """P0510: no run agrees with what was observed so far."""
+    runs = machine.stands_for if machine.stands_for > 1 else frame.lanes.root.count
+    return machine.where.error(
+        "P0510", "what is observed here is impossible", node.span, f"in all of {runs} run{'' if runs == 1 else 's'}",
+        help="observe what the program can give: check the data, the support of the distribution, the order of the statements",
+    )
+
+
 def raise_level(machine: Machine, more: Plain, node: Assign | Call, frame: Frame) -> None:
     """Add to the level of the frame's lanes."""
     frame.write(LEVEL, machine.apply(ARITHMETIC["+"], (cast(Plain, frame.read(LEVEL)), more), frame, node))
@@ -46,7 +61,7 @@ def execute_observe(machine: Machine, node: Assign, frame: Frame) -> None:
     assert isinstance(level, Held)
     ended = numeric(level.wide, machine.dtype, machine.device).detach() == -math.inf
     if machine.searching and bool(ended.all()) and _everyone(machine, frame):
-        raise machine.nothing_left(node, frame)
+        raise nothing_left(machine, node, frame)
     if exact and isinstance(level, PerLane) and bool(ended.any()):  # what cannot be is not carried on
         frame.narrow(frame.lanes.restrict((~ended).nonzero().squeeze(1)))
 
@@ -74,7 +89,7 @@ def execute_require(machine: Machine, node: Require, frame: Frame) -> None:
     if not bool(ended.any()):
         return
     if machine.searching and bool(ended.all()) and _everyone(machine, frame):
-        raise machine.nothing_left(node, frame)
+        raise nothing_left(machine, node, frame)
     machine.note_return(frame)
     machine.apart = True
     if not _leaves_out(machine):

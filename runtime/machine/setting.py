@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Hashable
-from typing import Any, TypeVar
+from collections.abc import Callable
+from typing import TypeVar
 
 from torch import Tensor
 
@@ -13,6 +13,7 @@ from ...dsl.syntax import Node
 from ..arrays.function_code import Context
 from ..arrays.kinks import once_differentiable
 from ..arrays.operations import filled, held_between
+from ..arrays.uniform import Once
 from ..lanes.counter import Counter
 from ..lanes.guards import Guards
 from ..lanes.lanes import Join, Lanes
@@ -26,32 +27,10 @@ from ..lanes.where import Where
 
 T = TypeVar("T")
 MOST_KEPT = 1000  # numbers as tensors
-MOST_ONCE = 512  # results of pure functions that are kept
 
 
 class NobodyLeft(Exception):
     """All lanes of a frame have ended in the middle of an expression."""
-
-
-class Once:
-    """What is the same in every lane is computed once, also in the hundredth round of a loop: results of pure functions of tensors
-    that nobody writes into, for one block."""
-
-    def __init__(self) -> None:
-        self.known: dict[Hashable, tuple[tuple[Any, ...], Any]] = {}
-
-    def __call__(self, what: Hashable, function: Callable[..., T], *operands: Any) -> T:
-        """`function(*operands)`, found again where `what` was asked of the same tensors and equal numbers before."""
-        if any(not isinstance(operand, Tensor) and operand == 0 for operand in operands):  # 0 and -0 are equal
-            return function(*operands)
-        key = what, *((id(operand), None) if isinstance(operand, Tensor) else operand for operand in operands)
-        found = self.known.get(key)
-        if found is None:
-            if len(self.known) >= MOST_ONCE:
-                self.known.clear()
-            found = self.known[key] = operands, function(*operands)  # operands live on, so that their ids stay theirs
-        result: T = found[1]
-        return result
 
 
 class Setting:

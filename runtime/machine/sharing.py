@@ -96,7 +96,7 @@ class Sharing:
         if function.name not in self.merger.live.bent:
             total = weight.new_zeros(states.count).index_add(0, index, weight)
             if not bool((total <= least(weight)).any()):
-                found = means({"": value}, weight, index, total, first_of_each(index, states.count), self.merger.safe)
+                found = means({"": value}, weight, index, total, self.merger.safe)
                 return CallLaw(found[""], None, None, None)
         if not value.live or value.same is not None:
             groups, count = grouped([index, *entries(value)], at.lanes.count, machine.device)

@@ -7,6 +7,7 @@ Arguments `[lanes or 1, *batch, *event]` are aligned so that the batch axes of a
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from functools import partial
 
 import torch
@@ -23,7 +24,7 @@ from ..arrays.memory import ask
 from ..arrays.operations import Operand, numeric
 from ..arrays.private import observed
 from ..estimators import Drawn, Request
-from ..estimators.request import Options
+from ..estimators.request import Estimator, Options
 from ..lanes.circumstances import circumstances, count_runs, first_of, in_runs, show
 from ..lanes.endings import Cut, grow
 from ..lanes.frames import Frame
@@ -45,14 +46,63 @@ DIFFERENT = 2  # if these are a part of them
 RARE = 0.01  # part of the draws of a relaxed site that may be at the edge of its domain
 
 
+@dataclass(frozen=True)
+class SiteDraw:
+    """A draw on a frame's lanes, of what, and the work that it took: to draw so many numbers, and beside that."""
+
+    bound: Bound
+    law: Law
+    drawn: Drawn
+    value: PerLane
+    work: tuple[int, int]
+
+    @property
+    def numbers(self) -> int:
+        """How many are kept."""
+        return self.value.numbers
+
+
 def draw(machine: Machine, node: Sample | Draw, frame: Frame) -> Plain:
     """Execute a sampling site."""
     site = machine.resolved.site_at[id(node)]
     choice = machine.choices.get(site.index)
+    estimator = machine.estimator(choice, site)
+    facts = estimator.facts
+    options: Options = {} if choice is None else choice.options
+    before, probability = machine.meter.spent, None
+    again = frame.lanes.once is not None and not facts.random and not isinstance(node, Proposal)
+    given = machine.given(node.distribution, frame) if again else None
+    if given is None:
+        made = _site_draw(machine, node, estimator, options, frame)
+    else:
+        made = frame.lanes.again(id(node), lambda *_: _site_draw(machine, node, estimator, options, frame), *given)
+        if machine.meter.spent == before:  # what is found again counts as if it were done again
+            for work in made.work:
+                machine.meter.spend(work)
+            if made.drawn.anew is not None:  # derivatives that cancel must meet before those of all rounds are added up
+                probability = made.drawn.anew()
+    drawn, value = made.drawn, made.value
+    machine.draws += facts.random
+    if drawn.index is not None:
+        probability = drawn.probability if probability is None else probability
+        assert probability is not None
+        machine.split(site, frame, drawn.index, probability)
+        if drawn.late is not None:
+            grow(frame, PerLane(drawn.late))
+            machine.cuts.append(Cut(node.span, site.index, "outcomes", drawn.kept, drawn.rest))
+    machine.note_draw(node, value, drawn.log_density, frame)
+    if drawn.log_density is not None:
+        _note_score(machine, node, made.bound, made.law, drawn, options, frame)
+    return value
+
+
+def _site_draw(machine: Machine, node: Sample | Draw, estimator: Estimator, options: Options, frame: Frame) -> SiteDraw:
+    """The draw itself."""
+    site = machine.resolved.site_at[id(node)]
     batch = () if machine.rounds is None else (machine.rounds.count,)
     bound = bind_arguments(machine, node.distribution, frame, batch)
     _keep_proposal(machine, node, bound, frame)
-    live, estimator = bound.live, machine.estimator(choice, site)
+    live = bound.live
     facts = estimator.facts
     law = bound.law()
     if (live and (not facts.reparameterises or not bound.row.whole_line)) or law.small():
@@ -68,7 +118,6 @@ def draw(machine: Machine, node: Sample | Draw, frame: Frame) -> Plain:
     law, lifted = _lifted(machine, law, bound, live, facts.carrier is Carrier.DENSITY, frame)
     if facts.splits:
         law.once = machine.once  # type: ignore[method-assign]
-    options: Options = {} if choice is None else choice.options
     request = Request(
         bound.row, law, lifted.tensors, (frame.lanes.count, *bound.batch, *bound.event), len(bound.batch), live, options,
         machine.noise.at(frame.lanes), machine.motion, machine.most_lanes, machine.most_table, places,
@@ -81,21 +130,11 @@ def draw(machine: Machine, node: Sample | Draw, frame: Frame) -> Plain:
     ask(numbers, machine.device, COPIES)
     if facts.exact and facts.splits and bound.row.endless:  # the grid of `--verify` has ends
         _cuttable(machine, site)
+    before = machine.meter.spent
     drawn = estimator.draw(request)
     if drawn is None:
         raise machine.too_many(site)
-    machine.draws += facts.random
-    if drawn.index is not None:
-        assert drawn.probability is not None
-        machine.split(site, frame, drawn.index, drawn.probability)
-        if drawn.late is not None:
-            grow(frame, PerLane(drawn.late))
-            machine.cuts.append(Cut(node.span, site.index, "outcomes", drawn.kept, drawn.rest))
-    value = PerLane(drawn.value)
-    machine.note_draw(node, value, drawn.log_density, frame)
-    if drawn.log_density is not None:
-        _note_score(machine, node, bound, law, drawn, options, frame)
-    return value
+    return SiteDraw(bound, law, drawn, PerLane(drawn.value), (numbers, machine.meter.spent - before))
 
 
 def _keep_proposal(machine: Machine, node: Sample | Draw, bound: Bound, frame: Frame) -> None:

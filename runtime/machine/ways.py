@@ -64,7 +64,7 @@ class Apart:
 
     def part(self, setting: Setting, frame: Frame, held: Tensor) -> Parted | bool:
         """Where a condition holds and where not."""
-        indices = self.leave(held)
+        indices = frame.lanes.again("leave", self.leave, held)
         return indices if isinstance(indices, bool) else _Lanes(setting, frame, indices)
 
     def leave(self, held: Tensor) -> tuple[Tensor, Tensor] | bool:
