@@ -35,8 +35,9 @@ from ..lanes.variety import Variety
 from ..laws.noise import Fresh, Noise, Single
 from ..laws.sobol import Sobol
 from ..machine.interpreter import Interpreter
-from ..machine.machine import Limits, Outcome
+from ..machine.machine import Outcome
 from ..machine.order import ordered
+from ..machine.setting import Limits
 from ..machine.ways import APART, Branching
 from .settings import DTYPES, Settings, block_seed
 from .sizes import sizes_for

@@ -230,8 +230,7 @@ def _differentiate_plain(session: Session, collected: Collected, progress: Progr
     def take(block: Session, runs: int, leaves: dict[str, Tensor], outcome: Outcome) -> Collected:
         part = Collected(names, settings, block.start)
         part.exact, part.work, part.steps = block.exact or not outcome.random, outcome.work, block.spending.steps
-        weighings = []
-        outcome = _with_values(block, outcome, runs)
+        weighings, outcome = [], _with_values(block, outcome, runs)
         for number, (name, found) in enumerate(zip(names, outcome.values, strict=True)):
             value = block.result(found)
             if outcome.weight is not None:
@@ -247,8 +246,7 @@ def _differentiate_plain(session: Session, collected: Collected, progress: Progr
         if outcome.met:
             motion = Motion(block.points.points, block.lifter)
             part.kinks, part.turns = decisive(outcome, [weighing.value for weighing in weighings], motion)
-        few = not block.exact and settings.samples <= FEW
-        other = part.again() if paired else None
+        few, other = not block.exact and settings.samples <= FEW, part.again() if paired else None
         for number, (name, weighing) in enumerate(zip(names, weighings, strict=True)):
             for found_at in weighing.gradients(block.points, number == len(weighings) - 1 and not outcome.cuts, few):
                 for place, (parameter, leaf) in enumerate(leaves.items()):

@@ -35,7 +35,6 @@ from ...dsl.syntax import (
 from ...dsl.tables.constants import CONSTANTS
 from ...dsl.tables.estimators import PLAIN
 from ...dsl.tables.functions import FunctionRow
-from ...dsl.tables.limits import MAX_DEPTH, MAX_LANES, MAX_ROUNDS, MAX_STEPS
 from ...dsl.text.source import Span
 from ..arrays.broadcast import ShapeMismatch
 from ..arrays.function_code import FILLED, FUNCTION_CODE, Context, FunctionProblem
@@ -55,25 +54,13 @@ from .indexing import Item, position, size
 from .layers import after, around
 from .operation import Operation, function_of
 from .recall import Recall
-from .setting import MOST_KEPT, NobodyLeft, Setting
+from .setting import MOST_KEPT, USUAL, Limits, NobodyLeft, Setting
 from .sharing import Sharing
 from .ways import APART, Branching
 
 MEMORY = MemoryError, RuntimeError  # what is raised where there is none, and much else
 Evaluate = Callable[["Machine", Any, Frame], Plain]
 Execute = Callable[["Machine", Any, Frame], None]
-
-
-@dataclass(frozen=True)
-class Limits:
-    """`steps` of one loop and `depth` of calls before a run is stopped; `lanes` that enumeration may make of one run, `rounds` of a
-    loop, or levels of calls, in which it may, and numbers of a `table` of outcomes for each run (None: what fits into memory)."""
-
-    steps: int = MAX_STEPS
-    depth: int = MAX_DEPTH
-    lanes: int = MAX_LANES
-    rounds: int = MAX_ROUNDS
-    table: int | None = None
 
 
 @dataclass(frozen=True)
@@ -138,7 +125,7 @@ class Machine(Setting):
 
     def __init__(
         self, resolved: Resolved, choices: Mapping[int, Choice], context: Context, noise: Noise, *,
-        limits: Limits = Limits(), results: bool = True, wanted: tuple[str, ...] = (), meter: Meter | None = None,
+        limits: Limits = USUAL, results: bool = True, wanted: tuple[str, ...] = (), meter: Meter | None = None,
         without: Collection[str] = (), branching: Branching = APART, **watchers: Any,
     ):
         super().__init__(resolved, context, **watchers)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import TypeVar
 
 from torch import Tensor
 
 from ...dsl.names.resolved import Resolved
 from ...dsl.syntax import Node
+from ...dsl.tables.limits import MAX_DEPTH, MAX_LANES, MAX_ROUNDS, MAX_STEPS
 from ..arrays.function_code import Context
 from ..arrays.kinks import once_differentiable
 from ..arrays.operations import filled, held_between
@@ -31,6 +33,21 @@ MOST_KEPT = 1000  # numbers as tensors
 
 class NobodyLeft(Exception):
     """All lanes of a frame have ended in the middle of an expression."""
+
+
+@dataclass(frozen=True)
+class Limits:
+    """`steps` of one loop and `depth` of calls before a run is stopped; `lanes` that enumeration may make of one run, `rounds` of a
+    loop, or levels of calls, in which it may, and numbers of a `table` of outcomes for each run (None: what fits into memory)."""
+
+    steps: int = MAX_STEPS
+    depth: int = MAX_DEPTH
+    lanes: int = MAX_LANES
+    rounds: int = MAX_ROUNDS
+    table: int | None = None
+
+
+USUAL = Limits()
 
 
 class Setting:
