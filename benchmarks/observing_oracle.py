@@ -113,6 +113,7 @@ class Answer:
     values: list[float]
     slopes: list[list[float]]
     scale: float
+    close: float = 1e-9  # how good they are, as a part of that
 
 
 class Weighed:
