@@ -221,7 +221,7 @@ class ContinuousProgram:
             above = [float((mass * np.broadcast_to(value(result, at), shape)).sum()) for result in self.results]
             square = float(np.exp(at["log q"] + 2 * at["log w"]).sum())
             level = np.broadcast_to(at["log w"], shape)
-            elbo = float(np.where(np.exp(at["log q"]) > 0, np.exp(at["log q"]) * level, 0.0).sum()) if not self.ends else math.nan
+            elbo = float(np.where(at["log q"] > -600, np.exp(at["log q"]) * level, 0.0).sum()) if not self.ends else math.nan
         return above, below, square, elbo
 
 
