@@ -21,9 +21,9 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
-import probrun  # noqa: E402
-from benchmarks.observing_oracle import Weighed  # noqa: E402
-from probrun.layout import student_quantile  # noqa: E402
+import probrun
+from benchmarks.observing_oracle import Weighed
+from probrun.layout import student_quantile
 
 RUNS = (200, 2000, 10_000)
 ASKED = ("E[y]", "d E[y]", "log evidence", "d log evidence")

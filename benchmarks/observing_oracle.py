@@ -9,7 +9,21 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from benchmarks.merging_oracle import MOST_PATHS, ONE, ZERO, Dual, Path, Returned, TooManyPaths, Value, entries, number, outcomes, seeds, true
+from benchmarks.merging_oracle import (
+    MOST_PATHS,
+    ONE,
+    ZERO,
+    Dual,
+    Path,
+    Returned,
+    TooManyPaths,
+    Value,
+    entries,
+    number,
+    outcomes,
+    seeds,
+    true,
+)
 from probrun.dsl import levels
 from probrun.dsl import syntax as s
 

@@ -119,3 +119,33 @@ def test_no_run_is_left_for_the_mean_of_log_weights(text: str, options: dict[str
         assert problem.value.diagnostics[0].code in ("P0510", "P0511")
     with pytest.raises(probrun.ProbError):
         program.expectation({"theta": 0.3}, of="elbo", seed=1)
+
+
+MISSED = [
+    ("x ~ Categorical([1, theta, 1]) via Categorical([1, 1])", "P0213"),
+    ("x ~ Categorical([1, theta, 1]) via Categorical([1, 0, 1])", "P0213"),
+    ("x ~ Bernoulli(theta) via Bernoulli(0)", "P0213"),
+    ("c ~ Bernoulli(theta)\nx ~ Bernoulli(theta) via Bernoulli(0.5*c)", "P0213"),
+    ("x ~ Bernoulli([theta, 0.5]) via Bernoulli(0.5)", "P0301"),
+    ("x ~ Normal([theta, 1], 1) via Normal([0, 0, 0], 2)", "P0301"),
+    ("x ~ OneHotCategorical([1, 1, theta]) via OneHotCategorical([1, 1])", "P0301"),
+]
+
+
+@pytest.mark.parametrize("options", WAYS[:2], ids=str)
+@pytest.mark.parametrize(("text", "code"), MISSED)
+def test_a_proposal_that_misses_something_is_refused(text: str, code: str, options: dict[str, Any]) -> None:
+    with pytest.raises(probrun.ProbError) as problem:
+        probrun.parse(f"{T}{text}\nreturn x").grad(seed=1, **options)
+    assert problem.value.diagnostics[0].code == code
+
+
+@pytest.mark.parametrize("text", [
+    "c ~ Bernoulli(0.6)\nx ~ Bernoulli(theta*c) via Bernoulli(0.5*c)\nreturn x/0.6",
+    "x ~ Categorical([1 - theta, theta, 0]) via Categorical([1, 1])\nreturn x",
+    "x ~ Bernoulli(theta) via Bernoulli([0.5, 0.2])\nreturn x[0]",
+    "x ~ Bernoulli(theta) via Bernoulli(0.2 + 0.7*Bernoulli(0.3))\nreturn x",
+])
+@pytest.mark.parametrize("options", WAYS[:2], ids=str)
+def test_a_proposal_that_misses_nothing_is_none_of_the_answer(text: str, options: dict[str, Any]) -> None:
+    answers(T + text, 0.3, 1, 0, 0, **options)

@@ -42,6 +42,7 @@ from ..gradients.surrogate import expected, expected_of
 from ..gradients.weighing import Weighing
 from ..lanes.lessons import MakePlan, NotFinite, OutOfTime, TooCoarse, TooMuchWork
 from ..lanes.moving import Motion
+from ..lanes.values import Value
 from ..machine.interpreter import Interpreter
 from ..machine.machine import Outcome
 from ..machine.order import check_fixed
@@ -202,6 +203,13 @@ def _impossible(session: Session, runs: int) -> ProbError:
     ))
 
 
+def _values(session: Session, runs: int, outcome: Outcome) -> list[Value]:
+    """What a block gave; P0510, P0511 where all runs have ended by an observation, and the mean of log weights is asked for."""
+    if not outcome.values:
+        raise _impossible(session, runs)
+    return outcome.values
+
+
 def _differentiate(session: Session, collected: Collected, progress: Progress, looks: Looks) -> None:
     if session.asked.weighed:
         take = Conditioning(collected.names, collected.settings).gradient
@@ -219,9 +227,7 @@ def _differentiate_plain(session: Session, collected: Collected, progress: Progr
         part = Collected(names, settings, block.start)
         part.exact, part.work, part.steps = block.exact or not outcome.random, outcome.work, block.spending.steps
         weighings = []
-        if not outcome.values:  # what is asked for is the mean of log weights
-            raise _impossible(block, runs)
-        for number, (name, found) in enumerate(zip(names, outcome.values, strict=True)):
+        for number, (name, found) in enumerate(zip(names, _values(block, runs, outcome), strict=True)):
             value = block.result(found)
             if outcome.weight is not None:
                 value = block.points.rows(value, outcome.lanes)
@@ -289,9 +295,7 @@ def sampled(attempt: Attempt, progress: Progress = None) -> Estimate:
     def take(block: Session, runs: int, leaves: dict[str, Tensor], outcome: Outcome) -> Collected:
         part = Collected(collected.names, attempt.settings, block.start)
         part.exact, part.work = not outcome.random, outcome.work
-        if not outcome.values:
-            raise _impossible(block, runs)
-        for name, found in zip(collected.names, outcome.values, strict=True):
+        for name, found in zip(collected.names, _values(block, runs, outcome), strict=True):
             value = block.result(found)
             if not part.add_value(name, value, runs).finite:
                 raise _wider(block) or value_problem(block, runs, leaves, collected.names)
@@ -349,12 +353,10 @@ def expectation(
         with room(grad=True):
             machine = session.interpreter(Interpreter, kinks=plan.kinks, bends=partial(_bends, session, settings.of))
             outcome = machine.run(leaves, session.data, runs)
-            if not outcome.values:
-                raise _impossible(session, runs)
             if session.asked.weighed:
                 values, estimates = _quotients(session, outcome, runs, leaves, names)
             else:
-                values = [session.result(value) for value in outcome.values]
+                values = [session.result(value) for value in _values(session, runs, outcome)]
                 estimates = [expected(outcome, number, value, runs) for number, value in enumerate(values)]
             found = [estimate.to(DTYPES[settings.dtype]) for estimate in estimates]
             if not all(bool(torch.isfinite(value).all()) for value in found):

@@ -56,7 +56,8 @@ class Sharing:
     def _text(self) -> tuple[frozenset[str], dict[str, list[str]]]:
         """The functions that draw and do not weigh the run, and the variables of the program that each function reads."""
         variables = set_in(self.resolved.program.body)
-        return drawing(self.resolved) - weighing(self.resolved), {name: sorted(reads & variables) for name, reads in outer_reads(self.resolved).items()}
+        reads = {name: sorted(reads & variables) for name, reads in outer_reads(self.resolved).items()}
+        return drawing(self.resolved) - weighing(self.resolved), reads
 
     def call(self, machine: Any, function: Function, given: Sequence[Plain], frame: Frame, make: Make) -> Plain:
         """What a call gives on the frame's lanes, which it may split."""
