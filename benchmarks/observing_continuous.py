@@ -211,8 +211,9 @@ class ContinuousProgram:
     def sums(self, parameters: dict[str, float]) -> tuple[list[float], float, float, float]:
         """The means of the results times the weight, of the weight, of its square, and of its logarithm."""
         at: Grid = {**parameters, "axes": self.axes, "log p": 0.0, "log q": 0.0, "log w": 0.0}
-        for step in self.steps:
-            step(at)
+        with np.errstate(all="ignore"):
+            for step in self.steps:
+                step(at)
         # the weight beside the proposals: what the observations have added
         with np.errstate(all="ignore"):
             mass = np.exp(at["log q"] + at["log w"])
