@@ -17,6 +17,7 @@ import random
 import sys
 import time
 import warnings
+import zlib
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -31,10 +32,11 @@ import probrun  # noqa: E402
 from benchmarks.merging import MOST_LANES, without  # noqa: E402
 from benchmarks.merging_oracle import Kink, TooManyPaths  # noqa: E402
 from benchmarks.merging_smaller import smallest  # noqa: E402
+from benchmarks.observing_continuous import ByQuadrature, ContinuousProgram  # noqa: E402
 from benchmarks.observing_oracle import Answer, Weighed  # noqa: E402
 from benchmarks.observing_programs import ObservedPrograms  # noqa: E402
 
-CLOSE, FAR, AGAIN = 1e-9, 4.5, 20
+FAR, AGAIN = 4.5, 20
 ENOUGH, BLUNT = 300, 0.1  # effective runs; a standard error that shows little, as a part of what was added up
 IMPOSSIBLE = ("P0510", "P0511")
 
@@ -46,6 +48,7 @@ class Question:
     text: str
     parameters: dict[str, float]
     of: tuple[str, ...]
+    quadrature: int | None = None  # the seed of a program with continuous sites
 
 
 @dataclass
@@ -65,6 +68,11 @@ class Log:
 
     fates: Counter[str] = field(default_factory=Counter)
     offs: dict[str, list[float]] = field(default_factory=dict)
+
+
+def seeded(question: Question, samples: int) -> int:
+    """A seed of its own for every program."""
+    return zlib.crc32(f"{samples} {question.text}".encode())
 
 
 def plain(moments: Any, what: str) -> list[float]:
@@ -99,7 +107,7 @@ def graded(options: dict[str, Any], layers: tuple[str, ...] = ()) -> Callable[[A
     def way(program: Any, question: Question, samples: int, asked: str) -> list[tuple[str, Found]]:
         of = (asked,) if asked else question.of
         with without(*layers):
-            result = program.grad(question.parameters, seed=samples, samples=samples, dtype="float64", of=of or None, **options)
+            result = program.grad(question.parameters, seed=seeded(question, samples), samples=samples, dtype="float64", of=of or None, **options)
         if result.biased:
             return []
         names = of or program.results
@@ -117,7 +125,7 @@ def by_autograd(program: Any, question: Question, samples: int, asked: str) -> l
     names, rows = of or program.results, []
     if any(site.biased for site in program.explain(question.parameters, of=of or None, pilot=False)):
         return []
-    for seed in range(8):
+    for seed in range(seeded(question, samples), seeded(question, samples) + 8):
         leaves = {name: torch.tensor(value, dtype=torch.float64, requires_grad=True) for name, value in question.parameters.items()}
         made = program.expectation(leaves, seed=seed, samples=samples, dtype="float64", of=of or None)
         values = [entry for name in names for entry in (made[name] if isinstance(made, dict) else made).reshape(-1)]
@@ -132,12 +140,12 @@ def by_autograd(program: Any, question: Question, samples: int, asked: str) -> l
     table = torch.tensor(rows, dtype=torch.float64)
     spread = table.std(0) / math.sqrt(len(rows))
     exact = bool((spread < 1e-12 * (1 + table.abs().amax(0))).all())
-    return [(asked or "posterior", Found(table.mean(0).tolist(), (3 * spread + 0.02 * table.abs().mean(0)).tolist(), exact))]
+    return [(asked or "posterior", Found(table.mean(0).tolist(), (3 * spread + 0.02 * table.abs().mean(0) + 1 / samples).tolist(), exact))]
 
 
 def by_run(program: Any, question: Question, samples: int, asked: str) -> list[tuple[str, Found]]:
     """`run`, without derivatives."""
-    result = program.run(question.parameters, seed=samples, samples=samples, dtype="float64", of=question.of or None)
+    result = program.run(question.parameters, seed=seeded(question, samples), samples=samples, dtype="float64", of=question.of or None)
     names = question.of or program.results
     means, errors = ([entry for name in names for entry in plain(result.values[name], what)] for what in ("mean", "se"))
     worth, warned = result.effective, bool(result.warnings)
@@ -165,19 +173,21 @@ def wrong(found: Found, right: Answer, loose: float = 1.0) -> tuple[str | None, 
     offs = []
     for place, (mean, error, value) in enumerate(zip(found.means, found.errors, truth, strict=True)):
         if found.exact:
-            if not abs(mean - value) <= CLOSE * right.scale:
+            if not abs(mean - value) <= right.close * right.scale:
                 return f"entry {place} is {mean:.12g}, not {value:.12g}", []
             continue
         if not math.isfinite(mean):
             return f"entry {place} is {mean}", []
-        off = (mean - value) / error if error > 0 else 0.0 if abs(mean - value) <= CLOSE * right.scale else math.inf
+        if abs(mean - value) <= right.close * right.scale:
+            continue
+        off = (mean - value) / error if error > 0 else math.inf
         offs.append(off)
         if not abs(off) <= FAR * loose:
             return f"entry {place} is {mean:.8g} +- {error:.2g}, not {value:.8g}", offs
     return None, offs
 
 
-def one(way: str, asked: str, program: Any, question: Question, right: Weighed, log: Log, samples: int) -> Counter[str]:
+def one(way: str, asked: str, program: Any, question: Question, right: Any, log: Log, samples: int) -> Counter[str]:
     """What became of a program in one way."""
     call, fates = WAYS[way][0], Counter[str]()
     name = f"{way}{' ' + asked if asked else ''}"
@@ -226,7 +236,10 @@ def tried(question: Question, log: Log, ways: tuple[str, ...], most: int = 6000,
     """What is wrong with the answers to a program, by way."""
     try:
         program = probrun.parse(question.text)
-        right = Weighed(program.resolved.program, question.parameters, question.of, most)
+        right: Any = (
+            Weighed(program.resolved.program, question.parameters, question.of, most) if question.quadrature is None
+            else ByQuadrature(ContinuousProgram(question.quadrature))
+        )
     except (TooManyPaths, Kink, OverflowError, ZeroDivisionError, probrun.ProbError) as error:
         log.fates[f"oracle: {type(error).__name__}"] += 1
         return {}
@@ -247,6 +260,12 @@ def question(seed: int, bits: float | None = None) -> Question:
     text, parameters = ObservedPrograms(seed, bits).program()
     of = random.Random(seed).choice([(), (), (), ("n", "total"), ("total",)])
     return Question(text, parameters, of)
+
+
+def continuous(seed: int) -> Question:
+    """A program with continuous sites."""
+    made = ContinuousProgram(seed)
+    return Question(made.text, made.parameters, (), seed)
 
 
 def cut(asked: Question, bad: dict[str, str]) -> str:
@@ -285,6 +304,7 @@ def main() -> int:
     parser.add_argument("--bits", type=float, help="of all draws together; else 5 to 12, as it comes")
     parser.add_argument("--smaller", action="store_true", help="print the smallest part of a program that fails like it")
     parser.add_argument("--only", default=",".join(WAYS), help="ways, with commas between")
+    parser.add_argument("--continuous", action="store_true", help="programs with continuous sites, against quadrature")
     given = parser.parse_args()
     torch.set_num_threads(1)
     log, began, count = Log(), time.monotonic(), 0
@@ -292,10 +312,10 @@ def main() -> int:
         if time.monotonic() - began > given.seconds:
             print(f"stopped before seed {seed}")
             break
-        now = question(seed, given.bits)
+        now = continuous(seed) if given.continuous else question(seed, given.bits)
         if bad := tried(now, log, tuple(given.only.split(","))):
             count += 1
-            print(f"-- seed {seed}, {now.parameters}, of {now.of}\n{cut(now, bad) if given.smaller else now.text}\n{bad}\n", flush=True)
+            print(f"-- seed {seed}, {now.parameters}, of {now.of}\n{cut(now, bad) if given.smaller and not given.continuous else now.text}\n{bad}\n", flush=True)
     print("\n".join(f"{number:7d}  {fate}" for fate, number in sorted(log.fates.items())))
     print(calibration(log))
     print(f"{count} programs wrong")

@@ -95,9 +95,15 @@ class WeighedPath(Path):
                 if not true(self.value(node.condition)):
                     raise Stopped
             case levels.Proposal():
-                drawn = self.draw(node.distribution)
+                law, arguments = node.distribution, [self.value(argument.value) for argument in node.distribution.arguments]
+                last = arguments[-1]
+                wide = law.name != "Categorical" and isinstance(last, list)
+                drawn: Value = (
+                    [self.choose(law.name, [*arguments[:-1], item]) for item in last] if wide and isinstance(last, list)
+                    else self.choose(law.name, arguments)
+                )
                 self.frames[-1][0][node.name] = drawn
-                for over, under in zip(self.densities(node.target, drawn), self.densities(node.distribution, drawn), strict=True):
+                for over, under in zip(self.densities(node.target, drawn), densities(law, arguments, drawn), strict=True):
                     self.meet(over / under)
             case levels.Correction():
                 pass
@@ -106,18 +112,20 @@ class WeighedPath(Path):
 
     def densities(self, law: s.Distribution, at: Value) -> list[Dual]:
         """Of all elements of a value."""
-        arguments = [self.value(argument.value) for argument in law.arguments]
-        if law.name == "Categorical":
-            chances = outcomes(law.name, arguments)
-            return [next((p for value, p in chances if value == entry.fixed()), ZERO) for entry in entries(at)]
-        if not isinstance(at, list) and any(isinstance(argument, list) for argument in arguments):
-            at = [at for _ in next(argument for argument in arguments if isinstance(argument, list))]
-        if not isinstance(at, list):
-            return [density(law.name, [number(argument) for argument in arguments], at)]
-        rows = [argument if isinstance(argument, list) else [argument] * len(at) for argument in arguments]
-        return [
-            density(law.name, [number(row[place]) for row in rows], number(item)) for place, item in enumerate(at)
-        ]
+        return densities(law, [self.value(argument.value) for argument in law.arguments], at)
+
+
+def densities(law: s.Distribution, arguments: list[Value], at: Value) -> list[Dual]:
+    """Of all elements of a value, with these arguments."""
+    if law.name == "Categorical":
+        chances = outcomes(law.name, arguments)
+        return [next((p for value, p in chances if value == entry.fixed()), ZERO) for entry in entries(at)]
+    if not isinstance(at, list) and any(isinstance(argument, list) for argument in arguments):
+        at = [at for _ in next(argument for argument in arguments if isinstance(argument, list))]
+    if not isinstance(at, list):
+        return [density(law.name, [number(argument) for argument in arguments], at)]
+    rows = [argument if isinstance(argument, list) else [argument] * len(at) for argument in arguments]
+    return [density(law.name, [number(row[place]) for row in rows], number(item)) for place, item in enumerate(at)]
 
 
 @dataclass
@@ -127,6 +135,7 @@ class Answer:
     values: list[float]
     slopes: list[list[float]]
     scale: float
+    close: float = 1e-9  # how good they are, as a part of that
 
 
 class Weighed:

@@ -217,7 +217,7 @@ def _differentiate(session: Session, collected: Collected, progress: Progress, l
 
 
 def _with_values(block: Session, outcome: Outcome, runs: int) -> Outcome:
-    """The outcome; P0510 where all runs have ended, whose log weights are asked for."""
+    """What a block gave; P0510, P0511 where all runs have ended by an observation, and the mean of log weights is asked for."""
     if not outcome.values:
         raise _impossible(block, runs)
     return summed_out(block, outcome, runs) if block.asked.summed else outcome
@@ -298,9 +298,7 @@ def sampled(attempt: Attempt, progress: Progress = None) -> Estimate:
     def take(block: Session, runs: int, leaves: dict[str, Tensor], outcome: Outcome) -> Collected:
         part = Collected(collected.names, attempt.settings, block.start)
         part.exact, part.work = not outcome.random, outcome.work
-        if not outcome.values:
-            raise _impossible(block, runs)
-        for name, found in zip(collected.names, outcome.values, strict=True):
+        for name, found in zip(collected.names, _with_values(block, outcome, runs).values, strict=True):
             value = block.result(found)
             if not part.add_value(name, value, runs).finite:
                 raise _wider(block) or value_problem(block, runs, leaves, collected.names)
@@ -358,12 +356,10 @@ def expectation(
         with room(grad=True):
             machine = session.interpreter(Interpreter, kinks=plan.kinks, bends=partial(_bends, session, settings.of))
             outcome = machine.run(leaves, session.data, runs)
-            if not outcome.values:
-                raise _impossible(session, runs)
             if session.asked.weighed:
                 values, estimates = _quotients(session, outcome, runs, leaves, names)
             else:
-                values = [session.result(value) for value in outcome.values]
+                values = [session.result(value) for value in _values(session, runs, outcome)]
                 estimates = [expected(outcome, number, value, runs) for number, value in enumerate(values)]
             found = [estimate.to(DTYPES[settings.dtype]) for estimate in estimates]
             if not all(bool(torch.isfinite(value).all()) for value in found):

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import cast
 
+import torch
 from torch import Tensor
 
 from ...dsl.syntax import Distribution, Expression
@@ -22,6 +24,8 @@ from ..laws.build import build, is_narrow
 from ..laws.domains import order_violation, violation
 from ..laws.law import Law
 from .machine import Machine
+
+MOST_OUTCOMES = 64  # that are looked at one by one
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,20 +96,54 @@ def with_axes(value: Plain, axes: int) -> Plain:
 
 
 def check_cover(machine: Machine, node: Distribution, target: Bound, proposal: Bound) -> None:
-    """P0213 where a proposal surely cannot draw what its target can: nothing that is drawn would tell."""
+    """P0213 where a proposal surely cannot draw what its target can: nothing that is drawn would tell.  P0301 where the target has
+    more elements than are drawn.  Both have arguments on the same lanes."""
+    if _wider(target, proposal):
+        shapes = [shape_words((*bound.batch, *bound.event)) for bound in (target, proposal)]
+        raise machine.where.error(
+            "P0301", f"the proposal draws values of another shape than {target.row.name} has", node.span,
+            f"this is {shapes[0]}, but {shapes[1]} is drawn", help="give the proposal arguments of the shape of the target's",
+        )
     arguments = [value for bound in (target, proposal) for value in bound.arguments.values()]
-    if not all(isinstance(value, Uniform) and value.numbers <= 1 for value in arguments):
-        return
-    wanted, covered = (bound.row.support({
-        name: constant(float(value.ends[0])) for name, value in bound.arguments.items()
-    }) for bound in (target, proposal))
-    if wanted.within(covered):
-        return
-    raise machine.where.error(
-        "P0213", f"the proposal cannot draw all values of {target.row.name}", node.span,
-        f"values from {wanted.low:g} to {wanted.high:g}, but the proposal draws from {covered.low:g} to {covered.high:g}",
-        help="propose from a distribution whose support covers that of the target",
-    )
+    what = _missing(target, proposal)
+    if what is None and all(isinstance(value, Uniform) and value.numbers <= 1 for value in arguments):
+        wanted, covered = (bound.row.support({
+            name: constant(float(value.ends[0])) for name, value in bound.arguments.items()
+        }) for bound in (target, proposal))
+        if not wanted.within(covered):
+            what = f"values from {wanted.low:g} to {wanted.high:g}, but the proposal draws from {covered.low:g} to {covered.high:g}"
+    if what is not None:
+        raise machine.where.error(
+            "P0213", f"the proposal cannot draw all values of {target.row.name}", node.span, what,
+            help="propose from a distribution whose support covers that of the target",
+        )
+
+
+def _wider(target: Bound, proposal: Bound) -> bool:
+    """Whether a target has elements that are not drawn."""
+    try:
+        return broadcast_shapes([target.batch, proposal.batch]) != proposal.batch or target.event != proposal.event
+    except ShapeMismatch:
+        return True
+
+
+def _missing(target: Bound, proposal: Bound) -> str | None:
+    """Which of a few outcomes has a probability, but none under the proposal; None: that is not known of any."""
+    if not (target.row.discrete and proposal.row.discrete) or target.event or observed():
+        return None
+    wanted, drawn = target.law(), proposal.law()
+    outcomes = wanted.outcomes(MOST_OUTCOMES)
+    if outcomes is None:
+        return None
+    covered = drawn.outcomes(2 * MOST_OUTCOMES)
+    if covered is not None and bool(torch.isin(outcomes, covered).all()) and drawn.boundary() is None:
+        return None
+    with torch.no_grad():
+        for outcome in outcomes:
+            value = outcome.reshape(1, *(1,) * len(proposal.batch))
+            if bool(((wanted.log_prob(value) > -math.inf) & (drawn.log_prob(value) == -math.inf)).any()):
+                return f"it can be {float(outcome):g}, which the proposal never draws"
+    return None
 
 
 # -------------------------------------------------------------------------------------------------- arguments

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from ...dsl.levels import LEVEL
+from ...dsl.names.scopes import nodes_in
 from ...dsl.syntax import Call, Function, Return
 from ...dsl.tables.limits import TRIED_LEVELS
 from ...dsl.text.source import Span
@@ -112,7 +113,17 @@ def execute_return(machine: Machine, node: Return, frame: Frame) -> None:
     terms: list[list[Summand] | None] = []
     if machine.results or machine.depth:
         values, terms = machine.results_of(node.values, frame)
+    elif machine.weighing and _weighs(machine, node):
+        machine.results_of(node.values, frame)  # nobody asks for the results, but they weigh the run
     _leave(machine, frame, values, terms, node.span)
+
+
+def _weighs(machine: Machine, node: Return) -> bool:
+    """Whether a function is called that weighs the run."""
+    def look() -> bool:
+        return any(isinstance(part, Call) and part.function in machine.weighing for part in nodes_in(node))
+
+    return machine.resolved.prepared.once("returns that weigh", id(node), look)
 
 
 def finish(machine: Machine, frame: Frame) -> None:

@@ -237,7 +237,9 @@ def _bound(machine: Machine, node: Distribution, frame: Frame) -> tuple[Bound, L
         return known
     bound = bind_arguments(machine, node, frame)
     if (proposal := machine.proposals.pop(key, None)) is not None:
-        check_cover(machine, node, bound, proposal[0])
+        drawn, entered = proposal
+        given = {name: carry(value, entered, frame.lanes) for name, value in drawn.arguments.items()}
+        check_cover(machine, node, bound, drawn.with_arguments(given))
     return bound, frame.lanes
 
 
