@@ -291,7 +291,8 @@ too small. The exit status is 3.
 Two numbers tell. The effective sample size is (sum w)^2 / sum w^2: under 100
 the normal approximation behind the intervals is poor. The Pareto k is the
 shape of the tail of the weights (Vehtari and others, 2024): above 0.5 their
-variance is infinite, above 0.7 no number of runs that anybody makes is enough.
+variance is infinite, above 0.7 no number of runs that anybody makes is
+enough.
 
 Draw nearer to what is observed: `x ~ P via Q`, with a proposal Q like the
 posterior, with tails that are no lighter. Where draws are discrete and few,

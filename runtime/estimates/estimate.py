@@ -359,7 +359,7 @@ def expectation(
             if session.asked.weighed:
                 values, estimates = _quotients(session, outcome, runs, leaves, names)
             else:
-                values = [session.result(value) for value in _values(session, runs, outcome)]
+                values = [session.result(value) for value in _with_values(session, outcome, runs).values]
                 estimates = [expected(outcome, number, value, runs) for number, value in enumerate(values)]
             found = [estimate.to(DTYPES[settings.dtype]) for estimate in estimates]
             if not all(bool(torch.isfinite(value).all()) for value in found):
