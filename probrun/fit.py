@@ -54,6 +54,7 @@ class FitResult:
     optimizer: str
     exact: bool
     runs: int
+    search_runs: int  # of `runs`, on the way
     steps: int
     seconds: float
     seed: int
@@ -137,7 +138,8 @@ def fit_result(program: str, fitted: Fitted, maximized: bool, seed: int) -> FitR
     return FitResult(
         program=program, objective=fitted.name, maximized=maximized, parameters=parameters, fitted=fitted.moving,
         value=fitted.end, start_value=fitted.start, slope=fitted.slope, converged=fitted.converged, reason=fitted.reason,
-        edges=fitted.edges, optimizer=fitted.optimizer, exact=fitted.exact, runs=fitted.runs, steps=fitted.steps,
+        edges=fitted.edges, optimizer=fitted.optimizer, exact=fitted.exact, runs=fitted.runs,
+        search_runs=fitted.search_runs, steps=fitted.steps,
         seconds=fitted.seconds, seed=seed, interrupted=fitted.interrupted, history=fitted.history,
     )
 

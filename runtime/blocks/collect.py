@@ -334,7 +334,7 @@ class Collected:
 
     def _kept(self, name: str, parameter: str, entries: int) -> Tensor:
         columns = [torch.cat(self.kept[name][f"{parameter}\0{entry}"]) for entry in range(entries)]
-        if not self.shapes[name]:
+        if not self.shapes.get(name):
             return columns[0]
         return torch.stack(columns, dim=1).reshape(columns[0].shape[0], *self.shapes[name], *columns[0].shape[1:])
 

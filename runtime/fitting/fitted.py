@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
 import torch
@@ -25,9 +25,10 @@ from .uncertainty import curvature, deviations, newton
 STEPS = {"lbfgs": 200, "adam": 3000, "sgd": 3000}
 OPTIMIZERS = ("auto", *STEPS)
 RATE = {"adam": 0.1, "sgd": 0.05}
-TOLERANCE = {"lbfgs": 1e-8, "adam": 2e-3, "sgd": 2e-3}
+TOLERANCE = {"lbfgs": 1e-8, "adam": 0.01, "sgd": 0.01}
 SAMPLED_TOLERANCE = 1e-6  # of L-BFGS on runs of one seed
-STEP_RUNS = 1000  # of a noisy step, at the beginning
+STEP_RUNS = 1000  # of a step of L-BFGS before it is made with ten times as many
+NOISY_RUNS = 200  # of a step of Adam, at the beginning
 FINAL = 10  # times as many runs at the end as in a step, and at least
 LEAST_FINAL = 20_000
 FRESH = 104_729  # seeds of the end are others
@@ -87,6 +88,7 @@ class Fitted:
     steps: int
     seconds: float
     name: str
+    search_runs: int = 0
     plan: Plan | None = field(repr=False, default=None)
     history: tuple[Step, ...] = field(repr=False, default=())
     interrupted: bool = False
@@ -137,22 +139,23 @@ class _Fit:
             optimizer = "lbfgs" if first.exact or objective.smooth else "adam"
         self.phase("fitting")
         ended = self._walk(optimizer, first)
-        return self._told(optimizer, first, ended)
+        return replace(self._told(optimizer, first, ended), search_runs=sum(step.runs for step in self.history))
 
     def _walk(self, optimizer: str, first: Point) -> Arrival:
         wanted, seed = self.wanted, self.settings.seed
         tolerance = wanted.tolerance or (TOLERANCE[optimizer] if first.exact or optimizer != "lbfgs" else SAMPLED_TOLERANCE)
         steps = STEPS[optimizer] if wanted.steps is None else wanted.steps
-        way: Straight | Noisy
+        ways: list[Straight | Noisy] = []
         if optimizer == "lbfgs":
             runs = wanted.samples or (1 if first.exact else 10 * STEP_RUNS)
-            way = Straight(self.objective, tolerance, runs, seed + 1)
+            few = [] if first.exact or runs < STEP_RUNS else [max(runs // 10, 2)]  # most of the way needs no more
+            ways += [Straight(self.objective, tolerance, count, seed + 1) for count in (*few, runs)]
         else:
-            rate = wanted.rate or RATE[optimizer]
-            way = Noisy(self.objective, tolerance, self.settings.samples, seed + 1, rate, optimizer == "adam")
-        point = first
+            rate, runs = wanted.rate or RATE[optimizer], wanted.samples or NOISY_RUNS
+            ways.append(Noisy(self.objective, tolerance, runs, seed + 1, rate, optimizer == "adam"))
+        point, x = first, self.x
         try:
-            for found in way.walk(self.x, steps):
+            for found in self._along(ways, x, steps):
                 if isinstance(found, Arrival):
                     return found
                 point = found
@@ -164,6 +167,19 @@ class _Fit:
             self.interrupted = True
             return Arrival(self._best(point).x, False, "it was interrupted")
         raise AssertionError
+
+    def _along(self, ways: list[Straight | Noisy], x: Tensor, steps: int) -> Iterator[Point | Arrival]:
+        """One way after another; where the last one ends, all of them do."""
+        for way in ways:
+            for found in way.walk(x, steps):
+                if not isinstance(found, Arrival):
+                    yield found
+                elif way is ways[-1] or (not found.converged and steps > 1):
+                    yield found
+                    return
+                else:
+                    x = found.x
+                    break
 
     def _best(self, last: Point) -> Point:
         return last
