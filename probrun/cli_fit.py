@@ -56,6 +56,10 @@ def fit_command(
 ) -> int:
     """The parameters that minimise or maximise an expectation."""
     program = from_source(source_of(file, expression))
+    if minimize and maximize:
+        raise click.UsageError("a fit minimises or maximises, not both")
+    if not (minimize or maximize or (program.resolved.weighted and not program.results)):
+        raise click.UsageError("say what is wanted: --minimize or --maximize (with --of evidence, of a program that observes)")
     if resume is not None:
         parameters = {f"@{resume}": f"@{resume}", **parameters}
     parameter_values, data_values = values_of(program, parameters, data)

@@ -106,6 +106,8 @@ def steady(resolved: Resolved, estimators: Mapping[int, str], of: tuple[str, ...
 
     `estimators` by the index of the site; `of` are variables besides the results.
     """
+    if resolved.weighted:
+        return frozenset()  # everything hangs on the weights
     with deep_recursion():
         walk = Steadiness(resolved, estimators)
         walk.settle()

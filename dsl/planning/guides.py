@@ -113,17 +113,18 @@ class _Guiding:
     counters: list[str] = field(default_factory=list)
     offsets: dict[int, int] = field(default_factory=dict)
     total: int = 0
+    sites: list[Site] = field(default_factory=list)
 
     def whole(self) -> Guide:
-        sites = [site for site in guides_of(self.resolved) if site.index in self.seen]
+        self.sites = [site for site in guides_of(self.resolved) if site.index in self.seen]
         if self.full:
-            for site in sites:
+            for site in self.sites:
                 self._fits(site)
                 self.offsets[site.index] = self.total
                 self.total += self.seen[site.index].times * math.prod(self.seen[site.index].shape)
             if self.total > MOST_FULL:
                 raise _refusal(
-                    self.resolved, sites[-1], f"a full guide has room for {MOST_FULL} numbers, and these are {self.total}",
+                    self.resolved, self.sites[-1], f"a full guide has room for {MOST_FULL} numbers, and these are {self.total}",
                     "take the mean-field guide: --guide normal",
                 )
         body = self.block(self.resolved.program.body)
@@ -144,20 +145,17 @@ class _Guiding:
     def block(self, node: Block) -> Block:
         found: list[Statement] = []
         for statement in node.statements:
-            match statement:
-                case If():
-                    found.append(replace(
-                        statement, branches=tuple((condition, self.block(body)) for condition, body in statement.branches),
-                        otherwise=None if statement.otherwise is None else self.block(statement.otherwise),
-                    ))
-                case For() | While():
-                    found.append(replace(statement, body=self.block(statement.body)))
-                case Sample() if not isinstance(statement, Proposal):
-                    site = self.resolved.site_at[id(statement)]
-                    continuous = not DISTRIBUTIONS[site.distribution.name].discrete
-                    found += self.guide(statement, site) if continuous and site.index in self.seen else [statement]
-                case _:
-                    found.append(statement)
+            if isinstance(statement, If):
+                found.append(replace(
+                    statement, branches=tuple((condition, self.block(body)) for condition, body in statement.branches),
+                    otherwise=None if statement.otherwise is None else self.block(statement.otherwise),
+                ))
+            elif isinstance(statement, For | While):
+                found.append(replace(statement, body=self.block(statement.body)))
+            elif isinstance(statement, Sample) and (site := self.resolved.site_at[id(statement)]) in self.sites:
+                found += self.guide(statement, site)
+            else:
+                found.append(statement)
         return replace(node, statements=tuple(found))
 
     def guide(self, node: Sample, site: Site) -> list[Statement]:
