@@ -265,7 +265,8 @@ class Program:
         `minimize` or `maximize` is True, or the name of a result, a variable, "evidence" or "elbo".  `only` names the parameters
         that move.  Each moves in the unbounded coordinates of its domain.  `optimizer` "auto" takes L-BFGS where the runs of one
         seed make a function (exact answers, pathwise derivatives), else Adam with averaged iterates, and runs that are doubled
-        when iterates stand still within their noise.  `samples`: runs of a step, at the beginning (1000; 10,000 of L-BFGS).
+        when iterates stand still within their noise.  `samples`: runs of a step (of L-BFGS 1000, then 10,000; of Adam 200 at
+        the beginning).
         `steps`, `tolerance`, `rate`: of the optimizer.  `callback` is called with every `Step`.  Biased estimators are not used
         unless `unbiased` is False.
         """

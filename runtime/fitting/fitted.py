@@ -162,10 +162,10 @@ class _Fit:
                 self._note(point)
                 if self.deadline is not None and time.monotonic() > self.deadline:
                     self.late = True
-                    return Arrival(self._best(point).x, False, "the time was over")
+                    return Arrival(point.x, False, "the time was over")
         except KeyboardInterrupt:
             self.interrupted = True
-            return Arrival(self._best(point).x, False, "it was interrupted")
+            return Arrival(point.x, False, "it was interrupted")
         raise AssertionError
 
     def _along(self, ways: list[Straight | Noisy], x: Tensor, steps: int) -> Iterator[Point | Arrival]:
@@ -180,9 +180,6 @@ class _Fit:
                 else:
                     x = found.x
                     break
-
-    def _best(self, last: Point) -> Point:
-        return last
 
     def _note(self, point: Point) -> None:
         moved = {name: value for name, value in self.coordinates.outward(point.x).items() if name in self.moving}
