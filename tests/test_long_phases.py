@@ -156,9 +156,11 @@ def start_up(command: str) -> float:
     ("run", (), CHAIN.format(rounds=300)), ("compare", (), CHAIN.format(rounds=300)), ("compare", (), SIR),
 ], ids=["pilot", "grad", "verify", "run", "compare", "compare counts"])
 def test_max_time_holds(command: str, more: tuple[str, ...], text: str) -> None:
-    """Two seconds, and what it takes to start; it was 55 for the first of these."""
-    status, out, err, took = call(command, "-", "-n", "100000000", "--max-time", "2", "--seed", "1", "--json", *more, text=text)
-    assert took < start_up(command) + 3 * 2 + 1, err
+    """A few seconds, and what it takes to start; it was 55 for the first of these.  A comparison has a pilot before its rows, which
+    share the time."""
+    given = 5 if command == "compare" else 2
+    status, out, err, took = call(command, "-", "-n", "100000000", "--max-time", str(given), "--seed", "1", "--json", *more, text=text)
+    assert took < start_up(command) + 3 * given + 1, err
     assert status in ((0, 3) if "--verify" in more else (0,)), err
     answer = json.loads(out)
     if command == "compare":
