@@ -64,8 +64,12 @@ def drawing(resolved: Resolved) -> frozenset[str]:
 
 
 def weighing(resolved: Resolved) -> frozenset[str]:
-    """The functions that weigh runs, or call one that does."""
-    return _doing(resolved, lambda node: isinstance(node, Require) or (isinstance(node, Assign) and node.name == LEVEL))
+    """The functions that weigh runs, or call one that does: found once for a program."""
+    if not resolved.weighted:
+        return frozenset()
+    return resolved.prepared.once("weighing", None, lambda: _doing(
+        resolved, lambda node: isinstance(node, Require) or (isinstance(node, Assign) and node.name == LEVEL)
+    ))
 
 
 def _doing(resolved: Resolved, does: Callable[[Node], bool]) -> frozenset[str]:

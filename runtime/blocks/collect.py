@@ -125,37 +125,45 @@ class Collected:
 
     def merge(self, part: Collected, session: Session) -> None:
         """Take in the next block; P0303 where blocks differ in shape."""
-        self.work += part.work
-        self.steps += part.steps
         if part.other is not None:
             self.other, part.other.done = self.other or Collected(self.names, self.settings), part.done
             self.other.merge(part.other, session)
+        self._shaped(part, session)
+        if not self.done:
+            self.value, self.gradient = part.value, part.gradient
+        else:
+            for name, value in part.value.items():
+                self.value[name].merge(value)
+            for name, rows in part.gradient.items():
+                for parameter, entries in rows.items():
+                    for own, other in zip(self.gradient[name][parameter], entries, strict=True):
+                        own.merge(other)
+        self._kept_too(part)
+
+    def _shaped(self, part: Collected, session: Session) -> None:
+        """The results of all blocks have one shape: P0303."""
+        for name, shape in part.shapes.items():
+            if self.shapes.setdefault(name, shape) != shape:
+                where = session.interpreter(Interpreter).where
+                raise where.ragged(name, Ragged((self.shapes[name], shape)), session.resolved.program.body.statements[-1].span)
+
+    def _kept_too(self, part: Collected) -> None:
+        """What the next block says beside its moments."""
+        self.work += part.work
+        self.steps += part.steps
         self.scored |= part.scored
         self.kinks |= part.kinks
         self.turns |= part.turns
         if not self.done:
-            self.shapes, self.value, self.gradient = part.shapes, part.value, part.gradient
-            self.kept, self.draws, self.watched, self.exact = part.kept, part.draws, part.watched, part.exact
             self.cuts, self.exact_to = part.cuts, part.exact_to
-            self.done = part.done
-            return
-        for name, shape in part.shapes.items():
-            if self.shapes[name] != shape:
-                where = session.interpreter(Interpreter).where
-                raise where.ragged(name, Ragged((self.shapes[name], shape)), session.resolved.program.body.statements[-1].span)
-            self.value[name].merge(part.value[name])
-        for name, rows in part.gradient.items():
-            for parameter, entries in rows.items():
-                for own, other in zip(self.gradient[name][parameter], entries, strict=True):
-                    own.merge(other)
         for name, columns in part.kept.items():
             for key, tensors in columns.items():
-                self.kept[name][key].extend(tensors)
+                self.kept.setdefault(name, {}).setdefault(key, []).extend(tensors)
         for name, tensors in part.draws.items():
             self.draws.setdefault(name, []).extend(tensors)
         for place, tensors in part.watched.items():
             self.watched.setdefault(place, []).extend(tensors)
-        self.exact = False
+        self.exact = part.exact and not self.done
         self.done += part.done
 
     def pending(self) -> Iterator[Tensor]:
@@ -301,25 +309,25 @@ class Collected:
             if self.settings.keep_runs:
                 per_run[name] = {p: self._kept(name, p, len(entries)) for p, entries in rows.items()}
         return Estimate(
-            value={name: self.value[name].moments(self.exact) for name in self.names}, gradient=gradients,
-            samples=self.settings.samples if self.exact else self.done, requested=self.settings.samples, dtype=self.dtype(plan),
-            seed=self.settings.seed, plan=plan, seconds=time.perf_counter() - started, interrupted=self.interrupted,
-            out_of_time=self.out_of_time,
-            exact=self.exact, exact_to=self.exact_to, cuts=tuple(self.cuts), reached=self.reached(), per_run=per_run,
+            value={name: self.value[name].moments(self.exact) for name in self.names}, gradient=gradients, per_run=per_run,
             draws={name: torch.cat(parts) for name, parts in self.draws.items() if parts},
             other=None if self.other is None else self.other.estimate(plan, started),
-            tails=_heavy(tails),
-            few=self.few(plan is not None and bool(plan.kinks), tails), work=self.work, steps=self.steps,
-            kinks=in_text(self.kinks), turns=in_text(self.turns), **more,
+            few=self.few(plan is not None and bool(plan.kinks), tails), **self._circumstances(plan, started, tails), **more,
         )
+
+    def _circumstances(self, plan: Plan | None, started: float, tails: dict[tuple[str, str], Tail]) -> dict[str, Any]:
+        """What is said of the runs, whatever their moments are."""
+        return {
+            "samples": self.settings.samples if self.exact else self.done, "requested": self.settings.samples,
+            "dtype": self.dtype(plan), "seed": self.settings.seed, "plan": plan, "seconds": time.perf_counter() - started,
+            "interrupted": self.interrupted, "out_of_time": self.out_of_time, "exact": self.exact, "exact_to": self.exact_to,
+            "cuts": tuple(self.cuts), "reached": self.reached(), "tails": {k: tail for k, tail in tails.items() if tail.heavy},
+            "work": self.work, "steps": self.steps, "kinks": _in_text(self.kinks), "turns": _in_text(self.turns),
+        }
 
     def tails(self) -> dict[tuple[str, str], Tail]:
         """Those of gradients that were watched."""
         return {} if self.exact else {key: _tail(parts) for key, parts in self.watched.items()}
-
-    def heavy(self) -> dict[tuple[str, str], Tail]:
-        """Those that are so heavy that the standard error cannot be trusted."""
-        return _heavy(self.tails())
 
     def sizes(self) -> list[list[float]]:
         """How large the derivatives of each result are in each parameter."""
@@ -361,12 +369,8 @@ def merged(parts: Sequence[Collected | Exception], session: Session, settings: S
     return whole
 
 
-def in_text(spans: set[Span]) -> tuple[Span, ...]:
+def _in_text(spans: set[Span]) -> tuple[Span, ...]:
     return tuple(sorted(spans, key=lambda span: span.start))
-
-
-def _heavy(tails: dict[tuple[str, str], Tail]) -> dict[tuple[str, str], Tail]:
-    return {key: tail for key, tail in tails.items() if tail.heavy}
 
 
 def _tail(parts: list[Tensor]) -> Tail:

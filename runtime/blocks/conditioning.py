@@ -146,7 +146,8 @@ class Conditioning:
             if not bool(torch.isfinite(rows).all()):
                 raise value_problem(block, runs, leaves, (*self.own, EVIDENCE))
             part.results[name] = Joint.of(runs, [rows, weight], shape)
-            part.squares[name] = Joint.of(runs, [rows * plain, weight], shape)
+            square = torch.where(rows == 0, 0.0, rows * plain)  # a result may be infinite where it has no weight
+            part.squares[name] = Joint.of(runs, [square, weight], shape)
             part.keep_draws(name, plain, runs)
         return part
 

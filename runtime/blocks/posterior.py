@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import copy
 import math
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
@@ -22,9 +21,7 @@ from torch import Tensor
 
 from ...dsl.planning.plan import Plan
 from ...dsl.tables.constants import EVIDENCE
-from ..lanes.values import Ragged
-from ..machine.interpreter import Interpreter
-from .collect import Collected, Estimate, Weights, in_text, stacked
+from .collect import Collected, Estimate, Weights, stacked
 from .moments import Moments
 from .pareto import pareto_shape
 from .session import Session
@@ -144,40 +141,13 @@ class Conditioned(Collected):
     def merge(self, part: Collected, session: Session) -> None:
         """Take in the next block."""
         assert isinstance(part, Conditioned)
-        mine, theirs = (0.0 if self.weight is None else 1.0), (0.0 if part.weight is None else 1.0)
         level = max(self.level, part.level)
-        if mine:
-            mine = math.exp(self.level - level)
-        if theirs:
-            theirs = math.exp(part.level - level)
-        shapes = self.shapes
-        exact = (part.exact if not self.done else False)
-        self.work += part.work
-        self.steps += part.steps
-        self.scored |= part.scored
-        self.kinks |= part.kinks
-        self.turns |= part.turns
-        if not self.done:
-            self.cuts, self.exact_to = part.cuts, part.exact_to
-        if part.weight is not None:
-            for name, shape in part.shapes.items():
-                if shapes.setdefault(name, shape) != shape:
-                    where = session.interpreter(Interpreter).where
-                    last = session.resolved.program.body.statements[-1].span
-                    raise where.ragged(name, Ragged((shapes[name], shape)), last)
-        self._join(part, mine, theirs)
+        self._shaped(part, session)
+        self._join(part, *(0.0 if own == -math.inf else math.exp(own - level) for own in (self.level, part.level)))
         self.level = level
         self.idle += part.idle
-        for name, columns in part.kept.items():
-            for key, tensors in columns.items():
-                self.kept.setdefault(name, {}).setdefault(key, []).extend(tensors)
-        for name, tensors in part.draws.items():
-            self.draws.setdefault(name, []).extend(tensors)
-        for place, tensors in part.watched.items():
-            self.watched.setdefault(place, []).extend(tensors)
         self.logs += part.logs
-        self.exact = exact
-        self.done += part.done
+        self._kept_too(part)
 
     def _join(self, part: Conditioned, mine: float, theirs: float) -> None:
         def joined(one: Joint | None, other: Joint | None) -> Joint | None:
@@ -255,17 +225,12 @@ class Conditioned(Collected):
         """What there is; some weight must be positive."""
         assert self.weight is not None
         weight = self.weight.with_idle(self.idle)
-        tails = self.heavy()
         return Estimate(
             value={name: self._value(name) for name in self.names},
             gradient={name: self._slopes(name) for name in self.names} if self.evidence or self.slopes else {},
-            samples=self.settings.samples if self.exact else self.done, requested=self.settings.samples, dtype=self.dtype(plan),
-            seed=self.settings.seed, plan=plan, seconds=time.perf_counter() - started, interrupted=self.interrupted,
-            out_of_time=self.out_of_time, exact=self.exact, exact_to=self.exact_to, cuts=tuple(self.cuts), reached=self.reached(),
             per_run={name: {p: self._kept(name, p, 1 if name == EVIDENCE else len(self.slopes[name][p])) for p in rows}
                      for name, rows in self._kept_names().items()},
-            draws=self.resampled(), tails=tails, work=self.work, steps=self.steps, kinks=in_text(self.kinks),
-            turns=in_text(self.turns), weights=self.weights(weight), **more,
+            draws=self.resampled(), weights=self.weights(weight), **self._circumstances(plan, started, self.tails()), **more,
         )
 
     def _kept_names(self) -> dict[str, list[str]]:

@@ -59,7 +59,7 @@ class Session:
         self.asked = asked(resolved, settings.of, results)
         scored = [choice for choice in self.choices.values() if ESTIMATORS[choice.estimator].carrier is Carrier.DENSITY]
         credit = scored and all(choice.options.get("credit", True) for choice in scored)
-        whole = self.asked.weighed or self.asked.summed or bool(resolved.weighted and weighing(resolved))
+        whole = self.asked.weighed or self.asked.summed or bool(weighing(resolved))
         self.account = _account(resolved) if credit and not whole else None
         self.guards = Guards(() if plan is None else plan.guards)
         self.settings = settings

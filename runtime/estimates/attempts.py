@@ -14,13 +14,13 @@ from typing import TypeVar
 
 import torch
 
-from ...dsl.names.asked import asked
+from ...dsl.names.asked import Asked, asked
 from ...dsl.names.resolve import Resolved
 from ...dsl.planning.plan import Lessons, Plan
 from ..blocks.collect import Collected, Estimate
 from ..blocks.posterior import Conditioned
 from ..blocks.session import Session
-from ..blocks.settings import DTYPES, Settings, names_of
+from ..blocks.settings import DTYPES, Settings
 from ..lanes.lessons import Lesson, MakePlan, NotLifted, TooCoarse, TooLong, Way
 from .binding import Values, bind_values
 from .precision import Precision
@@ -74,7 +74,12 @@ class Attempt:
     @property
     def names(self) -> tuple[str, ...]:
         """What is asked for."""
-        return names_of(self.resolved, self.settings, self.results)
+        return self.asked.names
+
+    @property
+    def asked(self) -> Asked:
+        """The same, with the variables that it takes."""
+        return asked(self.resolved, self.settings.of, self.results)
 
     def session(self) -> Session:
         """Where its blocks are made."""
@@ -83,8 +88,7 @@ class Attempt:
 
     def collected(self) -> Collected:
         """What its blocks have come to: nothing yet."""
-        weighed = asked(self.resolved, self.settings.of, self.results).weighed
-        return (Conditioned if weighed else Collected)(self.names, self.settings)
+        return (Conditioned if self.asked.weighed else Collected)(self.names, self.settings)
 
 
 @dataclass

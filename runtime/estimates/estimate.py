@@ -72,7 +72,7 @@ def gradient(
         assert plan is not None
         if own.sampler == "sobol" and not plan.exact:
             check_fixed(resolved, plan)
-            if isinstance(attempt.collected(), Conditioned):
+            if attempt.asked.weighed:
                 raise ProbError(Diagnostic(
                     "P0408", "the Sobol sampler does not fit this program: runs have weights, and a quotient of means is asked for",
                     source=resolved.program.source, help="leave --sampler out, or ask for --of elbo",

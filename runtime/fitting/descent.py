@@ -12,7 +12,7 @@ gradient would never pass at a kink.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
@@ -28,8 +28,6 @@ MOST_RUNS = 2**20  # of one step
 LEAST_RATE = 2.0**-7  # of the first rate
 STUCK = 3  # steps without any change
 FAR_OFF = 1e8  # a coordinate that has come so far has run away
-
-Deadline = Callable[[], bool]
 
 
 @dataclass(frozen=True)

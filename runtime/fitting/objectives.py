@@ -25,8 +25,6 @@ from ..estimates.estimate import gradient
 from ..estimates.pilot import choose
 from .coordinates import Coordinates
 
-COVERED = 0.5  # of the runs whose gradients must have been kept for their covariance
-
 
 @dataclass(frozen=True)
 class Point:

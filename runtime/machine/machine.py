@@ -153,7 +153,7 @@ class Machine(Setting):
         self.most_table: int | None = None
         self.last_split: Site | None = None
         self.stands_for = 1  # how many runs an exact one is in place of
-        self.weighing = weighing(resolved) if resolved.weighted else frozenset()  # functions
+        self.weighing = weighing(resolved)  # functions
         self.proposed: dict[tuple[int, int], tuple[Any, Lanes]] = {}  # arguments of draws from proposals, and their lanes,
         self.proposals = dict(self.proposed)  # by the distribution that was drawn from, and by its target, with the call
         self.searching = False  # for the observation that leaves no run

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TypeVar
 
 from torch import Tensor
 
@@ -27,7 +26,6 @@ from ..lanes.moving import Motion
 from ..lanes.values import Plain, Uniform
 from ..lanes.where import Where
 
-T = TypeVar("T")
 MOST_KEPT = 1000  # numbers as tensors
 
 

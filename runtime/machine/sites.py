@@ -250,10 +250,10 @@ def _density(
     assert isinstance(machine, Machine)
     arguments = dict(zip(names, given, strict=True))
     law, value = build(row, arguments), numeric(value, machine.dtype, machine.device)
-    possible = law.support(value.detach())
-    live = value.requires_grad or any(argument.requires_grad for argument in given)
-    if live and (possible is None or bool(possible.all())):
-        refine(machine, law, value, row, node)
+    if value.requires_grad or any(argument.requires_grad for argument in given):
+        possible = law.support(value.detach())
+        if possible is None or bool(possible.any()):  # what cannot be anywhere has no derivative
+            refine(machine, law, value, row, node)
     if machine.guards and id(node) in machine.guards and not law.inside(value.detach()):
         machine.guards.broken(id(node))
     density = law.log_prob(value)
