@@ -42,6 +42,8 @@ def contradictions(
     """What right plans say against an estimate; `search`: where no pilot has measured any, one is run."""
     if estimate.exact or estimate.plan is None or estimate.plan.biased or estimate.interrupted:
         return ()
+    if estimate.samples < 2:
+        return ()  # of a single run nobody knows the spread, and it is reported as unknown
     if search and not rivals:
         options = replace(options, estimator=(), among=None)
         rivals = _by_score(planner, options, parameters, data, settings, estimate)
