@@ -1,7 +1,7 @@
 """Parameters as one vector without bounds: each in the coordinates of its declared domain (torch.distributions.biject_to).
 
 An interval is a scaled logit, a half line a logarithm, a simplex stick-breaking; so whatever an optimiser does, parameters stay
-inside.
+inside.  What has no bounds is measured in its size at the start, where that is above 1.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from torch.distributions import Transform, biject_to, constraints
+from torch.distributions import AffineTransform, Transform, biject_to, constraints
 
 from ...dsl.names.resolved import ParameterFact
 from ...dsl.syntax import Interval, Simplex
@@ -35,7 +35,7 @@ class Coordinates:
         transforms, shapes, places, end = {}, {}, {}, 0
         for name in start:
             if name in moving:
-                transforms[name] = biject_to(_constraint(facts[name]))
+                transforms[name] = _transform(_constraint(facts[name]), start[name].double())
                 inner = transforms[name].inv(start[name].double())
                 shapes[name] = inner.shape
                 places[name] = slice(end, end + inner.numel())
@@ -78,6 +78,11 @@ class Coordinates:
             name for name, transform in self.transforms.items()
             if (far := _far(transform)) < math.inf and bool((x[self.places[name]].abs() > far).any())
         ]
+
+
+def _transform(domain: constraints.Constraint, start: Tensor) -> Transform:
+    large = bool((start.abs() > 1).any()) if domain is constraints.real else False
+    return AffineTransform(0.0, start.abs().clamp_min(1.0)) if large else biject_to(domain)
 
 
 def _far(transform: Transform) -> float:

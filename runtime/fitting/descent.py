@@ -27,43 +27,54 @@ DRIFT = 3.0  # standard errors
 MOST_RUNS = 2**20  # of one step
 LEAST_RATE = 2.0**-7  # of the first rate
 STUCK = 3  # steps without any change
+LOOKS = 25  # of a step of L-BFGS, at most
 FAR_OFF = 1e8  # a coordinate that has come so far has run away
 
 
 @dataclass(frozen=True)
 class Arrival:
-    """Where a descent has come to, whether that is the end of the way, and why it stopped."""
+    """Where a descent has come to, whether that is the end of the way, and why it stopped.  Its noise is that of the mean of the
+    last iterates (`averaged`: standard deviations `[d]`), or that of the optimum of so many `runs`."""
 
     x: Tensor
     converged: bool
     reason: str
-    averaged: Tensor | None = None  # standard deviations of the mean of the last iterates `[d]`
+    averaged: Tensor | None = None
+    runs: int = 0
+
+    def noise(self, covariance: Tensor, runs: int) -> Tensor:
+        """How far `[d]` a look at the end with `runs` runs, of this covariance, may find the optimum away for noise alone."""
+        variance = covariance.diagonal() * (1 + (runs / self.runs if self.runs else 0))
+        return (variance if self.averaged is None else variance + self.averaged**2).sqrt()
 
 
 @dataclass
 class Straight:
-    """L-BFGS.  `tolerance`: of the slope, relative to the size of the value."""
+    """L-BFGS.  `tolerance`: of the steepness (`Point`)."""
 
     objective: Objective
     tolerance: float
     runs: int
     seed: int
+    name = "lbfgs"
 
     def walk(self, x: Tensor, steps: int) -> Iterator[Point | Arrival]:
         """The point after each step, and then the end."""
         leaf = x.detach().clone().requires_grad_()
         best: list[Point] = []
         optimiser = torch.optim.LBFGS(
-            [leaf], max_iter=1, max_eval=25, history_size=20, tolerance_grad=0.0, tolerance_change=0.0,
-            line_search_fn="strong_wolfe", )
+            [leaf], max_iter=1, max_eval=LOOKS, history_size=20, tolerance_grad=0.0, tolerance_change=0.0,
+            line_search_fn="strong_wolfe",
+        )
 
         def closure() -> Tensor:
             optimiser.zero_grad()
-            value, slope = self._look(leaf.detach(), best)
+            value, slope = self._look(leaf.detach(), best, known)
             leaf.grad = slope
             return torch.tensor(value, dtype=torch.float64)
 
         best.append(self.objective.at(x, self.runs, self.seed))
+        known = {_key(x): best[0]}  # a step begins with the look that the last one ended with
         yield best[0]
         still = 0
         for _ in range(steps):
@@ -83,24 +94,28 @@ class Straight:
                     leaf.copy_(best[0].x)
                 optimiser.state.clear()  # begin anew along the slope
             if still >= STUCK:
-                yield Arrival(best[0].x, True, "no step improves it any more")
+                yield Arrival(best[0].x, True, "no step improves it any more", runs=self.runs)
                 return
         yield self._arrived(best[0]) or Arrival(best[0].x, False, f"it was still improving after {steps} steps")
 
     def _arrived(self, point: Point) -> Arrival | None:
-        size = float(point.slope.abs().max()) if point.slope.numel() else 0.0
-        if size <= self.tolerance * (1 + abs(point.value)):
-            return Arrival(point.x, True, f"the gradient is 0 to {self.tolerance:g}")
+        if point.steepness <= self.tolerance:
+            return Arrival(point.x, True, f"the gradient is 0 to {self.tolerance:g}", runs=self.runs)
         if not point.exact and point.signal <= WITHIN_NOISE:
-            return Arrival(point.x, True, "the gradient is far within its noise")
+            return Arrival(point.x, True, "the gradient is far within its noise", runs=self.runs)
         return None
 
-    def _look(self, x: Tensor, best: list[Point]) -> tuple[float, Tensor]:
+    def _look(self, x: Tensor, best: list[Point], known: dict[bytes, Point]) -> tuple[float, Tensor]:
         """Value and slope; where the program has none, a bowl that leads back."""
-        try:
-            point = self.objective.at(x, self.runs, self.seed)
-        except ProbError:
-            point = None
+        point = known.get(_key(x))
+        if point is None:
+            try:
+                point = self.objective.at(x, self.runs, self.seed)
+                known[_key(x)] = point
+            except ProbError:
+                pass
+            while len(known) > LOOKS:
+                del known[next(iter(known))]
         if point is None or not point.finite:
             away = x - best[0].x
             return best[0].value + 10 * (1 + abs(best[0].value)) + float(away @ away), 2 * away
@@ -120,6 +135,11 @@ class Noisy:
     seed: int
     rate: float
     adaptive: bool = True
+
+    @property
+    def name(self) -> str:
+        """What users call it."""
+        return "adam" if self.adaptive else "sgd"
 
     def walk(self, x: Tensor, steps: int) -> Iterator[Point | Arrival]:
         """The point after each step, and then the end."""
@@ -159,6 +179,10 @@ class Noisy:
         rows = torch.stack([*kept, *window]) if kept or window else x.unsqueeze(0)
         centre, spread = _batched(rows)
         yield Arrival(centre, False, f"the iterates were still on their way after {steps} steps", spread)
+
+
+def _key(x: Tensor) -> bytes:
+    return x.numpy().tobytes()
 
 
 def _batched(rows: Tensor) -> tuple[Tensor, Tensor]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 
 import torch
@@ -28,7 +28,10 @@ RATE = {"adam": 0.1, "sgd": 0.05}
 TOLERANCE = {"lbfgs": 1e-8, "adam": 0.01, "sgd": 0.01}
 SAMPLED_TOLERANCE = 1e-6  # of L-BFGS on runs of one seed
 STEP_RUNS = 1000  # of a step of L-BFGS before it is made with ten times as many
-NOISY_RUNS = 200  # of a step of Adam, at the beginning
+NOISY_RUNS = 100  # of a step of Adam, at the beginning
+ROUGH = 0.05  # tolerance of the way whose end is mended
+WITHIN, FAR = 5.0, 10.0  # standard errors of a slope that may be 0, and of one that is not,
+STEEP = 1e-3  # if it is so steep
 FINAL = 10  # times as many runs at the end as in a step, and at least
 LEAST_FINAL = 20_000
 FRESH = 104_729  # seeds of the end are others
@@ -95,6 +98,19 @@ class Fitted:
     out_of_time: bool = False
 
 
+@dataclass(frozen=True)
+class Look:
+    """At an end: coordinates, the objective there, the covariance for the noise of the runs and the inverse of the Hessian (None:
+    not known), whether it is as good as so many runs can tell, and whether it goes downhill from there."""
+
+    x: Tensor
+    point: Point
+    errors: Tensor | None
+    spreads: Tensor | None
+    settled: bool
+    downhill: bool = False
+
+
 Watch = Callable[[Step], None]
 
 
@@ -131,55 +147,56 @@ class _Fit:
 
     def run(self) -> Fitted:
         """Everything, in order."""
-        objective, wanted, seed = self.objective, self.wanted, self.settings.seed
-        self.objective.begin(self.x, self.phase)
-        first = objective.at(self.x, self.settings.samples, seed)
+        objective, wanted = self.objective, self.wanted
+        objective.begin(self.x, self.phase)
+        first = objective.at(self.x, self.settings.samples, self.settings.seed)
         optimizer = wanted.optimizer
         if optimizer == "auto":
             optimizer = "lbfgs" if first.exact or objective.smooth else "adam"
-        self.phase("fitting")
-        ended = self._walk(optimizer, first)
-        return replace(self._told(optimizer, first, ended), search_runs=sum(step.runs for step in self.history))
+        ways = self._ways(optimizer, first.exact)
+        ended = Arrival(self.x, True, "")
+        for way in ways:
+            self.phase("fitting")
+            ended = self._walk(way, ended.x)
+            if way is not ways[-1] and ended.converged and not wanted.errors:
+                continue
+            self.phase("looking at the end")
+            look = self._look(ended)
+            if look.settled or not ended.converged:
+                break
+            ended = replace(ended, x=look.x)
+        if ended.converged and look.downhill:
+            ended = replace(ended, converged=False, reason=f"{ended.reason}, but fresh runs improve on it close by")
+        return replace(self._told(optimizer, ended, look), search_runs=sum(step.runs for step in self.history))
 
-    def _walk(self, optimizer: str, first: Point) -> Arrival:
-        wanted, seed = self.wanted, self.settings.seed
-        tolerance = wanted.tolerance or (TOLERANCE[optimizer] if first.exact or optimizer != "lbfgs" else SAMPLED_TOLERANCE)
-        steps = STEPS[optimizer] if wanted.steps is None else wanted.steps
-        ways: list[Straight | Noisy] = []
+    def _ways(self, optimizer: str, exact: bool) -> list[Straight | Noisy]:
+        """A way with few runs, whose end is mended by a step of Newton's; and one with more, for where that does not do."""
+        wanted, seed = self.wanted, self.settings.seed + 1
         if optimizer == "lbfgs":
-            runs = wanted.samples or (1 if first.exact else 10 * STEP_RUNS)
-            few = [] if first.exact or runs < STEP_RUNS else [max(runs // 10, 2)]  # most of the way needs no more
-            ways += [Straight(self.objective, tolerance, count, seed + 1) for count in (*few, runs)]
-        else:
-            rate, runs = wanted.rate or RATE[optimizer], wanted.samples or NOISY_RUNS
-            ways.append(Noisy(self.objective, tolerance, runs, seed + 1, rate, optimizer == "adam"))
-        point, x = first, self.x
+            runs = 1 if exact else wanted.samples or 10 * STEP_RUNS
+            tolerance = wanted.tolerance or (TOLERANCE[optimizer] if exact else SAMPLED_TOLERANCE)
+            few = [STEP_RUNS] if runs > STEP_RUNS else []
+            return [Straight(self.objective, tolerance, count, seed) for count in (*few, runs)]
+        rate, runs = wanted.rate or RATE[optimizer], wanted.samples or NOISY_RUNS
+        tolerance, adaptive = wanted.tolerance or TOLERANCE[optimizer], optimizer == "adam"
+        rough = Noisy(self.objective, max(tolerance, ROUGH), runs, seed, rate, adaptive)
+        return [rough, replace(rough, tolerance=tolerance, runs=4 * runs, rate=rate / 4)]
+
+    def _walk(self, way: Straight | Noisy, x: Tensor) -> Arrival:
+        steps = STEPS[way.name] if self.wanted.steps is None else self.wanted.steps
         try:
-            for found in self._along(ways, x, steps):
+            for found in way.walk(x, steps):
                 if isinstance(found, Arrival):
                     return found
-                point = found
-                self._note(point)
+                x = found.x
+                self._note(found)
                 if self.deadline is not None and time.monotonic() > self.deadline:
                     self.late = True
-                    return Arrival(point.x, False, "the time was over")
+                    return Arrival(x, False, "the time was over")
         except KeyboardInterrupt:
             self.interrupted = True
-            return Arrival(point.x, False, "it was interrupted")
+            return Arrival(x, False, "it was interrupted")
         raise AssertionError
-
-    def _along(self, ways: list[Straight | Noisy], x: Tensor, steps: int) -> Iterator[Point | Arrival]:
-        """One way after another; where the last one ends, all of them do."""
-        for way in ways:
-            for found in way.walk(x, steps):
-                if not isinstance(found, Arrival):
-                    yield found
-                elif way is ways[-1] or (not found.converged and steps > 1):
-                    yield found
-                    return
-                else:
-                    x = found.x
-                    break
 
     def _note(self, point: Point) -> None:
         moved = {name: value for name, value in self.coordinates.outward(point.x).items() if name in self.moving}
@@ -191,39 +208,47 @@ class _Fit:
         self.history.append(step)
         self.watch(step)
 
-    def _told(self, optimizer: str, first: Point, ended: Arrival) -> Fitted:
-        """Look at the end with fresh runs."""
+    def _look(self, ended: Arrival) -> Look:
+        """Look at an end with fresh runs, and make a step of Newton's where that is called for."""
         objective, seed = self.objective, self.settings.seed + FRESH
-        runs = max(FINAL * self.settings.samples, LEAST_FINAL)
-        self.phase("looking at the end")
-        x, errors, spreads = ended.x, None, None
-        quick = self.interrupted or self.late or not self.wanted.errors
-        point = objective.at(x, runs, seed, spread=not quick)
-        if not quick:
-            found = curvature(objective, point, runs, seed)
-            if found.inverse is not None and found.covariance is not None:
-                errors = found.covariance
-                moved = None if point.exact or not ended.converged else newton(point, found.inverse, found.covariance)
-                if moved is not None:
-                    x = moved
-                    point = objective.at(x, runs, seed + FRESH)
-            elif ended.averaged is not None and bool(torch.isfinite(ended.averaged).all()):
-                errors = torch.diag(ended.averaged**2)
-            spreads = found.inverse if objective.name == EVIDENCE and self.wanted.sign < 0 else None
-        start = objective.at(self.x, runs, seed + 2 * FRESH)
-        slopes = self.coordinates.slopes(x)
-        parameters = self.coordinates.outward(x)
-        edges = tuple(self.coordinates.at_edge(x))
-        reason, converged = ended.reason, ended.converged
+        runs = self.final
+        if self.interrupted or self.late or not self.wanted.errors:
+            return Look(ended.x, objective.at(ended.x, runs, seed), None, None, True)
+        point = objective.at(ended.x, runs, seed, spread=True)
+        found = curvature(objective, point, runs, seed)
+        downhill = found.downhill and not point.exact and point.signal > FAR and point.steepness > STEEP
+        if found.inverse is None or found.covariance is None:
+            known = ended.averaged if ended.averaged is not None and bool(torch.isfinite(ended.averaged).all()) else None
+            return Look(ended.x, point, None if known is None else torch.diag(known**2), None, point.exact, downhill)
+        spreads = found.inverse if objective.name == EVIDENCE and self.wanted.sign < 0 else None
+        may = not point.exact and ended.converged
+        moved = newton(point, found.inverse, ended.noise(found.covariance, runs)) if may else None
+        if moved is None:
+            return Look(ended.x, point, found.covariance, spreads, point.exact, downhill)
+        again = objective.at(moved, runs, seed + FRESH)
+        if again.signal > WITHIN:  # no slope of 0, or none that a step of Newton's finds: a kink
+            return Look(ended.x, point, found.covariance, spreads, False, downhill)
+        return Look(moved, again, found.covariance, spreads, True)
+
+    @property
+    def final(self) -> int:
+        """How many runs look at an end."""
+        return max(FINAL * self.settings.samples, LEAST_FINAL)
+
+    def _told(self, optimizer: str, ended: Arrival, look: Look) -> Fitted:
+        objective, x, point = self.objective, look.x, look.point
+        start = objective.at(self.x, self.final, self.settings.seed + 2 * FRESH)
+        slopes, parameters = self.coordinates.slopes(x), self.coordinates.outward(x)
+        edges, reason = tuple(self.coordinates.at_edge(x)), ended.reason
         if edges:
             reason = f"{reason}; {_listed(edges)} at the edge of {'its' if len(edges) == 1 else 'their'} domain"
         largest = int(point.slope.abs().argmax()) if point.slope.numel() else 0
         return Fitted(
-            parameters=parameters, moving=self.moving, errors=self._by_name(errors, slopes, parameters),
-            deviations=self._by_name(spreads, slopes, parameters) if spreads is not None else {},
+            parameters=parameters, moving=self.moving, errors=self._by_name(look.errors, slopes, parameters),
+            deviations=self._by_name(look.spreads, slopes, parameters) if look.spreads is not None else {},
             start=(self.wanted.sign * start.value, start.error), end=(self.wanted.sign * point.value, point.error),
             slope=(float(point.slope[largest].abs()), float(point.noise[largest])) if point.slope.numel() else (0.0, 0.0),
-            converged=converged, reason=reason, edges=edges, optimizer=optimizer, exact=point.exact, runs=objective.work,
+            converged=ended.converged, reason=reason, edges=edges, optimizer=optimizer, exact=point.exact, runs=objective.work,
             steps=max(len(self.history) - 1, 0), seconds=time.monotonic() - self.begun, name=objective.name, plan=objective.plan,
             history=tuple(self.history), interrupted=self.interrupted, out_of_time=self.late,
         )

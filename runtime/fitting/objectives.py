@@ -46,6 +46,13 @@ class Point:
         return math.isfinite(self.value) and bool(torch.isfinite(self.slope).all())
 
     @property
+    def steepness(self) -> float:
+        """The largest relative change of the value for a relative change of a coordinate, sizes counting as 1 at least (Dennis &
+        Schnabel 1983, equation 7.2.5)."""
+        sizes = self.x.abs().clamp_min(1.0)
+        return float((self.slope.abs() * sizes).max()) / max(abs(self.value), 1.0) if self.slope.numel() else 0.0
+
+    @property
     def signal(self) -> float:
         """The largest slope in standard errors (inf: there is no noise)."""
         if self.exact:
