@@ -4,7 +4,7 @@
 
 A discrete program (`observing_programs.py`) is answered by the oracle (`observing_oracle.py`), which goes through all its paths
 with dual numbers, and by probrun in many ways: the posterior expectation and the log evidence as it chooses, without a pilot, all
-sites enumerated, with and without merged lanes, by `expectation` and autograd, by `run`, scored; the evidence and the ELBO asked for.
+sites enumerated, with and without merged lanes, by `expectation` and autograd, by `run`, scored; the evidence, the ELBO and the bound of two runs asked for.
 Exact answers must agree to 1e-9 of what was added up.  A sampled one that is off by more than 4.5 standard errors is made again with
 20 times the runs, and is wrong if it is off by more than 4.5 again.  Where every run has weight 0 the answer must be P0510 or P0511.
 """
@@ -155,15 +155,16 @@ def by_run(program: Any, question: Question, samples: int, asked: str) -> list[t
     ]
 
 
+PAIRS = "iwae(2)"
 ENUMERATED = {"estimator": "enumerate", "max_lanes": MOST_LANES}
 WAYS: dict[str, tuple[Callable[[Any, Question, int, str], list[tuple[str, Found]]], tuple[str, ...]]] = {
-    "chosen": (graded({}), ("", "evidence", "elbo")),
+    "chosen": (graded({}), ("", "evidence", "elbo", PAIRS)),
     "no pilot": (graded({"pilot": False}), ("",)),
     "enumerated": (graded(ENUMERATED), ("", "evidence", "elbo")),
     "not merged": (graded(ENUMERATED, ("merge",)), ("", "evidence", "elbo")),
-    "expectation": (by_autograd, ("", "evidence", "elbo")),
+    "expectation": (by_autograd, ("", "evidence", "elbo", PAIRS)),
     "run": (by_run, ("",)),
-    "score": (graded({"estimator": "score"}), ("", "elbo")),
+    "score": (graded({"estimator": "score"}), ("", "elbo", PAIRS)),
 }
 
 
@@ -191,7 +192,7 @@ def one(way: str, asked: str, program: Any, question: Question, right: Any, log:
     """What became of a program in one way."""
     call, fates = WAYS[way][0], Counter[str]()
     name = f"{way}{' ' + asked if asked else ''}"
-    truths = {"posterior": right.posterior, "evidence": right.evidence, "elbo": right.elbo}
+    truths = {"posterior": right.posterior, "evidence": right.evidence, "elbo": right.elbo, PAIRS: right.pairs}
     for more in (1, AGAIN):
         fates.clear()
         try:
@@ -200,7 +201,7 @@ def one(way: str, asked: str, program: Any, question: Question, right: Any, log:
                 answers = call(program, question, samples * more, asked)
         except probrun.ProbError as error:
             code = error.diagnostics[0].code if hasattr(error, "diagnostics") else error.code
-            due = right.posterior is None or (asked == "elbo" and right.elbo is None)
+            due = right.posterior is None or (asked in ("elbo", PAIRS) and right.elbo is None)
             few = code in IMPOSSIBLE and right.worth * samples * more < 50
             fates[f"{name}: refused {code}" if due or few or code not in IMPOSSIBLE else f"{name}: WRONG refused {code}"] += 1
             return fates
@@ -247,7 +248,7 @@ def tried(question: Question, log: Log, ways: tuple[str, ...], most: int = 6000,
     bad = {}
     for way in ways:
         for asked in WAYS[way][1]:
-            if asked and question.of:
+            if (asked and question.of) or (asked == PAIRS and right.elbo is not None and right.pairs is None):
                 continue
             fates = one(way, asked, program, question, right, log, samples)
             log.fates.update(fate.split("WRONG")[0] + "WRONG" if "WRONG" in fate else fate for fate in fates.elements())

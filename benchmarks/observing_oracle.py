@@ -138,8 +138,12 @@ class Answer:
     close: float = 1e-9  # how good they are, as a part of that
 
 
+PAIRED = 100  # paths of which all pairs are gone through
+
+
 class Weighed:
-    """`posterior`, `evidence` and `elbo`; `elbo` is None where a run may have weight 0, the others where every run has."""
+    """`posterior`, `evidence`, `elbo`, and `pairs`, the mean of the logarithm of the mean weight of two runs; these two are None where
+    a run may have weight 0 (`pairs` with many paths, too), the others where every run has."""
 
     def __init__(
         self, program: s.Program, parameters: Mapping[str, float], of: tuple[str, ...] = (), most: int = MOST_PATHS,
@@ -151,6 +155,7 @@ class Weighed:
         size, sizes, spread, square = 0.0, [0.0], 0.0, ZERO
         possible, self.random = True, 0
         script: list[int] = []
+        kept: list[tuple[Dual, Dual]] = []
         self.parameters = len(parameters)
         while True:
             path = kind(program, seeds(parameters), script)
@@ -163,6 +168,7 @@ class Weighed:
             if self.paths > most:
                 raise TooManyPaths
             if path.weight.value > 0:
+                kept.append((path.weight, path.likelihood))
                 if path.impossible:
                     possible = False
                 else:
@@ -183,6 +189,7 @@ class Weighed:
             script[-1] += 1
         assert abs(self.mass.value - 1) < 1e-9 and all(abs(d) < 1e-9 for d in self.mass.moves or ())
         self.elbo = self.answer([elbo], spread) if possible else None
+        self.pairs = self.paired(kept) if possible and len(kept) <= PAIRED else None
         self.posterior = self.evidence = None
         self.worth = 0.0
         if below.value > 0 and above is not None:
@@ -191,6 +198,15 @@ class Weighed:
             self.evidence = self.answer([logarithm(below)], size / below.value + abs(math.log(below.value)))
             most_of = max(abs(ratio.value) for ratio in ratios)
             self.posterior = self.answer(ratios, (sizes[0] + most_of * size) / below.value * (1 + size / below.value))
+
+    def paired(self, kept: list[tuple[Dual, Dual]]) -> Answer:
+        """Over all pairs of paths."""
+        total, size = ZERO, 0.0
+        for chance, likelihood in kept:
+            for other, its in kept:
+                term = chance * other * logarithm((likelihood + its) * Dual(0.5))
+                total, size = total + term, size + largest(term)
+        return self.answer([total], size)
 
     def answer(self, values: Sequence[Dual], scale: float) -> Answer:
         """As plain numbers."""

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from .layout import WIDTH, capped, decimals_for, fixed, index_text, table
 from .options import NamesOption, plan_options, refuse, run_options, variables
-from .weights import SPOKEN
+from .weights import spoken
 
 if TYPE_CHECKING:
     import torch
@@ -147,7 +147,7 @@ def fit_result(program: str, fitted: Fitted, maximized: bool, seed: int) -> FitR
 # ------------------------------------------------------------------------------------------------------------ text
 def fit_text(result: FitResult, colour: bool = False) -> str:
     """The screen of `probrun fit`."""
-    what = SPOKEN.get(result.objective, f"E[{result.objective}]")
+    what = spoken(result.objective) or f"E[{result.objective}]"
     verb = "maximised" if result.maximized else "minimised"
     runs = "exact" if result.exact else f"{result.runs} runs"
     head = f"{result.program}     {what} {verb}     {result.steps} steps    {runs}    seed {result.seed}"
@@ -212,7 +212,7 @@ def draw_fit(result: FitResult, path: Path) -> None:
         color=BLUE, alpha=0.2, label="of a step, +- 2 standard errors",
     )
     above.axhline(result.value[0], color=ORANGE, label=f"at the end: {_pair(result.value)}")
-    above.set_ylabel(SPOKEN.get(result.objective, f"E[{result.objective}]"))
+    above.set_ylabel(spoken(result.objective) or f"E[{result.objective}]")
     above.legend(fontsize="small")
     traces = [(name, position) for name in result.fitted for position in positions(result.parameters[name].value)]
     for name, position in traces[:MOST_TRACES]:

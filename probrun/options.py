@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from .dsl.names.asked import copies_of
 from .dsl.syntax import EstimatorCall
-from .dsl.tables.constants import ELBO, EVIDENCE
+from .dsl.tables.constants import ELBO, EVIDENCE, IWAE
 from .dsl.tables.limits import MAX_DEPTH, MAX_STEPS
 from .dsl.text.closeness import nearest
 from .dsl.text.diagnostics import Diagnostic, ProbError
@@ -206,13 +207,16 @@ def _estimators(option: EstimatorOption) -> tuple[tuple[str | None, EstimatorCal
 
 def variables(resolved: Resolved, of: NamesOption) -> tuple[str, ...]:
     """The names of `--of`, each a variable of the program (P0607), or what the weights of its runs say."""
-    names = () if of is None else _names(of)
-    weights = (EVIDENCE, ELBO) if resolved.weighted else ()
-    if ELBO in weights and ELBO in names and len(names) > 1:
-        raise refuse("`elbo` is asked for alone: it is no mean of weighed runs", "leave the others out: --of elbo")
+    names = () if of is None else tuple("".join(name.split()) for name in _names(of))
+    weights = (EVIDENCE, ELBO, *filter(copies_of, names)) if resolved.weighted else ()
+    alone = next((name for name in names if name in weights and name != EVIDENCE), None)
+    if alone is not None and len(names) > 1:
+        raise refuse(f"`{alone}` is asked for alone: it is no mean of weighed runs", f'leave the others out: --of "{alone}"')
     for name in names:
         if name not in resolved.variables and name not in weights:
-            if name in (EVIDENCE, ELBO):
+            if resolved.weighted and name.startswith(IWAE):
+                raise refuse(f"`{name}` does not say of how many runs the mean weight is meant", f'say how many: --of "{IWAE}(8)"')
+            if name in (EVIDENCE, ELBO) or copies_of(name):
                 raise refuse(
                     f"this program has no {name}: its runs have no weights", "observe something, such as: observe y ~ Normal(x, 1)",
                 )

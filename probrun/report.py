@@ -16,7 +16,7 @@ from typing import IO, TYPE_CHECKING, Any
 from .dsl.text.diagnostics import ProbError
 from .dsl.text.problems import counted
 from .layout import MOST_ENTRIES, WIDTH, capped, entries, index_text, short, table
-from .weights import SPOKEN, evidence_rows, value_label, weight_lines
+from .weights import evidence_rows, spoken, value_label, weight_lines
 
 if TYPE_CHECKING:
     from .api import Program
@@ -191,7 +191,7 @@ def run_text(result: RunResult, colour: bool = False) -> str:
         for entry, position in zip(entries(moments), _positions(moments), strict=True):
             mean, error, _ = entry.cells(result, result.is_exact(name))
             levels = [f"{float(quantiles[f'{level:g}'][position]):.4g}" if quantiles else "" for level in QUANTILES]
-            shown.append((SPOKEN.get(name, f"{name}{entry.index}"), mean, error, *levels))
+            shown.append((spoken(name) or f"{name}{entry.index}", mean, error, *levels))
         rows += capped(list(shown), 3 + len(QUANTILES))
     blank = ("",) * len(QUANTILES)
     rows += evidence_rows(result, lambda entry: (*entry.cells(result, result.exact)[:2], *blank))

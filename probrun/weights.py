@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from .dsl.names.asked import copies_of
 from .dsl.tables.constants import ELBO, EVIDENCE
 from .layout import WIDTH, Entry, capped, entries
 
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from .runtime.blocks.moments import Moments
     from .runtime.estimates.doubts import Doubt
 
-SPOKEN = {EVIDENCE: "log evidence", ELBO: "ELBO"}  # not the mean of anything in the program
+SPOKEN = {EVIDENCE: "log evidence", ELBO: "ELBO"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,9 +63,11 @@ def weight_doubts(weights: Weights | None, runs: int, guided: bool = False) -> t
     """Why what weighed runs say is not to be trusted; `guided`: they come from a guide that was fitted."""
     if weights is None:
         return ()
-    from .runtime.estimates.doubts import MOST_OF_A_GUIDE, MOST_SHAPE, light
+    from .runtime.estimates.doubts import MOST_OF_A_GUIDE, MOST_SHAPE, bending, light
 
-    return tuple(light(weights.effective, weights.shape, runs, MOST_OF_A_GUIDE if guided else MOST_SHAPE))
+    found = tuple(light(weights.effective, weights.shape, runs, MOST_OF_A_GUIDE if guided else MOST_SHAPE))
+    labels = [f"d {spoken(name) or f'E[{name}]'}/d{parameter}" for name, parameter in weights.bent]
+    return found or tuple(bending(labels, runs))
 
 
 def evidence_rows(result: Any, cells: Callable[[Entry], tuple[str, ...]]) -> Iterator[Sequence[str]]:
@@ -79,7 +82,12 @@ def evidence_rows(result: Any, cells: Callable[[Entry], tuple[str, ...]]) -> Ite
 
 def value_label(name: str, index: str = "") -> str:
     """What stands before the value of a result."""
-    return SPOKEN.get(name, f"E[{name}{index}]")
+    return spoken(name) or f"E[{name}{index}]"
+
+
+def spoken(name: str) -> str:
+    """What is said of something that is not the mean of anything in the program; an empty string for what is."""
+    return name.upper() if copies_of(name) else SPOKEN.get(name, "")
 
 
 def weight_lines(result: Any) -> list[str]:

@@ -21,6 +21,7 @@ from itertools import count
 from typing import assert_never
 
 from ..levels import LEVEL
+from ..names.asked import copies_of
 from ..names.resolve import Resolved
 from ..syntax import (
     Assign,
@@ -103,7 +104,7 @@ class Walk(Values):
                 range=self.known.get(name) or _domain(node),
             )
         level = (LEVEL,) if self.resolved.weighted else ()
-        own = tuple(name for name in of if not (level and name in (EVIDENCE, ELBO, BOUND)))
+        own = tuple(name for name in of if not (level and (name in (EVIDENCE, ELBO, BOUND) or copies_of(name))))
         self.of = (*own, *level)
         if level:
             self.globals.variables[LEVEL] = NOTHING

@@ -92,8 +92,15 @@ def inapplicable(
     )
 
 
-def too_many(resolved: Resolved, site: Site, by: str) -> Diagnostic:
-    """P0407: the outcomes of a site that was to be enumerated take too many lanes."""
+def too_many(resolved: Resolved, site: Site, by: str, together: bool = False) -> Diagnostic:
+    """P0407: the outcomes of a site that was to be enumerated take too many lanes; `together`: the mean weight of several runs is
+    asked for, whose outcomes would be multiplied."""
+    if together:
+        return Diagnostic(
+            "P0407", f"site `{site.name}` cannot be enumerated under `iwae`", site.span, "its runs are drawn", (),
+            () if by == "using" else (f"it was set by {by}",), "remove the setting, or ask for --of evidence",
+            resolved.program.source,
+        )
     return Diagnostic(
         "P0407", f"site `{site.name}` has too many outcomes to enumerate", site.span, "more lanes per run than allowed", (),
         () if by == "using" else (f"it was set by {by}",),

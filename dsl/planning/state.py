@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from ..analysis.facts import Hazard
 from ..analysis.flow import SiteFlow
+from ..names.asked import copies_in
 from ..names.resolve import Resolved, Site
 from ..syntax import EstimatorCall, Sample
 from ..tables.distributions import DISTRIBUTIONS, DistributionRow
@@ -15,6 +16,7 @@ from ..text.diagnostics import ProbError
 from .plan import Lessons, PlanOptions
 from .refusals import inapplicable, too_many, unknown_estimator, unknown_option
 
+TOGETHER = "the runs whose mean weight is asked for are drawn"
 JUMP = "jump"  # the derivative through the value is lost further on; `reasons.py` knows where
 
 
@@ -43,7 +45,7 @@ class State:
         if why:
             return why
         if estimator.splits and self.crowded:
-            return "too many outcomes"
+            return self.found if self.found == TOGETHER else "too many outcomes"
         if estimator.pathwise and (self.demoted is not None or self.followed is not None):
             return JUMP
         for parameter in self.row.parameters:
@@ -85,8 +87,8 @@ class State:
 def begin(resolved: Resolved, site: Site, options: PlanOptions, lessons: Lessons, measured: EstimatorCall | None) -> State:
     """A site as the program and the options set it; P0401, P0407."""
     state = State(
-        site, DISTRIBUTIONS[site.distribution.name], crowded=site.index in lessons.crowded,
-        found=dict(lessons.why).get(site.index, ""),
+        site, DISTRIBUTIONS[site.distribution.name], crowded=site.index in lessons.crowded or bool(copies_in(options.of)),
+        found=TOGETHER if copies_in(options.of) else dict(lessons.why).get(site.index, ""),
     )
     state.measured = measured
     if isinstance(site.node, Sample) and site.node.using is not None:
@@ -101,7 +103,7 @@ def begin(resolved: Resolved, site: Site, options: PlanOptions, lessons: Lessons
         if options.unbiased and ESTIMATORS[state.forced.name].biased:
             state.set_aside, state.forced = state.forced.name, None
     if state.forced is not None and ESTIMATORS[state.forced.name].splits and state.crowded:
-        raise ProbError(too_many(resolved, site, state.forced_by))
+        raise ProbError(too_many(resolved, site, state.forced_by, state.found == TOGETHER))
     if state.preferred is not None:
         row = ESTIMATORS[state.preferred.name]
         if row.unsuited(state.row) or (options.unbiased and row.biased):

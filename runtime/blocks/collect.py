@@ -38,12 +38,14 @@ LIGHT = Tail(math.inf, 0.0, False)
 @dataclass(frozen=True)
 class Weights:
     """Of runs that have weights w: the `evidence` log E[w] and its derivative by parameter (`gradient`), the `effective` sample
-    size (sum w)^2 / sum w^2 (inf: it is exact), and the `shape` k of a Pareto tail (`pareto.py`; nan: not known)."""
+    size (sum w)^2 / sum w^2 (inf: it is exact), the `shape` k of a Pareto tail (`pareto.py`; nan: not known), and the derivatives
+    that bend within the noise, by result and parameter (`bent`)."""
 
     evidence: Moments
     gradient: dict[str, Moments]
     effective: float
     shape: float
+    bent: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True)

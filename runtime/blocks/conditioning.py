@@ -55,8 +55,8 @@ def products(block: Session, outcome: Outcome) -> tuple[float, Tensor, list[Tens
 
 
 def summed_out(block: Session, outcome: Outcome, runs: int) -> Outcome:
-    """The same without lanes: of each run the logarithm of its mean weight over the outcomes that it was split into."""
-    if outcome.weight is None:
+    """The same without lanes, where that is asked for: of each run the logarithm of its mean weight over its lanes."""
+    if not block.asked.summed or outcome.weight is None:
         return outcome
     level = block.points.rows(block.result(outcome.values[0]), outcome.lanes)
     level, weight = level.expand(outcome.lanes.count), outcome.weight.expand(outcome.lanes.count)

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -28,6 +28,7 @@ from .session import Session
 from .settings import Settings
 
 KEPT_WEIGHTS = 2**18  # runs of which the logarithms of weights are kept
+BENT = 0.2  # part of a variance
 
 
 @dataclass
@@ -74,51 +75,72 @@ class Joint:
         """The same on another device."""
         return Joint(self.count, self.mean.to(device), self.spread.to(device))
 
-    def covariance(self, exact: bool) -> Tensor:
+    def covariance(self) -> Tensor:
         """That of the means `[k, k, *shape]`; nan of a single run."""
-        if exact:
-            return torch.zeros_like(self.spread)
         return self.spread / (self.count * (self.count - 1)) if self.count > 1 else torch.full_like(self.spread, math.nan)
 
-    def moments(self, exact: bool, value: Tensor, slopes: list[Tensor], off: Tensor) -> Moments:
-        """Those of a function of the means: its value, its derivative in each mean, and what it is off for their spread."""
-        slope = torch.stack([slope.expand(self.mean.shape[1:]) for slope in slopes])
-        variance = torch.einsum("i...,ij...,j...->...", slope, self.covariance(exact), slope).clamp_min(0)
-        se = variance.sqrt()
-        value = value - off if not exact and self.count > 1 else value
-        return Moments(value.cpu(), se.cpu(), (se * math.sqrt(self.count)).cpu())
+
+@dataclass(frozen=True)
+class Function:
+    """A function at the means of a Joint: its `value`, its derivative in each mean, and its second derivatives in two of them."""
+
+    value: Tensor
+    slopes: list[Tensor]
+    bends: dict[tuple[int, int], Tensor]
+
+    def spreads(self, joint: Joint) -> tuple[Tensor, Tensor, Tensor]:
+        """What it is off on the average for the spread C of the means, half the trace of H C; its variance g' C g; and that of the
+        second order, half the trace of H C H C (Bickel & Doksum 2015, section 5.3)."""
+        c, bend = joint.covariance(), torch.zeros_like(joint.spread)
+        slope = torch.stack([slope.expand(joint.mean.shape[1:]) for slope in self.slopes])
+        for (i, j), second in self.bends.items():
+            bend[i, j] = bend[j, i] = second
+        turn = torch.einsum("ij...,jk...->ik...", bend, c)
+        variance = torch.einsum("i...,ij...,j...->...", slope, c, slope).clamp_min(0)
+        return torch.einsum("ii...->...", turn) / 2, variance, torch.einsum("ij...,ji...->...", turn, turn).clamp_min(0) / 2
+
+    def moments(self, joint: Joint, exact: bool) -> Moments:
+        """Its value, standard error, and the standard deviation of a run."""
+        if exact:
+            return Moments(self.value.cpu(), torch.zeros_like(self.value).cpu(), torch.zeros_like(self.value).cpu())
+        off, variance, second = self.spreads(joint)
+        se = (variance + second).sqrt()
+        value = self.value - off if joint.count > 1 else self.value
+        return Moments(value.cpu(), se.cpu(), (se * math.sqrt(joint.count)).cpu())
+
+    def vanishes(self, joint: Joint) -> bool:
+        """Whether it bends within the noise of the means so much that no interval is symmetric."""
+        _, variance, second = self.spreads(joint)
+        return bool((second > BENT * (variance + second)).any())
 
 
-def quotient(joint: Joint, exact: bool) -> Moments:
+def quotient(joint: Joint) -> Function:
     """A / B, from (w y, w)."""
-    (above, below), c = joint.mean, joint.covariance(exact)
+    above, below = joint.mean
     ratio = above / below
-    off = (ratio * c[1, 1] - c[0, 1]) / below**2
-    return joint.moments(exact, ratio, [1 / below, -ratio / below], off)
+    return Function(ratio, [1 / below, -ratio / below], {(0, 1): -1 / below**2, (1, 1): 2 * ratio / below**2})
 
 
-def slope_of_quotient(joint: Joint, exact: bool) -> Moments:
+def slope_of_quotient(joint: Joint) -> Function:
     """d(A / B), from (w y, w, d(w y), dw)."""
-    (a, b, da, db), c = joint.mean, joint.covariance(exact)
-    value = da / b - a * db / b**2
-    slopes = [-db / b**2, 2 * a * db / b**3 - da / b**2, 1 / b, -a / b**2]
-    off = (
-        (2 * db * c[0, 1] + 2 * a * c[1, 3]) / b**3 - (c[1, 2] + c[0, 3]) / b**2 + (da / b**3 - 3 * a * db / b**4) * c[1, 1]
+    a, b, da, db = joint.mean
+    return Function(
+        da / b - a * db / b**2, [-db / b**2, 2 * a * db / b**3 - da / b**2, 1 / b, -a / b**2],
+        {(0, 1): 2 * db / b**3, (0, 3): -1 / b**2, (1, 1): 2 * da / b**3 - 6 * a * db / b**4, (1, 2): -1 / b**2,
+         (1, 3): 2 * a / b**3},
     )
-    return joint.moments(exact, value, slopes, off)
 
 
-def logarithm(joint: Joint, level: float, exact: bool) -> Moments:
+def logarithm(joint: Joint, level: float) -> Function:
     """log B, from (w,) relative to exp(level)."""
-    below, c = joint.mean[0], joint.covariance(exact)
-    return joint.moments(exact, below.log() + level, [1 / below], -c[0, 0] / (2 * below**2))
+    below = joint.mean[0]
+    return Function(below.log() + level, [1 / below], {(0, 0): -1 / below**2})
 
 
-def slope_of_logarithm(joint: Joint, exact: bool) -> Moments:
+def slope_of_logarithm(joint: Joint) -> Function:
     """d log B, from (w, dw)."""
-    (below, slope), c = joint.mean, joint.covariance(exact)
-    off = slope * c[0, 0] / below**3 - c[0, 1] / below**2
-    return joint.moments(exact, slope / below, [-slope / below**2, 1 / below], off)
+    below, slope = joint.mean
+    return Function(slope / below, [-slope / below**2, 1 / below], {(0, 0): 2 * slope / below**3, (0, 1): -1 / below**2})
 
 
 class Conditioned(Collected):
@@ -189,21 +211,39 @@ class Conditioned(Collected):
         """Whether every weight so far is 0."""
         return self.weight is None or not float(self.weight.mean[0]) > 0
 
+    def _of(self, function: Callable[[Joint], Function], joint: Joint) -> Moments:
+        joint = joint.with_idle(self.idle)
+        return function(joint).moments(joint, self.exact)
+
+    def _bent(self) -> tuple[tuple[str, str], ...]:
+        """The results and parameters whose derivatives bend within the noise."""
+        if self.exact or self.done < 2:
+            return ()
+        slopes = {EVIDENCE: {p: [joint] for p, joint in self.evidence.items()}, **self.slopes}
+        return tuple(
+            (name, p) for name, rows in slopes.items() for p, joints in rows.items()
+            if any(self._vanishes(slope_of_logarithm if name == EVIDENCE else slope_of_quotient, joint) for joint in joints)
+        )
+
+    def _vanishes(self, function: Callable[[Joint], Function], joint: Joint) -> bool:
+        joint = joint.with_idle(self.idle)
+        return function(joint).vanishes(joint)
+
     def _value(self, name: str) -> Moments:
         if name == EVIDENCE:
             assert self.weight is not None
-            return logarithm(self.weight.with_idle(self.idle), self.level, self.exact)
-        found = quotient(self.results[name].with_idle(self.idle), self.exact)
+            return logarithm(weight := self.weight.with_idle(self.idle), self.level).moments(weight, self.exact)
+        found = self._of(quotient, self.results[name])
         if name in self.squares:  # of a sample the spread of the posterior is asked for, not that of a run's contribution
-            square = quotient(self.squares[name].with_idle(self.idle), self.exact).mean
+            square = self._of(quotient, self.squares[name]).mean
             found = replace(found, sd=(square - found.mean**2).clamp_min(0).sqrt())
         return found
 
     def _slopes(self, name: str) -> dict[str, Moments]:
         if name == EVIDENCE:
-            return {p: slope_of_logarithm(joint.with_idle(self.idle), self.exact) for p, joint in self.evidence.items()}
+            return {p: self._of(slope_of_logarithm, joint) for p, joint in self.evidence.items()}
         return {
-            p: stacked([slope_of_quotient(joint.with_idle(self.idle), self.exact) for joint in joints], self.shapes[name])
+            p: stacked([self._of(slope_of_quotient, joint) for joint in joints], self.shapes[name])
             for p, joints in self.slopes.get(name, {}).items()
         }
 
@@ -245,9 +285,9 @@ class Conditioned(Collected):
             known = torch.cat([part.double().cpu() for part in self.logs])
             shape = pareto_shape(torch.cat([known, known.new_full((min(self.idle, KEPT_WEIGHTS),), -math.inf)]))
         return Weights(
-            logarithm(weight, self.level, self.exact),
-            {p: slope_of_logarithm(joint.with_idle(self.idle), self.exact) for p, joint in self.evidence.items()},
-            math.inf if self.exact else weight.count * mean**2 / square, shape,
+            logarithm(weight, self.level).moments(weight, self.exact),
+            {p: self._of(slope_of_logarithm, joint) for p, joint in self.evidence.items()},
+            math.inf if self.exact else weight.count * mean**2 / square, shape, self._bent(),
         )
 
     def resampled(self) -> dict[str, Tensor]:

@@ -54,6 +54,8 @@ def blocks(session: Session, leaves: Start, take: Take[T]) -> Generator[tuple[in
     growing = session.settings.target_se is not None or session.settings.deadline is not None
     least = LEAST_BLOCK if session.settings.deadline is None or session.settings.target_se is not None else LEAST_TIMED
     compiling = session.settings.compile and session.plan is not None and not session.safe and not session.exact
+    if compiling and session.asked.copies > 1:
+        raise NotCompiled("several runs are drawn together")
     if compiling and session.resolved.external:
         raise NotCompiled("it calls functions of the program that embeds it")
     alone, many = (WATCHED_RUNS, WATCHED_RUNS) if compiling else (session.sizes.one_block, session.sizes.first)

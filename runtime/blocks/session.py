@@ -141,7 +141,7 @@ class Session:
             self.resolved, self.choices, self.context, self.noise,
             limits=self.limits(), guards=self.guards, safe=self.safe, lifter=self.lifter,
             results=self.asked.results, wanted=self.asked.variables, counter=counter, meter=self.meter(), without=settings.without,
-            branching=self.branching, merger=self.merger(kind is Interpreter and not tracing),
+            copies=self.asked.copies, branching=self.branching, merger=self.merger(kind is Interpreter and not tracing),
             meetings=Meetings(self.plan.ties) if self.plan is not None and self.plan.ties else None, **more,
         )
         machine.recall.looking = self.branching is APART

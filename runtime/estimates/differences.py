@@ -27,7 +27,7 @@ from ...dsl.names.resolve import Resolved
 from ...dsl.syntax import Interval
 from ...dsl.text.diagnostics import ProbError
 from ..arrays.operations import Operand
-from ..blocks.conditioning import Weighed, linearised
+from ..blocks.conditioning import Weighed, linearised, summed_out
 from ..blocks.culprits import value_problem
 from ..blocks.moments import Accumulator, Moments
 from ..blocks.session import Session
@@ -104,7 +104,7 @@ class Samples:
             yield from linearised(self.names, blocks)
             return
         for runs, outcome in self._outcomes(session):
-            values = [session.result(value).double() for value in outcome.values]
+            values = [session.result(value).double() for value in summed_out(session, outcome, runs).values]
             if not all(bool(torch.isfinite(value).all()) for value in values):
                 raise value_problem(session, runs, session.uniform(), self.names)
             yield runs, values

@@ -131,6 +131,16 @@ def light(effective: float, shape: float, runs: int, most: float = MOST_SHAPE) -
         ))
 
 
+def bending(labels: list[str], runs: int) -> Iterator[Doubt]:
+    """Derivatives of quotients of means that bend within the noise of the means."""
+    if labels:
+        rest = "" if len(labels) <= MOST_NAMED else f" and {len(labels) - MOST_NAMED} more"
+        yield Doubt("P0706", (
+            f"few runs: do not trust the interval of {', '.join(labels[:MOST_NAMED])}{rest}. A quotient of means nearly stands "
+            f"still there, and what {runs} runs leave open bends it more than it moves it: make more runs (-n)"
+        ))
+
+
 def contradicted(contradictions: Iterable[Contradiction], several: bool) -> Iterator[Doubt]:
     """Gradients that another right plan contradicts."""
     for other in contradictions:

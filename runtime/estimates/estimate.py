@@ -72,9 +72,10 @@ def gradient(
         assert plan is not None
         if own.sampler == "sobol" and not plan.exact:
             check_fixed(resolved, plan)
-            if attempt.asked.weighed:
+            if attempt.asked.weighed or attempt.asked.copies > 1:
+                what = "a quotient of means" if attempt.asked.weighed else "the mean weight of several"
                 raise ProbError(Diagnostic(
-                    "P0408", "the Sobol sampler does not fit this program: runs have weights, and a quotient of means is asked for",
+                    "P0408", f"the Sobol sampler does not fit this program: runs have weights, and {what} is asked for",
                     source=resolved.program.source, help="leave --sampler out, or ask for --of elbo",
                 ))
         rounded = attempts.rounded(attempt, _few, not trial)
@@ -220,7 +221,7 @@ def _with_values(block: Session, outcome: Outcome, runs: int) -> Outcome:
     """What a block gave; P0510, P0511 where all runs have ended by an observation, and the mean of log weights is asked for."""
     if not outcome.values:
         raise _impossible(block, runs)
-    return summed_out(block, outcome, runs) if block.asked.summed else outcome
+    return summed_out(block, outcome, runs)
 
 
 def _differentiate_plain(session: Session, collected: Collected, progress: Progress, looks: Looks) -> None:
@@ -359,7 +360,8 @@ def expectation(
             if session.asked.weighed:
                 values, estimates = _quotients(session, outcome, runs, leaves, names)
             else:
-                values = [session.result(value) for value in _with_values(session, outcome, runs).values]
+                outcome = _with_values(session, outcome, runs)
+                values = [session.result(value) for value in outcome.values]
                 estimates = [expected(outcome, number, value, runs) for number, value in enumerate(values)]
             found = [estimate.to(DTYPES[settings.dtype]) for estimate in estimates]
             if not all(bool(torch.isfinite(value).all()) for value in found):

@@ -174,7 +174,8 @@ def _finest(
     def make(attempt: Attempt) -> T:
         attempts.rounded(attempt, sampled, asked=False)
         with room(grad=False):
-            return attempted((0, *grids, None), lambda left: by(attempt, left[0]), coarser)
+            ways = (None,) if attempt.asked.copies > 1 else (0, *grids, None)
+            return attempted(ways, lambda left: by(attempt, left[0]), coarser)
 
     return attempts.until_done(make, IN_STEP)
 

@@ -58,7 +58,7 @@ from .evaluating import (
 )
 from .looping import OneByOne, execute_for, execute_while
 from .machine import Evaluate, Execute, Machine, Outcome
-from .observing import begin, execute_observe, execute_proposal, execute_require
+from .observing import begin, draw_together, execute_observe, execute_proposal, execute_require
 from .rounds import AtOnce
 from .sites import draw, log_density
 from .storing import execute_assign, execute_sample, skip
@@ -95,7 +95,7 @@ class Interpreter(Machine):
         `[1, *shape]`.  Wants `deep_recursion()`."""
         self.runs, lanes = count, Lanes(count)
         lanes.lifter, lanes.tracked = self.lifter, self.merger is not None
-        self.most_lanes, self.lanes_made = self.limits.lanes * count, count
+        self.most_lanes, self.lanes_made = self.limits.lanes * count * self.copies, count * self.copies
         self.most_table = None if self.limits.table is None else self.limits.table * count
         activation = Activation(lanes)
         frame = Frame(lanes, None, activation, True, None)
@@ -107,6 +107,8 @@ class Interpreter(Machine):
             young(frame)
         if self.resolved.weighted:
             begin(frame)
+        if self.copies > 1:
+            draw_together(self, frame, self.copies)
         self.leaves = [tensor for tensor in parameters.values() if tensor.requires_grad]
         try:
             self.block(self.resolved.program.body, frame)

@@ -113,6 +113,8 @@ class Machine(Setting):
     """One block of runs.  It gives the results (if `results`), then the variables that are `wanted` (`--of`).  The layers named in
     `without` are left out (`layers.py`); `watchers` as for `Setting`.
 
+    Each run is drawn `copies` times, on lanes of its own, each of which weighs as much.
+
     `evaluators` and `executors`: by the class of a form, what evaluates an expression and executes a statement.
     """
 
@@ -126,7 +128,7 @@ class Machine(Setting):
     def __init__(
         self, resolved: Resolved, choices: Mapping[int, Choice], context: Context, noise: Noise, *,
         limits: Limits = USUAL, results: bool = True, wanted: tuple[str, ...] = (), meter: Meter | None = None,
-        without: Collection[str] = (), branching: Branching = APART, **watchers: Any,
+        without: Collection[str] = (), branching: Branching = APART, copies: int = 1, **watchers: Any,
     ):
         super().__init__(resolved, context, **watchers)
         self.choices = choices
@@ -134,6 +136,7 @@ class Machine(Setting):
         self.limits = limits
         self.results = results
         self.wanted = wanted
+        self.copies = copies
         self.meter = meter or Meter()
         self.around = around(self, without)
         self.after = after(self, without)

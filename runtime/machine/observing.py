@@ -33,6 +33,13 @@ def begin(frame: Frame) -> None:
     frame.write(LEVEL, Uniform(0.0))
 
 
+def draw_together(machine: Machine, frame: Frame, copies: int) -> None:
+    """At the start of the program: so many lanes for each run, each with noise of its own and an equal part of the weight."""
+    index = torch.arange(frame.lanes.count, device=machine.device).repeat_interleave(copies)
+    frame.narrow(frame.lanes.split(index))
+    frame.multiply(torch.full((index.shape[0],), 1 / copies, dtype=machine.dtype, device=machine.device))
+
+
 def level_at(machine: Machine) -> int:
     """The place of the level among the results of a program that weighs its runs."""
     return (len(machine.resolved.results) if machine.results else 0) + machine.wanted.index(LEVEL)
