@@ -19,6 +19,7 @@ import torch
 from torch import Tensor
 
 from ...dsl.text.diagnostics import ProbError
+from ..arrays.private import unloaded
 from .objectives import Objective, Point
 
 WITHIN_NOISE = 0.1  # of its standard error: a slope that cannot be told from 0 by ten times as many runs
@@ -62,10 +63,11 @@ class Straight:
         """The point after each step, and then the end."""
         leaf = x.detach().clone().requires_grad_()
         best: list[Point] = []
-        optimiser = torch.optim.LBFGS(
-            [leaf], max_iter=1, max_eval=LOOKS, history_size=20, tolerance_grad=0.0, tolerance_change=0.0,
-            line_search_fn="strong_wolfe",
-        )
+        with unloaded():
+            optimiser = torch.optim.LBFGS(
+                [leaf], max_iter=1, max_eval=LOOKS, history_size=20, tolerance_grad=0.0, tolerance_change=0.0,
+                line_search_fn="strong_wolfe",
+            )
 
         def closure() -> Tensor:
             optimiser.zero_grad()
@@ -82,7 +84,8 @@ class Straight:
             if found := self._arrived(before):
                 yield found
                 return
-            optimiser.step(closure)  # type: ignore[no-untyped-call]
+            with unloaded():
+                optimiser.step(closure)  # type: ignore[no-untyped-call]
             yield best[0]
             if float(best[0].x.abs().max()) > FAR_OFF:
                 yield Arrival(best[0].x, False, "a parameter runs away without end: the objective may have no optimum")
