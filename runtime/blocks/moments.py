@@ -259,7 +259,8 @@ def _entries(*parts: Tensor | float) -> Any:
     first, *rest = parts
     if isinstance(first, Tensor) and all(isinstance(part, Tensor) and part.shape == first.shape for part in rest):
         return torch.stack(parts).cpu().numpy().reshape(len(parts), -1)  # type: ignore[arg-type]
-    return numpy.stack(numpy.broadcast_arrays(*(numpy.asarray(torch.as_tensor(part).cpu()) for part in parts))).reshape(len(parts), -1)
+    arrays = (numpy.asarray(torch.as_tensor(part).cpu()) for part in parts)
+    return numpy.stack(numpy.broadcast_arrays(*arrays)).reshape(len(parts), -1)
 
 
 def _larger(one: Any, other: Any) -> Any:
