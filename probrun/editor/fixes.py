@@ -110,10 +110,12 @@ def _in_place(code: str, span: Span, text: str) -> Iterator[Edit]:
         yield Edit(Span(span.start, span.start + len(named[1])), code)
     elif bool(_WORD.search(old)) == bool(_WORD.search(code)) and not _WORD.sub("", code).strip() and _WORD.fullmatch(old):
         yield Edit(span, code)
-    elif not _WORD.search(old) and not _NUMBER.search(old):
-        if not _NUMBER.search(code) and set(_WORD.findall(code)) <= _KNOWN:
-            padded = f" {code} " if _WORD.search(code) else code
-            yield Edit(span, padded if not text[span.start - 1 : span.start].isspace() else padded.strip())
+    elif not any(pattern.search(old) for pattern in (_WORD, _NUMBER)) and set(_WORD.findall(code)) <= _KNOWN:
+        if _NUMBER.search(code):
+            return
+        before, after = text[span.start - 1 : span.start], text[span.end : span.end + 1]
+        spaced = [" " if _WORD.search(code) and beside and not beside.isspace() else "" for beside in (before, after)]
+        yield Edit(span, f"{spaced[0]}{code}{spaced[1]}")
 
 
 def _extents(span: Span, text: str) -> Iterator[Span]:
@@ -126,7 +128,7 @@ def _extents(span: Span, text: str) -> Iterator[Span]:
     pairs = [(start, end) for start in cuts for end in cuts if start <= span.start and span.end <= end and start < end]
     for start, end in sorted(pairs, key=lambda pair: pair[1] - pair[0]):
         inside = text[start:end]
-        glued = (start and text[start - 1] in "." or text[end : end + 1] in ("(", "[", ".")) and end != line.end
+        glued = ((start and text[start - 1] == ".") or text[end : end + 1] in ("(", "[", ".")) and end != line.end
         if inside == inside.strip() and _balanced(inside) and not glued and "#" not in inside:
             yield Span(start, end)
 

@@ -1,13 +1,14 @@
 """`probrun lsp`: the language server, over standard input and output (Language Server Protocol 3.17).
 
-Everything is done in one thread, a message at a time.  A change is read when nothing more has been typed for `PAUSE` seconds: first the
-text, whose problems are shown at once, then, if there are none and no further message waits, the plan.
+Everything is done in one thread, a message at a time.  A change is read when nothing more has been typed for `PAUSE` seconds: first
+the text, whose problems are shown at once, then, if there are none and no further message waits, the plan.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from typing import Any
 
 from lsprotocol import types
 from pygls.exceptions import JsonRpcException
@@ -169,18 +170,24 @@ def make_server(version: str, explain: Explain, page: Page) -> LanguageServer:
     """The server: `explain` gives the choice at every site of a resolved program, `page` the help on a topic."""
     server = LanguageServer("probrun", version, text_document_sync_kind=types.TextDocumentSyncKind.Full)
     served = Served(server, explain, page)
-    server.feature(types.TEXT_DOCUMENT_DID_OPEN)(served.open)
-    server.feature(types.TEXT_DOCUMENT_DID_CHANGE)(served.change)
-    server.feature(types.TEXT_DOCUMENT_DID_CLOSE)(served.close)
-    server.feature(types.TEXT_DOCUMENT_HOVER)(served.hover)
-    server.feature(types.TEXT_DOCUMENT_INLAY_HINT)(served.inlay_hints)
-    server.feature(types.TEXT_DOCUMENT_COMPLETION, COMPLETION)(served.complete)
-    server.feature(types.COMPLETION_ITEM_RESOLVE)(served.resolve)
-    server.feature(types.TEXT_DOCUMENT_FORMATTING)(served.formatting)
-    server.feature(types.TEXT_DOCUMENT_DEFINITION)(served.definition)
-    server.feature(types.TEXT_DOCUMENT_REFERENCES)(served.references)
-    server.feature(types.TEXT_DOCUMENT_PREPARE_RENAME)(served.prepare_rename)
-    server.feature(types.TEXT_DOCUMENT_RENAME, RENAME)(served.rename)
-    server.feature(types.TEXT_DOCUMENT_CODE_ACTION, FIXES)(served.actions)
-    server.feature(types.TEXT_DOCUMENT_DOCUMENT_SYMBOL)(served.symbols)
+    for method, answer, options in (
+        (types.TEXT_DOCUMENT_DID_OPEN, served.open, None), (types.TEXT_DOCUMENT_DID_CHANGE, served.change, None),
+        (types.TEXT_DOCUMENT_DID_CLOSE, served.close, None), (types.TEXT_DOCUMENT_HOVER, served.hover, None),
+        (types.TEXT_DOCUMENT_INLAY_HINT, served.inlay_hints, None),
+        (types.TEXT_DOCUMENT_COMPLETION, served.complete, COMPLETION), (types.COMPLETION_ITEM_RESOLVE, served.resolve, None),
+        (types.TEXT_DOCUMENT_FORMATTING, served.formatting, None), (types.TEXT_DOCUMENT_DEFINITION, served.definition, None),
+        (types.TEXT_DOCUMENT_REFERENCES, served.references, None),
+        (types.TEXT_DOCUMENT_PREPARE_RENAME, served.prepare_rename, None), (types.TEXT_DOCUMENT_RENAME, served.rename, RENAME),
+        (types.TEXT_DOCUMENT_CODE_ACTION, served.actions, FIXES), (types.TEXT_DOCUMENT_DOCUMENT_SYMBOL, served.symbols, None),
+    ):
+        server.feature(method, options)(_function(answer))
     return server
+
+
+def _function(method: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    """A method as a plain function, which pygls writes on."""
+
+    def answer(params: Any) -> Any:
+        return method(params)
+
+    return answer
