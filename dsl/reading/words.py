@@ -20,9 +20,9 @@ _MORE = {"functions": ("range", "logpdf"), "domains": ("simplex",)}  # forms of 
 
 @cache
 def terminals() -> dict[str, str]:
-    """The regular expression or the text (in quotes) of every terminal of the grammar that is written in one piece."""
+    """The regular expression (without numbered groups) or the text (in quotes) of every terminal that is written in one piece."""
     found = re.findall(r'^([A-Z]+)(?:\.-?\d+)?: (/.+/|"[^"]+")$', grammar_text(), re.MULTILINE)
-    return {name: text[1:-1] if text.startswith("/") else text for name, text in found}
+    return {name: re.sub(r"(?<!\\)\((?!\?)", "(?:", text[1:-1]) if text.startswith("/") else text for name, text in found}
 
 
 @cache

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from itertools import islice
 
 from ..dsl.reading.words import words
 from ..dsl.text.diagnostics import Diagnostic
@@ -19,22 +20,23 @@ _WORD = re.compile(r"[^\W\d]\w*")
 _NUMBER = re.compile(r"\d+\.?\d*(?:[eE][+-]?\d+)?|\.\d+")
 _KNOWN = {word for members in words().values() for word in members}
 _MEANT = re.compile(r"^did you mean `([^`]+)`\?")
-_WRITE = re.compile(r"^(?:write|assign with =:|declare its size:) (?:`([^`]+)`|(.+))")
+_WRITE = re.compile(r"^(?:write|multiply with|assign with =:) (?:`([^`]+)`|(.+))")
 _CLOSE = re.compile(r"^close it with `(.)`")
 _ADD = re.compile(r"^add a `(.)`")
 _LEAVE = re.compile(r"^leave (?:out this `.`|it out)")
 _DECLARE = re.compile(r"^(?:if it is a parameter, declare it|declare it): (param \w+)")
-_LAST_LINE = re.compile(r"^add a line such as: (.+)")
+_MODULE = re.compile(r"\b\w+(?:[.]|::)")
 _ENDS = re.compile(r";|, or |: |; ")  # what follows what is to be written
 MOST_TRIED = 12
 
 
 @dataclass(frozen=True)
 class Edit:
-    """Text in the place of other text."""
+    """Text in the place of other text; `alone`: what stands behind it in the line may have mistakes of its own."""
 
     span: Span
     text: str
+    alone: bool = False
 
     def within(self, text: str) -> str:
         """The text that it makes."""
@@ -48,11 +50,12 @@ def fix(diagnostic: Diagnostic, source: Source, check: Callable[[str], Iterable[
     before = set(map(_key, check(source.text)))
     if _key(diagnostic) not in before:
         return None  # found by planning, or in another text: nothing here could tell whether a change helps
-    for number, edit in enumerate(_candidates(diagnostic, source)):
-        if number == MOST_TRIED:
-            break
-        after = [found for found in check(edit.within(source.text)) if not _later(found, diagnostic)]
-        if _key(diagnostic) not in map(_key, after) and set(map(_key, after)) <= before and len(after) < len(before) + 1:
+    for edit in islice((edit for edit in _candidates(diagnostic, source) if not _glued(edit, source.text)), MOST_TRIED):
+        after = {
+            _key(found) for found in check(edit.within(source.text))
+            if not _later(found, diagnostic) and not (edit.alone and _behind(found, edit, source.text))
+        }
+        if _key(diagnostic) not in after and after <= before:
             return edit
     return None
 
@@ -64,6 +67,18 @@ def _key(diagnostic: Diagnostic) -> tuple[str, str]:
 def _later(found: Diagnostic, than: Diagnostic) -> bool:
     """Whether a problem is of a kind that is looked for only where those of the other kind are gone."""
     return found.code[:3] > than.code[:3]
+
+
+def _behind(found: Diagnostic, edit: Edit, text: str) -> bool:
+    """Whether a problem stands behind an edit, in its line."""
+    end = edit.span.start + len(edit.text)
+    return found.span is not None and end <= found.span.start <= _line(Span(end, end), edit.within(text)).end
+
+
+def _glued(edit: Edit, text: str) -> bool:
+    """Whether a word would grow together with the one beside it."""
+    before, after = text[: edit.span.start][-1:] + edit.text[:1], edit.text[-1:] + text[edit.span.end : edit.span.end + 1]
+    return any(_WORD.fullmatch(f"a{pair}") and len(pair) == 2 for pair in (before, after) if edit.text)
 
 
 def _candidates(diagnostic: Diagnostic, source: Source) -> Iterator[Edit]:
@@ -88,9 +103,6 @@ def _candidates(diagnostic: Diagnostic, source: Source) -> Iterator[Edit]:
     elif found := _DECLARE.match(advice):
         place = _first_statement(text)
         yield Edit(Span(place, place), f"{found[1]}\n")
-    elif (found := _LAST_LINE.match(advice)) and "..." not in found[1]:
-        end = len(text)
-        yield Edit(Span(end, end), f"{'' if text.endswith(chr(10)) else chr(10)}{found[1]}\n")
 
 
 def _written(found: re.Match[str]) -> Iterator[str]:
@@ -115,7 +127,7 @@ def _in_place(code: str, span: Span, text: str) -> Iterator[Edit]:
             return
         before, after = text[span.start - 1 : span.start], text[span.end : span.end + 1]
         spaced = [" " if _WORD.search(code) and beside and not beside.isspace() else "" for beside in (before, after)]
-        yield Edit(span, f"{spaced[0]}{code}{spaced[1]}")
+        yield Edit(span, f"{spaced[0]}{code}{spaced[1]}", alone=True)
 
 
 def _extents(span: Span, text: str) -> Iterator[Span]:
@@ -145,7 +157,7 @@ def _balanced(text: str) -> bool:
 def _keeps(old: str, new: str) -> bool:
     """Whether no name and no number is lost but the one that is wrong, and none comes in from nowhere."""
     had, has = set(_WORD.findall(old)), set(_WORD.findall(new))
-    lost = had - has - _KNOWN
+    lost = set(_WORD.findall(_MODULE.sub("", old))) - has - _KNOWN
     return set(_NUMBER.findall(old)) <= set(_NUMBER.findall(new)) and has - had <= _KNOWN and len(lost) <= 1
 
 
