@@ -7,6 +7,7 @@ the text, whose problems are shown at once, then, if there are none and no furth
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable
 from typing import Any
 
@@ -24,6 +25,22 @@ THEN = 0.01  # seconds for messages that wait, before the plan is made
 RENAME = types.RenameOptions(prepare_provider=True)
 FIXES = types.CodeActionOptions(code_action_kinds=[types.CodeActionKind.QuickFix])
 COMPLETION = types.CompletionOptions(trigger_characters=["~", "(", " "], resolve_provider=True)
+
+
+class Refused(JsonRpcException):
+    """An answer that is no, with the reason: nothing to write into a log."""
+
+    def __init__(self, why: str) -> None:
+        super().__init__(why, code=types.LSPErrorCodes.RequestFailed.value)
+
+
+class EditorServer(LanguageServer):
+    """A server that says no only once."""
+
+    def report_server_error(self, error: Exception, source: Any) -> None:
+        """Show an error of ours; a refusal is an answer, and shown as one."""
+        if not isinstance(error, Refused):
+            super().report_server_error(error, source)
 
 
 class Served:
@@ -153,7 +170,7 @@ class Served:
         try:
             return None if document is None else answers.rename(document, params.position, params.new_name)
         except answers.CannotRename as error:
-            raise JsonRpcException(str(error), code=types.LSPErrorCodes.RequestFailed.value) from None
+            raise Refused(str(error)) from None
 
     def actions(self, params: types.CodeActionParams) -> list[types.CodeAction]:
         """What the helps say to write."""
@@ -168,7 +185,10 @@ class Served:
 
 def make_server(version: str, explain: Explain, page: Page) -> LanguageServer:
     """The server: `explain` gives the choice at every site of a resolved program, `page` the help on a topic."""
-    server = LanguageServer("probrun", version, text_document_sync_kind=types.TextDocumentSyncKind.Full)
+    logging.getLogger("pygls.protocol.json_rpc").addFilter(
+        lambda record: not (record.exc_info and isinstance(record.exc_info[1], Refused))
+    )
+    server = EditorServer("probrun", version, text_document_sync_kind=types.TextDocumentSyncKind.Full)
     served = Served(server, explain, page)
     for method, answer, options in (
         (types.TEXT_DOCUMENT_DID_OPEN, served.open, None), (types.TEXT_DOCUMENT_DID_CHANGE, served.change, None),
