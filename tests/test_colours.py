@@ -5,15 +5,16 @@ from __future__ import annotations
 import importlib.util
 import json
 import re
+import tomllib
 import xml.etree.ElementTree as ElementTree
 import zipfile
 from functools import cache
+from importlib.metadata import EntryPoint
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import pytest
-from pygments.lexers import get_lexer_by_name, get_lexer_for_filename
 from pygments.token import Comment, Error, Keyword, Name, Number
 
 from probrun.dsl.reading.parser import parse
@@ -134,9 +135,12 @@ def test_what_is_never_right_is_shown(text: str) -> None:
     assert any(kind in Error for kind, _ in ProbLexer().get_tokens(text))
 
 
-def test_pygments_finds_the_lexer() -> None:
-    assert type(get_lexer_by_name("prob")).__name__ == "ProbLexer"
-    assert type(get_lexer_for_filename("a.prob")).__name__ == "ProbLexer"
+def test_pygments_is_told_of_the_lexer() -> None:
+    """The entry point leads to it (`.ci/smoke.py` finds it by its name, where probrun is installed)."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    (value,) = project["entry-points"]["pygments.lexers"].values()
+    assert EntryPoint("prob", value, "pygments.lexers").load() is ProbLexer
+    assert "prob" in ProbLexer.aliases and "*.prob" in ProbLexer.filenames
 
 
 def test_the_extension_is_complete(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from ..dsl.reading.words import reserved, terminals
 from ..dsl.syntax import Data, Function, Node, Parameter, Sample
 from ..dsl.text.diagnostics import Diagnostic, ProbError
 from ..dsl.text.source import Source, Span
-from .document import Document, Look
+from .document import Document, ReadText
 from .fixes import fix
 from .symbols import Occurrence, Symbols
 
@@ -25,7 +25,7 @@ class CannotRename(ValueError):
     """Why a name cannot be changed, in words."""
 
 
-def problem(diagnostic: Diagnostic, look: Look, uri: str) -> types.Diagnostic:
+def problem(diagnostic: Diagnostic, look: ReadText, uri: str) -> types.Diagnostic:
     """A diagnostic as editors show it: the title, notes and help in one text, further places beside it."""
     words = [diagnostic.title + (f" ({diagnostic.label})" if diagnostic.label else "")]
     words += [f"note: {note}" for note in diagnostic.notes]
@@ -109,7 +109,7 @@ def rename(document: Document, position: types.Position, new: str) -> types.Work
     text = document.text
     for place in reversed(places):
         text = text[: place.span.start] + new + text[place.span.end :]
-    after = Look(Source(document.name, text), document.units)
+    after = ReadText(Source(document.name, text), document.units)
     if after.symbols is None or after.broken or after.symbols.grouping() != symbols.grouping():
         raise CannotRename(f"`{new}` means something else already")
     if len(after.diagnostics) > len(document.look.diagnostics):
@@ -126,7 +126,7 @@ def actions(document: Document, wanted: types.Range) -> list[types.CodeAction]:
         span = diagnostic.span
         if span is None or span.end < window.start or span.start > window.end:
             continue
-        edit = fix(diagnostic, look.source, lambda text: Look(Source(document.name, text), document.units).diagnostics)
+        edit = fix(diagnostic, look.source, lambda text: ReadText(Source(document.name, text), document.units).diagnostics)
         if edit is not None:
             change = types.TextEdit(look.places.range(edit.span), edit.text)
             found.append(types.CodeAction(

@@ -15,7 +15,7 @@ from ..dsl.syntax import EstimatorCall, Program, Sample
 from ..dsl.text.diagnostics import Diagnostic, Label, ProbError
 from ..dsl.text.source import Source, Span
 from .asking import Explain, SiteTold
-from .positions import Places, Units
+from .positions import Positions, Units
 from .symbols import Symbols
 
 
@@ -29,12 +29,12 @@ class ShownSite:
     told: SiteTold
 
 
-class Look:
+class ReadText:
     """One text, read.  `program` has the statements that can be read, `resolved` is None where something is wrong."""
 
     def __init__(self, source: Source, units: Units) -> None:
         self.source = source
-        self.places = Places(source.text, units)
+        self.places = Positions(source.text, units)
         self.program: Program | None
         self.resolved: Resolved | None = None
         self.program, self.diagnostics = parse_partly(source)
@@ -59,7 +59,7 @@ class Document:
         self.version = version
         self.units = units
         self.text = text
-        self._look: Look | None = None
+        self._look: ReadText | None = None
         self._planned: tuple[str, tuple[ShownSite, ...], tuple[Diagnostic, ...]] = ("", (), ())
 
     @property
@@ -78,10 +78,10 @@ class Document:
         self._look = None
 
     @property
-    def look(self) -> Look:
+    def look(self) -> ReadText:
         """The present text, read; once for each text."""
         if self._look is None:
-            self._look = Look(Source(self.name, self.text), self.units)
+            self._look = ReadText(Source(self.name, self.text), self.units)
         return self._look
 
     def plan(self, explain: Explain) -> None:

@@ -1,4 +1,4 @@
-"""Places as editors count them: lines from 0, and characters in units of UTF-16 unless the two agree on something else."""
+"""Positions as editors count them: lines from 0, and characters in units of UTF-16 unless the two agree on something else."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ UNITS: dict[types.PositionEncodingKind | str, Units] = {
 }
 
 
-class Places:
+class Positions:
     """Character offsets of a text, to and from an editor's positions.  Positions outside the text are moved into it."""
 
     def __init__(self, text: str, units: Units = _in_utf16) -> None:

@@ -18,7 +18,7 @@ from pygls.lsp.server import LanguageServer
 from . import answers, completing, hovering
 from .asking import Explain, Page
 from .document import Document
-from .positions import UNITS, Places
+from .positions import UNITS, Positions
 
 PAUSE = 0.05  # seconds without a change, after which the text is read
 THEN = 0.01  # seconds for messages that wait, before the plan is made
@@ -70,7 +70,7 @@ class Served:
         text = document.text
         for event in params.content_changes:
             if isinstance(event, types.TextDocumentContentChangePartial):
-                span = Places(text, document.units).span(event.range)
+                span = Positions(text, document.units).span(event.range)
                 text = text[: span.start] + event.text + text[span.end :]
             else:
                 text = event.text
