@@ -19,9 +19,11 @@ from pygments.token import Comment, Error, Keyword, Name, Number
 
 from probrun.dsl.reading.parser import parse
 from probrun.dsl.reading.words import reserved, words
+from probrun.dsl.tables.constants import ELBO, EVIDENCE, IWAE
 from probrun.dsl.text.diagnostics import ProbError
 from probrun.dsl.text.source import Source
 from probrun.editor.highlight import ProbLexer
+from probrun.help import WORDS
 
 ROOT = Path(__file__).resolve().parent.parent
 CODE = ROOT / "editors" / "vscode"
@@ -117,6 +119,12 @@ def test_words_in_their_places() -> None:
     assert {(Keyword, "factor"), (Name.Variable, "factor"), (Keyword, "via"), (Name.Decorator, "score"), (Name.Function, "f"),
             (Number, "1e-3"), (Name.Class, "Gamma"), (Name.Builtin, "logpdf"), (Keyword.Declaration, "param"),
             (Comment.Single, "# every word in its place: π 🎲")} <= lexed
+
+
+def test_every_word_with_a_page_is_known() -> None:
+    """So that what the language gets is coloured, completed and explained (`dsl/reading/words.py`)."""
+    asked_for = {EVIDENCE, ELBO, IWAE}  # by --of, not in programs
+    assert set(WORDS) - asked_for <= {word for members in words().values() for word in members}
 
 
 @pytest.mark.parametrize("kind", ["distributions", "functions"])

@@ -15,7 +15,8 @@ _DECLARING = ("param", "data", "fn")
 _OPERATORS = ("in", "and", "or", "not")
 _TRUTHS = ("true", "false")
 _IN_CONTEXT = ("factor", "via")  # words only where no name can stand (`tokens.py`)
-_MORE = {"functions": ("range", "logpdf"), "domains": ("simplex",)}  # forms of their own, written like the others
+OF_DISTRIBUTIONS = ("logpdf",)  # forms of their own that are written like functions, of a distribution
+_DOMAINS = ("simplex",)
 
 
 @cache
@@ -42,7 +43,7 @@ def words() -> dict[str, tuple[str, ...]]:
         "context": _IN_CONTEXT,
         "constants": (*_TRUTHS, *CONSTANTS),
         "distributions": tuple(DISTRIBUTIONS),
-        "functions": (*FUNCTIONS, *_MORE["functions"]),
-        "domains": _MORE["domains"],
+        "functions": (*FUNCTIONS, "range", *OF_DISTRIBUTIONS),
+        "domains": _DOMAINS,
         "estimators": tuple(ESTIMATORS),
     }

@@ -14,6 +14,7 @@ from .symbols import Occurrence, Symbols
 
 WORD = re.compile(terminals()["NAME"])
 WITH_PAGES = {word for members in words().values() for word in members}
+PAGE_OF = {"then": "if", "else": "if", "in": "for", "range": "for"}  # words that another word's page explains
 HINT_KIND = types.InlayHintKind.Type
 MOST_CHARACTERS = 60  # of a line that is quoted
 
@@ -54,7 +55,7 @@ def hover(document: Document, position: types.Position, page: Page) -> types.Hov
         span = name.span
     elif word is not None:
         text = document.text[word.start : word.end]
-        found = page(text) if text in WITH_PAGES else None
+        found = page(PAGE_OF.get(text, text)) if text in WITH_PAGES else None
         if found is not None:
             parts.append(f"```text\n{found}\n```")
     if site is not None:
