@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import time
 import warnings
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
@@ -52,6 +53,7 @@ if TYPE_CHECKING:
     from .fit import FitResult
     from .runtime.blocks.settings import Settings
     from .runtime.fitting.fitted import Step
+    from .many.sweep import SweptPoint
     from .vi import VariationalResult
 
 Values: TypeAlias = Mapping[str, Value] | None
@@ -299,6 +301,20 @@ class Program:
             only, steps, tolerance, samples, optimizer, rate, seed, max_time, None, "cpu", max_steps, max_depth, max_lanes
         )
         return inferred_program(self, Program, parameters or {}, data or {}, guide, fixed, draws, given, callback, progress)
+
+    def sweep(
+        self, points: Mapping[str, Iterable[float]] | Sequence[Mapping[str, float]], parameters: Values = None, *,
+        data: Values = None, common: bool = False, progress: Progress = None, **options: Any,
+    ) -> list[SweptPoint]:
+        """The gradient at many points: values by name, all combined, or a dict for each point.
+
+        `common`: the runs of all points draw the same random numbers.  Estimators are chosen once, by measuring, and every point
+        is planned for itself; one that has no answer has its `problem`.  `options` are those of `grad`.
+        """
+        found: list[SweptPoint] = import_module(".many.sweep", __package__).swept(
+            self, points, parameters, data, common, progress=progress, **options
+        )
+        return found
 
     def _settings(
         self, run: RunOptions, of: tuple[str, ...], keep_runs: bool, begun: float | None = None, **more: Any

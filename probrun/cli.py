@@ -11,6 +11,7 @@ import json
 import os
 import sys
 from collections.abc import Callable, Sequence
+from importlib import import_module
 from pathlib import Path
 
 import click
@@ -73,15 +74,25 @@ def _say_why_slow() -> None:
         complain(f"probrun: {complaint}")
 
 
+ELSEWHERE = {"sweep": "sweeping", "merge": "merging", "trace": "looking", "profile": "looking"}  # in `many/`, by their file
+
+
 class Ordered(click.Group):
-    """Lists its commands in the order in which they are defined."""
+    """Lists its commands in the order in which they are defined; those of `many/` are loaded when they are asked for."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        return list(self.commands)
+        return list(COMMAND_NAMES)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """A command by its name."""
+        if cmd_name in ELSEWHERE:
+            found: click.Command = getattr(import_module(f".many.{ELSEWHERE[cmd_name]}", __package__), f"{cmd_name}_command")
+            return found
+        return super().get_command(ctx, cmd_name)
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Where the command is missing, say what to type."""
-        wrong = command_meant(args, self.commands)
+        wrong = command_meant(args, COMMAND_NAMES)
         if wrong is not None:
             ctx.fail(wrong)
         return super().parse_args(ctx, args)
@@ -375,4 +386,4 @@ def help_command(context: click.Context, topic: str | None) -> int:
     return DONE
 
 
-COMMAND_NAMES = tuple(commands.commands)
+COMMAND_NAMES = (*(name for name in commands.commands if name not in ("check", "fmt", "help")), *ELSEWHERE, "check", "fmt", "help")
