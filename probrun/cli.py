@@ -13,11 +13,12 @@ import sys
 from collections.abc import Callable, Sequence
 from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 import click
 
 from . import __version__, report
-from .api import from_source
+from .api import Program, from_source
 from .cli_fit import fit_command, vi_command
 from .cli_options import (
     choice_options,
@@ -28,6 +29,8 @@ from .cli_options import (
     program_options,
     running_options,
     sampler_option,
+    saving_options,
+    share_of,
     source_in,
     source_of,
     time_option,
@@ -116,6 +119,7 @@ def commands() -> None:
 @time_option
 @sampler_option
 @compile_option
+@saving_options
 @click.option("--verify", is_flag=True, help="Compare the result with an independent oracle; exit 3 if it fails.")
 def grad(
     file: str | None, expression: str | None, parameters: dict[str, str], data: dict[str, str], samples: int,
@@ -123,6 +127,7 @@ def grad(
     as_json: bool, plot: Path | None,
     estimator: tuple[str, ...], unbiased: bool, among: str | None, tau: float, allow_biased: bool, of: str | None,
     pilot: bool | None, max_lanes: int | None, max_time: float | None, sampler: str, compile: bool, verify: bool,
+    save: str | None, shard: str | None,
 ) -> int:
     """The gradient of the expected result, with standard errors."""
     program = from_source(source_of(file, expression))
@@ -135,9 +140,10 @@ def grad(
             target_se=target_se, max_time=max_time, tau=tau, allow_biased=allow_biased, of=of, dtype=dtype, device=device,
             max_steps=max_steps, max_depth=max_depth, max_lanes=max_lanes, pilot=pilot, verify=verify,
             keep_runs=plot is not None, distributed=world_size() > 1, sampler=sampler, compile=compile,
-            cross_check=True, progress=progress,
+            cross_check=True, progress=progress, saving=save is not None, shard=share_of(shard),
         )
     if not rank():
+        _save_part(program, result, parameter_values, data_values, save, shard)
         _show(result, as_json, plot)
         _say_what_was_too_many(result, max_lanes)
     return status_of(result)
@@ -158,12 +164,13 @@ def _say_what_was_too_many(result: GradientResult, max_lanes: int | None) -> Non
 @running_options
 @choice_options
 @time_option
+@saving_options
 def run(
     file: str | None, expression: str | None, parameters: dict[str, str], data: dict[str, str], samples: int,
     seed: int | None, target_se: float | None, max_steps: int, max_depth: int, dtype: str | None, device: str,
     as_json: bool, plot: Path | None,
     estimator: tuple[str, ...], unbiased: bool, among: str | None, tau: float, allow_biased: bool, of: str | None,
-    max_time: float | None,
+    max_time: float | None, save: str | None, shard: str | None,
 ) -> int:
     """Sample the program: mean, standard error and quantiles of the result.
 
@@ -177,7 +184,9 @@ def run(
         result = program.run(
             parameter_values, samples=samples, seed=seed, data=data_values, of=of, target_se=target_se,
             max_time=max_time, dtype=dtype, device=device, max_steps=max_steps, max_depth=max_depth, progress=progress,
+            saving=save is not None, shard=share_of(shard),
         )
+    _save_part(program, result, parameter_values, data_values, save, shard)
     _show(result, as_json, plot)
     return status_of(result)
 
@@ -241,6 +250,15 @@ def _save(write: Callable[[Path], None], path: Path) -> None:
     except OSError as error:
         raise NoFile(error, str(path)) from None
     complain(f"probrun: wrote {path}")
+
+
+def _save_part(
+    program: Program, result: Result, parameters: dict[str, Any], data: dict[str, Any], save: str | None, shard: str | None
+) -> None:
+    """Write the part file of `--save`."""
+    if save is not None:
+        parts = import_module(".many.parts", __package__)
+        _save(lambda path: parts.write(parts.part_of(program, result, parameters, data, share_of(shard)), path), Path(save))
 
 
 def _show(result: Result, as_json: bool, plot: Path | None) -> None:

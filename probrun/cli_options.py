@@ -14,7 +14,7 @@ import click
 from .api import Program
 from .dsl.tables.limits import MAX_DEPTH, MAX_STEPS
 from .dsl.text.source import Source
-from .options import DEFAULT_SAMPLES, DEFAULT_TAU, DEVICES, DTYPES, LARGEST_SEED, SAMPLERS
+from .options import DEFAULT_SAMPLES, DEFAULT_TAU, DEVICES, DTYPES, LARGEST_SEED, SAMPLERS, refuse
 from .reading import read_program, read_values
 from .terminal import NoFile
 
@@ -159,6 +159,12 @@ time_option = click.option(
     "--max-time", type=PositiveNumber(), metavar="SECONDS", help="Stop after this time with the runs that were made until then.",
 )
 
+saving_options = _stack([
+    click.option("--save", metavar="FILE.json", help="Write the moments of the runs; `probrun merge` joins several."),
+    click.option("--shard", metavar="i/K", help="Make the i-th of K shares of the runs only, to be merged."),
+])
+
+
 def whole_option(name: str, into: str, text: str) -> Callable[[Command], Command]:
     """An option that takes a whole number from 1 on, and need not be given."""
     return click.option(name, into, type=Whole(1), help=text)
@@ -203,3 +209,13 @@ def values_of(program: Program, parameters: dict[str, str], data: dict[str, str]
         return read_values("parameter", parameters, axes), read_values("data", data, axes_of_data)
     except OSError as error:
         raise NoFile(error) from None
+
+
+def share_of(text: str | None) -> tuple[int, int]:
+    """`i/K`, the i-th of K shares, from 1 on; P0604."""
+    if text is None:
+        return 1, 1
+    part, _, whole = text.partition("/")
+    if not (part.strip().isdecimal() and whole.strip().isdecimal()) or not 1 <= int(part) <= int(whole):
+        raise refuse(f"`--shard {text}` is not i/K, with i from 1 to K", "the first of four shares is --shard 1/4")
+    return int(part), int(whole)

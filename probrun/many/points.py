@@ -121,13 +121,3 @@ def table(path: Path) -> Points:
             except ValueError:
                 raise refuse(f"`{path}`, line {number}, column `{name}`: `{cell}` is no number") from None
     return Points(names, tuple(tuple(_finite(cell, name) for name, cell in zip(names, row, strict=True)) for row in rows))
-
-
-def shard(text: str | None) -> tuple[int, int] | None:
-    """`i/K`, the i-th of K shares, from 1 on; P0604."""
-    if text is None:
-        return None
-    part, _, whole = text.partition("/")
-    if not (part.strip().isdecimal() and whole.strip().isdecimal()) or not 1 <= int(part) <= int(whole):
-        raise refuse(f"`--shard {text}` is not i/K, with i from 1 to K", "the first of four shares is --shard 1/4")
-    return int(part), int(whole)

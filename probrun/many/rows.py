@@ -9,7 +9,7 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -84,7 +84,14 @@ class Table:
 
     def write(self, row: Row) -> Iterator[str]:
         """Write a row; gives the text where there is no file."""
-        for text in [json.dumps(row) + "\n"] if self.lines else self._table(row):
+        yield from self._put([json.dumps(row) + "\n"] if self.lines else self._table(row))
+
+    def put(self, cells: list[str]) -> Iterator[str]:
+        """Write a line of a table, such as its head."""
+        yield from self._put([_csv(cells)])
+
+    def _put(self, texts: Iterable[str]) -> Iterator[str]:
+        for text in texts:
             if self.stream is None:
                 yield text
             else:

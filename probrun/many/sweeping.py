@@ -8,11 +8,11 @@ from typing import Any
 import click
 
 from ..api import from_source
-from ..cli_options import choice_options, lanes_option, pilot_option, program_options, running_options, source_of, values_of
+from ..cli_options import choice_options, lanes_option, pilot_option, program_options, running_options, share_of, source_of, values_of
 from ..options import split_estimator
 from ..progress import Progress
 from ..terminal import DONE, DOUBTFUL, INTERRUPTED, NoFile, complain, emit, load_torch
-from .points import NOWHERE, Points, grid, shard, table
+from .points import NOWHERE, Points, grid, table
 from .rows import Row, Table, mend, problem, read, row_of
 from .sweep import Sweep, sweep_of
 
@@ -49,7 +49,7 @@ def sweep_command(
         raise NoFile(error) from None
     seed = int(str(known[0]["sweep"]).partition("-")[0]) if known and seed is None else seed
     sweep = sweep_of(
-        program, places, parameter_values, data_values, samples=samples, seed=seed, shard=shard(share),
+        program, places, parameter_values, data_values, samples=samples, seed=seed, shard=share_of(share),
         estimator=[split_estimator(text) for text in estimator], **options,
     )
     if any(row["sweep"] != sweep.key for row in known):

@@ -181,6 +181,12 @@ def _drive(
         if not collected.done:
             raise
         collected.interrupted = True
+    if not collected.done:
+        part, whole = settings.shard
+        raise ProbError(Diagnostic(
+            "P0604", f"share {part + 1} of {whole} has no runs: {settings.samples} runs make fewer than {whole} blocks",
+            help="ask for more runs in all (-n), or for fewer shares",
+        ))
 
 
 def _possible(session: Session, collected: Collected) -> None:
