@@ -23,8 +23,10 @@ from .cli_fit import fit_command, vi_command
 from .cli_options import (
     choice_options,
     compile_option,
+    draws_option,
     explaining_options,
     lanes_option,
+    per_run_option,
     pilot_option,
     program_options,
     running_options,
@@ -120,6 +122,7 @@ def commands() -> None:
 @sampler_option
 @compile_option
 @saving_options
+@per_run_option
 @click.option("--verify", is_flag=True, help="Compare the result with an independent oracle; exit 3 if it fails.")
 def grad(
     file: str | None, expression: str | None, parameters: dict[str, str], data: dict[str, str], samples: int,
@@ -127,7 +130,7 @@ def grad(
     as_json: bool, plot: Path | None,
     estimator: tuple[str, ...], unbiased: bool, among: str | None, tau: float, allow_biased: bool, of: str | None,
     pilot: bool | None, max_lanes: int | None, max_time: float | None, sampler: str, compile: bool, verify: bool,
-    save: str | None, shard: str | None,
+    save: str | None, shard: str | None, per_run: str | None,
 ) -> int:
     """The gradient of the expected result, with standard errors."""
     program = from_source(source_of(file, expression))
@@ -139,11 +142,12 @@ def grad(
             estimator=[split_estimator(text) for text in estimator], unbiased=unbiased, among=among,
             target_se=target_se, max_time=max_time, tau=tau, allow_biased=allow_biased, of=of, dtype=dtype, device=device,
             max_steps=max_steps, max_depth=max_depth, max_lanes=max_lanes, pilot=pilot, verify=verify,
-            keep_runs=plot is not None, distributed=world_size() > 1, sampler=sampler, compile=compile,
+            keep_runs=plot is not None or per_run is not None, distributed=world_size() > 1, sampler=sampler, compile=compile,
             cross_check=True, progress=progress, saving=save is not None, shard=share_of(shard),
         )
     if not rank():
         _save_part(program, result, parameter_values, data_values, save, shard)
+        _write_runs(result, per_run)
         _show(result, as_json, plot)
         _say_what_was_too_many(result, max_lanes)
     return status_of(result)
@@ -165,12 +169,13 @@ def _say_what_was_too_many(result: GradientResult, max_lanes: int | None) -> Non
 @choice_options
 @time_option
 @saving_options
+@draws_option
 def run(
     file: str | None, expression: str | None, parameters: dict[str, str], data: dict[str, str], samples: int,
     seed: int | None, target_se: float | None, max_steps: int, max_depth: int, dtype: str | None, device: str,
     as_json: bool, plot: Path | None,
     estimator: tuple[str, ...], unbiased: bool, among: str | None, tau: float, allow_biased: bool, of: str | None,
-    max_time: float | None, save: str | None, shard: str | None,
+    max_time: float | None, save: str | None, shard: str | None, draws: str | None,
 ) -> int:
     """Sample the program: mean, standard error and quantiles of the result.
 
@@ -187,6 +192,7 @@ def run(
             saving=save is not None, shard=share_of(shard),
         )
     _save_part(program, result, parameter_values, data_values, save, shard)
+    _write_runs(result, draws)
     _show(result, as_json, plot)
     return status_of(result)
 
@@ -259,6 +265,13 @@ def _save_part(
     if save is not None:
         parts = import_module(".many.parts", __package__)
         _save(lambda path: parts.write(parts.part_of(program, result, parameters, data, share_of(shard)), path), Path(save))
+
+
+def _write_runs(result: Result, name: str | None) -> None:
+    """Write what single runs gave (`--draws`, `--per-run`)."""
+    if name is not None:
+        single = import_module(".many.single", __package__)
+        _save(lambda path: single.write(result, path), Path(name))
 
 
 def _show(result: Result, as_json: bool, plot: Path | None) -> None:

@@ -165,6 +165,10 @@ saving_options = _stack([
 ])
 
 
+draws_option = click.option("--draws", metavar="FILE.csv", help="Write the results of single runs (.csv, .npz, .parquet).")
+per_run_option = click.option("--per-run", metavar="FILE.npz", help="Write the gradients of single runs, at most 100,000.")
+
+
 def whole_option(name: str, into: str, text: str) -> Callable[[Command], Command]:
     """An option that takes a whole number from 1 on, and need not be given."""
     return click.option(name, into, type=Whole(1), help=text)
