@@ -13,12 +13,11 @@ import sys
 from collections.abc import Callable, Sequence
 from importlib import import_module
 from pathlib import Path
-from typing import Any
 
 import click
 
 from . import __version__, report
-from .api import Program, from_source
+from .api import from_source
 from .cli_fit import fit_command, vi_command
 from .cli_options import (
     choice_options,
@@ -26,6 +25,7 @@ from .cli_options import (
     draws_option,
     explaining_options,
     lanes_option,
+    numbers_of,
     per_run_option,
     pilot_option,
     program_options,
@@ -146,9 +146,8 @@ def grad(
             cross_check=True, progress=progress, saving=save is not None, shard=share_of(shard),
         )
     if not rank():
-        _save_part(program, result, parameter_values, data_values, save, shard)
-        _write_runs(result, per_run)
         _show(result, as_json, plot)
+        import_module(".many.single", __package__).keep(program, result, parameter_values, data_values, save, shard, per_run)
         _say_what_was_too_many(result, max_lanes)
     return status_of(result)
 
@@ -191,9 +190,8 @@ def run(
             max_time=max_time, dtype=dtype, device=device, max_steps=max_steps, max_depth=max_depth, progress=progress,
             saving=save is not None, shard=share_of(shard),
         )
-    _save_part(program, result, parameter_values, data_values, save, shard)
-    _write_runs(result, draws)
     _show(result, as_json, plot)
+    import_module(".many.single", __package__).keep(program, result, parameter_values, data_values, save, shard, draws)
     return status_of(result)
 
 
@@ -226,7 +224,7 @@ def compare(
     load_torch()
     with Progress(unit="estimators") as progress:
         found = program.compare(
-            parameter_values, samples=samples, seed=seed, data=data_values, include=include, steps=_numbers(steps),
+            parameter_values, samples=samples, seed=seed, data=data_values, include=include, steps=numbers_of(steps),
             estimator=[split_estimator(text) for text in estimator], unbiased=unbiased, among=among, tau=tau, of=of,
             dtype=dtype, device=device, max_steps=max_steps, max_depth=max_depth, max_lanes=max_lanes,
             keep_runs=plot is not None, max_time=max_time, progress=progress,
@@ -240,15 +238,6 @@ def compare(
     return status_of_comparison(found)
 
 
-def _numbers(text: str | None) -> list[float] | None:
-    if text is None:
-        return None
-    try:
-        return [float(part) for part in text.split(",") if part.strip()]
-    except ValueError:
-        raise click.BadParameter(f"{text!r} is not a list of numbers", param_hint="--steps") from None
-
-
 def _save(write: Callable[[Path], None], path: Path) -> None:
     """Write a picture."""
     try:
@@ -256,22 +245,6 @@ def _save(write: Callable[[Path], None], path: Path) -> None:
     except OSError as error:
         raise NoFile(error, str(path)) from None
     complain(f"probrun: wrote {path}")
-
-
-def _save_part(
-    program: Program, result: Result, parameters: dict[str, Any], data: dict[str, Any], save: str | None, shard: str | None
-) -> None:
-    """Write the part file of `--save`."""
-    if save is not None:
-        parts = import_module(".many.parts", __package__)
-        _save(lambda path: parts.write(parts.part_of(program, result, parameters, data, share_of(shard)), path), Path(save))
-
-
-def _write_runs(result: Result, name: str | None) -> None:
-    """Write what single runs gave (`--draws`, `--per-run`)."""
-    if name is not None:
-        single = import_module(".many.single", __package__)
-        _save(lambda path: single.write(result, path), Path(name))
 
 
 def _show(result: Result, as_json: bool, plot: Path | None) -> None:

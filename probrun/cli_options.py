@@ -73,8 +73,10 @@ def _pairs(context: click.Context, option: click.Parameter, values: tuple[str, .
     for value in values:
         name, equals, text = value.partition("=")
         name = name.strip()
+        if not equals and name.lower().endswith((".toml", ".json")):
+            name = f"@{name}"
         if name.startswith("@"):  # a file that gives several
-            name = text = value.strip()
+            name = text = name if not equals else value.strip()
         elif not equals or not name:
             raise click.BadParameter(f"{value!r} is not NAME=VALUE, such as theta=0.5", context, option)
         if name in found:
@@ -223,3 +225,13 @@ def share_of(text: str | None) -> tuple[int, int]:
     if not (part.strip().isdecimal() and whole.strip().isdecimal()) or not 1 <= int(part) <= int(whole):
         raise refuse(f"`--shard {text}` is not i/K, with i from 1 to K", "the first of four shares is --shard 1/4")
     return int(part), int(whole)
+
+
+def numbers_of(text: str | None) -> list[float] | None:
+    """A list of numbers, of `--steps`."""
+    if text is None:
+        return None
+    try:
+        return [float(part) for part in text.split(",") if part.strip()]
+    except ValueError:
+        raise click.BadParameter(f"{text!r} is not a list of numbers", param_hint="--steps") from None

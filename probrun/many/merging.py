@@ -72,10 +72,10 @@ def _tables(paths: list[Path], output: str | None) -> int:
     if not lines:  # a shard without any answer has fewer columns
         columns = max((list(row) for row in rows), key=len, default=[])
         rows = [{name: row.get(name, "") for name in columns} for row in rows]
-    path = None if output is None else Path(output)
-    if path is not None and path.exists():
-        raise problem(path, "is there already", "name a new file")
-    table = Table(path, lines, (), rows)
+    target = None if output is None else Path(output)
+    if target is not None and target.exists():
+        raise problem(target, "is there already", "name a new file")
+    table = Table(target, lines, (), rows)
     if table.columns is not None:
         for text in table.put(table.columns):
             emit(text, end="")
@@ -84,6 +84,6 @@ def _tables(paths: list[Path], output: str | None) -> int:
             emit(text, end="")
     for text in table.close():
         emit(text, end="")
-    if path is not None:
-        complain(f"probrun: {len(rows)} points in {path}")
+    if target is not None:
+        complain(f"probrun: {len(rows)} points in {target}")
     return DONE

@@ -3,14 +3,42 @@
 from __future__ import annotations
 
 import csv
+from collections.abc import Mapping
+from functools import partial
+from importlib import import_module
 from itertools import product
 from pathlib import Path
 from typing import Any
 
+from ..api import Program
+from ..cli_options import share_of
 from ..options import refuse
 from ..results import GradientResult, Result, RunResult
+from ..terminal import NoFile, complain
 
 ENDINGS = (".csv", ".npz", ".parquet")
+
+
+def keep(
+    program: Program, result: Result, parameters: Mapping[str, Any], data: Mapping[str, Any], save: str | None, shard: str | None,
+    runs: str | None,
+) -> None:
+    """Write the part file of `--save`, and the single runs of `--draws` and `--per-run`."""
+    for name, make in ((save, lambda path: _part(program, result, parameters, data, shard, path)), (runs, partial(write, result))):
+        if name is not None:
+            try:
+                make(Path(name))
+            except OSError as error:
+                raise NoFile(error, name) from None
+            complain(f"probrun: wrote {name}")
+
+
+def _part(
+    program: Program, result: Result, parameters: Mapping[str, Any], data: Mapping[str, Any], shard: str | None, path: Path
+) -> None:
+    from . import parts
+
+    parts.write(parts.part_of(program, result, parameters, data, share_of(shard)), path)
 
 
 def write(result: Result, path: Path) -> None:
@@ -24,7 +52,7 @@ def write(result: Result, path: Path) -> None:
     if ending == ".npz":
         import numpy
 
-        numpy.savez_compressed(path, **arrays)  # type: ignore[arg-type]
+        numpy.savez_compressed(path, **arrays)
         return
     columns = {
         name + "".join(f"[{index}]" for index in place): rows[(slice(None), *place)]
@@ -52,8 +80,7 @@ def _arrays(result: Result) -> dict[str, Any]:
 
 def _parquet(columns: dict[str, Any], path: Path) -> None:
     try:
-        import pyarrow
-        import pyarrow.parquet
+        pyarrow, parquet = import_module("pyarrow"), import_module("pyarrow.parquet")
     except ImportError:
         raise refuse("a .parquet file needs the package pyarrow, which is not installed", "pip install 'probrun[parquet]'") from None
-    pyarrow.parquet.write_table(pyarrow.table(columns), path)
+    parquet.write_table(pyarrow.table(columns), path)

@@ -107,8 +107,7 @@ class Collected:
         self.names = names
         self.settings = settings
         self.start = start  # runs before these
-        self.done = 0
-        self.work = self.steps = self.blocks = 0
+        self.done = self.work = self.steps = self.blocks = 0
         self.exact = False
         self.interrupted = self.out_of_time = False
         self.shapes: dict[str, tuple[int, ...]] = {}
@@ -120,7 +119,8 @@ class Collected:
         self.watched: dict[tuple[str, str], list[Tensor]] = {}
         self.scored: set[str] = set()  # results whose gradient rests on scores
         self.kinks, self.turns = set[Span](), set[Span]()
-        self.cuts, self.exact_to = tuple[Cut, ...](), 0.0
+        self.cuts: Sequence[Cut] = ()
+        self.exact_to = 0.0
 
     def merge(self, part: Collected, session: Session) -> None:
         """Take in the next block; P0303 where blocks differ in shape."""

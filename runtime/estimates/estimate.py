@@ -182,9 +182,9 @@ def _drive(
             raise
         collected.interrupted = True
     if not collected.done:
-        part, whole = settings.shard
+        share, shares = settings.shard
         raise ProbError(Diagnostic(
-            "P0604", f"share {part + 1} of {whole} has no runs: {settings.samples} runs make fewer than {whole} blocks",
+            "P0604", f"share {share + 1} of {shares} has no runs: {settings.samples} runs make fewer than {shares} blocks",
             help="ask for more runs in all (-n), or for fewer shares",
         ))
 

@@ -70,7 +70,7 @@ def unpacked(text: Any, settings: Settings) -> Any:
     if "float" in text:
         return float(text["float"])
     if "tuple" in text or "set" in text:
-        entries = [unpacked(entry, settings) for entry in text.get("tuple", text.get("set"))]
+        entries = [unpacked(entry, settings) for entry in text["tuple" if "tuple" in text else "set"]]
         return tuple(entries) if "tuple" in text else set(entries)
     if "dict" in text:
         return {unpacked(key, settings): unpacked(entry, settings) for key, entry in text["dict"]}

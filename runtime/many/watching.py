@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import closing
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
 from torch import Tensor
 
@@ -154,11 +154,11 @@ class Timing(Interpreter):
 class Inside(Session):
     """A session whose machines look at what they do; `look` makes one of a block, and `seen` has all that were made."""
 
-    look: Callable[..., Interpreter]
+    look: Callable[[int], Callable[..., Interpreter]]
     seen: list[Interpreter]
 
     @classmethod
-    def of(cls, session: Session, look: Callable[..., Interpreter]) -> Inside:
+    def of(cls, session: Session, look: Callable[[int], Callable[..., Interpreter]]) -> Inside:
         """The same session, with other machines."""
         found = object.__new__(cls)
         found.__dict__.update(session.__dict__, look=look, seen=[])
@@ -175,11 +175,11 @@ class Inside(Session):
         assert isinstance(block, Inside)
         return block
 
-    def interpreter(self, kind: type[Interpreter], *arguments: Any, **more: Any) -> Interpreter:
+    def interpreter(self, kind: type[Interpreter], counter: Any = None, tracing: bool = False, **more: Any) -> Interpreter:
         """A machine that looks, where none with another purpose is asked for."""
-        if kind is not Interpreter or more.get("tracing"):
-            return super().interpreter(kind, *arguments, **more)
-        made = super().interpreter(self.look(self.start), *arguments, **more)  # type: ignore[arg-type]
+        if kind is not Interpreter or tracing:
+            return super().interpreter(kind, counter, tracing, **more)
+        made = super().interpreter(cast("type[Interpreter]", self.look(self.start)), counter)
         self.seen.append(made)
         return made
 
