@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias, cast
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from .dsl.tables.limits import MAX_DEPTH, MAX_STEPS
 from .dsl.text.diagnostics import Diagnostic, ProbError
@@ -54,7 +54,6 @@ if TYPE_CHECKING:
     from .fit import FitResult
     from .runtime.blocks.settings import Settings
     from .runtime.fitting.fitted import Step
-    from .many.sweep import SweptPoint
     from .vi import VariationalResult
 
 Values: TypeAlias = Mapping[str, Value] | None
@@ -308,14 +307,16 @@ class Program:
     def sweep(
         self, points: Mapping[str, Iterable[float]] | Sequence[Mapping[str, float]], parameters: Values = None, *,
         data: Values = None, common: bool = False, progress: Progress = None, **options: Any,
-    ) -> list[SweptPoint]:
+    ) -> list[Any]:
         """The gradient at many points: values by name, all combined, or a dict for each point.
 
         `common`: the runs of all points draw the same random numbers.  Estimators are chosen once, by measuring, and every point
-        is planned for itself; one that has no answer has its `problem`.  `options` are those of `grad`.
+        is planned for itself; each is a `SweptPoint`, with its `result` or `problem`.  `options` are those of `grad`.
         """
-        make: Any = import_module(".many.sweep", __package__).swept
-        return cast("list[SweptPoint]", make(self, points, parameters, data, common, progress=progress, **options))
+        found: list[Any] = import_module(".many.sweep", __package__).swept(
+            self, points, parameters, data, common, progress=progress, **options
+        )
+        return found
 
     def _settings(
         self, run: RunOptions, of: tuple[str, ...], keep_runs: bool, begun: float | None = None, **more: Any
