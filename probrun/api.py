@@ -153,8 +153,7 @@ class Program:
         self._plan(options)  # a refusal must not wait for torch
         from .runtime.estimates.answer import answered, checked, set_aside
         started = time.perf_counter()
-        more = sharing(run, saving, shard)
-        settings = self._settings(run, options.of, keep_runs, begun, compile=compile, strict=run.strict, **more)
+        settings = self._settings(run, options.of, keep_runs, begun, compile=compile, **sharing(run, saving, shard))
         limit, piloted = settings.deadline, (among is None) if pilot is None else pilot
         if verify and run.max_time is not None:
             settings = replace(settings, deadline=begun + TIME_FOR_RUNS * run.max_time)
@@ -228,7 +227,7 @@ class Program:
         names = tuple(name for name in variables(self.resolved, of) if name not in self.results)
         from .runtime.estimates import estimate as runtime
 
-        settings = self._settings(run, names, False, begun, strict=run.strict, **sharing(run, saving, shard))
+        settings = self._settings(run, names, False, begun, **sharing(run, saving, shard))
         estimate = runtime.moments_of_run(self.resolved, parameters or {}, data or {}, settings, progress)
         return RunResult(**common_fields(self.resolved, run, estimate, names), draws=estimate.draws)
 
