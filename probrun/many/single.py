@@ -24,7 +24,7 @@ def keep(
     runs: str | None,
 ) -> None:
     """Write the part file of `--save`, and the single runs of `--draws` and `--per-run`."""
-    for name, make in ((save, lambda path: _part(program, result, parameters, data, shard, path)), (runs, partial(write, result))):
+    for name, make in ((save, partial(_part, program, result, parameters, data, shard)), (runs, partial(write, result))):
         if name is not None:
             try:
                 make(Path(name))

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import closing
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, cast
 
 from torch import Tensor
@@ -187,7 +188,8 @@ class Inside(Session):
 def _bound(kind: type[Interpreter], **fixed: Any) -> Callable[[int], Callable[..., Interpreter]]:
     def at(start: int) -> Callable[..., Interpreter]:
         own = {**fixed, "start": start} if kind is Watching else fixed
-        return lambda *arguments, **options: kind(*arguments, **own, **options)
+        made: Callable[..., Interpreter] = partial(kind, **own)
+        return made
 
     return at
 
