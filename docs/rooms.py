@@ -15,8 +15,8 @@ ORDER = (  # each may import those before it
     "grammar",
     "dsl/text", "dsl", "dsl/tables", "dsl/reading", "dsl/names", "dsl/analysis", "dsl/planning",
     "runtime", "runtime/arrays", "runtime/laws", "runtime/lanes", "runtime/estimators", "runtime/machine", "runtime/gradients",
-    "runtime/blocks", "runtime/estimates", "runtime/fitting",
-    "probrun/editor", "probrun",
+    "runtime/blocks", "runtime/estimates", "runtime/fitting", "runtime/many",
+    "probrun/editor", "probrun", "probrun/many",
 )
 
 

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import time
 import warnings
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
@@ -26,6 +27,7 @@ from .options import (
     plan_options,
     refuse,
     run_options,
+    sharing,
     step_sizes,
     variables,
 )
@@ -127,7 +129,7 @@ class Program:
         of: NamesOption = None, dtype: Any = None, device: Any = "cpu", max_steps: float = MAX_STEPS,
         max_depth: float = MAX_DEPTH, max_lanes: float | None = None, pilot: bool | None = None, verify: bool = False,
         keep_runs: bool = False, distributed: bool = False, sampler: str = "random", compile: bool = False,
-        cross_check: bool = False, progress: Progress = None,
+        cross_check: bool = False, saving: bool = False, shard: tuple[int, int] = (1, 1), progress: Progress = None,
     ) -> GradientResult:
         """The gradient of the expected result in every parameter, with standard errors.
 
@@ -151,7 +153,7 @@ class Program:
         self._plan(options)  # a refusal must not wait for torch
         from .runtime.estimates.answer import answered, checked, set_aside
         started = time.perf_counter()
-        settings = self._settings(run, options.of, keep_runs, begun, compile=compile, strict=run.strict)
+        settings = self._settings(run, options.of, keep_runs, begun, compile=compile, **sharing(run, saving, shard))
         limit, piloted = settings.deadline, (among is None) if pilot is None else pilot
         if verify and run.max_time is not None:
             settings = replace(settings, deadline=begun + TIME_FOR_RUNS * run.max_time)
@@ -216,7 +218,8 @@ class Program:
         self, parameters: Values = None, *, samples: float = DEFAULT_SAMPLES, seed: float | None = None,
         data: Values = None, of: NamesOption = None, target_se: float | None = None,
         max_time: float | None = None, dtype: Any = None, device: Any = "cpu",
-        max_steps: float = MAX_STEPS, max_depth: float = MAX_DEPTH, progress: Progress = None,
+        max_steps: float = MAX_STEPS, max_depth: float = MAX_DEPTH, saving: bool = False, shard: tuple[int, int] = (1, 1),
+        progress: Progress = None,
     ) -> RunResult:
         """Sample the program: mean, standard error and draws of the results and of the variables in `of`."""
         begun = time.monotonic()
@@ -224,7 +227,7 @@ class Program:
         names = tuple(name for name in variables(self.resolved, of) if name not in self.results)
         from .runtime.estimates import estimate as runtime
 
-        settings = self._settings(run, names, False, begun, strict=run.strict)
+        settings = self._settings(run, names, False, begun, **sharing(run, saving, shard))
         estimate = runtime.moments_of_run(self.resolved, parameters or {}, data or {}, settings, progress)
         return RunResult(**common_fields(self.resolved, run, estimate, names), draws=estimate.draws)
 
@@ -299,6 +302,20 @@ class Program:
             only, steps, tolerance, samples, optimizer, rate, seed, max_time, None, "cpu", max_steps, max_depth, max_lanes
         )
         return inferred_program(self, Program, parameters or {}, data or {}, guide, fixed, draws, given, callback, progress)
+
+    def sweep(
+        self, points: Mapping[str, Iterable[float]] | Sequence[Mapping[str, float]], parameters: Values = None, *,
+        data: Values = None, common: bool = False, progress: Progress = None, **options: Any,
+    ) -> list[Any]:
+        """The gradient at many points: values by name, all combined, or a dict for each point.
+
+        `common`: the runs of all points draw the same random numbers.  Estimators are chosen once, by measuring, and every point
+        is planned for itself; each is a `SweptPoint`, with its `result` or `problem`.  `options` are those of `grad`.
+        """
+        found: list[Any] = import_module(".many.sweep", __package__).swept(
+            self, points, parameters, data, common, progress=progress, **options
+        )
+        return found
 
     def _settings(
         self, run: RunOptions, of: tuple[str, ...], keep_runs: bool, begun: float | None = None, **more: Any

@@ -11,6 +11,7 @@ import json
 import os
 import sys
 from collections.abc import Callable, Sequence
+from importlib import import_module
 from pathlib import Path
 
 import click
@@ -21,12 +22,17 @@ from .cli_fit import fit_command, vi_command
 from .cli_options import (
     choice_options,
     compile_option,
+    draws_option,
     explaining_options,
     lanes_option,
+    numbers_of,
+    per_run_option,
     pilot_option,
     program_options,
     running_options,
     sampler_option,
+    saving_options,
+    share_of,
     source_in,
     source_of,
     time_option,
@@ -74,15 +80,25 @@ def _say_why_slow() -> None:
         complain(f"probrun: {complaint}")
 
 
+ELSEWHERE = {"sweep": "sweeping", "merge": "merging", "trace": "looking", "profile": "looking"}  # in `many/`, by their file
+
+
 class Ordered(click.Group):
-    """Lists its commands in the order in which they are defined."""
+    """Lists its commands in the order in which they are defined; those of `many/` are loaded when they are asked for."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        return list(self.commands)
+        return list(COMMAND_NAMES)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """A command by its name."""
+        if cmd_name in ELSEWHERE:
+            found: click.Command = getattr(import_module(f".many.{ELSEWHERE[cmd_name]}", __package__), f"{cmd_name}_command")
+            return found
+        return super().get_command(ctx, cmd_name)
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Where the command is missing, say what to type."""
-        wrong = command_meant(args, self.commands)
+        wrong = command_meant(args, COMMAND_NAMES)
         if wrong is not None:
             ctx.fail(wrong)
         return super().parse_args(ctx, args)
@@ -106,6 +122,8 @@ def commands() -> None:
 @time_option
 @sampler_option
 @compile_option
+@saving_options
+@per_run_option
 @click.option("--verify", is_flag=True, help="Compare the result with an independent oracle; exit 3 if it fails.")
 def grad(
     file: str | None, expression: str | None, parameters: dict[str, str], data: dict[str, str], samples: int,
@@ -113,6 +131,7 @@ def grad(
     as_json: bool, plot: Path | None,
     estimator: tuple[str, ...], unbiased: bool, among: str | None, tau: float, allow_biased: bool, of: str | None,
     pilot: bool | None, max_lanes: int | None, max_time: float | None, sampler: str, compile: bool, verify: bool,
+    save: str | None, shard: str | None, per_run: str | None,
 ) -> int:
     """The gradient of the expected result, with standard errors."""
     program = from_source(source_of(file, expression))
@@ -124,11 +143,12 @@ def grad(
             estimator=[split_estimator(text) for text in estimator], unbiased=unbiased, among=among,
             target_se=target_se, max_time=max_time, tau=tau, allow_biased=allow_biased, of=of, dtype=dtype, device=device,
             max_steps=max_steps, max_depth=max_depth, max_lanes=max_lanes, pilot=pilot, verify=verify,
-            keep_runs=plot is not None, distributed=world_size() > 1, sampler=sampler, compile=compile,
-            cross_check=True, progress=progress,
+            keep_runs=plot is not None or per_run is not None, distributed=world_size() > 1, sampler=sampler, compile=compile,
+            cross_check=True, progress=progress, saving=save is not None, shard=share_of(shard),
         )
     if not rank():
         _show(result, as_json, plot)
+        import_module(".many.single", __package__).keep(program, result, parameter_values, data_values, save, shard, per_run)
         _say_what_was_too_many(result, max_lanes)
     return status_of(result)
 
@@ -148,12 +168,14 @@ def _say_what_was_too_many(result: GradientResult, max_lanes: int | None) -> Non
 @running_options
 @choice_options
 @time_option
+@saving_options
+@draws_option
 def run(
     file: str | None, expression: str | None, parameters: dict[str, str], data: dict[str, str], samples: int,
     seed: int | None, target_se: float | None, max_steps: int, max_depth: int, dtype: str | None, device: str,
     as_json: bool, plot: Path | None,
     estimator: tuple[str, ...], unbiased: bool, among: str | None, tau: float, allow_biased: bool, of: str | None,
-    max_time: float | None,
+    max_time: float | None, save: str | None, shard: str | None, draws: str | None,
 ) -> int:
     """Sample the program: mean, standard error and quantiles of the result.
 
@@ -167,8 +189,10 @@ def run(
         result = program.run(
             parameter_values, samples=samples, seed=seed, data=data_values, of=of, target_se=target_se,
             max_time=max_time, dtype=dtype, device=device, max_steps=max_steps, max_depth=max_depth, progress=progress,
+            saving=save is not None, shard=share_of(shard),
         )
     _show(result, as_json, plot)
+    import_module(".many.single", __package__).keep(program, result, parameter_values, data_values, save, shard, draws)
     return status_of(result)
 
 
@@ -201,7 +225,7 @@ def compare(
     load_torch()
     with Progress(unit="estimators") as progress:
         found = program.compare(
-            parameter_values, samples=samples, seed=seed, data=data_values, include=include, steps=_numbers(steps),
+            parameter_values, samples=samples, seed=seed, data=data_values, include=include, steps=numbers_of(steps),
             estimator=[split_estimator(text) for text in estimator], unbiased=unbiased, among=among, tau=tau, of=of,
             dtype=dtype, device=device, max_steps=max_steps, max_depth=max_depth, max_lanes=max_lanes,
             keep_runs=plot is not None, max_time=max_time, progress=progress,
@@ -213,15 +237,6 @@ def compare(
     if plot is not None:
         _save(lambda path: shown.draw(found, path), plot)
     return status_of_comparison(found)
-
-
-def _numbers(text: str | None) -> list[float] | None:
-    if text is None:
-        return None
-    try:
-        return [float(part) for part in text.split(",") if part.strip()]
-    except ValueError:
-        raise click.BadParameter(f"{text!r} is not a list of numbers", param_hint="--steps") from None
 
 
 def _save(write: Callable[[Path], None], path: Path) -> None:
@@ -364,7 +379,6 @@ commands.add_command(completion_command)
 def help_command(context: click.Context, topic: str | None) -> int:
     """A command, an error code, a distribution, a function, an estimator."""
     from . import help as pages
-    from .dsl.tables.meanings import distribution_meant, function_meant
 
     if topic is None:
         emit(pages.overview(COMMAND_NAMES))
@@ -376,14 +390,9 @@ def help_command(context: click.Context, topic: str | None) -> int:
         return DONE
     page = pages.page(topic)
     if page is None:
-        known = [*COMMAND_NAMES, *(member for members in pages.topics().values() for member in members)]
-        lowered = {name.lower(): name for name in known}
-        close = nearest(topic.lower(), lowered)
-        meant = distribution_meant(topic) or function_meant(topic)
-        hint = f"did you mean {lowered[close]}?" if close else meant or "`probrun help` lists the topics"
-        raise click.UsageError(f"no help on {topic}; {hint}")
+        raise click.UsageError(f"no help on {topic}; {pages.hint(topic, COMMAND_NAMES)}")
     emit(page)
     return DONE
 
 
-COMMAND_NAMES = tuple(commands.commands)
+COMMAND_NAMES = (*(name for name in commands.commands if name not in ("check", "fmt", "help")), *ELSEWHERE, "check", "fmt", "help")

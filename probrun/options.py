@@ -104,6 +104,16 @@ def run_options(
     )
 
 
+def sharing(run: RunOptions, saving: bool, shard: tuple[int, int]) -> dict[str, Any]:
+    """What `Settings` say of moments that are to be saved, and of a share (i, K) of the runs, from 1 on."""
+    part, whole = shard
+    if not 1 <= part <= whole:
+        raise refuse(f"`shard` must be (i, K) with i from 1 to K, but is {shard}")
+    if whole > 1 and (run.target_se is not None or run.sampler != "random"):
+        raise refuse("a share of the runs goes with neither --target-se nor --sampler sobol", "give the number of runs: -n 1e9")
+    return {"saving": saving or whole > 1, "shard": (part - 1, whole), "strict": run.strict}
+
+
 def _whole(name: str, value: Any, wanted: str, least: int, most: int | None = None) -> int:
     """A whole number, also as `1e4`, a NumPy integer or a tensor without axes (P0604 where it is none)."""
     number = as_whole(value)

@@ -108,6 +108,7 @@ class Result(Weighable):
     target_se: float | None = field(repr=False)
     sampler: str = field(repr=False)
     look: Callable[[], frozenset[tuple[str, str | None]]] = field(repr=False, compare=False)  # what gives `steady`
+    kept: Estimate | None = field(default=None, repr=False, compare=False, kw_only=True)  # what `many/parts.py` saves
     notes: tuple[Doubt, ...] = field(default=(), repr=False, kw_only=True)  # what was asked for and could not be, with the reason
 
     def to_dict(self) -> dict[str, Any]:
@@ -307,6 +308,7 @@ def common_fields(resolved: Resolved, run: RunOptions, estimate: Estimate, of: t
         "interrupted": estimate.interrupted, "out_of_time": estimate.out_of_time, "reached": estimate.reached,
         "exact": estimate.exact, "rounded": estimate.rounded,
         "target_se": run.target_se, "sampler": run.sampler, "weights": estimate.weights,
+        "kept": estimate if estimate.collected is not None else None,
     }
 
 
