@@ -182,12 +182,13 @@ def run(
     "--include", metavar="NAME,...", help="Add ways that are not right here: estimators to force, finite-differences.",
 )
 @click.option("--steps", metavar="H,...", help="Steps of the finite differences.  [default: 1,0.5,0.1]")
+@click.option("--overlay", is_flag=True, help="Draw the estimators of --plot one over the other.")
 def compare(
     file: str | None, expression: str | None, parameters: dict[str, str], data: dict[str, str], samples: int,
     seed: int | None, target_se: float | None, max_steps: int, max_depth: int, dtype: str | None, device: str,
     as_json: bool, plot: Path | None,
     estimator: tuple[str, ...], unbiased: bool, among: str | None, tau: float, allow_biased: bool, of: str | None,
-    max_lanes: int | None, max_time: float | None, wide: bool, include: str | None, steps: str | None,
+    max_lanes: int | None, max_time: float | None, wide: bool, include: str | None, steps: str | None, overlay: bool,
 ) -> int:
     """Several estimators side by side: bias, variance, time, plots.
 
@@ -210,7 +211,9 @@ def compare(
     else:
         emit(shown.comparison_text(found, report.wants_colour(sys.stdout), None if wide else width_of(sys.stdout)))
     if plot is not None:
-        _save(lambda path: shown.draw(found, path), plot)
+        from . import views
+
+        _save(lambda path: views.draw(found, path, overlay), plot)
     return status_of_comparison(found)
 
 
@@ -240,9 +243,9 @@ def _show(result: Result, as_json: bool, plot: Path | None) -> None:
     elif isinstance(result, RunResult):
         emit(report.run_text(result, report.wants_colour(sys.stdout)))
     if plot is not None:
-        from . import plots
+        from . import views
 
-        _save(lambda path: plots.draw(result, path), plot)
+        _save(lambda path: views.draw(result, path), plot)
 
 
 commands.add_command(fit_command)

@@ -23,7 +23,7 @@ from .cli_options import (
     whole_option,
 )
 from .exits import trusted
-from .fit import OPTIMIZERS, FitResult, draw_fit, fit_text, step_dict
+from .fit import OPTIMIZERS, FitResult, fit_text, step_dict
 from .options import split_estimator
 from .progress import Progress
 from .terminal import DONE, DOUBTFUL, INTERRUPTED, NoFile, complain, emit, load_torch
@@ -86,7 +86,7 @@ def show_fit(result: FitResult, as_json: bool, plot: Path | None, save: str | No
         lines = "".join(json.dumps(step_dict(step)) + "\n" for step in result.history)
         written.append((history, lambda path: _write(path, lines)))
     if plot is not None:
-        written.append((str(plot), lambda path: draw_fit(result, path)))
+        written.append((str(plot), _drawn(result)))
     for name, write in written:
         _keep(name, write)
     return _status(result)
@@ -109,6 +109,13 @@ def _status(result: FitResult) -> int:
     if not result.converged:
         complain(f"probrun: the fit did not converge: {result.reason}")
     return DONE if result.converged else DOUBTFUL
+
+
+def _drawn(result: FitResult) -> Callable[[Path], None]:
+    """What draws a fit into a file."""
+    from . import views
+
+    return lambda path: views.draw(result, path)
 
 
 def _write(path: Path, text: str) -> None:
@@ -152,6 +159,6 @@ def vi_command(
     if save is not None:
         _keep(save, lambda path: _write(path, found + "\n"))
     if plot is not None:
-        _keep(str(plot), lambda path: draw_fit(result.fit, path))
+        _keep(str(plot), _drawn(result.fit))
     status = _status(result.fit)
     return trusted(result.warnings) if status == DONE else status

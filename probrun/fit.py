@@ -8,7 +8,6 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import product
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .layout import WIDTH, capped, decimals_for, fixed, index_text, table
@@ -22,7 +21,6 @@ if TYPE_CHECKING:
     from .runtime.fitting.fitted import Fitted, Step
 
 OPTIMIZERS = ("auto", "lbfgs", "adam", "sgd")
-MOST_TRACES = 8  # of parameters, in a picture
 
 
 @dataclass(frozen=True)
@@ -190,46 +188,6 @@ def _pair(pair: tuple[float, float]) -> str:
         return f"{value:.7g}"
     decimals = decimals_for(error)
     return f"{fixed(value, decimals)} +- {fixed(error, decimals)}"
-
-
-# --------------------------------------------------------------------------------------------------------- picture
-def draw_fit(result: FitResult, path: Path) -> None:
-    """The objective and the parameters over the steps, with bands of two standard errors."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-    from matplotlib.ticker import MaxNLocator
-
-    from .plots import BLUE, ORANGE
-
-    figure = Figure(figsize=(7.2, 6.4), layout="constrained")
-    FigureCanvasAgg(figure)
-    above, below = figure.subplots(2, 1, sharex=True)
-    steps = [step.number for step in result.history]
-    values, errors = [step.value for step in result.history], [step.error for step in result.history]
-    above.plot(steps, values, color=BLUE, linewidth=1)
-    above.fill_between(
-        steps, [v - 2 * e for v, e in zip(values, errors, strict=True)], [v + 2 * e for v, e in zip(values, errors, strict=True)],
-        color=BLUE, alpha=0.2, label="of a step, +- 2 standard errors",
-    )
-    above.axhline(result.value[0], color=ORANGE, label=f"at the end: {_pair(result.value)}")
-    above.set_ylabel(spoken(result.objective) or f"E[{result.objective}]")
-    above.legend(fontsize="small")
-    traces = [(name, position) for name in result.fitted for position in positions(result.parameters[name].value)]
-    for name, position in traces[:MOST_TRACES]:
-        shown = [float(step.parameters[name][position]) for step in result.history]
-        line = below.plot(steps, shown, linewidth=1, label=f"{name}{index_text(position)}")[0]
-        value, error = float(result.parameters[name].value[position]), float(result.parameters[name].se[position])
-        if math.isfinite(error):
-            below.axhspan(value - 2 * error, value + 2 * error, color=line.get_color(), alpha=0.25)
-        below.axhline(value, color=line.get_color(), linewidth=0.5, linestyle="--")
-    below.set_xlabel("step")
-    below.set_ylabel("parameters")
-    below.xaxis.set_major_locator(MaxNLocator(integer=True))
-    below.legend(fontsize="small")
-    more = len(traces) - MOST_TRACES
-    title = f"{result.program}: {'converged' if result.converged else 'not converged'}, {result.optimizer}, {result.steps} steps"
-    figure.suptitle(title + (f" ({more} more parameters)" if more > 0 else ""), fontsize="medium")
-    figure.savefig(path, dpi=150)
 
 
 # ------------------------------------------------------------------------------------------------------ what is done

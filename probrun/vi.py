@@ -6,6 +6,7 @@ import math
 import textwrap
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from .dsl.names.strangers import refuse_unknown
@@ -75,8 +76,7 @@ class VariationalResult:
 
     def to_arviz(self) -> Any:
         """Draws of the posterior as `arviz.InferenceData` (one chain; ArviZ must be installed)."""
-        import arviz  # type: ignore[import-not-found]
-
+        arviz: Any = import_module("arviz")
         if int(arviz.__version__.split(".")[0]):
             return arviz.from_dict({"posterior": self._chains()})
         return arviz.from_dict(posterior=self._chains())
