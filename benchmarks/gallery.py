@@ -15,7 +15,6 @@ sys.path.insert(0, str(ROOT))
 from probrun import cli  # noqa: E402
 
 PAGE = ROOT / "docs" / "gallery.md"
-MATRIX = "param W[6, 8]; x ~ Normal(zeros(6), 1); y = sum((x @ W)^2) / 10"
 PICTURES = {  # name: title, what there is to see, and the command
     "exact": (
         "An exact answer", "There is no spread to draw, so it is said.",
@@ -27,15 +26,15 @@ PICTURES = {  # name: title, what there is to see, and the command
     ),
     "fifty": (
         "Fifty parameters", "Means with 95 % intervals over the index.",
-        ["grad", "-e", "param m[50] = 1; z ~ Normal(m, 1); y = sum(sin(z + m))"],
+        ["grad", "-e", "param m[50] = 1; z ~ Normal(arange(50) / 8, 1); y = sum(sin(z + m))"],
     ),
     "one-sign": (
         "A matrix of one sign", "Lighter is larger; faint cells are under two standard errors.",
-        ["grad", "-e", "param W[6, 8] = 0.3; x ~ Normal(zeros(6), 1); y = sum((x @ W)^2)", "-n", "200"],
+        ["grad", "-e", "param W[8, 6] = 0.3; x ~ Normal(arange(6) / 3, 1); y = sum(matmul(W, x)^2)", "-n", "200"],
     ),
     "two-signs": (
         "A matrix of both signs", "White is 0; signs are written into the cells.",
-        ["grad", "-e", "param W[6, 8] = 0; x ~ Normal(linspace(-1, 1, 6), 1); y = sum(sin(x @ W))", "-n", "50"],
+        ["grad", "-e", "param W[8, 6] = 0; x ~ Normal(arange(6) / 2 - 1, 1); y = sum(sin(matmul(W, x)))", "-n", "50"],
     ),
     "two-results": (
         "Two results", "A panel per result and parameter.", ["grad", "examples/two_results.prob"],
@@ -61,18 +60,18 @@ PICTURES = {  # name: title, what there is to see, and the command
     ),
     "moved-noise": (
         "The notebook: noise that moves", "Right ways, and the detached draw.",
-        ["compare", "-e", "z ~ Normal(theta, 2); y = theta^2*(z + 4)", "-p", "theta=2", "--include", "sample,finite-differences"],
+        ["compare", "-e", "z ~ Normal(theta, 2); y = theta^2*(z + 4)", "-p", "theta=2", "--include", "sample", "--overlay"],
     ),
     "bernoulli": (
         "The notebook: Bernoulli draws", "Gumbel-Softmax at three temperatures over the score.",
-        ["compare", "-e", "x = 2*Bernoulli(3*theta) + Bernoulli(theta)", "-p", "theta=0.1", "--tau", "0.9", "--overlay"],
+        ["compare", "-e", "x = 2*Bernoulli(3*theta) + Bernoulli(theta)", "-p", "theta=0.1", "--tau", "0.9"],
     ),
     "step": (
         "The notebook: a step", "Pathwise gradients are 0 in every run.",
         ["compare", "-e", "x ~ Normal(theta, 1); y = x > 0", "-p", "theta=0.5", "--include", "rsample,finite-differences"],
     ),
 }
-PATHS = "param drift = 0.1; x[0] = 0; for t in range(60) { e ~ Normal(drift, 1); x[t + 1] = 0.98*x[t] + e }; return x"
+PATHS = "param drift = 0.1; x = zeros(61); for t in range(60) { e ~ Normal(drift, 1); x[t + 1] = 0.98*x[t] + e }; return x"
 
 
 def main() -> None:

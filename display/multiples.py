@@ -14,14 +14,15 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 MOST_COLUMNS = 6
-WIDEST = 8.0  # times the middle width of the rows: beyond that one wild row would flatten the others
+MOST_STEPS = 40  # of densities that are drawn one over the other
+WIDEST = 5.0  # times the middle width of the rows: beyond that one wild row would flatten the others
 HEIGHTS = {True: 1.0, False: 0.55}  # of a row with a histogram, and of one without
 
 
 @dataclass(frozen=True)
-class Way:
-    """One way to a number: `kind` is right, biased or wrong, `runs` the values of single runs `[runs]` if there are any; `words`
-    what is to be said of its bias."""
+class Contender:
+    """One way to a number: `kind` is right, biased, wrong or difference, `runs` the values of single runs `[runs]` where there are
+    any, `words` what is to be said of its bias."""
 
     label: str
     kind: str
@@ -39,7 +40,7 @@ class Column:
     title: str
     truth: float
     known: str
-    ways: tuple[Way, ...]
+    ways: tuple[Contender, ...]
 
 
 @dataclass(frozen=True)
@@ -106,7 +107,7 @@ def _apart(columns: tuple[Column, ...], make: Any) -> Figure:
     return figure
 
 
-def _row(axes: Axes, way: Way, column: Column, limits: tuple[float, float]) -> None:
+def _row(axes: Axes, way: Contender, column: Column, limits: tuple[float, float]) -> None:
     colour, hatch = FILLED[way.kind]
     words = [way.words] if way.words else []
     if way.runs is not None:
@@ -128,11 +129,17 @@ def _row(axes: Axes, way: Way, column: Column, limits: tuple[float, float]) -> N
     if way.exact or way.half == 0:
         axes.plot([way.mean], [place], "D", color=colour, markersize=4.5)
     else:
-        axes.errorbar([way.mean], [place], xerr=[[way.half], [way.half]], fmt="o", color=colour, ecolor="black", markersize=3.2, capsize=2)
+        _mean(axes, way, place, colour, 3.2)
     axes.text(0.01, 0.97, "; ".join(words), transform=axes.transAxes, fontsize=7, va="top", ha="left")
     axes.set_xlim(*limits)
     axes.set_yticks([])
     axes.spines["left"].set_visible(False)
+
+
+def _mean(axes: Axes, way: Contender, place: float, colour: str, size: float) -> None:
+    half = way.half if way.half == way.half else 0.0
+    kind = "D" if way.exact else "o"
+    axes.errorbar([way.mean], [place], xerr=[[half], [half]], fmt=kind, color=colour, ecolor="black", markersize=size, capsize=2)
 
 
 def _wrapped(label: str) -> str:
@@ -149,9 +156,8 @@ def _overlaid(columns: tuple[Column, ...], make: Any) -> Figure:
     for number, column in enumerate(columns):
         limits, row = limits_of(column), 2 * (number // across)
         above = figure.add_subplot(grid[row, number % across])
-        below = figure.add_subplot(grid[row + 1, number % across], sharex=above)
+        below = figure.add_subplot(grid[row + 1, number % across])
         _densities(column, above, limits)
-        above.tick_params(labelbottom=False)
         _strip(column, below)
     handles, labels = above.get_legend_handles_labels()
     if handles:
@@ -168,13 +174,14 @@ def _densities(column: Column, axes: Axes, limits: tuple[float, float]) -> None:
         missing += len(way.runs) - len(shown)
         if not len(shown):
             continue
-        edges = bins_of(shown, *limits)
+        edges = bins_of(shown, *limits, most=MOST_STEPS)
         colour, dash = CURVES[number % len(CURVES)], DASHES[number % len(DASHES)]
         share = [len(shown) and 1 / len(way.runs)] * len(shown)
         axes.hist(shown, bins=edges, weights=share, histtype="step", color=colour, linestyle=dash, linewidth=1.4, label=way.label)
     axes.axvline(column.truth, color="black", linewidth=0.9, linestyle="--")
     axes.set_xlim(*limits)
     axes.set_ylabel("share of the runs")
+    axes.set_xlabel("of a single run")
     note = f"; {missing} runs of all lie outside" if missing else ""
     titled(axes, column.title, f"dashed: {column.known}, {column.truth:.5g}{note}")
 
@@ -183,9 +190,8 @@ def _strip(column: Column, axes: Axes) -> None:
     places = list(range(len(column.ways), 0, -1))
     for number, (place, way) in enumerate(zip(places, column.ways, strict=True)):
         colour = CURVES[number % len(CURVES)]
-        half = way.half if way.half == way.half else 0.0
-        axes.errorbar([way.mean], [place], xerr=[[half], [half]], fmt="D" if way.exact else "o", color=colour, ecolor="black", markersize=4, capsize=2)
+        _mean(axes, way, place, colour, 4.0)
     axes.axvline(column.truth, color="black", linewidth=0.9, linestyle="--")
     axes.set_yticks(places, [way.label for way in column.ways], fontsize=7)
     axes.set_ylim(0.4, len(places) + 0.6)
-    axes.set_xlabel("means with 95 % intervals")
+    axes.set_xlabel("means with 95 % intervals (on a scale of their own)")

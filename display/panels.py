@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 MOST_BINS, MOST_WHOLE = 80, 60
 FAINT = 2.0  # standard errors below which a number may as well be 0
-FAR = 12.0  # distances between the quartiles, beyond which a tail would flatten the rest
+FAR, NEAR = 10.0, 5.0  # distances between the quartiles: a tail beyond the first would flatten the rest, and is cut at the second
 MOST_SIGNS = 400  # cells in which a sign can still be read
 
 
@@ -26,7 +26,7 @@ class Statement:
 
 
 @dataclass(frozen=True)
-class Single:
+class Histogram:
     """A number: its `mean`, half its 95 % interval, in words, and the values of single runs `[runs]` where they were kept."""
 
     title: str
@@ -71,14 +71,15 @@ class Fan:
 
 @dataclass(frozen=True)
 class Lines:
-    """Lines over steps: `(label, values, half widths or None, end, half of the end)`."""
+    """Lines over steps: `(label, values, half widths or None, end, half of the end)`; `words` say what the bands are."""
 
     title: str
+    words: str
     steps: Any
     lines: tuple[tuple[str, Any, Any, float, float], ...]
 
 
-Panel: TypeAlias = Statement | Single | Entries | Cells | Fan | Lines
+Panel: TypeAlias = Statement | Histogram | Entries | Cells | Fan | Lines
 
 
 def draw_panel(panel: Panel, axes: Axes) -> None:
@@ -100,9 +101,9 @@ def reach(values: Any) -> tuple[float, float]:
     low, first, third, high = (float(end) for end in numpy.quantile(values, (0, 0.25, 0.75, 1)))
     if third > first and low >= first - FAR * (third - first) and high <= third + FAR * (third - first):
         return low, high
-    low, high = (float(end) for end in numpy.quantile(values, (0.001, 0.999)))
     if third > first:
-        low, high = max(low, first - FAR * (third - first)), min(high, third + FAR * (third - first))
+        return max(low, first - NEAR * (third - first)), min(high, third + NEAR * (third - first))
+    low, high = (float(end) for end in numpy.quantile(values, (0.001, 0.999)))
     return low, high
 
 
@@ -114,18 +115,18 @@ def outside(values: Any, low: float, high: float) -> str:
     return f"not drawn, of {len(values)} runs: {'; '.join(parts)}" if parts else ""
 
 
-def bins_of(values: Any, low: float, high: float) -> Any:
+def bins_of(values: Any, low: float, high: float, most: int = MOST_BINS) -> Any:
     """Edges of the bins of a histogram: one a whole number where runs are whole and few."""
     import numpy
 
     shown = values[(values >= low) & (values <= high)]
     distinct = numpy.unique(shown[:100_000])
-    if len(distinct) <= MOST_WHOLE and numpy.allclose(distinct, numpy.round(distinct)) and high - low <= MOST_WHOLE:
+    if len(distinct) <= MOST_WHOLE and numpy.allclose(distinct, numpy.round(distinct)) and 4 <= high - low <= MOST_WHOLE:
         return numpy.arange(round(low) - 0.5, round(high) + 1.0)
     width = high - low or abs(high) or 1.0
     if high <= low:
         return numpy.linspace(low - 0.05 * width, low + 0.05 * width, 12)
-    return numpy.linspace(low, high, min(MOST_BINS, max(12, int(len(shown) ** 0.5))) + 1)
+    return numpy.linspace(low, high, min(most, max(12, int(len(shown) ** 0.5))) + 1)
 
 
 def _statement(panel: Statement, axes: Axes) -> None:
@@ -135,7 +136,7 @@ def _statement(panel: Statement, axes: Axes) -> None:
     axes.text(0.02, 0.2, panel.why, transform=axes.transAxes, fontsize=SMALL, va="center", color=GREY)
 
 
-def _single(panel: Single, axes: Axes) -> None:
+def _single(panel: Histogram, axes: Axes) -> None:
     if panel.runs is None or len(panel.runs) < 2:
         axes.errorbar([panel.mean], [0], xerr=[[panel.half], [panel.half]], fmt="o", color=BLUE, ecolor="black", capsize=5)
         if panel.half > 0:
@@ -164,7 +165,8 @@ def _entries(panel: Entries, axes: Axes) -> None:
 
     places = numpy.arange(len(panel.mean))
     many = len(places) > 60
-    axes.axhline(0, color=GREY, linewidth=0.6)
+    if numpy.min(panel.mean - panel.half) <= 0 <= numpy.max(panel.mean + panel.half):
+        axes.axhline(0, color=GREY, linewidth=0.6)
     if panel.exact:
         axes.plot(places, panel.mean, "." if many else "o", color=BLUE, markersize=4)
     else:
@@ -192,8 +194,11 @@ def _cells(panel: Cells, axes: Axes) -> None:
     )
     if not one_sign and mean.size <= MOST_SIGNS:
         for (row, column), value in numpy.ndenumerate(mean):
-            axes.text(column, row, "+" if value > 0 else "-", ha="center", va="center", fontsize=7, alpha=0.4 if faint[row, column] else 0.9,
-                      color="white" if abs(value) > 0.6 * largest and not faint[row, column] else "black")
+            dark, weak = abs(value) > 0.6 * largest, bool(faint[row, column])
+            axes.text(
+                column, row, "+" if value > 0 else "-", ha="center", va="center", fontsize=9, alpha=0.4 if weak else 0.9,
+                color="white" if dark and not weak else "black",
+            )
     axes.set_ylabel(panel.indices[0])
     axes.set_xlabel(panel.indices[1])
     whole_ticks(axes, "x", "y")
@@ -237,8 +242,9 @@ def _lines(panel: Lines, axes: Axes) -> None:
         axes.axhline(end, color=colour, linewidth=0.5, linestyle=":")
     axes.set_xlabel("step")
     whole_ticks(axes, "x")
-    titled(axes, panel.title)
-    axes.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0))
+    titled(axes, panel.title, panel.words)
+    if len(panel.lines) > 1:
+        axes.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0))
 
 
-_DRAWN: dict[type, Any] = {Statement: _statement, Single: _single, Entries: _entries, Cells: _cells, Fan: _fan, Lines: _lines}
+_DRAWN: dict[type, Any] = {Statement: _statement, Histogram: _single, Entries: _entries, Cells: _cells, Fan: _fan, Lines: _lines}

@@ -45,7 +45,7 @@ class Sheet:
         """Draw the only panel on given axes (`ValueError` where there are several)."""
         if len(self.panels) != 1:
             names = ", ".join(repr(panel.title) for panel in self.panels[:8])
-            raise ValueError(f"one axes for {len(self.panels)} panels ({names}): choose one with of= and parameter=, or leave ax out")
+            raise ValueError(f"one axes for {len(self.panels)} panels ({names}): choose with of= and parameter=, or leave ax out")
         with looking():
             draw_panel(self.panels[0], axes)
 

@@ -1,5 +1,8 @@
-"""The look of every picture: colours, hatches, sizes, titles.  Colours are told apart by colour-blind eyes (Paul Tol's palette), and
-whatever a colour says is also said by a hatch, a line style or a word, so that a grey print says it too."""
+"""The look of every picture: colours, hatches, sizes, titles.
+
+Colours are told apart by colour-blind eyes (Paul Tol's palette), and whatever a colour says is also said by a hatch, a line style
+or a word, so that a grey print says it too.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +17,7 @@ if TYPE_CHECKING:
 
 BLUE, ORANGE, RED, GREY = "#4477aa", "#ee7733", "#cc3311", "#777777"
 FILLED: Mapping[str, tuple[str, str]] = {  # by what the numbers are: colour and hatch
-    "right": (BLUE, ""), "biased": (ORANGE, "////"), "wrong": (RED, "xxxx"),
+    "right": (BLUE, ""), "biased": (ORANGE, "////"), "wrong": (RED, "xxxx"), "difference": (GREY, ""),
 }
 CURVES = ("#332288", "#cc6677", "#117733", "#ddaa33", "#88ccee", "#aa4499", "#44aa99", "#882255")
 DASHES = ("-", "--", "-.", ":", (0, (5, 1)), (0, (3, 1, 1, 1)), (0, (1, 1)), (0, (8, 3)))
@@ -63,7 +66,7 @@ def headed(figure: Figure, title: str) -> None:
     """Put the title over a figure, in as many lines as it needs."""
     import textwrap
 
-    columns = int(figure.get_figwidth() * 14)
+    columns = int(figure.get_figwidth() * 12)
     figure.suptitle("\n".join(textwrap.wrap(title, columns)), fontsize=MEDIUM, x=0.01, ha="left")
 
 

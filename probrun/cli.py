@@ -32,6 +32,7 @@ from .cli_options import (
     time_option,
     values_of,
 )
+from .display.shown import heard
 from .dsl.text.closeness import nearest
 from .dsl.text.diagnostics import Diagnostic, ProbError, render_all
 from .dsl.text.problems import counted
@@ -41,7 +42,7 @@ from .options import split_estimator
 from .progress import Progress
 from .results import GradientResult, Result, RunResult
 from .runtime.blocks.ranks import rank, world_size
-from .terminal import DONE, FAULT, NoFile, command_meant, complain, emit, load_torch, width_of
+from .terminal import DONE, FAULT, NoFile, command_meant, complain, emit, load_torch, show_text, width_of
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -209,7 +210,8 @@ def compare(
     if as_json:
         emit(json.dumps(found.to_dict(), allow_nan=False))
     else:
-        emit(shown.comparison_text(found, report.wants_colour(sys.stdout), None if wide else width_of(sys.stdout)))
+        width = None if wide else width_of(sys.stdout)
+        show_text(found, lambda table: shown.comparison_text(table, report.wants_colour(sys.stdout), width))
     if plot is not None:
         from . import views
 
@@ -232,16 +234,17 @@ def _save(write: Callable[[Path], None], path: Path) -> None:
         write(path)
     except OSError as error:
         raise NoFile(error, str(path)) from None
-    complain(f"probrun: wrote {path}")
+    if not heard(path):
+        complain(f"probrun: wrote {path}")
 
 
 def _show(result: Result, as_json: bool, plot: Path | None) -> None:
     if as_json:
         emit(json.dumps(result.to_dict(), allow_nan=False))
     elif isinstance(result, GradientResult):
-        emit(report.gradient_text(result, report.wants_colour(sys.stdout)))
+        show_text(result, lambda found: report.gradient_text(found, report.wants_colour(sys.stdout)))
     elif isinstance(result, RunResult):
-        emit(report.run_text(result, report.wants_colour(sys.stdout)))
+        show_text(result, lambda found: report.run_text(found, report.wants_colour(sys.stdout)))
     if plot is not None:
         from . import views
 
@@ -279,7 +282,7 @@ def explain(
         biased = any(site.biased for site in sites)
         emit(json.dumps({"program": program.source.name, "biased": biased, "sites": [site.to_dict() for site in sites]}))
     else:
-        emit(report.explain_text(program, sites))
+        show_text(sites, report.explain_text)
     return DONE
 
 

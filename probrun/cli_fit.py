@@ -22,11 +22,12 @@ from .cli_options import (
     values_of,
     whole_option,
 )
+from .display.shown import heard
 from .exits import trusted
 from .fit import OPTIMIZERS, FitResult, fit_text, step_dict
 from .options import split_estimator
 from .progress import Progress
-from .terminal import DONE, DOUBTFUL, INTERRUPTED, NoFile, complain, emit, load_torch
+from .terminal import DONE, DOUBTFUL, INTERRUPTED, NoFile, complain, emit, load_torch, show_text
 from .vi import GUIDES, vi_text
 
 
@@ -78,7 +79,10 @@ def fit_command(
 
 def show_fit(result: FitResult, as_json: bool, plot: Path | None, save: str | None, history: str | None) -> int:
     """Print, save and draw a fit; its exit status."""
-    emit(json.dumps(result.to_dict(), allow_nan=False) if as_json else fit_text(result, report.wants_colour(sys.stdout)))
+    if as_json:
+        emit(json.dumps(result.to_dict(), allow_nan=False))
+    else:
+        show_text(result, lambda found: fit_text(found, report.wants_colour(sys.stdout)))
     written: list[tuple[str, Callable[[Path], None]]] = []
     if save is not None:
         written.append((save, lambda path: _write(path, json.dumps(result.to_dict(), indent=1) + "\n")))
@@ -98,7 +102,8 @@ def _keep(name: str, write: Callable[[Path], None]) -> None:
         write(Path(name))
     except OSError as error:
         raise NoFile(error, name) from None
-    complain(f"probrun: wrote {name}")
+    if not heard(Path(name)):
+        complain(f"probrun: wrote {name}")
 
 
 def _status(result: FitResult) -> int:
@@ -155,7 +160,10 @@ def vi_command(
             max_steps=max_steps, max_depth=max_depth, max_lanes=max_lanes, progress=progress,
         )
     found = json.dumps(result.to_dict(), allow_nan=False)
-    emit(found if as_json else vi_text(result, report.wants_colour(sys.stdout)))
+    if as_json:
+        emit(found)
+    else:
+        show_text(result, lambda made: vi_text(made, report.wants_colour(sys.stdout)))
     if save is not None:
         _keep(save, lambda path: _write(path, found + "\n"))
     if plot is not None:

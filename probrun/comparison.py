@@ -8,7 +8,9 @@ from dataclasses import dataclass, field
 from itertools import product
 from typing import TYPE_CHECKING, Any
 
-from .layout import WIDTH, decimals_for, fixed, index_text, table
+from .display.html import Grid, Part
+from .display.shown import Drawable
+from .layout import WIDTH, decimals_for, fixed, index_text, joined
 
 if TYPE_CHECKING:
     from .runtime.blocks.moments import Moments
@@ -20,7 +22,7 @@ MOST_ENTRIES = 4
 
 
 @dataclass(frozen=True)
-class Comparison:
+class Comparison(Drawable):
     """The outcome of `Program.compare`; `table.rows` holds a row per estimator."""
 
     program: str
@@ -97,12 +99,17 @@ DISPENSABLE = ("same time", "sd of a run", "time", "error")  # where they do not
 
 def comparison_text(comparison: Comparison, colour: bool = False, width: int | None = WIDTH) -> str:
     """The screen of `probrun compare`, with the columns that fit into so many characters (None: all)."""
+    return joined(comparison_parts(comparison, width), colour)
+
+
+def comparison_parts(comparison: Comparison, width: int | None = None) -> list[Part]:
+    """Its lines and tables."""
     rows = comparison.rows
     head = (
         f"{comparison.program}     {comparison.samples} runs each    seed {comparison.seed}    "
         f"{comparison.dtype} on {comparison.device}"
     )
-    parts = [head]
+    parts: list[Part] = [head]
     entries = list(entries_of(rows[0]))
     tables = [[_cells(row, entry, comparison) for row in rows] for entry in entries[:MOST_ENTRIES]]
     titles = [title_of(rows[0], *entry) for entry in entries[:MOST_ENTRIES]]
@@ -111,11 +118,10 @@ def comparison_text(comparison: Comparison, colour: bool = False, width: int | N
         shown = [number for number, name in enumerate(COLUMNS) if name not in hidden]
         headers = [title if COLUMNS[number] == "estimate" else COLUMNS[number] for number in shown]
         cells = [[line[number] for number in shown] for line in lines]
-        parts += ["", table(headers, cells, align="l" + "r" * (len(shown) - 1), colour=colour, first=first)]
+        parts += ["", Grid(headers, cells, "l" + "r" * (len(shown) - 1), first=first)]
     if len(entries) > MOST_ENTRIES:
         parts += ["", f"  ... {len(entries) - MOST_ENTRIES} more entries of the gradient (--json)"]
-    parts += ["", *_footnotes(comparison, hidden, width or WIDTH)]
-    return "\n".join(parts)
+    return [*parts, "", *_footnotes(comparison, hidden, width or WIDTH)]
 
 
 def _fitted(titles: list[str], tables: list[list[tuple[str, ...]]], width: int | None) -> tuple[tuple[str, ...], int | None]:

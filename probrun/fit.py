@@ -10,7 +10,9 @@ from dataclasses import dataclass, field, replace
 from itertools import product
 from typing import TYPE_CHECKING, Any
 
-from .layout import WIDTH, capped, decimals_for, fixed, index_text, table
+from .display.html import Grid, Part
+from .display.shown import Drawable
+from .layout import WIDTH, capped, decimals_for, fixed, index_text, joined
 from .options import NamesOption, plan_options, refuse, run_options, variables
 from .weights import spoken
 
@@ -34,7 +36,7 @@ class FittedParameter:
 
 
 @dataclass(frozen=True)
-class FitResult:
+class FitResult(Drawable):
     """The outcome of `Program.fit`.  `value` and `start_value` are (mean, standard error) of the objective at the end and at the
     start, with fresh runs; `history` has an entry for every step."""
 
@@ -58,9 +60,6 @@ class FitResult:
     seed: int
     interrupted: bool = False
     history: tuple[Step, ...] = field(repr=False, default=())
-
-    def __str__(self) -> str:
-        return fit_text(self)
 
     def to_dict(self) -> dict[str, Any]:
         """The JSON object of `probrun fit --json`; `-p @FILE` reads its `parameters`."""
@@ -145,6 +144,11 @@ def fit_result(program: str, fitted: Fitted, maximized: bool, seed: int) -> FitR
 # ------------------------------------------------------------------------------------------------------------ text
 def fit_text(result: FitResult, colour: bool = False) -> str:
     """The screen of `probrun fit`."""
+    return joined(fit_parts(result), colour)
+
+
+def fit_parts(result: FitResult) -> list[Part]:
+    """Its lines and tables."""
     what = spoken(result.objective) or f"E[{result.objective}]"
     verb = "maximised" if result.maximized else "minimised"
     runs = "exact" if result.exact else f"{result.runs} runs"
@@ -156,8 +160,8 @@ def fit_text(result: FitResult, colour: bool = False) -> str:
         rows += capped(list(_entries(name, found, result.exact, curved)), 3 + curved)
     headers = ("", "fitted", "std. error", *(("sd (curvature)",) if curved else ()))
     ends = (what, _pair(result.start_value), _pair(result.value))
-    value = table(("", "at the start", "at the end"), [ends], align="lrr", colour=colour)
-    parts = [head, "", table(headers, rows, align="l" + "r" * (len(headers) - 1), colour=colour), "", value, ""]
+    value = Grid(("", "at the start", "at the end"), [ends], "lrr")
+    parts: list[Part] = [head, "", Grid(headers, rows, "l" + "r" * (len(headers) - 1)), "", value, ""]
     state = "converged" if result.converged else "NOT CONVERGED"
     slope = "" if result.exact else f"; the largest slope at the end is {result.slope[0]:.2g} +- {result.slope[1]:.1g}"
     words = f"{state} ({result.optimizer}): {result.reason}{slope}"
@@ -165,7 +169,7 @@ def fit_text(result: FitResult, colour: bool = False) -> str:
     if not result.converged and not result.interrupted:
         advice = "try more steps (--steps), more runs in each (--samples), another start (-p), or another rate (--rate)"
         parts += textwrap.wrap(advice, WIDTH - 2, initial_indent="  ", subsequent_indent="  ")
-    return "\n".join(parts)
+    return parts
 
 
 def _entries(name: str, found: FittedParameter, exact: bool, curved: bool) -> Iterable[Sequence[str]]:
