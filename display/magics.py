@@ -58,10 +58,11 @@ def _inline(words: list[str], folder: Path) -> list[str]:
 
 
 def _run(ipython: Any, execute: Callable[[list[str]], int], words: list[str], name: str | None) -> None:
+    from IPython.core.error import UsageError
     from IPython.display import Image, display
 
     with listening() as ear:
-        execute(words)
+        status = execute(words)
     for result in ear.results:
         display(result)  # type: ignore[no-untyped-call]
     for picture in ear.pictures:
@@ -71,3 +72,5 @@ def _run(ipython: Any, execute: Callable[[list[str]], int], words: list[str], na
             print(f"wrote {picture}")
     if name is not None and ear.results:
         ipython.push({name: ear.results[-1]})
+    if status and not ear.results:
+        raise UsageError(f"probrun {words[0]} came to nothing (exit status {status})")  # without a traceback; later cells wait

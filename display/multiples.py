@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from .panels import bins_of
-from .style import CURVES, DASHES, FILLED, GREY, SMALL, headed, looking, sheet, titled, window
+from .style import CURVES, DASHES, FILLED, GREY, SMALL, headed, looking, maker, titled
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -55,8 +55,8 @@ class Multiples:
         """The picture as a figure; `shown`: one that pyplot, and so a notebook, displays."""
         columns = self.columns[:MOST_COLUMNS]
         more = len(self.columns) - len(columns)
+        make = maker(shown)
         with looking():
-            make = window if shown else sheet
             figure = (_overlaid if self.over else _apart)(columns, make)
             headed(figure, self.title + (f" ({more} more entries: --json)" if more > 0 else ""))
             figure.draw_without_rendering()

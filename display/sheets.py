@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from .panels import Panel, Statement, draw_panel, height_of
-from .style import headed, looking, sheet, window
+from .style import headed, looking, maker
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -30,9 +30,10 @@ class Sheet:
         columns = min(len(panels), self.most_columns)
         rows = [panels[start : start + columns] for start in range(0, len(panels), columns)]
         heights = [max(map(height_of, row)) for row in rows]
+        make = maker(shown)
         with looking():
             width = max(4.6 * columns, 6.4)
-            figure = (window if shown else sheet)(width, sum(heights) + 0.5)
+            figure = make(width, sum(heights) + 0.5)
             grid = figure.add_gridspec(len(rows), columns, height_ratios=heights)
             for number, panel in enumerate(panels):
                 draw_panel(panel, figure.add_subplot(grid[number // columns, number % columns]))

@@ -15,10 +15,10 @@ from .html import Part, html_of, html_table
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-INSTALL = "python -m pip install 'probrun[notebook]'"
+INSTALL = "python -m pip install 'probrun[{}]'"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class NumberTable:
     """A table of plain numbers: the names of its columns, and a row an entry."""
 
@@ -30,6 +30,9 @@ class NumberTable:
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
         return (dict(zip(self.columns, row, strict=True)) for row in self.rows)
+
+    def __repr__(self) -> str:
+        return str(self)
 
     def __str__(self) -> str:
         cells = [self.columns, *(tuple(map(_cell, row)) for row in self.rows)]
@@ -48,7 +51,7 @@ class NumberTable:
 
     def to_pandas(self) -> Any:
         """A `pandas.DataFrame` (`ImportError` where pandas is not installed)."""
-        return needed("pandas").DataFrame(list(self.rows), columns=list(self.columns))
+        return needed("pandas", "notebook").DataFrame(list(self.rows), columns=list(self.columns))
 
 
 def _cell(value: Any) -> str:
@@ -138,18 +141,18 @@ class WithDraws(Drawable):
         posterior where runs are weighed (resampled by their weights), else the prior."""
         found = ways_of(self).draws
         assert found is not None
-        arviz = needed("arviz")
+        arviz = needed("arviz", "arviz")
         group, draws = found(self)
         chains = {name: rows.detach().cpu().double().numpy()[None] for name, rows in draws.items()}
         return arviz.from_dict({group: chains}) if int(arviz.__version__.split(".")[0]) else arviz.from_dict(**{group: chains})
 
 
-def needed(name: str) -> Any:
+def needed(name: str, extra: str) -> Any:
     """An optional package (`ImportError` that says what to type)."""
     try:
         return import_module(name)
     except ImportError as error:
-        raise ImportError(f"{name} is needed for this and is not installed: {INSTALL}", name=name) from error
+        raise ImportError(f"{name} is needed for this and is not installed: {INSTALL.format(extra)}", name=name) from error
 
 
 # ------------------------------------------------------------------------------------------------------- listening

@@ -6,7 +6,7 @@ or a word, so that a grey print says it too.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -29,6 +29,16 @@ LOOK: Mapping[str, Any] = {
     "ytick.labelsize": SMALL, "legend.fontsize": SMALL, "legend.frameon": False, "axes.spines.top": False,
     "axes.spines.right": False, "hatch.linewidth": 0.6, "axes.linewidth": 0.7, "text.parse_math": False, "text.usetex": False,
 }
+
+
+def maker(shown: bool) -> Callable[[float, float], Figure]:
+    """What makes empty figures; `shown`: such as pyplot displays, whose backend must be there before our look is put on: it turns
+    on what the end of our look would turn off again."""
+    if shown:
+        from matplotlib import pyplot
+
+        pyplot.close(pyplot.figure())
+    return window if shown else sheet
 
 
 def sheet(width: float, height: float) -> Figure:

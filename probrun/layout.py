@@ -134,7 +134,7 @@ def table(
     file = io.StringIO()
     console = Console(
         file=file, width=100_000, force_terminal=colour, color_system="standard" if colour else None, no_color=not colour,
-        legacy_windows=False, _environ={},
+        legacy_windows=False, force_jupyter=False, _environ={},
     )
     console.print(grid)
     return "\n".join(("  " + line).rstrip() for line in file.getvalue().splitlines())
