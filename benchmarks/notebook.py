@@ -39,8 +39,8 @@ STEPS = (1.0, 0.5, 0.1)
 TEMPERATURES = (0.1, 0.5, 0.9)
 RUNS = 10_000
 COMMANDS = {  # each picture of the page is one command
-    "fixed-noise": f"compare -e '{FIXED}' -p theta=2 --include finite-differences --overlay --seed 0",
-    "moved-noise": f"compare -e '{MOVED}' -p theta=2 --include sample,finite-differences --overlay --seed 0",
+    "fixed-noise": f"compare -e '{FIXED}' -p theta=2 --include finite-differences --steps 0.5,0.25,0.05 --overlay --seed 0",
+    "moved-noise": f"compare -e '{MOVED}' -p theta=2 --include sample,finite-differences --steps 0.5,0.25,0.05 --overlay --seed 0",
     "bernoulli": f"compare -e '{BERNOULLI}' -p theta=0.1 --tau 0.9 --seed 1",
     "step": f"compare -e '{STEP}' -p theta=0.5 --include rsample,finite-differences --seed 0",
 }
