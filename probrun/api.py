@@ -29,6 +29,7 @@ from .options import (
     run_options,
     sharing,
     step_sizes,
+    suggesting,
     variables,
 )
 from .reading import Value, read_program
@@ -36,7 +37,6 @@ from .results import (
     Compilation,
     GradientResult,
     RunResult,
-    SiteReport,
     common_fields,
     foreseen_reports,
     left_out,
@@ -52,6 +52,7 @@ if TYPE_CHECKING:
     from .dsl.planning.crowding import Crowding
     from .dsl.planning.plan import Lessons, Plan, PlanOptions
     from .fit import FitResult
+    from .report import Explanation
     from .runtime.blocks.settings import Settings
     from .runtime.fitting.fitted import Step
     from .vi import VariationalResult
@@ -100,11 +101,12 @@ class Program:
         """Names of the results."""
         return self.resolved.results
 
+    @suggesting
     def explain(
         self, parameters: Values = None, *, samples: int = DEFAULT_SAMPLES, data: Values = None,
         estimator: EstimatorOption = None, unbiased: bool = False, among: NamesOption = None, tau: float = DEFAULT_TAU,
         allow_biased: bool = False, of: NamesOption = None, max_lanes: int | None = None, pilot: bool | None = None,
-    ) -> tuple[SiteReport, ...]:
+    ) -> Explanation:
         """The choice that `grad` makes at each sampling site and why, or what it measures; runs nothing and loads no torch.
 
         Parameters and data tell how many outcomes there are.  `among` of a site has every estimator that it may get; where they
@@ -116,12 +118,15 @@ class Program:
         )
         from .dsl.names.strangers import refuse_unknown
         from .dsl.planning.forecast import forecast
+        from .report import Explanation
 
         refuse_unknown(self.resolved, parameters or {}, data or {})
         piloted = (among is None) if pilot is None else pilot
         crowding = self._crowding(parameters, data, run, options.of)
-        return foreseen_reports(self.resolved, forecast(crowding, options, piloted))
+        sites = foreseen_reports(self.resolved, forecast(crowding, options, piloted))
+        return Explanation.of(sites, len(self.parameters))
 
+    @suggesting
     def grad(
         self, parameters: Values = None, *, samples: float = DEFAULT_SAMPLES, seed: float | None = None,
         data: Values = None, estimator: EstimatorOption = None, unbiased: bool = False, among: NamesOption = None,
@@ -174,6 +179,7 @@ class Program:
             compiled=made, sides=sides, kinks=places(self.resolved, (*estimate.kinks, *(estimate.turns if sides else ()))),
         )
 
+    @suggesting
     def compare(
         self, parameters: Values = None, *, samples: float = DEFAULT_SAMPLES, seed: float | None = None, data: Values = None,
         include: NamesOption = None, steps: Iterable[float] | None = None, unbiased: bool = False, among: NamesOption = None,
@@ -214,6 +220,7 @@ class Program:
             places(self.resolved, (*table.kinks, *(table.turns if sides else ()))), sides,
         )
 
+    @suggesting
     def run(
         self, parameters: Values = None, *, samples: float = DEFAULT_SAMPLES, seed: float | None = None,
         data: Values = None, of: NamesOption = None, target_se: float | None = None,
@@ -231,6 +238,7 @@ class Program:
         estimate = runtime.moments_of_run(self.resolved, parameters or {}, data or {}, settings, progress)
         return RunResult(**common_fields(self.resolved, run, estimate, names), draws=estimate.draws)
 
+    @suggesting
     def expectation(
         self, parameters: Values = None, *, samples: float = DEFAULT_SAMPLES, seed: float | None = None,
         data: Values = None, estimator: EstimatorOption = None, unbiased: bool = False, among: NamesOption = None,
@@ -254,6 +262,7 @@ class Program:
         planner = self._crowding(parameters, data, run, options.of).planner(options)
         return runtime.expectation(self.resolved, planner, parameters or {}, data or {}, settings)
 
+    @suggesting
     def fit(
         self, parameters: Values = None, *, minimize: str | bool | None = None, maximize: str | bool | None = None,
         of: NamesOption = None, data: Values = None, only: NamesOption = None, steps: int | None = None,
@@ -281,6 +290,7 @@ class Program:
         options = {"estimator": estimator, "unbiased": unbiased, "among": among, "tau": tau}
         return fitted_program(self, parameters or {}, data or {}, minimize, maximize, of, given, options, callback, progress)
 
+    @suggesting
     def vi(
         self, parameters: Values = None, *, guide: str = "normal", data: Values = None, only: NamesOption = None,
         fixed: bool = False, steps: int | None = None, tolerance: float | None = None, samples: float | None = None,

@@ -38,7 +38,7 @@ from .cli_options import (
     time_option,
     values_of,
 )
-from .dsl.text.closeness import nearest
+from .display.shown import heard
 from .dsl.text.diagnostics import Diagnostic, ProbError, render_all
 from .dsl.text.problems import counted
 from .dsl.text.source import Source
@@ -48,7 +48,7 @@ from .options import split_estimator
 from .progress import Progress
 from .results import GradientResult, Result, RunResult
 from .runtime.blocks.ranks import rank, world_size
-from .terminal import DONE, FAULT, NoFile, command_meant, complain, emit, load_torch, width_of
+from .terminal import DONE, FAULT, NoFile, command_meant, complain, emit, load_torch, show_text, width_of
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -207,12 +207,13 @@ def run(
     "--include", metavar="NAME,...", help="Add ways that are not right here: estimators to force, finite-differences.",
 )
 @click.option("--steps", metavar="H,...", help="Steps of the finite differences.  [default: 1,0.5,0.1]")
+@click.option("--overlay", is_flag=True, help="Draw the estimators of --plot one over the other.")
 def compare(
     file: str | None, expression: str | None, parameters: dict[str, str], data: dict[str, str], samples: int,
     seed: int | None, target_se: float | None, max_steps: int, max_depth: int, dtype: str | None, device: str,
     as_json: bool, plot: Path | None,
     estimator: tuple[str, ...], unbiased: bool, among: str | None, tau: float, allow_biased: bool, of: str | None,
-    max_lanes: int | None, max_time: float | None, wide: bool, include: str | None, steps: str | None,
+    max_lanes: int | None, max_time: float | None, wide: bool, include: str | None, steps: str | None, overlay: bool,
 ) -> int:
     """Several estimators side by side: bias, variance, time, plots.
 
@@ -233,9 +234,12 @@ def compare(
     if as_json:
         emit(json.dumps(found.to_dict(), allow_nan=False))
     else:
-        emit(shown.comparison_text(found, report.wants_colour(sys.stdout), None if wide else width_of(sys.stdout)))
+        width = None if wide else width_of(sys.stdout)
+        show_text(found, lambda table: shown.comparison_text(table, report.wants_colour(sys.stdout), width))
     if plot is not None:
-        _save(lambda path: shown.draw(found, path), plot)
+        from . import views
+
+        _save(lambda path: views.draw(found, path, overlay), plot)
     return status_of_comparison(found)
 
 
@@ -245,20 +249,21 @@ def _save(write: Callable[[Path], None], path: Path) -> None:
         write(path)
     except OSError as error:
         raise NoFile(error, str(path)) from None
-    complain(f"probrun: wrote {path}")
+    if not heard(path):
+        complain(f"probrun: wrote {path}")
 
 
 def _show(result: Result, as_json: bool, plot: Path | None) -> None:
     if as_json:
         emit(json.dumps(result.to_dict(), allow_nan=False))
     elif isinstance(result, GradientResult):
-        emit(report.gradient_text(result, report.wants_colour(sys.stdout)))
+        show_text(result, lambda found: report.gradient_text(found, report.wants_colour(sys.stdout)))
     elif isinstance(result, RunResult):
-        emit(report.run_text(result, report.wants_colour(sys.stdout)))
+        show_text(result, lambda found: report.run_text(found, report.wants_colour(sys.stdout)))
     if plot is not None:
-        from . import plots
+        from . import views
 
-        _save(lambda path: plots.draw(result, path), plot)
+        _save(lambda path: views.draw(result, path), plot)
 
 
 commands.add_command(fit_command)
@@ -292,7 +297,7 @@ def explain(
         biased = any(site.biased for site in sites)
         emit(json.dumps({"program": program.source.name, "biased": biased, "sites": [site.to_dict() for site in sites]}))
     else:
-        emit(report.explain_text(program, sites))
+        show_text(sites, report.explain_text)
     return DONE
 
 

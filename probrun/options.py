@@ -5,10 +5,11 @@ from __future__ import annotations
 import math
 import re
 import secrets
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import wraps
 from numbers import Integral, Real
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeAlias, TypeVar
 
 from .dsl.names.asked import copies_of
 from .dsl.syntax import EstimatorCall
@@ -112,6 +113,33 @@ def sharing(run: RunOptions, saving: bool, shard: tuple[int, int]) -> dict[str, 
     if whole > 1 and (run.target_se is not None or run.sampler != "random"):
         raise refuse("a share of the runs goes with neither --target-se nor --sampler sobol", "give the number of runs: -n 1e9")
     return {"saving": saving or whole > 1, "shard": (part - 1, whole), "strict": run.strict}
+
+
+KEYWORDS = {  # what options are called elsewhere
+    "n": "samples", "runs": "samples", "num_samples": "samples", "n_samples": "samples", "params": "parameters",
+    "random_state": "seed", "rng": "seed", "estimators": "estimator", "temperature": "tau", "lr": "rate", "learning_rate": "rate",
+    "iterations": "steps", "timeout": "max_time", "observations": "data", "values": "data", "variables": "of", "precision": "dtype",
+}
+Given = ParamSpec("Given")
+Found = TypeVar("Found")
+
+
+def suggesting(function: Callable[Given, Found]) -> Callable[Given, Found]:
+    """A method whose `TypeError` about a keyword that it does not know says which one is meant."""
+    code = function.__code__
+    known = code.co_varnames[1 : code.co_argcount + code.co_kwonlyargcount]
+
+    @wraps(function)
+    def called(*given: Given.args, **options: Given.kwargs) -> Found:
+        for name in options:
+            if name not in known:
+                other = KEYWORDS.get(name.lower(), "")
+                meant = other if other in known else nearest(name, known)
+                hint = f"did you mean `{meant}`?" if meant else f"its keywords: {', '.join(known)}"
+                raise TypeError(f"{function.__name__}() got an unexpected keyword argument {name!r}; {hint}")
+        return function(*given, **options)
+
+    return called
 
 
 def _whole(name: str, value: Any, wanted: str, least: int, most: int | None = None) -> int:

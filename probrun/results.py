@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
+from .display.shown import Drawable, WithDraws
 from .weights import Weighable, moments_dict, weight_doubts, weights_dict
 
 if TYPE_CHECKING:
@@ -88,7 +89,7 @@ class Compilation:
 
 
 @dataclass(frozen=True)
-class Result(Weighable):
+class Result(Weighable, Drawable):
     """What `grad` and `run` have in common: how many runs were made, with what, and the moments of the results."""
 
     program: str
@@ -264,7 +265,7 @@ class GradientResult(Result):
 
 
 @dataclass(frozen=True)
-class RunResult(Result):
+class RunResult(Result, WithDraws):
     """The outcome of `Program.run`; `draws` holds the sampled results, at most a million runs of each."""
 
     draws: dict[str, torch.Tensor] = field(repr=False)

@@ -7,15 +7,17 @@ import gc
 import os
 import shlex
 import sys
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
-from typing import IO
+from typing import IO, TypeVar
 
 import click
 
+from .display.shown import heard
 from .dsl.text.closeness import nearest
 from .layout import WIDTH
 
+T = TypeVar("T")
 OTHER_NAMES = {
     "gradient": "grad", "diff": "grad", "differentiate": "grad", "sample": "run", "simulate": "run", "exec": "run",
     "plan": "explain", "lint": "check", "validate": "check", "format": "fmt", "benchmark": "compare",
@@ -45,6 +47,12 @@ def emit(text: str, end: str = "\n") -> None:
     except BrokenPipeError:
         close_stdout()
         raise Quiet from None
+
+
+def show_text(result: T, text: Callable[[T], str]) -> None:
+    """Print the screen of a result, unless somebody listens who shows it in another way."""
+    if not heard(result):
+        emit(text(result))
 
 
 def complain(text: str) -> None:
