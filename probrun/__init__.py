@@ -13,10 +13,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from .api import Function, Program, load, parse
+from .api import Program, load, parse
 from .display.shown import load_with
 from .dsl.text.diagnostics import Diagnostic, ProbError
 from .fit import FitResult
+from .options import Function
 from .results import GradientResult, RunResult, SiteReport
 
 __version__ = "0.1.0"
@@ -32,10 +33,10 @@ load_with(_load_views)
 def load_ipython_extension(ipython: Any) -> None:
     """`%load_ext probrun`, then `%%prob grad -n 10000 -p theta=2` over a cell that holds a program (called by IPython)."""
 
-    from .cli import COMMAND_NAMES, execute
+    from .cli import commands, execute
     from .display.magics import register
 
-    register(ipython, COMMAND_NAMES, execute)
+    register(ipython, commands.names, execute)
 
 
 __all__ = [

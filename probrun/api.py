@@ -9,10 +9,10 @@ from __future__ import annotations
 import time
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from .dsl.tables.limits import MAX_DEPTH, MAX_STEPS
 from .dsl.text.diagnostics import Diagnostic, ProbError
@@ -21,6 +21,7 @@ from .options import (
     DEFAULT_SAMPLES,
     DEFAULT_TAU,
     EstimatorOption,
+    Function,
     NamesOption,
     RunOptions,
     included,
@@ -60,19 +61,6 @@ if TYPE_CHECKING:
 Values: TypeAlias = Mapping[str, Value] | None
 Progress: TypeAlias = Callable[[int, int], None] | None
 TIME_FOR_RUNS = 0.6  # of max_time, where the gradient is verified afterwards
-
-
-@dataclass(frozen=True)
-class Function:
-    """A function of your own for `load` and `parse`: a neural network, a step of a simulator.
-
-    `call` gets tensors `[lanes, *shape]` and gives a tensor `[lanes, *shape]`, lane by lane.  `smooth` is True where it
-    is differentiable, "kink" where it is continuous and differentiable almost everywhere (a ReLU network), False where
-    it may jump; probrun believes it.
-    """
-
-    call: Callable[..., Any]
-    smooth: bool | Literal["kink"] = False
 
 
 class Program:

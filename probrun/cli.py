@@ -48,7 +48,7 @@ from .options import split_estimator
 from .progress import Progress
 from .results import GradientResult, Result, RunResult
 from .runtime.blocks.ranks import rank, world_size
-from .terminal import DONE, FAULT, NoFile, command_meant, complain, emit, load_torch, show_text, width_of
+from .terminal import DONE, FAULT, NoFile, Ordered, complain, emit, load_torch, show_text, width_of
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -78,30 +78,6 @@ def _say_why_slow() -> None:
     grammar = sys.modules.get(f"{__package__}.grammar")  # not loaded where no program was read
     if grammar is not None and (complaint := grammar.take_complaint()):
         complain(f"probrun: {complaint}")
-
-
-ELSEWHERE = {"sweep": "sweeping", "merge": "merging", "trace": "looking", "profile": "looking"}  # in `many/`, by their file
-
-
-class Ordered(click.Group):
-    """Lists its commands in the order in which they are defined; those of `many/` are loaded when they are asked for."""
-
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        return list(COMMAND_NAMES)
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """A command by its name."""
-        if cmd_name in ELSEWHERE:
-            found: click.Command = getattr(import_module(f".many.{ELSEWHERE[cmd_name]}", __package__), f"{cmd_name}_command")
-            return found
-        return super().get_command(ctx, cmd_name)
-
-    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Where the command is missing, say what to type."""
-        wrong = command_meant(args, COMMAND_NAMES)
-        if wrong is not None:
-            ctx.fail(wrong)
-        return super().parse_args(ctx, args)
 
 
 @click.group(cls=Ordered, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 80})
@@ -386,7 +362,7 @@ def help_command(context: click.Context, topic: str | None) -> int:
     from . import help as pages
 
     if topic is None:
-        emit(pages.overview(COMMAND_NAMES))
+        emit(pages.overview(commands.names))
         return DONE
     command = commands.get_command(context, topic)
     if command is not None and context.parent is not None:
@@ -395,9 +371,6 @@ def help_command(context: click.Context, topic: str | None) -> int:
         return DONE
     page = pages.page(topic)
     if page is None:
-        raise click.UsageError(f"no help on {topic}; {pages.hint(topic, COMMAND_NAMES)}")
+        raise click.UsageError(f"no help on {topic}; {pages.hint(topic, commands.names)}")
     emit(page)
     return DONE
-
-
-COMMAND_NAMES = (*(name for name in commands.commands if name not in ("check", "fmt", "help")), *ELSEWHERE, "check", "fmt", "help")

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import wraps
 from numbers import Integral, Real
-from typing import TYPE_CHECKING, Any, ParamSpec, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, ParamSpec, TypeAlias, TypeVar
 
 from .dsl.names.asked import copies_of
 from .dsl.syntax import EstimatorCall
@@ -55,6 +55,19 @@ def as_number(value: Any) -> float | None:
     """The number that a value is, or None where it is none."""
     value = plain(value)
     return float(value) if isinstance(value, Real) and not isinstance(value, bool) else None
+
+
+@dataclass(frozen=True)
+class Function:
+    """A function of your own for `load` and `parse`: a neural network, a step of a simulator.
+
+    `call` gets tensors `[lanes, *shape]` and gives a tensor `[lanes, *shape]`, lane by lane.  `smooth` is True where it
+    is differentiable, "kink" where it is continuous and differentiable almost everywhere (a ReLU network), False where
+    it may jump; probrun believes it.
+    """
+
+    call: Callable[..., Any]
+    smooth: bool | Literal["kink"] = False
 
 
 @dataclass(frozen=True)
