@@ -109,7 +109,7 @@ class Result(Weighable, Drawable):
     target_se: float | None = field(repr=False)
     sampler: str = field(repr=False)
     look: Callable[[], frozenset[tuple[str, str | None]]] = field(repr=False, compare=False)  # what gives `steady`
-    kept: Estimate | None = field(default=None, repr=False, compare=False, kw_only=True)  # what `many/parts.py` saves
+    kept: Estimate | None = field(default=None, repr=False, compare=False, kw_only=True)  # what `shares.py` saves
     notes: tuple[Doubt, ...] = field(default=(), repr=False, kw_only=True)  # what was asked for and could not be, with the reason
 
     def to_dict(self) -> dict[str, Any]:

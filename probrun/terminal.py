@@ -24,7 +24,9 @@ OTHER_NAMES = {
     "plan": "explain", "lint": "check", "validate": "check", "format": "fmt", "benchmark": "compare",
 }  # fmt: skip
 OF_THE_GROUP = ("-h", "--help", "--version")
-ELSEWHERE = {"sweep": "sweeping", "merge": "merging", "trace": "looking", "profile": "looking"}  # in `many/`, by their file
+ELSEWHERE = {  # in `many/`, by their file
+    "sweep": "sweep_command", "merge": "merge_command", "trace": "looking", "profile": "looking",
+}
 LAST = "check", "fmt", "help"
 DONE, FAULT, USAGE, DOUBTFUL, BUG, INTERRUPTED = 0, 1, 2, 3, 70, 130
 

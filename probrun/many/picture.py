@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from .rows import Row
+from .sweep_table import Row
 
 MOST_PANELS, MOST_LINES = 12, 8
 COLOURS = ("#4477aa", "#ee7733", "#228833", "#aa3377", "#66ccee", "#ccbb44", "#ee6677", "#777777")  # Paul Tol's

@@ -36,9 +36,9 @@ def keep(
 def _part(
     program: Program, result: Result, parameters: Mapping[str, Any], data: Mapping[str, Any], shard: str | None, path: Path
 ) -> None:
-    from . import parts
+    from . import shares
 
-    parts.write(parts.part_of(program, result, parameters, data, share_of(shard)), path)
+    shares.write(shares.part_of(program, result, parameters, data, share_of(shard)), path)
 
 
 def write(result: Result, path: Path) -> None:

@@ -16,7 +16,7 @@ from ..dsl.text.diagnostics import Diagnostic, ProbError
 from ..dsl.text.source import Source
 from ..options import run_options
 from ..results import GradientResult, Result, RunResult, SiteReport, common_fields, left_out, places, unkeyed
-from .rows import problem
+from .sweep_table import problem
 
 VERSION = 1
 HINT = "name files that `probrun grad --save` or `probrun run --save` have written"

@@ -22,8 +22,8 @@ from ..options import split_estimator
 from ..progress import Progress
 from ..terminal import DONE, DOUBTFUL, INTERRUPTED, NoFile, complain, emit, load_torch
 from .points import NOWHERE, Points, grid, table
-from .rows import Row, Table, mend, problem, read, row_of
 from .sweep import Sweep, sweep_of
+from .sweep_table import Row, SweepTable, mend, problem, read, row_of
 
 
 @click.command("sweep")
@@ -90,7 +90,7 @@ def _filled(sweep: Sweep, path: Path | None, lines: bool, known: list[Row]) -> i
     faults, doubts = (sum(1 for row in known if row.get(what)) for what in ("code", "warnings"))
     made, whole, first = len(done), len(sweep.numbers), None
     try:
-        rows = Table(path, lines, sweep.points.names, known)
+        rows = SweepTable(path, lines, sweep.points.names, known)
     except OSError as error:
         raise NoFile(error, str(path)) from None
     interrupted = False

@@ -72,7 +72,7 @@ def _typed(row: dict[str, str]) -> Row:
     return {**row, "point": int(row["point"])} if "point" in row else dict(row)
 
 
-class Table:
+class SweepTable:
     """The rows on their way into a file, or to the screen (None)."""
 
     def __init__(self, path: Path | None, lines: bool, names: tuple[str, ...], known: list[Row]) -> None:

@@ -13,7 +13,7 @@ from ..exits import status_of
 from ..options import refuse
 from ..results import GradientResult, RunResult
 from ..terminal import DONE, NoFile, complain, emit, load_torch
-from .rows import Row, Table, problem, read
+from .sweep_table import Row, SweepTable, problem, read
 
 TABLES = (".csv", ".jsonl")
 
@@ -39,7 +39,7 @@ def merge_command(files: tuple[str, ...], output: str | None, as_json: bool) -> 
 
 
 def _parts(paths: list[Path], output: str | None, as_json: bool) -> int:
-    from .parts import merged, read_part, write
+    from .shares import merged, read_part, write
 
     parts = [read_part(path) for path in paths]
     load_torch()
@@ -75,7 +75,7 @@ def _tables(paths: list[Path], output: str | None) -> int:
     target = None if output is None else Path(output)
     if target is not None and target.exists():
         raise problem(target, "is there already", "name a new file")
-    table = Table(target, lines, (), rows)
+    table = SweepTable(target, lines, (), rows)
     if table.columns is not None:
         for text in table.put(table.columns):
             emit(text, end="")
