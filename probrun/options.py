@@ -17,6 +17,7 @@ from .dsl.tables.constants import ELBO, EVIDENCE, IWAE
 from .dsl.tables.limits import MAX_DEPTH, MAX_STEPS
 from .dsl.text.closeness import nearest
 from .dsl.text.diagnostics import Diagnostic, ProbError
+from .runtime.blocks.ranks import world_size
 
 if TYPE_CHECKING:
     from .dsl.names.resolve import Resolved
@@ -123,6 +124,8 @@ def sharing(run: RunOptions, saving: bool, shard: tuple[int, int]) -> dict[str, 
     part, whole = shard
     if not 1 <= part <= whole:
         raise refuse(f"`shard` must be (i, K) with i from 1 to K, but is {shard}")
+    if (saving or whole > 1) and world_size() > 1:
+        raise refuse("parts are not made by processes that share one job", "leave out torchrun, or leave out --save and --shard")
     if whole > 1 and (run.target_se is not None or run.sampler != "random"):
         raise refuse("a share of the runs goes with neither --target-se nor --sampler sobol", "give the number of runs: -n 1e9")
     return {"saving": saving or whole > 1, "shard": (part - 1, whole), "strict": run.strict}

@@ -11,6 +11,7 @@ import numpy
 import pytest
 
 import probrun
+from probrun import options
 from probrun.cli import main
 
 PROGRAM = "param theta = 0.5\nx ~ Normal(theta, 1)\nb ~ Bernoulli(sigmoid(theta*x))\nz = x^2 + b\nreturn z\n"
@@ -177,3 +178,24 @@ def test_single_runs_are_written(folder: Path) -> None:
     assert [float(row["z"]) for row in rows_of("d.csv")] == pytest.approx(draws.tolist())
     assert numpy.load("g.npz")["theta"].shape == (300,)
     assert main(["run", "q.prob", "-n", "300", "--draws", "d.doc"]) == 1
+
+
+def test_where_is_refused_of_runs_that_are_resampled(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "w.prob"
+    file.write_text("x ~ Normal(0, 1)\nobserve 1 ~ Normal(x, 1)\nreturn x\n")
+    assert main(["trace", str(file), "--where", "x > 1"]) == 1
+    assert "resampled" in capsys.readouterr().err
+
+
+def test_parts_are_not_made_by_processes_that_share_a_job(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    run = options.run_options(1000, 1, None, "cpu", None)
+    with pytest.raises(probrun.ProbError, match="share one job"):
+        options.sharing(run, True, (1, 1))
+
+
+def test_a_picture_of_a_sweep_needs_its_table(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "w.prob"
+    file.write_text("param t = 0.5\nx ~ Normal(t, 1)\nreturn x\n")
+    assert main(["sweep", str(file), "--grid", "t=0:1:3", "--plot", str(tmp_path / "s.png")]) == 2
+    assert "-o sweep.csv" in capsys.readouterr().err

@@ -68,6 +68,8 @@ def trace_command(
 
 
 def _first_where(program: Program, given: tuple[Any, Any], run: Any, where: str) -> int:
+    if program.resolved.weighted:
+        raise refuse("`--where` does not fit a program with observations: its draws are resampled by weight", "name a run: --run 7")
     tests = []
     for part in re.split(r"\band\b", where):
         match = CONDITION.match(part)

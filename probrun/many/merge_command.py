@@ -50,6 +50,9 @@ def _parts(paths: list[Path], output: str | None, as_json: bool) -> int:
         emit(report.gradient_text(result, report.wants_colour(sys.stdout)))
     elif isinstance(result, RunResult):
         emit(report.run_text(result, report.wants_colour(sys.stdout)))
+        if result.draws:
+            kept = max(len(rows) for rows in result.draws.values())
+            complain(f"probrun: quantiles are those of {kept} of the {result.samples} runs: the first of each part")
     if output is not None:
         write(whole, Path(output))
         complain(f"probrun: wrote {output}")

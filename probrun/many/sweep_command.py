@@ -46,6 +46,8 @@ def sweep_command(
 
     Parameters and data are swept by their names. A point whose answer is an error is a row with its code.
     """
+    if plot is not None and output is None:
+        raise click.UsageError("a picture is drawn from the table: give it a name, -o sweep.csv")
     program = from_source(source_of(file, expression))
     parameter_values, data_values = values_of(program, parameters, data)
     path = None if output is None else Path(output)
