@@ -74,7 +74,7 @@ def _pairs(context: click.Context, option: click.Parameter, values: tuple[str, .
     for value in values:
         name, equals, text = value.partition("=")
         name = name.strip()
-        if not equals and name.lower().endswith((".toml", ".json")):
+        if not equals and not name.startswith("@") and name.lower().endswith((".toml", ".json")):
             name = f"@{name}"
         if name.startswith("@"):  # a file that gives several
             name = text = name if not equals else value.strip()

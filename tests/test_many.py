@@ -199,3 +199,12 @@ def test_a_picture_of_a_sweep_needs_its_table(tmp_path: Path, capsys: pytest.Cap
     file.write_text("param t = 0.5\nx ~ Normal(t, 1)\nreturn x\n")
     assert main(["sweep", str(file), "--grid", "t=0:1:3", "--plot", str(tmp_path / "s.png")]) == 2
     assert "-o sweep.csv" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("named", ["@p.toml", "p.toml"])
+def test_parameters_from_a_file(named: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("w.prob").write_text("param t = 0.5\nx ~ Normal(t, 1)\nreturn t*x\n")
+    Path("p.toml").write_text("t = 3\n")
+    assert main(["grad", "w.prob", "-p", named, "--seed", "1", "--json"]) == 0
+    assert abs(json.loads(capsys.readouterr().out)["gradient"]["t"]["mean"] - 6) < 0.2
