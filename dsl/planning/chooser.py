@@ -49,7 +49,7 @@ class Chooser:
         while True:
             assumed = {index: self.candidate(state) for index, state in self.states.items()}
             flow = self.planner.flow(assumed, self.lessons.broken, self.options.of)
-            if not self.learn(flow) and not self.demote(flow):
+            if not self.learn(flow) and not self.demote(flow) and not self.part(flow):
                 break
         self.refuse(flow)
         self.all_finite = all(
@@ -116,6 +116,24 @@ class Chooser:
             if self.candidate(state) is FALLBACK and state.ruled_out(FALLBACK, live) and self.reaches(flow, index):
                 changed |= self.follow(state, flow)
         return changed
+
+    def part(self, flow: Flow) -> bool:
+        """Runs that fork, and outcomes that are enumerated, do not go together: what is set for a site comes before what is not,
+        and forks before sums.  True where something changed."""
+        if any(state.beside for state in self.states.values()):
+            return False
+        forking = [state for index, state in self.states.items() if self.candidate(state).forks and state.live and self.reaches(flow, index)]
+        if not forking:
+            return False
+        summing = [state for state in self.states.values() if state.forced is not None and ESTIMATORS[state.forced.name].splits]
+        settled = next((state for state in forking if state.forced is not None), None)
+        if settled is None and summing:
+            settled = summing[0]
+        name = self.candidate(settled or forking[0]).name
+        for state in self.states.values():
+            if state.forced is None or state is not settled:
+                state.beside = name
+        return True
 
     def follow(self, state: State, flow: Flow) -> bool:
         """A density whose support moves with earlier pathwise draws becomes right when those are detached."""

@@ -43,11 +43,17 @@ class Lessons:
                of their domain: the earlier draws that lead there are detached
     crowded    indices of sites whose outcomes are too many to be enumerated
     why        (index, reason in words) of those of them at which that was found out
+    edges      indices of sites with an outcome of probability 0, which moves
     """
 
     broken: frozenset[int] = frozenset()
     crowded: frozenset[int] = frozenset()
     why: tuple[tuple[int, str], ...] = ()
+    edges: frozenset[int] = frozenset()
+
+    def at_edge(self, site: int) -> Lessons:
+        """With one more site at the edge of its domain."""
+        return replace(self, edges=self.edges | {site})
 
     def broke(self, place: int) -> Lessons:
         """With one more broken place."""

@@ -24,6 +24,7 @@ class Carrier(Enum):
     VALUE = "the value drawn"
     DENSITY = "the density of the draw, which weighs the run"
     OUTCOMES = "the probabilities of the outcomes, which all go on"
+    DIFFERENCE = "the difference that another outcome makes, which goes on beside the draw"
 
 
 @dataclass(frozen=True)
@@ -50,6 +51,7 @@ class EstimatorRow:
     page            for `probrun help`; its first sentence is the summary of the list
     carrier         what takes the derivative past the draw
     splits          a lane may go on as several
+    forks           a run may go on as two lanes that share their noise, the second with weight 0
     random          the same seed aside, two runs draw different values
     exact           where every site that matters is drawn so, one run tells everything
     biased          the gradient is wrong by an amount that no standard error shows
@@ -68,6 +70,7 @@ class EstimatorRow:
     page: str
     carrier: Carrier
     splits: bool = False
+    forks: bool = False
     random: bool = True
     exact: bool = False
     biased: bool = False
@@ -80,6 +83,11 @@ class EstimatorRow:
     options: tuple[OptionRow, ...] = ()
     variants: tuple[dict[str, Option], ...] = ()
     known_as: tuple[str, ...] = ()
+
+    @property
+    def several(self) -> bool:
+        """Whether a run may go on as several lanes."""
+        return self.splits or self.forks
 
     @property
     def pathwise(self) -> bool:
@@ -233,6 +241,27 @@ baseline); Greensmith, Bartlett & Baxter 2004 (the best constant baseline).
             OptionRow("credit", True, _truth, "true or false", lambda value: "" if value else " no credit"),
         ),
         variants=({"baseline": "regression"}, {"credit": False}, {"credit": False, "baseline": "none"}),
+    ),
+    EstimatorRow(
+        "fork", "unbiased; the run goes on a second time, with another outcome",
+        """
+A run goes on as two: with what was drawn, and with another outcome in its place. Both draw the same from there on wherever they
+execute the same, so that their results differ by what that one outcome changes; the difference, times how fast a parameter moves
+probability from one outcome to the other, is the derivative. Of all draws of a run one is changed, each with a known probability.
+
+For discrete distributions whose support does not move with a parameter, whatever happens to the value afterwards. Unbiased, and
+right at the edge of the domain, too, where an outcome has probability 0. Its variance is small where one draw changes little, as in
+walks, queues and stocks. A run takes about twice the time. First derivatives only; not beside sites that are enumerated.
+
+Sources: Fu & Hu 1997 (smoothed perturbation analysis); Heidergott & Vazquez-Abad 2008 (measure-valued derivatives); Arya et al.
+2022 (stochastic triples).
+""",
+        Carrier.DIFFERENCE, forks=True,
+        reason="runs go on with another outcome beside the one drawn",
+        known_as=("spa", "smoothedperturbation", "stochasticad", "stochastictriples", "mvd", "measurevalued", "branching"),
+        unsuited=lambda row: "" if row.discrete else f"{row.name} is continuous",
+        carries=lambda parameter: f"the support moves with `{parameter.name}`" if parameter.moves_support else "",
+        help=lambda row: _score_help(row) if row.discrete else "",
     ),
 )
 

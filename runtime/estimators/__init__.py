@@ -6,6 +6,7 @@ May import: `arrays`, `laws`, `lanes`, and `dsl`.
 from __future__ import annotations
 
 from .enumerate import Enumerate
+from .fork import Fork
 from .gumbel import Gumbel
 from .request import Drawn, Estimator, Request
 from .rsample import Rsample
@@ -13,7 +14,7 @@ from .sample import Sample
 from .score import Score
 
 ESTIMATORS: dict[str, Estimator] = {
-    estimator.facts.name: estimator for estimator in (Sample(), Rsample(), Enumerate(), Gumbel(), Score())
+    estimator.facts.name: estimator for estimator in (Sample(), Rsample(), Enumerate(), Gumbel(), Score(), Fork())
 }
 
 __all__ = ["ESTIMATORS", "Drawn", "Estimator", "Request"]

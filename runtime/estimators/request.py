@@ -14,6 +14,7 @@ from ..lanes.meter import Meter
 from ..lanes.moving import Motion
 from ..laws.law import Law
 from ..laws.noise import Noise
+from ..laws.others import Others
 
 Options = Mapping[str, float | bool | str]
 
@@ -65,6 +66,7 @@ class Drawn:
     kept          the most outcomes that are kept
     rest          the largest probability of what was left out
     anew          the probability once more, with a derivative of its own (None: it is shared anyway)
+    others        where runs fork: the other outcomes that there might have been
     """
 
     value: Tensor
@@ -75,6 +77,7 @@ class Drawn:
     kept: int = 0
     rest: float = 0.0
     anew: Callable[[], Tensor] | None = None
+    others: Others | None = None
 
 
 class Estimator(Protocol):

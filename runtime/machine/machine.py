@@ -41,6 +41,7 @@ from ..arrays.function_code import FILLED, FUNCTION_CODE, Context, FunctionProbl
 from ..estimators import ESTIMATORS
 from ..estimators.request import Estimator
 from ..lanes.endings import Cut
+from ..lanes.forking import Forks
 from ..lanes.frames import Activation, Frame, Returned
 from ..lanes.lanes import FEW_NUMBERS, NOWHERE, Lanes, carry, known_by
 from ..lanes.ledger import Ledger, Summand
@@ -145,6 +146,7 @@ class Machine(Setting):
         self.recall = Recall(resolved)
         self.sharing = Sharing(resolved, self.merger) if self.merger is not None and self.merger.exact else None
         self.cuts: list[Cut] = []
+        self.forks: Forks | None = None
         self.runs = self.draws = 0
         self.depth = 0
         self.recursive: dict[str, int] = {}  # how often the functions that are at work have called themselves
