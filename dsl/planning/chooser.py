@@ -122,7 +122,10 @@ class Chooser:
         and forks before sums.  True where something changed."""
         if any(state.beside for state in self.states.values()):
             return False
-        forking = [state for index, state in self.states.items() if self.candidate(state).forks and state.live and self.reaches(flow, index)]
+        forking = [
+            state for index, state in self.states.items()
+            if state.live and self.candidate(state).forks and self.reaches(flow, index)
+        ]
         if not forking:
             return False
         summing = [state for state in self.states.values() if state.forced is not None and ESTIMATORS[state.forced.name].splits]

@@ -40,8 +40,8 @@ from ...dsl.tables.constants import CONSTANTS
 from ...dsl.tables.estimators import ESTIMATORS, Carrier
 from ..arrays.kinks import once_differentiable
 from ..arrays.operations import Operand
-from ..lanes.endings import young
 from ..lanes.coupling import Common
+from ..lanes.endings import young
 from ..lanes.forking import Forks
 from ..lanes.frames import Activation, Frame, Returned
 from ..lanes.lanes import NOWHERE, Lanes, carry

@@ -110,7 +110,7 @@ def _site_draw(machine: Machine, node: Sample | Draw, estimator: Estimator, opti
     law = bound.law()
     if (live and (not facts.reparameterises or not bound.row.whole_line)) or law.small():
         refine(machine, law, None, bound.row, node)
-    if live and (facts.needs_interior or (facts.splits and "logits" in bound.arguments)):
+    if live and (facts.needs_interior or (facts.several and "logits" in bound.arguments)):
         edge = law.boundary()
         if edge is not None and (edge.log or facts.needs_interior):
             at_edge(machine, node, bound, edge, frame)
@@ -321,7 +321,7 @@ def at_edge(machine: Machine, node: Sample | Draw, bound: Bound, edge: Edge, fra
         if facts.biased and float(mask.float().mean()) <= RARE:
             return
         raise GuardBroken(id(node))
-    if not choice.forced and any(ESTIMATORS[name].forks for name in choice.candidates):
+    if not edge.log and not choice.forced and any(ESTIMATORS[name].forks for name in choice.candidates):
         raise AtEdge(site.index)
     help = "keep the argument inside the domain, for instance by a sigmoid or by another parameter value"
     if bound.row.finite and not edge.log and not facts.splits:
