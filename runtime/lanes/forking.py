@@ -6,12 +6,15 @@ probability T/W, W the mass of all so far, so that at the end each has been kept
 kept one goes on as an *alternative* of the run, a lane that draws the same noise as its run wherever both execute the same call
 (`coupling.py`) and has no candidates of its own.  With a = W w/m, of value 0,
     Y = (1 - a) Y_run + a Y_alternative
-is the result of the run, with the derivative that comes of all its candidates.  So an alternative is a lane with a weight, as an
-outcome that was enumerated is.  It is known by its ticket; where its run has kept a later one, it is stale, and is left out where
-lanes are split again, and at the end.
+is the result of the run, with the derivative that comes of all its candidates.  Some candidates have a pair of alternatives, on
+both sides of a jump; then Y = Y_run + a (Y_one - Y_other).  So an alternative is a lane with a weight, as an outcome that was
+enumerated is.  It is known by its ticket, the other one of a pair by minus that; where its run has kept a later one, it is stale,
+and is left out where lanes are split again, and at the end.
 """
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
@@ -28,7 +31,8 @@ class Forks:
         self.noise = noise
         self.mass = torch.zeros(runs, dtype=torch.float64, device=device)
         self.kept = torch.zeros(runs, dtype=torch.long, device=device)
-        self.ratios: list[Tensor] = []  # w/m of every ticket that was given out
+        self.ratios: list[Tensor] = []  # w/m of every ticket that was given out,
+        self.paired: list[Tensor] = []  # and whether it is that of a pair
         self.tickets = 0
 
     def meet(self, lanes: Lanes, value: Tensor, others: Others) -> tuple[Lanes, Tensor]:
@@ -53,6 +57,7 @@ class Forks:
         self.ratios.append(others.weight(taken, ways) / chosen)
         tickets = torch.arange(self.tickets + 1, self.tickets + 1 + taken.shape[0], device=taken.device)
         self.tickets += taken.shape[0]
+        self.paired.append(torch.full_like(taken, others.paired, dtype=torch.bool))
         self.kept[taken if origin is None else origin.index_select(0, taken)] = tickets
         return self._onward(lanes, marks, taken, tickets, value, others.changed(value, taken, ways))
 
@@ -63,7 +68,7 @@ class Forks:
         return torch.searchsorted(sums, mark, right=True).squeeze(1).clamp_max(masses.shape[1] - 1)
 
     def _onward(
-        self, lanes: Lanes, marks: Tensor | None, taken: Tensor, tickets: Tensor, value: Tensor, other: Tensor
+        self, lanes: Lanes, marks: Tensor | None, taken: Tensor, tickets: Tensor, value: Tensor, other: Sequence[Tensor]
     ) -> tuple[Lanes, Tensor]:
         """The lanes that are not stale, and those at `taken` once more, as alternatives."""
         if marks is None:
@@ -71,15 +76,16 @@ class Forks:
             marks = torch.zeros_like(staying)
         else:
             staying = self.current(lanes, marks).nonzero().squeeze(1)
-        onward = lanes.split(torch.cat([staying, taken]))
-        onward.mark(torch.cat([marks.index_select(0, staying), tickets]))
-        return onward, torch.cat([value.index_select(0, staying), other])
+        pair = (tickets, -tickets)[: len(other)]
+        onward = lanes.split(torch.cat([staying, *(taken for _ in other)]))
+        onward.mark(torch.cat([marks.index_select(0, staying), *pair]))
+        return onward, torch.cat([value.index_select(0, staying), *other])
 
     def current(self, lanes: Lanes, marks: Tensor) -> Tensor:
         """Which lanes are not stale `[lanes]`."""
         origin = lanes.origin
         assert origin is not None
-        return (marks == 0) | (marks == self.kept.index_select(0, origin))
+        return (marks == 0) | (marks.abs() == self.kept.index_select(0, origin))
 
     def settled(self, lanes: Lanes) -> tuple[Lanes, Tensor | None]:
         """Of the lanes at the end those that are not stale, and their weights: of value 1 for runs, and 0 for alternatives."""
@@ -92,7 +98,8 @@ class Forks:
             marks = lanes.marks()
         origin = lanes.origin
         assert marks is not None and origin is not None
-        ratios = torch.cat(self.ratios)
-        own = torch.where(self.kept > 0, self.mass, 0.0).to(ratios.dtype) * ratios[(self.kept - 1).clamp_min(0)]
+        ratios, kept = torch.cat(self.ratios), (self.kept - 1).clamp_min(0)
+        own = torch.where(self.kept > 0, self.mass, 0.0).to(ratios.dtype) * ratios[kept]
+        lost = torch.where(torch.cat(self.paired)[kept], 0.0, own)
         share = own.index_select(0, origin)
-        return lanes, torch.where(marks == 0, 1 - share, share)
+        return lanes, torch.where(marks == 0, 1 - lost.index_select(0, origin), torch.where(marks > 0, share, -share))

@@ -27,16 +27,18 @@ Moves = Callable[[Tensor, Tensor], bool]  # whether entries of a value, under a 
 
 class Others(Protocol):
     """The ways in which a draw `[lanes, *shape]` might have been another.  `masses` `[lanes, ways]` of each; `rows` and `ways`
-    `[k]` name some of them."""
+    `[k]` name some of them.  `paired`: in each way there are two others, and the difference between them is what counts; else
+    that between the one and the draw."""
 
     masses: Tensor
+    paired: bool
 
     def weight(self, rows: Tensor, ways: Tensor) -> Tensor:
         """The weights `[k]`: 0, with a derivative."""
         ...
 
-    def changed(self, value: Tensor, rows: Tensor, ways: Tensor) -> Tensor:
-        """The other draws `[k, *shape]`, from all that were drawn `[lanes, *shape]`."""
+    def changed(self, value: Tensor, rows: Tensor, ways: Tensor) -> Sequence[Tensor]:
+        """The other draws `[k, *shape]`, one or two, from all that were drawn `[lanes, *shape]`."""
         ...
 
 
@@ -68,6 +70,8 @@ def _picked(table: Tensor, places: Sequence[Tensor]) -> Tensor:
 
 class _Steps:
     """One element of a count or of a bit more, or less."""
+
+    paired = False
 
     def __init__(self, law: Law, value: Tensor, moves: Moves):
         self.batch = tuple(value.shape[1:])
@@ -121,7 +125,7 @@ class _Steps:
         factor = torch.stack([_picked(factor, places) for factor in self.factors], -1)
         return (moved - moved.detach()) * factor.gather(-1, (ways % kinds).unsqueeze(-1)).squeeze(-1)
 
-    def changed(self, value: Tensor, rows: Tensor, ways: Tensor) -> Tensor:
+    def changed(self, value: Tensor, rows: Tensor, ways: Tensor) -> Sequence[Tensor]:
         kinds = len(self.factors)
         found, element = value.index_select(0, rows), ways // kinds
         flat = found.view(rows.shape[0], -1)
@@ -130,7 +134,7 @@ class _Steps:
             here = (ways % kinds == kind).to(value.dtype)
             by = step if isinstance(step, float) else _picked(step, [rows, *_places(element, self.batch)])
             flat[row, element] += by * here
-        return found
+        return (found,)
 
 
 def _table(law: Weighted, moves: Moves) -> tuple[Tensor, Tensor]:
@@ -142,6 +146,8 @@ def _table(law: Weighted, moves: Moves) -> tuple[Tensor, Tensor]:
 
 class _Categories:
     """One element is another outcome."""
+
+    paired = False
 
     def __init__(self, law: Categorical | OneHotCategorical, value: Tensor, moves: Moves):
         self.table, mass = _table(law, moves)
@@ -156,7 +162,7 @@ class _Categories:
         moved = _picked(self.table, [rows, *_places(ways // self.count, self.batch), ways % self.count])
         return moved - moved.detach()
 
-    def changed(self, value: Tensor, rows: Tensor, ways: Tensor) -> Tensor:
+    def changed(self, value: Tensor, rows: Tensor, ways: Tensor) -> Sequence[Tensor]:
         found, other = value.index_select(0, rows), ways % self.count
         row = torch.arange(rows.shape[0], device=rows.device)
         if self.event:
@@ -165,11 +171,13 @@ class _Categories:
             ).to(value.dtype)
         else:
             found.view(rows.shape[0], -1)[row, ways // self.count] = other.to(value.dtype)
-        return found
+        return (found,)
 
 
 class _Shares:
     """One of the draws of an element that came out as one category comes out as another."""
+
+    paired = False
 
     def __init__(self, law: Multinomial, value: Tensor, moves: Moves):
         self.table, mass = _table(law, moves)
@@ -185,13 +193,13 @@ class _Shares:
         moved = _picked(self.table, [*places, other])
         return (moved - moved.detach()) * _picked(self.drawn, [*places, given])
 
-    def changed(self, value: Tensor, rows: Tensor, ways: Tensor) -> Tensor:
+    def changed(self, value: Tensor, rows: Tensor, ways: Tensor) -> Sequence[Tensor]:
         element, given, other = self._ways(ways)
         found, row = value.index_select(0, rows), torch.arange(rows.shape[0], device=rows.device)
         flat = found.view(rows.shape[0], -1, self.count)
         flat[row, element, given] -= 1
         flat[row, element, other] += 1
-        return found
+        return (found,)
 
     def _ways(self, ways: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         return ways // self.count**2, ways // self.count % self.count, ways % self.count
