@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
+from ..analysis.atoms import Atom
 from ..analysis.flow import Guard
 from ..names.resolve import Site
 from ..syntax import EstimatorCall
@@ -117,6 +118,7 @@ class Plan:
     kinks      ids of nodes over whose kink a derivative is carried, which has no second one
     ties       ids of nodes over whose kink a derivative is carried, and which may be met exactly with positive probability; for
                each whether anything continuous is in its operands
+    atoms      by site, where a draw makes the result jump
     token      under which what runs find out about it is kept (`Resolved.prepared`)
     """
 
@@ -127,6 +129,7 @@ class Plan:
     unasked: bool = False
     kinks: frozenset[int] = frozenset()
     ties: Mapping[int, bool] = field(default_factory=dict)
+    atoms: Mapping[int, tuple[Atom, ...]] = field(default_factory=dict)
     token: object = field(default_factory=object, compare=False, repr=False)
 
     @property

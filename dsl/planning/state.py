@@ -10,7 +10,7 @@ from ..analysis.flow import SiteFlow
 from ..names.resolve import Resolved, Site
 from ..syntax import EstimatorCall, Sample
 from ..tables.distributions import DISTRIBUTIONS, DistributionRow
-from ..tables.estimators import ESTIMATORS, FALLBACK, PLAIN, Carrier, EstimatorRow, Option, live_rows
+from ..tables.estimators import CROSSING, ESTIMATORS, FALLBACK, PLAIN, Carrier, EstimatorRow, Option, live_rows
 from ..text.diagnostics import ProbError
 from .plan import Lessons, PlanOptions
 from .refusals import inapplicable, too_many, unknown_estimator, unknown_option
@@ -32,6 +32,8 @@ class State:
     found: str = ""  # how that was found out, if it was at this site
     at_edge: bool = False  # an outcome has probability 0, and that moves
     beside: str = ""  # an estimator elsewhere in the plan with which some do not go together
+    jumps: bool = False  # it is drawn with the jumps that it makes, unless something else is set
+    uncrossed: str = "it reaches no jump"  # why that cannot be
     natural: State | None = None  # the same site without what a pilot found: why it cannot be otherwise
     set_aside: str = ""  # a forced estimator that --unbiased overrode
     demoted: Hazard | None = None
@@ -50,7 +52,9 @@ class State:
             return f"it does not go together with `{self.beside}` in one plan"
         if estimator.needs_interior and self.at_edge:
             return "an outcome has probability 0 here, and becomes possible where a parameter moves"
-        if estimator.pathwise and (self.demoted is not None or self.followed is not None):
+        if estimator.crosses and self.uncrossed:
+            return self.uncrossed
+        if estimator.pathwise and ((self.demoted is not None and not estimator.crosses) or self.followed is not None):
             return JUMP
         for parameter in self.row.parameters:
             if parameter.name in live and (why := estimator.carries(parameter)):
@@ -63,12 +67,14 @@ class State:
         calls = (self.forced, self.measured, self.preferred)
         barred = self.demoted is not None or self.followed is not None
         names = tuple(call and call.name for call in calls)
-        return (self.row.name, names, self.crowded, self.at_edge, self.beside, barred, self.site.repeated, self.live)
+        return (self.row.name, names, self.jumps, self.uncrossed, self.crowded, self.at_edge, self.beside, barred, self.site.repeated, self.live)
 
     def candidate(self, options: PlanOptions) -> EstimatorRow:
         """The first estimator that is not ruled out, were the arguments live."""
         if self.forced is not None and (self.forced.name != PLAIN.name or options.allow_biased):
             return ESTIMATORS[self.forced.name]
+        if self.jumps and self.followed is None:
+            return CROSSING
         order = [row for row in live_rows() if options.allows(row)]
         if options.cautious or self.crowded:  # the relaxation is not what remains of outcomes that are too many
             order.sort(key=lambda row: row.biased)

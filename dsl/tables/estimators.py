@@ -52,6 +52,7 @@ class EstimatorRow:
     carrier         what takes the derivative past the draw
     splits          a lane may go on as several
     forks           a run may go on as two lanes that share their noise, the second with weight 0
+    crosses         it goes along paths, and over the jumps that are found in the text (`dsl/analysis/atoms.py`)
     random          the same seed aside, two runs draw different values
     exact           where every site that matters is drawn so, one run tells everything
     biased          the gradient is wrong by an amount that no standard error shows
@@ -71,6 +72,7 @@ class EstimatorRow:
     carrier: Carrier
     splits: bool = False
     forks: bool = False
+    crosses: bool = False
     random: bool = True
     exact: bool = False
     biased: bool = False
@@ -96,8 +98,8 @@ class EstimatorRow:
 
     @property
     def reparameterises(self) -> bool:
-        """Whether the value that goes forward is itself the one that carries the derivative."""
-        return self.pathwise and not self.relaxes
+        """Whether the value that goes forward is itself the one that carries the derivative, and all of it."""
+        return self.pathwise and not self.relaxes and not self.crosses
 
     def option(self, name: str) -> OptionRow | None:
         """The option of that name."""
@@ -263,11 +265,32 @@ Sources: Fu & Hu 1997 (smoothed perturbation analysis); Heidergott & Vazquez-Aba
         carries=lambda parameter: f"the support moves with `{parameter.name}`" if parameter.moves_support else "",
         help=lambda row: _score_help(row) if row.discrete else "",
     ),
+    EstimatorRow(
+        "jump", "unbiased; a path, and both sides of every jump",
+        """
+The pathwise estimator where the result jumps: at a comparison, a branch, `floor`. The points at which a draw makes the result jump
+are found in the text, and solved for the draw. At one of them a run goes on as three: with what was drawn, and with a draw just
+before the point and just after it, which draw the same from there on. The difference of these two, times how fast probability
+crosses the point, is what the path does not see.
+
+For continuous draws of one number. Right also where a parameter stands in the condition (`x < theta`), or moves the support; there
+it is the only one. Unbiased. First derivatives only; not beside sites that are enumerated.
+
+Sources: Leibniz' integral rule; Fu & Hu 1997 (smoothed perturbation analysis); Lew et al. 2023 (ADEV).
+""",
+        Carrier.VALUE, forks=True, crosses=True,
+        reason="along the path, and over the jumps that are found in the text",
+        known_as=("leibniz", "boundary", "edge", "discontinuity"),
+        unsuited=_unpathwise,
+        carries=lambda parameter: "" if parameter.reparameterised else f"no reparameterisation in `{parameter.name}`",
+        help=lambda row: f"in {pathwise}" if (pathwise := _named(row, lambda parameter: parameter.reparameterised)) else "",
+    ),
 )
 
 ESTIMATORS: dict[str, EstimatorRow] = {row.name: row for row in ROWS}
 PLAIN = next(row for row in ROWS if row.carrier is Carrier.NOTHING)  # where there is no derivative to carry
 SUMMING = next(row for row in ROWS if row.exact)  # the sum over all outcomes
+CROSSING = next(row for row in ROWS if row.crosses)  # it goes over jumps
 FALLBACK = next(row for row in ROWS if row.carrier is Carrier.DENSITY)  # it sees every jump
 
 

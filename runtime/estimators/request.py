@@ -35,6 +35,7 @@ class Request:
     places      of the arguments' row of every lane `[lanes]` (None: they have a row for each lane, or one for all)
     counted     all elements have one law, and only how many have which outcome matters
     whole       the log densities of all elements may be given as their sum
+    crossings   gives the jumps of a draw, each of which a run may take (None: it has none)
     meter       is told of work beyond the numbers of the draw, before it is done
     """
 
@@ -53,6 +54,7 @@ class Request:
     counted: bool = False
     whole: bool = False
     meter: Meter = field(default_factory=Meter)
+    crossings: Callable[[Tensor], Others | None] = lambda draw: None
 
 
 @dataclass(frozen=True, slots=True)

@@ -143,6 +143,7 @@ class Interpreter(Machine):
         if any(row.forks for row in rows):
             self.forks = Forks(lanes.count, self.noise, self.device)
             self.noise = Common(self.noise)
+            self.aside = Interpreter(self.resolved, {}, self.context, self.noise, safe=self.safe, lifter=self.lifter)
             lanes.wayless = not any(row.carrier is Carrier.DENSITY for row in rows)
 
     def _settled(self, end: Returned, forks: Forks) -> Returned:

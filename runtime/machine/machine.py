@@ -13,6 +13,7 @@ from typing import Any, ClassVar, Protocol, cast
 import torch
 from torch import Tensor
 
+from ...dsl.analysis.atoms import Atom
 from ...dsl.analysis.calls import weighing
 from ...dsl.analysis.exchangeable import find_exchangeable
 from ...dsl.analysis.loops import SumLoop
@@ -147,6 +148,8 @@ class Machine(Setting):
         self.sharing = Sharing(resolved, self.merger) if self.merger is not None and self.merger.exact else None
         self.cuts: list[Cut] = []
         self.forks: Forks | None = None
+        self.atoms: Mapping[int, Sequence[Atom]] = {}  # by site, where a draw makes the result jump,
+        self.aside: Machine | None = None  # and what evaluates them
         self.runs = self.draws = 0
         self.depth = 0
         self.recursive: dict[str, int] = {}  # how often the functions that are at work have called themselves

@@ -38,6 +38,7 @@ from ..laws.others import Others
 from .arguments import Bound, bind_arguments, check_cover, with_axes
 from .machine import Machine
 from .operation import Operation
+from .roots import crossings
 from .setting import Setting
 from .ways import APART, counted
 
@@ -125,6 +126,7 @@ def _site_draw(machine: Machine, node: Sample | Draw, estimator: Estimator, opti
         bound.row, law, lifted.tensors, (frame.lanes.count, *bound.batch, *bound.event), len(bound.batch), live, options,
         machine.noise.at(frame.lanes), machine.motion, machine.most_lanes, machine.most_table, places,
         facts.splits and bound.alike and site.index in machine.exchangeable, not machine.credits, machine.meter,
+        crossings(machine, site, bound, frame),
     )
     numbers = math.prod(request.shape)
     machine.meter.spend(numbers)
