@@ -13,6 +13,7 @@ from typing import Any, ClassVar, Protocol, cast
 import torch
 from torch import Tensor
 
+from ...dsl.analysis.atoms import Atom
 from ...dsl.analysis.calls import weighing
 from ...dsl.analysis.exchangeable import find_exchangeable
 from ...dsl.analysis.loops import SumLoop
@@ -41,6 +42,7 @@ from ..arrays.function_code import FILLED, FUNCTION_CODE, Context, FunctionProbl
 from ..estimators import ESTIMATORS
 from ..estimators.request import Estimator
 from ..lanes.endings import Cut
+from ..lanes.forking import Forks
 from ..lanes.frames import Activation, Frame, Returned
 from ..lanes.lanes import FEW_NUMBERS, NOWHERE, Lanes, carry, known_by
 from ..lanes.ledger import Ledger, Summand
@@ -145,6 +147,9 @@ class Machine(Setting):
         self.recall = Recall(resolved)
         self.sharing = Sharing(resolved, self.merger) if self.merger is not None and self.merger.exact else None
         self.cuts: list[Cut] = []
+        self.forks: Forks | None = None
+        self.atoms: Mapping[int, Sequence[Atom]] = {}  # by site, where a draw makes the result jump,
+        self.aside: Machine | None = None  # and what evaluates them
         self.runs = self.draws = 0
         self.depth = 0
         self.recursive: dict[str, int] = {}  # how often the functions that are at work have called themselves
