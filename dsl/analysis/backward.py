@@ -1,7 +1,7 @@
 """Where draws make the result jump, by a walk through the text backwards (FORKS.md).
 
-What is carried are expressions whose zeros (of a lattice: whole values) are jumps further on.  Assignments are substituted, branches
-united, loops gone through until nothing is new.  At a continuous draw the expressions that mention it give its atoms; one goes on
+What is carried are expressions whose zeros (of a lattice: whole values) are jumps further on.  Assignments are substituted,
+branches united, loops gone through until nothing is new.  At a continuous draw the expressions that mention it give its atoms; one goes on
 without it unless its slope is surely never 0.  Of what cannot be followed only the names are kept (`lost`): a continuous draw that
 is among them is refused, and so is all that is not known here.  A jump too many costs variance, a missing one would be a bias.
 """
@@ -26,6 +26,7 @@ from ..syntax import (
     Function,
     If,
     Index,
+    Interval,
     Logical,
     LogPdf,
     Name,
@@ -103,7 +104,7 @@ class _State:
             self.carried = {}
 
 
-def find_atoms(resolved: Resolved, of: tuple[str, ...] = (), broken: frozenset[int] = frozenset()) -> dict[int, tuple[Atom, ...]] | Unfound:
+def find_atoms(resolved: Resolved, broken: frozenset[int] = frozenset()) -> dict[int, tuple[Atom, ...]] | Unfound:
     """By site the atoms of its draws; or why some could be missed."""
     if broken:
         return Unfound(resolved.program.body.span, "a run met a pole, or left the support of a density")
@@ -128,6 +129,10 @@ class _Walk:
         self.source = resolved.program.source
         self.atoms: dict[int, dict[Atom, None]] = {site.index: {} for site in resolved.sites}
         self.random = _random(resolved)
+        self.signed = frozenset(
+            name for name, fact in resolved.parameters.items()
+            if fact.node is not None and isinstance(domain := fact.node.domain, Interval) and (domain.low >= 0 or domain.high <= 0)
+        )
         self.hidden = frozenset(name for function in resolved.functions.values() for name in names_of(function.body))
 
     def program(self) -> None:
@@ -142,7 +147,8 @@ class _Walk:
         pending: list[Node] = [function.body]
         while pending:
             node = pending.pop()
-            jumping = isinstance(node, If | While | Conditional | Comparison | Logical) or (isinstance(node, Call) and self.jumps(node))
+            jumping = isinstance(node, If | While | Conditional | Comparison | Logical)
+            jumping |= isinstance(node, Call) and self.jumps(node)
             drawing = isinstance(node, Sample | Draw) and not DISTRIBUTIONS[node.distribution.name].discrete
             if jumping or drawing:
                 raise _Refused(node.span, f"it stands in the function `{function.name}`, which is not looked into")
@@ -263,7 +269,7 @@ class _Walk:
                 for piece in pieces(made.value, DRAW):
                     if DRAW in names_of(piece):
                         self.candidate(piece, made, node, site)
-                    for rest in flat(piece, DRAW) if DRAW in names_of(piece) else [piece]:
+                    for rest in flat(piece, DRAW, self.signed) if DRAW in names_of(piece) else [piece]:
                         found.setdefault(_Carried(rest, made.lattice, made.span))
         state.carried = {one: None for one in found if names_of(one.value)}
 
@@ -275,7 +281,8 @@ class _Walk:
             if isinstance(part, Call | Draw | LogPdf) and DRAW in names_of(part) and (
                 not isinstance(part, Call) or part.function in LATTICES or part.function not in FUNCTIONS
             ):
-                raise _Refused(one.span, f"`{node.name}` goes through `{getattr(part, 'function', 'a density')}` before it is compared")
+                through = getattr(part, "function", "a density")
+                raise _Refused(one.span, f"`{node.name}` goes through `{through}` before it is compared")
         if unknown := [found for found in names_of(piece) if found.startswith(SOME)]:
             raise _Refused(one.span, f"`{unknown[0][len(SOME):]}` is another number in the round before")
         line = self.source.line_of(one.span)

@@ -193,25 +193,45 @@ def _call(function: str, value: Expression) -> Call:
     return Call(function, (Argument(None, value),))
 
 
-def flat(node: Expression, name: str) -> list[Expression]:
+def nonzero(node: Expression, signed: frozenset[str]) -> bool:
+    """Whether an expression is surely not 0; `signed` names are not."""
+    match node:
+        case Number():
+            return node.value != 0
+        case Name():
+            return node.id in signed
+        case Unary(operator="-"):
+            return nonzero(node.operand, signed)
+        case Power():
+            return nonzero(node.base, signed)
+        case Call():
+            given = [argument.value for argument in node.arguments]
+            return node.function in ("exp", "sigmoid", "softplus") or (node.function == "sqrt" and nonzero(given[0], signed))
+        case Arithmetic():
+            parts = [node.first, *(term.operand for term in node.rest)]
+            return all(term.operator in "*/" for term in node.rest) and all(nonzero(part, signed) for part in parts)
+    return False
+
+
+def flat(node: Expression, name: str, signed: frozenset[str]) -> list[Expression]:
     """What an expression, in which a name stands, is where it does not change with the name; none: it always does (but for single
-    points)."""
+    points).  `signed` names are never 0."""
     match node:
         case Name():
             return []
         case Unary(operator="-"):
-            return [Unary("-", one) for one in flat(node.operand, name)]
+            return [Unary("-", one) for one in flat(node.operand, name, signed)]
         case Power() if isinstance(node.exponent, Number) and node.exponent.value != 0:
-            return [replace(node, base=one) for one in flat(node.base, name)]
+            return [replace(node, base=one) for one in flat(node.base, name, signed)]
         case Call() if len(node.arguments) == 1 and (node.function in RISING or node.function == "sqrt"):
-            return [_call(node.function, one) for one in flat(node.arguments[0].value, name)]
+            return [_call(node.function, one) for one in flat(node.arguments[0].value, name, signed)]
         case Arithmetic():
             parts = [node.first, *(term.operand for term in node.rest)]
             mine = [place for place, part in enumerate(parts) if name in names_of(part)]
             if len(mine) == 1 and not any(term.operator == "%" for term in node.rest):
-                found = [_with_part(node, mine[0], one) for one in flat(parts[mine[0]], name)]
+                found: list[Expression] = [_with_part(node, mine[0], one) for one in flat(parts[mine[0]], name, signed)]
                 others = [part for place, part in enumerate(parts) if place != mine[0]]
-                if node.rest[0].operator in "*/" and not all(isinstance(part, Number) and part.value != 0 for part in others):
+                if node.rest[0].operator in "*/" and not all(nonzero(part, signed) for part in others):
                     found.append(Number(0.0))  # a factor is 0
                 return found
     return [substituted(node, name, Number(0.0))]

@@ -341,7 +341,7 @@ class Planner:
 
     def jumps(self, of: tuple[str, ...], lessons: Lessons) -> Mapping[int, tuple[Atom, ...]] | Unfound:
         """By site where its draws make what is asked for jump; or why that is not found in the text."""
-        return self.resolved.prepared.once("jumps", (of, lessons.broken), lambda: find_atoms(self.resolved, of, lessons.broken))
+        return self.resolved.prepared.once("jumps", (of, lessons.broken), lambda: find_atoms(self.resolved, lessons.broken))
 
     def states(self, options: PlanOptions, lessons: Lessons) -> dict[int, State]:
         """The sites as the choice has left them, where nothing has been measured."""
