@@ -1,7 +1,7 @@
 """Where draws make the result jump, by a walk through the text backwards (FORKS.md).
 
-What is carried are expressions whose zeros (of a lattice: whole values) are jumps further on.  Assignments are substituted, branches
-united, loops gone through until nothing is new.  At a continuous draw the expressions that mention it give its atoms; one goes on
+What is carried are expressions whose zeros (of a lattice: whole values) are jumps further on.  Assignments are substituted,
+branches united, loops gone through until nothing is new.  At a continuous draw the expressions that mention it give its atoms; one goes on
 without it unless its slope is surely never 0.  Of what cannot be followed only the names are kept (`lost`): a continuous draw that
 is among them is refused, and so is all that is not known here.  A jump too many costs variance, a missing one would be a bias.
 """
@@ -26,6 +26,7 @@ from ..syntax import (
     Function,
     If,
     Index,
+    Interval,
     Logical,
     LogPdf,
     Name,
@@ -48,11 +49,13 @@ from ..tables.distributions import DISTRIBUTIONS
 from ..tables.functions import FUNCTIONS, Smoothness
 from ..text.source import Span
 from .atoms import DRAW, Atom, Form, Unfound
-from .solving import Unsolved, affine, changed, names_of, pieces, solved, steep, substituted
+from .inlining import inlined, is_expression
+from .solving import Unsolved, affine, changed, flat, names_of, pieces, solved, substituted
 
 MOST_ATOMS = 32
 MOST_ROUNDS = 64
 MOST_OUTCOMES = 16  # of a draw between a jump and an earlier draw
+SOME = "\1some "  # before the name of a loop's variable: what it is in some other round
 LATTICES = ("floor", "ceil", "round")
 
 
@@ -101,7 +104,7 @@ class _State:
             self.carried = {}
 
 
-def find_atoms(resolved: Resolved, of: tuple[str, ...] = (), broken: frozenset[int] = frozenset()) -> dict[int, tuple[Atom, ...]] | Unfound:
+def find_atoms(resolved: Resolved, broken: frozenset[int] = frozenset()) -> dict[int, tuple[Atom, ...]] | Unfound:
     """By site the atoms of its draws; or why some could be missed."""
     if broken:
         return Unfound(resolved.program.body.span, "a run met a pole, or left the support of a density")
@@ -126,10 +129,16 @@ class _Walk:
         self.source = resolved.program.source
         self.atoms: dict[int, dict[Atom, None]] = {site.index: {} for site in resolved.sites}
         self.random = _random(resolved)
+        self.signed = frozenset(
+            name for name, fact in resolved.parameters.items()
+            if fact.node is not None and isinstance(domain := fact.node.domain, Interval) and (domain.low >= 0 or domain.high <= 0)
+        )
+        self.hidden = frozenset(name for function in resolved.functions.values() for name in names_of(function.body))
 
     def program(self) -> None:
         for function in self.resolved.functions.values():
-            self.look(function)
+            if not is_expression(function, self.resolved):
+                self.look(function)
         state = _State()
         self.block(self.resolved.program.body, state)
 
@@ -138,7 +147,8 @@ class _Walk:
         pending: list[Node] = [function.body]
         while pending:
             node = pending.pop()
-            jumping = isinstance(node, If | While | Conditional | Comparison | Logical) or (isinstance(node, Call) and self.jumps(node))
+            jumping = isinstance(node, If | While | Conditional | Comparison | Logical)
+            jumping |= isinstance(node, Call) and self.jumps(node)
             drawing = isinstance(node, Sample | Draw) and not DISTRIBUTIONS[node.distribution.name].discrete
             if jumping or drawing:
                 raise _Refused(node.span, f"it stands in the function `{function.name}`, which is not looked into")
@@ -176,8 +186,9 @@ class _Walk:
                 return
 
     def assign(self, node: Assign, state: _State) -> None:
-        self.replace(node.name, node.indices, node.value, state, node.span)
-        self.inner(node.value, state)
+        value = inlined(node.value, self.resolved)
+        self.replace(node.name, node.indices, value, state)
+        self.inner(value, state)
         self.indices(node.indices, state)
 
     def indices(self, items: tuple[Expression | Slice, ...], state: _State) -> None:
@@ -185,27 +196,26 @@ class _Walk:
             for part in children(item) if isinstance(item, Slice) else (item,):
                 self.inner(part, state)  # type: ignore[arg-type]
 
-    def replace(self, name: str, indices: tuple[object, ...], value: Expression, state: _State, span: Span) -> None:
+    def replace(self, name: str, indices: tuple[object, ...], value: Expression, state: _State) -> None:
         """A variable, or an element, is set to a value."""
-        drawn = any(isinstance(part, Draw) and not DISTRIBUTIONS[part.distribution.name].discrete for part in _nodes(value))
+        drawn = self.draws(value)
         if name in state.lost:
             why = state.lost[name]
             if drawn:
                 raise _Refused(*why)
             if not indices:
                 del state.lost[name]
-            state.lose(names_of(value), *why)
+            state.lose(self.names(value), *why)
         found: dict[_Carried, None] = {}
         for one in state.carried:
             if name not in names_of(one.value):
                 found.setdefault(one)
                 continue
-            if drawn or any(isinstance(part, Call) and part.function in self.resolved.functions for part in _nodes(value)):
-                state.lose(names_of(value) - {name}, one.span, "it goes through a call, or a draw inside an expression")
-                if drawn:
-                    raise _Refused(one.span, f"`{name}` is drawn inside an expression: give the draw a line of its own")
-                if indices:
-                    found.setdefault(one)
+            if drawn:
+                raise _Refused(one.span, f"`{name}` is drawn inside an expression: give the draw a line of its own")
+            if self.opaque(value):
+                kept = names_of(one.value) if indices else names_of(one.value) - {name}
+                state.lose(self.names(value) | kept, one.span, "it goes through a call, or a draw inside an expression")
                 continue
             for made in self.with_element(one, name, indices, value, state):
                 found.setdefault(made)
@@ -217,17 +227,19 @@ class _Walk:
         """What an expression was before a variable, or an element of it, was set."""
         if not indices:
             return [_Carried(substituted(one.value, name, value), one.lattice, one.span)]
+        same = Index(Name(name), indices)  # type: ignore[arg-type]
+        value_of = changed(one.value, lambda part: value if part == same else None)
+        if value_of is not one.value:
+            one = _Carried(value_of, one.lattice, one.span)
+            if name not in names_of(changed(one.value, lambda part: Number(0.0) if part == value else None)):
+                return [one]
         places = list(dict.fromkeys(p for p in _nodes(one.value) if isinstance(p, Index) and p.target == Name(name)))
         bare = changed(one.value, lambda part: Number(0.0) if part in places else None)
         if name in names_of(bare) or len(places) > 2:
             state.lose(names_of(one.value) | names_of(value), one.span, f"the array `{name}` is used as a whole there")
             return [one]
-        found = [one]
-        for chosen in ([place] for place in places):
-            found.append(_Carried(changed(one.value, lambda part, c=chosen: value if part in c else None), one.lattice, one.span))
-        if len(places) == 2:
-            found.append(_Carried(changed(one.value, lambda part: value if part in places else None), one.lattice, one.span))
-        return found
+        chosen = [[], *([place] for place in places), *([places] if len(places) == 2 else [])]
+        return [_Carried(_in_place(one.value, these, value), one.lattice, one.span) for these in chosen]
 
     def sample(self, node: Sample, state: _State) -> None:
         site = self.resolved.site_at[id(node)]
@@ -257,8 +269,8 @@ class _Walk:
                 for piece in pieces(made.value, DRAW):
                     if DRAW in names_of(piece):
                         self.candidate(piece, made, node, site)
-                    if DRAW not in names_of(piece) or not steep(piece, DRAW):
-                        found.setdefault(_Carried(substituted(piece, DRAW, Number(0.0)), made.lattice, made.span))
+                    for rest in flat(piece, DRAW, self.signed) if DRAW in names_of(piece) else [piece]:
+                        found.setdefault(_Carried(rest, made.lattice, made.span))
         state.carried = {one: None for one in found if names_of(one.value)}
 
     def candidate(self, piece: Expression, one: _Carried, node: Sample, site: Site) -> None:
@@ -269,7 +281,10 @@ class _Walk:
             if isinstance(part, Call | Draw | LogPdf) and DRAW in names_of(part) and (
                 not isinstance(part, Call) or part.function in LATTICES or part.function not in FUNCTIONS
             ):
-                raise _Refused(one.span, f"`{node.name}` goes through `{getattr(part, 'function', 'a density')}` before it is compared")
+                through = getattr(part, "function", "a density")
+                raise _Refused(one.span, f"`{node.name}` goes through `{through}` before it is compared")
+        if unknown := [found for found in names_of(piece) if found.startswith(SOME)]:
+            raise _Refused(one.span, f"`{unknown[0][len(SOME):]}` is another number in the round before")
         line = self.source.line_of(one.span)
         words = f"jumps at `{self.source.quoted(one.span)}` (line {line})"
         if affine(piece, DRAW):
@@ -335,11 +350,14 @@ class _Walk:
     def other_round(self, variable: str, state: _State) -> None:
         """What mentions the number of this round has another one in the round before."""
         kept: dict[_Carried, None] = {}
+        some = SOME + variable
         for one in state.carried:
-            if variable in names_of(one.value):
-                state.lose(names_of(one.value) - {variable}, one.span, f"`{variable}` is another number in the round before")
-            else:
+            if variable not in names_of(one.value):
                 kept.setdefault(one)
+            elif some in names_of(one.value):
+                state.lose(names_of(one.value) - {variable, some}, one.span, f"`{variable}` is another number in the round before")
+            else:
+                kept.setdefault(_Carried(substituted(one.value, variable, Name(some)), one.lattice, one.span))
         state.carried = kept
         state.lost.pop(variable, None)
 
@@ -355,6 +373,7 @@ class _Walk:
     # -------------------------------------------------------------------------------------------- expressions
     def condition(self, node: Expression, state: _State) -> None:
         """A condition decides how a run goes on."""
+        node = inlined(node, self.resolved)
         self.inner(node, state)
         match node:
             case Comparison() | Logical() | Unary(operator="not"):
@@ -367,12 +386,31 @@ class _Walk:
                 self.add(node, False, node.span, state)
 
     def add(self, value: Expression, lattice: bool, span: Span, state: _State) -> None:
-        if names_of(value):
+        if self.opaque(value):
+            if self.draws(value):
+                raise _Refused(span, "it draws inside an expression: give the draw a line of its own")
+            state.lose(self.names(value), span, "it goes through a call, or a draw inside an expression")
+        elif names_of(value):
             state.carried.setdefault(_Carried(value, lattice, span))
+
+    def opaque(self, value: Expression) -> bool:
+        """Whether it draws, or calls what is not looked into."""
+        return any(
+            isinstance(part, Draw) or (isinstance(part, Call) and part.function not in FUNCTIONS) for part in _nodes(value)
+        )
+
+    def draws(self, value: Expression) -> bool:
+        """Whether a continuous draw stands in it."""
+        return any(isinstance(part, Draw) and not DISTRIBUTIONS[part.distribution.name].discrete for part in _nodes(value))
+
+    def names(self, value: Expression) -> frozenset[str]:
+        """What an expression reads, by itself or in a function."""
+        called = any(isinstance(part, Call) and part.function in self.resolved.functions for part in _nodes(value))
+        return names_of(value) | self.hidden if called else names_of(value)
 
     def inner(self, node: Expression, state: _State) -> None:
         """Jumps inside an expression."""
-        for part in _nodes(node):
+        for part in _nodes(inlined(node, self.resolved)):
             match part:
                 case Comparison():
                     self.add(Arithmetic(part.left, (Term("-", part.right),), span=part.span), False, part.span, state)
@@ -385,15 +423,12 @@ class _Walk:
                             self.condition(item, state)
                 case Arithmetic() if any(term.operator == "%" for term in part.rest):
                     self.remainder(part, state)
+                case Unary(operator="not") if not isinstance(part.operand, Comparison | Logical):
+                    self.condition(part.operand, state)
                 case Call() if self.jumps(part) or part.function in self.resolved.external:
                     self.function(part, state)
                 case LogPdf() if not DISTRIBUTIONS[part.distribution.name].whole_line:
-                    state.lose(names_of(part), part.span, "the density ends at the end of its support")
-                case Draw():
-                    self.drawn(part, state)
-
-    def drawn(self, node: Draw, state: _State) -> None:
-        """A draw inside an expression: it stands nowhere by a name, so nothing carried mentions it."""
+                    state.lose(self.names(part), part.span, "the density ends at the end of its support")
 
     def remainder(self, node: Arithmetic, state: _State) -> None:
         value: Expression = node.first
@@ -415,7 +450,7 @@ class _Walk:
                 if not isinstance(given[0], Comparison | Logical):
                     self.condition(given[0], state)
             case _:
-                state.lose(names_of(node), node.span, f"`{node.function}` jumps, and where is not known here")
+                state.lose(self.names(node), node.span, f"`{node.function}` jumps, and where is not known here")
 
 
 def _nodes(root: Node) -> list[Node]:
@@ -425,6 +460,11 @@ def _nodes(root: Node) -> list[Node]:
         found.append(node)
         pending += children(node)
     return found
+
+
+def _in_place(node: Expression, these: list[Index], value: Expression) -> Expression:
+    """The expression with a value in place of elements."""
+    return changed(node, lambda part: value if part in these else None)  # type: ignore[no-any-return]
 
 
 def _random(resolved: Resolved) -> frozenset[str]:

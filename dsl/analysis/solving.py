@@ -11,12 +11,10 @@ from typing import Any, cast
 from ..syntax import (
     Argument,
     Arithmetic,
-    Boolean,
     Call,
     Comparison,
     Conditional,
     Expression,
-    Index,
     Logical,
     Name,
     Node,
@@ -62,7 +60,7 @@ def changed(node: Node, change: Change) -> Any:
         made = _changed(held, change)
         if made is not held:
             parts[item.name] = made
-    return replace(node, **parts) if parts else node
+    return replace(node, **parts) if parts else node  # type: ignore[arg-type]
 
 
 def _changed(held: object, change: Change) -> object:
@@ -177,24 +175,56 @@ def _call(function: str, value: Expression) -> Call:
     return Call(function, (Argument(None, value),))
 
 
-def steep(node: Expression, name: str) -> bool:
-    """Whether its slope in a name is surely never 0."""
+def nonzero(node: Expression, signed: frozenset[str]) -> bool:
+    """Whether an expression is surely not 0; `signed` names are not."""
     match node:
+        case Number():
+            return node.value != 0
         case Name():
-            return node.id == name
+            return node.id in signed
         case Unary(operator="-"):
-            return steep(node.operand, name)
+            return nonzero(node.operand, signed)
+        case Power():
+            return nonzero(node.base, signed)
+        case Call():
+            given = [argument.value for argument in node.arguments]
+            return node.function in ("exp", "sigmoid", "softplus") or (node.function == "sqrt" and nonzero(given[0], signed))
         case Arithmetic():
             parts = [node.first, *(term.operand for term in node.rest)]
-            mine = [part for part in parts if name in names_of(part)]
-            if len(mine) != 1 or not steep(mine[0], name):
-                return False
-            return node.rest[0].operator in "+-" or all(
-                isinstance(part, Number) and part.value != 0 for part in parts if part is not mine[0]
-            )
-        case Call() if node.function in RISING:
-            return steep(node.arguments[0].value, name)
+            return all(term.operator in "*/" for term in node.rest) and all(nonzero(part, signed) for part in parts)
     return False
+
+
+def flat(node: Expression, name: str, signed: frozenset[str]) -> list[Expression]:
+    """What an expression, in which a name stands, is where it does not change with the name; none: it always does (but for single
+    points).  `signed` names are never 0."""
+    match node:
+        case Name():
+            return []
+        case Unary(operator="-"):
+            return [Unary("-", one) for one in flat(node.operand, name, signed)]
+        case Power() if isinstance(node.exponent, Number) and node.exponent.value != 0:
+            return [replace(node, base=one) for one in flat(node.base, name, signed)]
+        case Call() if len(node.arguments) == 1 and (node.function in RISING or node.function == "sqrt"):
+            return [_call(node.function, one) for one in flat(node.arguments[0].value, name, signed)]
+        case Arithmetic():
+            parts = [node.first, *(term.operand for term in node.rest)]
+            mine = [place for place, part in enumerate(parts) if name in names_of(part)]
+            if len(mine) == 1 and not any(term.operator == "%" for term in node.rest):
+                found: list[Expression] = [_with_part(node, mine[0], one) for one in flat(parts[mine[0]], name, signed)]
+                others = [part for place, part in enumerate(parts) if place != mine[0]]
+                if node.rest[0].operator in "*/" and not all(nonzero(part, signed) for part in others):
+                    found.append(Number(0.0))  # a factor is 0
+                return found
+    return [substituted(node, name, Number(0.0))]
+
+
+def _with_part(node: Arithmetic, place: int, part: Expression) -> Arithmetic:
+    """The chain with another operand at a place."""
+    if not place:
+        return replace(node, first=part)
+    rest = tuple(replace(term, operand=part) if number == place - 1 else term for number, term in enumerate(node.rest))
+    return replace(node, rest=rest)
 
 
 def solved(node: Expression, name: str, goal: Expression) -> list[Expression]:
@@ -212,7 +242,7 @@ def solved(node: Expression, name: str, goal: Expression) -> list[Expression]:
                 root = _call("sqrt", goal)
                 return [*solved(node.base, name, root), *solved(node.base, name, Unary("-", root))]
             if number == 0.5:
-                return solved(node.base, name, Power(_call("sqrt", Power(goal, Number(2.0))), Number(2.0)))
+                return solved(node.base, name, Power(Power(_call("sqrt", goal), Number(2.0)), Number(2.0)))
         case Call() if len(node.arguments) == 1:
             inner = node.arguments[0].value
             if node.function in ("exp", "log"):
@@ -247,9 +277,4 @@ def _of_chain(node: Arithmetic, name: str, goal: Expression) -> list[Expression]
     return solved(own, name, Arithmetic(over, (Term("/", goal),)))
 
 
-def truth(node: Expression) -> bool:
-    """Whether a value is a constant."""
-    return isinstance(node, Number | Boolean)
-
-
-__all__ = ["RISING", "Index", "Unsolved", "affine", "changed", "names_of", "pieces", "solved", "steep", "substituted", "truth"]
+__all__ = ["RISING", "Unsolved", "affine", "changed", "flat", "names_of", "pieces", "solved", "substituted"]
