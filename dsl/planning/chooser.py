@@ -75,11 +75,11 @@ class Chooser:
     def jumps(self) -> Mapping[int, tuple[Atom, ...]]:
         """Where draws make the result jump, if these jumps are gone over; P0403 where that cannot be told.  Sites that make it jump
         are drawn so."""
-        calls = [call for state in self.states.values() for call in (state.forced, state.measured, state.preferred) if call is not None]
-        if not self.jumping and not any(ESTIMATORS[call.name].crosses for call in calls if call.name in ESTIMATORS):
+        calls = [call for state in self.states.values() for call in (state.forced, state.measured, state.preferred)]
+        if not self.jumping and not any(call is not None and ESTIMATORS[call.name].crosses for call in calls):
             return {}
         self.jumping = True
-        found = self.planner.jumps(self.options.of, self.lessons)
+        found = self.planner.jumps(self.lessons)
         if isinstance(found, Unfound):
             raise ProbError(unfound(self.resolved, found))
         for index, atoms in found.items():
@@ -88,6 +88,8 @@ class Chooser:
                 raise ProbError(unfound(self.resolved, Unfound(
                     state.site.span, f"`{state.site.name}` makes the result jump, and is set to `{state.forced.name}`"
                 )))
+            if atoms and (why := CROSSING.unsuited(state.row)):
+                raise ProbError(unfound(self.resolved, Unfound(state.site.span, why)))
             state.jumps = bool(atoms)
         for state in self.states.values():
             state.uncrossed = ""
@@ -262,8 +264,9 @@ class Chooser:
             row = state.summed_as_noise(self.options, self.all_finite) or row
         options = options_of(row, (state.forced, state.preferred, state.measured), {"tau": self.options.tau})
         summing = any(other.exact and self.options.allows(other) for other in live_rows())
-        if state.demoted is not None and not self.jumping and not isinstance(self.planner.jumps(self.options.of, self.lessons), Unfound):
-            state.uncrossed = ""
+        if state.demoted is not None and not self.jumping:
+            found = self.planner.jumps(self.lessons)
+            state.uncrossed = f"a jump is not found: {found.reason}" if isinstance(found, Unfound) else ""
         shown = state if state.natural is None or state.demoted or state.followed else state.natural
         valid = [other for other in live_rows() if not shown.ruled_out(other, live)] if live and effect else [PLAIN]
         reason, because = reasons.reason(shown, row, options, bool(live), effect)
@@ -339,9 +342,9 @@ class Planner:
                 raise ProbError(unknown_site(self.resolved, site_name, call, tuple(ESTIMATORS)))
             check_options(call, self.resolved)
 
-    def jumps(self, of: tuple[str, ...], lessons: Lessons) -> Mapping[int, tuple[Atom, ...]] | Unfound:
+    def jumps(self, lessons: Lessons) -> Mapping[int, tuple[Atom, ...]] | Unfound:
         """By site where its draws make what is asked for jump; or why that is not found in the text."""
-        return self.resolved.prepared.once("jumps", (of, lessons.broken), lambda: find_atoms(self.resolved, lessons.broken))
+        return self.resolved.prepared.once("jumps", lessons.broken, lambda: find_atoms(self.resolved, lessons.broken))
 
     def states(self, options: PlanOptions, lessons: Lessons) -> dict[int, State]:
         """The sites as the choice has left them, where nothing has been measured."""

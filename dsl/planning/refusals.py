@@ -62,7 +62,8 @@ def unfound(resolved: Resolved, found: Unfound) -> Diagnostic:
     return Diagnostic(
         "P0403", "no estimator is right for this program", found.span, f"this jumps, and where cannot be told: {found.reason}", (),
         ("a parameter moves a jump: the derivative needs the points at which draws reach it",),
-        "write what is compared as a sum or a product of draws and parameters, each draw on a line of its own", resolved.program.source,
+        "write what is compared as a sum or a product of draws and parameters, each draw on a line of its own",
+        resolved.program.source,
     )
 
 

@@ -67,7 +67,8 @@ class State:
         calls = (self.forced, self.measured, self.preferred)
         barred = self.demoted is not None or self.followed is not None
         names = tuple(call and call.name for call in calls)
-        return (self.row.name, names, self.jumps, self.uncrossed, self.crowded, self.at_edge, self.beside, barred, self.site.repeated, self.live)
+        apart = (self.jumps, self.uncrossed, self.at_edge, self.beside)
+        return (self.row.name, names, apart, self.crowded, barred, self.site.repeated, self.live)
 
     def candidate(self, options: PlanOptions) -> EstimatorRow:
         """The first estimator that is not ruled out, were the arguments live."""

@@ -147,4 +147,4 @@ def below(law: Law, x: Tensor) -> Tensor:
             found = 1 - (1 - x.clamp(0, 1) ** law.concentration1) ** law.concentration0
         case _:
             raise Unknown
-    return found
+    return torch.as_tensor(found)

@@ -18,9 +18,11 @@ from torch import Tensor
 from ...dsl.analysis.atoms import DRAW, Atom, Form
 from ...dsl.names.resolved import Site
 from ...dsl.syntax import Expression
+from ..arrays.probes import unlike
 from ..lanes.frames import Frame
 from ..lanes.lanes import Lanes, carry
 from ..lanes.lessons import TooCoarse
+from ..lanes.lifting import Leaves
 from ..lanes.values import PerLane, Plain, Uniform
 from ..laws.crossing import Unknown, below, crossed, spread
 from ..laws.law import Law
@@ -31,6 +33,12 @@ STEP, ULPS = 1e-8, 64.0  # from a root to its sides: of the width of the distrib
 HALVINGS, DOUBLINGS = 80, 60
 UNPARTED = 1e-3  # part of the roots at which an atom may not change its sign, for rounding
 LEAST = 1e-12  # probability of a cell
+OFTEN = 1e-3  # part of the lanes at which roots do not meet by chance
+CLOSE = 1e-9  # derivatives that are the same but for rounding
+
+
+class Uneven(Exception):
+    """A draw is compared with more numbers than it has."""
 
 
 @dataclass(frozen=True)
@@ -54,7 +62,11 @@ class _Place:
             found = aside.evaluate(expression, inner)
         if isinstance(found, Uniform) and found.live and aside.lifter is not None:
             found = aside.lifter.lift(found, inner.lanes)
-        return aside.number(found).expand(self.shape)
+        number = aside.number(found)
+        try:
+            return number.expand(self.shape)
+        except RuntimeError:
+            raise Uneven from None
 
     def constant(self, number: float) -> Tensor:
         """A draw that is the same everywhere."""
@@ -63,7 +75,8 @@ class _Place:
 
 @dataclass(frozen=True)
 class Found:
-    """A root `[lanes, *batch]` of an atom (nan: none), and the probability of the cell in which it is next to the draw (None: 1)."""
+    """A root `[lanes, *batch]` of an atom (nan: none), and the probability of the cell in which it is next to the draw (None:
+    1)."""
 
     root: Tensor
     cell: Tensor | None = None
@@ -155,7 +168,7 @@ class Crossings:
             densities = [self._density(place.law, one) * move for one, move in zip(found, moves, strict=True)]
             masses = torch.stack(densities, -1)
             self.widths = torch.stack([self._width(place.law, one.root) for one in found], -1).reshape(draw.shape[0], -1)
-            self.masses = self._once_each(masses.reshape(draw.shape[0], -1))
+            self.masses = self._once_each(masses.reshape(draw.shape[0], -1), found)
 
     def _place(self, lanes: Lanes, frame: Frame, rows: Tensor | None = None) -> _Place:
         arguments = {name: carry(value, self.lanes, lanes) for name, value in self.bound.arguments.items()}
@@ -173,6 +186,8 @@ class Crossings:
             found = [(atom, roots(place, atom, draw, law)) for atom in self.atoms]
         except Unknown:
             raise self.refused("the distribution function of its draws is not known here") from None
+        except Uneven:
+            raise self.refused("a draw makes the result jump at as many places as an array has") from None
         self.atom_of = [atom for atom, several in found for _ in several]
         return [one for _, several in found for one in several]
 
@@ -198,8 +213,8 @@ class Crossings:
         root = torch.where(torch.isfinite(root), root, 0.0)
         return STEP * spread(law, root).abs() + ULPS * torch.finfo(root.dtype).eps * root.abs()
 
-    def _once_each(self, masses: Tensor) -> Tensor:
-        """Roots that are the same count once."""
+    def _once_each(self, masses: Tensor, found: Sequence[Found]) -> Tensor:
+        """Roots that are the same count once; P0403 where they move apart."""
         kinds = self.kinds
         if kinds == 1:
             return masses
@@ -209,9 +224,27 @@ class Crossings:
         for later in range(1, kinds):
             for first in range(later):
                 same = (points[..., later] - points[..., first]).abs() <= 2 * (widths[..., later] + widths[..., first])
-                same = same & (masses[..., first] > 0)
+                same = same & (masses[..., first] > 0) & (masses[..., later] > 0)
+                if not bool(same.any()):
+                    continue
+                if float(same.double().mean()) > OFTEN and self._apart(found[first].root, found[later].root, same):
+                    raise self.refused("two of its jumps are at the same place, and move apart")
                 masses[..., later] = torch.where(same, 0.0, masses[..., later])
         return masses.reshape(count, -1)
+
+    def _apart(self, one: Tensor, other: Tensor, same: Tensor) -> bool:
+        """Whether two roots move differently where they are the same."""
+        lifter, probe = self.machine.lifter, unlike(one) * same.reshape(one.shape)
+        points = Leaves(self.machine.leaves) if lifter is None else lifter
+        none: list[Tensor | None] = [None] * len(points.points)
+        pairs = [points.derive([root], [probe], True) if root.requires_grad else none for root in (one, other)]
+        for first, second in zip(*pairs, strict=True):
+            if first is None or second is None:
+                if first is not second and bool(((first if second is None else second) != 0).any()):
+                    return True
+            elif bool(((first - second).abs() > CLOSE * (first.abs() + second.abs())).any()):
+                return True
+        return False
 
     # ------------------------------------------------------------------------------------------------ of some lanes
     def weight(self, rows: Tensor, ways: Tensor) -> Tensor:
