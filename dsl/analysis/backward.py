@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from ..levels import Proposal
 from ..names.resolved import Resolved, Site
 from ..syntax import (
+    Argument,
     Arithmetic,
     Assign,
     Block,
@@ -32,6 +33,7 @@ from ..syntax import (
     Name,
     Node,
     Number,
+    Power,
     Range,
     Require,
     Return,
@@ -49,8 +51,8 @@ from ..tables.distributions import DISTRIBUTIONS
 from ..tables.functions import FUNCTIONS, Smoothness
 from ..text.source import Span
 from .atoms import DRAW, Atom, Form, Unfound
-from .inlining import inlined, is_expression
-from .solving import Unsolved, affine, by_element, changed, flat, names_of, pieces, solved, substituted
+from .inlining import inlined
+from .solving import WHOLE, Unsolved, affine, by_element, changed, flat, names_of, pieces, solved, substituted
 
 MOST_ATOMS = 32
 MOST_ROUNDS = 64
@@ -133,26 +135,12 @@ class _Walk:
             name for name, fact in resolved.parameters.items()
             if fact.node is not None and isinstance(domain := fact.node.domain, Interval) and (domain.low >= 0 or domain.high <= 0)
         )
+        self.jumping = _jumping(resolved)
         self.hidden = frozenset(name for function in resolved.functions.values() for name in names_of(function.body))
 
     def program(self) -> None:
-        for function in self.resolved.functions.values():
-            if not is_expression(function, self.resolved):
-                self.look(function)
         state = _State()
         self.block(self.resolved.program.body, state)
-
-    def look(self, function: Function) -> None:
-        """Calls are not followed: what they would hide is refused."""
-        pending: list[Node] = [function.body]
-        while pending:
-            node = pending.pop()
-            jumping = isinstance(node, If | While | Conditional | Comparison | Logical)
-            jumping |= isinstance(node, Call) and self.jumps(node)
-            drawing = isinstance(node, Sample | Draw) and not DISTRIBUTIONS[node.distribution.name].discrete
-            if jumping or drawing:
-                raise _Refused(node.span, f"it stands in the function `{function.name}`, which is not looked into")
-            pending += children(node)
 
     def jumps(self, node: Call) -> bool:
         row = FUNCTIONS.get(node.function)
@@ -233,6 +221,10 @@ class _Walk:
             one = _Carried(value_of, one.lattice, one.span)
             if name not in names_of(changed(one.value, lambda part: Number(0.0) if part == value else None)):
                 return [one]
+        unlike = [p for p in _nodes(one.value) if isinstance(p, Index) and p.target == Name(name) and not _alike(p.items, indices)]
+        if unlike:
+            state.lose(names_of(one.value) | names_of(value), one.span, f"parts of the array `{name}` are used there as other parts than are set")
+            return [one]
         places = list(dict.fromkeys(p for p in _nodes(one.value) if isinstance(p, Index) and p.target == Name(name)))
         bare = changed(one.value, lambda part: Number(0.0) if part in places else None)
         if name in names_of(bare) or len(places) > 2:
@@ -283,6 +275,8 @@ class _Walk:
             ):
                 through = getattr(part, "function", "a density")
                 raise _Refused(one.span, f"`{node.name}` goes through `{through}` before it is compared")
+        if WHOLE in names_of(piece):
+            raise _Refused(one.span, f"a number that is rounded is compared here together with `{node.name}`")
         if unknown := [found for found in names_of(piece) if found.startswith(SOME)]:
             raise _Refused(one.span, f"`{unknown[0][len(SOME):]}` is another number in the round before")
         line = self.source.line_of(one.span)
@@ -305,7 +299,7 @@ class _Walk:
     def discrete(self, node: Sample, state: _State) -> None:
         if node.name in state.lost and not node.indices:
             del state.lost[node.name]
-        outcomes = _outcomes(node)
+        outcomes = _outcomes(node, self.resolved)
         found: dict[_Carried, None] = {}
         for one in state.carried:
             if node.name not in names_of(one.value):
@@ -445,6 +439,9 @@ class _Walk:
                     self.remainder(part, state)
                 case Unary(operator="not") if not isinstance(part.operand, Comparison | Logical):
                     self.condition(part.operand, state)
+                case Call() if part.function in self.jumping:
+                    place = self.jumping[part.function]
+                    raise _Refused(place.span, f"it stands in the function `{part.function}`, which is not followed")
                 case Call() if self.jumps(part) or part.function in self.resolved.external:
                     self.function(part, state)
                 case LogPdf() if not DISTRIBUTIONS[part.distribution.name].whole_line:
@@ -507,28 +504,85 @@ def _random(resolved: Resolved) -> frozenset[str]:
     return frozenset(found)
 
 
+def _alike(items: tuple[object, ...], indices: tuple[object, ...]) -> bool:
+    """Whether two places are single entries of the same depth, or the very same."""
+    if items == indices and not any(isinstance(one, Slice) for one in items):
+        return True
+    return len(items) == len(indices) and not any(isinstance(one, Slice) for one in (*items, *indices))
+
+
+def _jumping(resolved: Resolved) -> dict[str, Node]:
+    """The functions in which something jumps or a continuous number is drawn, in their calls too, and where."""
+    found: dict[str, Node] = {}
+    before = -1
+    while before != len(found):
+        before = len(found)
+        for name, function in resolved.functions.items():
+            for part in _nodes(function.body) if name not in found else ():
+                if not _no_jump(part, resolved, found):
+                    found[name] = part
+                    break
+    return found
+
+
+def _no_jump(node: Node, resolved: Resolved, found: dict[str, Node]) -> bool:
+    match node:
+        case If() | While() | Conditional() | Comparison() | Logical() | Require():
+            return False
+        case Sample() | Draw():
+            return DISTRIBUTIONS[node.distribution.name].discrete
+        case LogPdf():
+            return DISTRIBUTIONS[node.distribution.name].whole_line
+        case Unary():
+            return node.operator != "not"
+        case Arithmetic():
+            return all(term.operator != "%" for term in node.rest)
+        case Call() if node.function in resolved.functions:
+            return node.function not in found
+        case Call():
+            row = FUNCTIONS.get(node.function)
+            return row is not None and (row.structural != () or Smoothness.JUMP not in row.smoothness)
+    return True
+
+
 def _draws(node: Draw | Call, resolved: Resolved) -> bool:
     if isinstance(node, Draw):
         return not DISTRIBUTIONS[node.distribution.name].discrete
     return node.function in resolved.functions or node.function in resolved.external
 
 
-def _outcomes(node: Sample) -> list[float]:
+def _outcomes(node: Sample, resolved: Resolved) -> list[float]:
     """The outcomes of a discrete draw, where they are few and known."""
+    given = resolved.arguments[id(node.distribution)]
     match node.distribution.name:
         case "Bernoulli":
             return [0.0, 1.0]
         case "Categorical":
-            weights = node.distribution.arguments[0].value
+            weights = next(iter(given.values()))
             while isinstance(weights, Call) and len(weights.arguments) == 1 and weights.function in ("softmax", "exp", "sigmoid"):
                 weights = weights.arguments[0].value
-            if isinstance(weights, Vector) and len(weights.items) <= MOST_OUTCOMES:
+            if isinstance(weights, Vector) and len(weights.items) <= MOST_OUTCOMES and all(_number(one, resolved) for one in weights.items):
                 return [float(number) for number in range(len(weights.items))]
         case "Binomial":
-            total = node.distribution.arguments[0].value
+            total = given.get("total_count")
             if isinstance(total, Number) and total.value < MOST_OUTCOMES:
                 return [float(number) for number in range(int(total.value) + 1)]
     return []
+
+
+def _number(node: Node, resolved: Resolved) -> bool:
+    """Whether it is a number by the text, and no array."""
+    match node:
+        case Number():
+            return True
+        case Name():
+            known = resolved.parameters.get(node.id) or resolved.data.get(node.id)
+            return known is not None and known.shape == () and node.id not in resolved.data
+        case Unary() | Arithmetic() | Term() | Argument() | Power():
+            return all(_number(part, resolved) for part in children(node))
+        case Call():
+            return node.function in FUNCTIONS and all(_number(part, resolved) for part in children(node))
+    return False
 
 
 __all__ = ["find_atoms"]

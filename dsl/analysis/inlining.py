@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import cast
 
 from ..names.resolved import Resolved
@@ -26,9 +27,12 @@ def inlined(node: Expression, resolved: Resolved, depth: int = 0) -> Expression:
             return None
         given = [inlined(argument.value, resolved, depth) for argument in part.arguments]
         try:
+            if any(_opaque(value, resolved) for value in given):
+                raise _Opaque
             return called(functions[part.function], given, resolved, depth)
         except _Opaque:
-            return None
+            arguments = tuple(replace(one, value=value) for one, value in zip(part.arguments, given, strict=True))
+            return replace(part, arguments=arguments)
 
     return cast(Expression, changed(node, change)) if functions else node
 
@@ -39,15 +43,6 @@ def called(function: Function, given: Sequence[Expression], resolved: Resolved, 
         raise _Opaque
     known = dict(zip(function.parameters, given, strict=True))
     return _end(list(function.body.statements), known, resolved, depth + 1)
-
-
-def is_expression(function: Function, resolved: Resolved) -> bool:
-    """Whether what it gives is an expression of its arguments and of the variables outside."""
-    try:
-        called(function, [Name(name) for name in function.parameters], resolved)
-    except _Opaque:
-        return False
-    return True
 
 
 def _end(statements: list[Statement], known: dict[str, Expression], resolved: Resolved, depth: int) -> Expression:

@@ -27,6 +27,7 @@ from ..syntax import (
 from ..tables.functions import FUNCTIONS, elementwise
 
 MOST_PIECES = 64
+WHOLE = "\1whole"  # some whole number
 Change = Callable[[Expression], Expression | None]
 
 
@@ -115,7 +116,7 @@ def _pieces(node: Any, name: str) -> list[Any]:
         case Unary(operator="not"):
             return [Number(0.0), Number(1.0)]
         case Conditional():
-            return [*_pieces(node.then, name), *_pieces(node.otherwise, name)]
+            return _few([*_pieces(node.then, name), *_pieces(node.otherwise, name)])
         case Call():
             return _of_call(node, name)
     parts = [(item.name, _ways(getattr(node, item.name), name)) for item in fields(node)]
@@ -126,6 +127,13 @@ def _pieces(node: Any, name: str) -> list[Any]:
     return [
         replace(base, **dict(zip((key for key, _ in several), chosen, strict=True))) for chosen in product(*(w for _, w in several))
     ]
+
+
+def _few(found: list[Any]) -> list[Any]:
+    found = list(dict.fromkeys(found))
+    if len(found) > MOST_PIECES:
+        raise Unsolved(found[0], "it has too many pieces")
+    return found
 
 
 def _ways(held: object, name: str) -> list[Any]:
@@ -142,6 +150,8 @@ def _ways(held: object, name: str) -> list[Any]:
 def _of_call(node: Call, name: str) -> list[Any]:
     given = [argument.value for argument in node.arguments]
     match node.function:
+        case "floor" | "ceil" | "round" if len(given) == 1:
+            return [Name(WHOLE)]
         case "abs":
             return [sign for piece in _pieces(given[0], name) for sign in (piece, Unary("-", piece))]
         case "relu":
