@@ -76,10 +76,11 @@ class _Place:
 @dataclass(frozen=True)
 class Found:
     """A root `[lanes, *batch]` of an atom (nan: none), and the probability of the cell in which it is next to the draw (None:
-    1)."""
+    1).  Of a lattice `near` gives the root that is next to a point."""
 
     root: Tensor
     cell: Tensor | None = None
+    near: Callable[[Tensor], Tensor] | None = None
 
 
 def _affine(place: _Place, atom: Atom) -> tuple[Tensor, Tensor]:
@@ -111,11 +112,17 @@ def roots(place: _Place, atom: Atom, draw: Tensor, law: Law) -> list[Found]:
 
     if not atom.lattice:
         return [Found(inverse(0.0))]
+
+    def near(point: Tensor) -> Tensor:
+        with torch.no_grad():
+            whole = place.value(atom.value, point).round()
+        return inverse(whole)
+
     with torch.no_grad():
         next_to = place.value(atom.value, draw).round()
         ends = torch.stack([below(law, inverse(next_to + side).detach()) for side in (-0.5, 0.5)])
         cell = (ends[1] - ends[0]).abs()
-    return [Found(inverse(next_to), cell.clamp_min(LEAST))]
+    return [Found(inverse(next_to), cell.clamp_min(LEAST), near)]
 
 
 def _searched(place: _Place, atom: Atom, draw: Tensor, goal: Tensor | float) -> Tensor:
@@ -214,7 +221,8 @@ class Crossings:
         return STEP * spread(law, root).abs() + ULPS * torch.finfo(root.dtype).eps * root.abs()
 
     def _once_each(self, masses: Tensor, found: Sequence[Found]) -> Tensor:
-        """Roots that are the same count once; P0403 where they move apart."""
+        """Roots that are the same count once; P0403 where they move apart.  What is a root of a lattice counts there, also in lanes
+        whose draw is next to another."""
         kinds = self.kinds
         if kinds == 1:
             return masses
@@ -223,11 +231,17 @@ class Crossings:
         masses = masses.reshape(count, -1, kinds).clone()
         for later in range(1, kinds):
             for first in range(later):
-                same = (points[..., later] - points[..., first]).abs() <= 2 * (widths[..., later] + widths[..., first])
-                same = same & (masses[..., first] > 0) & (masses[..., later] > 0)
+                near = found[first].near
+                with torch.enable_grad():
+                    root = found[first].root if near is None else near(found[later].root.detach())
+                point = points[..., first] if near is None else root.detach().reshape(count, -1)
+                same = (points[..., later] - point).abs() <= 2 * (widths[..., later] + widths[..., first])
+                same = same & (masses[..., later] > 0)
+                if near is None:
+                    same = same & (masses[..., first] > 0)
                 if not bool(same.any()):
                     continue
-                if float(same.double().mean()) > OFTEN and self._apart(found[first].root, found[later].root, same):
+                if float(same.double().mean()) > OFTEN and self._apart(root, found[later].root, same):
                     raise self.refused("two of its jumps are at the same place, and move apart")
                 masses[..., later] = torch.where(same, 0.0, masses[..., later])
         return masses.reshape(count, -1)
