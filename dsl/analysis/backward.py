@@ -48,7 +48,7 @@ from ..syntax import (
     deep_recursion,
 )
 from ..tables.distributions import DISTRIBUTIONS
-from ..tables.functions import FUNCTIONS, Smoothness
+from ..tables.functions import FUNCTIONS, Smoothness, elementwise
 from ..text.source import Span
 from .atoms import DRAW, Atom, Form, Unfound
 from .inlining import inlined
@@ -56,6 +56,7 @@ from .solving import WHOLE, Unsolved, affine, by_element, changed, flat, names_o
 
 MOST_ATOMS = 32
 MOST_ROUNDS = 64
+MOST_UNROLLED = 8  # rounds of a loop that are gone through one by one
 MOST_OUTCOMES = 16  # of a draw between a jump and an earlier draw
 SOME = "\1some "  # before the name of a loop's variable: what it is in some other round
 LATTICES = ("floor", "ceil", "round")
@@ -136,6 +137,7 @@ class _Walk:
             if fact.node is not None and isinstance(domain := fact.node.domain, Interval) and (domain.low >= 0 or domain.high <= 0)
         )
         self.jumping = _jumping(resolved)
+        self.scalars = _scalars(resolved)
         self.hidden = frozenset(name for function in resolved.functions.values() for name in names_of(function.body))
 
     def program(self) -> None:
@@ -258,12 +260,21 @@ class _Walk:
                 if DRAW not in names_of(made.value):
                     found.setdefault(made)
                     continue
+                made = self.one_entry(made)
                 for piece in pieces(made.value, DRAW):
                     if DRAW in names_of(piece):
                         self.candidate(piece, made, node, site)
                     for rest in flat(piece, DRAW, self.signed) if DRAW in names_of(piece) else [piece]:
                         found.setdefault(_Carried(rest, made.lattice, made.span))
         state.carried = {one: None for one in found if names_of(one.value)}
+
+    def one_entry(self, one: _Carried) -> _Carried:
+        """Of an array that is drawn, one entry against numbers: the jumps of each entry, as if it were this one."""
+        place = _only_place(one.value, DRAW)
+        if place is None:
+            return one
+        own = _in_place(one.value, [place], Name(DRAW))
+        return _Carried(own, one.lattice, one.span) if _number(own, self.scalars | {DRAW}) else one
 
     def candidate(self, piece: Expression, one: _Carried, node: Sample, site: Site) -> None:
         """A jump at a draw."""
@@ -299,15 +310,25 @@ class _Walk:
     def discrete(self, node: Sample, state: _State) -> None:
         if node.name in state.lost and not node.indices:
             del state.lost[node.name]
-        outcomes = _outcomes(node, self.resolved)
+        outcomes = _outcomes(node, self.resolved, self.scalars)
         found: dict[_Carried, None] = {}
         for one in state.carried:
             if node.name not in names_of(one.value):
                 found.setdefault(one)
                 continue
             if node.indices:  # other elements of the array may be continuous draws
-                state.lose(names_of(one.value), one.span, f"an element of `{node.name}` is drawn between")
-                found.setdefault(one)
+                if not outcomes or not self.numbers(node):
+                    state.lose(names_of(one.value), one.span, f"an element of `{node.name}` is drawn between")
+                    found.setdefault(one)
+                    continue
+                for outcome in outcomes:
+                    for made in self.with_element(one, node.name, node.indices, Number(outcome), state):
+                        found.setdefault(made)
+                continue
+            place = _only_place(one.value, node.name)
+            if outcomes and place is not None and by_element(_in_place(one.value, [place], Name(node.name)), node.name):
+                for outcome in outcomes:
+                    found.setdefault(_Carried(_in_place(one.value, [place], Number(outcome)), one.lattice, one.span))
                 continue
             if not outcomes or not by_element(one.value, node.name):
                 state.lose(names_of(one.value) - {node.name}, one.span, f"`{node.name}` is drawn between, and may be any number")
@@ -315,6 +336,10 @@ class _Walk:
             for outcome in outcomes:
                 found.setdefault(_Carried(substituted(one.value, node.name, Number(outcome)), one.lattice, one.span))
         state.carried = {one: None for one in found if names_of(one.value)}
+
+    def numbers(self, node: Sample) -> bool:
+        """Whether one number is drawn, by the text."""
+        return all(_number(argument.value, self.scalars) for argument in node.distribution.arguments)
 
     def branch(self, node: If, state: _State) -> None:
         after = state.copy()
@@ -365,17 +390,38 @@ class _Walk:
         state.lost.pop(variable, None)
 
     def entries(self, variable: str, array: Expression, state: _State) -> None:
-        """What mentions an entry of an array goes back to which entry is not followed: its names are lost."""
+        """The variable of a loop over an array is some entry of it: not the same as in other rounds."""
+        some = SOME + variable
         if variable in state.lost:
             state.lose(self.names(array), *state.lost.pop(variable))
-        for one in list(state.carried):
-            if variable in names_of(one.value):
-                names = (names_of(one.value) | self.names(array)) - {variable}
-                state.lose(names, one.span, f"`{variable}` is some entry of an array: write `for i in range(...)` and the array with `[i]`")
-                del state.carried[one]
+        found: dict[_Carried, None] = {}
+        for one in state.carried:
+            names = names_of(one.value)
+            if variable not in names:
+                found.setdefault(one)
+            elif isinstance(array, Vector):
+                for item in array.items:
+                    found.setdefault(_Carried(substituted(one.value, variable, item), one.lattice, one.span))
+            elif isinstance(array, Name) and some not in names:
+                entry = Index(array, (Name(some),))
+                found.setdefault(_Carried(substituted(one.value, variable, entry), one.lattice, one.span))
+            else:
+                state.lose((names | self.names(array)) - {variable}, one.span, f"`{variable}` is some entry of an array")
+        state.carried = found
 
     def counted(self, node: For, state: _State) -> None:
-        array = None if isinstance(node.iterable, Range) else node.iterable
+        bounds = _bounds(node.iterable)
+        if bounds is not None:
+            for number in reversed(bounds):  # exactly these rounds
+                self.block(node.body, state)
+                state.carried = {
+                    _Carried(substituted(one.value, node.variable, Number(float(number))), one.lattice, one.span): None
+                    for one in state.carried
+                }
+                state.lost.pop(node.variable, None)
+                state.settle(self.random)
+            return
+        array = None if isinstance(node.iterable, Range) else inlined(node.iterable, self.resolved)
         self.loop(node.body, state, None, node.variable, array)
         if isinstance(node.iterable, Range):
             for bound in (node.iterable.start, node.iterable.stop):
@@ -466,6 +512,10 @@ class _Walk:
             case "where" if len(given) == 3:
                 if not isinstance(given[0], Comparison | Logical):
                     self.condition(given[0], state)
+            case "argmax" if isinstance(given[0], Vector) and all(_number(one, self.scalars) for one in given[0].items):
+                for number, one in enumerate(given[0].items):
+                    for other in given[0].items[:number]:
+                        self.add(Arithmetic(one, (Term("-", other),)), False, node.span, state)
             case _:
                 state.lose(self.names(node), node.span, f"`{node.function}` jumps, and where is not known here")
 
@@ -551,7 +601,7 @@ def _draws(node: Draw | Call, resolved: Resolved) -> bool:
     return node.function in resolved.functions or node.function in resolved.external
 
 
-def _outcomes(node: Sample, resolved: Resolved) -> list[float]:
+def _outcomes(node: Sample, resolved: Resolved, scalars: frozenset[str]) -> list[float]:
     """The outcomes of a discrete draw, where they are few and known."""
     given = resolved.arguments[id(node.distribution)]
     match node.distribution.name:
@@ -561,7 +611,7 @@ def _outcomes(node: Sample, resolved: Resolved) -> list[float]:
             weights = next(iter(given.values()))
             while isinstance(weights, Call) and len(weights.arguments) == 1 and weights.function in ("softmax", "exp", "sigmoid"):
                 weights = weights.arguments[0].value
-            if isinstance(weights, Vector) and len(weights.items) <= MOST_OUTCOMES and all(_number(one, resolved) for one in weights.items):
+            if isinstance(weights, Vector) and len(weights.items) <= MOST_OUTCOMES and all(_number(one, scalars) for one in weights.items):
                 return [float(number) for number in range(len(weights.items))]
         case "Binomial":
             total = given.get("total_count")
@@ -570,19 +620,62 @@ def _outcomes(node: Sample, resolved: Resolved) -> list[float]:
     return []
 
 
-def _number(node: Node, resolved: Resolved) -> bool:
-    """Whether it is a number by the text, and no array."""
+def _number(node: Node, scalars: frozenset[str]) -> bool:
+    """Whether it is a number by the text, and no array; `scalars` are the variables that are."""
     match node:
         case Number():
             return True
         case Name():
-            known = resolved.parameters.get(node.id) or resolved.data.get(node.id)
-            return known is not None and known.shape == () and node.id not in resolved.data
-        case Unary() | Arithmetic() | Term() | Argument() | Power():
-            return all(_number(part, resolved) for part in children(node))
+            return node.id in scalars
+        case Unary() | Arithmetic() | Term() | Argument() | Power() | Comparison() | Logical() | Conditional():
+            return all(_number(part, scalars) for part in children(node))
         case Call():
-            return node.function in FUNCTIONS and all(_number(part, resolved) for part in children(node))
+            return (
+                node.function in FUNCTIONS and elementwise(node.function, len(node.arguments))
+                and all(_number(part, scalars) for part in children(node))
+            )
     return False
+
+
+def _scalars(resolved: Resolved) -> frozenset[str]:
+    """The variables of a program that are numbers, and no arrays, by the text."""
+    found = set(resolved.variables) | {name for name, fact in resolved.parameters.items() if fact.shape == ()}
+    before = -1
+    while before != len(found):
+        before = len(found)
+        known = frozenset(found)
+        for node in _nodes(resolved.program.body):
+            match node:
+                case Assign() if node.indices or not _number(node.value, known):
+                    found.discard(node.name)
+                case Sample() if node.indices or DISTRIBUTIONS[node.distribution.name].event or not all(
+                    _number(argument.value, known) for argument in node.distribution.arguments
+                ):
+                    found.discard(node.name)
+                case For() if not isinstance(node.iterable, Range):
+                    found.discard(node.variable)
+                case Function():
+                    found -= set(node.parameters)
+    return frozenset(found)
+
+
+def _bounds(node: Range | Expression) -> range | None:
+    """The rounds of a loop whose numbers stand in the text, if they are few."""
+    if not isinstance(node, Range) or not isinstance(node.stop, Number) or not isinstance(node.start, Number | None):
+        return None
+    found = range(0 if node.start is None else int(node.start.value), int(node.stop.value))
+    return found if len(found) <= MOST_UNROLLED else None
+
+
+def _only_place(node: Expression, name: str) -> Index | None:
+    """The one entry of an array that an expression reads, if it reads nothing else of it."""
+    places = {part for part in _nodes(node) if isinstance(part, Index) and part.target == Name(name)}
+    if len(places) != 1:
+        return None
+    place = places.pop()
+    if len(place.items) != 1 or isinstance(place.items[0], Slice):
+        return None
+    return None if name in names_of(_in_place(node, [place], Number(0.0))) else place
 
 
 __all__ = ["find_atoms"]
