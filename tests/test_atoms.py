@@ -40,6 +40,7 @@ X = "x ~ Normal(0, 1)\n"
 Z = "z ~ Normal(0, 1)\n"
 B = "b ~ Bernoulli(0.5)\n"
 V = "v = zeros(2)\n"
+DEEP = "fn g0(x) { return x > 0 }\n" + "".join(f"fn g{n + 1}(x) {{ return g{n}(x) }}\n" for n in range(8))
 
 
 @pytest.mark.parametrize(("text", "expected"), [
@@ -56,21 +57,40 @@ V = "v = zeros(2)\n"
     (X + "n = 0\nif x < theta { n = 5 } else { if x < 2*theta { n = x } }\nreturn n", {"x": {"x - theta", "x - 2 * theta"}}),
     ("n = 0\ns = 0\nwhile s < 1 { t ~ Exponential(theta); s = s + t; n = n + 1 }\nreturn n", {"t": {"(s + t) - 1"}}),
     (V + "n = 0\nfor i in range(2) { v[i] ~ Normal(0, 1); if v[i] > theta { n = n + 1 } }\nreturn n", {"v": {"v - theta"}}),
+    ("v ~ Normal(zeros(2), 1)\nn = 0\nfor e in v { if e > theta { n = n + 1 } }\nreturn n", {"v": {"v - theta"}}),
+    (V + "v[0] ~ Normal(0, 1)\nv[1] ~ Bernoulli(0.5)\nreturn v[0] > theta*v[1]", {"v": {"v - theta * 0.0", "v - theta * 1.0"}}),
+    ("v ~ Normal([0, theta], 1)\nreturn v[1] > theta", {"v": {"v - theta"}}),
+    (X + "b ~ Bernoulli(0.5*ones(3))\nreturn x > theta*b[1]", {"x": {"x - theta * 0.0", "x - theta * 1.0"}}),
+    (X + Z + "return argmax([x, z, theta])", {"x": {"theta - x"}, "z": {"z - x", "theta - z"}}),
+    (X + "n = floor(x + theta)\nreturn n > 2", {"x": {"|x + theta|"}}),
+    (X + "k ~ Binomial(probs=0.5, total_count=1)\nreturn x > k*theta", {"x": {"x - 0.0 * theta", "x - 1.0 * theta"}}),
+    ("s = 0\nn = 0\nfor i in range(3) { if s > i*theta { n = n + 1 }; x ~ Normal(0, 1); s = s + x }\nreturn n",
+     {"x": {"(s + x) - 1.0 * theta", "(s + x) - 2.0 * theta"}}),
+    ("fn f(x) { if x > theta { return 1 }; return 0 }\n" + X + "return f(x)", {"x": {"x - theta"}}),
 ])
 def test_atoms_of_a_text(text: str, expected: dict[str, set[str]]) -> None:
     assert atoms(text) == expected
 
 
 @pytest.mark.parametrize(("text", "words"), [
-    (V + "v ~ Normal(v, 1)\nn = 0\nfor e in v { if e > theta { n = n + 1 } }\nreturn n", "some entry of an array"),
-    (V + "v[0] ~ Normal(0, 1)\nv[1] ~ Bernoulli(0.5)\nreturn v[0] > theta", "drawn between"),
+    (V + "v ~ Normal(v, 1)\nn = 0\nfor e in v { if e > theta { n = n + 1 }; v = 2*v }\nreturn n", "some entry of an array"),
+    (V + "v[0] ~ Normal(0, 1)\nv[1] ~ Poisson(0.5)\nreturn v[0] > theta", "drawn between"),
+    (V + "v[0:2] ~ Normal([0, theta], 1)\nreturn v[0] > v[1]", "other parts than are set"),
+    ("m = zeros(2, 2)\nm[0] ~ Normal([0, theta], 1)\nreturn m[0, 0] > m[0, 1]", "other parts than are set"),
+    ("v ~ Normal([0, theta], 1)\nreturn v[0] > v[1]", "cannot be solved"),
+    (V + "v ~ Normal(v, 1)\nw = [theta, 1]\nreturn sum(v[1] > w)", "cannot be solved"),
+    (X + "k ~ Categorical([[.2, .2, .6], [.1, .1, .8]])\nreturn sum(x + k > theta)", "may be any number"),
+    ("fn f(x) { s = 0; for i in range(2) { s = s + x % 1.5 }; return s }\n" + X + "return f(x + theta)", "not followed"),
+    (DEEP + X + "return g8(x - theta)", "not followed"),
+    ("fn f(x) { return if x > 0.3 then 1 - x else x/2 }\n" + X + "return " + "f("*12 + "x" + ")"*12, "not followed"),
+    (X + Z + "n = floor(z)\nreturn x + n > theta", "rounded"),
     (X + "b ~ Bernoulli(0.5*ones(3))\nreturn x + sum(b) > theta", "drawn between"),
-    (X + "b ~ Bernoulli(0.5*ones(3))\nreturn x > theta*b[1]", "drawn between"),
+    (X + "b ~ Bernoulli(0.5*ones(3, 3))\nreturn x > theta*sum(b[1])", "drawn between"),
     (X + "k = 0\nwhile x > k*theta and k < 3 { k = k + 1 }\nreturn k", "more than 32"),  # as many as already known: 2 and 2
     (X + "k ~ Poisson(2)\nreturn x > k*theta", "may be any number"),
     (X + "return x > theta*Bernoulli(0.5)", "draw inside an expression"),
     ("return Normal(0, 1) > theta", "draws inside an expression"),
-    (X + Z + "return argmax([x, z, theta])", "where is not known"),
+    (X + "v = [x, theta, 1]\nreturn argmax(v)", "where is not known"),
     ("x ~ Normal(zeros(3), 1)\nreturn sum(x) > theta", "cannot be solved"),
 ])
 def test_where_jumps_could_be_missed(text: str, words: str) -> None:
