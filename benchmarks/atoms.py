@@ -19,8 +19,8 @@ from dataclasses import dataclass
 from atoms_runs import Met, Noise, Run, Stuck
 
 import probrun
-from probrun.dsl.analysis.atoms import Unfound
-from probrun.dsl.analysis.backward import find_atoms
+from probrun.dsl.jumps.atoms import Unfound
+from probrun.dsl.jumps.backward import find_atoms
 
 GRID, HALVINGS = 60, 44
 STEP = 1e-7  # what is less is no jump

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from statistics import NormalDist
 from typing import Any
 
-from probrun.dsl.analysis.atoms import DRAW, Atom, Form
+from probrun.dsl.jumps.atoms import DRAW, Atom, Form
 from probrun.dsl.names.resolved import Resolved
 from probrun.dsl.syntax import (
     Arithmetic, Assign, Boolean, Call, Comparison, Conditional, Draw, For, If, Index, Logical, Name, Number, Parameter, Power,

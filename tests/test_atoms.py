@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 import probrun
-from probrun.dsl.analysis.atoms import DRAW, Unfound
-from probrun.dsl.analysis.backward import find_atoms
+from probrun.dsl.jumps.atoms import DRAW, Unfound
+from probrun.dsl.jumps.backward import find_atoms
 from probrun.dsl.reading.expression_text import format_expression
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks"))

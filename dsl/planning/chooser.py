@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 
-from ..analysis.atoms import Atom, Unfound
-from ..analysis.backward import find_atoms
+from ..jumps.atoms import Atom, Unfound
+from ..jumps.backward import find_atoms
 from ..analysis.facts import Hazard
 from ..analysis.flow import Flow, analyse
 from ..analysis.outcomes import Outcomes

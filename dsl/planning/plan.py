@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
-from ..analysis.atoms import Atom
+from ..jumps.atoms import Atom
 from ..analysis.flow import Guard
 from ..names.resolve import Site
 from ..syntax import EstimatorCall

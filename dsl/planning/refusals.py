@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..analysis.atoms import Unfound
+from ..jumps.atoms import Unfound
 from ..analysis.facts import Hazard
 from ..analysis.flow import Flow
 from ..analysis.thresholds import advice

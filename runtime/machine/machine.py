@@ -13,7 +13,7 @@ from typing import Any, ClassVar, Protocol, cast
 import torch
 from torch import Tensor
 
-from ...dsl.analysis.atoms import Atom
+from ...dsl.jumps.atoms import Atom
 from ...dsl.analysis.calls import weighing
 from ...dsl.analysis.exchangeable import find_exchangeable
 from ...dsl.analysis.loops import SumLoop

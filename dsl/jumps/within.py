@@ -22,7 +22,7 @@ from ..tables.distributions import DISTRIBUTIONS
 from ..tables.functions import FUNCTIONS, Smoothness
 from ..text.source import Span
 from .atoms import Atom
-from .carried import Ahead, Carried, Missable
+from .carried import Carrying, Carried, Missable
 from .inlining import inlined
 from .reachable import is_number, jumping_functions, nodes_of, numbers_by_text, reached_by_draws
 from .solving import names_of
@@ -48,7 +48,7 @@ class Within:
         row = FUNCTIONS.get(node.function)
         return row is not None and Smoothness.JUMP in row.smoothness
 
-    def condition(self, node: Expression, state: Ahead) -> None:
+    def condition(self, node: Expression, state: Carrying) -> None:
         """A condition decides how a run goes on."""
         node = inlined(node, self.resolved)
         self.inner(node, state)
@@ -62,7 +62,7 @@ class Within:
             case _:
                 self.add(node, False, node.span, state)
 
-    def add(self, value: Expression, lattice: bool, span: Span, state: Ahead) -> None:
+    def add(self, value: Expression, lattice: bool, span: Span, state: Carrying) -> None:
         if self.opaque(value):
             if self.draws(value):
                 raise Missable(span, "it draws inside an expression: give the draw a line of its own")
@@ -85,7 +85,7 @@ class Within:
         called = any(isinstance(part, Call) and part.function in self.resolved.functions for part in nodes_of(value))
         return names_of(value) | self.hidden if called else names_of(value)
 
-    def inner(self, node: Expression, state: Ahead) -> None:
+    def inner(self, node: Expression, state: Carrying) -> None:
         """Jumps inside an expression."""
         for part in nodes_of(inlined(node, self.resolved)):
             match part:
@@ -110,14 +110,14 @@ class Within:
                 case LogPdf() if not DISTRIBUTIONS[part.distribution.name].whole_line:
                     state.lose(self.names(part), part.span, "the density ends at the end of its support")
 
-    def remainder(self, node: Arithmetic, state: Ahead) -> None:
+    def remainder(self, node: Arithmetic, state: Carrying) -> None:
         value: Expression = node.first
         for term in node.rest:
             if term.operator == "%":
                 self.add(Arithmetic(value, (Term("/", term.operand),)), True, node.span, state)
             value = Arithmetic(value, (term,))
 
-    def function(self, node: Call, state: Ahead) -> None:
+    def function(self, node: Call, state: Carrying) -> None:
         given = [argument.value for argument in node.arguments]
         match node.function:
             case "floor" | "ceil":

@@ -38,7 +38,7 @@ from ..syntax import (
 from ..tables.distributions import DISTRIBUTIONS
 from ..tables.functions import FUNCTIONS
 from .atoms import DRAW, Atom, Form, Unfound
-from .carried import MOST_ATOMS, Ahead, Carried, Missable
+from .carried import MOST_ATOMS, Carrying, Carried, Missable
 from .inlining import inlined
 from .reachable import alike, few_outcomes, few_rounds, is_number, nodes_of, only_place, set_in, with_place
 from .solving import WHOLE, Unsolved, affine, by_element, changed, flat, names_of, pieces, solved, substituted
@@ -57,7 +57,7 @@ def find_atoms(resolved: Resolved, broken: frozenset[int] = frozenset()) -> dict
         return Unfound(resolved.program.body.span, "runs have weights here")
     try:
         with deep_recursion():
-            walk = _Walk(resolved)
+            walk = _Backward(resolved)
             walk.program()
     except Missable as problem:
         return problem.unfound
@@ -66,20 +66,20 @@ def find_atoms(resolved: Resolved, broken: frozenset[int] = frozenset()) -> dict
     return {index: tuple(atoms) for index, atoms in walk.atoms.items()}
 
 
-class _Walk(Within):
+class _Backward(Within):
     """Through one program."""
 
     def program(self) -> None:
-        state = Ahead()
+        state = Carrying()
         self.block(self.resolved.program.body, state)
 
     # --------------------------------------------------------------------------------------------- statements
-    def block(self, block: Block, state: Ahead) -> None:
+    def block(self, block: Block, state: Carrying) -> None:
         for statement in reversed(block.statements):
             self.statement(statement, state)
             state.settle(self.random)
 
-    def statement(self, node: Statement, state: Ahead) -> None:
+    def statement(self, node: Statement, state: Carrying) -> None:
         match node:
             case Proposal() | Require():
                 raise Missable(node.span, "runs have weights here")
@@ -100,18 +100,18 @@ class _Walk(Within):
             case _:
                 return
 
-    def assign(self, node: Assign, state: Ahead) -> None:
+    def assign(self, node: Assign, state: Carrying) -> None:
         value = inlined(node.value, self.resolved)
         self.replace(node.name, node.indices, value, state)
         self.inner(value, state)
         self.indices(node.indices, state)
 
-    def indices(self, items: tuple[Expression | Slice, ...], state: Ahead) -> None:
+    def indices(self, items: tuple[Expression | Slice, ...], state: Carrying) -> None:
         for item in items:
             for part in children(item) if isinstance(item, Slice) else (item,):
                 self.inner(part, state)  # type: ignore[arg-type]
 
-    def replace(self, name: str, indices: tuple[object, ...], value: Expression, state: Ahead) -> None:
+    def replace(self, name: str, indices: tuple[object, ...], value: Expression, state: Carrying) -> None:
         """A variable, or an element, is set to a value."""
         drawn = self.draws(value)
         if name in state.lost:
@@ -137,7 +137,7 @@ class _Walk(Within):
         state.carried = found
 
     def with_element(
-        self, one: Carried, name: str, indices: tuple[object, ...], value: Expression, state: Ahead
+        self, one: Carried, name: str, indices: tuple[object, ...], value: Expression, state: Carrying
     ) -> list[Carried]:
         """What an expression was before a variable, or an element of it, was set."""
         if not indices:
@@ -161,7 +161,7 @@ class _Walk(Within):
         chosen = [[], *([place] for place in places), *([places] if len(places) == 2 else [])]
         return [Carried(with_place(one.value, these, value), one.lattice, one.span) for these in chosen]
 
-    def sample(self, node: Sample, state: Ahead) -> None:
+    def sample(self, node: Sample, state: Carrying) -> None:
         site = self.resolved.site_at[id(node)]
         row = DISTRIBUTIONS[node.distribution.name]
         if not row.discrete:
@@ -172,7 +172,7 @@ class _Walk(Within):
             self.inner(argument.value, state)
         self.indices(node.indices, state)
 
-    def continuous(self, node: Sample, site: Site, state: Ahead) -> None:
+    def continuous(self, node: Sample, site: Site, state: Carrying) -> None:
         if node.name in state.lost:
             raise Missable(*state.lost[node.name])
         found: dict[Carried, None] = {}
@@ -233,7 +233,7 @@ class _Walk(Within):
         if len(known) > MOST_ATOMS:
             raise Missable(one.span, f"`{node.name}` makes the result jump at more than {MOST_ATOMS} places")
 
-    def discrete(self, node: Sample, state: Ahead) -> None:
+    def discrete(self, node: Sample, state: Carrying) -> None:
         if node.name in state.lost and not node.indices:
             del state.lost[node.name]
         outcomes = few_outcomes(node, self.resolved, self.scalars)
@@ -267,7 +267,7 @@ class _Walk(Within):
         """Whether one number is drawn, by the text."""
         return all(is_number(argument.value, self.scalars) for argument in node.distribution.arguments)
 
-    def branch(self, node: If, state: Ahead) -> None:
+    def branch(self, node: If, state: Carrying) -> None:
         after = state.copy()
         if node.otherwise is not None:
             self.block(node.otherwise, state)
@@ -279,7 +279,7 @@ class _Walk(Within):
         state.settle(self.random)
 
     def loop(
-        self, body: Block, state: Ahead, condition: Expression | None, variable: str = "", array: Expression | None = None
+        self, body: Block, state: Carrying, condition: Expression | None, variable: str = "", array: Expression | None = None
     ) -> None:
         """Rounds until nothing is new."""
         if condition is not None:
@@ -301,7 +301,7 @@ class _Walk(Within):
                 return
         raise Missable(body.span, "the jumps of this loop come to no end")
 
-    def other_round(self, variable: str, state: Ahead) -> None:
+    def other_round(self, variable: str, state: Carrying) -> None:
         """What mentions the number of this round has another one in the round before."""
         kept: dict[Carried, None] = {}
         some = SOME + variable
@@ -315,7 +315,7 @@ class _Walk(Within):
         state.carried = kept
         state.lost.pop(variable, None)
 
-    def entries(self, variable: str, array: Expression, state: Ahead) -> None:
+    def entries(self, variable: str, array: Expression, state: Carrying) -> None:
         """The variable of a loop over an array is some entry of it: not the same as in other rounds."""
         some = SOME + variable
         if variable in state.lost:
@@ -335,7 +335,7 @@ class _Walk(Within):
                 state.lose((names | self.names(array)) - {variable}, one.span, f"`{variable}` is some entry of an array")
         state.carried = found
 
-    def counted(self, node: For, state: Ahead) -> None:
+    def counted(self, node: For, state: Carrying) -> None:
         bounds = few_rounds(node.iterable)
         if bounds is not None:
             for number in reversed(bounds):  # exactly these rounds

@@ -29,16 +29,16 @@ class Carried:
 
 
 @dataclass
-class Ahead:
+class Carrying:
     """What is carried, in its order; and names in jumps that are not followed any more, with where and why."""
 
     carried: dict[Carried, None] = field(default_factory=dict)
     lost: dict[str, tuple[Span, str]] = field(default_factory=dict)
 
-    def copy(self) -> Ahead:
-        return Ahead(dict(self.carried), dict(self.lost))
+    def copy(self) -> Carrying:
+        return Carrying(dict(self.carried), dict(self.lost))
 
-    def unite(self, other: Ahead) -> None:
+    def unite(self, other: Carrying) -> None:
         for one in other.carried:
             self.carried.setdefault(one)
         for name, why in other.lost.items():
