@@ -1,9 +1,9 @@
 """Where draws make the result jump, by a walk through the text backwards (FORKS.md).
 
 What is carried are expressions whose zeros (of a lattice: whole values) are jumps further on.  Assignments are substituted,
-branches united, loops gone through until nothing is new.  At a continuous draw the expressions that mention it give its atoms; one goes on
-without it unless its slope is surely never 0.  Of what cannot be followed only the names are kept (`lost`): a continuous draw that
-is among them is refused, and so is all that is not known here.  A jump too many costs variance, a missing one would be a bias.
+branches united, loops gone through until nothing is new.  At a continuous draw the expressions that mention it give its atoms; one
+goes on without it unless its slope is surely never 0.  Of what cannot be followed only the names are kept (`lost`): a continuous
+draw that is among them is refused, and so is all that is not known here.  A jump too many costs variance, a missing one would be a bias.
 """
 
 from __future__ import annotations
