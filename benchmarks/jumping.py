@@ -42,6 +42,10 @@ LAWS = {
 }
 
 
+def _text(law: str, a: str) -> str:
+    return law.format(a=f"({a})")
+
+
 def _normal(u: Any) -> Any:
     return torch.special.ndtri(torch.from_numpy(np.ascontiguousarray(u))).numpy()
 
@@ -117,7 +121,7 @@ class Writer:
         a, f = self.real() if self.reals and self.chance.random() < 0.3 else self.level()
         name, number, made = self.name("x"), self.sites, LAWS[law]
         self.sites += 1
-        self.add(f"{name} ~ {law.format(a=a)}", lambda v: v.__setitem__(name, made(v["u"][number], f(v))))
+        self.add(f"{name} ~ {_text(law, a)}", lambda v: v.__setitem__(name, made(v["u"][number], f(v))))
         self.reals.append(name)
 
     def coin(self) -> None:
@@ -183,7 +187,7 @@ class Writer:
             v[s], v[n] = total, count
 
         self.add(
-            f"{s} = 0; {n} = 0\nfor i in range({rounds}) {{ {x} ~ {law.format(a=a)}; {bodies[kind]} }}", code
+            f"{s} = 0; {n} = 0\nfor i in range({rounds}) {{ {x} ~ {_text(law, a)}; {bodies[kind]} }}", code
         )
         self.reals += [s, n]
 

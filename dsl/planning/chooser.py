@@ -37,6 +37,7 @@ class Chooser:
     lessons: Lessons
     states: dict[int, State] = field(default_factory=dict)
     first: dict[object, EstimatorRow] = field(default_factory=dict)  # by what the choice rests on
+    stopped: Hazard | None = None  # at which no plan is right
     jumping: bool = False  # jumps are found in the text, and gone over
     unforced: int = 0  # sites of which nobody has set the estimator, as a mask
     all_finite: bool = False  # every site that has an effect has few outcomes, as far as the text tells
@@ -221,6 +222,7 @@ class Chooser:
                     state.wrong = f"the derivative is lost at a {'pole' if hazard.kind == 'singular' else 'jump'}"
             if flow.origins.parameters_in(hazard.live):
                 if not self.options.allow_biased:
+                    self.stopped = hazard
                     raise ProbError(no_plan(self.resolved, flow, hazard))
                 for index in flow.origins.sites_in(hazard.continuous):
                     self.states[index].wrong = "a parameter moves a jump that no site's density carries"
@@ -328,8 +330,13 @@ class Planner:
         except ProbError as problem:
             if chooser.jumping or problem.code not in REFUSED or not options.allows(CROSSING):
                 raise
-            chooser = Chooser(self, options, lessons, jumping=True)
-            made = chooser.run()
+            stopped, chooser = chooser.stopped, Chooser(self, options, lessons, jumping=True)
+            try:
+                made = chooser.run()
+            except ProbError:
+                if stopped is None or stopped.kind != "jump" or self.resolved.weighted:
+                    raise problem from None
+                raise
         if not options.prefer:
             self.chosen[options, lessons] = chooser.states
         return made

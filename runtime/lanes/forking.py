@@ -103,3 +103,21 @@ class Forks:
         lost = torch.where(torch.cat(self.paired)[kept], 0.0, own)
         share = own.index_select(0, origin)
         return lanes, torch.where(marks == 0, 1 - lost.index_select(0, origin), torch.where(marks > 0, share, -share))
+
+    @torch.no_grad()
+    def idle(self, lanes: Lanes, values: Sequence[Tensor]) -> frozenset[int]:
+        """The values `[lanes or 1, ...]`, by their numbers, that are the same on all lanes of each run, if some had candidates."""
+        if not bool((self.mass > 0).any()):
+            return frozenset()
+        origin = lanes.origin
+        found = []
+        for number, value in enumerate(values):
+            same = value.shape[0] == 1 or origin is None
+            if not same and origin is not None:
+                rows = value.reshape(value.shape[0], -1)
+                first = torch.zeros(self.mass.shape[0], dtype=torch.long, device=rows.device)
+                first[origin] = torch.arange(rows.shape[0], device=rows.device)
+                same = bool((rows == rows.index_select(0, first.index_select(0, origin))).all())
+            if same:
+                found.append(number)
+        return frozenset(found)

@@ -162,7 +162,8 @@ class Crossings:
     def __init__(self, machine: Machine, site: Site, atoms: Sequence[Atom], bound: Bound, draw: Tensor, frame: Frame):
         if machine.dtype != torch.float64:
             raise TooCoarse
-        self.machine, self.site, self.atoms, self.bound = machine, site, atoms, bound
+        self.machine, self.site, self.bound = machine, site, bound
+        self.atoms = sorted(atoms, key=lambda atom: atom.lattice)  # a root counts for the first that has it
         self.lanes, self.activation, self.draw = frame.lanes, frame.activation, draw
         self.frame = frame.child(frame.lanes)  # which stays where it is
         place = self._place(frame.lanes, self.frame)
@@ -212,7 +213,7 @@ class Crossings:
         safe = torch.zeros_like(found.root) if law.support(found.root) is None else law.stand_in(found.root)
         density = law.log_prob(torch.where(there, found.root, safe)).exp()
         density = torch.where(there & torch.isfinite(density), density, 0.0)
-        return density if found.cell is None else density / found.cell
+        return density if found.cell is None else torch.where(there, density / found.cell, 0.0)
 
     @staticmethod
     def _width(law: Law, root: Tensor) -> Tensor:
@@ -244,7 +245,18 @@ class Crossings:
                 if float(same.double().mean()) > OFTEN and self._apart(root, found[later].root, same):
                     raise self.refused("two of its jumps are at the same place, and move apart")
                 masses[..., later] = torch.where(same, 0.0, masses[..., later])
+            for atom in dict.fromkeys(self.atom_of[:later]):
+                if atom.lattice and atom is not self.atom_of[later]:
+                    root, width = found[later].root.detach(), widths[..., later].reshape(found[later].root.shape)
+                    before, after = (self._value(atom, root + side * width).floor() for side in (-1.0, 1.0))
+                    parted = (before != after).reshape(count, -1)
+                    masses[..., later] = torch.where(parted, 0.0, masses[..., later])
         return masses.reshape(count, -1)
+
+    def _value(self, atom: Atom, draw: Tensor) -> Tensor:
+        """Of an atom on all lanes."""
+        draw = torch.where(torch.isfinite(draw), draw, self.draw).detach()
+        return self._place(self.lanes, self.frame).value(atom.value, draw).detach()
 
     def _apart(self, one: Tensor, other: Tensor, same: Tensor) -> bool:
         """Whether two roots move differently where they are the same."""
