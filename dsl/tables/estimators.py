@@ -52,7 +52,7 @@ class EstimatorRow:
     carrier         what takes the derivative past the draw
     splits          a lane may go on as several
     forks           a run may go on as two lanes that share their noise, the second with weight 0
-    crosses         it goes along paths, and over the jumps that are found in the text (`dsl/analysis/atoms.py`)
+    crosses         it goes along paths, and over the jumps that are found in the text (`dsl/jumps/atoms.py`)
     random          the same seed aside, two runs draw different values
     exact           where every site that matters is drawn so, one run tells everything
     biased          the gradient is wrong by an amount that no standard error shows

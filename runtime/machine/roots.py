@@ -1,4 +1,4 @@
-"""Where a continuous draw makes the result jump, and what comes on both sides of it (`dsl/analysis/atoms.py`, FORKS.md).
+"""Where a continuous draw makes the result jump, and what comes on both sides of it (`dsl/jumps/atoms.py`, FORKS.md).
 
 For everything else fixed the result jumps where an atom, an expression of the draw, is 0 (or, of a lattice, a whole number).  Each
 root r of one in the draw is a candidate (`forking.py`): its mass is the density f(r), its weight d F(r), and its two alternatives
@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ...dsl.analysis.atoms import DRAW, Atom, Form
+from ...dsl.jumps.atoms import DRAW, Atom, Form
 from ...dsl.names.resolved import Site
 from ...dsl.syntax import Expression
 from ..arrays.probes import unlike
