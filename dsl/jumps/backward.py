@@ -61,7 +61,7 @@ def find_atoms(resolved: Resolved, broken: frozenset[int] = frozenset()) -> dict
         return Unfound(resolved.program.body.span, "runs have weights here")
     try:
         with deep_recursion():
-            walk = _Backwards(resolved)
+            walk = _Backtrack(resolved)
             walk.program()
     except Refused as problem:
         return problem.unfound
@@ -70,7 +70,7 @@ def find_atoms(resolved: Resolved, broken: frozenset[int] = frozenset()) -> dict
     return {index: tuple(atoms) for index, atoms in walk.atoms.items()}
 
 
-class _Backwards:
+class _Backtrack:
     """Through one program."""
 
     def __init__(self, resolved: Resolved):
