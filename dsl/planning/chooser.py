@@ -10,11 +10,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 
-from ..jumps.atoms import Atom, Unfound
-from ..jumps.backward import find_atoms
 from ..analysis.facts import Hazard
 from ..analysis.flow import Flow, analyse
 from ..analysis.outcomes import Outcomes
+from ..jumps.atoms import Atom, Unfound
+from ..jumps.backward import find_atoms
 from ..names.resolve import Resolved
 from ..tables.estimators import CROSSING, ESTIMATORS, FALLBACK, PLAIN, EstimatorRow, live_rows
 from ..text.diagnostics import ProbError

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
-from ..jumps.atoms import Atom
 from ..analysis.flow import Guard
+from ..jumps.atoms import Atom
 from ..names.resolve import Site
 from ..syntax import EstimatorCall
 from ..tables.estimators import ESTIMATORS, Carrier, EstimatorRow, Option

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from ..jumps.atoms import Unfound
 from ..analysis.facts import Hazard
 from ..analysis.flow import Flow
 from ..analysis.thresholds import advice
+from ..jumps.atoms import Unfound
 from ..names.resolve import Resolved, Site
 from ..syntax import EstimatorCall
 from ..tables.estimators import ESTIMATORS

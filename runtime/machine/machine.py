@@ -13,11 +13,11 @@ from typing import Any, ClassVar, Protocol, cast
 import torch
 from torch import Tensor
 
-from ...dsl.jumps.atoms import Atom
 from ...dsl.analysis.calls import weighing
 from ...dsl.analysis.exchangeable import find_exchangeable
 from ...dsl.analysis.loops import SumLoop
 from ...dsl.analysis.reads import computed_from
+from ...dsl.jumps.atoms import Atom
 from ...dsl.names.resolved import Resolved, Site
 from ...dsl.planning.plan import Choice
 from ...dsl.syntax import (
