@@ -13,7 +13,7 @@ PAGE = ROOT / "docs" / "architecture.md"
 BEGIN, END = "<!-- rooms: written by docs/rooms.py -->", "<!-- end of rooms -->"
 ORDER = (  # each may import those before it
     "grammar",
-    "dsl/text", "dsl", "dsl/tables", "dsl/reading", "dsl/names", "dsl/analysis", "dsl/planning",
+    "dsl/text", "dsl", "dsl/tables", "dsl/reading", "dsl/names", "dsl/analysis", "dsl/jumps", "dsl/planning",
     "runtime", "runtime/arrays", "runtime/laws", "runtime/lanes", "runtime/estimators", "runtime/machine", "runtime/gradients",
     "runtime/blocks", "runtime/estimates", "runtime/fitting", "runtime/many",
     "display",

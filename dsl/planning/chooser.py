@@ -10,18 +10,22 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 
+from ..analysis.facts import Hazard
 from ..analysis.flow import Flow, analyse
 from ..analysis.outcomes import Outcomes
+from ..jumps.atoms import Atom, Unfound
+from ..jumps.backward import find_atoms
 from ..names.resolve import Resolved
-from ..tables.estimators import ESTIMATORS, FALLBACK, PLAIN, EstimatorRow, live_rows
+from ..tables.estimators import CROSSING, ESTIMATORS, FALLBACK, PLAIN, EstimatorRow, live_rows
 from ..text.diagnostics import ProbError
 from .plan import NOTHING, Choice, Lessons, Plan, PlanOptions
 from .reasons import Reasons
-from .refusals import excluded, forced_wrong, inapplicable, no_plan, unknown_site
+from .refusals import excluded, forced_wrong, inapplicable, no_plan, unfound, unknown_site
 from .state import State, begin, check_options, live_arguments, options_of
 
 MOST_PLANS = 256  # of one program that are remembered
 MOST_FLOWS = 16
+REFUSED = ("P0403", "P0405")  # without going over jumps
 
 
 @dataclass
@@ -33,6 +37,8 @@ class Chooser:
     lessons: Lessons
     states: dict[int, State] = field(default_factory=dict)
     first: dict[object, EstimatorRow] = field(default_factory=dict)  # by what the choice rests on
+    stopped: Hazard | None = None  # at which no plan is right
+    jumping: bool = False  # jumps are found in the text, and gone over
     unforced: int = 0  # sites of which nobody has set the estimator, as a mask
     all_finite: bool = False  # every site that has an effect has few outcomes, as far as the text tells
 
@@ -46,10 +52,11 @@ class Chooser:
             natural = self.planner.states(replace(self.options, prefer=()), self.lessons)
             for index, state in self.states.items():
                 state.natural = natural[index]
+        jumps = self.jumps()
         while True:
             assumed = {index: self.candidate(state) for index, state in self.states.items()}
             flow = self.planner.flow(assumed, self.lessons.broken, self.options.of)
-            if not self.learn(flow) and not self.demote(flow):
+            if not self.learn(flow) and not self.demote(flow) and not self.part(flow):
                 break
         self.refuse(flow)
         self.all_finite = all(
@@ -58,13 +65,42 @@ class Chooser:
         )
         reasons = Reasons(self.resolved, flow, self.options.of)
         self.unforced = self.mask(flow, lambda state: state.forced is None)
-        choices = {index: self.choice(state, flow, reasons) for index, state in self.states.items()}
+        choices = {index: self.choice(state, flow, reasons, jumps) for index, state in self.states.items()}
         felt = [choice for choice in choices.values() if choice.effect]
         exact = bool(felt) and all(ESTIMATORS[choice.estimator].exact for choice in felt)
         return Plan(
             choices, flow.guards, any(choice.biased for choice in choices.values()), exact, self.unasked(choices),
-            flow.kinks, flow.ties,
+            flow.kinks, flow.ties, jumps,
         )
+
+    def jumps(self) -> Mapping[int, tuple[Atom, ...]]:
+        """Where draws make the result jump, if these jumps are gone over; P0403 where that cannot be told.  Sites that make it jump
+        are drawn so."""
+        calls = [call for state in self.states.values() for call in (state.forced, state.measured, state.preferred)]
+        if not self.jumping and not any(call is not None and ESTIMATORS[call.name].crosses for call in calls):
+            return {}
+        self.jumping = True
+        found = self.planner.jumps(self.lessons)
+        if isinstance(found, Unfound):
+            raise ProbError(unfound(self.resolved, found))
+        for index, atoms in found.items():
+            state = self.states[index]
+            if atoms and state.forced is not None and not ESTIMATORS[state.forced.name].crosses:
+                raise ProbError(unfound(self.resolved, Unfound(
+                    state.site.span, f"`{state.site.name}` makes the result jump, and is set to `{state.forced.name}`"
+                )))
+            if atoms and (why := CROSSING.unsuited(state.row)):
+                raise ProbError(unfound(self.resolved, Unfound(state.site.span, why)))
+            state.jumps = bool(atoms)
+        for state in self.states.values():
+            state.uncrossed = ""
+        return found
+
+    def crossed(self, flow: Flow, hazard: Hazard) -> bool:
+        """Whether a jump is gone over."""
+        if not self.jumping or hazard.kind != "jump":
+            return False
+        return not any(self.candidate(self.states[index]).relaxes for index in flow.origins.sites_in(hazard.live))
 
     @property
     def resolved(self) -> Resolved:
@@ -102,6 +138,8 @@ class Chooser:
         changed = False
         fixed = self.mask(flow, lambda state: state.demoted is not None or state.forced is not None)
         for hazard in flow.lost:
+            if self.crossed(flow, hazard):
+                continue
             for index in flow.origins.sites_in(hazard.live & ~fixed):
                 self.states[index].demoted = hazard
                 changed = True
@@ -116,6 +154,27 @@ class Chooser:
             if self.candidate(state) is FALLBACK and state.ruled_out(FALLBACK, live) and self.reaches(flow, index):
                 changed |= self.follow(state, flow)
         return changed
+
+    def part(self, flow: Flow) -> bool:
+        """Runs that fork, and outcomes that are enumerated, do not go together: what is set for a site comes before what is not,
+        and forks before sums.  True where something changed."""
+        if any(state.beside for state in self.states.values()):
+            return False
+        forking = [
+            state for index, state in self.states.items()
+            if (state.live or state.jumps) and self.candidate(state).forks and self.reaches(flow, index)
+        ]
+        if not forking:
+            return False
+        summing = [state for state in self.states.values() if state.forced is not None and ESTIMATORS[state.forced.name].splits]
+        settled = next((state for state in forking if state.forced is not None), None)
+        if settled is None and summing:
+            settled = summing[0]
+        name = self.candidate(settled or forking[0]).name
+        for state in self.states.values():
+            if state.forced is None or state is not settled:
+                state.beside = name
+        return True
 
     def follow(self, state: State, flow: Flow) -> bool:
         """A density whose support moves with earlier pathwise draws becomes right when those are detached."""
@@ -151,6 +210,8 @@ class Chooser:
         """Raise where a derivative is still lost; with --allow-biased mark the forced sites as wrong."""
         forced = self.mask(flow, lambda state: state.forced is not None)
         for hazard in sorted(flow.lost, key=lambda hazard: (hazard.span.start, -hazard.live.bit_count())):
+            if self.crossed(flow, hazard):
+                continue
             for index in flow.origins.sites_in(hazard.live & forced):
                 state = self.states[index]
                 if state.forced is not None and not state.wrong:
@@ -161,6 +222,7 @@ class Chooser:
                     state.wrong = f"the derivative is lost at a {'pole' if hazard.kind == 'singular' else 'jump'}"
             if flow.origins.parameters_in(hazard.live):
                 if not self.options.allow_biased:
+                    self.stopped = hazard
                     raise ProbError(no_plan(self.resolved, flow, hazard))
                 for index in flow.origins.sites_in(hazard.continuous):
                     self.states[index].wrong = "a parameter moves a jump that no site's density carries"
@@ -193,18 +255,24 @@ class Chooser:
             raise ProbError(excluded(self.resolved, state.site, row.name, self.options))
 
     # ------------------------------------------------------------------------------------------------ outcome
-    def choice(self, state: State, flow: Flow, reasons: Reasons) -> Choice:
+    def choice(self, state: State, flow: Flow, reasons: Reasons, jumps: Mapping[int, tuple[Atom, ...]]) -> Choice:
         index = state.site.index
         live = live_arguments(flow.sites[index])
         effect = self.reaches(flow, index)
         row = self.candidate(state) if live and effect else PLAIN
-        if effect and not live:
+        if effect and state.jumps:
+            row = self.candidate(state)
+        elif effect and not live:
             row = state.summed_as_noise(self.options, self.all_finite) or row
         options = options_of(row, (state.forced, state.preferred, state.measured), {"tau": self.options.tau})
         summing = any(other.exact and self.options.allows(other) for other in live_rows())
+        if state.demoted is not None and not self.jumping and self.options.allows(CROSSING):
+            found = self.planner.jumps(self.lessons)
+            state.uncrossed = f"a jump is not found: {found.reason}" if isinstance(found, Unfound) else ""
         shown = state if state.natural is None or state.demoted or state.followed else state.natural
         valid = [other for other in live_rows() if not shown.ruled_out(other, live)] if live and effect else [PLAIN]
         reason, because = reasons.reason(shown, row, options, bool(live), effect)
+        because += tuple(atom.origin for atom in jumps.get(index, ()) if row.crosses)
         return Choice(
             state.site, row.name, options, bool(state.wrong) or row.biased, reason, because,
             reasons.rejected(shown, row, live if effect else frozenset()), tuple(other.name for other in valid),
@@ -257,7 +325,18 @@ class Planner:
     def _make(self, options: PlanOptions, lessons: Lessons) -> Plan:
         self.check(options)
         chooser = Chooser(self, options, lessons)
-        made = chooser.run()
+        try:
+            made = chooser.run()
+        except ProbError as problem:
+            if chooser.jumping or problem.code not in REFUSED or not options.allows(CROSSING):
+                raise
+            stopped, chooser = chooser.stopped, Chooser(self, options, lessons, jumping=True)
+            try:
+                made = chooser.run()
+            except ProbError:
+                if stopped is None or stopped.kind != "jump" or self.resolved.weighted:
+                    raise problem from None
+                raise
         if not options.prefer:
             self.chosen[options, lessons] = chooser.states
         return made
@@ -269,6 +348,10 @@ class Planner:
             if call.name not in ESTIMATORS or (site_name is not None and site_name not in names):
                 raise ProbError(unknown_site(self.resolved, site_name, call, tuple(ESTIMATORS)))
             check_options(call, self.resolved)
+
+    def jumps(self, lessons: Lessons) -> Mapping[int, tuple[Atom, ...]] | Unfound:
+        """By site where its draws make what is asked for jump; or why that is not found in the text."""
+        return self.resolved.prepared.once("jumps", lessons.broken, lambda: find_atoms(self.resolved, lessons.broken))
 
     def states(self, options: PlanOptions, lessons: Lessons) -> dict[int, State]:
         """The sites as the choice has left them, where nothing has been measured."""

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 from ..analysis.flow import Guard
+from ..jumps.atoms import Atom
 from ..names.resolve import Site
 from ..syntax import EstimatorCall
 from ..tables.estimators import ESTIMATORS, Carrier, EstimatorRow, Option
@@ -31,8 +32,10 @@ class PlanOptions:
     cautious: bool = False
 
     def allows(self, row: EstimatorRow) -> bool:
-        """Whether an estimator may be chosen."""
-        return not (self.unbiased and row.biased) and (self.among is None or row.name in self.among)
+        """Whether an estimator may be chosen; those that fork runs only where they are asked for."""
+        if self.unbiased and row.biased:
+            return False
+        return not row.forks if self.among is None else row.name in self.among
 
 
 @dataclass(frozen=True)
@@ -43,11 +46,17 @@ class Lessons:
                of their domain: the earlier draws that lead there are detached
     crowded    indices of sites whose outcomes are too many to be enumerated
     why        (index, reason in words) of those of them at which that was found out
+    edges      indices of sites with an outcome of probability 0, which moves
     """
 
     broken: frozenset[int] = frozenset()
     crowded: frozenset[int] = frozenset()
     why: tuple[tuple[int, str], ...] = ()
+    edges: frozenset[int] = frozenset()
+
+    def at_edge(self, site: int) -> Lessons:
+        """With one more site at the edge of its domain."""
+        return replace(self, edges=self.edges | {site})
 
     def broke(self, place: int) -> Lessons:
         """With one more broken place."""
@@ -111,6 +120,7 @@ class Plan:
     kinks      ids of nodes over whose kink a derivative is carried, which has no second one
     ties       ids of nodes over whose kink a derivative is carried, and which may be met exactly with positive probability; for
                each whether anything continuous is in its operands
+    atoms      by site, where a draw makes the result jump
     token      under which what runs find out about it is kept (`Resolved.prepared`)
     """
 
@@ -121,6 +131,7 @@ class Plan:
     unasked: bool = False
     kinks: frozenset[int] = frozenset()
     ties: Mapping[int, bool] = field(default_factory=dict)
+    atoms: Mapping[int, tuple[Atom, ...]] = field(default_factory=dict)
     token: object = field(default_factory=object, compare=False, repr=False)
 
     @property

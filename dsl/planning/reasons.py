@@ -45,7 +45,7 @@ class Reasons:
         site = state.site.name
         if not effect:
             reason = f"does not reach {self.result}"
-        elif not live and row.carrier is not Carrier.OUTCOMES:
+        elif not live and row.carrier is not Carrier.OUTCOMES and not row.crosses:
             reason = "no parameter reaches its distribution: fixed noise"
         elif row.splits and state.site.index in self.counted:
             reason = COUNTED

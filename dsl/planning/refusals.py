@@ -5,6 +5,7 @@ from __future__ import annotations
 from ..analysis.facts import Hazard
 from ..analysis.flow import Flow
 from ..analysis.thresholds import advice
+from ..jumps.atoms import Unfound
 from ..names.resolve import Resolved, Site
 from ..syntax import EstimatorCall
 from ..tables.estimators import ESTIMATORS
@@ -53,6 +54,16 @@ def no_plan(
         "P0403", "no estimator is right for this program", hazard.span,
         f"{names} {verb} this jump, and no site's density carries it", noise, (),
         advice(resolved, flow, hazard), source,
+    )
+
+
+def unfound(resolved: Resolved, found: Unfound) -> Diagnostic:
+    """P0403: jumps stand in the way of every estimator, and where they are is not found in the text."""
+    return Diagnostic(
+        "P0403", "no estimator is right for this program", found.span, f"this jumps, and where cannot be told: {found.reason}", (),
+        ("a parameter moves a jump: the derivative needs the points at which draws reach it",),
+        "write what is compared as a sum or a product of draws and parameters, each draw on a line of its own",
+        resolved.program.source,
     )
 
 
@@ -158,6 +169,6 @@ def unknown_estimator(call: EstimatorCall, order: tuple[str, ...]) -> Diagnostic
 
 
 __all__ = [
-    "excluded", "forced_wrong", "inapplicable", "no_plan", "too_many", "unknown_estimator", "unknown_option",
+    "excluded", "forced_wrong", "inapplicable", "no_plan", "too_many", "unfound", "unknown_estimator", "unknown_option",
     "unknown_site",
 ]

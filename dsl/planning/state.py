@@ -11,7 +11,7 @@ from ..names.asked import copies_in
 from ..names.resolve import Resolved, Site
 from ..syntax import EstimatorCall, Sample
 from ..tables.distributions import DISTRIBUTIONS, DistributionRow
-from ..tables.estimators import ESTIMATORS, FALLBACK, PLAIN, Carrier, EstimatorRow, Option, live_rows
+from ..tables.estimators import CROSSING, ESTIMATORS, FALLBACK, PLAIN, Carrier, EstimatorRow, Option, live_rows
 from ..text.diagnostics import ProbError
 from .plan import Lessons, PlanOptions
 from .refusals import inapplicable, too_many, unknown_estimator, unknown_option
@@ -32,6 +32,10 @@ class State:
     measured: EstimatorCall | None = None  # what a pilot found best
     crowded: bool = False  # its outcomes are too many to be enumerated
     found: str = ""  # how that was found out, if it was at this site
+    at_edge: bool = False  # an outcome has probability 0, and that moves
+    beside: str = ""  # an estimator elsewhere in the plan with which some do not go together
+    jumps: bool = False  # it is drawn with the jumps that it makes, unless something else is set
+    uncrossed: str = "it reaches no jump"  # why that cannot be
     natural: State | None = None  # the same site without what a pilot found: why it cannot be otherwise
     set_aside: str = ""  # a forced estimator that --unbiased overrode
     demoted: Hazard | None = None
@@ -46,7 +50,15 @@ class State:
             return why
         if estimator.splits and self.crowded:
             return self.found if self.found == TOGETHER else "too many outcomes"
-        if estimator.pathwise and (self.demoted is not None or self.followed is not None):
+        if estimator.forks and self.found == TOGETHER:
+            return TOGETHER
+        if estimator.several and self.beside and ESTIMATORS[self.beside].splits != estimator.splits:
+            return f"it does not go together with `{self.beside}` in one plan"
+        if estimator.needs_interior and self.at_edge:
+            return "an outcome has probability 0 here, and becomes possible where a parameter moves"
+        if estimator.crosses and self.uncrossed:
+            return self.uncrossed
+        if estimator.pathwise and ((self.demoted is not None and not estimator.crosses) or self.followed is not None):
             return JUMP
         for parameter in self.row.parameters:
             if parameter.name in live and (why := estimator.carries(parameter)):
@@ -59,12 +71,15 @@ class State:
         calls = (self.forced, self.measured, self.preferred)
         barred = self.demoted is not None or self.followed is not None
         names = tuple(call and call.name for call in calls)
-        return (self.row.name, names, self.crowded, barred, self.site.repeated, self.live)
+        apart = (self.jumps, self.uncrossed, self.at_edge, self.beside)
+        return (self.row.name, names, apart, self.crowded, barred, self.site.repeated, self.live)
 
     def candidate(self, options: PlanOptions) -> EstimatorRow:
         """The first estimator that is not ruled out, were the arguments live."""
         if self.forced is not None and (self.forced.name != PLAIN.name or options.allow_biased):
             return ESTIMATORS[self.forced.name]
+        if self.jumps and self.followed is None:
+            return CROSSING
         order = [row for row in live_rows() if options.allows(row)]
         if options.cautious or self.crowded:  # the relaxation is not what remains of outcomes that are too many
             order.sort(key=lambda row: row.biased)
@@ -77,7 +92,7 @@ class State:
 
     def summed_as_noise(self, options: PlanOptions, all_finite: bool) -> EstimatorRow | None:
         """What sums out a site that no parameter reaches: when it is asked for, or where everything else is."""
-        summing = (row for row in live_rows() if row.exact and not row.unsuited(self.row) and not self.crowded)
+        summing = (row for row in live_rows() if row.exact and not self.ruled_out(row, frozenset()))
         call = self.forced or self.preferred or self.measured
         if call is not None:
             return next((row for row in summing if row.name == call.name), None)
@@ -88,7 +103,7 @@ def begin(resolved: Resolved, site: Site, options: PlanOptions, lessons: Lessons
     """A site as the program and the options set it; P0401, P0407."""
     state = State(
         site, DISTRIBUTIONS[site.distribution.name], crowded=site.index in lessons.crowded or bool(copies_in(options.of)),
-        found=TOGETHER if copies_in(options.of) else dict(lessons.why).get(site.index, ""),
+        found=TOGETHER if copies_in(options.of) else dict(lessons.why).get(site.index, ""), at_edge=site.index in lessons.edges,
     )
     state.measured = measured
     if isinstance(site.node, Sample) and site.node.using is not None:

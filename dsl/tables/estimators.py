@@ -24,6 +24,7 @@ class Carrier(Enum):
     VALUE = "the value drawn"
     DENSITY = "the density of the draw, which weighs the run"
     OUTCOMES = "the probabilities of the outcomes, which all go on"
+    DIFFERENCE = "the difference that another outcome makes, which goes on beside the draw"
 
 
 @dataclass(frozen=True)
@@ -50,6 +51,8 @@ class EstimatorRow:
     page            for `probrun help`; its first sentence is the summary of the list
     carrier         what takes the derivative past the draw
     splits          a lane may go on as several
+    forks           a run may go on as two lanes that share their noise, the second with weight 0; only where it is asked for
+    crosses         it goes along paths, and over the jumps that are found in the text (`dsl/jumps/atoms.py`)
     random          the same seed aside, two runs draw different values
     exact           where every site that matters is drawn so, one run tells everything
     biased          the gradient is wrong by an amount that no standard error shows
@@ -68,6 +71,8 @@ class EstimatorRow:
     page: str
     carrier: Carrier
     splits: bool = False
+    forks: bool = False
+    crosses: bool = False
     random: bool = True
     exact: bool = False
     biased: bool = False
@@ -82,14 +87,19 @@ class EstimatorRow:
     known_as: tuple[str, ...] = ()
 
     @property
+    def several(self) -> bool:
+        """Whether a run may go on as several lanes."""
+        return self.splits or self.forks
+
+    @property
     def pathwise(self) -> bool:
         """Whether the drawn value carries the derivative."""
         return self.carrier is Carrier.VALUE
 
     @property
     def reparameterises(self) -> bool:
-        """Whether the value that goes forward is itself the one that carries the derivative."""
-        return self.pathwise and not self.relaxes
+        """Whether the value that goes forward is itself the one that carries the derivative, and all of it."""
+        return self.pathwise and not self.relaxes and not self.crosses
 
     def option(self, name: str) -> OptionRow | None:
         """The option of that name."""
@@ -234,11 +244,53 @@ baseline); Greensmith, Bartlett & Baxter 2004 (the best constant baseline).
         ),
         variants=({"baseline": "regression"}, {"credit": False}, {"credit": False, "baseline": "none"}),
     ),
+    EstimatorRow(
+        "fork", "unbiased; the run goes on a second time, with another outcome",
+        """
+A run goes on as two: with what was drawn, and with another outcome in its place. Both draw the same from there on wherever they
+execute the same, so that their results differ by what that one outcome changes; the difference, times how fast a parameter moves
+probability from one outcome to the other, is the derivative. Of all draws of a run one is changed, each with a known probability.
+
+For discrete distributions whose support does not move with a parameter, whatever happens to the value afterwards. Unbiased, and
+right at the edge of the domain, too, where an outcome has probability 0. Its variance is small where one draw changes little, as in
+walks, queues and stocks. A run takes about twice the time. First derivatives only; not beside sites that are enumerated.
+
+Sources: Fu & Hu 1997 (smoothed perturbation analysis); Heidergott & Vazquez-Abad 2008 (measure-valued derivatives); Arya et al.
+2022 (stochastic triples).
+""",
+        Carrier.DIFFERENCE, forks=True,
+        reason="runs go on with another outcome beside the one drawn",
+        known_as=("spa", "smoothedperturbation", "stochasticad", "stochastictriples", "mvd", "measurevalued", "branching"),
+        unsuited=lambda row: "" if row.discrete else f"{row.name} is continuous",
+        carries=lambda parameter: f"the support moves with `{parameter.name}`" if parameter.moves_support else "",
+        help=lambda row: _score_help(row) if row.discrete else "",
+    ),
+    EstimatorRow(
+        "jump", "unbiased; a path, and both sides of every jump",
+        """
+The pathwise estimator where the result jumps: at a comparison, a branch, `floor`. The points at which a draw makes the result jump
+are found in the text, and solved for the draw. At one of them a run goes on as three: with what was drawn, and with a draw just
+before the point and just after it, which draw the same from there on. The difference of these two, times how fast probability
+crosses the point, is what the path does not see.
+
+For continuous draws of one number. Right also where a parameter stands in the condition (`x < theta`), or moves the support; there
+it is the only one. Unbiased. First derivatives only; not beside sites that are enumerated.
+
+Sources: Leibniz' integral rule; Fu & Hu 1997 (smoothed perturbation analysis); Lew et al. 2023 (ADEV).
+""",
+        Carrier.VALUE, forks=True, crosses=True,
+        reason="along the path, and over the jumps that are found in the text",
+        known_as=("leibniz", "boundary", "edge", "discontinuity"),
+        unsuited=_unpathwise,
+        carries=lambda parameter: "" if parameter.reparameterised else f"no reparameterisation in `{parameter.name}`",
+        help=lambda row: f"in {pathwise}" if (pathwise := _named(row, lambda parameter: parameter.reparameterised)) else "",
+    ),
 )
 
 ESTIMATORS: dict[str, EstimatorRow] = {row.name: row for row in ROWS}
 PLAIN = next(row for row in ROWS if row.carrier is Carrier.NOTHING)  # where there is no derivative to carry
 SUMMING = next(row for row in ROWS if row.exact)  # the sum over all outcomes
+CROSSING = next(row for row in ROWS if row.crosses)  # it goes over jumps
 FALLBACK = next(row for row in ROWS if row.carrier is Carrier.DENSITY)  # it sees every jump
 
 

@@ -75,6 +75,9 @@ Or the way leads over a kink (`relu`, `abs`, `max`, `sort`, the density of
 Laplace): the derivative of a kink jumps, and differentiating it again misses
 the jump. E[relu(x)] has the second derivative p(0), and not 0.
 
+Or runs fork (`fork`): the difference that another outcome makes is taken as a
+number.
+
 The score function has derivatives of all orders: fix the site with
 `using score`, or `estimator={"z": "score"}`.
 """),

@@ -14,6 +14,7 @@ from ..lanes.meter import Meter
 from ..lanes.moving import Motion
 from ..laws.law import Law
 from ..laws.noise import Noise
+from ..laws.others import Others
 
 Options = Mapping[str, float | bool | str]
 
@@ -34,6 +35,7 @@ class Request:
     places      of the arguments' row of every lane `[lanes]` (None: they have a row for each lane, or one for all)
     counted     all elements have one law, and only how many have which outcome matters
     whole       the log densities of all elements may be given as their sum
+    crossings   gives the jumps of a draw, each of which a run may take (None: it has none)
     meter       is told of work beyond the numbers of the draw, before it is done
     """
 
@@ -52,6 +54,7 @@ class Request:
     counted: bool = False
     whole: bool = False
     meter: Meter = field(default_factory=Meter)
+    crossings: Callable[[Tensor], Others | None] = lambda draw: None
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +68,7 @@ class Drawn:
     kept          the most outcomes that are kept
     rest          the largest probability of what was left out
     anew          the probability once more, with a derivative of its own (None: it is shared anyway)
+    others        where runs fork: the other outcomes that there might have been
     """
 
     value: Tensor
@@ -75,6 +79,7 @@ class Drawn:
     kept: int = 0
     rest: float = 0.0
     anew: Callable[[], Tensor] | None = None
+    others: Others | None = None
 
 
 class Estimator(Protocol):

@@ -136,4 +136,5 @@ class Objective:
         """Whether the runs of one seed make a function whose gradient this is."""
         assert self.plan is not None
         live = [choice for choice in self.plan.choices.values() if choice.live and choice.effect]
-        return not self.plan.biased and all(ESTIMATORS[choice.estimator].carrier is not Carrier.DENSITY for choice in live)
+        rows = [ESTIMATORS[choice.estimator] for choice in live]
+        return not self.plan.biased and not any(row.carrier is Carrier.DENSITY or row.forks for row in rows)

@@ -60,6 +60,7 @@ class Weighing:
 
     def __init__(self, outcome: Outcome, value: Tensor, terms: Sequence[Summand], runs: int):
         self.outcome = outcome
+        self.idle = False
         self.runs = runs
         self.lanes = outcome.lanes
         self.root = outcome.lanes.root
@@ -77,7 +78,9 @@ class Weighing:
         terms = outcome.terms[number]
         if terms is None:
             terms = [Summand(value, outcome.lanes, Taint(EVERYTHING))] if outcome.ledger.executions else []
-        return cls(outcome, value, terms, runs)
+        found = cls(outcome, value, terms, runs)
+        found.idle = number in outcome.idle
+        return found
 
     def apart(self) -> Iterator[Weighing]:
         """Each entry of an uneven result by itself."""
@@ -98,8 +101,8 @@ class Weighing:
     # ------------------------------------------------------------------------------------------------- entries
     @property
     def scored(self) -> bool:
-        """Whether the gradients rest on scores."""
-        return self.uneven or bool(self.groups)
+        """Whether the gradients rest on scores, or on runs that fork and have not shown anything."""
+        return self.uneven or bool(self.groups) or self.idle
 
     @property
     def _tied(self) -> bool:

@@ -1,13 +1,14 @@
 """Noise that coupled lanes share: where several lanes of one run execute the same call of a site together, they draw the same.
 
-What is made of uniform or normal noise is the same function of the same noise; a gamma, a count or a draw by torch's own class is
-copied where the arguments agree, and independent where they do not.  A lane that is alone in a branch, or in a round of a
-loop, draws by itself.
+What is made of uniform or normal noise is the same function of the same noise.  Poisson, Binomial and Gamma draws whose arguments
+differ have what they have in common once, and the rests each for itself; a draw by torch's own class is copied where the
+arguments agree, and independent where they do not.  A lane that is alone in a branch, or in a round of a loop, draws by itself.
 """
 
 from __future__ import annotations
 
 import math
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -29,8 +30,12 @@ class Common(Noise):
         assert isinstance(lanes, Lanes)
         if lanes.origin is None:
             return self.noise
-        runs, slot = torch.unique(lanes.origin, return_inverse=True)
-        return self.noise if runs.shape[0] == lanes.count else Shared(self.noise, slot, runs.shape[0])
+        present = torch.zeros(lanes.root.count, dtype=torch.bool, device=lanes.origin.device)
+        present[lanes.origin] = True
+        count = int(present.sum())
+        if count == lanes.count:
+            return self.noise
+        return Shared(self.noise, (present.cumsum(0) - 1).index_select(0, lanes.origin), count)
 
     def seed(self) -> int:
         return self.noise.seed()
@@ -46,9 +51,14 @@ class Shared(Noise):
         self.noise = noise
         self.slot = slot
         self.count = count
+
+    @cached_property
+    def leader(self) -> Tensor:
+        """The first lane with the same noise `[lanes]`."""
+        slot, count = self.slot, self.count
         places = torch.arange(slot.shape[0], device=slot.device)
         first = torch.full((count,), slot.shape[0], device=slot.device).scatter_reduce(0, slot, places, "amin")
-        self.leader = first.index_select(0, slot)  # the first lane with the same noise
+        return first.index_select(0, slot)
 
     def _spread(self, rows: Tensor) -> Tensor:
         return rows.index_select(0, self.slot)
@@ -69,16 +79,46 @@ class Shared(Noise):
         return less(self.uniform(shape, chance, torch.float64), chance.detach(), chance.dtype)
 
     def gamma(self, concentration: Tensor) -> Tensor:
-        return self.alike(self.noise.gamma(concentration), concentration)
+        least = self._least(concentration)
+        draw = self._spread(self.noise.gamma(least))
+        more, rows = self._more(concentration - self._spread(least))
+        rest = torch.where(more > 0, self.noise.gamma(torch.where(more > 0, more, 1.0)), 0.0)
+        return draw.index_add_(0, rows, rest)
 
     def dirichlet(self, concentration: Tensor) -> Tensor:
         return self.alike(self.noise.dirichlet(concentration), concentration)
 
     def binomial(self, count: Tensor, chance: Tensor) -> Tensor:
-        return self.alike(self.noise.binomial(count, chance), count, chance)
+        fewest, least = self._least(count), self._least(chance)
+        common = self._spread(self.noise.binomial(fewest, least))
+        fewest, least = self._spread(fewest), self._spread(least)
+        rows = self._apart((count > fewest) | (chance > least))
+        few, low, high = (entry.index_select(0, rows) for entry in (fewest, least, chance))
+        again = torch.where(high > low, (high - low) / (1 - low), 0.0).clamp(0, 1)
+        rest = self.noise.binomial(few - common.index_select(0, rows), again)
+        rest = rest + self.noise.binomial(count.index_select(0, rows) - few, high)
+        return common.index_add_(0, rows, rest)
 
     def poisson(self, rate: Tensor) -> Tensor:
-        return self.alike(self.noise.poisson(rate), rate)
+        least = self._least(rate)
+        draw = self._spread(self.noise.poisson(least))
+        more, rows = self._more(rate - self._spread(least))
+        return draw.index_add_(0, rows, self.noise.poisson(more))
+
+    def _least(self, argument: Tensor) -> Tensor:
+        """The least of the lanes with the same noise, entry by entry."""
+        slot = self.slot.reshape(-1, *(1,) * (argument.dim() - 1)).expand(argument.shape)
+        empty = argument.new_zeros(self.count, *argument.shape[1:])
+        return empty.scatter_reduce(0, slot, argument.detach(), "amin", include_self=False)
+
+    def _apart(self, differs: Tensor) -> Tensor:
+        """The lanes at which something differs."""
+        return differs.reshape(differs.shape[0], math.prod(differs.shape[1:])).any(1).nonzero().squeeze(1)
+
+    def _more(self, rest: Tensor) -> tuple[Tensor, Tensor]:
+        """What is left to draw, and the lanes on which there is something left."""
+        rows = self._apart(rest > 0)
+        return rest.index_select(0, rows).detach(), rows
 
     def seed(self) -> int:
         return self.noise.seed()

@@ -317,10 +317,16 @@ class Frame:
 
 def rebased(lanes: Lanes, ancestor: Lanes) -> Lanes:
     """The same lanes as direct children of `ancestor`; unchanged where lanes were split in between, whose way must be kept."""
-    if lanes.spread_since(ancestor):
+    spread = lanes.spread_since(ancestor)
+    if spread and not lanes.wayless:
         return lanes
     index = lanes.map_to(ancestor)
-    return lanes if index is None else Lanes(lanes.count, ancestor, index)
+    if index is None:
+        return lanes
+    fresh = Lanes(lanes.count, ancestor, index, spread)
+    if (marks := lanes.marks()) is not None:
+        fresh.mark(marks)
+    return fresh
 
 
 Joiner: TypeAlias = Callable[[list[Lanes], list[Tensor], Lanes, bool], Join]  # parts, their indices, the whole, whether to permute

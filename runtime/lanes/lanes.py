@@ -46,9 +46,12 @@ class Lanes:
     that were split on the way have come together again, what they consist of, one after another; the parent does not tell.
     `tracked`: it will be asked which rows of values are the same (`merging.py`).
     `once`: where the program comes back to these very lanes (`merging.py`), what has been worked out on them.
+    `wayless`: where lanes are split, nobody will ask for the way that they have come.
     """
 
-    __slots__ = ("count", "index", "lifter", "maps", "once", "parent", "parts", "places", "spread", "tracked")
+    __slots__ = (
+        "_marks", "count", "index", "lifter", "maps", "once", "parent", "parts", "places", "spread", "tracked", "wayless",
+    )
 
     def __init__(self, count: int, parent: Lanes | None = None, index: Tensor | None = None, spread: bool = False):
         self.count = count
@@ -59,6 +62,8 @@ class Lanes:
         self.lifter: Lifting | None = None if parent is None else parent.lifter
         self.tracked: bool = parent is not None and parent.tracked
         self.once: Once | None = None
+        self.wayless: bool = parent is not None and parent.wayless
+        self._marks: Tensor | None = None
         self.maps: dict[Lanes, Tensor] = {}
         self.places: dict[Lanes, Tensor] = {}
 
@@ -89,6 +94,34 @@ class Lanes:
             assert lanes.parent is not None
             lanes = lanes.parent
         return False
+
+    def mark(self, marks: Tensor) -> None:
+        """These are alternatives with such tickets, or 0 for the runs themselves `[count]` (`forking.py`)."""
+        self._marks = marks
+
+    def marks(self) -> Tensor | None:
+        """The ticket of every lane, 0 for those of the runs themselves `[count]`; None: all are."""
+        chain: list[Lanes] = []
+        lanes = self
+        while lanes._marks is None and not lanes.parts and lanes.parent is not None:
+            chain.append(lanes)
+            lanes = lanes.parent
+        found = lanes._marks
+        if found is None and lanes.parts:
+            of_parts = [part.marks() for part in lanes.parts]
+            known = next((one for one in of_parts if one is not None), None)
+            if known is not None:
+                found = torch.cat([
+                    known.new_zeros(part.count) if one is None else one for part, one in zip(lanes.parts, of_parts, strict=True)
+                ])
+                lanes._marks = found
+        if found is None:
+            return None
+        for lanes in reversed(chain):
+            assert lanes.index is not None
+            found = found.index_select(0, lanes.index)
+        self._marks = found
+        return found
 
     def line(self) -> set[Lanes]:
         """These lanes and all they descend from."""

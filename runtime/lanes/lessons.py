@@ -65,6 +65,20 @@ class GuardBroken(Lesson):
         return replace(way, known=way.known.broke(self.place))
 
 
+class AtEdge(Lesson):
+    """An outcome of a site (its index in the program) has probability 0, which moves: do with what does not mind."""
+
+    def __init__(self, index: int):
+        self.index = index
+        super().__init__(f"site {index}")
+
+    def alone(self, way: Way) -> bool:
+        return False
+
+    def taught(self, way: Way, plan: MakePlan) -> Way:
+        return replace(way, known=way.known.at_edge(self.index))
+
+
 class TooManyLanes(Lesson):
     """Enumerating the outcomes of a site (its index in the program) takes more lanes per run than allowed: do without; `why` in
     words that go on after "outcomes are not summed: "."""

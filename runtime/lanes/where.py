@@ -39,6 +39,14 @@ class Where:
             help='take the sites before it by score (estimator="score"), whose derivatives of every order are right',
         )
 
+    def forked(self) -> ProbError:
+        """P0406: runs that fork were differentiated twice."""
+        return ProbError(Diagnostic(
+            "P0406", "there is no second derivative of runs that fork", None, "", (),
+            ("the difference that another outcome makes is a number, and nothing here sees how it moves",),
+            'take the sites by score (estimator="score"), whose derivatives of every order are right', self.source,
+        ))
+
     def ragged(self, name: str, value: Ragged, span: Span) -> ProbError:
         """P0303: a variable whose shape depends on the way a run went."""
         shapes = " or ".join(shape_words(shape) for shape in value.shapes)

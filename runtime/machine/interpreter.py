@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import cast
 
 from torch import Tensor
@@ -36,10 +37,14 @@ from ...dsl.syntax import (
     While,
 )
 from ...dsl.tables.constants import CONSTANTS
+from ...dsl.tables.estimators import ESTIMATORS, Carrier
+from ..arrays.kinks import once_differentiable
 from ..arrays.operations import Operand
+from ..lanes.coupling import Common
 from ..lanes.endings import young
-from ..lanes.frames import Activation, Frame
-from ..lanes.lanes import NOWHERE, Lanes
+from ..lanes.forking import Forks
+from ..lanes.frames import Activation, Frame, Returned
+from ..lanes.lanes import NOWHERE, Lanes, carry
 from ..lanes.lessons import TooMuchWork
 from ..lanes.values import PerLane, Plain, Uniform
 from .branching import conditional, execute_if, logical
@@ -95,6 +100,7 @@ class Interpreter(Machine):
         `[1, *shape]`.  Wants `deep_recursion()`."""
         self.runs, lanes = count, Lanes(count)
         lanes.lifter, lanes.tracked = self.lifter, self.merger is not None
+        self._coupled(lanes)
         self.most_lanes, self.lanes_made = self.limits.lanes * count * self.copies, count * self.copies
         self.most_table = None if self.limits.table is None else self.limits.table * count
         activation = Activation(lanes)
@@ -129,4 +135,28 @@ class Interpreter(Machine):
             if self.merger is not None:
                 self.merger.close()
         met = () if self.meetings is None else self.meetings.met
-        return Outcome(end.values, terms, end.lanes, end.weight, self.ledger, self.draws > 0, self.meter.spent, met, self.cuts, age)
+        idle: frozenset[int] = frozenset()
+        if self.forks is not None:
+            end = self._settled(end, self.forks)
+            idle = self.forks.idle(end.lanes, [self.number(cast(Plain, value)) for value in end.values])
+        return Outcome(
+            end.values, terms, end.lanes, end.weight, self.ledger, self.draws > 0, self.meter.spent, met, self.cuts, age, idle
+        )
+
+    def _coupled(self, lanes: Lanes) -> None:
+        """Where runs may fork: their lanes share noise."""
+        rows = [ESTIMATORS[choice.estimator] for choice in self.choices.values()]
+        if any(row.forks for row in rows):
+            self.forks = Forks(lanes.count, self.noise, self.device)
+            self.noise = Common(self.noise)
+            self.aside = Interpreter(self.resolved, {}, self.context, self.noise, safe=self.safe, lifter=self.lifter)
+            lanes.wayless = not any(row.carrier is Carrier.DENSITY for row in rows)
+
+    def _settled(self, end: Returned, forks: Forks) -> Returned:
+        """What the runs and their alternatives have come to, with their weights; P0406 for a second derivative."""
+        lanes, weight = forks.settled(end.lanes)
+        if weight is None:
+            return end
+        where = self.where
+        weight = once_differentiable(weight, where.forked)
+        return replace(end, lanes=lanes, weight=weight, values=[carry(value, end.lanes, lanes) for value in end.values])

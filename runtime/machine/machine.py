@@ -17,6 +17,7 @@ from ...dsl.analysis.calls import weighing
 from ...dsl.analysis.exchangeable import find_exchangeable
 from ...dsl.analysis.loops import SumLoop
 from ...dsl.analysis.reads import computed_from
+from ...dsl.jumps.atoms import Atom
 from ...dsl.names.resolved import Resolved, Site
 from ...dsl.planning.plan import Choice
 from ...dsl.syntax import (
@@ -41,6 +42,7 @@ from ..arrays.function_code import FILLED, FUNCTION_CODE, Context, FunctionProbl
 from ..estimators import ESTIMATORS
 from ..estimators.request import Estimator
 from ..lanes.endings import Cut
+from ..lanes.forking import Forks
 from ..lanes.frames import Activation, Frame, Returned
 from ..lanes.lanes import FEW_NUMBERS, NOWHERE, Lanes, carry, known_by
 from ..lanes.ledger import Ledger, Summand
@@ -75,6 +77,7 @@ class Outcome:
     random     whether anything was drawn
     work       numbers that were touched (`meter.py`)
     met        kinks whose operands were equal
+    idle       results that no alternative of a run has changed, by their numbers
     cuts       what was left out where there is no end, and the `age` of the lanes `[lanes or 1]` (`endings.py`)
     """
 
@@ -88,6 +91,7 @@ class Outcome:
     met: Sequence[Met] = ()
     cuts: Sequence[Cut] = ()
     age: Tensor | None = None
+    idle: frozenset[int] = frozenset()
 
 
 class Counting(Protocol):
@@ -148,6 +152,9 @@ class Machine(Setting):
         self.recall = Recall(resolved)
         self.sharing = Sharing(resolved, self.merger) if self.merger is not None and self.merger.exact else None
         self.cuts: list[Cut] = []
+        self.forks: Forks | None = None
+        self.atoms: Mapping[int, Sequence[Atom]] = {}  # by site, where a draw makes the result jump,
+        self.aside: Machine | None = None  # and what evaluates them
         self.runs = self.draws = 0
         self.depth = 0
         self.recursive: dict[str, int] = {}  # how often the functions that are at work have called themselves

@@ -19,7 +19,7 @@ def ordered(resolved: Resolved, plan: Plan) -> bool:
 
 
 def _ordered(resolved: Resolved, plan: Plan) -> bool:
-    split = any(ESTIMATORS[choice.estimator].splits for choice in plan.choices.values())
+    split = any(ESTIMATORS[choice.estimator].several for choice in plan.choices.values())
     return not split and _first(resolved.program.body, APART) is None
 
 
@@ -29,7 +29,7 @@ def check_fixed(resolved: Resolved, plan: Plan) -> None:
     if node is not None:
         raise no_points(resolved, node.span, "this may send runs different ways")
     for choice in plan.choices.values():
-        if ESTIMATORS[choice.estimator].splits:
+        if ESTIMATORS[choice.estimator].several:
             raise no_points(resolved, choice.site.span, f"`{choice.estimator}` makes several lanes of one here")
     for site in resolved.sites:
         if not DISTRIBUTIONS[site.distribution.name].by_inverse:

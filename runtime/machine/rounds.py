@@ -117,7 +117,7 @@ def _fits(machine: Machine, loop: SumLoop, node: For, frame: Frame) -> bool:
     """Whether what the loop reads are single numbers, and nothing needs the rounds one by one."""
     for draw in loop.draws:
         choice = machine.choices.get(machine.resolved.site_at[id(draw)].index)
-        if choice is not None and ESTIMATORS[choice.estimator].splits:
+        if choice is not None and ESTIMATORS[choice.estimator].several:
             return False
     if machine.keeps_terms(node, frame):
         return False

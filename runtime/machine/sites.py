@@ -29,16 +29,18 @@ from ..lanes.circumstances import circumstances, count_runs, first_of, in_runs, 
 from ..lanes.endings import Cut, grow
 from ..lanes.frames import Frame
 from ..lanes.lanes import Lanes, carry
-from ..lanes.lessons import GuardBroken, TooCoarse, TooManyLanes, TooSmall
+from ..lanes.lessons import AtEdge, GuardBroken, NotCompiled, TooCoarse, TooManyLanes, TooSmall
 from ..lanes.merging import entries, first_of_each, grouped
 from ..lanes.values import PerLane, Plain, Uniform
 from ..laws.build import build
 from ..laws.law import Edge, Law
+from ..laws.others import Others
 from .arguments import Bound, bind_arguments, check_cover, with_axes
 from .machine import Machine
 from .operation import Operation
+from .roots import crossings
 from .setting import Setting
-from .ways import counted
+from .ways import APART, counted
 
 COPIES = 8  # of a draw while it is made: noise, scaled and moved, its density, its derivative
 MANY = 256  # lanes of which only those with different arguments are looked at,
@@ -90,6 +92,8 @@ def draw(machine: Machine, node: Sample | Draw, frame: Frame) -> Plain:
         if drawn.late is not None:
             grow(frame, PerLane(drawn.late))
             machine.cuts.append(Cut(node.span, site.index, "outcomes", drawn.kept, drawn.rest))
+    if drawn.others is not None:
+        value = _forked(machine, frame, value, drawn.others)
     machine.note_draw(node, value, drawn.log_density, frame)
     if drawn.log_density is not None:
         _note_score(machine, node, made.bound, made.law, drawn, options, frame)
@@ -107,7 +111,7 @@ def _site_draw(machine: Machine, node: Sample | Draw, estimator: Estimator, opti
     law = bound.law()
     if (live and (not facts.reparameterises or not bound.row.whole_line)) or law.small():
         refine(machine, law, None, bound.row, node)
-    if live and (facts.needs_interior or (facts.splits and "logits" in bound.arguments)):
+    if live and (facts.needs_interior or (facts.several and "logits" in bound.arguments)):
         edge = law.boundary()
         if edge is not None and (edge.log or facts.needs_interior):
             at_edge(machine, node, bound, edge, frame)
@@ -122,6 +126,7 @@ def _site_draw(machine: Machine, node: Sample | Draw, estimator: Estimator, opti
         bound.row, law, lifted.tensors, (frame.lanes.count, *bound.batch, *bound.event), len(bound.batch), live, options,
         machine.noise.at(frame.lanes), machine.motion, machine.most_lanes, machine.most_table, places,
         facts.splits and bound.alike and site.index in machine.exchangeable, not machine.credits, machine.meter,
+        crossings(machine, site, bound, frame),
     )
     numbers = math.prod(request.shape)
     machine.meter.spend(numbers)
@@ -135,6 +140,20 @@ def _site_draw(machine: Machine, node: Sample | Draw, estimator: Estimator, opti
     if drawn is None:
         raise machine.too_many(site)
     return SiteDraw(bound, law, drawn, PerLane(drawn.value), (numbers, machine.meter.spent - before))
+
+
+def _forked(machine: Machine, frame: Frame, value: PerLane, others: Others) -> PerLane:
+    """Runs meet other outcomes of a draw; the draw on the lanes that go on."""
+    if machine.branching is not APART:
+        raise NotCompiled("runs go on as two lanes")
+    assert machine.forks is not None
+    lanes, rows = machine.forks.meet(frame.lanes, value.raw, others)
+    if lanes is frame.lanes:
+        return value
+    if machine.counter is not None:
+        machine.counter.hold(2 * lanes.count)  # where they come from
+    frame.narrow(lanes)
+    return PerLane(rows)
 
 
 def _keep_proposal(machine: Machine, node: Sample | Draw, bound: Bound, frame: Frame) -> None:
@@ -304,6 +323,8 @@ def at_edge(machine: Machine, node: Sample | Draw, bound: Bound, edge: Edge, fra
         if facts.biased and float(mask.float().mean()) <= RARE:
             return
         raise GuardBroken(id(node))
+    if not edge.log and not choice.forced and any(ESTIMATORS[name].forks for name in choice.candidates):
+        raise AtEdge(site.index)
     help = "keep the argument inside the domain, for instance by a sigmoid or by another parameter value"
     if bound.row.finite and not edge.log and not facts.splits:
         help += f";\nor sum over all outcomes, which is right at the edge too: --estimator {site.name}={SUMMING.name}"

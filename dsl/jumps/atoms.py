@@ -1,0 +1,39 @@
+"""Atoms: expressions of a draw whose zeros are jumps of the result."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+
+from ..syntax import Expression
+from ..text.source import Span
+
+DRAW = "\1draw"  # the name of the draw in an atom; no text can name it
+
+
+class Form(Enum):
+    """How the roots of an atom are found."""
+
+    AFFINE = "by two evaluations"
+    SOLVED = "they are given"
+    MONOTONE = "by halving"
+
+
+@dataclass(frozen=True)
+class Atom:
+    """`value` jumps where it is 0 (of a `lattice`: a whole number)."""
+
+    value: Expression
+    lattice: bool
+    form: Form
+    roots: tuple[Expression, ...]
+    span: Span
+    origin: str
+
+
+@dataclass(frozen=True)
+class Unfound:
+    """Why the jumps of a program are not all found: what stands in the way, and where."""
+
+    span: Span
+    reason: str

@@ -1,0 +1,308 @@
+"""Expressions as functions of one of their names: substitution, pieces without kinks, and where they are 0."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import fields, replace
+from itertools import product
+from typing import Any, cast
+
+from ..syntax import (
+    Argument,
+    Arithmetic,
+    Call,
+    Comparison,
+    Conditional,
+    Expression,
+    Logical,
+    Name,
+    Node,
+    Number,
+    Power,
+    Term,
+    Unary,
+    children,
+)
+from ..tables.functions import FUNCTIONS, elementwise
+
+MOST_PIECES = 64
+WHOLE = "\1whole"  # some whole number
+Change = Callable[[Expression], Expression | None]
+
+
+class Unsolved(Exception):
+    """An expression that cannot be solved; `node` is why."""
+
+    def __init__(self, node: Node, why: str):
+        self.node = node
+        self.why = why
+        super().__init__(why)
+
+
+def names_of(node: Node) -> frozenset[str]:
+    """The names that stand in an expression."""
+    found: set[str] = set()
+    pending = [node]
+    while pending:
+        one = pending.pop()
+        if isinstance(one, Name):
+            found.add(one.id)
+        pending += children(one)
+    return frozenset(found)
+
+
+def by_element(node: Node, name: str) -> bool:
+    """Whether each element of an expression depends on one element of what a name stands for."""
+    if name not in names_of(node):
+        return True
+    match node:
+        case Name():
+            return True
+        case Call():
+            if node.function not in FUNCTIONS or not elementwise(node.function, len(node.arguments)):
+                return False
+        case Arithmetic() | Unary() | Power() | Comparison() | Logical() | Conditional() | Term() | Argument():
+            pass
+        case _:
+            return False
+    return all(by_element(part, name) for part in children(node))
+
+
+def changed(node: Node, change: Change) -> Any:
+    """The expression with parts replaced: those for which `change` gives something."""
+    if (other := change(cast(Expression, node))) is not None:
+        return other
+    parts: dict[str, object] = {}
+    for item in fields(node):
+        held = getattr(node, item.name)
+        made = _changed(held, change)
+        if made is not held:
+            parts[item.name] = made
+    return replace(node, **parts) if parts else node  # type: ignore[arg-type]
+
+
+def _changed(held: object, change: Change) -> object:
+    if isinstance(held, Node):
+        return changed(held, change)
+    if isinstance(held, tuple):
+        made = tuple(_changed(entry, change) for entry in held)
+        return made if any(one is not other for one, other in zip(made, held, strict=True)) else held
+    return held
+
+
+def substituted(node: Expression, name: str, value: Expression) -> Expression:
+    """The expression with a value in place of a name."""
+    return cast(Expression, changed(node, lambda part: value if isinstance(part, Name) and part.id == name else None))
+
+
+# --------------------------------------------------------------------------------------------------------- pieces
+def pieces(node: Expression, name: str) -> list[Expression]:
+    """Expressions without kinks and jumps in a name, one of which the expression is, wherever it is looked at."""
+    if name not in names_of(node):
+        return [node]
+    found = list(dict.fromkeys(_pieces(node, name)))
+    if len(found) > MOST_PIECES:
+        raise Unsolved(node, "it has too many pieces")
+    return found
+
+
+def _pieces(node: Any, name: str) -> list[Any]:
+    if name not in names_of(node):
+        return [node]
+    match node:
+        case Comparison() | Logical():
+            return [Number(0.0), Number(1.0)]
+        case Unary(operator="not"):
+            return [Number(0.0), Number(1.0)]
+        case Conditional():
+            return _few([*_pieces(node.then, name), *_pieces(node.otherwise, name)])
+        case Call():
+            return _of_call(node, name)
+    parts = [(item.name, _ways(getattr(node, item.name), name)) for item in fields(node)]
+    several = [(key, ways) for key, ways in parts if len(ways) > 1]
+    if math.prod(len(ways) for _, ways in several) > MOST_PIECES:
+        raise Unsolved(node, "it has too many pieces")
+    base = replace(node, **{key: ways[0] for key, ways in parts})
+    return [
+        replace(base, **dict(zip((key for key, _ in several), chosen, strict=True))) for chosen in product(*(w for _, w in several))
+    ]
+
+
+def _few(found: list[Any]) -> list[Any]:
+    found = list(dict.fromkeys(found))
+    if len(found) > MOST_PIECES:
+        raise Unsolved(found[0], "it has too many pieces")
+    return found
+
+
+def _ways(held: object, name: str) -> list[Any]:
+    if isinstance(held, Node):
+        return _pieces(held, name)
+    if isinstance(held, tuple):
+        ways = [_ways(entry, name) for entry in held]
+        if math.prod(len(one) for one in ways) > MOST_PIECES:
+            raise Unsolved(Number(0.0), "it has too many pieces")
+        return [tuple(chosen) for chosen in product(*ways)]
+    return [held]
+
+
+def _of_call(node: Call, name: str) -> list[Any]:
+    given = [argument.value for argument in node.arguments]
+    match node.function:
+        case "floor" | "ceil" | "round" if len(given) == 1:
+            return [Name(WHOLE)]
+        case "abs":
+            return [sign for piece in _pieces(given[0], name) for sign in (piece, Unary("-", piece))]
+        case "relu":
+            return [*_pieces(given[0], name), Number(0.0)]
+        case "max" | "min" if len(given) > 1:
+            return [piece for one in given for piece in _pieces(one, name)]
+        case "clamp" if len(given) == 3:
+            return [piece for one in given for piece in _pieces(one, name)]
+        case "where" if len(given) == 3:
+            return [piece for one in given[1:] for piece in _pieces(one, name)]
+        case "sign" if len(given) == 1:
+            return [Number(-1.0), Number(0.0), Number(1.0)]
+    inner = [_pieces(one, name) for one in given]
+    if math.prod(len(one) for one in inner) > MOST_PIECES:
+        raise Unsolved(node, "it has too many pieces")
+    return [
+        replace(node, arguments=tuple(replace(a, value=v) for a, v in zip(node.arguments, chosen, strict=True)))
+        for chosen in product(*inner)
+    ]
+
+
+# -------------------------------------------------------------------------------------------------------- solving
+def affine(node: Expression, name: str) -> bool:
+    """Whether it is an affine function of a name, element by element."""
+    if name not in names_of(node):
+        return True
+    match node:
+        case Name():
+            return True
+        case Unary(operator="-"):
+            return affine(node.operand, name)
+        case Arithmetic():
+            parts = [node.first, *(term.operand for term in node.rest)]
+            if node.rest[0].operator in "+-":
+                return all(affine(part, name) for part in parts)
+            if any(term.operator == "%" or (term.operator == "/" and name in names_of(term.operand)) for term in node.rest):
+                return False
+            return sum(name in names_of(part) for part in parts) == 1 and all(affine(part, name) for part in parts)
+    return False
+
+
+RISING = {  # functions of one number that are strictly monotone, and their inverses
+    "exp": "log", "log": "exp", "sigmoid": "logit", "logit": "sigmoid", "tanh": "atanh", "sinh": "asinh", "expm1": "log1p",
+    "log1p": "expm1",
+}
+
+
+def _call(function: str, value: Expression) -> Call:
+    return Call(function, (Argument(None, value),))
+
+
+def nonzero(node: Expression, signed: frozenset[str]) -> bool:
+    """Whether an expression is surely not 0; `signed` names are not."""
+    match node:
+        case Number():
+            return node.value != 0
+        case Name():
+            return node.id in signed
+        case Unary(operator="-"):
+            return nonzero(node.operand, signed)
+        case Power():
+            return nonzero(node.base, signed)
+        case Call():
+            given = [argument.value for argument in node.arguments]
+            return node.function in ("exp", "sigmoid", "softplus") or (node.function == "sqrt" and nonzero(given[0], signed))
+        case Arithmetic():
+            parts = [node.first, *(term.operand for term in node.rest)]
+            return all(term.operator in "*/" for term in node.rest) and all(nonzero(part, signed) for part in parts)
+    return False
+
+
+def flat(node: Expression, name: str, signed: frozenset[str]) -> list[Expression]:
+    """What an expression, in which a name stands, is where it does not change with the name; none: it always does (but for single
+    points).  `signed` names are never 0."""
+    match node:
+        case Name():
+            return []
+        case Unary(operator="-"):
+            return [Unary("-", one) for one in flat(node.operand, name, signed)]
+        case Power() if isinstance(node.exponent, Number) and node.exponent.value != 0:
+            return [replace(node, base=one) for one in flat(node.base, name, signed)]
+        case Call() if len(node.arguments) == 1 and (node.function in RISING or node.function == "sqrt"):
+            return [_call(node.function, one) for one in flat(node.arguments[0].value, name, signed)]
+        case Arithmetic():
+            parts = [node.first, *(term.operand for term in node.rest)]
+            mine = [place for place, part in enumerate(parts) if name in names_of(part)]
+            if len(mine) == 1 and not any(term.operator == "%" for term in node.rest):
+                found: list[Expression] = [_with_part(node, mine[0], one) for one in flat(parts[mine[0]], name, signed)]
+                others = [part for place, part in enumerate(parts) if place != mine[0]]
+                if node.rest[0].operator in "*/" and not all(nonzero(part, signed) for part in others):
+                    found.append(Number(0.0))  # a factor is 0
+                return found
+    return [substituted(node, name, Number(0.0))]
+
+
+def _with_part(node: Arithmetic, place: int, part: Expression) -> Arithmetic:
+    """The chain with another operand at a place."""
+    if not place:
+        return replace(node, first=part)
+    rest = tuple(replace(term, operand=part) if number == place - 1 else term for number, term in enumerate(node.rest))
+    return replace(node, rest=rest)
+
+
+def solved(node: Expression, name: str, goal: Expression) -> list[Expression]:
+    """All values of a name at which an expression, in which it stands once, is `goal` (or no number, where it never is)."""
+    match node:
+        case Name() if node.id == name:
+            return [goal]
+        case Unary(operator="-"):
+            return solved(node.operand, name, Unary("-", goal))
+        case Arithmetic():
+            return _of_chain(node, name, goal)
+        case Power() if isinstance(node.exponent, Number) and name not in names_of(node.exponent):
+            number = node.exponent.value
+            if number == 2:
+                root = _call("sqrt", goal)
+                return [*solved(node.base, name, root), *solved(node.base, name, Unary("-", root))]
+            if number == 0.5:
+                return solved(node.base, name, Power(Power(_call("sqrt", goal), Number(2.0)), Number(2.0)))
+        case Call() if len(node.arguments) == 1:
+            inner = node.arguments[0].value
+            if node.function in ("exp", "log"):
+                return solved(inner, name, _call(RISING[node.function], goal))
+            if node.function == "sqrt":
+                positive = Power(_call("sqrt", goal), Number(2.0))
+                return solved(inner, name, Power(positive, Number(2.0)))
+            if node.function == "sigmoid":
+                return solved(inner, name, _call("log", Arithmetic(goal, (Term("/", _less(Number(1.0), goal)),))))
+    raise Unsolved(node, "it cannot be solved")
+
+
+def _less(one: Expression, other: Expression) -> Expression:
+    return Arithmetic(one, (Term("-", other),))
+
+
+def _of_chain(node: Arithmetic, name: str, goal: Expression) -> list[Expression]:
+    parts = [("+" if node.rest[0].operator in "+-" else "*", node.first), *((t.operator, t.operand) for t in node.rest)]
+    mine = [part for part in parts if name in names_of(part[1])]
+    others = [part for part in parts if part not in mine]
+    if len(mine) != 1 or any(operator == "%" for operator, _ in parts):
+        raise Unsolved(node, "it cannot be solved")
+    operator, own = mine[0]
+    inverse = {"+": "-", "-": "+", "*": "/", "/": "*"}
+    if operator in "+*":
+        rest = tuple(Term(inverse[op], other) for op, other in others)
+        return solved(own, name, Arithmetic(goal, rest) if rest else goal)
+    if operator == "-":  # others - own = goal
+        back: Expression = Unary("-", goal)
+        return solved(own, name, Arithmetic(back, tuple(Term(op, other) for op, other in others)))
+    over = Arithmetic(Number(1.0), tuple(Term(op, other) for op, other in others))
+    return solved(own, name, Arithmetic(over, (Term("/", goal),)))
+
+
+__all__ = ["RISING", "Unsolved", "affine", "changed", "flat", "names_of", "pieces", "solved", "substituted"]

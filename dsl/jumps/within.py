@@ -1,0 +1,137 @@
+"""Jumps inside expressions: what is added to what is carried backwards through a text (`backward.py`)."""
+
+from __future__ import annotations
+
+from ..names.resolved import Resolved
+from ..syntax import (
+    Arithmetic,
+    Call,
+    Comparison,
+    Conditional,
+    Draw,
+    Expression,
+    Interval,
+    Logical,
+    LogPdf,
+    Number,
+    Term,
+    Unary,
+    Vector,
+)
+from ..tables.distributions import DISTRIBUTIONS
+from ..tables.functions import FUNCTIONS, Smoothness
+from ..text.source import Span
+from .atoms import Atom
+from .carried import Carrying, Carried, Missable
+from .inlining import inlined
+from .reachable import is_number, jumping_functions, nodes_of, numbers_by_text, reached_by_draws
+from .solving import names_of
+
+
+class Within:
+    """What jumps in the expressions of one program."""
+
+    def __init__(self, resolved: Resolved):
+        self.resolved = resolved
+        self.source = resolved.program.source
+        self.atoms: dict[int, dict[Atom, None]] = {site.index: {} for site in resolved.sites}
+        self.random = reached_by_draws(resolved)
+        self.signed = frozenset(
+            name for name, fact in resolved.parameters.items()
+            if fact.node is not None and isinstance(domain := fact.node.domain, Interval) and (domain.low >= 0 or domain.high <= 0)
+        )
+        self.jumping = jumping_functions(resolved)
+        self.scalars = numbers_by_text(resolved)
+        self.hidden = frozenset(name for function in resolved.functions.values() for name in names_of(function.body))
+
+    def jumps(self, node: Call) -> bool:
+        row = FUNCTIONS.get(node.function)
+        return row is not None and Smoothness.JUMP in row.smoothness
+
+    def condition(self, node: Expression, state: Carrying) -> None:
+        """A condition decides how a run goes on."""
+        node = inlined(node, self.resolved)
+        self.inner(node, state)
+        match node:
+            case Comparison() | Logical() | Unary(operator="not"):
+                if isinstance(node, Logical):
+                    for item in node.items:
+                        self.condition(item, state)
+                elif isinstance(node, Unary):
+                    self.condition(node.operand, state)
+            case _:
+                self.add(node, False, node.span, state)
+
+    def add(self, value: Expression, lattice: bool, span: Span, state: Carrying) -> None:
+        if self.opaque(value):
+            if self.draws(value):
+                raise Missable(span, "it draws inside an expression: give the draw a line of its own")
+            state.lose(self.names(value), span, "it goes through a call, or a draw inside an expression")
+        elif names_of(value):
+            state.carried.setdefault(Carried(value, lattice, span))
+
+    def opaque(self, value: Expression) -> bool:
+        """Whether it draws, or calls what is not looked into."""
+        return any(
+            isinstance(part, Draw) or (isinstance(part, Call) and part.function not in FUNCTIONS) for part in nodes_of(value)
+        )
+
+    def draws(self, value: Expression) -> bool:
+        """Whether a continuous draw stands in it."""
+        return any(isinstance(part, Draw) and not DISTRIBUTIONS[part.distribution.name].discrete for part in nodes_of(value))
+
+    def names(self, value: Expression) -> frozenset[str]:
+        """What an expression reads, by itself or in a function."""
+        called = any(isinstance(part, Call) and part.function in self.resolved.functions for part in nodes_of(value))
+        return names_of(value) | self.hidden if called else names_of(value)
+
+    def inner(self, node: Expression, state: Carrying) -> None:
+        """Jumps inside an expression."""
+        for part in nodes_of(inlined(node, self.resolved)):
+            match part:
+                case Comparison():
+                    self.add(Arithmetic(part.left, (Term("-", part.right),), span=part.span), False, part.span, state)
+                case Conditional():
+                    if not isinstance(part.condition, Comparison | Logical):
+                        self.condition(part.condition, state)
+                case Logical():
+                    for item in part.items:
+                        if not isinstance(item, Comparison | Logical):
+                            self.condition(item, state)
+                case Arithmetic() if any(term.operator == "%" for term in part.rest):
+                    self.remainder(part, state)
+                case Unary(operator="not") if not isinstance(part.operand, Comparison | Logical):
+                    self.condition(part.operand, state)
+                case Call() if part.function in self.jumping:
+                    place = self.jumping[part.function]
+                    raise Missable(place.span, f"it stands in the function `{part.function}`, which is not followed")
+                case Call() if self.jumps(part) or part.function in self.resolved.external:
+                    self.function(part, state)
+                case LogPdf() if not DISTRIBUTIONS[part.distribution.name].whole_line:
+                    state.lose(self.names(part), part.span, "the density ends at the end of its support")
+
+    def remainder(self, node: Arithmetic, state: Carrying) -> None:
+        value: Expression = node.first
+        for term in node.rest:
+            if term.operator == "%":
+                self.add(Arithmetic(value, (Term("/", term.operand),)), True, node.span, state)
+            value = Arithmetic(value, (term,))
+
+    def function(self, node: Call, state: Carrying) -> None:
+        given = [argument.value for argument in node.arguments]
+        match node.function:
+            case "floor" | "ceil":
+                self.add(given[0], True, node.span, state)
+            case "round" if len(given) == 1:
+                self.add(Arithmetic(given[0], (Term("+", Number(0.5)),)), True, node.span, state)
+            case "sign":
+                self.add(given[0], False, node.span, state)
+            case "where" if len(given) == 3:
+                if not isinstance(given[0], Comparison | Logical):
+                    self.condition(given[0], state)
+            case "argmax" if isinstance(given[0], Vector) and all(is_number(one, self.scalars) for one in given[0].items):
+                for number, one in enumerate(given[0].items):
+                    for other in given[0].items[:number]:
+                        self.add(Arithmetic(one, (Term("-", other),)), False, node.span, state)
+            case _:
+                state.lose(self.names(node), node.span, f"`{node.function}` jumps, and where is not known here")

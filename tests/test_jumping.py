@@ -1,0 +1,109 @@
+"""Draws that make the result jump: `jump` finds exact derivatives where a parameter stands in a condition or moves a support."""
+
+from __future__ import annotations
+
+import pytest
+
+import probrun
+from benchmarks.jumping import tried
+
+Z = 5.0
+BARRIER = """
+param S0 = 100
+param B = 90
+s = S0; alive = 1
+for i in range(12) {
+  z ~ Normal(0, 1)
+  s = s*exp((0.02 - 0.5*0.3^2)/12 + 0.3*sqrt(1/12)*z)
+  if s < B { alive = 0 }
+}
+return exp(-0.02)*alive*max(s - 100, 0)
+"""
+EXACT = [  # program, derivatives, the largest standard error
+    ("param t = 0.5\nx ~ Normal(0, 1); return x < t", (0.352065,), 1e-6),
+    ("param t = 0.4\nx ~ Normal(0, 1); return (x < t) + 2*(x < t)", (1.104810,), 1e-6),
+    ("param t = 0.4\nx ~ Normal(0, 1); return (x < t) + 3*(2*x < 2*t) + (x*t < t^2)", (5 * 0.368270,), 1e-5),
+    ("param t = 0.4\nx ~ Normal(t, 1); return x > t", (0.0,), 1e-6),
+    ("param t = 0.5\nx ~ Normal(t, 1); return if x > t then x^2 else 0", (1.297885,), 0.03),
+    ("param t = 0.3\nu ~ Uniform(0, 1); return if u < t then 3 else 1", (2.0,), 1e-6),
+    ("param t = 0.3\nu ~ Uniform(0, 1); return if u < t then t else 0", (0.6,), 0.01),
+    ("param t = 1.5\nx ~ Uniform(0, t); return x > 1", (0.444444,), 1e-5),
+    ("param t = 0.4\nx ~ Normal(0, 1)\nif x < t { y = 5 } else if x < 2*t { y = 2*x } else { y = x^2 }\nreturn y", (2.102942,), 0.03),
+    ("param t = 0.3\nx ~ Normal(0, 1); return floor(x + t)", (1.0,), 0.01),
+    ("param t = 0.8\nm = -100; for i in range(5) { x ~ Normal(0, 1); m = max(m, x) }; return 3*(m > t)", (-1.676680,), 0.05),
+    ("param t = 0.4\nz ~ Normal(0, 1); b ~ Bernoulli(0.5); x ~ Normal(0, 1); return b*x + z > t", (-0.319652,), 0.01),
+    ("param t = 1\ns = 0; n = 0; while s < 1 { w ~ Exponential(t); s = s + w; n = n + 1 }; return n", (1.0,), 0.02),
+    ("param t = 1.5\ns = 0; n = 0; while s < t and n < 60 { x ~ Normal(0.5, 1); s = s + x; n = n + 1 }; return n", (1.992829,), 0.1),
+    ("param t = 0.4\nx ~ Normal(0, 1); return (x^2 < t)*3", (1.549325,), 1e-5),
+    ("param t = 0.4\nfn f(a) { return if a < 1 then 2 else a }; x ~ Normal(t, 1); return f(x) < 2*t", (0.0,), 0.01),
+    (BARRIER, (0.729131, -0.341574), 0.03),
+]
+
+
+@pytest.mark.parametrize(("program", "exact", "most"), EXACT)
+def test_exact_derivatives(program: str, exact: tuple[float, ...], most: float) -> None:
+    found = probrun.parse(program).grad(samples=10_000, seed=3, estimator="jump", unbiased=True)
+    for moments, right in zip(found.gradient.values(), exact, strict=True):
+        assert abs(float(moments.mean) - right) <= Z * float(moments.se) + 1e-5
+        assert float(moments.se) < most
+
+
+def test_the_default_goes_over_jumps_where_nothing_else_is_right() -> None:
+    program = probrun.parse("param t = 0.5\nx ~ Normal(0, 1)\nw ~ Normal(0, 1)\nreturn x + w < t")
+    found = program.grad(samples=2000, seed=1)
+    assert {site.name: site.estimator for site in found.sites} == {"x": "sample", "w": "jump"}
+    seen = {site.name: site for site in program.explain()}
+    assert any("`x + w < t` (line 4)" in word for word in seen["w"].because)
+
+
+def test_every_element_of_an_array_site() -> None:
+    found = probrun.parse("param t = 0.4\nx ~ Normal(zeros(20), 1)\nreturn sum(x < t)").grad(samples=2000, seed=1).gradient["t"]
+    assert abs(float(found.mean) - 20 * 0.368270) < 1e-3
+
+
+def test_beside_a_score_or_forks() -> None:
+    text = "param p = 0.4\nparam t = 0.3\nn = 0; go = 1\n"
+    text += "while go { b ~ Bernoulli(p); x ~ Normal(0, 1); n = n + 1 + 2*b*(x < t); go = x < t }\nreturn n"
+    for name in ("score", "fork"):
+        found = probrun.parse(text).grad(samples=20_000, seed=1, estimator={"b": name})
+        assert [site.estimator for site in found.sites] == [name, "jump"]
+        for moments, right in zip(found.gradient.values(), (3.234390, 4.702310), strict=True):
+            assert abs(float(moments.mean) - right) <= Z * float(moments.se) and float(moments.se) < 0.15
+
+
+REFUSED = [
+    ("x ~ Normal(0, 1); k = 1; while x > k*t { k = k + 1 }; return k", "more than 32"),
+    ("x ~ Normal(0, 1); k ~ Poisson(t); return x < t + k", "`k` is drawn between"),
+    ("return Normal(0, 1) < t", "a line of its own"),
+    ("x ~ Normal(0, 1); v = [x, t, 1 - t]; return argmax(v)", "`argmax` jumps"),
+    ("x ~ Normal(zeros(3), 1); return sum(x) < t", "cannot be solved"),
+    ("x ~ Normal(0, 1); d = [1, 2, 3]*t; return sum(x < d)", "as many places as an array"),
+    ("x ~ Normal(0, 1); return exp(x) + x < t", "cannot be solved"),
+    ("fn f(a) { x ~ Normal(a, 1); return x < a/2 }; return f(t)*t + (Normal(0, 1) < t)", ""),
+]
+
+
+@pytest.mark.parametrize(("program", "words"), REFUSED)
+def test_what_may_be_missed_is_refused(program: str, words: str) -> None:
+    with pytest.raises(probrun.ProbError, match=words) as caught:
+        probrun.parse(f"param t = 0.4\n{program}").grad(samples=200, seed=1)
+    assert caught.value.code == "P0403" and caught.value.line
+
+
+def test_jumps_that_meet_and_move_apart_are_refused() -> None:
+    program = probrun.parse("param t = 0.4\nparam p = 0.4\nx ~ Normal(0, 1)\nreturn (x < t) + 3*(x < p)")
+    with pytest.raises(probrun.ProbError, match="move apart"):
+        program.grad(samples=200)
+    found = program.grad({"p": 0.6}, samples=200)
+    assert float(found.gradient["t"].mean) == pytest.approx(0.368270, abs=0.2)
+
+
+def test_another_estimator_by_force_is_refused() -> None:
+    with pytest.raises(probrun.ProbError) as caught:
+        probrun.parse("param t = 0.4\nx ~ Normal(0, 1) using sample\nreturn x < t").grad()
+    assert caught.value.code in ("P0402", "P0403")
+
+
+def test_random_programs() -> None:
+    for seed in range(4):
+        assert "WRONG" not in tried(seed)[0], seed
