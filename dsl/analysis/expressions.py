@@ -212,6 +212,13 @@ class Values:
             self.guard(Guard("sign", quantity, owner))
         return whole
 
+    def invertible(self, whole: Fact, operand: Fact, owner: Node, quantity: Node) -> Fact:
+        """A matrix with a pole where its determinant is 0, which runs watch."""
+        if id(owner) in self.broken:
+            return self.losing(whole, owner, "singular", operand)
+        self.guard(Guard("regular", quantity, owner))
+        return whole
+
     def avoiding_zero(self, whole: Fact, exponent: Fact, base: Fact, owner: Power) -> Fact:
         """0^e jumps from 1 to 0 where e leaves 0.  A run tells whether the base is 0, unless it can be by the text."""
         if id(owner) in self.broken or not base.range.crosses_zero:
@@ -266,7 +273,7 @@ class Values:
         anywhere = row.bend is None or facts[0].range.low < row.bend < facts[0].range.high
         if row.smoothness == (Smoothness.KINK,) and anywhere and combined(facts).moves:
             self.kinks.add(id(node))
-        if row.root and facts[0].moves and facts[0].range.has_zero:
+        if row.root and facts[0].moves and (row.equal or facts[0].range.has_zero):
             self.kinks.add(id(node))
         if row.name in ("dot", "matmul") and square(node.arguments[0].value, node.arguments[1].value):
             image = ranges.total(ranges.power(facts[0].range, ranges.constant(2)))
@@ -282,6 +289,9 @@ class Values:
             whole = replace(whole, spread=facts[0].spread)  # it takes no value more than countably often
         if row.valueless:
             return discrete(combined(facts), image)
+        for position in row.regular:
+            if facts[position].moves:
+                whole = self.invertible(whole, facts[position], node, node.arguments[position].value)
         for fact, argument in zip(facts, node.arguments, strict=True):
             if fact.moves and any(fact.range.touches(point) for point in row.singular_at):
                 whole = self.losing(whole, node, "singular", fact)
