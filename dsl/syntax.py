@@ -17,6 +17,7 @@ from .text.source import Source, Span
 
 NO_SPAN = Span(0, 0)
 ELSEWHERE = {"elsewhere": True}  # of a field whose nodes stand in another node of the tree as well
+FORMS = ("logpdf", "cdf", "logcdf", "logsf")  # functions of a distribution and a value
 MAX_NESTING = 1000  # nested levels of brackets, blocks and unary operators that a program may have
 
 
@@ -177,10 +178,11 @@ class Draw(Node):
 
 @dataclass(frozen=True)
 class LogPdf(Node):
-    """`logpdf(Dist(...), value)`: elementwise log density or mass."""
+    """`logpdf(Dist(...), value)`: elementwise log density or mass; or another function of a distribution, by its `form`."""
 
     distribution: Distribution
     value: Expression
+    form: str = "logpdf"
 
 
 Expression: TypeAlias = (

@@ -59,6 +59,22 @@ return total, peak             several results: a gradient for each
     "logpdf": """
 logpdf(Normal(0, 1), z)        the log density (or log mass) of a value, elementwise
 """,
+    "cdf": """
+cdf(Normal(0, 1), z)           the probability of at most z, elementwise
+
+Of any distribution of one number. It is differentiated in z and in the arguments,
+also those of a count.  The name is that of torch and SciPy.
+""",
+    "logcdf": """
+logcdf(Weibull(2, 1.5), t)     the logarithm of the probability of at most t
+
+Right far out in the tail: logcdf(Normal(0, 1), -40) is -804.608. As in SciPy.
+""",
+    "logsf": """
+logsf(Weibull(2, 1.5), t)      the logarithm of the probability of more than t
+
+For what was censored: factor logsf(Weibull(scale, k), t). As in SciPy.
+""",
 }
 
 

@@ -36,7 +36,7 @@ from ..syntax import (
 )
 from ..tables import ranges
 from ..tables.constants import CONSTANTS
-from ..tables.distributions import DISTRIBUTIONS
+from ..tables.distributions import DISTRIBUTIONS, DistributionRow
 from ..tables.estimators import EstimatorRow
 from ..tables.functions import FUNCTIONS, FunctionRow, Smoothness, elementwise
 from ..tables.ranges import ANY, LARGEST, Bounds
@@ -343,6 +343,8 @@ class Values:
         row = DISTRIBUTIONS[node.distribution.name]
         facts = self.arguments(node.distribution)
         value = self.expression(node.value)
+        if node.form != "logpdf":
+            return self.cumulative(node, row, facts, value)
         if not row.value_smooth or (row.discrete and value.continuous):  # a mass is 0 between the whole numbers
             value = discrete(self.jump(node.value, value), value.range)
         whole = combined([*facts.values(), value], Bounds(-ranges.INF, 0, False, True) if row.discrete else ANY)
@@ -351,6 +353,24 @@ class Values:
         whole = self.extended(self.ends(whole, node.distribution, facts, node), node.distribution, facts, node)
         if row.kinked:
             self.meet(node, [facts[row.shifted], value])
+        return self.supported(whole, node, row, facts, value)
+
+    def cumulative(self, node: LogPdf, row: DistributionRow, facts: dict[str, Fact], value: Fact) -> Fact:
+        """A distribution function is continuous in what is, with a kink at an end of the support; its logarithm ends there."""
+        whole_numbers = row.discrete
+        if whole_numbers:
+            value = discrete(self.jump(node.value, value), value.range)
+        whole = combined([*facts.values(), value], ranges.UNIT if node.form == "cdf" else Bounds(-ranges.INF, 0, False, True))
+        whole = self.extended(self.ends(whole, node.distribution, facts, node), node.distribution, facts, node)
+        whole = self.within(whole, value, node.value, node, -LARGEST, LARGEST)
+        if node.form == "cdf":
+            if whole.moves and not row.whole_line and not whole_numbers:
+                self.kinks.add(id(node))
+            return whole
+        return self.supported(whole, node, row, facts, value)
+
+    def supported(self, whole: Fact, node: LogPdf, row: DistributionRow, facts: dict[str, Fact], value: Fact) -> Fact:
+        """The logarithm jumps where a value leaves the support."""
         moving = [facts[p.name] for p in row.parameters if p.moves_support and p.name in facts]
         edge = combined([value, *moving])
         if row.whole_line or not edge.moves:

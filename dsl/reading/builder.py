@@ -14,6 +14,7 @@ from lark import Token
 
 from ..levels import Factor, Observe, weighed_draw
 from ..syntax import (
+    FORMS,
     Assign,
     Block,
     Boolean,
@@ -268,7 +269,7 @@ class Builder(ExpressionBuilder):
     def function(self, children: Children) -> Function:
         names = [child for child in children[3:] if isinstance(child, Token) and child.type == "NAME"]
         name = children[1]
-        if name in DISTRIBUTIONS or name in ("range", "logpdf"):
+        if name in DISTRIBUTIONS or name == "range" or name in FORMS:
             what = "a distribution" if name in DISTRIBUTIONS else "a form"
             title = f"`{name}` is {what} of the language and cannot be a function"
             self.report("P0207", title, span_of(name), "choose another name")

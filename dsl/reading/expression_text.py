@@ -93,7 +93,7 @@ def _write(node: Expression, place: int, out: list[str]) -> None:
         case Draw():
             _write_distribution(node.distribution, out)
         case LogPdf():
-            out.append("logpdf(")
+            out.append(f"{node.form}(")
             _write_distribution(node.distribution, out)
             out.append(", ")
             _write(node.value, CONDITIONAL, out)

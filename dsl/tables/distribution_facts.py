@@ -66,6 +66,7 @@ class DistributionRow:
     `by_inverse`: its code draws by a monotone function of one uniform number (of as many as entries), as Sobol points need.
     `shifted`: the argument that moves with the draw, so that x ~ D(a) is t + D(a - t).  `stretched`: the argument that changes
     where x ~ D(a) is t*D(...) for t > 0, and how: divided by t (`/`), times t (`*`), less its logarithm (`log`).
+    `periodic`: of values on a circle.
     `torch`: the class in torch.distributions; None where the law is our own.
     """
 
@@ -86,9 +87,15 @@ class DistributionRow:
     by_inverse: bool = False
     shifted: str = ""
     stretched: tuple[str, str] | None = None
+    periodic: bool = False
     torch: str | None = None
     summary: str = ""
     formula: str = ""
+
+    @property
+    def cumulative(self) -> bool:
+        """Whether it has a distribution function: one number, on a line."""
+        return not self.event and not self.periodic
 
     def parameter(self, name: str) -> ParameterRow:
         """The parameter of that name; KeyError where there is none."""

@@ -130,7 +130,7 @@ _REAL_LINE = (
     ),
     DistributionRow(
         "VonMises", (ParameterRow("loc", Domain.REAL), ParameterRow("concentration", Domain.POSITIVE)),
-        support=_within(Bounds(-math.pi, math.pi, True, True)), whole_line=True, torch="VonMises",
+        support=_within(Bounds(-math.pi, math.pi, True, True)), whole_line=True, periodic=True, torch="VonMises",
         summary="a bell on the circle; draws are angles in [-pi, pi], and the density has period 2*pi",
         formula="proportional to exp(concentration*cos(x - loc))",
     ),

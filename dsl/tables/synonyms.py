@@ -89,7 +89,11 @@ FUNCTIONS = {
     "map": _LOOP, "vmap": _LOOP, "lapply": _LOOP, "sapply": _LOOP,
     "grad": "|`probrun grad FILE` differentiates the program",
     "backward": "|`probrun grad FILE` differentiates the program", "*lpdf": "logpdf(Normal(loc, scale), x)",
-    "*lpmf": "logpdf(Poisson(rate), x)", "*rng": _DRAW,
+    "*lpmf": "logpdf(Poisson(rate), x)", "*rng": _DRAW, "*lcdf": "logcdf(Normal(loc, scale), x)", "*lccdf": "logsf(Normal(loc, scale), x)",
+    "logccdf": "logsf(Normal(loc, scale), x)", "sf": "1 - cdf(Normal(loc, scale), x)", "survival": "1 - cdf(Normal(loc, scale), x)",
+    "pbinom": "cdf(Binomial(total_count, probs), x)", "ppois": "cdf(Poisson(rate), x)", "pexp": "cdf(Exponential(rate), x)",
+    "pgamma": "cdf(Gamma(concentration, rate), x)", "pbeta": "cdf(Beta(concentration1, concentration0), x)",
+    "punif": "cdf(Uniform(low, high), x)", "pt": "cdf(StudentT(df, 0, 1), x)",
 }  # fmt: skip
 
 # Names that stand for a value; capitals matter.  Those of `NEVER` are no parameter's name even where none is declared.
@@ -124,6 +128,8 @@ METHODS = {
     "repeat": "{x}*ones(n)", "clip": "clamp({x}, low, high)", "requires_grad_": "{x}", "sample": "z ~ {x}",
     "rsample": "z ~ {x}", "rvs": "z ~ {x}", "draw": "z ~ {x}", "log_prob": "logpdf({x}, {z})", "logpdf": "logpdf({x}, {z})",
     "logpmf": "logpdf({x}, {z})", "pdf": "exp(logpdf({x}, {z}))", "prob": "exp(logpdf({x}, {z}))",
+    "cdf": "cdf({x}, {z})", "logcdf": "logcdf({x}, {z})", "log_cdf": "logcdf({x}, {z})", "logsf": "logsf({x}, {z})",
+    "sf": "1 - cdf({x}, {z})", "survival_function": "1 - cdf({x}, {z})", "log_survival_function": "logsf({x}, {z})",
 }  # fmt: skip
 
 # First words of statements in other languages, and what to write here.

@@ -22,7 +22,7 @@ from .broadcast import ShapeMismatch, align, event_shape, shape_words, together
 from .kernels import choose, compare, to_number
 from .matrix_code import ONE, TWO, between, place_of, variance
 from .memory import ask
-from .problems import FunctionProblem
+from .refused import FunctionProblem
 from .singular import SAFE
 
 

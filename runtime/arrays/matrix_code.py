@@ -13,7 +13,7 @@ from torch import Tensor
 
 from .broadcast import ShapeMismatch, event_shape, shape_words
 from .memory import ask
-from .problems import FunctionProblem
+from .refused import FunctionProblem
 
 SYMMETRIC = 1e-5  # of the largest entry, by which a symmetric matrix may be off
 

@@ -33,6 +33,7 @@ from ..lanes.lessons import GuardBroken, TooCoarse, TooManyLanes, TooSmall
 from ..lanes.merging import entries, first_of_each, grouped
 from ..lanes.values import PerLane, Plain, Uniform
 from ..laws.build import build
+from ..laws.cumulative import AT_INFINITY, cumulative, extent
 from ..laws.law import Edge, Law
 from .arguments import Bound, bind_arguments, check_cover, with_axes
 from .machine import Machine
@@ -256,10 +257,37 @@ def _density(
             refine(machine, law, value, row, node)
     if machine.guards and id(node) in machine.guards and not law.inside(value.detach()):
         machine.guards.broken(id(node))
+    if node.form != "logpdf":
+        return _cumulative(machine, law, value, node, row, arguments, frame)
     density = law.log_prob(value)
     if density.requires_grad and (edge := law.boundary()) is not None:
         at_lost_mass(machine, node, row, law, edge, value, density, frame)
     return density
+
+
+def _cumulative(
+    machine: Machine, law: Law, value: Tensor, node: LogPdf, row: DistributionRow, arguments: dict[str, Tensor], frame: Frame
+) -> Tensor:
+    """`cdf` and its like.  P0404 where that has a kink, or where an argument at an end of its domain moves."""
+    found = cumulative(row, build(row, arguments).arguments, node.form, value)
+    if not found.requires_grad or observed():
+        return found
+    edge = law.boundary() if row.name in AT_INFINITY else None
+    if edge is not None and machine.motion().moves(arguments[edge.argument], edge.where, edge.log):
+        raise _impossible(
+            machine, node.distribution, arguments[edge.argument], edge, edge.where, frame,
+            "keep the argument inside the domain", f"`{node.form}` of {row.name} is taken at the end of a domain",
+            "the derivative there has one side only",
+        )
+    if value.requires_grad and not row.discrete:
+        low, high = extent(row, arguments)
+        at = (value.detach() == low) | (value.detach() == high)
+        if bool((at & torch.isfinite(value.detach())).any()) and machine.motion().moves(value, at):
+            raise machine.where.error(
+                "P0404", f"`{node.form}` of {row.name} has a kink at the end of the support, where this value stands", node.value.span,
+                help="keep the value off the end",
+            )
+    return found
 
 
 def refine(machine: Machine, law: Law, value: Tensor | None, row: DistributionRow, node: Sample | Draw | LogPdf) -> None:
