@@ -227,6 +227,23 @@ _INTERVAL = (
         formula="proportional to x^(concentration1 - 1) * (1 - x)^(concentration0 - 1) for 0 < x < 1",
     ),
     DistributionRow(
+        "LogitNormal", (_LOC, _SCALE), support=_within(UNIT_OPEN),
+        by_inverse=True,
+        summary="sigmoid of a Normal(loc, scale)",
+        formula="exp(-((logit(x) - loc)/scale)^2/2) / (x*(1 - x)*scale*sqrt(2*pi)) for 0 < x < 1",
+    ),
+    DistributionRow(
+        "Triangular",
+        (
+            _free("low", Domain.REAL, moves_support=True), _free("high", Domain.REAL, moves_support=True),
+            _free("peak", Domain.REAL),
+        ),
+        support=_between, ordered=("low", "high"), amid="peak", kinked=True, bends_at="peak",
+        by_inverse=True,
+        summary="a density that rises on a straight line from `low` to `peak` and falls to `high` (as in TensorFlow Probability)",
+        formula="2*(x - low)/((high - low)*(peak - low)) up to the peak, then 2*(high - x)/((high - low)*(high - peak))",
+    ),
+    DistributionRow(
         "Kumaraswamy", (_CONCENTRATION1, _CONCENTRATION0), support=_within(UNIT_OPEN), torch="Kumaraswamy",
         by_inverse=True,
         summary="like Beta, with a distribution function in closed form",
@@ -280,6 +297,16 @@ _DISCRETE = (
         support=_up_to_total, outcomes=_up_to_the_total, torch="Binomial",
         summary="the number of successes in `total_count` independent trials",
         formula="choose(total_count, x) * probs^x * (1 - probs)^(total_count - x)",
+    ),
+    DistributionRow(
+        "BetaBinomial",
+        (
+            ParameterRow("total_count", Domain.COUNT, differentiable=False, moves_support=True),
+            ParameterRow("concentration1", Domain.POSITIVE), ParameterRow("concentration0", Domain.POSITIVE),
+        ),
+        discrete=True, finite=True, support=_up_to_total, outcomes=_up_to_the_total,
+        summary="the number of successes in `total_count` trials with a chance from a Beta, as in Stan",
+        formula="choose(n, x) * B(x + a, n - x + b) / B(a, b) with n = total_count, a = concentration1, b = concentration0",
     ),
     DistributionRow(
         "Multinomial", (_TOTAL, _WEIGHTS, _LOG_WEIGHTS), alternatives=_PROBS_OR_LOGITS, discrete=True, finite=True,

@@ -1,7 +1,7 @@
 """The code of the built-in functions of matrices, and of orders of entries: rows of `FUNCTION_CODE` like others.
 
-Values are `[L, *event]` with the event axes last, as everywhere.  A matrix that a function cannot take is a FunctionProblem (P0506),
-a shape a ShapeMismatch (P0301).  Backward passes are torch's, which have derivatives of every order.
+Values are `[L, *event]` with the event axes last, as everywhere.  A matrix that a function cannot take is a FunctionProblem
+(P0506), a shape a ShapeMismatch (P0301).  Backward passes are torch's, which have derivatives of every order.
 """
 
 from __future__ import annotations
@@ -52,6 +52,7 @@ def diag(x: Tensor) -> Tensor:
 
 def inverse(x: Tensor) -> Tensor:
     """The inverse of a square matrix."""
+    found: Tensor
     found, info = torch.linalg.inv_ex(_matrix(x, "inverse"))
     _regular(info, "inverse")
     return found
@@ -65,6 +66,7 @@ def solve(a: Tensor, b: Tensor) -> Tensor:
                 f" and {shape_words(event_shape(b))}"
         raise ShapeMismatch([event_shape(a), event_shape(b)], words)
     right = b.unsqueeze(-1) if b.dim() == 2 else b
+    found: Tensor
     found, info = torch.linalg.solve_ex(a, right)
     _regular(info, "solve")
     return found.squeeze(-1) if b.dim() == 2 else found
@@ -82,6 +84,7 @@ def cholesky(x: Tensor) -> Tensor:
         size = value.abs().flatten(1).amax(-1)[:, None, None]
         if bool(((value - value.mT).abs() > SYMMETRIC * size).any()):
             raise FunctionProblem("P0506", "`cholesky` of a matrix that is not symmetric")
+    found: Tensor
     found, info = torch.linalg.cholesky_ex(x)
     if bool((info != 0).any()):
         raise FunctionProblem("P0506", "`cholesky` of a matrix that is not positive definite")
@@ -90,6 +93,7 @@ def cholesky(x: Tensor) -> Tensor:
 
 def logdet(x: Tensor) -> Tensor:
     """The logarithm of the determinant."""
+    found: Tensor
     sign, found = torch.linalg.slogdet(_matrix(x, "logdet"))
     if bool((sign <= 0).any()):
         raise FunctionProblem("P0506", "`logdet` of a matrix whose determinant is not positive")

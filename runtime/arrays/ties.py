@@ -127,7 +127,8 @@ def _at_share(meeting: Meeting, result: Tensor, x: Tensor, q: Tensor) -> Tensor 
 
 
 _BY_NAME: dict[str, Callable[..., Tensor | None]] = {
-    "abs": _at_zero, "relu": _at_zero, "clamp": _clamped, "max": _extreme, "min": _extreme, "sort": _in_order, "quantile": _at_share,
+    "abs": _at_zero, "relu": _at_zero, "clamp": _clamped, "max": _extreme, "min": _extreme, "sort": _in_order,
+    "quantile": _at_share,
 }
 TIED = frozenset(_BY_NAME)
 

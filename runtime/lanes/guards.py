@@ -1,7 +1,8 @@
 """The assumptions of the plan that a run keeps an eye on.
 
 A guard watches one expression over all lanes and blocks.  `sign`: the expression never takes both signs, or more
-generally stays between the same two poles (of `tan`, of `lgamma` below zero); only its smallest and largest value matter.  `regular`: so does the determinant of a matrix.
+generally stays between the same two poles (of `tan`, of `lgamma` below zero); only its smallest and largest value matter.
+`regular`: so does the determinant of a matrix.
 `support`: the value of a `logpdf` stays inside the support.  `nonzero`: it is never exactly 0 (the base of a power).
 `finite`: it has no infinity that carries a derivative, which what it goes into would turn into a number: `tanh(x/0)` has the
 derivative 0 everywhere and jumps.  Such a number is looked at in float64 first, where less is infinite; `held` asks no more.
@@ -45,7 +46,8 @@ def _orientation(raw: Tensor) -> Tensor | None:
     """The sign of the determinant of every matrix `[L]`; None of what is none."""
     if raw.dim() != 3 or raw.shape[1] != raw.shape[2]:
         return None
-    return torch.linalg.slogdet(raw.detach() if raw.is_floating_point() else raw.double()).sign
+    sign: Tensor = torch.linalg.slogdet(raw.detach() if raw.is_floating_point() else raw.double()).sign
+    return sign
 
 
 @dataclass

@@ -12,6 +12,7 @@ from torch import Tensor
 from ...dsl.tables.distributions import DistributionRow
 from .bounded import Beta, Dirichlet, Kumaraswamy, MultivariateNormal, UniformLaw, VonMises
 from .counts import Bernoulli, Binomial, DiscreteUniform, Geometric, NegativeBinomial, Poisson
+from .further import BetaBinomial, LogitNormal, Triangular
 from .law import Law, TorchLaw
 from .location_scale import Cauchy, Gumbel, Laplace, Logistic, Normal, StudentT
 from .positive import Chi2, Exponential, Gamma, HalfCauchy, HalfNormal, InverseGamma, LogNormal, Pareto, Weibull
@@ -27,7 +28,7 @@ LAWS: dict[str, type[Law]] = {
         UniformLaw, Beta, Kumaraswamy, Dirichlet, VonMises,
         MultivariateNormal, TruncatedNormal, Bernoulli, Binomial, Geometric,
         NegativeBinomial, Poisson, Categorical, OneHotCategorical,
-        Multinomial, DiscreteUniform,
+        Multinomial, DiscreteUniform, BetaBinomial, LogitNormal, Triangular,
     )
 }
 

@@ -20,6 +20,7 @@ from torch.nn.functional import logsigmoid, softplus
 
 from ...dsl.tables.distributions import DistributionRow
 from ..arrays.broadcast import together
+from .further import beta_binomial
 from .truncated_normal import between_log, window
 
 Given = dict[str, Tensor]
@@ -220,6 +221,24 @@ def _categorical(given: Given, x: Tensor) -> Pair:
     return (p * here).sum(-1).log(), (p * ~here).sum(-1).log()
 
 
+def _beta_binomial(given: Given, x: Tensor) -> Pair:
+    k = torch.arange(float(given["total_count"].max()) + 1, dtype=x.dtype, device=x.device)
+    possible = k <= given["total_count"].unsqueeze(-1)
+    table = beta_binomial({name: value.unsqueeze(-1) for name, value in given.items()}, torch.where(possible, k, 0.0))
+    table, here, possible = together(table, k <= x.unsqueeze(-1), possible)
+    lower = torch.logsumexp(torch.where(here & possible, table, -math.inf), -1)
+    return lower, torch.logsumexp(torch.where(possible & ~here, table, -math.inf), -1)
+
+
+def _triangular(given: Given, x: Tensor) -> Pair:
+    low, high, peak, x = together(given["low"], given["high"], given["peak"], x)
+    left, width = x < peak, (high - low).log()
+    side, end = torch.where(left, peak - low, high - peak), torch.where(left, x - low, high - x)
+    small = 2 * end.log() - side.log() - width
+    large = complement(small)
+    return torch.where(left, small, large), torch.where(left, large, small)
+
+
 def _discrete_uniform(given: Given, x: Tensor) -> Pair:
     low, high = given["low"].detach(), given["high"].detach()
     width = (high - low + 1).log()
@@ -246,6 +265,9 @@ TAILS: dict[str, Callable[[Given, Tensor], Pair]] = {
     "Beta": lambda given, x: _beta(given["concentration1"], given["concentration0"], torch.logit(x)),
     "Kumaraswamy": _kumaraswamy,
     "TruncatedNormal": _truncated_normal,
+    "LogitNormal": lambda given, x: standard_normal((torch.logit(x) - given["loc"]) / given["scale"]),
+    "Triangular": _triangular,
+    "BetaBinomial": _beta_binomial,
     "Bernoulli": _bernoulli,
     "Categorical": _categorical,
     "Binomial": _binomial,
@@ -260,6 +282,7 @@ _LAST: dict[str, Callable[[Given], Ends]] = {
     "Bernoulli": lambda given: (0.0, 1.0),
     "Categorical": lambda given: (0.0, float(next(iter(given.values())).shape[-1] - 1)),
     "Binomial": lambda given: (0.0, given["total_count"]),
+    "BetaBinomial": lambda given: (0.0, given["total_count"]),
 }
 
 

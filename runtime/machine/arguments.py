@@ -257,6 +257,12 @@ def _check_order(
     first, second = bound.row.ordered
     lane = first_of(mask)
     low, high = (show(row_of(bound.arguments[name], lane)) for name in (first, second))
+    if bound.row.amid and float(low) < float(high):
+        middle = show(row_of(bound.arguments[bound.row.amid], lane))
+        raise machine.where.error(
+            "P0501", f"`{bound.row.amid}` of {bound.row.name} must lie between `{first}` and `{second}`",
+            expressions[bound.row.amid].span, f"= {middle}, not between {low} and {high}", (in_runs(*count_runs(mask, frame, machine.stands_for)),),
+        )
     raise machine.where.error(
         "P0501", f"`{first}` of {bound.row.name} must {order_words(bound.row)}, but they are {low} and {high}",
         expressions[second].span if second in expressions else node.span, f"= {high}",

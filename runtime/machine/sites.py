@@ -225,7 +225,7 @@ def log_density(machine: Machine, node: LogPdf, frame: Frame) -> Plain:
         value = with_axes(machine.arrayed(value), rank - (len(shape) - events))
         arguments = {name: with_axes(argument, rank - len(bound.batch)) for name, argument in arguments.items()}
     names = tuple(arguments)
-    among = (0, 1 + names.index(bound.row.shifted)) if bound.row.shifted in names else ()
+    among = (0, 1 + names.index(bound.row.kink)) if bound.row.kink in names else ()
     code = partial(_density, node=node, row=bound.row, names=names, frame=frame)
     operation = Operation(None, code, meets="max" if among else "", among=among)
     return machine.apply(operation, (value, *arguments.values()), frame, node)
@@ -279,12 +279,14 @@ def _cumulative(
             "keep the argument inside the domain", f"`{node.form}` of {row.name} is taken at the end of a domain",
             "the derivative there has one side only",
         )
-    if value.requires_grad and not row.discrete:
+    ends = any(arguments[parameter.name].requires_grad for parameter in row.parameters if parameter.moves_support)
+    if (value.requires_grad or ends) and not row.discrete:
         low, high = extent(row, arguments)
-        at = (value.detach() == low) | (value.detach() == high)
-        if bool((at & torch.isfinite(value.detach())).any()) and machine.motion().moves(value, at):
+        at = ((value.detach() == low) | (value.detach() == high)) & torch.isfinite(value.detach())
+        if bool(at.any()) and (ends or machine.motion().moves(value, at)):
             raise machine.where.error(
-                "P0404", f"`{node.form}` of {row.name} has a kink at the end of the support, where this value stands", node.value.span,
+                "P0404", f"`{node.form}` of {row.name} has a kink at the end of the support, where this value stands",
+                node.value.span,
                 help="keep the value off the end",
             )
     return found
