@@ -162,11 +162,13 @@ class Call(Node):
 
 @dataclass(frozen=True)
 class Distribution(Node):
-    """`Normal(loc, scale)`: a name of the distribution table with its arguments."""
+    """`Normal(loc, scale)`: a name of the distribution table with its arguments; `parts`: of `Truncated(...)` and `Mixture(...)` the
+    distributions inside, as they were written, whose arguments are among those of the whole."""
 
     name: str
     arguments: tuple[Argument, ...]
     name_span: Span = field(default=NO_SPAN, compare=False, repr=False)
+    parts: tuple[Distribution, ...] = field(default=(), metadata=ELSEWHERE)
 
 
 @dataclass(frozen=True)

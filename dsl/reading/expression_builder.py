@@ -31,9 +31,11 @@ from ..syntax import (
     Unary,
     Vector,
 )
+from ..tables.composites import COMPOSITES
 from ..tables.distributions import DISTRIBUTIONS
 from ..text.diagnostics import Diagnostic
 from ..text.source import Source, Span
+from .inside import WRITTEN, assembled
 from .tokens import span_of
 
 NO_CDF = "distributions of one number have one; that of an event is the mean of an indicator: mean(x < c)"
@@ -161,6 +163,14 @@ class ExpressionBuilder:
         if name in DISTRIBUTIONS:
             return Draw(Distribution(name, arguments, span=span, name_span=name_span), span=span)
         call = Call(name, arguments, span=span, name_span=name_span)
+        if name in COMPOSITES:
+            made = assembled(name, arguments, [as_distribution(argument.value) if isinstance(argument.value, Draw) or (
+                isinstance(argument.value, Call) and argument.value.function[:1].isupper()) else None for argument in arguments])
+            if isinstance(made, Distribution):
+                return Draw(replace(made, span=span, name_span=name_span), span=span)
+            if not made:
+                self.report("P0203", f"`{name}` has no arguments", span, f"write {WRITTEN[name]}")
+            self.diagnostics += [replace(problem, source=self.source) for problem in made]
         if name == "range":
             self.loose_ranges[span.start] = call
         return self._of_distribution(call) if name in FORMS else call

@@ -68,6 +68,7 @@ class DistributionRow:
     `shifted`: the argument that moves with the draw, so that x ~ D(a) is t + D(a - t).  `stretched`: the argument that changes
     where x ~ D(a) is t*D(...) for t > 0, and how: divided by t (`/`), times t (`*`), less its logarithm (`log`).
     `periodic`: of values on a circle.
+    `parts`: the rows of what it is made of (`composites.py`).
     `torch`: the class in torch.distributions; None where the law is our own.
     """
 
@@ -91,6 +92,7 @@ class DistributionRow:
     shifted: str = ""
     stretched: tuple[str, str] | None = None
     periodic: bool = False
+    parts: tuple[DistributionRow, ...] = ()
     torch: str | None = None
     summary: str = ""
     formula: str = ""

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 
+from .composites import Rows
 from .distribution_facts import DistributionRow, Domain, ParameterRow, Ranges
 from .ranges import ANY, INF, NONNEGATIVE, POSITIVE, UNIT, UNIT_OPEN, Bounds
 
@@ -348,6 +349,4 @@ _DISCRETE = (
     ),
 )
 
-DISTRIBUTIONS: dict[str, DistributionRow] = {
-    row.name: row for row in (*_REAL_LINE, *_HALF_LINE, *_INTERVAL, *_DISCRETE)
-}
+DISTRIBUTIONS = Rows((*_REAL_LINE, *_HALF_LINE, *_INTERVAL, *_DISCRETE))

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from ...dsl.tables.distributions import DistributionRow
 from .bounded import Beta, Dirichlet, Kumaraswamy, MultivariateNormal, UniformLaw, VonMises
+from .composed import Mixture, Truncated
 from .counts import Bernoulli, Binomial, DiscreteUniform, Geometric, NegativeBinomial, Poisson
 from .further import BetaBinomial, LogitNormal, Triangular
 from .law import Law, TorchLaw
@@ -51,6 +52,8 @@ def build(row: DistributionRow, arguments: dict[str, Tensor]) -> Law:
             name: torch.full((1,), value, dtype=given.dtype, device=given.device) for name, value in missing.items()
         }
         arguments = {**arguments, **_beside(row, filled, arguments)}
+    if row.parts:
+        return (Mixture if "weights" in arguments else Truncated)(arguments, row, build)
     law = LAWS.get(row.name)
     if law is not None:
         return law(arguments)

@@ -288,6 +288,9 @@ _LAST: dict[str, Callable[[Given], Ends]] = {
 
 def extent(row: DistributionRow, given: Given) -> Ends:
     """The ends of the support, of counts the first and the last one."""
+    if row.parts and "weights" in given:
+        bounds = row.support({})
+        return bounds.low, bounds.high
     if row.name in _LAST:
         return _LAST[row.name](given)
     if "low" in given and "high" in given:
@@ -299,6 +302,15 @@ def extent(row: DistributionRow, given: Given) -> Ends:
 def cumulative(row: DistributionRow, arguments: Given, form: str, value: Tensor) -> Tensor:
     """`cdf`, `logcdf` or `logsf` of values; arguments and values are aligned, the result has the dtype of the values."""
     given, x = {name: argument.double() for name, argument in arguments.items()}, value.double()
+    lower, upper = tails(row, given, x)
+    wanted = upper if form == "logsf" else lower.exp() if form == "cdf" else lower
+    return wanted.to(value.dtype)
+
+
+def tails(row: DistributionRow, given: Given, x: Tensor) -> Pair:
+    """The logarithms of P(X <= x) and P(X > x) of any values, in float64."""
+    if row.parts:
+        return _mixed(row, given, x) if "weights" in given else _cut(row, given, x)
     low, high = (end.detach() if isinstance(end, Tensor) else end for end in extent(row, given))
     place = x.detach()
     if row.discrete:
@@ -307,13 +319,56 @@ def cumulative(row: DistributionRow, arguments: Given, form: str, value: Tensor)
     outside = before | after
     inner = torch.where(outside, _inner(row, low, high), x) if bool(outside.any()) else x
     lower, upper = TAILS[row.name](given, inner)
-    wanted = upper if form == "logsf" else lower.exp() if form == "cdf" else lower
-    none = 0.0 if form == "cdf" else -math.inf
-    whole = 1.0 if form == "cdf" else 0.0
     if bool(outside.any()):
-        first, last = (whole, none) if form == "logsf" else (none, whole)
-        wanted = torch.where(before, first, torch.where(after, last, wanted))
-    return wanted.to(value.dtype)
+        lower = torch.where(before, -math.inf, torch.where(after, 0.0, lower))
+        upper = torch.where(before, 0.0, torch.where(after, -math.inf, upper))
+    return lower, upper
+
+
+def less(a: Tensor, b: Tensor) -> Tensor:
+    """log(exp(a) - exp(b)) for a >= b."""
+    some = a > b
+    return torch.where(some, a + torch.log(-torch.expm1(torch.where(some, b, b - 1) - a)), -math.inf)
+
+
+def truncated_share(row: DistributionRow, given: Given, low: Tensor, high: Tensor) -> Tensor:
+    """The logarithm of the probability between two ends, of the base of a truncated law: of its smaller tail."""
+    first, last = tails(row.parts[0], given, low), tails(row.parts[0], given, high)
+    upper = first[0] > math.log(0.5)
+    one, other = torch.where(upper, first[1], last[0]), torch.where(upper, last[1], first[0])
+    return less(one, other)
+
+
+def _cut(row: DistributionRow, given: Given, x: Tensor) -> Pair:
+    low, high = given["low"], given["high"]
+    whole = truncated_share(row, given, low, high)
+    at = torch.minimum(torch.maximum(x, low), high)
+    return truncated_share(row, given, low, at) - whole, truncated_share(row, given, at, high) - whole
+
+
+def weights_log(weights: Tensor) -> Tensor:
+    """Log probabilities; -inf without a derivative where a weight is 0."""
+    some = weights > 0
+    return torch.where(some, torch.where(some, weights, 1.0).log() - weights.sum(-1, keepdim=True).log(), -math.inf)
+
+
+def mixture_logs(weights: Tensor, logs: Tensor) -> Tensor:
+    """log(sum(exp(w + l))) along the last axis; what is -inf has no derivative."""
+    whole = weights + logs
+    some = whole > -math.inf
+    top = torch.where(some, whole, -math.inf).amax(-1, keepdim=True).detach().clamp_min(torch.finfo(whole.dtype).min)
+    total = torch.where(some, torch.exp(torch.where(some, whole, top) - top), 0.0).sum(-1)
+    none = total == 0
+    return torch.where(none, -math.inf, torch.where(none, 1.0, total).log() + top.squeeze(-1))
+
+
+def _mixed(row: DistributionRow, given: Given, x: Tensor) -> Pair:
+    weights, sides = weights_log(given["weights"]), []
+    for number, part in enumerate(row.parts, 1):
+        own = {p.name: given[key] for p in part.parameters if (key := f"{p.name}_{number}") in given}
+        sides.append(tails(part, own, x))
+    every = [torch.stack(torch.broadcast_tensors(*side), -1) for side in zip(*sides, strict=True)]  # type: ignore[no-untyped-call]
+    return mixture_logs(weights, every[0]), mixture_logs(weights, every[1])
 
 
 def _inner(row: DistributionRow, low: Tensor | float, high: Tensor | float) -> Tensor:

@@ -205,8 +205,8 @@ def _align(
     try:
         batch = broadcast_shapes([*batches.values(), least])
         sizes = {size for event in events for size in event}
-        if len(sizes) > 1:
-            raise ShapeMismatch(events)
+        if len(sizes) > 1 or (row.parts and sizes and sizes != {len(row.parts)}):
+            raise ShapeMismatch(events, f"{len(row.parts)} distributions need as many weights" if row.parts else "")
     except ShapeMismatch as problem:
         raise machine.where.error(
             "P0301", f"the arguments of {row.name} do not fit together: {problem.reason}", node.span
