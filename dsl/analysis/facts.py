@@ -327,7 +327,7 @@ class Watching:
 
     def invertible(self, whole: Fact, operand: Fact, owner: Node, quantity: Node) -> Fact:
         """A matrix with a pole where its determinant is 0, which runs watch."""
-        if id(owner) in self.broken:
+        if id(owner) in self.broken or operand.range.touches_zero:
             return self.losing(whole, owner, "singular", operand)
         self.guard(Guard("regular", quantity, owner))
         return whole

@@ -311,6 +311,7 @@ def tails(row: DistributionRow, given: Given, x: Tensor) -> Pair:
     """The logarithms of P(X <= x) and P(X > x) of any values, in float64."""
     if row.parts:
         return _mixed(row, given, x) if "weights" in given else _cut(row, given, x)
+    given = {p.name: given[p.name] for p in row.parameters if p.name in given}  # without the ends of a truncation
     low, high = (end.detach() if isinstance(end, Tensor) else end for end in extent(row, given))
     place = x.detach()
     if row.discrete:
