@@ -27,6 +27,24 @@ names = {file.as_posix() for file in files("probrun")}
 assert set(sys.argv[1:]) <= names, set(sys.argv[1:]) - names
 assert any(name.endswith("licenses/LICENSE") for name in names)
 """
+FOR_EDITORS = """
+import json, subprocess, sys
+from pygments.lexers import get_lexer_by_name
+from pygments.token import Error
+text = open("reparam.prob").read()
+assert all(kind not in Error for kind, _ in get_lexer_by_name("prob").get_tokens(text))
+def said(number, method, **params):
+    body = json.dumps({"jsonrpc": "2.0", **({"id": number} if number else {}), "method": method, "params": params}).encode()
+    return b"Content-Length: %d\\r\\n\\r\\n%s" % (len(body), body)
+place, at = {"uri": "file:///a.prob"}, {"line": text[:text.index("Normal")].count("\\n"), "character": 5}
+asked = [
+    said(1, "initialize", processId=None, rootUri=None, capabilities={}), said(0, "initialized"),
+    said(0, "textDocument/didOpen", textDocument={**place, "languageId": "prob", "version": 1, "text": text}),
+    said(2, "textDocument/hover", textDocument=place, position=at), said(3, "shutdown"), said(0, "exit"),
+]
+done = subprocess.run([sys.argv[1], "lsp"], input=b"".join(asked), capture_output=True, timeout=120, check=True)
+assert b"Normal(loc, scale)" in done.stdout, done
+"""
 IN_A_NOTEBOOK = """
 from IPython.core.interactiveshell import InteractiveShell
 shell = InteractiveShell.instance()
@@ -56,7 +74,8 @@ def holds(key: str, picture: str | None = None) -> Callable[[str], bool]:
 def packaged(source: Path) -> list[str]:
     """Every file that an installed probrun has."""
     modules = [path.relative_to(source) for room in ROOMS for path in (source / room).rglob("*.py")]
-    modules += [path.relative_to(source / "probrun") for path in (source / "probrun").glob("*.py")]
+    own = source / "probrun"
+    modules += [path.relative_to(own) for folder in (own, own / "editor") for path in folder.glob("*.py")]
     return [f"probrun/{path.as_posix()}" for path in modules] + ["probrun/py.typed", "probrun/grammar/prob.lark"]
 
 
@@ -87,6 +106,9 @@ def main(source: Path) -> int:
     expect([PROBRUN, "grad", "nowhere.prob"], 2, lambda text: text == "", "no such file")
     expect([sys.executable, "-m", "probrun", "check", "reparam.prob"])
     expect([sys.executable, "-W", "error::UserWarning", "-c", IN_PYTHON, *packaged(source)], output=lambda text: True)
+    expect([sys.executable, "-c", FOR_EDITORS, PROBRUN], output=lambda text: True)
+    for shell in ("bash", "zsh", "fish"):
+        expect([PROBRUN, "completion", shell], output=lambda text: "_PROBRUN_COMPLETE" in text)
     expect([sys.executable, "-c", IN_A_NOTEBOOK], output=lambda text: "d/dtheta" in text, errors=None)
     print(f"smoke: {passed} passed, {failed} failed")
     return int(failed > 0)

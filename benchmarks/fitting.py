@@ -1,6 +1,6 @@
 """`probrun fit` on problems whose optimum is known, beside an Adam tuned by hand to the same accuracy.
 
-    python benchmarks/fitting.py [NAME...]
+    python benchmarks/fitting.py [NAME...] [--write]
 
 Every fit is made from three seeds.  `error` is the largest |fitted - true| in standard errors of the fit (exact ones: itself), `runs`
 what the search took (without the looks at its ends and the standard errors), `by hand` the fewest runs with which Adam over constant
@@ -15,12 +15,14 @@ import sys
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import torch
 
 import probrun
 
+MARKS = ("<!-- begin:table -->", "<!-- end:table -->")
 SEEDS = (1, 2, 3)
 GRID = [(rate, samples) for rate in (0.3, 0.1, 0.03) for samples in (100, 1000, 10_000)]
 STEPS = (25, 50, 100, 200, 400, 800)
@@ -83,6 +85,9 @@ def markov(a: float) -> float:
     return sum(states)
 
 
+SCHOOLS = [28.0, 8, -3, 7, -1, 1, 18, 12], [15.0, 10, 16, 11, 9, 11, 10, 18]  # Rubin 1981: effects and their standard errors
+PRECISIONS = [1 / (25 + sigma**2) for sigma in SCHOOLS[1]]
+MEAN = sum(p * y for p, y in zip(PRECISIONS, SCHOOLS[0], strict=True)) / sum(PRECISIONS)
 EPIDEMIC, MARKOV = best(epidemic, 0.01, 2.99), best(markov, 0.01, 0.99)
 PROBLEMS = {
     "quadratic": Problem("param theta = 0.5\nz ~ Normal(theta, 2)\nreturn (z - 3)^2", "minimize", {"theta": 3.0}),
@@ -125,6 +130,10 @@ PROBLEMS = {
     "hidden Markov": Problem(
         "param a in (0, 1) = 0.9\ndata y[T]\nz ~ Bernoulli(0.5)\nfor t in range(T) {\n  z ~ Bernoulli(if z > 0 then a else 1 - a)\n"
         "  observe y[t] ~ Bernoulli(0.2 + 0.6*z)\n}\nreturn z", "maximize", {"a": MARKOV}, {"y": SEEN}, of="evidence",
+    ),
+    "8 schools": Problem(  # whose effects spread by 5: the likelihood of their mean
+        "param mu = 0\ndata y[8]\ndata sigma[8]\ntheta ~ Normal(mu*ones(8), 5)\nobserve y ~ Normal(theta, sigma)\n", "maximize",
+        {"mu": MEAN}, {"y": SCHOOLS[0], "sigma": SCHOOLS[1]}, of="evidence",
     ),
     "chain": Problem(  # each of two links holds with p, and costs: p^2 - p^3 is largest at 2/3
         "param p in (0, 1) = 0.3\na ~ Bernoulli(p)\nb ~ Bernoulli(p)\nreturn (if a and b then 1 else 0)*(1 - p)", "maximize",
@@ -174,7 +183,17 @@ def adam(
     return bool(((found - truth).abs() <= wanted).all())
 
 
+def written(rows: list[list[str]]) -> None:
+    """The table of `docs/fitting.md`."""
+    page = Path(__file__).parent.parent / "docs" / "fitting.md"
+    before, _, rest = page.read_text(encoding="utf-8").partition(MARKS[0])
+    lines = ["| problem | by | off by | std. error | runs | Adam by hand |", "|---|---|---|---|---|---|"]
+    lines += [f"| {' | '.join(row)} |" for row in rows]
+    page.write_text(before + MARKS[0] + "\n" + "\n".join(lines) + "\n" + MARKS[1] + rest.partition(MARKS[1])[2], encoding="utf-8")
+
+
 def main(names: list[str]) -> None:
+    write, names, table = "--write" in names, [name for name in names if name != "--write"], []
     print(f"{'problem':<12} {'optimizer':<9} {'converged':<9} {'error':>8} {'std. error':>11} {'runs':>9} {'by hand':>9} {'seconds':>8}")
     for name in names or list(PROBLEMS):
         problem = PROBLEMS[name]
@@ -193,11 +212,17 @@ def main(names: list[str]) -> None:
         hand = None if exact else by_hand(problem, truth, wanted)
         runs = max(found.search_runs for found in fits)
         worst = max(row[0] for row in rows)
+        table.append([
+            name, fits[0].optimizer, f"{worst:.1e} (absolute)" if exact else f"{worst:.1f}", "exact" if exact else f"{float(wanted.max()) / 2:.2g}",
+            f"{runs:,}" if not exact else f"{runs} exact looks", "exact" if exact else f"{hand:,}" if hand else "> 1,000,000",
+        ])
         print(
             f"{name:<12} {fits[0].optimizer:<9} {sum(found.converged for found in fits)} of 3    "
             f"{worst:8.1e} {'exact' if exact else f'{float(wanted.max()) / 2:.2g}':>11} {runs:9d} "
             f"{'exact' if exact else hand or '> 10^6':>9} {seconds:8.2f}", flush=True,
         )
+    if write and not names:
+        written(table)
 
 
 if __name__ == "__main__":

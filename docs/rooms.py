@@ -16,7 +16,7 @@ ORDER = (  # each may import those before it
     "dsl/text", "dsl", "dsl/tables", "dsl/reading", "dsl/names", "dsl/analysis", "dsl/planning",
     "runtime", "runtime/arrays", "runtime/laws", "runtime/lanes", "runtime/estimators", "runtime/machine", "runtime/gradients",
     "runtime/blocks", "runtime/estimates", "runtime/fitting",
-    "probrun",
+    "probrun/editor", "probrun",
 )
 
 
@@ -26,7 +26,7 @@ def modules() -> dict[tuple[str, ...], Path]:
     for top in ("grammar", "dsl", "runtime", "probrun"):
         for path in sorted((ROOT / top).rglob("*.py")):
             parts = path.relative_to(ROOT).with_suffix("").parts
-            if top == "probrun" and len(parts) > 2:
+            if top == "probrun" and len(parts) > 2 and (ROOT / top / parts[1]).is_symlink():
                 continue  # the links to the other rooms
             name = parts if top == "probrun" else ("probrun", *parts)
             found[name[:-1] if name[-1] == "__init__" else name] = path

@@ -16,7 +16,7 @@ from pathlib import Path
 import click
 
 from . import __version__, report
-from .api import from_source
+from .api import Program, from_source
 from .cli_fit import fit_command, vi_command
 from .cli_options import (
     choice_options,
@@ -36,6 +36,7 @@ from .dsl.text.closeness import nearest
 from .dsl.text.diagnostics import Diagnostic, ProbError, render_all
 from .dsl.text.problems import counted
 from .dsl.text.source import Source
+from .editor.commands import A_FILE, completion_command, lsp_command, topics_like
 from .exits import announced, guarded, own_status, status_of, status_of_comparison
 from .options import split_estimator
 from .progress import Progress
@@ -281,7 +282,7 @@ def explain(
 
 
 @commands.command()
-@click.argument("files", nargs=-1)
+@click.argument("files", nargs=-1, type=A_FILE)
 @click.option("-e", "expression", metavar="PROGRAM", help="Take the program from the command line.")
 def check(files: tuple[str, ...], expression: str | None) -> int:
     """Read and analyse programs; print every problem found."""
@@ -308,7 +309,7 @@ def check(files: tuple[str, ...], expression: str | None) -> int:
 
 
 @commands.command()
-@click.argument("files", nargs=-1, required=True)
+@click.argument("files", nargs=-1, required=True, type=A_FILE)
 @click.option("--check", "only_check", is_flag=True, help="Change nothing; exit 1 if a file would change.")
 @click.option("--diff", is_flag=True, help="Change nothing; print what would change.")
 def fmt(files: tuple[str, ...], only_check: bool, diff: bool) -> int:
@@ -347,8 +348,18 @@ def _write(file: str, text: str) -> None:
         raise NoFile(error, file) from None
 
 
+def _page(topic: str) -> str | None:
+    from . import help as pages
+
+    return pages.page(topic)
+
+
+commands.add_command(lsp_command(__version__, lambda resolved: Program(resolved).explain(), _page))
+commands.add_command(completion_command)
+
+
 @commands.command("help")
-@click.argument("topic", required=False)
+@click.argument("topic", required=False, shell_complete=topics_like)
 @click.pass_context
 def help_command(context: click.Context, topic: str | None) -> int:
     """A command, an error code, a distribution, a function, an estimator."""

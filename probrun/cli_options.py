@@ -14,6 +14,7 @@ import click
 from .api import Program
 from .dsl.tables.limits import MAX_DEPTH, MAX_STEPS
 from .dsl.text.source import Source
+from .editor.commands import A_FILE
 from .options import DEFAULT_SAMPLES, DEFAULT_TAU, DEVICES, DTYPES, LARGEST_SEED, SAMPLERS
 from .reading import read_program, read_values
 from .terminal import NoFile
@@ -105,7 +106,7 @@ def _stack(options: Sequence[Callable[[Command], Command]]) -> Callable[[Command
 
 
 program_options = _stack([
-    click.argument("file", required=False),
+    click.argument("file", required=False, type=A_FILE),
     click.option("-e", "expression", metavar="PROGRAM", help="Take the program from the command line."),
 ])
 choice_options = _stack([

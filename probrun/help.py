@@ -56,6 +56,43 @@ call itself. Every path through it returns.
 return y                       the result, whose expectation is differentiated
 return total, peak             several results: a gradient for each
 """,
+    "observe": """
+observe y[t] ~ Normal(x, 1)    the run's weight is multiplied by the density of y[t]
+observe total > 10             a run in which it does not hold ends here, with weight 0
+
+The result is then the posterior expectation E[w y]/E[w], and the log evidence is
+reported beside it.
+""",
+    "factor": """
+factor -energy                 the run's weight is multiplied by exp(-energy)
+
+Of an array, by the exponential of the sum of its entries.
+""",
+    "via": """
+z ~ Normal(0, 1) via Normal(m, exp(s))
+
+Draws from the distribution after `via` (a proposal, or guide) instead, and
+multiplies the run's weight by the ratio of the densities.
+""",
+    "evidence": """
+probrun grad FILE --of evidence
+
+The logarithm of the mean weight, log E[w]: how likely the observations are. What
+`probrun fit --maximize` takes where a program observes and returns nothing.
+""",
+    "elbo": """
+probrun grad FILE --of elbo
+
+The mean of the logarithm of the weight, E[log w]: a lower bound of the log
+evidence. Its derivatives in what stands after `via` are variational inference.
+""",
+    "iwae": """
+probrun grad FILE --of "iwae(8)"
+
+The mean of the logarithm of the mean weight of 8 runs (Burda, Grosse &
+Salakhutdinov 2016): between the ELBO, iwae(1), and the log evidence. Each of the
+-n runs draws the program 8 times.
+""",
     "logpdf": """
 logpdf(Normal(0, 1), z)        the log density (or log mass) of a value, elementwise
 """,

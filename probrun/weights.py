@@ -15,8 +15,8 @@ from .layout import WIDTH, Entry, capped, entries
 if TYPE_CHECKING:
     import torch
 
-    from .runtime.blocks.collect import Weights
     from .runtime.blocks.moments import Moments
+    from .runtime.blocks.worth import Weights
     from .runtime.estimates.doubts import Doubt
 
 SPOKEN = {EVIDENCE: "log evidence", ELBO: "ELBO"}
@@ -65,7 +65,7 @@ def weight_doubts(weights: Weights | None, runs: int, guided: bool = False) -> t
         return ()
     from .runtime.estimates.doubts import MOST_OF_A_GUIDE, MOST_SHAPE, bending, light
 
-    found = tuple(light(weights.effective, weights.shape, runs, MOST_OF_A_GUIDE if guided else MOST_SHAPE))
+    found = tuple(light(weights.effective, weights.worst, runs, MOST_OF_A_GUIDE if guided else MOST_SHAPE))
     labels = [f"d {spoken(name) or f'E[{name}]'}/d{parameter}" for name, parameter in weights.bent]
     return found or tuple(bending(labels, runs))
 

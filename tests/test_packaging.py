@@ -18,7 +18,7 @@ ROOMS = ("grammar", "dsl", "runtime")
 
 
 def test_the_package_list_is_the_tree() -> None:
-    expected = {"probrun"}
+    expected = {"probrun", "probrun.editor"}
     for room in ROOMS:
         for found in (ROOT / room).rglob("*.py"):
             expected.add(".".join(["probrun", *found.parent.relative_to(ROOT).parts]))
@@ -93,10 +93,11 @@ def test_bounds_are_those_that_are_tried() -> None:
 
 
 def test_the_lowest_versions_follow_from_the_project() -> None:
-    done = subprocess.run([sys.executable, ROOT / ".ci" / "lowest.py", "notebook"], capture_output=True, text=True, check=True)
+    done = subprocess.run([sys.executable, ROOT / ".ci" / "lowest.py", "notebook", "lsp"], capture_output=True, text=True, check=True)
     lines = done.stdout.splitlines()
     project = SETTINGS["project"]
-    expected = _requirements([*project["dependencies"], *project["optional-dependencies"]["notebook"]])
+    extras = project["optional-dependencies"]
+    expected = _requirements([*project["dependencies"], *extras["notebook"], *extras["lsp"]])
     del expected["torch"]
     assert {line.split("==")[0]: tuple(map(int, line.split("==")[1].split("."))) for line in lines} == expected
 

@@ -68,3 +68,12 @@ def test_what_writes(function: object) -> None:
             return str(function)
 
     assert private.is_mutable(Bare()) == private.is_mutable(function)
+
+
+def test_optimisers_without_the_way_past_the_compiler(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where torch decorates its methods otherwise, an optimiser loads what it wants."""
+    for name in ("add_param_group", "zero_grad"):
+        method = getattr(torch.optim.Optimizer, name)
+        monkeypatch.setattr(torch.optim.Optimizer, name, lambda *given, method=method, **more: method(*given, **more))
+    program = probrun.parse("param a = 1\nz ~ Normal(a, 1)\nreturn (z - 3)^2\n")
+    assert program.fit(minimize=True, seed=1).converged

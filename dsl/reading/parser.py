@@ -25,6 +25,7 @@ from lark.exceptions import UnexpectedToken
 from ...grammar import load_parser
 from ..syntax import (
     MAX_NESTING,
+    Block,
     Conditional,
     EstimatorCall,
     Expression,
@@ -52,13 +53,21 @@ _LOCK = Lock()
 
 def parse(source: Source) -> Program:
     """The tree of a program; raises `ProbError` with every syntax error found (at most 20), sorted by place."""
-    body = _parse(source, "program")
-    if not body.statements:
+    program, diagnostics = parse_partly(source)
+    if program is None or diagnostics:
+        raise ProbError(diagnostics)
+    return program
+
+
+def parse_partly(source: Source) -> tuple[Program | None, tuple[Diagnostic, ...]]:
+    """What can be read of a program that may be half written, without the statements that are broken, and the syntax errors."""
+    body, diagnostics = _read(source, "program")
+    if not diagnostics and not body.statements:
         title = "the program is empty"
         end = Span(0, min(1, len(source.text)))
         help_text = "z ~ Normal(theta, 1); y = z^2 is a whole program"
-        raise ProbError(Diagnostic("P0109", title, end, help=help_text, source=source))
-    return Program(body, source)
+        diagnostics = [Diagnostic("P0109", title, end, help=help_text, source=source)]
+    return Program(body, source) if isinstance(body, Block) else None, tuple(diagnostics)
 
 
 def parse_expression(text: str) -> Expression:
@@ -93,9 +102,17 @@ def _uncollected() -> Iterator[None]:
 
 
 def _parse(source: Source, start: str) -> Any:
+    result, diagnostics = _read(source, start)
+    if diagnostics:
+        raise ProbError(diagnostics)
+    return result
+
+
+def _read(source: Source, start: str) -> tuple[Any, list[Diagnostic]]:
+    """The value of the start rule, as far as there is one, and what is wrong, sorted by place."""
     problem = unreadable(source)
     if problem is not None:
-        raise ProbError(problem)
+        return None, [problem]
     with _LOCK, deep_recursion(), _uncollected():
         lark, builder = _parser()
         builder.begin(source)
@@ -106,10 +123,7 @@ def _parse(source: Source, start: str) -> Any:
         diagnostics += builder.diagnostics
     if not diagnostics and isinstance(result, Node) and builder.nesting_nodes > MAX_NESTING:
         diagnostics += _too_deep(result, source)
-    if diagnostics:
-        ordered = sorted(diagnostics, key=lambda found: found.span.start if found.span else 0)
-        raise ProbError(ordered[:MAX_ERRORS])
-    return result
+    return result, sorted(diagnostics, key=lambda found: found.span.start if found.span else 0)[:MAX_ERRORS]
 
 
 class _Run:

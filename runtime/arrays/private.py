@@ -2,12 +2,14 @@
 away).
 
 They are here for what the public ones cannot do: draw with a generator of one's own, differentiate a draw by its concentration, or
-start a backward pass without loading what compares symbolic shapes.
+start a backward pass, or an optimiser, without loading what compares symbolic shapes, or compiles.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -18,6 +20,7 @@ _standard_gamma: Any = getattr(torch, "_standard_gamma", None)
 _standard_gamma_grad: Any = getattr(torch, "_standard_gamma_grad", None)
 _sample_dirichlet: Any = getattr(torch, "_sample_dirichlet", None)
 _dirichlet_grad: Any = getattr(torch, "_dirichlet_grad", None)
+LEFT_ALONE = "__dynamo_disable"  # where a method keeps how it is called past the compiler
 STEP = 1e-5  # of a concentration, for the difference that stands for a derivative
 
 try:
@@ -48,6 +51,21 @@ def pull(
         tuple(outputs), tuple(incoming), keep, False, tuple(points), True, accumulate_grad=False
     )
     return found
+
+
+@contextmanager
+def unloaded() -> Iterator[None]:
+    """Within it an optimiser of torch does not load torch's compiler (2 s of a short run) only to be left alone by it."""
+    methods = [torch.optim.Optimizer.add_param_group, torch.optim.Optimizer.zero_grad]
+    inner = [found for method in methods if (found := getattr(method, "__wrapped__", None)) is not None]
+    bare = [] if "torch._dynamo" in sys.modules else [method for method in inner if not hasattr(method, LEFT_ALONE)]
+    for method in bare:
+        setattr(method, LEFT_ALONE, method)
+    try:
+        yield
+    finally:
+        for method in bare:
+            delattr(method, LEFT_ALONE)
 
 
 def standard_gamma(concentration: Tensor, generator: torch.Generator | None) -> Tensor:

@@ -24,6 +24,7 @@ from .moments import Accumulator, Moments
 from .session import Session
 from .settings import KEPT_RUNS, WATCHED_RUNS, Settings
 from .tails import Tail, TailWatch, far, scant
+from .worth import Weights
 
 KEPT_DRAWS = 1_000_000  # results of single runs
 WATCHED_GRADIENTS = 16
@@ -33,19 +34,6 @@ LARGEST_SHARE = 0.05
 CUBED_RUNS = 2**18  # whose third moment is taken of a number; of an array, of those that are watched
 
 LIGHT = Tail(math.inf, 0.0, False)
-
-
-@dataclass(frozen=True)
-class Weights:
-    """Of runs that have weights w: the `evidence` log E[w] and its derivative by parameter (`gradient`), the `effective` sample
-    size (sum w)^2 / sum w^2 (inf: it is exact), the `shape` k of a Pareto tail (`pareto.py`; nan: not known), and the derivatives
-    that bend within the noise, by result and parameter (`bent`)."""
-
-    evidence: Moments
-    gradient: dict[str, Moments]
-    effective: float
-    shape: float
-    bent: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True)

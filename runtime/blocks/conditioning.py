@@ -24,7 +24,7 @@ from ..lanes.moving import Motion
 from ..lanes.values import PerLane
 from ..machine.machine import Outcome
 from .culprits import gradient_problem, value_problem
-from .posterior import KEPT_WEIGHTS, Conditioned, Joint
+from .posterior import Conditioned, Joint
 from .session import Session
 from .settings import KEPT_RUNS, Settings
 
@@ -146,6 +146,7 @@ class Conditioning:
             if not bool(torch.isfinite(rows).all()):
                 raise value_problem(block, runs, leaves, (*self.own, EVIDENCE))
             part.results[name] = Joint.of(runs, [rows, weight], shape)
+            part.keep_sizes(name, rows, runs)
             square = torch.where(rows == 0, 0.0, rows * plain)  # a result may be infinite where it has no weight
             part.squares[name] = Joint.of(runs, [square, weight], shape)
             part.keep_draws(name, plain, runs)
@@ -157,8 +158,7 @@ class Conditioning:
         if not bool(torch.isfinite(of_run).all()):
             raise value_problem(block, runs, leaves, (*self.own, EVIDENCE))
         part.weight = Joint.of(runs, [of_run], ())
-        if part.start < KEPT_WEIGHTS:
-            part.logs.append(of_run.detach().expand(runs).double().log() + part.level)
+        part.keep_sizes(EVIDENCE, of_run, runs)
 
     def gradient(self, block: Session, runs: int, leaves: dict[str, Tensor], outcome: Outcome) -> Conditioned:
         """Of runs that are differentiated."""
@@ -190,6 +190,7 @@ class Conditioning:
             if not bool(torch.isfinite(found.value).all()):
                 raise value_problem(block, runs, leaves, (*self.own, EVIDENCE))
             part.results[name] = Joint.of(runs, [found.value, below.value], shape)
+            part.keep_sizes(name, found.value, runs)
             last = number == len(results) - 1 and not outcome.cuts
             for at in found.gradients(block.points, last):
                 column = found.value.reshape(found.value.shape[0], -1)[:, at.entry]

@@ -27,6 +27,7 @@ from ..arrays.scalars import ends, floats
 SMALL, LARGE = 1e-28, 1e30  # sums of squares that float32 holds with all their digits
 FINEST = 2.0**-50  # of the mean: what sums in float64 are right to
 ROUNDING = 1e-6  # of the mean: a spread that arithmetic alone may make
+PIECE = 2**17  # numbers of an array that are taken at once
 
 
 @dataclass(frozen=True)
@@ -185,14 +186,12 @@ class Accumulator:
             if not math.isfinite(self.cubes) or not self.cubes or self.squares <= self.count * (ROUNDING * self.mean) ** 2:
                 return math.inf
             return float((self.squares / abs(self.cubes * (self.count / self.cubed)) ** (2 / 3)) ** 3)
-        squares, cubes, mean = (_flat(part) for part in (self.squares, self.cubes, self.mean))
-        if not squares.shape == cubes.shape == mean.shape:
-            squares, cubes, mean = numpy.broadcast_arrays(squares, cubes, mean)
-        known = numpy.isfinite(cubes) & (cubes != 0) & (squares > self.count * (ROUNDING * mean) ** 2)
+        squares, cubes, mean = _entries(self.squares, self.cubes, self.mean)
+        known = (squares > self.count * (ROUNDING * mean) ** 2) & (cubes != 0) & numpy.isfinite(cubes)
         squares, cubes = squares[known], cubes[known]
         if not squares.size:
             return math.inf
-        return float(((squares / abs(cubes * (self.count / self.cubed)) ** (2 / 3)) ** 3).min())
+        return float((squares / abs(cubes * (self.count / self.cubed)) ** (2 / 3)).min() ** 3)
 
     @property
     def still(self) -> bool:
@@ -235,7 +234,7 @@ class Accumulator:
         least = self.count * (self.count - 1) * FINEST**2
         if isinstance(self.squares, float) and isinstance(self.mean, float):
             return 0 < self.squares < least * self.mean * self.mean
-        squares, mean = _flat(self.squares), _flat(self.mean)
+        squares, mean = _entries(self.squares, self.mean)
         return bool(((squares > 0) & (squares < least * mean * mean)).any())
 
     @staticmethod
@@ -255,9 +254,13 @@ def _told(number: Tensor | float) -> Tensor:
     return number.cpu() if isinstance(number, Tensor) else torch.full((), number, dtype=torch.float64)
 
 
-def _flat(part: Tensor | float) -> Any:
-    """A number or an array for numpy `[entries]`."""
-    return part.detach().cpu().numpy().reshape(-1) if isinstance(part, Tensor) else numpy.array([part])
+def _entries(*parts: Tensor | float) -> Any:
+    """Numbers and arrays for numpy, a row of entries each."""
+    first, *rest = parts
+    if isinstance(first, Tensor) and all(isinstance(part, Tensor) and part.shape == first.shape for part in rest):
+        return torch.stack(parts).cpu().numpy().reshape(len(parts), -1)  # type: ignore[arg-type]
+    arrays = (numpy.asarray(torch.as_tensor(part).cpu()) for part in parts)
+    return numpy.stack(numpy.broadcast_arrays(*arrays)).reshape(len(parts), -1)
 
 
 def _larger(one: Any, other: Any) -> Any:
@@ -283,17 +286,43 @@ def _summed(values: Tensor, extremes: bool, cubing: bool) -> tuple[Tensor, ...]:
     of cubes and the ends.
 
     In the block's own dtype: equal rows have a spread of exactly 0, and the row is within a few standard deviations of
-    the mean, so that little cancels.
+    the mean, so that little cancels.  Large arrays are taken piece by piece, which stays in the cache of a CPU.
     """
     first = values[0]
+    rows = PIECE // max(first.numel(), 1)
+    if values.dim() == 1 or values.shape[0] <= 2 * rows or not rows or not values.is_cpu or observed():
+        parts = _deviations(values, first, extremes, cubing)
+    else:
+        parts = None
+        for piece in torch.split(values, rows):
+            more = _deviations(piece, first, extremes, cubing)
+            parts = more if parts is None or more is None else _together(parts, more, extremes)
+            if parts is None:
+                break
+    if parts is None:
+        return _summed(values.double(), extremes, cubing)
+    return first, parts[0] / values.shape[0], *parts[1:]
+
+
+def _deviations(values: Tensor, first: Tensor, extremes: bool, cubing: bool) -> list[Tensor] | None:
+    """Of deviations from a row the sum, and the rest; None where float32 does not hold their squares."""
     apart = values - first
     flat = apart.dim() == 1 and not observed()
     squared = None if flat and not cubing else apart * apart
     squares = torch.dot(apart, apart) if flat or squared is None else squared.sum(0)
     if values.dtype == torch.float32 and not observed() and _out_of_range(apart, squares):
-        return _summed(values.double(), extremes, cubing)
-    parts = [first, apart.mean(0), squares]
+        return None
+    parts = [apart.sum(0), squares]
     if cubing and squared is not None:
         cubed = squared * apart if observed() else squared if flat else squared.mul_(apart)
         parts.append(torch.dot(cubed, apart) if flat else cubed.sum(0))
-    return *parts, *(apart.aminmax(dim=0) if extremes else ())
+    return [*parts, *(apart.aminmax(dim=0) if extremes else ())]
+
+
+def _together(parts: list[Tensor], more: list[Tensor], extremes: bool) -> list[Tensor]:
+    """Those of two pieces."""
+    sums = len(parts) - 2 * extremes
+    both = [one + other for one, other in zip(parts[:sums], more[:sums], strict=True)]
+    if not extremes:
+        return both
+    return [*both, torch.minimum(parts[-2], more[-2]), torch.maximum(parts[-1], more[-1])]

@@ -15,11 +15,22 @@ LEAST = 5  # weights in the tail
 PRIOR = 10  # weights that the prior of the shape, 1/2, is worth
 
 
+def tail_size(runs: int) -> int:
+    """How many of so many weights are in the tail."""
+    return int(min(runs / 5, 3 * math.sqrt(runs)))
+
+
+def shape_error(runs: int, shape: float) -> float:
+    """The standard deviation of the shape that is found, about (1 + k) / sqrt(M), shrunk by the prior."""
+    size = max(tail_size(runs), 1)
+    return (1 + shape) * math.sqrt(size) / (size + PRIOR)
+
+
 def pareto_shape(logs: Tensor) -> float:
     """The shape k of the tail, from logarithms of weights `[runs]` (minus infinity: 0); nan where there are too few, minus infinity
     where the largest ones are all the same."""
     runs = logs.shape[0]
-    size = int(min(runs / 5, 3 * math.sqrt(runs)))
+    size = tail_size(runs)
     if size < LEAST or runs <= size:
         return math.nan
     largest = torch.topk(logs, size + 1).values

@@ -21,11 +21,12 @@ from torch import Tensor
 
 from ...dsl.planning.plan import Plan
 from ...dsl.tables.constants import EVIDENCE
-from .collect import Collected, Estimate, Weights, stacked
+from .collect import Collected, Estimate, stacked
 from .moments import Moments
 from .pareto import pareto_shape
 from .session import Session
 from .settings import Settings
+from .worth import Weights
 
 KEPT_WEIGHTS = 2**18  # runs of which the logarithms of weights are kept
 BENT = 0.2  # part of a variance
@@ -157,7 +158,17 @@ class Conditioned(Collected):
         self.squares: dict[str, Joint] = {}  # of a sample: (w y^2, w)
         self.slopes: dict[str, dict[str, list[Joint]]] = {}
         self.evidence: dict[str, Joint] = {}
-        self.logs: list[Tensor] = []
+        self.logs: dict[str, list[Tensor]] = {}  # of the weights (`EVIDENCE`), and of the sizes of what results add up
+
+    def keep_sizes(self, name: str, rows: Tensor, runs: int) -> None:
+        """Keep the logarithms of the sizes `[runs]` of `[runs or 1, *shape]`, relative to exp(`level`): of the largest entry."""
+        if self.start < KEPT_WEIGHTS:
+            sizes = rows.detach().abs().reshape(rows.shape[0], -1).amax(1).expand(runs)
+            self.logs.setdefault(name, []).append(sizes.double().log() + self.level)
+
+    def _tail_of(self, parts: list[Tensor]) -> float:
+        known = torch.cat([part.cpu() for part in parts])
+        return pareto_shape(torch.cat([known, known.new_full((min(self.idle, KEPT_WEIGHTS),), -math.inf)]))
 
     # ---------------------------------------------------------------------------------------------------- blocks
     def merge(self, part: Collected, session: Session) -> None:
@@ -168,7 +179,8 @@ class Conditioned(Collected):
         self._join(part, *(0.0 if own == -math.inf else math.exp(own - level) for own in (self.level, part.level)))
         self.level = level
         self.idle += part.idle
-        self.logs += part.logs
+        for name, sizes in part.logs.items():
+            self.logs.setdefault(name, []).extend(sizes)
         self._kept_too(part)
 
     def _join(self, part: Conditioned, mine: float, theirs: float) -> None:
@@ -201,7 +213,7 @@ class Conditioned(Collected):
         other.slopes = {
             name: {p: [joint.moved(cpu) for joint in joints] for p, joints in row.items()} for name, row in self.slopes.items()
         }
-        other.logs = [part.cpu() for part in self.logs]
+        other.logs = {name: [part.cpu() for part in parts] for name, parts in self.logs.items()}
         other.watched = {key: [part.cpu() for part in parts] for key, parts in self.watched.items()}
         return other
 
@@ -278,23 +290,24 @@ class Conditioned(Collected):
 
     def weights(self, weight: Joint) -> Weights:
         """What is said of the weights: the evidence, its derivatives, how many runs they are worth, and their tail."""
-        shape = math.nan
         mean = float(weight.mean[0])
         square = float(weight.spread[0, 0]) / weight.count + mean**2
+        shape = worst = math.nan
         if not self.exact and self.logs:
-            known = torch.cat([part.double().cpu() for part in self.logs])
-            shape = pareto_shape(torch.cat([known, known.new_full((min(self.idle, KEPT_WEIGHTS),), -math.inf)]))
+            shapes = {name: self._tail_of(parts) for name, parts in self.logs.items()}
+            shape = shapes[EVIDENCE]
+            worst = max((own for own in shapes.values() if not math.isnan(own)), default=math.nan)
         return Weights(
             logarithm(weight, self.level).moments(weight, self.exact),
             {p: self._of(slope_of_logarithm, joint) for p, joint in self.evidence.items()},
-            math.inf if self.exact else weight.count * mean**2 / square, shape, self._bent(),
+            math.inf if self.exact else weight.count * mean**2 / square, shape, worst, self._bent(),
         )
 
     def resampled(self) -> dict[str, Tensor]:
         """As many draws from the posterior as runs were kept, by systematic resampling (Kitagawa 1996)."""
-        if not self.draws or not self.logs:
+        if not self.draws or EVIDENCE not in self.logs:
             return {}
-        logs = torch.cat(self.logs).double().cpu()
+        logs = torch.cat(self.logs[EVIDENCE]).double().cpu()
         found: dict[str, Tensor] = {}
         for name, parts in self.draws.items():
             rows = torch.cat(parts)

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 Place: TypeAlias = tuple[str, Any]  # result and parameter (None: the result itself)
 MOST_NAMED = 4
 MOST_SHAPE, LEAST_EFFECTIVE = 0.5, 100  # of weights, whose variance is infinite from there on (Vehtari et al. 2024, section 3)
+UNSURE = 0.5  # standard deviations of a shape that is found
 MOST_OF_A_GUIDE = 0.7  # where a posterior may still be used (Yao et al. 2018)
 
 
@@ -117,9 +118,11 @@ def scarce(sites: Iterable[tuple[str, int, int]], runs: int) -> Iterator[Doubt]:
 
 def light(effective: float, shape: float, runs: int, most: float = MOST_SHAPE) -> Iterator[Doubt]:
     """Weighed runs that are worth few, or whose weights have a tail that no number of runs makes up for."""
+    from ..blocks.pareto import shape_error
+
     mend = "draw nearer to what is observed (x ~ P via Q), or make more runs (-n)"
-    if shape > most:
-        found = f"the Pareto k of their tail is {shape:.2f}, above {most:g}"
+    if shape > most - UNSURE * shape_error(runs, most):
+        found = f"the Pareto k of their tail is {shape:.2f}, " + (f"above {most:g}" if shape > most else f"hardly below {most:g}")
         said = "hardly a run has any weight" if shape == math.inf else found
         yield Doubt("P0706", (
             f"heavy weights: do not trust these numbers. A few of the {runs} runs carry most of the weight: {said}; {mend}"

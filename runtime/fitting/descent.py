@@ -19,6 +19,7 @@ import torch
 from torch import Tensor
 
 from ...dsl.text.diagnostics import ProbError
+from ..arrays.private import unloaded
 from .objectives import Objective, Point
 
 WITHIN_NOISE = 0.1  # of its standard error: a slope that cannot be told from 0 by ten times as many runs
@@ -33,19 +34,12 @@ FAR_OFF = 1e8  # a coordinate that has come so far has run away
 
 @dataclass(frozen=True)
 class Arrival:
-    """Where a descent has come to, whether that is the end of the way, and why it stopped.  Its noise is that of the mean of the
-    last iterates (`averaged`: standard deviations `[d]`), or that of the optimum of so many `runs`."""
+    """Where a descent has come to, whether that is the end of the way, and why it stopped."""
 
     x: Tensor
     converged: bool
     reason: str
-    averaged: Tensor | None = None
-    runs: int = 0
-
-    def noise(self, covariance: Tensor, runs: int) -> Tensor:
-        """How far `[d]` a look at the end with `runs` runs, of this covariance, may find the optimum away for noise alone."""
-        variance = covariance.diagonal() * (1 + (runs / self.runs if self.runs else 0))
-        return (variance if self.averaged is None else variance + self.averaged**2).sqrt()
+    averaged: Tensor | None = None  # standard deviations of the mean of the last iterates `[d]`
 
 
 @dataclass
@@ -62,10 +56,11 @@ class Straight:
         """The point after each step, and then the end."""
         leaf = x.detach().clone().requires_grad_()
         best: list[Point] = []
-        optimiser = torch.optim.LBFGS(
-            [leaf], max_iter=1, max_eval=LOOKS, history_size=20, tolerance_grad=0.0, tolerance_change=0.0,
-            line_search_fn="strong_wolfe",
-        )
+        with unloaded():
+            optimiser = torch.optim.LBFGS(
+                [leaf], max_iter=1, max_eval=LOOKS, history_size=20, tolerance_grad=0.0, tolerance_change=0.0,
+                line_search_fn="strong_wolfe",
+            )
 
         def closure() -> Tensor:
             optimiser.zero_grad()
@@ -82,7 +77,8 @@ class Straight:
             if found := self._arrived(before):
                 yield found
                 return
-            optimiser.step(closure)  # type: ignore[no-untyped-call]
+            with unloaded():
+                optimiser.step(closure)  # type: ignore[no-untyped-call]
             yield best[0]
             if float(best[0].x.abs().max()) > FAR_OFF:
                 yield Arrival(best[0].x, False, "a parameter runs away without end: the objective may have no optimum")
@@ -94,15 +90,15 @@ class Straight:
                     leaf.copy_(best[0].x)
                 optimiser.state.clear()  # begin anew along the slope
             if still >= STUCK:
-                yield Arrival(best[0].x, True, "no step improves it any more", runs=self.runs)
+                yield Arrival(best[0].x, True, "no step improves it any more")
                 return
         yield self._arrived(best[0]) or Arrival(best[0].x, False, f"it was still improving after {steps} steps")
 
     def _arrived(self, point: Point) -> Arrival | None:
         if point.steepness <= self.tolerance:
-            return Arrival(point.x, True, f"the gradient is 0 to {self.tolerance:g}", runs=self.runs)
+            return Arrival(point.x, True, f"the gradient is 0 to {self.tolerance:g}")
         if not point.exact and point.signal <= WITHIN_NOISE:
-            return Arrival(point.x, True, "the gradient is far within its noise", runs=self.runs)
+            return Arrival(point.x, True, "the gradient is far within its noise")
         return None
 
     def _look(self, x: Tensor, best: list[Point], known: dict[bytes, Point]) -> tuple[float, Tensor]:

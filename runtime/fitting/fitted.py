@@ -20,7 +20,7 @@ from ..estimates.binding import bind_values
 from .coordinates import Coordinates
 from .descent import Arrival, Noisy, Straight
 from .objectives import Objective, Point
-from .uncertainty import curvature, deviations, newton
+from .uncertainty import curvature, deviations, newton, promise
 
 STEPS = {"lbfgs": 200, "adam": 3000, "sgd": 3000}
 OPTIMIZERS = ("auto", *STEPS)
@@ -32,6 +32,7 @@ NOISY_RUNS = 100  # of a step of Adam, at the beginning
 ROUGH = 0.05  # tolerance of the way whose end is mended
 WITHIN, FAR = 5.0, 10.0  # standard errors of a slope that may be 0, and of one that is not,
 STEEP = 1e-3  # if it is so steep
+NEWTONS = 3  # steps at an end
 FINAL = 10  # times as many runs at the end as in a step, and at least
 LEAST_FINAL = 20_000
 FRESH = 104_729  # seeds of the end are others
@@ -221,14 +222,18 @@ class _Fit:
             known = ended.averaged if ended.averaged is not None and bool(torch.isfinite(ended.averaged).all()) else None
             return Look(ended.x, point, None if known is None else torch.diag(known**2), None, point.exact, downhill)
         spreads = found.inverse if objective.name == EVIDENCE and self.wanted.sign < 0 else None
-        may = not point.exact and ended.converged
-        moved = newton(point, found.inverse, ended.noise(found.covariance, runs)) if may else None
-        if moved is None:
+        if point.exact or not ended.converged:
             return Look(ended.x, point, found.covariance, spreads, point.exact, downhill)
-        again = objective.at(moved, runs, seed + FRESH)
-        if again.signal > WITHIN:  # no slope of 0, or none that a step of Newton's finds: a kink
-            return Look(ended.x, point, found.covariance, spreads, False, downhill)
-        return Look(moved, again, found.covariance, spreads, True)
+        for number in range(1, NEWTONS + 1):
+            moved = newton(point, found.inverse)
+            again = None if moved is None else objective.at(moved, runs, seed + number * FRESH)
+            if again is not None and again.signal <= WITHIN:
+                return Look(again.x, again, found.covariance, spreads, True)
+            if again is None or not promise(again, found.inverse) <= promise(point, found.inverse) / 4:
+                break  # no slope of 0, or none that a step finds: a kink
+            point, downhill = again, False
+        left = found.inverse @ point.slope  # still to go
+        return Look(point.x, point, found.covariance + torch.diag(left**2), spreads, False, downhill)
 
     @property
     def final(self) -> int:

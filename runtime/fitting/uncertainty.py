@@ -17,6 +17,7 @@ from .objectives import Objective, Point
 MOST = 40  # coordinates of which the Hessian is made
 EXACT_STEP, NOISY_STEP = 1e-4, 0.05
 WIDE = 10.0
+FAR_STEP = 1.0  # in coordinates
 PART = 0.25  # of what the slope promises
 
 
@@ -87,11 +88,16 @@ def deviations(covariance: Tensor, jacobian: Tensor) -> Tensor:
     return torch.einsum("ei,ij,ej->e", jacobian, covariance, jacobian).clamp_min(0).sqrt()
 
 
-def newton(end: Point, inverse: Tensor, noise: Tensor) -> Tensor | None:
-    """Where one step of Newton's method leads, if that is within what the noise of the end explains (standard deviations `[d]`):
-    from any end that is off by no more than its noise it gives one that is as good as can be (van der Vaart 1998, section 5.7)."""
+def newton(end: Point, inverse: Tensor) -> Tensor | None:
+    """Where one step of Newton's method leads (None: too far for a step to be trusted): from any end that is off by no more than
+    its noise it gives one that is as good as can be (van der Vaart 1998, section 5.7)."""
     move = -inverse @ end.slope
-    return end.x + move if float((move.abs() / noise.clamp_min(1e-300)).max()) < 6 and bool(torch.isfinite(move).all()) else None
+    return end.x + move if bool(torch.isfinite(move).all()) and float(move.abs().max()) < FAR_STEP else None
 
 
-__all__ = ["Curvature", "curvature", "deviations", "newton"]
+def promise(end: Point, inverse: Tensor) -> float:
+    """What a step of Newton's method promises to gain, twice over (the Newton decrement, squared)."""
+    return float(end.slope @ inverse @ end.slope)
+
+
+__all__ = ["Curvature", "curvature", "deviations", "newton", "promise"]

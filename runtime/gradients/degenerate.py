@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from itertools import pairwise
 
 import torch
 from torch import Tensor
@@ -30,17 +31,30 @@ LITTLE = 20.0  # over the root of the number of runs: a range, beside the mean, 
 
 def suspected(rows: Sequence[Tensor | None], runs: int, groups: int) -> bool:
     """Whether the terms of second order may count in some entry of gradients `[runs, *parameter]`."""
+    little = LITTLE / math.sqrt(runs)
     for row in rows:
         if row is None:
             continue
+        if row.dim() == 1:
+            if _close(sorted(row[:LOOKED_AT].tolist()), little, groups <= FEW_GROUPS):
+                return True
+            continue
         values = row[:LOOKED_AT].detach().sort(0).values
         reach = values[-1] - values[0]
-        found = reach < LITTLE / math.sqrt(runs) * values.mean(0).abs()
+        found = reach < little * values.mean(0).abs()
         if groups <= FEW_GROUPS:
             found = found | ((values[1:] - values[:-1] > SAME * reach).sum(0) < FEW_VALUES)
         if bool(found.any()):
             return True
     return False
+
+
+def _close(values: list[float], little: float, few: bool) -> bool:
+    """The same of the values of one entry, in order, without the cost of torch; `few`: a few values count."""
+    reach = values[-1] - values[0]
+    if reach < little * abs(sum(values)) / len(values):
+        return True
+    return few and sum(other - one > SAME * reach for one, other in pairwise(values)) < FEW_VALUES
 
 
 def second_order(stakes: Sequence[Tensor], scores: Sequence[Tensor]) -> Tensor:

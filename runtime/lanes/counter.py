@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from torch import Tensor
+
 from ...dsl.syntax import Arithmetic, Name, Node, Number
 from .lessons import TooBig
 from .values import PerLane, Ragged, Value
@@ -35,14 +37,15 @@ class Counter:
 
     def see(self, value: Value, node: Node | None = None) -> None:
         """Take in a value, of an expression (None: of none in the program); raises TooBig."""
-        if isinstance(value, Ragged) or not (numbers := value.numbers):
+        if isinstance(value, Ragged) or not isinstance(raw := value.raw, Tensor):
             return
+        numbers = raw.numel() if value.event is None else value.numbers
         if numbers > self.widest:
             self.expect(numbers)
         if isinstance(value, PerLane):
             self.seen += numbers
             self.values += 1
-        if self.taken_apart or (value.live and (node is None or self._keeps(node))):
+        if self.taken_apart or (raw.requires_grad and (node is None or self._keeps(node))):
             self.hold(numbers)
 
     def _keeps(self, node: Node) -> bool:
