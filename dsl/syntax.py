@@ -162,8 +162,8 @@ class Call(Node):
 
 @dataclass(frozen=True)
 class Distribution(Node):
-    """`Normal(loc, scale)`: a name of the distribution table with its arguments; `parts`: of `Truncated(...)` and `Mixture(...)` the
-    distributions inside, as they were written, whose arguments are among those of the whole."""
+    """`Normal(loc, scale)`: a name of the distribution table with its arguments; `parts`: of `Truncated(...)` and `Mixture(...)`
+    the distributions inside, as they were written, whose arguments are among those of the whole."""
 
     name: str
     arguments: tuple[Argument, ...]

@@ -10,7 +10,7 @@ from dataclasses import replace
 from ..syntax import Argument, Distribution
 from ..tables.composites import TRUNCATED, unfit
 from ..tables.distributions import DISTRIBUTIONS, DistributionRow, bind
-from ..tables.meanings import nearest
+from ..text.closeness import nearest
 from ..text.diagnostics import Diagnostic
 
 WRITTEN = {
@@ -31,8 +31,10 @@ def assembled(name: str, arguments: tuple[Argument, ...], parts: list[Distributi
         fits = len(places) >= 1 and places == list(range(1, len(arguments))) and arguments[0].name in (None, "weights")
         fits = fits and all(argument.name is None for argument in arguments[1:])
     if not fits:
-        span = arguments[0].span.to(arguments[-1].span) if arguments else None
-        return [Diagnostic("P0203", f"`{name}` is written otherwise", span, help=f"write {WRITTEN[name]}")] if span is not None else []
+        if not arguments:
+            return []
+        span = arguments[0].span.to(arguments[-1].span)
+        return [Diagnostic("P0203", f"`{name}` is written otherwise", span, help=f"write {WRITTEN[name]}")]
     inner = [part for part in parts if part is not None]
     rows: list[DistributionRow] = []
     bound: list[Argument] = []

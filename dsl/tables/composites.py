@@ -46,7 +46,8 @@ def _truncated(base: DistributionRow) -> DistributionRow:
         return Bounds(max(outer.low, low.low), max(min(outer.high, high.high), max(outer.low, low.low)))
 
     return DistributionRow(
-        f"{TRUNCATED}({base.name})", (*base.parameters, *ends), support=support, kinked=base.kinked, bends_at=base.kink if base.kinked else "",
+        f"{TRUNCATED}({base.name})", (*base.parameters, *ends), support=support,
+        kinked=base.kinked, bends_at=base.kink if base.kinked else "",
         ordered=("low", "high"), by_inverse=True, parts=(base,), summary=f"{base.name}, kept between `low` and `high`",
     )
 

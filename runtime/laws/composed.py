@@ -2,8 +2,8 @@
 
 Both are drawn without a derivative, and the derivative of a draw is implicit (Figurnov, Mohamed & Mnih 2018): where S(x, a) is any
 increasing function of the distribution function, dx/da = -(dS/da)/(dS/dx).  It is written with differentiable S, so that it has
-derivatives of every order.  Truncation takes the smaller tail of the base, as a logarithm; an inverse is found by Newton's method on
-that, within a bracket that is halved in the order of the floating point numbers, so that infinite ends are ends like others.
+derivatives of every order.  Truncation takes the smaller tail of the base, as a logarithm; an inverse is found by Newton's method
+on that, within a bracket that is halved in the order of the floating point numbers, so that infinite ends are ends like others.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ class _Implicit2(torch.autograd.Function):
             factor = -gradient / slope
             rest = iter(by)
             found: list[Tensor | None] = []
-            for value, need in zip(given, wanted, strict=True):
+            for need in wanted:
                 own = next(rest) if need else None
                 found.append(None if own is None else own * factor.reshape(*factor.shape, *(1,) * (own.dim() - factor.dim())))
         return None, None, *found
@@ -71,7 +71,8 @@ _implicit_draw: Callable[..., Tensor] = _Implicit2.apply
 def _middle(low: Tensor, high: Tensor) -> Tensor:
     """Half way between two numbers in the order in which they are stored."""
     least = torch.iinfo(torch.int64).min
-    one, two = (torch.where(bits < 0, least - bits, bits) for bits in (low.contiguous().view(torch.int64), high.contiguous().view(torch.int64)))
+    bits = [end.contiguous().view(torch.int64) for end in (low, high)]
+    one, two = (torch.where(number < 0, least - number, number) for number in bits)
     half = (one >> 1) + (two >> 1)
     return torch.where(half < 0, least - half, half).view(torch.float64)
 
@@ -124,7 +125,8 @@ class Truncated(Composed):
 
     def density(self, value: Tensor) -> Tensor:
         given = {name: argument.double() for name, argument in self.arguments.items()}
-        return (self.laws[0].log_prob(value).double() - truncated_share(self.row, given, given["low"], given["high"])).to(value.dtype)
+        whole = truncated_share(self.row, given, given["low"], given["high"])
+        return (self.laws[0].log_prob(value).double() - whole).to(value.dtype)
 
     def _inverse(self, given: dict[str, Tensor], u: Tensor) -> Tensor:
         row = self.row.parts[0]
