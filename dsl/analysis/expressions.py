@@ -296,7 +296,7 @@ class Values(Watching):
             value = discrete(self.jump(node.value, value), value.range)
         whole = combined([*facts.values(), value], ranges.UNIT if node.form == "cdf" else Bounds(-ranges.INF, 0, False, True))
         whole = self.extended(self.ends(whole, node.distribution, facts, node), node.distribution, facts, node)
-        whole = self.within(whole, value, node.value, node, -LARGEST, LARGEST)
+        whole = self.within(whole, value, node.value, node, -HUGE, HUGE)
         if node.form == "cdf":
             if whole.moves and not row.whole_line and not whole_numbers:
                 self.kinks.add(id(node))

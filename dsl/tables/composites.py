@@ -85,7 +85,7 @@ def _one_support(parts: tuple[DistributionRow, ...]) -> bool:
     return still and all((row.support({}).low, row.support({}).high) == (first.low, first.high) for row in parts)
 
 
-class Rows(dict[str, DistributionRow]):
+class DistributionTable(dict[str, DistributionRow]):
     """The table: its rows by name, and those of what is made of them, made when they are asked for."""
 
     def __init__(self, rows: tuple[DistributionRow, ...]):
@@ -118,5 +118,3 @@ def _split(text: str) -> list[str]:
         else:
             found[-1] += sign
     return [name.strip() for name in found]
-
-

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 
-from .composites import Rows
+from .composites import DistributionTable
 from .distribution_facts import DistributionRow, Domain, ParameterRow, Ranges
 from .ranges import ANY, INF, NONNEGATIVE, POSITIVE, UNIT, UNIT_OPEN, Bounds
 
@@ -349,4 +349,4 @@ _DISCRETE = (
     ),
 )
 
-DISTRIBUTIONS = Rows((*_REAL_LINE, *_HALF_LINE, *_INTERVAL, *_DISCRETE))
+DISTRIBUTIONS = DistributionTable((*_REAL_LINE, *_HALF_LINE, *_INTERVAL, *_DISCRETE))
