@@ -123,6 +123,10 @@ def test_derivatives_in_the_arguments(name: str, given: dict[str, Any], known: A
     ("logsf(Weibull(2, 3), 40)", lambda: -mpmath.mpf(20) ** 3),
     ("logsf(Cauchy(0, 1), 1e20)", lambda: mpmath.log(mpmath.mpf("1e-20") / mpmath.pi)),
     ("logcdf(Gumbel(0, 1), -6)", lambda: -mpmath.exp(6)),
+    ("logsf(Gumbel(0, 1), 2000)", lambda: mpmath.mpf(-2000)),
+    ("logsf(Gumbel(0, 1), 30)", lambda: mpmath.log(-mpmath.expm1(-mpmath.exp(-30)))),
+    ("logcdf(Weibull(2, 30), 1e-20)", lambda: 30 * mpmath.log(mpmath.mpf("5e-21"))),
+    ("logcdf(Kumaraswamy(20, 3), 1e-30)", lambda: mpmath.log(3) - 600 * mpmath.log(10)),
     ("logcdf(Laplace(0, 1), -900)", lambda: -900 - mpmath.log(2)),
 ])
 @pytest.mark.parametrize("dtype", ["float32", "float64"])

@@ -57,6 +57,8 @@ JUMPS = {
     X + "return expm1(min(-inf*x, 0)) + x": 1 - PHI,
     "b ~ Bernoulli(0.5)\n" + X + "return where(b, atan(x/b), atan(x/b))*(1 - b)": math.pi / 2 * PHI,
     "fn f(a) { return sigmoid(a/0) }\n" + X + "return f(x)": PHI,
+    X + "return cholesky([[x^2, x], [x, 2]])[1, 0]": 2 * PHI,
+    XY + "return inverse([[x, y], [-y, x]])[0, 0]": math.exp(-0.25) - 2 * (1 - math.exp(-0.25)),
     X + "s = 0\nfor t in range(3) { s = s + tanh(x*inf) }\nreturn s": 6 * PHI,
 }
 STAY = {  # what must not be refused, nor lose its pathwise derivative, by all this

@@ -326,8 +326,9 @@ class Watching:
         return whole
 
     def invertible(self, whole: Fact, operand: Fact, owner: Node, quantity: Node) -> Fact:
-        """A matrix with a pole where its determinant is 0, which runs watch."""
-        if id(owner) in self.broken or operand.range.touches_zero:
+        """A matrix with a pole where its determinant is 0, which runs watch where parameters alone move it.  A random one may
+        come to that without a change of sign (det = x^2, or x^2 + y^2, about which the path goes round)."""
+        if id(owner) in self.broken or operand.continuous or operand.range.touches_zero:
             return self.losing(whole, owner, "singular", operand)
         self.guard(Guard("regular", quantity, owner))
         return whole

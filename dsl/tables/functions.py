@@ -277,7 +277,7 @@ _ARRAYS = (
         summary="x with matmul(a, x) = b, for a vector or a matrix b, as torch.linalg.solve",
     ),
     FunctionRow(
-        "cholesky", 1, 1, _SMOOTH, root=True, equal=True, signature="cholesky(m)",
+        "cholesky", 1, 1, _SMOOTH, root=True, equal=True, regular=(0,), signature="cholesky(m)",
         summary="the lower triangular factor l of a positive definite matrix: matmul(l, transpose(l)) = m",
     ),
     FunctionRow(

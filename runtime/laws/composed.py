@@ -192,10 +192,20 @@ class Mixture(Composed):
         return possible
 
     def stand_in(self, value: Tensor) -> Tensor:
-        return self.laws[0].stand_in(value)
+        return _usual(self.row.parts[0], self.laws[0], value)
+
+    @staticmethod
+    def _part(row: DistributionRow, law: Law, value: Tensor) -> Tensor:
+        """The log density of a part; without a derivative where it is -inf: a formula that overflows has none."""
+        log = law.log_prob(value)
+        lost = log.detach() == -math.inf
+        if not log.requires_grad or not bool(lost.any()):
+            return log
+        value = value.expand(lost.shape)
+        return torch.where(lost, -math.inf, law.log_prob(torch.where(lost, _usual(row, law, value.detach()), value)))
 
     def density(self, value: Tensor) -> Tensor:
-        logs = torch.stack(torch.broadcast_tensors(*(law.log_prob(value) for law in self.laws)), -1)  # type: ignore[no-untyped-call]
+        logs = torch.stack(torch.broadcast_tensors(*map(self._part, self.row.parts, self.laws, [value] * len(self.laws))), -1)  # type: ignore[no-untyped-call]
         return mixture_logs(weights_log(self.arguments["weights"]), logs)
 
     def outcomes(self, most: int) -> Tensor | None:
@@ -241,6 +251,11 @@ class Mixture(Composed):
             return torch.where(lower.detach() < upper.detach(), lower, -upper)
 
         return self._moving(x.double(), shape, increasing).to(x.dtype)
+
+
+def _usual(row: DistributionRow, law: Law, value: Tensor) -> Tensor:
+    """A value where the density is not negligible."""
+    return law.arguments[row.shifted].detach() if row.whole_line and row.shifted else law.stand_in(value)
 
 
 def part_of(row: DistributionRow, number: int, arguments: dict[str, Tensor]) -> dict[str, Tensor]:

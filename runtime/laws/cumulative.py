@@ -29,6 +29,7 @@ Ends = tuple[Tensor | float, Tensor | float]
 
 NODES = 48
 DEPTH = 38.0  # exp(-DEPTH) is nothing beside 1
+MOST = 709.0  # exp of it is a number
 HALVINGS = 5  # of the width of what is looked at, once it is known up to a factor 2
 
 _POINTS, _SHARES = (torch.from_numpy(part / 2) for part in numpy.polynomial.legendre.leggauss(NODES))
@@ -38,6 +39,13 @@ _POINTS = _POINTS + 0.5
 def complement(log: Tensor) -> Tensor:
     """log(1 - exp(l)) for l < 0."""
     return torch.log(-torch.expm1(log))
+
+
+def hazard(log: Tensor) -> Pair:
+    """log(1 - exp(-e^t)) and -e^t, of the logarithm t of a hazard; without a derivative where that is no number."""
+    fits, tiny = log < MOST, log < -DEPTH
+    upper = torch.where(fits, -torch.exp(torch.where(fits, log, 0.0)), -math.inf)
+    return torch.where(tiny, log, complement(torch.where(tiny, -1.0, upper))), upper
 
 
 # ------------------------------------------------------------------------------------------------------ by integrals
@@ -123,8 +131,7 @@ def _laplace(given: Given, x: Tensor) -> Pair:
 
 
 def _gumbel(given: Given, x: Tensor) -> Pair:
-    lower = -torch.exp(-_z(given, x))
-    return lower, complement(lower)
+    return hazard(-_z(given, x))[::-1]
 
 
 def _cauchy(given: Given, x: Tensor) -> Pair:
@@ -147,12 +154,14 @@ def _from_above(upper: Tensor) -> Pair:
 
 
 def _weibull(given: Given, x: Tensor) -> Pair:
-    return _from_above(-torch.exp(given["concentration"] * (x / given["scale"]).log()))
+    return hazard(given["concentration"] * (x / given["scale"]).log())
 
 
 def _kumaraswamy(given: Given, x: Tensor) -> Pair:
-    inner = given["concentration1"] * x.log()
-    return _from_above(given["concentration0"] * complement(inner))
+    inner, power = together(given["concentration1"] * x.log(), given["concentration0"])
+    tiny = inner < -DEPTH
+    lower, upper = _from_above(power * complement(torch.where(tiny, -1.0, inner)))
+    return torch.where(tiny, inner + power.log(), lower), torch.where(tiny, -power * inner.exp(), upper)
 
 
 def _uniform(given: Given, x: Tensor) -> Pair:
@@ -222,7 +231,7 @@ def _categorical(given: Given, x: Tensor) -> Pair:
 
 
 def _beta_binomial(given: Given, x: Tensor) -> Pair:
-    k = torch.arange(float(given["total_count"].max()) + 1, dtype=x.dtype, device=x.device)
+    k = torch.arange(float(given["total_count"].detach().max()) + 1, dtype=x.dtype, device=x.device)
     possible = k <= given["total_count"].unsqueeze(-1)
     table = beta_binomial({name: value.unsqueeze(-1) for name, value in given.items()}, torch.where(possible, k, 0.0))
     table, here, possible = together(table, k <= x.unsqueeze(-1), possible)
