@@ -1,10 +1,10 @@
-# make demo | test | lint | bench: each sets up .venv first if it is not there.
+# make demo | test | lint | bench | docs: each sets up .venv first if it is not there.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test lint bench clean
+.PHONY: demo test lint bench docs clean
 
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -24,6 +24,11 @@ lint: $(READY)
 
 bench: $(READY)
 	$(BIN)/python benchmarks/performance.py
+
+docs: $(READY)
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[notebook,docs]'
+	$(BIN)/python docs/site/pages.py build/pages
+	OMP_NUM_THREADS=1 $(BIN)/python -m sphinx -q -W --keep-going -b html -c docs/site build/pages build/docs
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info

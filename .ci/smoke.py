@@ -12,7 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 PROBRUN = str(Path(sys.executable).with_name("probrun"))
-ROOMS = ("grammar", "dsl", "runtime")
+ROOMS = ("grammar", "dsl", "runtime", "display")
 EXAMPLES = ("bernoulli", "reparam", "step")
 COMMANDS = ("grad", "run", "explain", "check", "compare", "fmt", "help")
 IN_PYTHON = """

@@ -6,8 +6,11 @@ Seeds are fixed, times are left out.
 
 from __future__ import annotations
 
+import contextlib
+import io
 import math
 import re
+import shlex
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -20,6 +23,8 @@ ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT))
 
 import probrun  # noqa: E402
+from probrun import cli  # noqa: E402
+from probrun.display.style import BLUE, ORANGE  # noqa: E402
 from probrun.runtime.blocks.settings import Settings  # noqa: E402
 from probrun.runtime.estimates.compare import Row  # noqa: E402
 from probrun.runtime.estimates.differences import finite_differences  # noqa: E402
@@ -33,7 +38,12 @@ STEP = "x ~ Normal(theta, 1); y = x > 0"
 STEPS = (1.0, 0.5, 0.1)
 TEMPERATURES = (0.1, 0.5, 0.9)
 RUNS = 10_000
-BLUE, ORANGE, RED, GREY = "#4477aa", "#ee7733", "#cc3311", "#888888"
+COMMANDS = {  # each picture of the page is one command
+    "fixed-noise": f"compare -e '{FIXED}' -p theta=2 --include finite-differences --steps 0.5,0.25,0.05 --overlay --seed 0",
+    "moved-noise": f"compare -e '{MOVED}' -p theta=2 --include sample,finite-differences --steps 0.5,0.25,0.05 --overlay --seed 0",
+    "bernoulli": f"compare -e '{BERNOULLI}' -p theta=0.1 --tau 0.9 --seed 1",
+    "step": f"compare -e '{STEP}' -p theta=0.5 --include rsample,finite-differences --seed 0",
+}
 
 
 def table(headers: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
@@ -76,6 +86,15 @@ def save(found: Figure, name: str) -> None:
     found.savefig(PICTURES / name, dpi=100, metadata={"Software": None})
 
 
+def command(name: str) -> None:
+    """Make a picture by its command."""
+    PICTURES.mkdir(exist_ok=True)
+    words = [*shlex.split(COMMANDS[name]), "--plot", str(PICTURES / f"{name}.png")]
+    with contextlib.redirect_stdout(io.StringIO()):
+        if cli.execute(words) not in (0, 3):
+            raise ValueError(f"probrun {COMMANDS[name]} failed")
+
+
 def differences_of(text: str, theta: float, steps: tuple[float, ...], common: bool, seed: int = 0) -> list[tuple[float, float]]:
     """Mean and standard error of central differences at each step (in units of theta)."""
     program = probrun.parse(text)
@@ -98,33 +117,8 @@ def fixed_noise() -> str:
         name = "the same noise on both sides" if common else "new noise on each side"
         for step, (mean, se) in zip(STEPS, differences_of(FIXED, 2.0, STEPS, common), strict=True):
             rows.append((f"difference, step {step:g}, {name}", f"{mean:.2f}", f"{se:.2f}"))
-    draw_steps(FIXED, 2.0, 20.0, (float(result.mean), float(result.se)), "fixed-noise.png")
+    command("fixed-noise")
     return table(("how", "d/dtheta", "std. error"), rows)
-
-
-def draw_steps(text: str, theta: float, truth: float, chain: tuple[float, float], name: str) -> None:
-    """Differences at many steps, with new and with common noise, and the chain rule's answer."""
-    steps = tuple(float(step) for step in numpy.geomspace(0.02, 1, 9))
-    picture = figure()
-    left, right = picture.subplots(1, 2)
-    for common, colour, label in ((False, ORANGE, "new noise"), (True, BLUE, "the same noise")):
-        found = differences_of(text, theta, steps, common)
-        shift = 1.04 if common else 0.96
-        left.errorbar(
-            [step * shift for step in steps], [mean for mean, _ in found], yerr=[1.96 * se for _, se in found], fmt="o", markersize=3,
-            capsize=2, color=colour, label=label,
-        )
-        right.loglog(steps, [se for _, se in found], "o-", markersize=3, color=colour, label=label)
-    left.axhline(truth, color="black", linewidth=1, label=f"exact: {truth:g}")
-    right.axhline(chain[1], color="black", linewidth=1, linestyle="--", label="chain rule")
-    left.set_xscale("log")
-    left.set_ylim(truth - 12, truth + 12)
-    left.set_title("differences, 95 % intervals", fontsize="medium")
-    right.set_title("their standard errors", fontsize="medium")
-    for axes in (left, right):
-        axes.set_xlabel("step")
-        axes.legend(fontsize="small")
-    save(picture, name)
 
 
 # ------------------------------------------------------------------------------------------------ moved noise
@@ -136,28 +130,8 @@ def moved_noise() -> str:
     rows = [line(row, kept[row.label]) for row in table_of.rows if row.label in kept]
     for step, (mean, se) in zip(STEPS, differences_of(MOVED, 2.0, STEPS, True), strict=True):
         rows.append((f"difference, step {step:g}, the same noise", f"{mean:.3f}", f"{se:.3f}", f"{mean - 28:.2f}", "-"))
-    drawn = program.compare({"theta": 2.0}, samples=RUNS, seed=0, include="sample", keep_runs=True)
-    draw_runs([(row, kept[row.label].replace("`", "")) for row in drawn.rows if row.label in kept], "y", 28.0, "moved-noise.png")
+    command("moved-noise")
     return table(HEADERS, rows)
-
-
-def draw_runs(rows: list[tuple[Row, str]], result: str, truth: float, name: str) -> None:
-    """Histograms of single-run gradients with their means."""
-    picture = figure(8.0, 1.0 + 1.15 * len(rows))
-    runs = [row.per_run[result]["theta"].double().numpy() for row, _ in rows]
-    low, high = (float(numpy.quantile(numpy.concatenate(runs), level)) for level in (0.005, 0.995))
-    for number, ((row, label), values) in enumerate(zip(rows, runs, strict=True), 1):
-        axes = picture.add_subplot(len(rows), 1, number)
-        colour = RED if row.wrong else ORANGE if row.biased else BLUE
-        axes.hist(numpy.clip(values, low, high), bins=70, range=(low, high), density=True, color=colour)
-        axes.axvline(truth, color="black", linewidth=1)
-        axes.axvline(entry(row)[0], color="black", linewidth=1.5, linestyle=":")
-        axes.set_yticks([])
-        axes.set_ylabel(label.replace(": ", ":\n"), rotation=0, ha="right", va="center", fontsize="small")
-        if number < len(rows):
-            axes.set_xticklabels([])
-    axes.set_xlabel(f"gradient of a single run (line: exact, {truth:.4g}; dotted: mean; outermost bars: and beyond)")
-    save(picture, name)
 
 
 # -------------------------------------------------------------------------------------------------- Bernoulli
@@ -166,11 +140,11 @@ def bernoulli() -> str:
     program = probrun.parse(BERNOULLI)
     found: list[Row] = []
     for tau in TEMPERATURES:
-        rows = program.compare({"theta": 0.1}, samples=100_000, seed=1, tau=tau, keep_runs=True).rows
+        rows = program.compare({"theta": 0.1}, samples=100_000, seed=1, tau=tau).rows
         found += [row for row in rows if row.label not in [other.label for other in found]]
     order = ["enumerate", "score", "score regression", *(f"gumbel tau={tau:g}" for tau in TEMPERATURES)]
     chosen = [next(row for row in found if row.label == label) for label in order]
-    draw_runs([(row, row.label) for row in chosen[1:]], "x", 7.0, "bernoulli.png")
+    command("bernoulli")
     return table(HEADERS, [line(row, f"`{row.label}`") for row in chosen])
 
 
@@ -204,11 +178,11 @@ def temperature() -> str:
 # ------------------------------------------------------------------------------------------------------- step
 def step() -> str:
     """A step: pathwise gives 0."""
-    rows = probrun.parse(STEP).compare({"theta": 0.5}, samples=RUNS, seed=0, include="rsample", keep_runs=True).rows
+    rows = probrun.parse(STEP).compare({"theta": 0.5}, samples=RUNS, seed=0, include="rsample").rows
     truth = math.exp(-0.125) / math.sqrt(2 * math.pi)
     kept = ["score", "score regression", "rsample, forced"]
     chosen = [next(row for row in rows if row.label == label) for label in kept]
-    draw_runs([(row, row.label) for row in chosen], "y", truth, "step.png")
+    command("step")
     found = []
     for row in chosen:
         label, mean, se, _, sd = line(row, f"`{row.label}`")

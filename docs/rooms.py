@@ -15,15 +15,16 @@ ORDER = (  # each may import those before it
     "grammar",
     "dsl/text", "dsl", "dsl/tables", "dsl/reading", "dsl/names", "dsl/analysis", "dsl/planning",
     "runtime", "runtime/arrays", "runtime/laws", "runtime/lanes", "runtime/estimators", "runtime/machine", "runtime/gradients",
-    "runtime/blocks", "runtime/estimates", "runtime/fitting",
-    "probrun/editor", "probrun",
+    "runtime/blocks", "runtime/estimates", "runtime/fitting", "runtime/many",
+    "display",
+    "probrun/editor", "probrun", "probrun/many",
 )
 
 
 def modules() -> dict[tuple[str, ...], Path]:
     """Every module of the package by its dotted name, without `__init__`."""
     found = {}
-    for top in ("grammar", "dsl", "runtime", "probrun"):
+    for top in ("grammar", "dsl", "runtime", "display", "probrun"):
         for path in sorted((ROOT / top).rglob("*.py")):
             parts = path.relative_to(ROOT).with_suffix("").parts
             if top == "probrun" and len(parts) > 2 and (ROOT / top / parts[1]).is_symlink():

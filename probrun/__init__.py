@@ -13,29 +13,30 @@ from __future__ import annotations
 
 from typing import Any
 
-from .api import Function, Program, load, parse
+from .api import Program, load, parse
+from .display.shown import load_with
 from .dsl.text.diagnostics import Diagnostic, ProbError
 from .fit import FitResult
+from .options import Function
 from .results import GradientResult, RunResult, SiteReport
 
 __version__ = "0.1.0"
 
 
+def _load_views() -> None:
+    from . import views  # noqa: F401
+
+
+load_with(_load_views)
+
+
 def load_ipython_extension(ipython: Any) -> None:
     """`%load_ext probrun`, then `%%prob grad -n 10000 -p theta=2` over a cell that holds a program (called by IPython)."""
 
-    def prob(line: str, cell: str) -> None:
-        """`%%prob COMMAND OPTIONS`: the command line's words, with the cell as the program (`grad` if no command is named)."""
-        import shlex
+    from .cli import commands, execute
+    from .display.magics import register
 
-        from .cli import COMMAND_NAMES, execute
-
-        words = shlex.split(line)
-        if not words or words[0] not in COMMAND_NAMES:
-            words.insert(0, "grad")
-        execute([*words, "-e", cell])
-
-    ipython.register_magic_function(prob, magic_kind="cell", magic_name="prob")
+    register(ipython, commands.names, execute)
 
 
 __all__ = [

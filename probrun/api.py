@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import time
 import warnings
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
+from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from .dsl.tables.limits import MAX_DEPTH, MAX_STEPS
 from .dsl.text.diagnostics import Diagnostic, ProbError
@@ -20,13 +21,16 @@ from .options import (
     DEFAULT_SAMPLES,
     DEFAULT_TAU,
     EstimatorOption,
+    Function,
     NamesOption,
     RunOptions,
     included,
     plan_options,
     refuse,
     run_options,
+    sharing,
     step_sizes,
+    suggesting,
     variables,
 )
 from .reading import Value, read_program
@@ -34,7 +38,6 @@ from .results import (
     Compilation,
     GradientResult,
     RunResult,
-    SiteReport,
     common_fields,
     foreseen_reports,
     left_out,
@@ -50,6 +53,7 @@ if TYPE_CHECKING:
     from .dsl.planning.crowding import Crowding
     from .dsl.planning.plan import Lessons, Plan, PlanOptions
     from .fit import FitResult
+    from .report import Explanation
     from .runtime.blocks.settings import Settings
     from .runtime.fitting.fitted import Step
     from .vi import VariationalResult
@@ -57,19 +61,6 @@ if TYPE_CHECKING:
 Values: TypeAlias = Mapping[str, Value] | None
 Progress: TypeAlias = Callable[[int, int], None] | None
 TIME_FOR_RUNS = 0.6  # of max_time, where the gradient is verified afterwards
-
-
-@dataclass(frozen=True)
-class Function:
-    """A function of your own for `load` and `parse`: a neural network, a step of a simulator.
-
-    `call` gets tensors `[lanes, *shape]` and gives a tensor `[lanes, *shape]`, lane by lane.  `smooth` is True where it
-    is differentiable, "kink" where it is continuous and differentiable almost everywhere (a ReLU network), False where
-    it may jump; probrun believes it.
-    """
-
-    call: Callable[..., Any]
-    smooth: bool | Literal["kink"] = False
 
 
 class Program:
@@ -98,11 +89,12 @@ class Program:
         """Names of the results."""
         return self.resolved.results
 
+    @suggesting
     def explain(
         self, parameters: Values = None, *, samples: int = DEFAULT_SAMPLES, data: Values = None,
         estimator: EstimatorOption = None, unbiased: bool = False, among: NamesOption = None, tau: float = DEFAULT_TAU,
         allow_biased: bool = False, of: NamesOption = None, max_lanes: int | None = None, pilot: bool | None = None,
-    ) -> tuple[SiteReport, ...]:
+    ) -> Explanation:
         """The choice that `grad` makes at each sampling site and why, or what it measures; runs nothing and loads no torch.
 
         Parameters and data tell how many outcomes there are.  `among` of a site has every estimator that it may get; where they
@@ -114,12 +106,15 @@ class Program:
         )
         from .dsl.names.strangers import refuse_unknown
         from .dsl.planning.forecast import forecast
+        from .report import Explanation
 
         refuse_unknown(self.resolved, parameters or {}, data or {})
         piloted = (among is None) if pilot is None else pilot
         crowding = self._crowding(parameters, data, run, options.of)
-        return foreseen_reports(self.resolved, forecast(crowding, options, piloted))
+        sites = foreseen_reports(self.resolved, forecast(crowding, options, piloted))
+        return Explanation.of(sites, len(self.parameters))
 
+    @suggesting
     def grad(
         self, parameters: Values = None, *, samples: float = DEFAULT_SAMPLES, seed: float | None = None,
         data: Values = None, estimator: EstimatorOption = None, unbiased: bool = False, among: NamesOption = None,
@@ -127,7 +122,7 @@ class Program:
         of: NamesOption = None, dtype: Any = None, device: Any = "cpu", max_steps: float = MAX_STEPS,
         max_depth: float = MAX_DEPTH, max_lanes: float | None = None, pilot: bool | None = None, verify: bool = False,
         keep_runs: bool = False, distributed: bool = False, sampler: str = "random", compile: bool = False,
-        cross_check: bool = False, progress: Progress = None,
+        cross_check: bool = False, saving: bool = False, shard: tuple[int, int] = (1, 1), progress: Progress = None,
     ) -> GradientResult:
         """The gradient of the expected result in every parameter, with standard errors.
 
@@ -151,7 +146,7 @@ class Program:
         self._plan(options)  # a refusal must not wait for torch
         from .runtime.estimates.answer import answered, checked, set_aside
         started = time.perf_counter()
-        settings = self._settings(run, options.of, keep_runs, begun, compile=compile, strict=run.strict)
+        settings = self._settings(run, options.of, keep_runs, begun, compile=compile, **sharing(run, saving, shard))
         limit, piloted = settings.deadline, (among is None) if pilot is None else pilot
         if verify and run.max_time is not None:
             settings = replace(settings, deadline=begun + TIME_FOR_RUNS * run.max_time)
@@ -172,6 +167,7 @@ class Program:
             compiled=made, sides=sides, kinks=places(self.resolved, (*estimate.kinks, *(estimate.turns if sides else ()))),
         )
 
+    @suggesting
     def compare(
         self, parameters: Values = None, *, samples: float = DEFAULT_SAMPLES, seed: float | None = None, data: Values = None,
         include: NamesOption = None, steps: Iterable[float] | None = None, unbiased: bool = False, among: NamesOption = None,
@@ -212,11 +208,13 @@ class Program:
             places(self.resolved, (*table.kinks, *(table.turns if sides else ()))), sides,
         )
 
+    @suggesting
     def run(
         self, parameters: Values = None, *, samples: float = DEFAULT_SAMPLES, seed: float | None = None,
         data: Values = None, of: NamesOption = None, target_se: float | None = None,
         max_time: float | None = None, dtype: Any = None, device: Any = "cpu",
-        max_steps: float = MAX_STEPS, max_depth: float = MAX_DEPTH, progress: Progress = None,
+        max_steps: float = MAX_STEPS, max_depth: float = MAX_DEPTH, saving: bool = False, shard: tuple[int, int] = (1, 1),
+        progress: Progress = None,
     ) -> RunResult:
         """Sample the program: mean, standard error and draws of the results and of the variables in `of`."""
         begun = time.monotonic()
@@ -224,10 +222,11 @@ class Program:
         names = tuple(name for name in variables(self.resolved, of) if name not in self.results)
         from .runtime.estimates import estimate as runtime
 
-        settings = self._settings(run, names, False, begun, strict=run.strict)
+        settings = self._settings(run, names, False, begun, **sharing(run, saving, shard))
         estimate = runtime.moments_of_run(self.resolved, parameters or {}, data or {}, settings, progress)
         return RunResult(**common_fields(self.resolved, run, estimate, names), draws=estimate.draws)
 
+    @suggesting
     def expectation(
         self, parameters: Values = None, *, samples: float = DEFAULT_SAMPLES, seed: float | None = None,
         data: Values = None, estimator: EstimatorOption = None, unbiased: bool = False, among: NamesOption = None,
@@ -251,6 +250,7 @@ class Program:
         planner = self._crowding(parameters, data, run, options.of).planner(options)
         return runtime.expectation(self.resolved, planner, parameters or {}, data or {}, settings)
 
+    @suggesting
     def fit(
         self, parameters: Values = None, *, minimize: str | bool | None = None, maximize: str | bool | None = None,
         of: NamesOption = None, data: Values = None, only: NamesOption = None, steps: int | None = None,
@@ -278,6 +278,7 @@ class Program:
         options = {"estimator": estimator, "unbiased": unbiased, "among": among, "tau": tau}
         return fitted_program(self, parameters or {}, data or {}, minimize, maximize, of, given, options, callback, progress)
 
+    @suggesting
     def vi(
         self, parameters: Values = None, *, guide: str = "normal", data: Values = None, only: NamesOption = None,
         fixed: bool = False, steps: int | None = None, tolerance: float | None = None, samples: float | None = None,
@@ -299,6 +300,20 @@ class Program:
             only, steps, tolerance, samples, optimizer, rate, seed, max_time, None, "cpu", max_steps, max_depth, max_lanes
         )
         return inferred_program(self, Program, parameters or {}, data or {}, guide, fixed, draws, given, callback, progress)
+
+    def sweep(
+        self, points: Mapping[str, Iterable[float]] | Sequence[Mapping[str, float]], parameters: Values = None, *,
+        data: Values = None, common: bool = False, progress: Progress = None, **options: Any,
+    ) -> list[Any]:
+        """The gradient at many points: values by name, all combined, or a dict for each point.
+
+        `common`: the runs of all points draw the same random numbers.  Estimators are chosen once, by measuring, and every point
+        is planned for itself; each is a `SweptPoint`, with its `result` or `problem`.  `options` are those of `grad`.
+        """
+        found: list[Any] = import_module(".many.sweep", __package__).swept(
+            self, points, parameters, data, common, progress=progress, **options
+        )
+        return found
 
     def _settings(
         self, run: RunOptions, of: tuple[str, ...], keep_runs: bool, begun: float | None = None, **more: Any

@@ -11,6 +11,7 @@ import json
 import os
 import sys
 from collections.abc import Callable, Sequence
+from importlib import import_module
 from pathlib import Path
 
 import click
@@ -21,18 +22,23 @@ from .cli_fit import fit_command, vi_command
 from .cli_options import (
     choice_options,
     compile_option,
+    draws_option,
     explaining_options,
     lanes_option,
+    numbers_of,
+    per_run_option,
     pilot_option,
     program_options,
     running_options,
     sampler_option,
+    saving_options,
+    share_of,
     source_in,
     source_of,
     time_option,
     values_of,
 )
-from .dsl.text.closeness import nearest
+from .display.shown import heard
 from .dsl.text.diagnostics import Diagnostic, ProbError, render_all
 from .dsl.text.problems import counted
 from .dsl.text.source import Source
@@ -42,7 +48,7 @@ from .options import split_estimator
 from .progress import Progress
 from .results import GradientResult, Result, RunResult
 from .runtime.blocks.ranks import rank, world_size
-from .terminal import DONE, FAULT, NoFile, command_meant, complain, emit, load_torch, width_of
+from .terminal import DONE, FAULT, NoFile, Ordered, complain, emit, load_torch, show_text, width_of
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -74,20 +80,6 @@ def _say_why_slow() -> None:
         complain(f"probrun: {complaint}")
 
 
-class Ordered(click.Group):
-    """Lists its commands in the order in which they are defined."""
-
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        return list(self.commands)
-
-    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Where the command is missing, say what to type."""
-        wrong = command_meant(args, self.commands)
-        if wrong is not None:
-            ctx.fail(wrong)
-        return super().parse_args(ctx, args)
-
-
 @click.group(cls=Ordered, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 80})
 @click.version_option(__version__, prog_name="probrun", message="%(prog)s %(version)s")
 def commands() -> None:
@@ -106,6 +98,8 @@ def commands() -> None:
 @time_option
 @sampler_option
 @compile_option
+@saving_options
+@per_run_option
 @click.option("--verify", is_flag=True, help="Compare the result with an independent oracle; exit 3 if it fails.")
 def grad(
     file: str | None, expression: str | None, parameters: dict[str, str], data: dict[str, str], samples: int,
@@ -113,6 +107,7 @@ def grad(
     as_json: bool, plot: Path | None,
     estimator: tuple[str, ...], unbiased: bool, among: str | None, tau: float, allow_biased: bool, of: str | None,
     pilot: bool | None, max_lanes: int | None, max_time: float | None, sampler: str, compile: bool, verify: bool,
+    save: str | None, shard: str | None, per_run: str | None,
 ) -> int:
     """The gradient of the expected result, with standard errors."""
     program = from_source(source_of(file, expression))
@@ -124,11 +119,12 @@ def grad(
             estimator=[split_estimator(text) for text in estimator], unbiased=unbiased, among=among,
             target_se=target_se, max_time=max_time, tau=tau, allow_biased=allow_biased, of=of, dtype=dtype, device=device,
             max_steps=max_steps, max_depth=max_depth, max_lanes=max_lanes, pilot=pilot, verify=verify,
-            keep_runs=plot is not None, distributed=world_size() > 1, sampler=sampler, compile=compile,
-            cross_check=True, progress=progress,
+            keep_runs=plot is not None or per_run is not None, distributed=world_size() > 1, sampler=sampler, compile=compile,
+            cross_check=True, progress=progress, saving=save is not None, shard=share_of(shard),
         )
     if not rank():
         _show(result, as_json, plot)
+        import_module(".many.single", __package__).keep(program, result, parameter_values, data_values, save, shard, per_run)
         _say_what_was_too_many(result, max_lanes)
     return status_of(result)
 
@@ -148,12 +144,14 @@ def _say_what_was_too_many(result: GradientResult, max_lanes: int | None) -> Non
 @running_options
 @choice_options
 @time_option
+@saving_options
+@draws_option
 def run(
     file: str | None, expression: str | None, parameters: dict[str, str], data: dict[str, str], samples: int,
     seed: int | None, target_se: float | None, max_steps: int, max_depth: int, dtype: str | None, device: str,
     as_json: bool, plot: Path | None,
     estimator: tuple[str, ...], unbiased: bool, among: str | None, tau: float, allow_biased: bool, of: str | None,
-    max_time: float | None,
+    max_time: float | None, save: str | None, shard: str | None, draws: str | None,
 ) -> int:
     """Sample the program: mean, standard error and quantiles of the result.
 
@@ -167,8 +165,10 @@ def run(
         result = program.run(
             parameter_values, samples=samples, seed=seed, data=data_values, of=of, target_se=target_se,
             max_time=max_time, dtype=dtype, device=device, max_steps=max_steps, max_depth=max_depth, progress=progress,
+            saving=save is not None, shard=share_of(shard),
         )
     _show(result, as_json, plot)
+    import_module(".many.single", __package__).keep(program, result, parameter_values, data_values, save, shard, draws)
     return status_of(result)
 
 
@@ -183,12 +183,13 @@ def run(
     "--include", metavar="NAME,...", help="Add ways that are not right here: estimators to force, finite-differences.",
 )
 @click.option("--steps", metavar="H,...", help="Steps of the finite differences.  [default: 1,0.5,0.1]")
+@click.option("--overlay", is_flag=True, help="Draw the estimators of --plot one over the other.")
 def compare(
     file: str | None, expression: str | None, parameters: dict[str, str], data: dict[str, str], samples: int,
     seed: int | None, target_se: float | None, max_steps: int, max_depth: int, dtype: str | None, device: str,
     as_json: bool, plot: Path | None,
     estimator: tuple[str, ...], unbiased: bool, among: str | None, tau: float, allow_biased: bool, of: str | None,
-    max_lanes: int | None, max_time: float | None, wide: bool, include: str | None, steps: str | None,
+    max_lanes: int | None, max_time: float | None, wide: bool, include: str | None, steps: str | None, overlay: bool,
 ) -> int:
     """Several estimators side by side: bias, variance, time, plots.
 
@@ -201,7 +202,7 @@ def compare(
     load_torch()
     with Progress(unit="estimators") as progress:
         found = program.compare(
-            parameter_values, samples=samples, seed=seed, data=data_values, include=include, steps=_numbers(steps),
+            parameter_values, samples=samples, seed=seed, data=data_values, include=include, steps=numbers_of(steps),
             estimator=[split_estimator(text) for text in estimator], unbiased=unbiased, among=among, tau=tau, of=of,
             dtype=dtype, device=device, max_steps=max_steps, max_depth=max_depth, max_lanes=max_lanes,
             keep_runs=plot is not None, max_time=max_time, progress=progress,
@@ -209,19 +210,13 @@ def compare(
     if as_json:
         emit(json.dumps(found.to_dict(), allow_nan=False))
     else:
-        emit(shown.comparison_text(found, report.wants_colour(sys.stdout), None if wide else width_of(sys.stdout)))
+        width = None if wide else width_of(sys.stdout)
+        show_text(found, lambda table: shown.comparison_text(table, report.wants_colour(sys.stdout), width))
     if plot is not None:
-        _save(lambda path: shown.draw(found, path), plot)
+        from . import views
+
+        _save(lambda path: views.draw(found, path, overlay), plot)
     return status_of_comparison(found)
-
-
-def _numbers(text: str | None) -> list[float] | None:
-    if text is None:
-        return None
-    try:
-        return [float(part) for part in text.split(",") if part.strip()]
-    except ValueError:
-        raise click.BadParameter(f"{text!r} is not a list of numbers", param_hint="--steps") from None
 
 
 def _save(write: Callable[[Path], None], path: Path) -> None:
@@ -230,20 +225,21 @@ def _save(write: Callable[[Path], None], path: Path) -> None:
         write(path)
     except OSError as error:
         raise NoFile(error, str(path)) from None
-    complain(f"probrun: wrote {path}")
+    if not heard(path):
+        complain(f"probrun: wrote {path}")
 
 
 def _show(result: Result, as_json: bool, plot: Path | None) -> None:
     if as_json:
         emit(json.dumps(result.to_dict(), allow_nan=False))
     elif isinstance(result, GradientResult):
-        emit(report.gradient_text(result, report.wants_colour(sys.stdout)))
+        show_text(result, lambda found: report.gradient_text(found, report.wants_colour(sys.stdout)))
     elif isinstance(result, RunResult):
-        emit(report.run_text(result, report.wants_colour(sys.stdout)))
+        show_text(result, lambda found: report.run_text(found, report.wants_colour(sys.stdout)))
     if plot is not None:
-        from . import plots
+        from . import views
 
-        _save(lambda path: plots.draw(result, path), plot)
+        _save(lambda path: views.draw(result, path), plot)
 
 
 commands.add_command(fit_command)
@@ -277,7 +273,7 @@ def explain(
         biased = any(site.biased for site in sites)
         emit(json.dumps({"program": program.source.name, "biased": biased, "sites": [site.to_dict() for site in sites]}))
     else:
-        emit(report.explain_text(program, sites))
+        show_text(sites, report.explain_text)
     return DONE
 
 
@@ -364,10 +360,9 @@ commands.add_command(completion_command)
 def help_command(context: click.Context, topic: str | None) -> int:
     """A command, an error code, a distribution, a function, an estimator."""
     from . import help as pages
-    from .dsl.tables.meanings import distribution_meant, function_meant
 
     if topic is None:
-        emit(pages.overview(COMMAND_NAMES))
+        emit(pages.overview(commands.names))
         return DONE
     command = commands.get_command(context, topic)
     if command is not None and context.parent is not None:
@@ -376,14 +371,6 @@ def help_command(context: click.Context, topic: str | None) -> int:
         return DONE
     page = pages.page(topic)
     if page is None:
-        known = [*COMMAND_NAMES, *(member for members in pages.topics().values() for member in members)]
-        lowered = {name.lower(): name for name in known}
-        close = nearest(topic.lower(), lowered)
-        meant = distribution_meant(topic) or function_meant(topic)
-        hint = f"did you mean {lowered[close]}?" if close else meant or "`probrun help` lists the topics"
-        raise click.UsageError(f"no help on {topic}; {hint}")
+        raise click.UsageError(f"no help on {topic}; {pages.hint(topic, commands.names)}")
     emit(page)
     return DONE
-
-
-COMMAND_NAMES = tuple(commands.commands)

@@ -22,11 +22,12 @@ from .cli_options import (
     values_of,
     whole_option,
 )
+from .display.shown import heard
 from .exits import trusted
-from .fit import OPTIMIZERS, FitResult, draw_fit, fit_text, step_dict
+from .fit import OPTIMIZERS, FitResult, fit_text, step_dict
 from .options import split_estimator
 from .progress import Progress
-from .terminal import DONE, DOUBTFUL, INTERRUPTED, NoFile, complain, emit, load_torch
+from .terminal import DONE, DOUBTFUL, INTERRUPTED, NoFile, complain, emit, load_torch, show_text
 from .vi import GUIDES, vi_text
 
 
@@ -78,7 +79,10 @@ def fit_command(
 
 def show_fit(result: FitResult, as_json: bool, plot: Path | None, save: str | None, history: str | None) -> int:
     """Print, save and draw a fit; its exit status."""
-    emit(json.dumps(result.to_dict(), allow_nan=False) if as_json else fit_text(result, report.wants_colour(sys.stdout)))
+    if as_json:
+        emit(json.dumps(result.to_dict(), allow_nan=False))
+    else:
+        show_text(result, lambda found: fit_text(found, report.wants_colour(sys.stdout)))
     written: list[tuple[str, Callable[[Path], None]]] = []
     if save is not None:
         written.append((save, lambda path: _write(path, json.dumps(result.to_dict(), indent=1) + "\n")))
@@ -86,7 +90,7 @@ def show_fit(result: FitResult, as_json: bool, plot: Path | None, save: str | No
         lines = "".join(json.dumps(step_dict(step)) + "\n" for step in result.history)
         written.append((history, lambda path: _write(path, lines)))
     if plot is not None:
-        written.append((str(plot), lambda path: draw_fit(result, path)))
+        written.append((str(plot), _drawn(result)))
     for name, write in written:
         _keep(name, write)
     return _status(result)
@@ -98,7 +102,8 @@ def _keep(name: str, write: Callable[[Path], None]) -> None:
         write(Path(name))
     except OSError as error:
         raise NoFile(error, name) from None
-    complain(f"probrun: wrote {name}")
+    if not heard(Path(name)):
+        complain(f"probrun: wrote {name}")
 
 
 def _status(result: FitResult) -> int:
@@ -109,6 +114,13 @@ def _status(result: FitResult) -> int:
     if not result.converged:
         complain(f"probrun: the fit did not converge: {result.reason}")
     return DONE if result.converged else DOUBTFUL
+
+
+def _drawn(result: FitResult) -> Callable[[Path], None]:
+    """What draws a fit into a file."""
+    from . import views
+
+    return lambda path: views.draw(result, path)
 
 
 def _write(path: Path, text: str) -> None:
@@ -148,10 +160,13 @@ def vi_command(
             max_steps=max_steps, max_depth=max_depth, max_lanes=max_lanes, progress=progress,
         )
     found = json.dumps(result.to_dict(), allow_nan=False)
-    emit(found if as_json else vi_text(result, report.wants_colour(sys.stdout)))
+    if as_json:
+        emit(found)
+    else:
+        show_text(result, lambda made: vi_text(made, report.wants_colour(sys.stdout)))
     if save is not None:
         _keep(save, lambda path: _write(path, found + "\n"))
     if plot is not None:
-        _keep(str(plot), lambda path: draw_fit(result.fit, path))
+        _keep(str(plot), _drawn(result.fit))
     status = _status(result.fit)
     return trusted(result.warnings) if status == DONE else status

@@ -15,7 +15,7 @@ from .api import Program
 from .dsl.tables.limits import MAX_DEPTH, MAX_STEPS
 from .dsl.text.source import Source
 from .editor.commands import A_FILE
-from .options import DEFAULT_SAMPLES, DEFAULT_TAU, DEVICES, DTYPES, LARGEST_SEED, SAMPLERS
+from .options import DEFAULT_SAMPLES, DEFAULT_TAU, DEVICES, DTYPES, LARGEST_SEED, SAMPLERS, refuse
 from .reading import read_program, read_values
 from .terminal import NoFile
 
@@ -74,8 +74,10 @@ def _pairs(context: click.Context, option: click.Parameter, values: tuple[str, .
     for value in values:
         name, equals, text = value.partition("=")
         name = name.strip()
+        if not equals and not name.startswith("@") and name.lower().endswith((".toml", ".json")):
+            name = f"@{name}"
         if name.startswith("@"):  # a file that gives several
-            name = text = value.strip()
+            name = text = name if not equals else value.strip()
         elif not equals or not name:
             raise click.BadParameter(f"{value!r} is not NAME=VALUE, such as theta=0.5", context, option)
         if name in found:
@@ -160,6 +162,16 @@ time_option = click.option(
     "--max-time", type=PositiveNumber(), metavar="SECONDS", help="Stop after this time with the runs that were made until then.",
 )
 
+saving_options = _stack([
+    click.option("--save", metavar="FILE.json", help="Write the moments of the runs; `probrun merge` joins several."),
+    click.option("--shard", metavar="i/K", help="Make the i-th of K shares of the runs only, to be merged."),
+])
+
+
+draws_option = click.option("--draws", metavar="FILE.csv", help="Write the results of single runs (.csv, .npz, .parquet).")
+per_run_option = click.option("--per-run", metavar="FILE.npz", help="Write the gradients of single runs, at most 100,000.")
+
+
 def whole_option(name: str, into: str, text: str) -> Callable[[Command], Command]:
     """An option that takes a whole number from 1 on, and need not be given."""
     return click.option(name, into, type=Whole(1), help=text)
@@ -204,3 +216,23 @@ def values_of(program: Program, parameters: dict[str, str], data: dict[str, str]
         return read_values("parameter", parameters, axes), read_values("data", data, axes_of_data)
     except OSError as error:
         raise NoFile(error) from None
+
+
+def share_of(text: str | None) -> tuple[int, int]:
+    """`i/K`, the i-th of K shares, from 1 on; P0604."""
+    if text is None:
+        return 1, 1
+    part, _, whole = text.partition("/")
+    if not (part.strip().isdecimal() and whole.strip().isdecimal()) or not 1 <= int(part) <= int(whole):
+        raise refuse(f"`--shard {text}` is not i/K, with i from 1 to K", "the first of four shares is --shard 1/4")
+    return int(part), int(whole)
+
+
+def numbers_of(text: str | None) -> list[float] | None:
+    """A list of numbers, of `--steps`."""
+    if text is None:
+        return None
+    try:
+        return [float(part) for part in text.split(",") if part.strip()]
+    except ValueError:
+        raise click.BadParameter(f"{text!r} is not a list of numbers", param_hint="--steps") from None

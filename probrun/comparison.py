@@ -1,4 +1,4 @@
-"""What `probrun compare` gives and shows: a table per gradient entry, JSON, and pictures of single-run gradients."""
+"""What `probrun compare` gives and shows: a table per gradient entry, and JSON."""
 
 from __future__ import annotations
 
@@ -6,26 +6,23 @@ import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import product
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .layout import WIDTH, decimals_for, fixed, index_text, table
+from .display.html import Grid, Part
+from .display.shown import Drawable
+from .layout import WIDTH, decimals_for, fixed, index_text, joined
 
 if TYPE_CHECKING:
-    import torch
-    from matplotlib.figure import Figure
-
     from .runtime.blocks.moments import Moments
     from .runtime.estimates.compare import Row, Table
     from .runtime.estimates.doubts import Doubt
     from .runtime.estimates.sides import Sides
 
 MOST_ENTRIES = 4
-MOST_BARS = 60
 
 
 @dataclass(frozen=True)
-class Comparison:
+class Comparison(Drawable):
     """The outcome of `Program.compare`; `table.rows` holds a row per estimator."""
 
     program: str
@@ -102,25 +99,29 @@ DISPENSABLE = ("same time", "sd of a run", "time", "error")  # where they do not
 
 def comparison_text(comparison: Comparison, colour: bool = False, width: int | None = WIDTH) -> str:
     """The screen of `probrun compare`, with the columns that fit into so many characters (None: all)."""
+    return joined(comparison_parts(comparison, width), colour)
+
+
+def comparison_parts(comparison: Comparison, width: int | None = None) -> list[Part]:
+    """Its lines and tables."""
     rows = comparison.rows
     head = (
         f"{comparison.program}     {comparison.samples} runs each    seed {comparison.seed}    "
         f"{comparison.dtype} on {comparison.device}"
     )
-    parts = [head]
-    entries = list(_entries(rows[0]))
+    parts: list[Part] = [head]
+    entries = list(entries_of(rows[0]))
     tables = [[_cells(row, entry, comparison) for row in rows] for entry in entries[:MOST_ENTRIES]]
-    titles = [_title(rows[0], *entry) for entry in entries[:MOST_ENTRIES]]
+    titles = [title_of(rows[0], *entry) for entry in entries[:MOST_ENTRIES]]
     hidden, first = _fitted(titles, tables, width)
     for title, lines in zip(titles, tables, strict=True):
         shown = [number for number, name in enumerate(COLUMNS) if name not in hidden]
         headers = [title if COLUMNS[number] == "estimate" else COLUMNS[number] for number in shown]
         cells = [[line[number] for number in shown] for line in lines]
-        parts += ["", table(headers, cells, align="l" + "r" * (len(shown) - 1), colour=colour, first=first)]
+        parts += ["", Grid(headers, cells, "l" + "r" * (len(shown) - 1), first=first)]
     if len(entries) > MOST_ENTRIES:
         parts += ["", f"  ... {len(entries) - MOST_ENTRIES} more entries of the gradient (--json)"]
-    parts += ["", *_footnotes(comparison, hidden, width or WIDTH)]
-    return "\n".join(parts)
+    return [*parts, "", *_footnotes(comparison, hidden, width or WIDTH)]
 
 
 def _fitted(titles: list[str], tables: list[list[tuple[str, ...]]], width: int | None) -> tuple[tuple[str, ...], int | None]:
@@ -178,14 +179,16 @@ def _doubt_notes(warnings: Sequence[tuple[str | None, Doubt]]) -> list[str]:
     return notes
 
 
-def _entries(row: Row) -> Iterator[tuple[str, str, tuple[int, ...]]]:
+def entries_of(row: Row) -> Iterator[tuple[str, str, tuple[int, ...]]]:
+    """Result, parameter and position of every entry of the gradient."""
     for result, parameters in row.gradient.items():
         for name, moments in parameters.items():
             for position in product(*(range(size) for size in moments.mean.shape)):
                 yield result, name, position
 
 
-def _title(row: Row, result: str, parameter: str, position: tuple[int, ...]) -> str:
+def title_of(row: Row, result: str, parameter: str, position: tuple[int, ...]) -> str:
+    """What an entry is called: `d y/dtheta[0]`."""
     axes = row.value[result].mean.dim() if row.value is not None else 0
     above = f" {result}{index_text(position[:axes])}" if len(row.gradient) > 1 or axes else ""
     return f"d{above}/d{parameter}{index_text(position[axes:])}"
@@ -220,89 +223,3 @@ def _known(value: float) -> str:
 
 def _time(seconds: float) -> str:
     return f"{seconds * 1000:.0f} ms" if seconds < 1 else f"{seconds:.1f} s"
-
-
-# --------------------------------------------------------------------------------------------------- pictures
-def picture(comparison: Comparison) -> Figure:
-    """Histograms of single-run gradients, one below the other, and box plots with means and the reference."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    result, parameter, position = next(_entries(comparison.rows[0]))
-    rows = [row for row in comparison.rows if result in row.per_run]
-    reference = next((row for row in comparison.rows if row.label == comparison.table.reference), comparison.rows[0])
-    truth = float(reference.gradient[result][parameter].mean[position])
-    drawn = [(row, _runs(row.per_run[result][parameter], position)) for row in rows]
-    drawn = [(row, runs) for row, runs in drawn if runs.numel() > 1] or drawn
-    low, high = _range([runs for _, runs in drawn], truth)
-    figure = Figure(figsize=(11, max(1.1 * len(drawn) + 1.6, 4)), layout="constrained")
-    FigureCanvasAgg(figure)
-    grid = figure.add_gridspec(len(drawn), 2, width_ratios=(1, 1))
-    for number, (row, runs) in enumerate(drawn):
-        axes = figure.add_subplot(grid[number, 0])
-        axes.hist(runs.clamp(low, high).numpy(), bins=MOST_BARS, range=(low, high), density=True, color=_colour(row))
-        axes.axvline(truth, color="black", linewidth=1)
-        axes.set_yticks([])
-        axes.set_xlim(low, high)
-        axes.set_ylabel(_wrapped(row.label), rotation=0, ha="right", va="center", fontsize="small")
-        if number + 1 < len(drawn):
-            axes.set_xticklabels([])
-    axes.set_xlabel(f"{_title(comparison.rows[0], result, parameter, position)} of one run")
-    _boxes(figure.add_subplot(grid[:, 1]), comparison, drawn, truth, (low, high), (result, parameter, position))
-    figure.suptitle(f"{comparison.program}: {comparison.samples} runs each, seed {comparison.seed}", fontsize="medium")
-    return figure
-
-
-def _boxes(
-    axes: Any, comparison: Comparison, drawn: list[tuple[Row, torch.Tensor]], truth: float, limits: tuple[float, float],
-    entry: tuple[str, str, tuple[int, ...]],
-) -> None:
-    result, parameter, position = entry
-    places = list(range(len(drawn), 0, -1))
-    boxes = axes.boxplot(
-        [runs.numpy() for _, runs in drawn], positions=places, orientation="horizontal", widths=0.55, whis=(5, 95),
-        showfliers=False, patch_artist=True, medianprops={"color": "0.3"},
-    )
-    for patch, (row, _) in zip(boxes["boxes"], drawn, strict=True):
-        patch.set_facecolor(_colour(row))
-        patch.set_alpha(0.5)
-    for place, (row, _) in zip(places, drawn, strict=True):
-        moments = row.gradient[result][parameter]
-        mean, error = float(moments.mean[position]), float(moments.se[position])
-        label = "mean and 95 % interval" if place == len(drawn) else None
-        axes.errorbar([mean], [place], xerr=[1.96 * error], fmt="o", color="black", markersize=4, capsize=3, label=label)
-    of = comparison.table.reference or comparison.rows[0].label
-    name = "exact" if any(row.exact for row in comparison.rows) else f"mean of {of}"
-    axes.axvline(truth, color="black", linewidth=1, linestyle="--", label=f"{name}: {truth:.4g}")
-    axes.set_yticks(places, [""] * len(places))
-    axes.set_ylim(0.4, len(drawn) + 0.6)
-    axes.set_xlim(*limits)
-    axes.set_xlabel("boxes: quartiles; whiskers: 5 % and 95 % of single runs")
-    axes.legend(fontsize="small", loc="upper center", bbox_to_anchor=(0.5, 1.0 + 0.35 / max(len(drawn), 3)), ncols=2, frameon=False)
-
-
-def _runs(values: torch.Tensor, position: tuple[int, ...]) -> torch.Tensor:
-    return values.movedim(0, -1)[position].detach().double().cpu()
-
-
-def _range(all_runs: list[torch.Tensor], truth: float) -> tuple[float, float]:
-    """Where 98 % of the runs of every row lie, and the truth."""
-    import numpy
-
-    ends = [numpy.quantile(runs.numpy(), (0.01, 0.99)) for runs in all_runs]
-    low, high = min([float(end[0]) for end in ends] + [truth]), max([float(end[1]) for end in ends] + [truth])
-    room = 0.05 * (high - low) or 1.0
-    return low - room, high + room
-
-
-def _colour(row: Row) -> str:
-    return "#cc3311" if row.wrong else "#ee7733" if row.biased else "#4477aa"
-
-
-def _wrapped(label: str) -> str:
-    return "\n".join(textwrap.wrap(label, 18))
-
-
-def draw(comparison: Comparison, path: Path) -> None:
-    """The picture as a file; its ending chooses the format."""
-    picture(comparison).savefig(path, dpi=150)

@@ -8,10 +8,11 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import product
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .layout import WIDTH, capped, decimals_for, fixed, index_text, table
+from .display.html import Grid, Part
+from .display.shown import Drawable
+from .layout import WIDTH, capped, decimals_for, fixed, index_text, joined
 from .options import NamesOption, plan_options, refuse, run_options, variables
 from .weights import spoken
 
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
     from .runtime.fitting.fitted import Fitted, Step
 
 OPTIMIZERS = ("auto", "lbfgs", "adam", "sgd")
-MOST_TRACES = 8  # of parameters, in a picture
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class FittedParameter:
 
 
 @dataclass(frozen=True)
-class FitResult:
+class FitResult(Drawable):
     """The outcome of `Program.fit`.  `value` and `start_value` are (mean, standard error) of the objective at the end and at the
     start, with fresh runs; `history` has an entry for every step."""
 
@@ -60,9 +60,6 @@ class FitResult:
     seed: int
     interrupted: bool = False
     history: tuple[Step, ...] = field(repr=False, default=())
-
-    def __str__(self) -> str:
-        return fit_text(self)
 
     def to_dict(self) -> dict[str, Any]:
         """The JSON object of `probrun fit --json`; `-p @FILE` reads its `parameters`."""
@@ -147,6 +144,11 @@ def fit_result(program: str, fitted: Fitted, maximized: bool, seed: int) -> FitR
 # ------------------------------------------------------------------------------------------------------------ text
 def fit_text(result: FitResult, colour: bool = False) -> str:
     """The screen of `probrun fit`."""
+    return joined(fit_parts(result), colour)
+
+
+def fit_parts(result: FitResult) -> list[Part]:
+    """Its lines and tables."""
     what = spoken(result.objective) or f"E[{result.objective}]"
     verb = "maximised" if result.maximized else "minimised"
     runs = "exact" if result.exact else f"{result.runs} runs"
@@ -158,8 +160,8 @@ def fit_text(result: FitResult, colour: bool = False) -> str:
         rows += capped(list(_entries(name, found, result.exact, curved)), 3 + curved)
     headers = ("", "fitted", "std. error", *(("sd (curvature)",) if curved else ()))
     ends = (what, _pair(result.start_value), _pair(result.value))
-    value = table(("", "at the start", "at the end"), [ends], align="lrr", colour=colour)
-    parts = [head, "", table(headers, rows, align="l" + "r" * (len(headers) - 1), colour=colour), "", value, ""]
+    value = Grid(("", "at the start", "at the end"), [ends], "lrr")
+    parts: list[Part] = [head, "", Grid(headers, rows, "l" + "r" * (len(headers) - 1)), "", value, ""]
     state = "converged" if result.converged else "NOT CONVERGED"
     slope = "" if result.exact else f"; the largest slope at the end is {result.slope[0]:.2g} +- {result.slope[1]:.1g}"
     words = f"{state} ({result.optimizer}): {result.reason}{slope}"
@@ -167,7 +169,7 @@ def fit_text(result: FitResult, colour: bool = False) -> str:
     if not result.converged and not result.interrupted:
         advice = "try more steps (--steps), more runs in each (--samples), another start (-p), or another rate (--rate)"
         parts += textwrap.wrap(advice, WIDTH - 2, initial_indent="  ", subsequent_indent="  ")
-    return "\n".join(parts)
+    return parts
 
 
 def _entries(name: str, found: FittedParameter, exact: bool, curved: bool) -> Iterable[Sequence[str]]:
@@ -190,46 +192,6 @@ def _pair(pair: tuple[float, float]) -> str:
         return f"{value:.7g}"
     decimals = decimals_for(error)
     return f"{fixed(value, decimals)} +- {fixed(error, decimals)}"
-
-
-# --------------------------------------------------------------------------------------------------------- picture
-def draw_fit(result: FitResult, path: Path) -> None:
-    """The objective and the parameters over the steps, with bands of two standard errors."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-    from matplotlib.ticker import MaxNLocator
-
-    from .plots import BLUE, ORANGE
-
-    figure = Figure(figsize=(7.2, 6.4), layout="constrained")
-    FigureCanvasAgg(figure)
-    above, below = figure.subplots(2, 1, sharex=True)
-    steps = [step.number for step in result.history]
-    values, errors = [step.value for step in result.history], [step.error for step in result.history]
-    above.plot(steps, values, color=BLUE, linewidth=1)
-    above.fill_between(
-        steps, [v - 2 * e for v, e in zip(values, errors, strict=True)], [v + 2 * e for v, e in zip(values, errors, strict=True)],
-        color=BLUE, alpha=0.2, label="of a step, +- 2 standard errors",
-    )
-    above.axhline(result.value[0], color=ORANGE, label=f"at the end: {_pair(result.value)}")
-    above.set_ylabel(spoken(result.objective) or f"E[{result.objective}]")
-    above.legend(fontsize="small")
-    traces = [(name, position) for name in result.fitted for position in positions(result.parameters[name].value)]
-    for name, position in traces[:MOST_TRACES]:
-        shown = [float(step.parameters[name][position]) for step in result.history]
-        line = below.plot(steps, shown, linewidth=1, label=f"{name}{index_text(position)}")[0]
-        value, error = float(result.parameters[name].value[position]), float(result.parameters[name].se[position])
-        if math.isfinite(error):
-            below.axhspan(value - 2 * error, value + 2 * error, color=line.get_color(), alpha=0.25)
-        below.axhline(value, color=line.get_color(), linewidth=0.5, linestyle="--")
-    below.set_xlabel("step")
-    below.set_ylabel("parameters")
-    below.xaxis.set_major_locator(MaxNLocator(integer=True))
-    below.legend(fontsize="small")
-    more = len(traces) - MOST_TRACES
-    title = f"{result.program}: {'converged' if result.converged else 'not converged'}, {result.optimizer}, {result.steps} steps"
-    figure.suptitle(title + (f" ({more} more parameters)" if more > 0 else ""), fontsize="medium")
-    figure.savefig(path, dpi=150)
 
 
 # ------------------------------------------------------------------------------------------------------ what is done

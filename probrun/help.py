@@ -176,6 +176,18 @@ def page(topic: str) -> str | None:
     return None
 
 
+def hint(topic: str, commands: Iterable[str]) -> str:
+    """What somebody may have meant who asked for a topic that there is not."""
+    from .dsl.tables.meanings import distribution_meant, function_meant
+    from .dsl.text.closeness import nearest
+
+    lowered = {name.lower(): name for name in (*commands, *(member for members in topics().values() for member in members))}
+    close = nearest(topic.lower(), lowered)
+    if close:
+        return f"did you mean {lowered[close]}?"
+    return distribution_meant(topic) or function_meant(topic) or "`probrun help` lists the topics"
+
+
 def _group(name: str, members: list[str]) -> str:
     width = max(len(member) for member in members)
     lines = []

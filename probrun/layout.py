@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from itertools import product
 from typing import Any, Protocol
 
+from .display.html import Grid, Part
+
 WIDTH = 80
 LEAST_WIDTH = 28  # of a column of prose
 MOST_ENTRIES = 20  # of an array that are shown
@@ -94,6 +96,16 @@ def index_text(position: Sequence[int]) -> str:
 
 
 # ----------------------------------------------------------------------------------------------------- tables
+def joined(parts: Sequence[Part], colour: bool = False) -> str:
+    """The parts of a screen as text."""
+    return "\n".join(part if isinstance(part, str) else grid_text(part, colour) for part in parts)
+
+
+def grid_text(grid: Grid, colour: bool = False) -> str:
+    """A table as text."""
+    return table(grid.headers, grid.rows, align=grid.align, prose=grid.prose, colour=colour, first=grid.first)
+
+
 def table(
     headers: Sequence[str], rows: Sequence[Sequence[str]], *, align: str, prose: bool = False, colour: bool = False,
     first: int | None = None,
@@ -122,7 +134,7 @@ def table(
     file = io.StringIO()
     console = Console(
         file=file, width=100_000, force_terminal=colour, color_system="standard" if colour else None, no_color=not colour,
-        legacy_windows=False, _environ={},
+        legacy_windows=False, force_jupyter=False, _environ={},
     )
     console.print(grid)
     return "\n".join(("  " + line).rstrip() for line in file.getvalue().splitlines())

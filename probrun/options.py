@@ -5,10 +5,11 @@ from __future__ import annotations
 import math
 import re
 import secrets
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import wraps
 from numbers import Integral, Real
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, ParamSpec, TypeAlias, TypeVar
 
 from .dsl.names.asked import copies_of
 from .dsl.syntax import EstimatorCall
@@ -16,6 +17,7 @@ from .dsl.tables.constants import ELBO, EVIDENCE, IWAE
 from .dsl.tables.limits import MAX_DEPTH, MAX_STEPS
 from .dsl.text.closeness import nearest
 from .dsl.text.diagnostics import Diagnostic, ProbError
+from .runtime.blocks.ranks import world_size
 
 if TYPE_CHECKING:
     from .dsl.names.resolve import Resolved
@@ -54,6 +56,19 @@ def as_number(value: Any) -> float | None:
     """The number that a value is, or None where it is none."""
     value = plain(value)
     return float(value) if isinstance(value, Real) and not isinstance(value, bool) else None
+
+
+@dataclass(frozen=True)
+class Function:
+    """A function of your own for `load` and `parse`: a neural network, a step of a simulator.
+
+    `call` gets tensors `[lanes, *shape]` and gives a tensor `[lanes, *shape]`, lane by lane.  `smooth` is True where it
+    is differentiable, "kink" where it is continuous and differentiable almost everywhere (a ReLU network), False where
+    it may jump; probrun believes it.
+    """
+
+    call: Callable[..., Any]
+    smooth: bool | Literal["kink"] = False
 
 
 @dataclass(frozen=True)
@@ -102,6 +117,45 @@ def run_options(
         None if max_lanes is None else _limit("max_lanes", max_lanes),
         None if max_time is None else _positive("max_time", max_time, "a positive number of seconds"), sampler, dtype is not None,
     )
+
+
+def sharing(run: RunOptions, saving: bool, shard: tuple[int, int]) -> dict[str, Any]:
+    """What `Settings` say of moments that are to be saved, and of a share (i, K) of the runs, from 1 on."""
+    part, whole = shard
+    if not 1 <= part <= whole:
+        raise refuse(f"`shard` must be (i, K) with i from 1 to K, but is {shard}")
+    if (saving or whole > 1) and world_size() > 1:
+        raise refuse("parts are not made by processes that share one job", "leave out torchrun, or leave out --save and --shard")
+    if whole > 1 and (run.target_se is not None or run.sampler != "random"):
+        raise refuse("a share of the runs goes with neither --target-se nor --sampler sobol", "give the number of runs: -n 1e9")
+    return {"saving": saving or whole > 1, "shard": (part - 1, whole), "strict": run.strict}
+
+
+KEYWORDS = {  # what options are called elsewhere
+    "n": "samples", "runs": "samples", "num_samples": "samples", "n_samples": "samples", "params": "parameters",
+    "random_state": "seed", "rng": "seed", "estimators": "estimator", "temperature": "tau", "lr": "rate", "learning_rate": "rate",
+    "iterations": "steps", "timeout": "max_time", "observations": "data", "values": "data", "variables": "of", "precision": "dtype",
+}
+Given = ParamSpec("Given")
+Found = TypeVar("Found")
+
+
+def suggesting(function: Callable[Given, Found]) -> Callable[Given, Found]:
+    """A method whose `TypeError` about a keyword that it does not know says which one is meant."""
+    code = function.__code__
+    known = code.co_varnames[1 : code.co_argcount + code.co_kwonlyargcount]
+
+    @wraps(function)
+    def called(*given: Given.args, **options: Given.kwargs) -> Found:
+        for name in options:
+            if name not in known:
+                other = KEYWORDS.get(name.lower(), "")
+                meant = other if other in known else nearest(name, known)
+                hint = f"did you mean `{meant}`?" if meant else f"its keywords: {', '.join(known)}"
+                raise TypeError(f"{function.__name__}() got an unexpected keyword argument {name!r}; {hint}")
+        return function(*given, **options)
+
+    return called
 
 
 def _whole(name: str, value: Any, wanted: str, least: int, most: int | None = None) -> int:

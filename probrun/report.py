@@ -13,13 +13,14 @@ from collections.abc import Iterator, Sequence
 from itertools import product
 from typing import IO, TYPE_CHECKING, Any
 
+from .display.html import Grid, Part
+from .display.shown import Shown
 from .dsl.text.diagnostics import ProbError
 from .dsl.text.problems import counted
-from .layout import MOST_ENTRIES, WIDTH, capped, entries, index_text, short, table
+from .layout import MOST_ENTRIES, WIDTH, capped, entries, index_text, joined, short
 from .weights import evidence_rows, spoken, value_label, weight_lines
 
 if TYPE_CHECKING:
-    from .api import Program
     from .results import Compilation, GradientResult, Result, RunResult, SiteReport
 
 QUANTILES = (5, 25, 50, 75, 95)
@@ -44,6 +45,11 @@ def header(result: Result) -> str:
 
 def gradient_text(result: GradientResult, colour: bool = False) -> str:
     """The screen of `probrun grad`."""
+    return joined(gradient_parts(result), colour)
+
+
+def gradient_parts(result: GradientResult) -> list[Part]:
+    """Its lines and tables."""
     several = len(result.results) > 1
     rows: list[Sequence[str]] = []
     for name, moments in result.values.items():
@@ -61,11 +67,11 @@ def gradient_text(result: GradientResult, colour: bool = False) -> str:
                 shown.append((f"{label}/d{parameter}{index_text(position[axes:])}", *cells))
             rows += capped(list(shown), 4)
     rows += evidence_rows(result, lambda entry: entry.cells(result, result.exact))
-    parts = [header(result), "", table(("", "estimate", "std. error", "95 % interval"), rows, align="lrrr", colour=colour)]
+    parts: list[Part] = [header(result), "", Grid(("", "estimate", "std. error", "95 % interval"), rows, "lrrr")]
     parts += [*_equal_lines(result, bool(result.few)), *_rounded_lines(result), *_cut_lines(result)]
     parts += weight_lines(result)
     if result.sites:
-        parts += ["", sites_text(result.sites, colour)]
+        parts += ["", sites_grid(result.sites)]
     measured = _measured_lines(result)
     if measured:
         parts += ["", *measured]
@@ -76,7 +82,7 @@ def gradient_text(result: GradientResult, colour: bool = False) -> str:
     parts += _warning_lines(result)
     if result.check is not None or result.unverified:
         parts += ["", *_check_lines(result)]
-    return "\n".join(parts)
+    return parts
 
 
 def _rounded_lines(result: Result) -> list[str]:
@@ -172,18 +178,23 @@ def _check_lines(result: GradientResult) -> list[str]:
     return lines
 
 
-def sites_text(sites: Sequence[SiteReport], colour: bool = False) -> str:
+def sites_grid(sites: Sequence[SiteReport]) -> Grid:
     """One line per sampling site: where it is, what it draws, how and why."""
     rows = [(site.name, str(site.line), short(site.call, 26), site.estimator, site.reason) for site in sites]
     if len(rows) > MOST_ENTRIES:
         more = len(rows) - MOST_ENTRIES
         rows = [*rows[:MOST_ENTRIES], ("...", "", "", "", f"{more} more sites (probrun explain)")]
     headers = ("site", "line", "distribution", "estimator", "why")
-    return table(headers, rows, align="lrlll", prose=True, colour=colour) if rows else ""
+    return Grid(headers, rows, "lrlll", prose=True)
 
 
 def run_text(result: RunResult, colour: bool = False) -> str:
     """The screen of `probrun run`."""
+    return joined(run_parts(result), colour)
+
+
+def run_parts(result: RunResult) -> list[Part]:
+    """Its lines and tables."""
     rows: list[Sequence[str]] = []
     for name, moments in result.values.items():
         quantiles = result.quantiles(name, QUANTILES) if name in result.draws else {}
@@ -196,13 +207,32 @@ def run_text(result: RunResult, colour: bool = False) -> str:
     blank = ("",) * len(QUANTILES)
     rows += evidence_rows(result, lambda entry: (*entry.cells(result, result.exact)[:2], *blank))
     headers = ("", "mean", "std. error", *(f"{level} %" for level in QUANTILES))
-    shown_table = table(headers, rows, align="l" + "r" * (len(headers) - 1), colour=colour)
+    shown_table = Grid(headers, rows, "l" + "r" * (len(headers) - 1))
     notes = (*_equal_lines(result, bool(result.warnings)), *_rounded_lines(result), *weight_lines(result), *_warning_lines(result))
-    return "\n".join([header(result), "", shown_table, *notes])
+    return [header(result), "", shown_table, *notes]
 
 
 # ---------------------------------------------------------------------------------------------------- explain
-def explain_text(program: Program, sites: Sequence[SiteReport]) -> str:
+class Explanation(tuple["SiteReport", ...], Shown):
+    """What `Program.explain` gives: a report per site, in their order; `parameters`: how many the program has."""
+
+    parameters: int = 0
+
+    @classmethod
+    def of(cls, sites: Sequence[SiteReport], parameters: int) -> Explanation:
+        """The reports of a program with so many parameters."""
+        found = cls(sites)
+        found.parameters = parameters
+        return found
+
+    def __str__(self) -> str:
+        return explain_text(self)
+
+    def _repr_pretty_(self, printer: Any, cycle: bool) -> None:  # IPython has its own way with tuples
+        printer.text(str(self))
+
+
+def explain_text(sites: Explanation) -> str:
     """The screen of `probrun explain`."""
     parts = []
     for site in sites:
@@ -219,7 +249,7 @@ def explain_text(program: Program, sites: Sequence[SiteReport]) -> str:
         if site.path:
             lines += _item("path", "", site.path, width)
         parts.append("\n".join(lines))
-    counts = f"{counted(len(sites), 'site')}, {counted(len(program.parameters), 'parameter')}; nothing was run"
+    counts = f"{counted(len(sites), 'site')}, {counted(sites.parameters, 'parameter')}; nothing was run"
     return "\n\n".join(parts) + ("\n" if parts else "") + counts
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
+from .display.shown import Drawable, WithDraws
 from .weights import Weighable, moments_dict, weight_doubts, weights_dict
 
 if TYPE_CHECKING:
@@ -88,7 +89,7 @@ class Compilation:
 
 
 @dataclass(frozen=True)
-class Result(Weighable):
+class Result(Weighable, Drawable):
     """What `grad` and `run` have in common: how many runs were made, with what, and the moments of the results."""
 
     program: str
@@ -108,6 +109,7 @@ class Result(Weighable):
     target_se: float | None = field(repr=False)
     sampler: str = field(repr=False)
     look: Callable[[], frozenset[tuple[str, str | None]]] = field(repr=False, compare=False)  # what gives `steady`
+    kept: Estimate | None = field(default=None, repr=False, compare=False, kw_only=True)  # what `shares.py` saves
     notes: tuple[Doubt, ...] = field(default=(), repr=False, kw_only=True)  # what was asked for and could not be, with the reason
 
     def to_dict(self) -> dict[str, Any]:
@@ -263,7 +265,7 @@ class GradientResult(Result):
 
 
 @dataclass(frozen=True)
-class RunResult(Result):
+class RunResult(Result, WithDraws):
     """The outcome of `Program.run`; `draws` holds the sampled results, at most a million runs of each."""
 
     draws: dict[str, torch.Tensor] = field(repr=False)
@@ -307,6 +309,7 @@ def common_fields(resolved: Resolved, run: RunOptions, estimate: Estimate, of: t
         "interrupted": estimate.interrupted, "out_of_time": estimate.out_of_time, "reached": estimate.reached,
         "exact": estimate.exact, "rounded": estimate.rounded,
         "target_se": run.target_se, "sampler": run.sampler, "weights": estimate.weights,
+        "kept": estimate if estimate.collected is not None else None,
     }
 
 

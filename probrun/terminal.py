@@ -7,20 +7,27 @@ import gc
 import os
 import shlex
 import sys
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
+from importlib import import_module
 from pathlib import Path
-from typing import IO
+from typing import IO, TypeVar
 
 import click
 
+from .display.shown import heard
 from .dsl.text.closeness import nearest
 from .layout import WIDTH
 
+T = TypeVar("T")
 OTHER_NAMES = {
     "gradient": "grad", "diff": "grad", "differentiate": "grad", "sample": "run", "simulate": "run", "exec": "run",
     "plan": "explain", "lint": "check", "validate": "check", "format": "fmt", "benchmark": "compare",
 }  # fmt: skip
 OF_THE_GROUP = ("-h", "--help", "--version")
+ELSEWHERE = {  # in `many/`, by their file
+    "sweep": "sweep_command", "merge": "merge_command", "trace": "looking", "profile": "looking",
+}
+LAST = "check", "fmt", "help"
 DONE, FAULT, USAGE, DOUBTFUL, BUG, INTERRUPTED = 0, 1, 2, 3, 70, 130
 
 
@@ -45,6 +52,12 @@ def emit(text: str, end: str = "\n") -> None:
     except BrokenPipeError:
         close_stdout()
         raise Quiet from None
+
+
+def show_text(result: T, text: Callable[[T], str]) -> None:
+    """Print the screen of a result, unless somebody listens who shows it in another way."""
+    if not heard(result):
+        emit(text(result))
 
 
 def complain(text: str) -> None:
@@ -113,3 +126,30 @@ def command_meant(arguments: Sequence[str], commands: Collection[str]) -> str | 
 
 def _is_program(word: str) -> bool:
     return word == "-" or word.endswith(".prob") or (not word.startswith("-") and Path(word).is_file())
+
+
+class Ordered(click.Group):
+    """Lists its commands in the order in which they are defined; those of `many/` are loaded when they are asked for."""
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Of the commands, in the order of the list."""
+        return (*(name for name in self.commands if name not in LAST), *ELSEWHERE, *LAST)
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """The same, for click."""
+        return list(self.names)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """A command by its name."""
+        if cmd_name in ELSEWHERE:
+            found: click.Command = getattr(import_module(f".many.{ELSEWHERE[cmd_name]}", __package__), f"{cmd_name}_command")
+            return found
+        return super().get_command(ctx, cmd_name)
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Where the command is missing, say what to type."""
+        wrong = command_meant(args, self.names)
+        if wrong is not None:
+            ctx.fail(wrong)
+        return super().parse_args(ctx, args)

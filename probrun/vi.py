@@ -8,11 +8,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
+from .display.html import Grid, Part
+from .display.shown import WithDraws
 from .dsl.names.strangers import refuse_unknown
 from .dsl.syntax import Sample
 from .dsl.tables.constants import BOUND
 from .fit import FitResult, FitWishes, fitted_program, moving_names, positions
-from .layout import WIDTH, capped, decimals_for, index_text, table
+from .layout import WIDTH, capped, decimals_for, index_text, joined
 from .layout import fixed as shown_with
 from .options import DEFAULT_TAU, as_whole, refuse, run_options
 from .results import RunResult
@@ -30,7 +32,7 @@ GUIDES = ("normal", "full")
 
 
 @dataclass(frozen=True)
-class VariationalResult:
+class VariationalResult(WithDraws):
     """The outcome of `Program.vi`: the `fit` of the guide, and the `posterior`, whose draws are those of the fitted guide, weighed
     by p / q (importance sampling; Yao et al. 2018 judge the guide by the Pareto k of these weights)."""
 
@@ -39,9 +41,6 @@ class VariationalResult:
     posterior: RunResult
     guided: tuple[str, ...]
     own: tuple[str, ...] = field(default=())  # parameters of the program that moved
-
-    def __str__(self) -> str:
-        return vi_text(self)
 
     @property
     def elbo(self) -> tuple[float, float]:
@@ -73,21 +72,14 @@ class VariationalResult:
             "warnings": [doubt.to_dict() for doubt in self.warnings],
         }
 
-    def to_arviz(self) -> Any:
-        """Draws of the posterior as `arviz.InferenceData` (one chain; ArviZ must be installed)."""
-        import arviz  # type: ignore[import-not-found]
-
-        if int(arviz.__version__.split(".")[0]):
-            return arviz.from_dict({"posterior": self._chains()})
-        return arviz.from_dict(posterior=self._chains())
-
-    def _chains(self) -> dict[str, Any]:
-        draws: dict[str, torch.Tensor] = self.posterior.draws
-        return {name: rows.detach().cpu().double().numpy()[None] for name, rows in draws.items()}
-
 
 def vi_text(result: VariationalResult, colour: bool = False) -> str:
     """The screen of `probrun vi`."""
+    return joined(vi_parts(result), colour)
+
+
+def vi_parts(result: VariationalResult) -> list[Part]:
+    """Its lines and tables."""
     posterior, fit = result.posterior, result.fit
     head = f"{fit.program}     guide {result.guide}     {fit.steps} steps    {fit.runs} runs    seed {fit.seed}"
     rows: list[Sequence[str]] = []
@@ -102,7 +94,7 @@ def vi_text(result: VariationalResult, colour: bool = False) -> str:
             shown.append((f"{name}{index_text(place)}", *cells, *levels))
         rows += capped(list(shown), 4 + len(LEVELS))
     headers = ("", "mean", "std. error", "sd", *(f"{level} %" for level in LEVELS))
-    parts = [head, "", table(headers, rows, align="l" + "r" * (len(headers) - 1), colour=colour), ""]
+    parts: list[Part] = [head, "", Grid(headers, rows, "l" + "r" * (len(headers) - 1)), ""]
     if result.own:
         named = (f"{name} = {_short(fit.parameters[name].value)}" for name in result.own)
         parts += textwrap.wrap("parameters: " + "; ".join(named), WIDTH - 2, initial_indent="  ", subsequent_indent="  ")
@@ -117,7 +109,7 @@ def vi_text(result: VariationalResult, colour: bool = False) -> str:
     parts += textwrap.wrap(f"{state} ({fit.optimizer}): {fit.reason}", WIDTH - 2, initial_indent="  ", subsequent_indent="  ")
     for doubt in result.warnings:
         parts += ["", *textwrap.wrap(f"{doubt.code}: {doubt.message}", WIDTH - 2, initial_indent="  ", subsequent_indent="  ")]
-    return "\n".join(parts)
+    return parts
 
 
 def _digits(pair: tuple[float, float]) -> tuple[float, int]:

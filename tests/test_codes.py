@@ -105,7 +105,8 @@ def test_program_raises_what_it_announces(path: Path, monkeypatch: pytest.Monkey
 def test_every_code_has_a_program() -> None:
     covered = {path.stem[:5] for path in FILES}
     warnings = {code for code in CODES if code.startswith("P07")}
-    assert covered == set(CODES) - {"P0901"} - warnings, "P0901 is raised below; warnings are no errors (test_doubts.py)"
+    elsewhere = {"P0614", "P0901"}  # of parts that do not fit (test_many.py); raised below
+    assert covered == set(CODES) - elsewhere - warnings, "warnings are no errors (test_doubts.py)"
 
 
 def test_our_own_fault_is_not_blamed_on_the_program(

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 import probrun
-from probrun import cli, plots
+from probrun import cli
+from probrun import views as plots
 
 SOURCES = {
     "scalar": "param theta = 2; z ~ Normal(theta, 2); return theta^2 * (z + 4)",
@@ -25,8 +26,8 @@ def test_pictures_of_gradients(name: str, tmp_path: Path) -> None:
     result = probrun.parse(SOURCES[name]).grad(samples=300, seed=0, keep_runs=True)
     plots.draw(result, tmp_path / "a.png")
     assert (tmp_path / "a.png").read_bytes().startswith(b"\x89PNG")
-    figure = plots.picture(result)
-    assert len([axes for axes in figure.axes if axes.get_title()]) == sum(len(rows) for rows in result.gradients.values())
+    figure = plots.picture(result).figure()
+    assert len([axes for axes in figure.axes if axes.get_title(loc="left")]) == sum(len(rows) for rows in result.gradients.values())
 
 
 @pytest.mark.parametrize("name", SOURCES)
@@ -45,5 +46,5 @@ def test_plot_option(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
 
 def test_single_runs_are_drawn() -> None:
     result = probrun.parse(SOURCES["scalar"]).grad(samples=300, seed=0, keep_runs=True)
-    (axes,) = plots.picture(result).axes
+    (axes,) = plots.picture(result).figure().axes
     assert len(axes.patches) > 5

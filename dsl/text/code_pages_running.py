@@ -218,6 +218,17 @@ Give the draw a name (`x ~ Normal(0, 1)`), draw it outside of the function, or
 give it a guide of your own, `x ~ Dirichlet(a) via Dirichlet(exp(g))`, whose
 parameters are then fitted too.
 """),
+    page("P0614", "saved results that do not belong together", """
+`probrun merge` joins what runs of one program have come to, and `probrun
+sweep -o FILE` goes on with a sweep that was stopped. Both refuse what would
+give a wrong answer: a file that holds something else, parts of another
+program (layout and comments do not count), with other parameters, data,
+estimators or arithmetic, and parts whose runs draw the same random numbers,
+which would be counted twice.
+
+Give every part a seed of its own, or one seed and a share of the runs each:
+`probrun grad FILE -n 1e9 --seed 1 --shard 3/8 --save part3.json`.
+"""),
     page("P0701", "heavy tails", """
 A warning: the gradient (or the result, of `run`) of a single run has tails so
 heavy that its variance may be infinite (the tail index is below 2). A few

@@ -85,6 +85,7 @@ class Estimate:
     work: int = 0
     steps: int = 0
     weights: Weights | None = None
+    collected: Collected | None = field(default=None, repr=False)  # where that is to be saved
 
 
 class Collected:
@@ -94,12 +95,9 @@ class Collected:
         self.names = names
         self.settings = settings
         self.start = start  # runs before these
-        self.done = 0
-        self.work = 0
-        self.steps = 0
+        self.done = self.work = self.steps = self.blocks = 0
         self.exact = False
-        self.interrupted = False
-        self.out_of_time = False
+        self.interrupted = self.out_of_time = False
         self.shapes: dict[str, tuple[int, ...]] = {}
         self.value: dict[str, Accumulator] = {}
         self.gradient: dict[str, dict[str, list[Accumulator]]] = {}
@@ -108,8 +106,7 @@ class Collected:
         self.draws: dict[str, list[Tensor]] = {}
         self.watched: dict[tuple[str, str], list[Tensor]] = {}
         self.scored: set[str] = set()  # results whose gradient rests on scores
-        self.kinks: set[Span] = set()
-        self.turns: set[Span] = set()
+        self.kinks, self.turns = set[Span](), set[Span]()
         self.cuts: Sequence[Cut] = ()
         self.exact_to = 0.0
 
@@ -140,6 +137,7 @@ class Collected:
     def _kept_too(self, part: Collected) -> None:
         """What the next block says beside its moments."""
         self.work += part.work
+        self.blocks += max(part.blocks, 1)
         self.steps += part.steps
         self.scored |= part.scored
         self.kinks |= part.kinks
@@ -313,6 +311,7 @@ class Collected:
             "interrupted": self.interrupted, "out_of_time": self.out_of_time, "exact": self.exact, "exact_to": self.exact_to,
             "cuts": tuple(self.cuts), "reached": self.reached(), "tails": {k: tail for k, tail in tails.items() if tail.heavy},
             "work": self.work, "steps": self.steps, "kinks": _in_text(self.kinks), "turns": _in_text(self.turns),
+            "collected": self if self.settings.saving else None,
         }
 
     def tails(self) -> dict[tuple[str, str], Tail]:

@@ -81,7 +81,8 @@ def blocks(session: Session, leaves: Start, take: Take[T]) -> Generator[tuple[in
     made = take(block, runs, values, outcome)
     del values, outcome
     session.guards.join(block.guards)
-    yield runs, made
+    if not session.settings.shard[0] or session.exact or not session.resolved.sites:
+        yield runs, made
     left = samples - runs
     most = fixed or session.sizes.shared(session.sizes.lanes(counter, runs), left)
     rest = divided(left, most, runs if growing else None, compiling)
@@ -146,7 +147,7 @@ def _side_by_side(
                 values = leaves(block, runs)
                 outcome = block.attempt(runs, values, session.sizes.counter(runs))
             finally:
-                if not number:
+                if number == session.settings.shard[0]:
                     verdict.set_result(outcome is not None)
             if outcome is None:
                 if not verdict.result():
@@ -216,6 +217,8 @@ def _taken(
     alone = len(todo) == 1 or session.context.device.type != "cpu" or bool(session.resolved.external)
     count = threads or (1 if alone else torch.get_num_threads())
     session.stop = Stop()
+    part, whole = session.settings.shard
+    todo = [block for block in todo if block[0] % whole == part]
     for (_, _, runs), (block, made) in zip(todo, in_order(make, todo, count, session.stop), strict=True):
         session.guards.join(block.guards)
         yield runs, made

@@ -29,7 +29,8 @@ class Settings:
     `block_lanes` overrides the size of blocks, `of` names variables in place of the results, `sampler` is random, sobol or single
     (of float32 in any arithmetic), `rank` and `world_size` which of how many processes this is, `compile` asks for compiled blocks
     (`compiled.py`), `logarithms` lets draws be known by those only, `strict`: the dtype was asked for, `without` names layers that
-    are left out (`runtime/machine/layers.py`; for tests)."""
+    are left out (`runtime/machine/layers.py`; for tests), `saving`: the moments are kept to be saved, `shard` (i, K): of the blocks
+    only i, i + K, ... are made, from 0 on."""
 
     samples: int = 10_000
     seed: int = 0
@@ -55,6 +56,8 @@ class Settings:
     compile: bool = False
     logarithms: bool = False
     strict: bool = False
+    saving: bool = False
+    shard: tuple[int, int] = (0, 1)
     without: frozenset[str] = frozenset()
 
     def lanes(self, exact: bool) -> int:

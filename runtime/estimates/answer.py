@@ -31,7 +31,8 @@ def answered(
         if not piloted:
             return Verdict()
         try:
-            return choose(planner, options, parameters, data, settings, phase, not distributed)
+            verdict = choose(planner, options, parameters, data, replace(settings, shard=(0, 1)), phase, not distributed)
+            return verdict if settings.shard == (0, 1) else replace(verdict, made=None)
         except KeyboardInterrupt:
             raise KeyboardInterrupt("choosing estimators") from None
 
@@ -45,5 +46,6 @@ def answered(
     else:
         verdict = measured(settings)
         estimate = verdict.exact or verdict.made or estimated(settings, verdict, None)
-    found = contradictions(planner, options, parameters, data, settings, verdict.rivals, estimate, cross_check)
+    whole = replace(settings, shard=(0, 1), saving=False)
+    found = contradictions(planner, options, parameters, data, whole, verdict.rivals, estimate, cross_check)
     return settings, replace(verdict, contradictions=found) if found else verdict, estimate

@@ -181,6 +181,12 @@ def _drive(
         if not collected.done:
             raise
         collected.interrupted = True
+    if not collected.done:
+        share, shares = settings.shard
+        raise ProbError(Diagnostic(
+            "P0604", f"share {share + 1} of {shares} has no runs: {settings.samples} runs make fewer than {shares} blocks",
+            help="ask for more runs in all (-n), or for fewer shares",
+        ))
 
 
 def _possible(session: Session, collected: Collected) -> None:

@@ -82,6 +82,7 @@ class Precision:
         settings = replace(
             self.settings, until=until, samples=runs, seed=(self.settings.seed + 7919 * (number + 1)) % 2**63,
             keep_runs=True, sampler="single", target_se=None, compile=False, rank=0, world_size=1, block_lanes=None,
+            saving=False, shard=(0, 1),
             ahead=ahead,
         )
         coarse, fine = (few(replace(settings, dtype=dtype)) for dtype in ("float32", "float64"))
