@@ -40,10 +40,10 @@ from ..tables.estimators import EstimatorRow
 from ..tables.functions import FUNCTIONS, FunctionRow, Smoothness, elementwise
 from ..tables.ranges import ANY, LARGEST, Bounds
 from .ends import HUGE, REACH, at_an_end, levels_between, may_bend, square, to_the_zero
-from .facts import Fact, Guard, Origins, SiteFlow, Variables, Watching, combined, discrete, spread
+from .facts import Fact, Finding, Guard, Origins, SiteFlow, Variables, combined, discrete, spread
 
 
-class Values(Watching):
+class Values(Finding):
     """The state of an abstract run, and the facts of its expressions."""
 
     def __init__(self, resolved: Resolved, estimators: Mapping[int, EstimatorRow], broken: frozenset[int]):
@@ -297,6 +297,8 @@ class Values(Watching):
         whole = combined([*facts.values(), value], ranges.UNIT if node.form == "cdf" else Bounds(-ranges.INF, 0, False, True))
         whole = self.extended(self.ends(whole, node.distribution, facts, node), node.distribution, facts, node)
         whole = self.within(whole, value, node.value, node, -HUGE, HUGE)
+        for name, fact in facts.items():
+            whole = self.within(whole, fact, self.resolved.arguments[id(node.distribution)][name], node, -HUGE, HUGE)
         if node.form == "cdf":
             if whole.moves and not row.whole_line and not whole_numbers:
                 self.kinks.add(id(node))

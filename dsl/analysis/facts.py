@@ -292,7 +292,7 @@ class Variables:
                 self.set(name, joined)
 
 
-class Watching:
+class Finding:
     """Hazards, guards and ties, as they are found."""
 
     def __init__(self, broken: frozenset[int]):
