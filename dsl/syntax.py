@@ -17,6 +17,7 @@ from .text.source import Source, Span
 
 NO_SPAN = Span(0, 0)
 ELSEWHERE = {"elsewhere": True}  # of a field whose nodes stand in another node of the tree as well
+FORMS = ("logpdf", "cdf", "logcdf", "logsf")  # functions of a distribution and a value
 MAX_NESTING = 1000  # nested levels of brackets, blocks and unary operators that a program may have
 
 
@@ -161,11 +162,13 @@ class Call(Node):
 
 @dataclass(frozen=True)
 class Distribution(Node):
-    """`Normal(loc, scale)`: a name of the distribution table with its arguments."""
+    """`Normal(loc, scale)`: a name of the distribution table with its arguments; `parts`: of `Truncated(...)` and `Mixture(...)`
+    the distributions inside, as they were written, whose arguments are among those of the whole."""
 
     name: str
     arguments: tuple[Argument, ...]
     name_span: Span = field(default=NO_SPAN, compare=False, repr=False)
+    parts: tuple[Distribution, ...] = field(default=(), metadata=ELSEWHERE)
 
 
 @dataclass(frozen=True)
@@ -177,10 +180,11 @@ class Draw(Node):
 
 @dataclass(frozen=True)
 class LogPdf(Node):
-    """`logpdf(Dist(...), value)`: elementwise log density or mass."""
+    """`logpdf(Dist(...), value)`: elementwise log density or mass; or another function of a distribution, by its `form`."""
 
     distribution: Distribution
     value: Expression
+    form: str = "logpdf"
 
 
 Expression: TypeAlias = (

@@ -96,6 +96,35 @@ Salakhutdinov 2016): between the ELBO, iwae(1), and the log evidence. Each of th
     "logpdf": """
 logpdf(Normal(0, 1), z)        the log density (or log mass) of a value, elementwise
 """,
+    "cdf": """
+cdf(Normal(0, 1), z)           the probability of at most z, elementwise
+
+Of any distribution of one number. It is differentiated in z and in the arguments,
+also those of a count.  The name is that of torch and SciPy.
+""",
+    "logcdf": """
+logcdf(Weibull(2, 1.5), t)     the logarithm of the probability of at most t
+
+Right far out in the tail: logcdf(Normal(0, 1), -40) is -804.608. As in SciPy.
+""",
+    "Truncated": """
+Truncated(Gamma(2, 1), 0.5, inf)  a distribution that is kept between two ends
+
+Of a continuous distribution of one number, whose support stands still. An end
+may be infinite; the draw is differentiated in all arguments and in the ends.
+""",
+    "Mixture": """
+Mixture([p, 1 - p], Normal(a, 1), Normal(b, 2))  one of several, drawn by weight
+
+Weights need not sum to 1. The parts are distributions of one number, all
+continuous or all discrete. Where they are continuous and have one support the draw
+is reparameterised in their arguments; the weights are carried by the density.
+""",
+    "logsf": """
+logsf(Weibull(2, 1.5), t)      the logarithm of the probability of more than t
+
+For what was censored: factor logsf(Weibull(scale, k), t). As in SciPy.
+""",
 }
 
 

@@ -57,6 +57,8 @@ JUMPS = {
     X + "return expm1(min(-inf*x, 0)) + x": 1 - PHI,
     "b ~ Bernoulli(0.5)\n" + X + "return where(b, atan(x/b), atan(x/b))*(1 - b)": math.pi / 2 * PHI,
     "fn f(a) { return sigmoid(a/0) }\n" + X + "return f(x)": PHI,
+    X + "return cholesky([[x^2, x], [x, 2]])[1, 0]": 2 * PHI,
+    XY + "return inverse([[x, y], [-y, x]])[0, 0]": math.exp(-0.25) - 2 * (1 - math.exp(-0.25)),
     X + "s = 0\nfor t in range(3) { s = s + tanh(x*inf) }\nreturn s": 6 * PHI,
 }
 STAY = {  # what must not be refused, nor lose its pathwise derivative, by all this
@@ -190,16 +192,24 @@ NUMPY: dict[str, Callable[..., Array]] = {
     "argmax": lambda a, b: (b > a) * 1.0, "where": lambda a, b: np.where(a != 0, b, 2.0), "clamp": lambda a, b: np.clip(a, b, 2.0),
     "softmax": lambda a, b: special.softmax(np.stack([a, b]), axis=0)[0], "dot": np.multiply, "matmul": np.multiply,
     "logsumexp": np.logaddexp, "sort": np.minimum, "cumsum": np.add,
+    "normcdf": special.ndtr, "argmin": lambda a, b: (b < a) * 1.0, "argsort": lambda a, b: (b < a) * 1.0, "cumprod": np.multiply,
+    "var": lambda a, b: (a - b) ** 2 / 2, "std": lambda a, b: np.abs(a - b) / np.sqrt(2), "outer": np.multiply,
+    "quantile": lambda a, b: np.minimum(a, b) + 0.25 * np.abs(a - b),
+    "inverse": lambda a, b: 1 / (a + b), "solve": lambda a, b: b / a, "logdet": lambda a, b: np.log(a + b),
+    "cholesky": lambda a, b: np.sqrt(a + b),
 }
 FORMS = {  # how a function of two numbers is written that does not combine its arguments by itself
     "argmax": "argmax([{0}, {1}])", "softmax": "softmax([{0}, {1}])[0]", "logsumexp": "logsumexp([{0}, {1}])",
     "sort": "sort([{0}, {1}])[0]", "cumsum": "cumsum([{0}, {1}])[1]", "dot": "dot([{0}], [{1}])", "matmul": "matmul([{0}], [{1}])",
-    "where": "where({0}, {1}, 2)", "clamp": "clamp({0}, {1}, 2)",
+    "where": "where({0}, {1}, 2)", "clamp": "clamp({0}, {1}, 2)", "argmin": "argmin([{0}, {1}])", "argsort": "argsort([{0}, {1}])[0]",
+    "cumprod": "cumprod([{0}, {1}])[1]", "var": "var([{0}, {1}])", "std": "std([{0}, {1}])", "outer": "outer([{0}], [{1}])[0, 0]",
+    "quantile": "quantile([{0}, {1}], 0.25)", "inverse": "inverse([[{0} + {1}]])[0, 0]", "solve": "solve([[{0}]], [{1}])[0]",
+    "logdet": "logdet([[{0} + {1}]])", "cholesky": "cholesky([[{0} + {1}]])[0, 0]",
 }
 OPERATORS: dict[str, Callable[[Array, Array], Array]] = {
     "+": np.add, "-": np.subtract, "*": np.multiply, "/": np.divide, "%": np.mod, "^": np.power,
 }
-SHAPES = {"length", "zeros", "ones", "arange", "stack", "concat"}  # arrays are made and put together, nothing is calculated
+SHAPES = {"length", "zeros", "ones", "arange", "stack", "concat", "transpose", "diag"}  # arrays are made and put together, nothing is calculated
 
 
 @dataclass(frozen=True)
@@ -284,7 +294,10 @@ TYPICAL = {
     Domain.REAL: "0.3", Domain.EXTENDED: "2", Domain.POSITIVE: "1.3", Domain.NONNEGATIVE: "0.7", Domain.UNIT: "0.4",
     Domain.UNIT_ABOVE_ZERO: "0.4", Domain.UNIT_BELOW_ONE: "0.4", Domain.COUNT: "3",
 }
-PARTICULAR = {("Uniform", "low"): "(-2)", ("Uniform", "high"): "2", ("TruncatedNormal", "low"): "(-2)"}
+PARTICULAR = {
+    ("Uniform", "low"): "(-2)", ("Uniform", "high"): "2", ("Triangular", "low"): "(-2)", ("Triangular", "high"): "2",
+    ("Triangular", "peak"): "0.4", ("TruncatedNormal", "low"): "(-2)",
+}
 CLOSED = {Domain.UNIT: ("0", "1"), Domain.NONNEGATIVE: ("0",), Domain.UNIT_ABOVE_ZERO: ("1",), Domain.UNIT_BELOW_ONE: ("0",)}
 
 
@@ -295,14 +308,16 @@ def densities() -> Iterator[tuple[str, tuple[float, ...]]]:
         if row.event or any(p.domain not in TYPICAL for p in parameters):
             continue
         usual = {p.name: PARTICULAR.get((row.name, p.name), TYPICAL[p.domain]) for p in parameters}
-        for end, outer in itertools.product(ENDS, ("{}", "exp({})")):
+        forms = ("logpdf", "exp(logpdf", *(("cdf", "exp(logsf") if row.cumulative else ()))
+        for end, form in itertools.product(ENDS, forms):
+            outer = form + "({})" + ")" * form.count("(")
             for p, value in itertools.product(parameters, ("0", "1") if row.discrete else ("0.6", "0.3")):
                 if p.differentiable:
                     arguments = ", ".join((usual | {p.name: end.text}).values())
-                    yield outer.format(f"logpdf({row.name}({arguments}), {value})"), end.places
+                    yield outer.format(f"{row.name}({arguments}), {value}"), end.places
             for p, argument in [(q, text) for q in parameters for text in (usual[q.name], *CLOSED.get(q.domain, ()))]:
                 arguments = ", ".join((usual | {p.name: argument}).values())
-                yield outer.format(f"logpdf({row.name}({arguments}), {end.text})"), end.places
+                yield outer.format(f"{row.name}({arguments}), {end.text}"), end.places
 
 
 def jumps_in_runs(text: str, places: tuple[float, ...]) -> str:

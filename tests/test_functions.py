@@ -34,15 +34,20 @@ class Place:
 PLACE = Place()
 DOMAINS: dict[str, tuple[float, float]] = {
     "log": (0.05, 4.0), "log1p": (-0.95, 4.0), "sqrt": (0.05, 4.0), "logit": (0.02, 0.98), "lgamma": (0.05, 4.0),
-    "digamma": (0.05, 4.0), "tan": (-1.5, 1.5),
+    "digamma": (0.05, 4.0), "tan": (-1.5, 1.5), "inverse": (0.5, 3.0), "solve": (0.5, 3.0), "cholesky": (0.5, 3.0),
+    "logdet": (0.5, 3.0),
 }
-VECTORS = {"cumsum", "softmax", "logsumexp", "argmax", "sort", "min", "max", "sum", "mean", "prod", "any", "all", "length"}
+VECTORS = {"cumsum", "softmax", "logsumexp", "argmax", "sort", "min", "max", "sum", "mean", "prod", "any", "all", "length"} | {
+    "argmin", "argsort", "cumprod", "var", "std",
+}
+SQUARE = {"matmul", "transpose", "diag", "inverse", "solve", "cholesky", "logdet"}
 REFERENCE: dict[str, Callable[..., Any]] = {
     "abs": np.abs, "sign": np.sign, "floor": np.floor, "ceil": np.ceil, "round": np.round, "exp": np.exp, "log": np.log,
     "log1p": np.log1p, "expm1": np.expm1, "sqrt": np.sqrt, "sin": np.sin, "cos": np.cos, "tan": np.tan, "atan": np.arctan,
     "tanh": np.tanh, "sinh": np.sinh, "cosh": np.cosh, "sigmoid": scipy.special.expit, "logit": scipy.special.logit,
     "softplus": lambda x: np.logaddexp(x, 0), "relu": lambda x: np.maximum(x, 0), "erf": scipy.special.erf,
     "lgamma": scipy.special.gammaln, "digamma": scipy.special.digamma, "clamp": np.clip, "where": np.where,
+    "normcdf": scipy.special.ndtr,
 }
 
 
@@ -56,7 +61,11 @@ def _structured(name: str) -> bool:
 
 def _arguments(row: FunctionRow, count: int) -> list[Tensor]:
     """Arguments at which the row can be probed, `[1, *event]`."""
-    shape = (1, 2, 2) if row.name == "matmul" else (1, 4) if row.name in VECTORS or row.name == "dot" else (1,)
+    shape = (1, 2, 2) if row.name in SQUARE else (1, 4) if row.name in VECTORS | {"dot", "outer"} else (1,)
+    if row.name == "quantile":
+        return [torch.tensor([[0.3, -0.4, 1.1, 0.8]], dtype=torch.float64), torch.tensor([0.45], dtype=torch.float64)]
+    if row.regular or row.name == "cholesky":  # whose first entry may move over its line
+        return [torch.tensor([[[1.5, 0.4], [0.4, 1.0]]], dtype=torch.float64), *(torch.ones(1, 2) for _ in range(count - 1))]
     if row.name == "clamp":
         return [torch.tensor([value], dtype=torch.float64) for value in (0.2, -0.5, 0.7)]
     generator = torch.Generator().manual_seed(8)
@@ -99,6 +108,13 @@ def test_functions_along_the_last_axis() -> None:
     assert np.allclose(_call("cumsum", x), np.cumsum(array, -1))
     assert np.allclose(_call("sort", x), np.sort(array, -1))
     assert np.allclose(_call("argmax", x), np.argmax(array, -1))
+    assert np.allclose(_call("argmin", x), np.argmin(array, -1))
+    assert np.allclose(_call("argsort", x), np.argsort(array, -1))
+    assert np.allclose(_call("cumprod", x), np.cumprod(array, -1))
+    assert np.allclose(_call("var", x), np.var(array, (1, 2), ddof=1)) and np.allclose(_call("std", x), np.std(array, (1, 2), ddof=1))
+    for share in (0.0, 0.2, 0.37, 0.4, 1.0):
+        ours = _call("quantile", x, torch.full((1,), share, dtype=torch.float64))
+        assert np.allclose(ours, np.quantile(array.reshape(4, 6), share, axis=-1))
     assert np.allclose(_call("softmax", x), scipy.special.softmax(array, -1))
     assert np.allclose(_call("logsumexp", x), scipy.special.logsumexp(array, -1))
     assert _call("length", x).tolist() == [2.0]
@@ -152,7 +168,7 @@ def test_empty_arrays() -> None:
     empty = torch.ones(3, 0)
     assert _call("sum", empty).tolist() == [0.0] * 3 and _call("prod", empty).tolist() == [1.0] * 3
     assert _call("any", empty).tolist() == [False] * 3 and _call("all", empty).tolist() == [True] * 3
-    for name in ("min", "max", "mean", "argmax"):
+    for name in ("min", "max", "mean", "argmax", "argmin", "var", "std"):
         with pytest.raises(FunctionProblem):
             _call(name, empty)
     with pytest.raises(FunctionProblem):
@@ -181,7 +197,7 @@ PROBES = [
 def test_claimed_smoothness_holds(row: FunctionRow, position: int, count: int) -> None:
     """Along a line, SMOOTH has no jump in value or slope, KINK none in value; JUMP is flat between its jumps."""
     arguments = _arguments(row, count)
-    low, high = DOMAINS.get(row.name, (-2.3, 2.2))
+    low, high = (0.0, 1.0) if (row.name, position) == ("quantile", 1) else DOMAINS.get(row.name, (-2.3, 2.2))
     line = torch.linspace(low, high, 4001, dtype=torch.float64)
     moving = arguments[position].expand(4001, *arguments[position].shape[1:]).clone()
     moving.view(4001, -1)[:, 0] = line
@@ -209,7 +225,7 @@ def test_claimed_smoothness_holds(row: FunctionRow, position: int, count: int) -
         assert turn > 0.15, "no kink seen: is the claim too careful?"
 
 
-@pytest.mark.parametrize("row", [row for row in FUNCTIONS.values() if row.most == 1 and row.name not in VECTORS and not row.structural])
+@pytest.mark.parametrize("row", [row for row in FUNCTIONS.values() if row.most == 1 and row.name not in VECTORS | SQUARE and not row.structural])
 def test_claimed_range_holds(row: FunctionRow) -> None:
     low, high = DOMAINS.get(row.name, (-2.0, 2.0))
     for a, b in itertools.combinations(np.linspace(low, high, 7), 2):
@@ -221,7 +237,7 @@ def test_claimed_range_holds(row: FunctionRow) -> None:
     assert row.range(Bounds()).low == -math.inf or row.range(Bounds()).low <= float(_call(row.name, torch.tensor([low])))
 
 
-@pytest.mark.parametrize("name", ["min", "max", "sum", "mean", "prod", "where", "clamp", "cumsum", "sort", "softmax", "dot"])
+@pytest.mark.parametrize("name", ["min", "max", "sum", "mean", "prod", "where", "clamp", "cumsum", "sort", "softmax", "dot", "cumprod"])
 def test_ranges_of_combinations_hold(name: str) -> None:
     generator = torch.Generator().manual_seed(5)
     row = FUNCTIONS[name]

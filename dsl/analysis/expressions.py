@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from itertools import combinations
 from typing import assert_never
 
 from ..names.resolve import Resolved, Site
@@ -36,31 +35,26 @@ from ..syntax import (
 )
 from ..tables import ranges
 from ..tables.constants import CONSTANTS
-from ..tables.distributions import DISTRIBUTIONS
+from ..tables.distributions import DISTRIBUTIONS, DistributionRow
 from ..tables.estimators import EstimatorRow
 from ..tables.functions import FUNCTIONS, FunctionRow, Smoothness, elementwise
 from ..tables.ranges import ANY, LARGEST, Bounds
 from .ends import HUGE, REACH, at_an_end, levels_between, may_bend, square, to_the_zero
-from .facts import Fact, Guard, Hazard, Origins, SiteFlow, Variables, combined, discrete, never_equal, spread
+from .facts import Fact, Finding, Guard, Origins, SiteFlow, Variables, combined, discrete, spread
 
 
-class Values:
+class Values(Finding):
     """The state of an abstract run, and the facts of its expressions."""
 
     def __init__(self, resolved: Resolved, estimators: Mapping[int, EstimatorRow], broken: frozenset[int]):
+        super().__init__(broken)
         self.resolved = resolved
         self.estimators = estimators
-        self.broken = broken
         self.origins = Origins(tuple(resolved.parameters), len(resolved.sites))
         self.sites: dict[int, SiteFlow] = {site.index: SiteFlow() for site in resolved.sites}
-        self.guards: dict[tuple[str, int], Guard] = {}
-        self.kinks: set[int] = set()
-        self.hazards: dict[Hazard, int] = {}
-        self.ties: dict[int, bool] = {}
         self.control = Fact()
         self.globals = Variables({}, None)
         self.frame = self.globals
-        self.relaxed = 0
         for site in resolved.sites:
             if site.index in estimators and estimators[site.index].relaxes:
                 self.relaxed |= self.origins.site(site.index)
@@ -189,59 +183,6 @@ class Values:
         self.control = before_control
         return result
 
-    # ------------------------------------------------------------------------------------------ jumps, guards
-    def jump(self, node: Node, fact: Fact) -> Fact:
-        """A jump in `fact` at `node`: harmless, unless a relaxed draw or a live value with continuous randomness meets it."""
-        if fact.moves or fact.live & self.relaxed:
-            return self.losing(fact, node, "jump", fact)
-        return fact
-
-    def losing(self, whole: Fact, node: Node, kind: str, fact: Fact) -> Fact:
-        """`whole`, with the loss of `fact`'s derivative at `node`."""
-        hazard = Hazard(id(node), node.span, kind, fact.live, fact.continuous)
-        return replace(whole, hazards=whole.hazards | 1 << self.hazards.setdefault(hazard, len(self.hazards)))
-
-    def singular(self, whole: Fact, operand: Fact, owner: Node, quantity: Node) -> Fact:
-        """`operand` stands where zero is a pole: refused at an attained end, watched where it could change its sign."""
-        if not operand.moves:
-            return whole
-        crosses = operand.range.crosses_zero
-        if operand.range.touches_zero or (crosses and id(owner) in self.broken):
-            return self.losing(whole, owner, "singular", operand)
-        if crosses:
-            self.guard(Guard("sign", quantity, owner))
-        return whole
-
-    def avoiding_zero(self, whole: Fact, exponent: Fact, base: Fact, owner: Power) -> Fact:
-        """0^e jumps from 1 to 0 where e leaves 0.  A run tells whether the base is 0, unless it can be by the text."""
-        if id(owner) in self.broken or not base.range.crosses_zero:
-            return self.losing(whole, owner, "jump", exponent)
-        self.guard(Guard("nonzero", owner.base, owner))
-        return whole
-
-    def within(self, whole: Fact, operand: Fact, quantity: Node, owner: Node, low: float, high: float) -> Fact:
-        """`operand` goes into something that is finite beyond `low` or `high`, and would hide that it jumps through infinity."""
-        reaches = (operand.range.low == -ranges.INF < low) or (operand.range.high == ranges.INF > high)
-        if not operand.continuous or not reaches:
-            return whole
-        broken = id(quantity) in self.broken
-        self.guard(Guard("finite" if operand.live and not broken else "held", quantity, owner, low, high))
-        if broken and operand.moves:
-            return self.losing(whole, quantity, "infinite", operand)
-        return whole
-
-    def guard(self, guard: Guard) -> None:
-        """Let runs watch something."""
-        self.guards[guard.kind, guard.place] = guard
-
-    def meet(self, node: Node, operands: list[Fact]) -> None:
-        """A kink, or a turn of the ways, where operands are equal: may that happen, and carry a derivative?"""
-        whole = combined(operands)
-        pairs = combinations(operands, 2) if len(operands) > 1 else [(whole, whole)]
-        if not whole.live & ~self.relaxed or all(never_equal(one, other) for one, other in pairs):
-            return
-        self.ties[id(node)] = self.ties.get(id(node), False) or bool(whole.continuous)
-
     # ----------------------------------------------------------------------------------------------- functions
     def call(self, node: Call) -> Fact:
         facts = [self.expression(argument.value) for argument in node.arguments]
@@ -266,7 +207,7 @@ class Values:
         anywhere = row.bend is None or facts[0].range.low < row.bend < facts[0].range.high
         if row.smoothness == (Smoothness.KINK,) and anywhere and combined(facts).moves:
             self.kinks.add(id(node))
-        if row.root and facts[0].moves and facts[0].range.has_zero:
+        if row.root and facts[0].moves and (row.equal or facts[0].range.has_zero):
             self.kinks.add(id(node))
         if row.name in ("dot", "matmul") and square(node.arguments[0].value, node.arguments[1].value):
             image = ranges.total(ranges.power(facts[0].range, ranges.constant(2)))
@@ -282,6 +223,9 @@ class Values:
             whole = replace(whole, spread=facts[0].spread)  # it takes no value more than countably often
         if row.valueless:
             return discrete(combined(facts), image)
+        for position in row.regular:
+            if facts[position].moves:
+                whole = self.invertible(whole, facts[position], node, node.arguments[position].value)
         for fact, argument in zip(facts, node.arguments, strict=True):
             if fact.moves and any(fact.range.touches(point) for point in row.singular_at):
                 whole = self.losing(whole, node, "singular", fact)
@@ -333,6 +277,8 @@ class Values:
         row = DISTRIBUTIONS[node.distribution.name]
         facts = self.arguments(node.distribution)
         value = self.expression(node.value)
+        if node.form != "logpdf":
+            return self.cumulative(node, row, facts, value)
         if not row.value_smooth or (row.discrete and value.continuous):  # a mass is 0 between the whole numbers
             value = discrete(self.jump(node.value, value), value.range)
         whole = combined([*facts.values(), value], Bounds(-ranges.INF, 0, False, True) if row.discrete else ANY)
@@ -340,7 +286,27 @@ class Values:
             self.kinks.add(id(node))
         whole = self.extended(self.ends(whole, node.distribution, facts, node), node.distribution, facts, node)
         if row.kinked:
-            self.meet(node, [facts[row.shifted], value])
+            self.meet(node, [facts[row.kink], value])
+        return self.supported(whole, node, row, facts, value)
+
+    def cumulative(self, node: LogPdf, row: DistributionRow, facts: dict[str, Fact], value: Fact) -> Fact:
+        """A distribution function is continuous in what is, with a kink at an end of the support; its logarithm ends there."""
+        whole_numbers = row.discrete
+        if whole_numbers:
+            value = discrete(self.jump(node.value, value), value.range)
+        whole = combined([*facts.values(), value], ranges.UNIT if node.form == "cdf" else Bounds(-ranges.INF, 0, False, True))
+        whole = self.extended(self.ends(whole, node.distribution, facts, node), node.distribution, facts, node)
+        whole = self.within(whole, value, node.value, node, -HUGE, HUGE)
+        for name, fact in facts.items():
+            whole = self.within(whole, fact, self.resolved.arguments[id(node.distribution)][name], node, -HUGE, HUGE)
+        if node.form == "cdf":
+            if whole.moves and not row.whole_line and not whole_numbers:
+                self.kinks.add(id(node))
+            return whole
+        return self.supported(whole, node, row, facts, value)
+
+    def supported(self, whole: Fact, node: LogPdf, row: DistributionRow, facts: dict[str, Fact], value: Fact) -> Fact:
+        """The logarithm jumps where a value leaves the support."""
         moving = [facts[p.name] for p in row.parameters if p.moves_support and p.name in facts]
         edge = combined([value, *moving])
         if row.whole_line or not edge.moves:

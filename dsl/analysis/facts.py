@@ -9,8 +9,10 @@ from __future__ import annotations
 from collections.abc import Set
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from itertools import combinations
 
-from ..syntax import Node
+from ..syntax import Node, Power
+from ..tables import ranges
 from ..tables.ranges import ANY, INF, Bounds, join, widen
 from ..text.source import Span
 
@@ -288,3 +290,75 @@ class Variables:
                     joined = fact if joined is None else joined.joined(fact)
             if joined is not None and joined is not before:
                 self.set(name, joined)
+
+
+class Finding:
+    """Hazards, guards and ties, as they are found."""
+
+    def __init__(self, broken: frozenset[int]):
+        self.broken = broken
+        self.guards: dict[tuple[str, int], Guard] = {}
+        self.kinks: set[int] = set()
+        self.hazards: dict[Hazard, int] = {}
+        self.ties: dict[int, bool] = {}
+        self.relaxed = 0
+
+    def jump(self, node: Node, fact: Fact) -> Fact:
+        """A jump in `fact` at `node`: harmless, unless a relaxed draw or a live value with continuous randomness meets it."""
+        if fact.moves or fact.live & self.relaxed:
+            return self.losing(fact, node, "jump", fact)
+        return fact
+
+    def losing(self, whole: Fact, node: Node, kind: str, fact: Fact) -> Fact:
+        """`whole`, with the loss of `fact`'s derivative at `node`."""
+        hazard = Hazard(id(node), node.span, kind, fact.live, fact.continuous)
+        return replace(whole, hazards=whole.hazards | 1 << self.hazards.setdefault(hazard, len(self.hazards)))
+
+    def singular(self, whole: Fact, operand: Fact, owner: Node, quantity: Node) -> Fact:
+        """`operand` stands where zero is a pole: refused at an attained end, watched where it could change its sign."""
+        if not operand.moves:
+            return whole
+        crosses = operand.range.crosses_zero
+        if operand.range.touches_zero or (crosses and id(owner) in self.broken):
+            return self.losing(whole, owner, "singular", operand)
+        if crosses:
+            self.guard(Guard("sign", quantity, owner))
+        return whole
+
+    def invertible(self, whole: Fact, operand: Fact, owner: Node, quantity: Node) -> Fact:
+        """A matrix with a pole where its determinant is 0, which runs watch where parameters alone move it.  A random one may
+        come to that without a change of sign (det = x^2, or x^2 + y^2, about which the path goes round)."""
+        if id(owner) in self.broken or operand.continuous or operand.range.touches_zero:
+            return self.losing(whole, owner, "singular", operand)
+        self.guard(Guard("regular", quantity, owner))
+        return whole
+
+    def avoiding_zero(self, whole: Fact, exponent: Fact, base: Fact, owner: Power) -> Fact:
+        """0^e jumps from 1 to 0 where e leaves 0.  A run tells whether the base is 0, unless it can be by the text."""
+        if id(owner) in self.broken or not base.range.crosses_zero:
+            return self.losing(whole, owner, "jump", exponent)
+        self.guard(Guard("nonzero", owner.base, owner))
+        return whole
+
+    def within(self, whole: Fact, operand: Fact, quantity: Node, owner: Node, low: float, high: float) -> Fact:
+        """`operand` goes into something that is finite beyond `low` or `high`, and would hide that it jumps through infinity."""
+        reaches = (operand.range.low == -ranges.INF < low) or (operand.range.high == ranges.INF > high)
+        if not operand.continuous or not reaches:
+            return whole
+        broken = id(quantity) in self.broken
+        self.guard(Guard("finite" if operand.live and not broken else "held", quantity, owner, low, high))
+        if broken and operand.moves:
+            return self.losing(whole, quantity, "infinite", operand)
+        return whole
+
+    def guard(self, guard: Guard) -> None:
+        """Let runs watch something."""
+        self.guards[guard.kind, guard.place] = guard
+
+    def meet(self, node: Node, operands: list[Fact]) -> None:
+        """A kink, or a turn of the ways, where operands are equal: may that happen, and carry a derivative?"""
+        whole = combined(operands)
+        pairs = combinations(operands, 2) if len(operands) > 1 else [(whole, whole)]
+        if not whole.live & ~self.relaxed or all(never_equal(one, other) for one, other in pairs):
+            return
+        self.ties[id(node)] = self.ties.get(id(node), False) or bool(whole.continuous)

@@ -14,6 +14,7 @@ from lark import Token
 
 from ..levels import Factor, Observe, weighed_draw
 from ..syntax import (
+    FORMS,
     Assign,
     Block,
     Boolean,
@@ -42,6 +43,7 @@ from ..syntax import (
     While,
 )
 from ..syntax import children as children_of
+from ..tables.composites import COMPOSITES
 from ..tables.distributions import DISTRIBUTIONS
 from ..tables.estimators import ESTIMATORS
 from ..tables.meanings import function_meant
@@ -268,7 +270,7 @@ class Builder(ExpressionBuilder):
     def function(self, children: Children) -> Function:
         names = [child for child in children[3:] if isinstance(child, Token) and child.type == "NAME"]
         name = children[1]
-        if name in DISTRIBUTIONS or name in ("range", "logpdf"):
+        if name in DISTRIBUTIONS or name == "range" or name in FORMS or name in COMPOSITES:
             what = "a distribution" if name in DISTRIBUTIONS else "a form"
             title = f"`{name}` is {what} of the language and cannot be a function"
             self.report("P0207", title, span_of(name), "choose another name")

@@ -9,6 +9,7 @@ from typing import Any
 from lark import Token
 
 from ..syntax import (
+    FORMS,
     Argument,
     Arithmetic,
     Boolean,
@@ -30,11 +31,14 @@ from ..syntax import (
     Unary,
     Vector,
 )
+from ..tables.composites import COMPOSITES
 from ..tables.distributions import DISTRIBUTIONS
 from ..text.diagnostics import Diagnostic
 from ..text.source import Source, Span
+from .inside import WRITTEN, assembled
 from .tokens import span_of
 
+NO_CDF = "distributions of one number have one; that of an event is the mean of an indicator: mean(x < c)"
 Children = list[Any]  # tokens, nodes, and the tuples of rules that are only lists
 
 
@@ -54,7 +58,7 @@ def as_distribution(node: Expression) -> Distribution | None:
     match node:
         case Draw():
             return node.distribution
-        case Call(function=name) if name not in ("range", "logpdf"):
+        case Call(function=name) if name != "range" and name not in FORMS:
             return Distribution(name, node.arguments, span=node.span, name_span=node.name_span)
         case _:
             return None
@@ -159,24 +163,36 @@ class ExpressionBuilder:
         if name in DISTRIBUTIONS:
             return Draw(Distribution(name, arguments, span=span, name_span=name_span), span=span)
         call = Call(name, arguments, span=span, name_span=name_span)
+        if name in COMPOSITES:
+            made = assembled(name, arguments, [as_distribution(argument.value) if isinstance(argument.value, Draw) or (
+                isinstance(argument.value, Call) and argument.value.function[:1].isupper()) else None for argument in arguments])
+            if isinstance(made, Distribution):
+                return Draw(replace(made, span=span, name_span=name_span), span=span)
+            if not made:
+                self.report("P0203", f"`{name}` has no arguments", span, f"write {WRITTEN[name]}")
+            self.diagnostics += [replace(problem, source=self.source) for problem in made]
         if name == "range":
             self.loose_ranges[span.start] = call
-        return self._logpdf(call) if name == "logpdf" else call
+        return self._of_distribution(call) if name in FORMS else call
 
-    def _logpdf(self, call: Call) -> Call | LogPdf:
-        """`logpdf(Dist(...), value)`; its first argument is no draw."""
+    def _of_distribution(self, call: Call) -> Call | LogPdf:
+        """`logpdf(Dist(...), value)` and its like; the first argument is no draw."""
+        name = call.function
+        example = f"{name}(Normal(0, 1), z)"
         values = [argument.value for argument in call.arguments]
         keyword = next((argument for argument in call.arguments if argument.name is not None), None)
         if keyword is not None:
-            self.report("P0204", "`logpdf` has no keyword arguments", keyword.span, "logpdf(Normal(0, 1), z)")
+            self.report("P0204", f"`{name}` has no keyword arguments", keyword.span, example)
         elif len(values) != 2:
-            title = f"`logpdf` takes 2 arguments, a distribution and a value, but has {len(values)}"
-            self.report("P0203", title, call.span, "logpdf(Normal(0, 1), z)")
+            title = f"`{name}` takes 2 arguments, a distribution and a value, but has {len(values)}"
+            self.report("P0203", title, call.span, example)
         elif (distribution := as_distribution(values[0])) is not None:
-            return LogPdf(distribution, values[1], span=call.span)
+            if name != "logpdf" and (row := DISTRIBUTIONS.get(distribution.name)) is not None and not row.cumulative:
+                self.report("P0210", f"{row.name} has no distribution function here", values[0].span, NO_CDF, f"`{name}` needs one")
+            return LogPdf(distribution, values[1], name, span=call.span)
         else:
-            title = "the first argument of `logpdf` must be a distribution"
-            self.report("P0210", title, values[0].span, "call it there: logpdf(Normal(0, 1), z)")
+            title = f"the first argument of `{name}` must be a distribution"
+            self.report("P0210", title, values[0].span, f"call it there: {example}")
         return call
 
     def _is_arrow(self, left: Expression, right: Expression) -> bool:

@@ -26,6 +26,7 @@ from ..syntax import (
     Vector,
     deep_recursion,
 )
+from ..tables.composites import MIXTURE, TRUNCATED
 
 # How tightly a form binds, loosest first; an operand that binds less than its place asks for gets parentheses.
 CONDITIONAL, OR, AND, NOT, COMPARISON, SUM, PRODUCT, SIGN, POWER, ATOM = range(10)
@@ -93,7 +94,7 @@ def _write(node: Expression, place: int, out: list[str]) -> None:
         case Draw():
             _write_distribution(node.distribution, out)
         case LogPdf():
-            out.append("logpdf(")
+            out.append(f"{node.form}(")
             _write_distribution(node.distribution, out)
             out.append(", ")
             _write(node.value, CONDITIONAL, out)
@@ -154,8 +155,25 @@ def _write_arguments(arguments: tuple[Argument, ...], out: list[str]) -> None:
 
 
 def _write_distribution(node: Distribution, out: list[str]) -> None:
+    if node.parts:
+        _write_composite(node, out)
+        return
     out.append(node.name)
     _write_arguments(node.arguments, out)
+
+
+def _write_composite(node: Distribution, out: list[str]) -> None:
+    mixed = node.arguments[0].name == "weights"
+    out.append(f"{MIXTURE if mixed else TRUNCATED}(")
+    if mixed:
+        _write(node.arguments[0].value, CONDITIONAL, out)
+    for position, part in enumerate(node.parts):
+        out.append(", " if position or mixed else "")
+        _write_distribution(part, out)
+    for argument in () if mixed else node.arguments[-2:]:
+        out.append(", ")
+        _write(argument.value, CONDITIONAL, out)
+    out.append(")")
 
 
 def format_distribution(node: Distribution) -> str:

@@ -178,10 +178,11 @@ def conditioned(place: Place) -> Diagnostic | None:
             start = place.tokens.index(token)
             stop = closing(place, start + 1)
             name = _same_distribution(token.rpartition("_")[0])
-            advice = "write logpdf(Normal(mu, sigma), y)"
+            form = {"lcdf": "logcdf", "lccdf": "logsf"}.get(token.rpartition("_")[2], "logpdf")
+            advice = f"write {form}(Normal(mu, sigma), y)"
             if stop is not None and name is not None:
                 value, arguments = place.text(start + 2, place.index), place.text(place.index + 1, stop)
-                advice = f"write logpdf({name}({arguments}), {value})"
+                advice = f"write {form}({name}({arguments}), {value})"
             return place.diagnostic("P0110", f"there is no `{token}`", advice, span=span_of(token))
     return None
 

@@ -6,6 +6,8 @@ import re
 from functools import cache
 
 from ...grammar import grammar_text
+from ..syntax import FORMS
+from ..tables.composites import COMPOSITES
 from ..tables.constants import CONSTANTS
 from ..tables.distributions import DISTRIBUTIONS
 from ..tables.estimators import ESTIMATORS
@@ -15,7 +17,6 @@ _DECLARING = ("param", "data", "fn")
 _OPERATORS = ("in", "and", "or", "not")
 _TRUTHS = ("true", "false")
 _IN_CONTEXT = ("factor", "via")  # words only where no name can stand (`tokens.py`)
-OF_DISTRIBUTIONS = ("logpdf",)  # forms of their own that are written like functions, of a distribution
 _DOMAINS = ("simplex",)
 
 
@@ -42,8 +43,8 @@ def words() -> dict[str, tuple[str, ...]]:
         "control": tuple(word for word in reserved() if word not in others),
         "context": _IN_CONTEXT,
         "constants": (*_TRUTHS, *CONSTANTS),
-        "distributions": tuple(DISTRIBUTIONS),
-        "functions": (*FUNCTIONS, "range", *OF_DISTRIBUTIONS),
+        "distributions": (*DISTRIBUTIONS, *COMPOSITES),
+        "functions": (*FUNCTIONS, "range", *FORMS),
         "domains": _DOMAINS,
         "estimators": tuple(ESTIMATORS),
     }

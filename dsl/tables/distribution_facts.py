@@ -62,10 +62,13 @@ class DistributionRow:
     value meets an argument.  `value_smooth`: the log density or mass, as a
     formula, can be differentiated in the value.  `ordered`: a pair of arguments of which the first must be below the
     second (or equal to it, if discrete).
+    `amid`: an argument strictly between those.  `bends_at`: where a `kinked` density has its kink, if that is not `shifted`.
     `outcomes`: how many a single draw has, from the arguments that are known numbers and the number of weights; None: not known.
     `by_inverse`: its code draws by a monotone function of one uniform number (of as many as entries), as Sobol points need.
     `shifted`: the argument that moves with the draw, so that x ~ D(a) is t + D(a - t).  `stretched`: the argument that changes
     where x ~ D(a) is t*D(...) for t > 0, and how: divided by t (`/`), times t (`*`), less its logarithm (`log`).
+    `periodic`: of values on a circle.
+    `parts`: the rows of what it is made of (`composites.py`).
     `torch`: the class in torch.distributions; None where the law is our own.
     """
 
@@ -82,13 +85,27 @@ class DistributionRow:
     kinked: bool = False
     value_smooth: bool = True
     ordered: tuple[str, str] | None = None
+    amid: str = ""
+    bends_at: str = ""
     outcomes: Callable[[Mapping[str, float | None], int | None], float | None] = lambda values, weights: None
     by_inverse: bool = False
     shifted: str = ""
     stretched: tuple[str, str] | None = None
+    periodic: bool = False
+    parts: tuple[DistributionRow, ...] = ()
     torch: str | None = None
     summary: str = ""
     formula: str = ""
+
+    @property
+    def kink(self) -> str:
+        """The argument at which a `kinked` density has its kink."""
+        return self.bends_at or self.shifted
+
+    @property
+    def cumulative(self) -> bool:
+        """Whether it has a distribution function: one number, on a line."""
+        return not self.event and not self.periodic
 
     def parameter(self, name: str) -> ParameterRow:
         """The parameter of that name; KeyError where there is none."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 
+from .composites import DistributionTable
 from .distribution_facts import DistributionRow, Domain, ParameterRow, Ranges
 from .ranges import ANY, INF, NONNEGATIVE, POSITIVE, UNIT, UNIT_OPEN, Bounds
 
@@ -130,7 +131,7 @@ _REAL_LINE = (
     ),
     DistributionRow(
         "VonMises", (ParameterRow("loc", Domain.REAL), ParameterRow("concentration", Domain.POSITIVE)),
-        support=_within(Bounds(-math.pi, math.pi, True, True)), whole_line=True, torch="VonMises",
+        support=_within(Bounds(-math.pi, math.pi, True, True)), whole_line=True, periodic=True, torch="VonMises",
         summary="a bell on the circle; draws are angles in [-pi, pi], and the density has period 2*pi",
         formula="proportional to exp(concentration*cos(x - loc))",
     ),
@@ -227,6 +228,23 @@ _INTERVAL = (
         formula="proportional to x^(concentration1 - 1) * (1 - x)^(concentration0 - 1) for 0 < x < 1",
     ),
     DistributionRow(
+        "LogitNormal", (_LOC, _SCALE), support=_within(UNIT_OPEN),
+        by_inverse=True,
+        summary="sigmoid of a Normal(loc, scale)",
+        formula="exp(-((logit(x) - loc)/scale)^2/2) / (x*(1 - x)*scale*sqrt(2*pi)) for 0 < x < 1",
+    ),
+    DistributionRow(
+        "Triangular",
+        (
+            _free("low", Domain.REAL, moves_support=True), _free("high", Domain.REAL, moves_support=True),
+            _free("peak", Domain.REAL),
+        ),
+        support=_between, ordered=("low", "high"), amid="peak", kinked=True, bends_at="peak",
+        by_inverse=True,
+        summary="a density that rises on a straight line from `low` to `peak` and falls to `high` (as in TensorFlow Probability)",
+        formula="2*(x - low)/((high - low)*(peak - low)) up to the peak, then 2*(high - x)/((high - low)*(high - peak))",
+    ),
+    DistributionRow(
         "Kumaraswamy", (_CONCENTRATION1, _CONCENTRATION0), support=_within(UNIT_OPEN), torch="Kumaraswamy",
         by_inverse=True,
         summary="like Beta, with a distribution function in closed form",
@@ -282,6 +300,16 @@ _DISCRETE = (
         formula="choose(total_count, x) * probs^x * (1 - probs)^(total_count - x)",
     ),
     DistributionRow(
+        "BetaBinomial",
+        (
+            ParameterRow("total_count", Domain.COUNT, differentiable=False, moves_support=True),
+            ParameterRow("concentration1", Domain.POSITIVE), ParameterRow("concentration0", Domain.POSITIVE),
+        ),
+        discrete=True, finite=True, support=_up_to_total, outcomes=_up_to_the_total,
+        summary="the number of successes in `total_count` trials with a chance from a Beta, as in Stan",
+        formula="choose(n, x) * B(x + a, n - x + b) / B(a, b) with n = total_count, a = concentration1, b = concentration0",
+    ),
+    DistributionRow(
         "Multinomial", (_TOTAL, _WEIGHTS, _LOG_WEIGHTS), alternatives=_PROBS_OR_LOGITS, discrete=True, finite=True,
         event=1, support=_up_to_total, outcomes=_ways_to_share_out, torch="Multinomial",
         summary="how often each category comes up in `total_count` draws; the weights need not sum to 1",
@@ -321,6 +349,4 @@ _DISCRETE = (
     ),
 )
 
-DISTRIBUTIONS: dict[str, DistributionRow] = {
-    row.name: row for row in (*_REAL_LINE, *_HALF_LINE, *_INTERVAL, *_DISCRETE)
-}
+DISTRIBUTIONS = DistributionTable((*_REAL_LINE, *_HALF_LINE, *_INTERVAL, *_DISCRETE))

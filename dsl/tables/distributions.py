@@ -93,7 +93,7 @@ def _missing_or_double(
         ))
     missing = [
         f"`{parameter.name}`" for parameter in row.parameters
-        if parameter.default is None and parameter.name not in bound and parameter.name not in row.alternatives
+        if parameter.default is None and parameter.name not in bound and parameter.name not in row.alternatives and not row.parts
     ]
     if row.alternatives and not given:
         missing.append(" or ".join(f"`{name}`" for name in row.alternatives))

@@ -38,7 +38,9 @@ class FunctionRow:
     `singular_at`: places where the derivative is not integrable although the values meet from both sides
     (`log` at 0, `logit` at 0 and 1).  `pole`: goes through infinity where a guard changes sign.  `adds`: the result is a
     sum over the arguments' entries.  `levels`: the infinities at which it is finite all the same (`exp` at -inf), so that
-    it hides an infinite slope.  `root`: it is steep at 0, so that what comes down to 0 there may have a kink (`sqrt(x^2)`).
+    it hides an infinite slope.  `root`: it is steep at 0, so that what comes down to 0 there may have a kink (`sqrt(x^2)`);
+    `equal`: so it is where no entry differs from the others, or where a matrix loses its rank.
+    `regular`: matrices with a pole where their determinant is 0.
     """
 
     name: str
@@ -55,6 +57,8 @@ class FunctionRow:
     adds: bool = False
     levels: tuple[float, ...] = ()
     root: bool = False
+    equal: bool = False
+    regular: tuple[int, ...] = ()
     summary: str = ""
     signature: str = ""
 
@@ -146,6 +150,10 @@ def _clamped(x: Bounds, low: Bounds, high: Bounds) -> Bounds:
     return ranges.minimum(ranges.maximum(x, low), high)
 
 
+def _normal(x: float) -> float:
+    return math.erfc(-x / math.sqrt(2)) / 2
+
+
 def _log1p(a: Bounds) -> Bounds:
     return ranges.logarithm(ranges.add(a, constant(1)))
 
@@ -183,6 +191,10 @@ _ELEMENTWISE = (
     _one("logit", _SMOOTH, "log(x/(1 - x)), the inverse of sigmoid", singular_at=(0.0, 1.0)),
     _one("softplus", _SMOOTH, "log(1 + exp(x)), a smooth max(x, 0)", range=always(POSITIVE), levels=_BELOW),
     _one("relu", _KINK, "max(x, 0)", range=ranges.relu, bend=0.0, levels=_BELOW),
+    _one(
+        "normcdf", _SMOOTH, "the distribution function of a standard normal variable, as scipy.stats.norm.cdf",
+        range=_mapped(_normal, 0.0, 1.0), levels=_BOTH,
+    ),
     _one("erf", _SMOOTH, "the error function", range=_mapped(math.erf, -1.0, 1.0), levels=_BOTH),
     _one("lgamma", _SMOOTH, "logarithm of the absolute value of the Gamma function", pole=True, singular_at=(0.0,)),
     _one("digamma", _SMOOTH, "derivative of lgamma", pole=True, singular_at=(0.0,)),
@@ -221,6 +233,23 @@ _ARRAYS = (
     ),
     _one("logsumexp", _SMOOTH, "log(sum(exp(x))) along the last axis", range=_log_sum, levels=_BELOW),
     _one("argmax", _JUMP, "index of the largest entry along the last axis", discrete=True, range=always(NONNEGATIVE)),
+    _one("argmin", _JUMP, "index of the smallest entry along the last axis", discrete=True, range=always(NONNEGATIVE)),
+    _one(
+        "argsort", _JUMP, "the indices that put the entries in increasing order along the last axis, as numpy.argsort",
+        discrete=True, range=always(NONNEGATIVE),
+    ),
+    _one("cumprod", _SMOOTH, "running products along the last axis", range=_product),
+    _one(
+        "var", _SMOOTH, "the variance of all entries, divided by n - 1 as in torch, R and Stan", range=always(NONNEGATIVE),
+    ),
+    _one(
+        "std", _SMOOTH, "the square root of var(x), the sample standard deviation", range=always(NONNEGATIVE),
+        root=True, equal=True,
+    ),
+    FunctionRow(
+        "quantile", 2, 2, _KINK, range=lambda x, _: x, signature="quantile(x, q)", levels=_BOTH,
+        summary="the value below which the share q of all entries lies, on straight lines between them as in torch and NumPy",
+    ),
     _one("sort", _KINK, "the entries in increasing order along the last axis", range=union, levels=_BOTH),
     _one("length", _SMOOTH, "the size of the first axis", discrete=True, valueless=True, range=always(NONNEGATIVE)),
     FunctionRow(
@@ -230,6 +259,30 @@ _ARRAYS = (
     FunctionRow(
         "matmul", 2, 2, _SMOOTH, range=_sum_of_products, signature="matmul(a, b)",
         summary="the product of two matrices, or of a matrix and a vector",
+    ),
+    FunctionRow(
+        "outer", 2, 2, _SMOOTH, range=ranges.multiply, signature="outer(a, b)",
+        summary="the matrix of the products of the entries of two vectors",
+    ),
+    FunctionRow("transpose", 1, 1, _SMOOTH, range=union, signature="transpose(m)", summary="a matrix with rows as columns"),
+    FunctionRow(
+        "diag", 1, 1, _SMOOTH, range=lambda a: union(a, constant(0)), signature="diag(x)",
+        summary="the diagonal of a matrix; of a vector the matrix with that diagonal, as torch.diag",
+    ),
+    FunctionRow(
+        "inverse", 1, 1, _SMOOTH, regular=(0,), signature="inverse(m)", summary="the inverse of a square matrix",
+    ),
+    FunctionRow(
+        "solve", 2, 2, _SMOOTH, regular=(0,), signature="solve(a, b)",
+        summary="x with matmul(a, x) = b, for a vector or a matrix b, as torch.linalg.solve",
+    ),
+    FunctionRow(
+        "cholesky", 1, 1, _SMOOTH, root=True, equal=True, regular=(0,), signature="cholesky(m)",
+        summary="the lower triangular factor l of a positive definite matrix: matmul(l, transpose(l)) = m",
+    ),
+    FunctionRow(
+        "logdet", 1, 1, _SMOOTH, regular=(0,), signature="logdet(m)",
+        summary="the logarithm of the determinant of a square matrix, which must be positive",
     ),
     FunctionRow(
         "zeros", 1, MOST_AXES, _JUMP, structural=_AXES, range=always(constant(0)), signature="zeros(n, ...)",
@@ -255,7 +308,7 @@ _ARRAYS = (
 
 FUNCTIONS: dict[str, FunctionRow] = {row.name: row for row in (*_ELEMENTWISE, *_REDUCTIONS, *_ARRAYS)}
 _BY_ELEMENT = frozenset(row.name for row in _ELEMENTWISE)
-_ALONG = frozenset(("cumsum", "softmax", "sort"))
+_ALONG = frozenset(("cumsum", "cumprod", "softmax", "sort", "argsort"))
 _BY_ELEMENT_OF_SEVERAL = frozenset(row.name for row in _REDUCTIONS)
 
 

@@ -50,7 +50,8 @@ DISTRIBUTIONS = {
 # Functions.  A key that ends in `*` or starts with it stands for all names that begin or end so.
 FUNCTIONS = {
     "ln": "log(x)", "log10": "log(x)/log(10)", "log2": "log(x)/log(2)", "exp2": "2^x", "pow": "a^b", "power": "a^b",
-    "square": "x^2", "sqr": "x^2", "rsqrt": "1/sqrt(x)", "invsqrt": "1/sqrt(x)", "inv": "1/x", "reciprocal": "1/x",
+    "square": "x^2", "sqr": "x^2", "rsqrt": "1/sqrt(x)", "invsqrt": "1/sqrt(x)", "inv": "1/x|of a matrix inverse(m)",
+    "reciprocal": "1/x",
     "cbrt": "x^(1/3)", "fabs": "abs(x)", "absolute": "abs(x)", "arctan": "atan(x)", "sgn": "sign(x)", "ceiling": "ceil(x)",
     "trunc": "floor(x)", "int": "floor(x)", "rint": "round(x)", "mod": "a % b", "fmod": "a % b", "remainder": "a % b",
     "negative": "-x", "maximum": "max(a, b)", "fmax": "max(a, b)", "amax": "max(x)", "minimum": "min(a, b)",
@@ -60,7 +61,7 @@ FUNCTIONS = {
     "betaln": "lgamma(a) + lgamma(b) - lgamma(a + b)", "factorial": "exp(lgamma(n + 1))",
     "comb": "exp(lgamma(n + 1) - lgamma(k + 1) - lgamma(n - k + 1))",
     "choose": "exp(lgamma(n + 1) - lgamma(k + 1) - lgamma(n - k + 1))", "erfc": "1 - erf(x)",
-    "phi": "0.5*(1 + erf(x/sqrt(2)))", "pnorm": "0.5*(1 + erf(x/sqrt(2)))", "normcdf": "0.5*(1 + erf(x/sqrt(2)))",
+    "phi": "normcdf(x)", "pnorm": "cdf(Normal(loc, scale), x)", "ndtr": "normcdf(x)", "stdnormalcdf": "normcdf(x)",
     "heaviside": "if x > 0 then 1 else 0", "step": "if x > 0 then 1 else 0", "dnorm": "exp(logpdf(Normal(loc, scale), x))",
     "dunif": "exp(logpdf(Uniform(low, high), x))", "dexp": "exp(logpdf(Exponential(rate), x))",
     "dpois": "exp(logpdf(Poisson(rate), x))", "dbinom": "exp(logpdf(Binomial(total_count, probs), x))",
@@ -72,10 +73,14 @@ FUNCTIONS = {
     "rep": "value*ones(n)", "repvector": "value*ones(n)", "full": "value*ones(n)", "repeat": "value*ones(n)",
     "zeroslike": "0*x", "oneslike": "0*x + 1", "range": "arange(n)", "seqlen": "arange(n)", "seq": "arange(start, stop)",
     "linspace": "low + (high - low)*arange(n)/(n - 1)", "diff": "x[1:] - x[:length(x) - 1]", "inner": "dot(a, b)",
-    "dotproduct": "dot(a, b)", "mm": "matmul(a, b)", "crossprod": "matmul(a, b)",
-    "norm": "sqrt(sum(x^2))|the distribution is Normal(loc, scale)", "average": "mean(x)", "var": "mean((x - mean(x))^2)",
-    "variance": "mean((x - mean(x))^2)", "std": "sqrt(mean((x - mean(x))^2))", "sd": "sqrt(mean((x - mean(x))^2))",
-    "argmin": "argmax(-x)", "reducesum": "sum(x)", "reducemean": "mean(x)", "reducemax": "max(x)", "reducemin": "min(x)",
+    "dotproduct": "dot(a, b)", "mm": "matmul(a, b)", "crossprod": "matmul(transpose(a), b)",
+    "det": "exp(logdet(m))", "logdeterminant": "logdet(m)", "slogdet": "logdet(m)", "chol": "cholesky(m)",
+    "choleskydecompose": "cholesky(m)", "linalgsolve": "solve(a, b)", "mdivideleft": "solve(a, b)", "eye": "diag(ones(n))",
+    "identity": "diag(ones(n))", "identitymatrix": "diag(ones(n))", "diagmatrix": "diag(x)", "trace": "sum(diag(m))",
+    "order": "argsort(x)", "sortindices": "argsort(x)", "whichmin": "argmin(x)", "whichmax": "argmax(x)",
+    "norm": "sqrt(sum(x^2))|the distribution is Normal(loc, scale)", "average": "mean(x)",    "variance": "var(x)", "sd": "std(x)",
+    "stddev": "std(x)", "median": "quantile(x, 0.5)", "percentile": "quantile(x, p/100)",
+    "reducesum": "sum(x)", "reducemean": "mean(x)", "reducemax": "max(x)", "reducemin": "min(x)",
     "reduceprod": "prod(x)", "reducelogsumexp": "logsumexp(x)", "sorted": "sort(x)", "cat": "concat(a, b)",
     "concatenate": "concat(a, b)", "hstack": "concat(a, b)", "append": "concat(x, value)", "appendrow": "concat(a, b)",
     "vstack": "stack(a, b)", "clip": "clamp(x, low, high)", "float": "x|all numbers are alike",
@@ -86,7 +91,12 @@ FUNCTIONS = {
     "map": _LOOP, "vmap": _LOOP, "lapply": _LOOP, "sapply": _LOOP,
     "grad": "|`probrun grad FILE` differentiates the program",
     "backward": "|`probrun grad FILE` differentiates the program", "*lpdf": "logpdf(Normal(loc, scale), x)",
-    "*lpmf": "logpdf(Poisson(rate), x)", "*rng": _DRAW,
+    "*lpmf": "logpdf(Poisson(rate), x)", "*rng": _DRAW, "*lcdf": "logcdf(Normal(loc, scale), x)",
+    "*lccdf": "logsf(Normal(loc, scale), x)",
+    "logccdf": "logsf(Normal(loc, scale), x)", "sf": "1 - cdf(Normal(loc, scale), x)", "survival": "1 - cdf(Normal(loc, scale), x)",
+    "pbinom": "cdf(Binomial(total_count, probs), x)", "ppois": "cdf(Poisson(rate), x)", "pexp": "cdf(Exponential(rate), x)",
+    "pgamma": "cdf(Gamma(concentration, rate), x)", "pbeta": "cdf(Beta(concentration1, concentration0), x)",
+    "punif": "cdf(Uniform(low, high), x)", "pt": "cdf(StudentT(df, 0, 1), x)",
 }  # fmt: skip
 
 # Names that stand for a value; capitals matter.  Those of `NEVER` are no parameter's name even where none is declared.
@@ -116,11 +126,13 @@ METHODS = {
     "shape": "length({x})", "size": "length({x})", "item": "{x}", "detach": "{x}", "numpy": "{x}", "copy": "{x}",
     "clone": "{x}", "float": "{x}", "double": "{x}", "int": "floor({x})", "long": "floor({x})", "tolist": "{x}",
     "cpu": "{x}", "cuda": "{x}", "append": "{x} = concat({x}, value)", "pow": "{x}^2", "square": "{x}^2",
-    "dim": "length({x})", "ndim": "length({x})", "len": "length({x})", "std": "sqrt(mean(({x} - mean({x}))^2))",
-    "var": "mean(({x} - mean({x}))^2)", "argmin": "argmax(-{x})", "length": "length({x})", "expand": "{x}*ones(n)",
+    "dim": "length({x})", "ndim": "length({x})", "len": "length({x})", "t": "transpose({x})", "T": "transpose({x})",
+    "length": "length({x})", "expand": "{x}*ones(n)",
     "repeat": "{x}*ones(n)", "clip": "clamp({x}, low, high)", "requires_grad_": "{x}", "sample": "z ~ {x}",
     "rsample": "z ~ {x}", "rvs": "z ~ {x}", "draw": "z ~ {x}", "log_prob": "logpdf({x}, {z})", "logpdf": "logpdf({x}, {z})",
     "logpmf": "logpdf({x}, {z})", "pdf": "exp(logpdf({x}, {z}))", "prob": "exp(logpdf({x}, {z}))",
+    "cdf": "cdf({x}, {z})", "logcdf": "logcdf({x}, {z})", "log_cdf": "logcdf({x}, {z})", "logsf": "logsf({x}, {z})",
+    "sf": "1 - cdf({x}, {z})", "survival_function": "1 - cdf({x}, {z})", "log_survival_function": "logsf({x}, {z})",
 }  # fmt: skip
 
 # First words of statements in other languages, and what to write here.

@@ -52,6 +52,10 @@ Categorical weight of 0, `Poisson(0)`), and the parameters still move that
 probability. The outcome is never drawn, so the score function cannot learn
 what would happen if it were; its answer would be wrong by exactly that part.
 
+Or an end that moves stands exactly on another one: that of `Truncated(...)`
+on the end of the distribution inside, or the value of a `cdf` on the end of
+the support. There the derivative has one side only.
+
 Move the parameter a little inside its domain, or let it reach the
 distribution through a map that stays inside (`sigmoid`, `softmax`, `exp`).
 Where the parameters do not move the probability, a boundary is harmless and

@@ -7,7 +7,8 @@ from collections.abc import Iterable
 
 from lsprotocol import types
 
-from ..dsl.reading.words import OF_DISTRIBUTIONS, words
+from ..dsl.reading.words import words
+from ..dsl.syntax import FORMS
 from ..dsl.tables.distributions import DISTRIBUTIONS, signature
 from ..dsl.tables.functions import FUNCTIONS
 from .document import Document
@@ -15,7 +16,7 @@ from .hovering import commented
 
 Kind = types.CompletionItemKind
 _NEW_NAME = re.compile(r"(^|[{;\s])(param|data|fn|for)[ \t]+\w*$")
-_DRAWN = re.compile(rf"(~|\bvia\b|\b(?:{'|'.join(OF_DISTRIBUTIONS)})[ \t]*\()[ \t]*\w*$")
+_DRAWN = re.compile(rf"(~|\bvia\b|\b(?:{'|'.join(FORMS)})[ \t]*\()[ \t]*\w*$")
 _USING = re.compile(r"\busing[ \t]+\w*$")
 _DOMAIN = re.compile(r"\bparam\b.*\bin[ \t]+\w*$")
 _STATEMENT = re.compile(r"(^|[{};])[ \t]*\w*$")

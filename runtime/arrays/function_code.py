@@ -20,7 +20,10 @@ from torch import Tensor
 
 from .broadcast import ShapeMismatch, align, event_shape, shape_words, together
 from .kernels import choose, compare, to_number
+from .matrix_code import ONE, TWO, between, place_of, variance
 from .memory import ask
+from .refused import FunctionProblem
+from .singular import SAFE
 
 
 @dataclass(frozen=True)
@@ -31,14 +34,7 @@ class Context:
     device: torch.device
 
 
-class FunctionProblem(ValueError):
-    """A value that a function cannot take; `code` is that of the diagnostic."""
-
-    def __init__(self, code: str, title: str):
-        self.code = code
-        self.title = title
-        super().__init__(title)
-
+__all__ = ["FILLED", "FUNCTION_CODE", "Context", "FunctionProblem"]
 
 Body = Callable[..., Tensor]
 One = Callable[[Tensor], Tensor]
@@ -104,6 +100,26 @@ def _along_last(name: str, code: One, filled: bool = False) -> Body:
         return code(_number(x, context))
 
     return call
+
+
+def _elementary(code: Two) -> Body:
+    def call(a: Tensor, b: Tensor, *, context: Context) -> Tensor:
+        return code(_number(a, context), _number(b, context))
+
+    return call
+
+
+def _spread(name: str, root: bool) -> Body:
+    def call(x: Tensor, *, context: Context) -> Tensor:
+        found = variance(_flat(_number(x, context)), name)
+        return SAFE["sqrt"](found) if root else found
+
+    return call
+
+
+def _quantile(x: Tensor, q: Tensor, *, context: Context) -> Tensor:
+    entries = _flat(_number(x, context), "quantile")
+    return between(_sorted(entries), place_of(entries, _number(q, context)))
 
 
 def _clamp(x: Tensor, low: Tensor, high: Tensor, *, context: Context) -> Tensor:
@@ -211,8 +227,9 @@ def _sorted(x: Tensor) -> Tensor:
     return values + 0 * values[..., -1:] if bool(values[..., -1:].detach().sum().isnan()) else values
 
 
-def _argmax(x: Tensor) -> Tensor:
-    return torch.argmax(x, dim=-1).to(x.dtype)
+def _placing(function: Callable[..., Tensor], **options: bool) -> One:
+    """Places of entries along the last axis, as numbers."""
+    return lambda x: function(x.detach(), dim=-1, **options).to(x.dtype)
 
 
 BY_NAME = (
@@ -223,6 +240,7 @@ BY_NAME = (
 FUNCTION_CODE: dict[str, Body] = {
     **{name: _elementwise(getattr(torch, name)) for name in BY_NAME},
     "softplus": _elementwise(_softplus),
+    "normcdf": _elementwise(torch.special.ndtr),
     "clamp": _clamp,
     "where": _where,
     "min": _reducing("min", lambda x: x.amin(1), torch.minimum, filled=True),
@@ -235,7 +253,15 @@ FUNCTION_CODE: dict[str, Body] = {
     "cumsum": _along_last("cumsum", _last(torch.cumsum)),
     "softmax": _along_last("softmax", _last(torch.softmax)),
     "logsumexp": _along_last("logsumexp", _last(torch.logsumexp)),
-    "argmax": _along_last("argmax", _argmax, filled=True),
+    "argmax": _along_last("argmax", _placing(torch.argmax), filled=True),
+    "argmin": _along_last("argmin", _placing(torch.argmin), filled=True),
+    "argsort": _along_last("argsort", _placing(torch.argsort, stable=True)),
+    "cumprod": _along_last("cumprod", _last(torch.cumprod)),
+    "var": _spread("var", root=False),
+    "std": _spread("std", root=True),
+    "quantile": _quantile,
+    **{name: _elementwise(code) for name, code in ONE.items()},
+    **{name: _elementary(code) for name, code in TWO.items()},
     "sort": _along_last("sort", _sorted),
     "length": _length,
     "dot": _dot,

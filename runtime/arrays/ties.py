@@ -14,6 +14,7 @@ from torch import Tensor
 
 from .broadcast import align
 from .kernels import nowhere_equal, to_number
+from .matrix_code import between, place_of
 from .probes import unlike
 
 ROUNDINGS = 16  # by so many units of the last place equal values may differ that were computed in two ways
@@ -108,8 +109,26 @@ def _in_order(meeting: Meeting, result: Tensor, x: Tensor) -> Tensor | None:
     return torch.cat((moved, nothing), -1) - torch.cat((nothing, moved), -1)
 
 
+def _at_share(meeting: Meeting, result: Tensor, x: Tensor, q: Tensor) -> Tensor | None:
+    """Entries that are equal, of which one is at the place; and a place at an entry, before and after which the slopes differ."""
+    entries = x.reshape(x.shape[0], -1)
+    ordered = torch.sort(entries, dim=-1, stable=True).values
+    place, found = place_of(entries, q), []
+    if (moved := _in_order(meeting, ordered, entries)) is not None:
+        found.append(between(moved, place.detach()))
+    if q.requires_grad and (same := meeting.equal(place, place.detach().round())) is not None:
+        last = ordered.shape[1] - 1
+        here = place.detach().round()
+        before, after = (between(ordered.detach(), (here + step).clamp(0, last)) for step in (-1, 1))
+        middle = between(ordered.detach(), here)
+        turn = torch.where((here > 0) & (here < last), before + after - 2 * middle, 0.0)
+        found.append(_part(turn * place, same, -1.0))  # what is computed has the slope behind it
+    return sum(found[1:], found[0]) if found else None
+
+
 _BY_NAME: dict[str, Callable[..., Tensor | None]] = {
     "abs": _at_zero, "relu": _at_zero, "clamp": _clamped, "max": _extreme, "min": _extreme, "sort": _in_order,
+    "quantile": _at_share,
 }
 TIED = frozenset(_BY_NAME)
 

@@ -79,6 +79,8 @@ def _advice(node: Node) -> str | None:
         return "keep the divisor away from 0, or treat that case by itself: if ... { ... } else { ... }"
     if isinstance(node, Call):
         return f"keep the argument inside the domain of `{node.function}`, or treat that case by itself with `if`"
+    if isinstance(node, LogPdf) and node.form == "cdf":
+        return None
     if isinstance(node, LogPdf):
         return "the value has density 0 there: keep it inside the support, or treat that case by itself with `if`"
     if isinstance(node, Power):

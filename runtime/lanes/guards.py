@@ -2,6 +2,7 @@
 
 A guard watches one expression over all lanes and blocks.  `sign`: the expression never takes both signs, or more
 generally stays between the same two poles (of `tan`, of `lgamma` below zero); only its smallest and largest value matter.
+`regular`: so does the determinant of a matrix.
 `support`: the value of a `logpdf` stays inside the support.  `nonzero`: it is never exactly 0 (the base of a power).
 `finite`: it has no infinity that carries a derivative, which what it goes into would turn into a number: `tanh(x/0)` has the
 derivative 0 everywhere and jumps.  Such a number is looked at in float64 first, where less is infinite; `held` asks no more.
@@ -41,6 +42,14 @@ def _side(x: float) -> float:
     return float(x > 0)
 
 
+def _orientation(raw: Tensor) -> Tensor | None:
+    """The sign of the determinant of every matrix `[L]`; None of what is none."""
+    if raw.dim() != 3 or raw.shape[1] != raw.shape[2]:
+        return None
+    sign: Tensor = torch.linalg.slogdet(raw.detach() if raw.is_floating_point() else raw.double()).sign
+    return sign
+
+
 @dataclass
 class Watched:
     """The span of values that a guarded expression has taken."""
@@ -60,6 +69,8 @@ class Guards:
             by_kind.setdefault(guard.kind, []).append(guard)
         self.supports = frozenset(guard.place for guard in by_kind.get("support", ()))
         self.signs = {id(guard.node): Watched(guard.place, self._stretch(guard)) for guard in by_kind.get("sign", ())}
+        self.signs |= {id(guard.node): Watched(guard.place, _side) for guard in by_kind.get("regular", ())}
+        self.matrices = frozenset(id(guard.node) for guard in by_kind.get("regular", ()))
         self.nonzero = {id(guard.node): guard.place for guard in by_kind.get("nonzero", ())}
         self.finite = {id(guard.node): guard for kind in ("held", "finite") for guard in by_kind.get(kind, ())}
         self.nodes = frozenset((*self.signs, *self.nonzero, *self.finite))
@@ -117,7 +128,10 @@ class Guards:
             if observed():
                 self._write_down(place, raw.detach())
                 return
-            if place in self.signs:
+            if place in self.matrices:
+                if (signs := _orientation(raw)) is not None:
+                    self._widen(self.signs[place], float(signs.min()), float(signs.max()))
+            elif place in self.signs:
                 self._widen(self.signs[place], *value.ends)
             if place in self.nonzero and bool((raw.detach() == 0).any()):
                 raise GuardBroken(self.nonzero[place])
@@ -154,7 +168,10 @@ class Guards:
             raise GuardBroken(guard.place)
 
     def _write_down(self, place: int, value: Tensor) -> None:
-        if place in self.signs:
+        if place in self.matrices:
+            if (signs := _orientation(value)) is not None:
+                self.pending.append(("sign", place, tuple(signs.aminmax())))
+        elif place in self.signs:
             self.pending.append(("sign", place, tuple(value.aminmax())))
         if place in self.nonzero:
             self.pending.append(("nonzero", place, ((value == 0).any().float(),)))

@@ -11,7 +11,9 @@ from torch import Tensor
 
 from ...dsl.tables.distributions import DistributionRow
 from .bounded import Beta, Dirichlet, Kumaraswamy, MultivariateNormal, UniformLaw, VonMises
+from .composed import Mixture, Truncated
 from .counts import Bernoulli, Binomial, DiscreteUniform, Geometric, NegativeBinomial, Poisson
+from .further import BetaBinomial, LogitNormal, Triangular
 from .law import Law, TorchLaw
 from .location_scale import Cauchy, Gumbel, Laplace, Logistic, Normal, StudentT
 from .positive import Chi2, Exponential, Gamma, HalfCauchy, HalfNormal, InverseGamma, LogNormal, Pareto, Weibull
@@ -27,7 +29,7 @@ LAWS: dict[str, type[Law]] = {
         UniformLaw, Beta, Kumaraswamy, Dirichlet, VonMises,
         MultivariateNormal, TruncatedNormal, Bernoulli, Binomial, Geometric,
         NegativeBinomial, Poisson, Categorical, OneHotCategorical,
-        Multinomial, DiscreteUniform,
+        Multinomial, DiscreteUniform, BetaBinomial, LogitNormal, Triangular,
     )
 }
 
@@ -50,6 +52,8 @@ def build(row: DistributionRow, arguments: dict[str, Tensor]) -> Law:
             name: torch.full((1,), value, dtype=given.dtype, device=given.device) for name, value in missing.items()
         }
         arguments = {**arguments, **_beside(row, filled, arguments)}
+    if row.parts:
+        return (Mixture if "weights" in arguments else Truncated)(arguments, row, build)
     law = LAWS.get(row.name)
     if law is not None:
         return law(arguments)

@@ -72,6 +72,9 @@ def order_violation(row: DistributionRow, arguments: dict[str, Tensor]) -> Tenso
         return None
     first, second = (arguments[name].detach() for name in row.ordered)
     bad = ~(first <= second if row.discrete else first < second)
+    if row.amid:
+        middle = arguments[row.amid].detach()
+        bad = bad | ~((first < middle) & (middle < second))
     return bad if bool(bad.any()) else None
 
 

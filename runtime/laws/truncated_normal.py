@@ -218,6 +218,36 @@ def _beside(rho: Tensor, low: Tensor, high: Tensor, u: Tensor) -> Tensor:
     return t
 
 
+def window(loc: Tensor, scale: Tensor, low: Tensor, high: Tensor) -> Window:
+    """Where t runs, in float64; an infinite end carries no derivative."""
+    loc, scale, low, high = together(*double(loc, scale, low, high))
+    endless = torch.isinf(low), torch.isinf(high)
+    ends = [torch.where(infinite, loc.detach(), edge) for infinite, edge in zip(endless, (low, high), strict=True)]
+    a, b = (
+        torch.where(infinite, edge.detach(), (end - loc) / scale)
+        for infinite, edge, end in zip(endless, (low, high), ends, strict=True)
+    )
+    width = torch.where(endless[0] | endless[1], math.inf, (ends[1] - ends[0]) / scale)
+    below = b < 0
+    above = (a > 0) | ~below & (width * width < 2 * NARROW)
+    beside = above | below
+    return Window(
+        torch.where(above, a, torch.where(below, -b, 0.0)), torch.where(beside, 0.0, a), torch.where(beside, width, b),
+        torch.where(above, ends[0], torch.where(below, ends[1], loc)), torch.where(below, -1.0, 1.0).to(loc.dtype), scale,
+    )
+
+
+def between_log(rho: Tensor, low: Tensor, high: Tensor) -> Tensor:
+    """The logarithm of the integral of exp(-rho t - t^2/2) over any [low, high] (rho is 0 where that goes below 0): of what lies
+    on one side of 0, by the distance from its nearer end."""
+    rho, low, high = together(rho, low, high)
+    shift = torch.where(low > 0, low, torch.where(high < 0, -high, 0.0))
+    beside = (low >= 0) | (high < 0)
+    width = torch.where(torch.isinf(low) | torch.isinf(high), math.inf, high - low)
+    mass = _log_mass(rho + shift, torch.where(beside, 0.0, low), torch.where(beside, width, high))
+    return mass + _exponent(rho, shift)
+
+
 class TruncatedNormal(Law):
     loc: Tensor
     scale: Tensor
@@ -233,22 +263,7 @@ class TruncatedNormal(Law):
         return blurred(ends(window.place if value is None else value), ends(spread)[0], self.loc.dtype)
 
     def _window(self) -> Window:
-        """In float64; an infinite end carries no derivative."""
-        loc, scale, low, high = together(*double(self.loc, self.scale, self.low, self.high))
-        endless = torch.isinf(low), torch.isinf(high)
-        ends = [torch.where(infinite, loc.detach(), edge) for infinite, edge in zip(endless, (low, high), strict=True)]
-        a, b = (
-            torch.where(infinite, edge.detach(), (end - loc) / scale)
-            for infinite, edge, end in zip(endless, (low, high), ends, strict=True)
-        )
-        width = torch.where(endless[0] | endless[1], math.inf, (ends[1] - ends[0]) / scale)
-        below = b < 0
-        above = (a > 0) | ~below & (width * width < 2 * NARROW)
-        beside = above | below
-        return Window(
-            torch.where(above, a, torch.where(below, -b, 0.0)), torch.where(beside, 0.0, a), torch.where(beside, width, b),
-            torch.where(above, ends[0], torch.where(below, ends[1], loc)), torch.where(below, -1.0, 1.0).to(loc.dtype), scale,
-        )
+        return window(self.loc, self.scale, self.low, self.high)
 
     def rsample(self, shape: Shape, noise: Noise) -> Tensor:
         window = self._window()

@@ -180,6 +180,8 @@ def bind_arguments(machine: Machine, node: Distribution, frame: Frame, batch: tu
         bound = _align(machine, row, arguments, node, batch)
     if row.ordered is not None:
         _check_order(machine, bound, expressions, node, frame)
+        if row.parts:
+            _check_meeting(machine, bound, expressions, node, frame)
     return bound
 
 
@@ -205,8 +207,8 @@ def _align(
     try:
         batch = broadcast_shapes([*batches.values(), least])
         sizes = {size for event in events for size in event}
-        if len(sizes) > 1:
-            raise ShapeMismatch(events)
+        if len(sizes) > 1 or (row.parts and sizes and sizes != {len(row.parts)}):
+            raise ShapeMismatch(events, f"{len(row.parts)} distributions need as many weights" if row.parts else "")
     except ShapeMismatch as problem:
         raise machine.where.error(
             "P0301", f"the arguments of {row.name} do not fit together: {problem.reason}", node.span
@@ -257,8 +259,39 @@ def _check_order(
     first, second = bound.row.ordered
     lane = first_of(mask)
     low, high = (show(row_of(bound.arguments[name], lane)) for name in (first, second))
+    if bound.row.amid and float(low) < float(high):
+        middle = show(row_of(bound.arguments[bound.row.amid], lane))
+        raise machine.where.error(
+            "P0501", f"`{bound.row.amid}` of {bound.row.name} must lie between `{first}` and `{second}`",
+            expressions[bound.row.amid].span, f"= {middle}, not between {low} and {high}",
+            (in_runs(*count_runs(mask, frame, machine.stands_for)),),
+        )
     raise machine.where.error(
         "P0501", f"`{first}` of {bound.row.name} must {order_words(bound.row)}, but they are {low} and {high}",
         expressions[second].span if second in expressions else node.span, f"= {high}",
         (in_runs(*count_runs(mask, frame, machine.stands_for)),),
     )
+
+
+def _check_meeting(
+    machine: Machine, bound: Bound, expressions: dict[str, Expression], node: Distribution, frame: Frame
+) -> None:
+    """P0501 where nothing of a law lies between the ends of its truncation; P0404 where such an end stands exactly on an end
+    of the law's own, and moves: beyond that it would have no effect, so that its derivative has one side only."""
+    base = bound.row.parts[0]
+    own = base.support({})
+    low, high = (bound.tensors[name].detach() for name in ("low", "high"))
+    if bool((outside := (low >= own.high) | (high <= own.low)).any()):
+        raise machine.where.error(
+            "P0501", f"no value of {base.name} lies between `low` and `high` of its truncation", node.span,
+            notes=(in_runs(*count_runs(outside, frame, machine.stands_for)),),
+        )
+    for name, end in (("low", own.low), ("high", own.high)):
+        tensor = bound.tensors[name]
+        where = tensor.detach() == end
+        if math.isfinite(end) and tensor.requires_grad and bool(where.any()) and machine.motion().moves(tensor, where):
+            raise machine.where.error(
+                "P0404", f"`{name}` of {bound.row.name} stands exactly on the end of {base.name} itself", expressions[name].span,
+                f"= {end:g}, beyond which it has no effect", (in_runs(*count_runs(where, frame, machine.stands_for)),),
+                "keep it inside: there the derivative has one side only",
+            )

@@ -33,6 +33,7 @@ from ..lanes.lessons import AtEdge, GuardBroken, NotCompiled, TooCoarse, TooMany
 from ..lanes.merging import entries, first_of_each, grouped
 from ..lanes.values import PerLane, Plain, Uniform
 from ..laws.build import build
+from ..laws.cumulative import AT_INFINITY, cumulative, extent
 from ..laws.law import Edge, Law
 from ..laws.others import Others
 from .arguments import Bound, bind_arguments, check_cover, with_axes
@@ -243,7 +244,7 @@ def log_density(machine: Machine, node: LogPdf, frame: Frame) -> Plain:
         value = with_axes(machine.arrayed(value), rank - (len(shape) - events))
         arguments = {name: with_axes(argument, rank - len(bound.batch)) for name, argument in arguments.items()}
     names = tuple(arguments)
-    among = (0, 1 + names.index(bound.row.shifted)) if bound.row.shifted in names else ()
+    among = (0, 1 + names.index(bound.row.kink)) if bound.row.kink in names else ()
     code = partial(_density, node=node, row=bound.row, names=names, frame=frame)
     operation = Operation(None, code, meets="max" if among else "", among=among)
     return machine.apply(operation, (value, *arguments.values()), frame, node)
@@ -275,10 +276,39 @@ def _density(
             refine(machine, law, value, row, node)
     if machine.guards and id(node) in machine.guards and not law.inside(value.detach()):
         machine.guards.broken(id(node))
+    if node.form != "logpdf":
+        return _cumulative(machine, law, value, node, row, arguments, frame)
     density = law.log_prob(value)
     if density.requires_grad and (edge := law.boundary()) is not None:
         at_lost_mass(machine, node, row, law, edge, value, density, frame)
     return density
+
+
+def _cumulative(
+    machine: Machine, law: Law, value: Tensor, node: LogPdf, row: DistributionRow, arguments: dict[str, Tensor], frame: Frame
+) -> Tensor:
+    """`cdf` and its like.  P0404 where that has a kink, or where an argument at an end of its domain moves."""
+    found = cumulative(row, build(row, arguments).arguments, node.form, value)
+    if not found.requires_grad or observed():
+        return found
+    edge = law.boundary() if row.name in AT_INFINITY else None
+    if edge is not None and machine.motion().moves(arguments[edge.argument], edge.where, edge.log):
+        raise _impossible(
+            machine, node.distribution, arguments[edge.argument], edge, edge.where, frame,
+            "keep the argument inside the domain", f"`{node.form}` of {row.name} is taken at the end of a domain",
+            "the derivative there has one side only",
+        )
+    ends = any(arguments[parameter.name].requires_grad for parameter in row.parameters if parameter.moves_support)
+    if (value.requires_grad or ends) and not row.discrete:
+        low, high = extent(row, arguments)
+        at = ((value.detach() == low) | (value.detach() == high)) & torch.isfinite(value.detach())
+        if bool(at.any()) and (ends or machine.motion().moves(value, at)):
+            raise machine.where.error(
+                "P0404", f"`{node.form}` of {row.name} has a kink at the end of the support, where this value stands",
+                node.value.span,
+                help="keep the value off the end",
+            )
+    return found
 
 
 def refine(machine: Machine, law: Law, value: Tensor | None, row: DistributionRow, node: Sample | Draw | LogPdf) -> None:
