@@ -73,9 +73,7 @@ class Programs:
         """The text of one."""
         kept: list[str] = ["(theta - phi)"]
         lines = ["TOTAL = 0"]
-        used = 0
-        for idiom in [IDIOMS[0], *self.random.choices(IDIOMS, k=self.random.randint(1, 4))]:
-            used += 1
+        for used, idiom in enumerate([IDIOMS[0], *self.random.choices(IDIOMS, k=self.random.randint(1, 4))], 1):
             text = re.sub(r"\$([a-z]+)", lambda m, n=used: f"{m[1]}{n}", idiom)
             text, _, keep = text.partition("KEEP ")
             while "<" in text and (found := re.search(r"<([a-z])>", text)):

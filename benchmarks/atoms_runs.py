@@ -16,8 +16,27 @@ from typing import Any
 from probrun.dsl.jumps.atoms import DRAW, Atom, Form
 from probrun.dsl.names.resolved import Resolved
 from probrun.dsl.syntax import (
-    Arithmetic, Assign, Boolean, Call, Comparison, Conditional, Draw, For, If, Index, Logical, Name, Number, Parameter, Power,
-    Range, Return, Sample, Unary, Vector, While,
+    Arithmetic,
+    Assign,
+    Boolean,
+    Call,
+    Comparison,
+    Conditional,
+    Draw,
+    For,
+    If,
+    Index,
+    Logical,
+    Name,
+    Number,
+    Parameter,
+    Power,
+    Range,
+    Return,
+    Sample,
+    Unary,
+    Vector,
+    While,
 )
 
 MOST_STEPS = 4000

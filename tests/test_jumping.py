@@ -8,6 +8,7 @@ import probrun
 from benchmarks.jumping import tried
 
 Z = 5.0
+AMONG = ("rsample", "score", "enumerate", "fork", "jump")
 BARRIER = """
 param S0 = 100
 param B = 90
@@ -48,16 +49,18 @@ def test_exact_derivatives(program: str, exact: tuple[float, ...], most: float) 
         assert float(moments.se) < most
 
 
-def test_the_default_goes_over_jumps_where_nothing_else_is_right() -> None:
+def test_it_goes_over_jumps_where_it_is_asked_for() -> None:
     program = probrun.parse("param t = 0.5\nx ~ Normal(0, 1)\nw ~ Normal(0, 1)\nreturn x + w < t")
-    found = program.grad(samples=2000, seed=1)
+    with pytest.raises(probrun.ProbError, match="P0403"):
+        program.grad(samples=2000, seed=1)
+    found = program.grad(samples=2000, seed=1, among=AMONG)
     assert {site.name: site.estimator for site in found.sites} == {"x": "sample", "w": "jump"}
-    seen = {site.name: site for site in program.explain()}
+    seen = {site.name: site for site in program.explain(among=AMONG)}
     assert any("`x + w < t` (line 4)" in word for word in seen["w"].because)
 
 
 def test_every_element_of_an_array_site() -> None:
-    found = probrun.parse("param t = 0.4\nx ~ Normal(zeros(20), 1)\nreturn sum(x < t)").grad(samples=2000, seed=1).gradient["t"]
+    found = probrun.parse("param t = 0.4\nx ~ Normal(zeros(20), 1)\nreturn sum(x < t)").grad(samples=2000, seed=1, among=AMONG).gradient["t"]
     assert abs(float(found.mean) - 20 * 0.368270) < 1e-3
 
 
@@ -65,7 +68,7 @@ def test_beside_a_score_or_forks() -> None:
     text = "param p = 0.4\nparam t = 0.3\nn = 0; go = 1\n"
     text += "while go { b ~ Bernoulli(p); x ~ Normal(0, 1); n = n + 1 + 2*b*(x < t); go = x < t }\nreturn n"
     for name in ("score", "fork"):
-        found = probrun.parse(text).grad(samples=20_000, seed=1, estimator={"b": name})
+        found = probrun.parse(text).grad(samples=20_000, seed=1, estimator={"b": name}, among=AMONG)
         assert [site.estimator for site in found.sites] == [name, "jump"]
         for moments, right in zip(found.gradient.values(), (3.234390, 4.702310), strict=True):
             assert abs(float(moments.mean) - right) <= Z * float(moments.se) and float(moments.se) < 0.15
@@ -86,21 +89,21 @@ REFUSED = [
 @pytest.mark.parametrize(("program", "words"), REFUSED)
 def test_what_may_be_missed_is_refused(program: str, words: str) -> None:
     with pytest.raises(probrun.ProbError, match=words) as caught:
-        probrun.parse(f"param t = 0.4\n{program}").grad(samples=200, seed=1)
+        probrun.parse(f"param t = 0.4\n{program}").grad(samples=200, seed=1, among=AMONG)
     assert caught.value.code == "P0403" and caught.value.line
 
 
 def test_jumps_that_meet_and_move_apart_are_refused() -> None:
     program = probrun.parse("param t = 0.4\nparam p = 0.4\nx ~ Normal(0, 1)\nreturn (x < t) + 3*(x < p)")
     with pytest.raises(probrun.ProbError, match="move apart"):
-        program.grad(samples=200)
-    found = program.grad({"p": 0.6}, samples=200)
+        program.grad(samples=200, among=AMONG)
+    found = program.grad({"p": 0.6}, samples=200, among=AMONG)
     assert float(found.gradient["t"].mean) == pytest.approx(0.368270, abs=0.2)
 
 
 def test_another_estimator_by_force_is_refused() -> None:
     with pytest.raises(probrun.ProbError) as caught:
-        probrun.parse("param t = 0.4\nx ~ Normal(0, 1) using sample\nreturn x < t").grad()
+        probrun.parse("param t = 0.4\nx ~ Normal(0, 1) using sample\nreturn x < t").grad(among=AMONG)
     assert caught.value.code in ("P0402", "P0403")
 
 

@@ -38,7 +38,7 @@ from ..syntax import (
 from ..tables.distributions import DISTRIBUTIONS
 from ..tables.functions import FUNCTIONS
 from .atoms import DRAW, Atom, Form, Unfound
-from .carried import MOST_ATOMS, Carrying, Carried, Missable
+from .carried import MOST_ATOMS, Carried, Carrying, Missable
 from .inlining import inlined
 from .reachable import alike, few_outcomes, few_rounds, is_number, nodes_of, only_place, set_in, with_place
 from .solving import WHOLE, Unsolved, affine, by_element, changed, flat, names_of, pieces, solved, substituted

@@ -22,7 +22,7 @@ from ..tables.distributions import DISTRIBUTIONS
 from ..tables.functions import FUNCTIONS, Smoothness
 from ..text.source import Span
 from .atoms import Atom
-from .carried import Carrying, Carried, Missable
+from .carried import Carried, Carrying, Missable
 from .inlining import inlined
 from .reachable import is_number, jumping_functions, nodes_of, numbers_by_text, reached_by_draws
 from .solving import names_of

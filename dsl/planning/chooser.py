@@ -251,7 +251,9 @@ class Chooser:
             if right:
                 raise ProbError(excluded(self.resolved, state.site, right[0].name, self.options))
             raise ProbError(no_plan(self.resolved, flow, state.demoted, state.site, why))
-        elif not self.options.allows(row) and not (state.preferred and state.preferred.name == row.name):
+        elif not self.options.allows(row) and not (state.preferred and state.preferred.name == row.name) and (
+            not row.forks or forced is None or self.options.among is not None  # one that is only for those who ask for it
+        ):
             raise ProbError(excluded(self.resolved, state.site, row.name, self.options))
 
     # ------------------------------------------------------------------------------------------------ outcome

@@ -117,16 +117,13 @@ class Machine(Setting):
     """One block of runs.  It gives the results (if `results`), then the variables that are `wanted` (`--of`).  The layers named in
     `without` are left out (`layers.py`); `watchers` as for `Setting`.
 
-    Each run is drawn `copies` times, on lanes of its own, each of which weighs as much.
-
-    `evaluators` and `executors`: by the class of a form, what evaluates an expression and executes a statement.
+    Each run is drawn `copies` times, on lanes that weigh as much.  `evaluators` and `executors`: by the class of a form.
     """
 
     evaluators: ClassVar[Mapping[type[Node], Evaluate]] = {}
     executors: ClassVar[Mapping[type[Node], Execute]] = {}
 
     countings: ClassVar[tuple[Counting, ...]] = ()  # ways to execute a loop that all lanes count alike, the first that fits
-
     credits: ClassVar[bool] = False  # whether account is kept of what depends on which site
 
     def __init__(
