@@ -4,9 +4,9 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent.parent
-sys.path.insert(0, str(ROOT / "docs" / "site"))
+sys.path.insert(0, str(ROOT))
 
-from pages import lexer  # noqa: E402
+from probrun.editor.highlight import ProbLexer  # noqa: E402
 
 project = "probrun"
 author = "the probrun developers"
@@ -27,4 +27,4 @@ suppress_warnings = ["mystnb.mime_priority"]
 
 def setup(app: object) -> None:
     """Let `.prob` blocks be coloured."""
-    app.add_lexer("prob", lexer())  # type: ignore[attr-defined]
+    app.add_lexer("prob", ProbLexer)  # type: ignore[attr-defined]

@@ -9,37 +9,14 @@ import re
 import shutil
 import sys
 from pathlib import Path
-from typing import Any, ClassVar
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 ORDER = (
     ("First steps", ("tutorial", "gallery", "differentiating-through-randomness", "glossary")),
-    ("How to", ("language", "command-line", "python", "fitting", "observations", "calibration", "distributed")),
+    ("How to", ("language", "command-line", "python", "fitting", "observations", "calibration", "distributed", "editor")),
     ("What is behind it", ("estimators", "choice", "exact", "coverage", "performance", "architecture", "extending")),
     ("Reference", ("reference-functions", "reference-distributions", "reference-estimators", "reference-codes")),
 )
-
-
-def lexer() -> Any:
-    """A lexer for `.prob`: the words of the language, the names in the tables, numbers and comments."""
-    from pygments.lexer import RegexLexer, words
-    from pygments.token import Comment, Keyword, Name, Number, Operator, Punctuation, String, Text
-
-    from probrun.dsl.tables.distributions import DISTRIBUTIONS
-    from probrun.dsl.tables.functions import FUNCTIONS
-    from probrun.help import WORDS
-
-    class Prob(RegexLexer):
-        name = "prob"
-        tokens: ClassVar[dict[str, Any]] = {"root": [
-            (r"#.*", Comment), (r"\s+", Text), (words(tuple(WORDS), r"\b", r"\b"), Keyword),
-            (words(tuple(DISTRIBUTIONS), r"\b", r"\b"), Name.Class),
-            (words(tuple(FUNCTIONS), r"\b", r"\b"), Name.Builtin), (r"\d+(\.\d+)?([eE][-+]?\d+)?|\.\d+", Number),
-            (r'"[^"]*"', String),
-            (r"\w+", Name), (r"[-+*/^~=<>!&|%]+", Operator), (r".", Punctuation),
-        ]}
-
-    return Prob
 
 
 def main(folder: Path) -> None:
