@@ -116,7 +116,7 @@ def test_estimators_are_named_in_the_table_and_in_their_own_files_only() -> None
             inside = path.relative_to(ROOT).parts
             if path in allowed | foreign | torch_methods or path.name.startswith("code_pages") or inside[:2] in (("probrun", "dsl"), ("probrun", "runtime")):
                 continue
-            found += [(str(path), line, text) for line, text in code_strings(path) if text in ROWS and text != "sample"]
+            found += [(str(path), line, text) for line, text in code_strings(path) if text in ROWS and text not in ("sample", "jump")]  # what a function may do
     assert found == []
 
 

@@ -9,6 +9,8 @@ missing one would be a bias.
 
 from __future__ import annotations
 
+from typing import assert_never
+
 from ..levels import Proposal
 from ..names.resolved import Resolved, Site
 from ..syntax import (
@@ -16,14 +18,17 @@ from ..syntax import (
     Assign,
     Block,
     Call,
+    Data,
     Draw,
     Expression,
     For,
+    Function,
     If,
     Index,
     LogPdf,
     Name,
     Number,
+    Parameter,
     Range,
     Require,
     Return,
@@ -97,8 +102,10 @@ class _Backward(Within):
                 state.carried, state.lost = {}, {}
                 for value in node.values:
                     self.inner(value, state)
-            case _:
+            case Parameter() | Data() | Function():
                 return
+            case _:
+                assert_never(node)
 
     def assign(self, node: Assign, state: Carrying) -> None:
         value = inlined(node.value, self.resolved)

@@ -4,10 +4,29 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import cast
+from typing import assert_never, cast
 
 from ..names.resolved import Resolved
-from ..syntax import Assign, Call, Conditional, Draw, Expression, Function, If, Name, Node, Return, Statement, children
+from ..syntax import (
+    Assign,
+    Call,
+    Conditional,
+    Data,
+    Draw,
+    Expression,
+    For,
+    Function,
+    If,
+    Name,
+    Node,
+    Parameter,
+    Require,
+    Return,
+    Sample,
+    Statement,
+    While,
+    children,
+)
 from .solving import changed
 
 MOST_DEPTH = 8  # of calls in calls
@@ -61,8 +80,10 @@ def _end(statements: list[Statement], known: dict[str, Expression], resolved: Re
                     taken = _end([*body.statements, *rest], known, resolved, depth)
                     found = Conditional(_value(condition, known, resolved, depth), taken, found, span=condition.span)
                 return found
-            case _:
+            case Assign() | Sample() | Require() | While() | For() | Parameter() | Data() | Function():
                 raise _Opaque
+            case _:
+                assert_never(node)
     raise _Opaque
 
 

@@ -97,11 +97,11 @@ def jumping_functions(resolved: Resolved) -> dict[str, Node]:
 
 
 def _no_jump(node: Node, resolved: Resolved, found: dict[str, Node]) -> bool:
+    if isinstance(node, If | While | Conditional | Comparison | Logical | Require):
+        return False
+    if isinstance(node, Sample | Draw):
+        return DISTRIBUTIONS[node.distribution.name].discrete
     match node:
-        case If() | While() | Conditional() | Comparison() | Logical() | Require():
-            return False
-        case Sample() | Draw():
-            return DISTRIBUTIONS[node.distribution.name].discrete
         case LogPdf():
             return DISTRIBUTIONS[node.distribution.name].whole_line
         case Unary():
@@ -167,17 +167,15 @@ def numbers_by_text(resolved: Resolved) -> frozenset[str]:
         before = len(found)
         known = frozenset(found)
         for node in nodes_of(resolved.program.body):
-            match node:
-                case Assign() if node.indices or not is_number(node.value, known):
+            if isinstance(node, Assign | Sample):
+                values = (node.value,) if isinstance(node, Assign) else [given.value for given in node.distribution.arguments]
+                event = isinstance(node, Sample) and DISTRIBUTIONS[node.distribution.name].event
+                if node.indices or event or not all(is_number(value, known) for value in values):
                     found.discard(node.name)
-                case Sample() if node.indices or DISTRIBUTIONS[node.distribution.name].event or not all(
-                    is_number(argument.value, known) for argument in node.distribution.arguments
-                ):
-                    found.discard(node.name)
-                case For() if not isinstance(node.iterable, Range):
-                    found.discard(node.variable)
-                case Function():
-                    found -= set(node.parameters)
+            elif isinstance(node, For) and not isinstance(node.iterable, Range):
+                found.discard(node.variable)
+            elif isinstance(node, Function):
+                found -= set(node.parameters)
     return frozenset(found)
 
 
