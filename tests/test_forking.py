@@ -144,6 +144,19 @@ def test_counts_and_gammas_have_a_common_part(law: str) -> None:
     assert float(moments.sd) < 0.75 * apart
 
 
+@pytest.mark.parametrize(("using", "options"), [("using fork", {}), ("", {"estimator": {"b": "fork"}})])
+def test_set_for_the_only_site(using: str, options: dict[str, object]) -> None:
+    found = probrun.parse(f"param t = 0.3\nb ~ Bernoulli(t) {using}\nreturn 3*b + t").grad(samples=2000, seed=1, **options)
+    assert [site.estimator for site in found.sites] == ["fork"]
+    assert float(found.gradient["t"].mean) == pytest.approx(4, abs=1e-4)
+
+
+def test_not_where_several_runs_are_drawn_together() -> None:
+    program = probrun.parse("param t = 0.3\nb ~ Bernoulli(t)\nobserve 1 ~ Normal(b, 0.7)\nreturn b")
+    with pytest.raises(probrun.ProbError, match="P0402"):
+        program.grad(samples=2000, seed=1, of="iwae(2)", estimator={"b": "fork"})
+
+
 def test_not_beside_sites_that_are_enumerated() -> None:
     program = probrun.parse("param t = 0.3\na ~ Bernoulli(t); b ~ Bernoulli(t); return a*b")
     found = program.grad(samples=2000, seed=1, estimator={"a": "fork"})

@@ -171,10 +171,10 @@ class Chooser:
         if settled is None and summing:
             settled = summing[0]
         name = self.candidate(settled or forking[0]).name
-        for state in self.states.values():
-            if state.forced is None or state is not settled:
-                state.beside = name
-        return True
+        others = [state for state in self.states.values() if state is not settled]
+        for state in others:
+            state.beside = name
+        return bool(others)
 
     def follow(self, state: State, flow: Flow) -> bool:
         """A density whose support moves with earlier pathwise draws becomes right when those are detached."""
