@@ -10,21 +10,17 @@ without any spread, which a rare outcome may have left out.
 
 from __future__ import annotations
 
-import argparse
 import random
 import sys
-import time
-from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 sys.path[:0] = [str(Path(__file__).resolve().parent.parent)]
 
-import torch  # noqa: E402
 
 import probrun  # noqa: E402
-from benchmarks.merging import Task, numbers, task  # noqa: E402
+from benchmarks.merging import Task, attack, numbers  # noqa: E402
 from benchmarks.merging_oracle import Expected, Kink, TooManyPaths, expected  # noqa: E402
 from benchmarks.merging_smaller import smallest  # noqa: E402
 
@@ -97,31 +93,5 @@ def cut(given: Task, seed: int, found: dict[str, str]) -> str:
     return smallest(given.text, fails)
 
 
-def main() -> int:
-    """Try many; the status is 1 where any is wrong."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--programs", type=int, default=2000)
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--seconds", type=float, default=float("inf"))
-    parser.add_argument("--bits", type=float, help="of all draws together; else 5 to 12, as it comes")
-    parser.add_argument("--smaller", action="store_true", help="print the smallest part of a program that fails like it")
-    given = parser.parse_args()
-    torch.set_num_threads(1)
-    fates: Counter[str] = Counter()
-    began, wrong = time.monotonic(), 0
-    for seed in range(given.seed, given.seed + given.programs):
-        if time.monotonic() - began > given.seconds:
-            break
-        now = task(seed, given.bits)
-        found = tried(now, seed)
-        fates.update(f"{way}: {'WRONG' if 'WRONG' in said else said}" for way, said in found.items())
-        if bad := {way: said for way, said in found.items() if "WRONG" in said}:
-            wrong += 1
-            text = cut(now, seed, found) if given.smaller else now.text
-            print(f"-- seed {seed}, {now.parameters}, of {now.of}\n{text}\n{bad}\n", flush=True)
-    print(", ".join(f"{fate} {count}" for fate, count in sorted(fates.items())) + f"; {wrong} programs wrong")
-    return int(wrong > 0)
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(attack(__doc__, tried, cut))

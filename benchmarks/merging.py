@@ -15,7 +15,7 @@ import random
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -141,9 +141,12 @@ def cut(given: Task, found: dict[str, str], kind: type[Walked] = Walked) -> str:
     return smallest(given.text, fails)
 
 
-def main() -> int:
-    """Try many; the status is 1 where any is wrong."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+def attack(
+    about: str | None, tried: Callable[[Task, int], dict[str, str]], cut: Callable[[Task, int, dict[str, str]], str]
+) -> int:
+    """Try many random programs; the status is 1 where any is wrong.  `tried` gives what became of one, by way; `cut` the smallest part
+    of it that fails alike."""
+    parser = argparse.ArgumentParser(description=about, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--programs", type=int, default=2000)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--seconds", type=float, default=float("inf"))
@@ -157,15 +160,15 @@ def main() -> int:
         if time.monotonic() - began > given.seconds:
             break
         now = task(seed, given.bits)
-        found = tried(now)
+        found = tried(now, seed)
         fates.update(f"{way}: {'WRONG' if 'WRONG' in said else said}" for way, said in found.items())
         if bad := {way: said for way, said in found.items() if "WRONG" in said}:
             wrong += 1
-            text = cut(now, found) if given.smaller else now.text
+            text = cut(now, seed, found) if given.smaller else now.text
             print(f"-- seed {seed}, {now.parameters}, of {now.of}\n{text}\n{bad}\n", flush=True)
     print(", ".join(f"{fate} {count}" for fate, count in sorted(fates.items())) + f"; {wrong} programs wrong")
     return int(wrong > 0)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(attack(__doc__, lambda now, _: tried(now), lambda now, _, found: cut(now, found)))

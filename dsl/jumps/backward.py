@@ -11,8 +11,10 @@ from __future__ import annotations
 
 from typing import assert_never
 
+from ..analysis.reads import set_in
 from ..levels import Proposal
 from ..names.resolved import Resolved, Site
+from ..names.scopes import nodes_in
 from ..syntax import (
     Argument,
     Assign,
@@ -45,7 +47,7 @@ from ..tables.functions import FUNCTIONS
 from .atoms import DRAW, Atom, Form, Unfound
 from .carried import MOST_ATOMS, Carried, Carrying, Missable
 from .inlining import inlined
-from .reachable import alike, few_outcomes, few_rounds, is_number, nodes_of, only_place, set_in, with_place
+from .reachable import alike, few_outcomes, few_rounds, is_number, only_place, with_place
 from .solving import WHOLE, Unsolved, affine, by_element, changed, flat, names_of, pieces, solved, substituted
 from .within import Within
 
@@ -155,12 +157,12 @@ class _Backward(Within):
             one = Carried(value_of, one.lattice, one.span)
             if name not in names_of(changed(one.value, lambda part: Number(0.0) if part == value else None)):
                 return [one]
-        unlike = [p for p in nodes_of(one.value) if isinstance(p, Index) and p.target == Name(name) and not alike(p.items, indices)]
+        unlike = [p for p in nodes_in(one.value) if isinstance(p, Index) and p.target == Name(name) and not alike(p.items, indices)]
         if unlike:
             why = f"parts of the array `{name}` are used there as other parts than are set"
             state.lose(names_of(one.value) | names_of(value), one.span, why)
             return [one]
-        places = list(dict.fromkeys(p for p in nodes_of(one.value) if isinstance(p, Index) and p.target == Name(name)))
+        places = list(dict.fromkeys(p for p in nodes_in(one.value) if isinstance(p, Index) and p.target == Name(name)))
         bare = changed(one.value, lambda part: Number(0.0) if part in places else None)
         if name in names_of(bare) or len(places) > 2:
             state.lose(names_of(one.value) | names_of(value), one.span, f"the array `{name}` is used as a whole there")
@@ -213,7 +215,7 @@ class _Backward(Within):
         """A jump at a draw."""
         if DISTRIBUTIONS[node.distribution.name].event:
             raise Missable(one.span, f"a draw of {node.distribution.name} is no single number")
-        for part in nodes_of(piece):
+        for part in nodes_in(piece):
             if isinstance(part, Call | Draw | LogPdf) and DRAW in names_of(part) and (
                 not isinstance(part, Call) or part.function in LATTICES or part.function not in FUNCTIONS
             ):

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from ..names.resolved import Resolved
+from ..names.scopes import nodes_in
 from ..syntax import (
     Argument,
     Arithmetic,
     Assign,
-    Block,
     Call,
     Comparison,
     Conditional,
@@ -41,15 +41,6 @@ MOST_OUTCOMES = 16  # of a draw between a jump and an earlier draw
 MOST_UNROLLED = 8  # rounds of a loop that are gone through one by one
 
 
-def nodes_of(root: Node) -> list[Node]:
-    found, pending = [], [root]
-    while pending:
-        node = pending.pop()
-        found.append(node)
-        pending += children(node)
-    return found
-
-
 def with_place(node: Expression, these: list[Index], value: Expression) -> Expression:
     """The expression with a value in place of elements."""
     return changed(node, lambda part: value if part in these else None)  # type: ignore[no-any-return]
@@ -59,11 +50,11 @@ def reached_by_draws(resolved: Resolved) -> frozenset[str]:
     """The names that continuous draws reach by data."""
     found: set[str] = set()
     made: list[tuple[str, frozenset[str]]] = []
-    for node in nodes_of(resolved.program.body):
+    for node in nodes_in(resolved.program.body):
         if isinstance(node, Sample) and not DISTRIBUTIONS[node.distribution.name].discrete:
             found.add(node.name)
         elif isinstance(node, Assign):
-            if any(isinstance(part, Draw | Call) and _draws(part, resolved) for part in nodes_of(node.value)):
+            if any(isinstance(part, Draw | Call) and _draws(part, resolved) for part in nodes_in(node.value)):
                 found.add(node.name)
             made.append((node.name, names_of(node.value)))
         elif isinstance(node, For) and not isinstance(node.iterable, Range):
@@ -89,7 +80,7 @@ def jumping_functions(resolved: Resolved) -> dict[str, Node]:
     while before != len(found):
         before = len(found)
         for name, function in resolved.functions.items():
-            for part in nodes_of(function.body) if name not in found else ():
+            for part in nodes_in(function.body) if name not in found else ():
                 if not _no_jump(part, resolved, found):
                     found[name] = part
                     break
@@ -166,7 +157,7 @@ def numbers_by_text(resolved: Resolved) -> frozenset[str]:
     while before != len(found):
         before = len(found)
         known = frozenset(found)
-        for node in nodes_of(resolved.program.body):
+        for node in nodes_in(resolved.program.body):
             if isinstance(node, Assign | Sample):
                 values = (node.value,) if isinstance(node, Assign) else [given.value for given in node.distribution.arguments]
                 event = isinstance(node, Sample) and DISTRIBUTIONS[node.distribution.name].event
@@ -179,13 +170,6 @@ def numbers_by_text(resolved: Resolved) -> frozenset[str]:
     return frozenset(found)
 
 
-def set_in(body: Block) -> frozenset[str]:
-    """The variables that a block sets."""
-    return frozenset(
-        node.variable if isinstance(node, For) else node.name for node in nodes_of(body) if isinstance(node, Assign | Sample | For)
-    )
-
-
 def few_rounds(node: Range | Expression) -> range | None:
     """The rounds of a loop whose numbers stand in the text, if they are few."""
     if not isinstance(node, Range) or not isinstance(node.stop, Number) or not isinstance(node.start, Number | None):
@@ -196,7 +180,7 @@ def few_rounds(node: Range | Expression) -> range | None:
 
 def only_place(node: Expression, name: str) -> Index | None:
     """The one entry of an array that an expression reads, if it reads nothing else of it."""
-    places = {part for part in nodes_of(node) if isinstance(part, Index) and part.target == Name(name)}
+    places = {part for part in nodes_in(node) if isinstance(part, Index) and part.target == Name(name)}
     if len(places) != 1:
         return None
     place = places.pop()

@@ -8,6 +8,7 @@ from dataclasses import fields, replace
 from itertools import product
 from typing import Any, cast
 
+from ..names.scopes import nodes_in
 from ..syntax import (
     Argument,
     Arithmetic,
@@ -42,14 +43,7 @@ class Unsolved(Exception):
 
 def names_of(node: Node) -> frozenset[str]:
     """The names that stand in an expression."""
-    found: set[str] = set()
-    pending = [node]
-    while pending:
-        one = pending.pop()
-        if isinstance(one, Name):
-            found.add(one.id)
-        pending += children(one)
-    return frozenset(found)
+    return frozenset(one.id for one in nodes_in(node) if isinstance(one, Name))
 
 
 def by_element(node: Node, name: str) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ..names.resolved import Resolved
+from ..names.scopes import nodes_in
 from ..syntax import (
     Arithmetic,
     Call,
@@ -24,7 +25,7 @@ from ..text.source import Span
 from .atoms import Atom
 from .carried import Carried, Carrying, Missable
 from .inlining import inlined
-from .reachable import is_number, jumping_functions, nodes_of, numbers_by_text, reached_by_draws
+from .reachable import is_number, jumping_functions, numbers_by_text, reached_by_draws
 from .solving import names_of
 
 
@@ -73,21 +74,21 @@ class Within:
     def opaque(self, value: Expression) -> bool:
         """Whether it draws, or calls what is not looked into."""
         return any(
-            isinstance(part, Draw) or (isinstance(part, Call) and part.function not in FUNCTIONS) for part in nodes_of(value)
+            isinstance(part, Draw) or (isinstance(part, Call) and part.function not in FUNCTIONS) for part in nodes_in(value)
         )
 
     def draws(self, value: Expression) -> bool:
         """Whether a continuous draw stands in it."""
-        return any(isinstance(part, Draw) and not DISTRIBUTIONS[part.distribution.name].discrete for part in nodes_of(value))
+        return any(isinstance(part, Draw) and not DISTRIBUTIONS[part.distribution.name].discrete for part in nodes_in(value))
 
     def names(self, value: Expression) -> frozenset[str]:
         """What an expression reads, by itself or in a function."""
-        called = any(isinstance(part, Call) and part.function in self.resolved.functions for part in nodes_of(value))
+        called = any(isinstance(part, Call) and part.function in self.resolved.functions for part in nodes_in(value))
         return names_of(value) | self.hidden if called else names_of(value)
 
     def inner(self, node: Expression, state: Carrying) -> None:
         """Jumps inside an expression."""
-        for part in nodes_of(inlined(node, self.resolved)):
+        for part in nodes_in(inlined(node, self.resolved)):
             match part:
                 case Comparison():
                     self.add(Arithmetic(part.left, (Term("-", part.right),), span=part.span), False, part.span, state)

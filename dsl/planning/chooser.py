@@ -14,7 +14,6 @@ from ..analysis.facts import Hazard
 from ..analysis.flow import Flow, analyse
 from ..analysis.outcomes import Outcomes
 from ..jumps.atoms import Atom, Unfound
-from ..jumps.backward import find_atoms
 from ..names.resolve import Resolved
 from ..tables.estimators import CROSSING, ESTIMATORS, FALLBACK, PLAIN, EstimatorRow, live_rows
 from ..text.diagnostics import ProbError
@@ -357,6 +356,8 @@ class Planner:
 
     def jumps(self, lessons: Lessons) -> Mapping[int, tuple[Atom, ...]] | Unfound:
         """By site where its draws make what is asked for jump; or why that is not found in the text."""
+        from ..jumps.backward import find_atoms  # only where it is asked for
+
         return self.resolved.prepared.once("jumps", lessons.broken, lambda: find_atoms(self.resolved, lessons.broken))
 
     def states(self, options: PlanOptions, lessons: Lessons) -> dict[int, State]:

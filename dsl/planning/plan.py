@@ -8,6 +8,7 @@ from functools import cached_property
 
 from ..analysis.flow import Guard
 from ..jumps.atoms import Atom
+from ..names.asked import copies_in
 from ..names.resolve import Site
 from ..syntax import EstimatorCall
 from ..tables.estimators import ESTIMATORS, Carrier, EstimatorRow, Option
@@ -30,6 +31,11 @@ class PlanOptions:
     of: tuple[str, ...] = ()
     prefer: tuple[tuple[int, EstimatorCall], ...] = ()
     cautious: bool = False
+
+    @cached_property
+    def together(self) -> bool:
+        """Whether the mean weight of several runs is asked for, whose outcomes are drawn."""
+        return bool(copies_in(self.of))
 
     def allows(self, row: EstimatorRow) -> bool:
         """Whether an estimator may be chosen; those that fork runs only where they are asked for."""

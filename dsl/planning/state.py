@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 from ..analysis.facts import Hazard
 from ..analysis.flow import SiteFlow
-from ..names.asked import copies_in
 from ..names.resolve import Resolved, Site
 from ..syntax import EstimatorCall, Sample
 from ..tables.distributions import DISTRIBUTIONS, DistributionRow
@@ -32,6 +31,7 @@ class State:
     measured: EstimatorCall | None = None  # what a pilot found best
     crowded: bool = False  # its outcomes are too many to be enumerated
     found: str = ""  # how that was found out, if it was at this site
+    together: bool = False  # several runs are drawn together, none of which may go on as more
     at_edge: bool = False  # an outcome has probability 0, and that moves
     beside: str = ""  # an estimator elsewhere in the plan with which some do not go together
     jumps: bool = False  # it is drawn with the jumps that it makes, unless something else is set
@@ -48,10 +48,10 @@ class State:
         why = estimator.unsuited(self.row)
         if why:
             return why
-        if estimator.splits and self.crowded:
-            return self.found if self.found == TOGETHER else "too many outcomes"
-        if estimator.forks and self.found == TOGETHER:
+        if estimator.several and self.together:
             return TOGETHER
+        if estimator.splits and self.crowded:
+            return "too many outcomes"
         if estimator.several and self.beside and ESTIMATORS[self.beside].splits != estimator.splits:
             return f"it does not go together with `{self.beside}` in one plan"
         if estimator.needs_interior and self.at_edge:
@@ -102,8 +102,9 @@ class State:
 def begin(resolved: Resolved, site: Site, options: PlanOptions, lessons: Lessons, measured: EstimatorCall | None) -> State:
     """A site as the program and the options set it; P0401, P0407."""
     state = State(
-        site, DISTRIBUTIONS[site.distribution.name], crowded=site.index in lessons.crowded or bool(copies_in(options.of)),
-        found=TOGETHER if copies_in(options.of) else dict(lessons.why).get(site.index, ""), at_edge=site.index in lessons.edges,
+        site, DISTRIBUTIONS[site.distribution.name], crowded=options.together or site.index in lessons.crowded,
+        found=TOGETHER if options.together else dict(lessons.why).get(site.index, ""), together=options.together,
+        at_edge=site.index in lessons.edges,
     )
     state.measured = measured
     if isinstance(site.node, Sample) and site.node.using is not None:
@@ -118,7 +119,7 @@ def begin(resolved: Resolved, site: Site, options: PlanOptions, lessons: Lessons
         if options.unbiased and ESTIMATORS[state.forced.name].biased:
             state.set_aside, state.forced = state.forced.name, None
     if state.forced is not None and ESTIMATORS[state.forced.name].splits and state.crowded:
-        raise ProbError(too_many(resolved, site, state.forced_by, state.found == TOGETHER))
+        raise ProbError(too_many(resolved, site, state.forced_by, state.together))
     if state.preferred is not None:
         row = ESTIMATORS[state.preferred.name]
         if row.unsuited(state.row) or (options.unbiased and row.biased):
