@@ -250,16 +250,10 @@ class Chooser:
             if right:
                 raise ProbError(excluded(self.resolved, state.site, right[0].name, self.options))
             raise ProbError(no_plan(self.resolved, flow, state.demoted, state.site, why))
-        elif not self.options.allows(row) and not (state.preferred and state.preferred.name == row.name) and (
-            not row.forks or forced is None or self.options.among is not None  # one that is only for those who ask for it
-        ):
+        elif not self.options.allows(row) and not (state.preferred and state.preferred.name == row.name):
             raise ProbError(excluded(self.resolved, state.site, row.name, self.options))
 
     # ------------------------------------------------------------------------------------------------ outcome
-    def spoken_of(self, rejected: tuple[tuple[str, str], ...]) -> tuple[tuple[str, str], ...]:
-        """Without those that fork runs, where nobody has asked for them."""
-        return tuple(entry for entry in rejected if not (row := ESTIMATORS[entry[0]]).forks or self.options.allows(row))
-
     def choice(self, state: State, flow: Flow, reasons: Reasons, jumps: Mapping[int, tuple[Atom, ...]]) -> Choice:
         index = state.site.index
         live = live_arguments(flow.sites[index])
@@ -280,7 +274,7 @@ class Chooser:
         because += tuple(atom.origin for atom in jumps.get(index, ()) if row.crosses)
         return Choice(
             state.site, row.name, options, bool(state.wrong) or row.biased, reason, because,
-            self.spoken_of(reasons.rejected(shown, row, live if effect else frozenset())), tuple(other.name for other in valid),
+            reasons.rejected(shown, row, live if effect else frozenset()), tuple(other.name for other in valid),
             reasons.path(state.site, shown.demoted), bool(live), effect,
             bool(flow.sites[index].live & self.unforced),
             tuple(other.name for other in valid if self.options.allows(other)),

@@ -38,10 +38,8 @@ class PlanOptions:
         return bool(copies_in(self.of))
 
     def allows(self, row: EstimatorRow) -> bool:
-        """Whether an estimator may be chosen; those that fork runs only where they are asked for."""
-        if self.unbiased and row.biased:
-            return False
-        return not row.forks if self.among is None else row.name in self.among
+        """Whether an estimator may be chosen."""
+        return not (self.unbiased and row.biased) and (self.among is None or row.name in self.among)
 
 
 @dataclass(frozen=True)

@@ -51,7 +51,7 @@ class EstimatorRow:
     page            for `probrun help`; its first sentence is the summary of the list
     carrier         what takes the derivative past the draw
     splits          a lane may go on as several
-    forks           a run may go on as two lanes that share their noise, the second with weight 0; only where it is asked for
+    forks           a run may go on as two lanes that share their noise, the second with weight 0
     crosses         it goes along paths, and over the jumps that are found in the text (`dsl/jumps/atoms.py`)
     random          the same seed aside, two runs draw different values
     exact           where every site that matters is drawn so, one run tells everything
