@@ -139,7 +139,7 @@ def test_a_loop_without_end_is_exact_where_its_rest_shrinks() -> None:
 def test_what_does_not_shrink_is_not_exact(text: str) -> None:
     """Each outcome adds as much to E[2^n] as the one before, to E[1.9^n] almost: no rest of it is negligible."""
     result = probrun.parse(text).grad({"theta": 0.5}, samples=2000, seed=0)
-    assert not result.exact and {site.estimator for site in result.sites} == {"score"}
+    assert not result.exact and {site.estimator for site in result.sites} <= {"score", "fork"}
 
 
 def test_sure_outcomes_are_not_followed() -> None:

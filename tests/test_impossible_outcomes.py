@@ -42,21 +42,35 @@ def test_summed_by_force(program: str, exact: float) -> None:
 
 
 LOST = [
-    "b ~ Bernoulli(theta)\nreturn 3*b", "k ~ Binomial(3, theta)\nreturn k", "k ~ Poisson(theta)\nreturn k",
-    "k ~ Geometric(1 - theta)\nreturn k", "k ~ NegativeBinomial(2, theta)\nreturn k", THREE,
-    "x ~ OneHotCategorical([0.5 - theta/2, 0.5 - theta/2, theta])\nreturn x[2]",
-    "k ~ Multinomial(3, [0.5 - theta/2, 0.5 - theta/2, theta])\nreturn k[2]",
-    "x ~ Categorical(logits=[0, log(theta)])\nreturn x",
-    "z ~ Bernoulli(0.5)\nb ~ Bernoulli(if z then theta else -theta)\nreturn 3*b*(2*z - 1)",
+    ("b ~ Bernoulli(theta)\nreturn 3*b", 3.0), ("k ~ Binomial(3, theta)\nreturn k", 3.0), ("k ~ Poisson(theta)\nreturn k", 1.0),
+    ("k ~ Geometric(1 - theta)\nreturn k", 1.0), ("k ~ NegativeBinomial(2, theta)\nreturn k", 2.0), (THREE, 10.5),
+    ("x ~ OneHotCategorical([0.5 - theta/2, 0.5 - theta/2, theta])\nreturn x[2]", 1.0),
+    ("k ~ Multinomial(3, [0.5 - theta/2, 0.5 - theta/2, theta])\nreturn k[2]", 3.0),
+    ("z ~ Bernoulli(0.5)\nb ~ Bernoulli(if z then theta else -theta)\nreturn 3*b*(2*z - 1)", 3.0),
 ]
+NO_NUMBER = "x ~ Categorical(logits=[0, log(theta)])\nreturn x"  # -inf carries no derivative
 
 
-@pytest.mark.parametrize("program", LOST)
+@pytest.mark.parametrize("program", [*(program for program, _ in LOST), NO_NUMBER])
 @pytest.mark.parametrize("samples", [100, 1])
 def test_the_score_refuses(program: str, samples: int) -> None:
     with pytest.raises(probrun.ProbError) as caught:
-        probrun.parse(f"param theta = 0\n{program}").grad(samples=samples, seed=1, estimator="score")
+        probrun.parse(f"param theta = 0\n{program}").grad(samples=samples, seed=1, among=["score"])
     assert caught.value.code == "P0404" and caught.value.line and caught.value.hint
+
+
+@pytest.mark.parametrize(("program", "exact"), LOST)
+def test_a_fork_takes_the_place_of_the_score(program: str, exact: float) -> None:
+    found = probrun.parse(f"param theta = 0\n{program}").grad(samples=4000, seed=1, estimator="score")
+    moments = found.gradient["theta"]
+    assert abs(float(moments.mean) - exact) <= 5 * float(moments.se) + 1e-5 and float(moments.se) < 0.03 * exact
+    assert "score" not in {site.estimator for site in found.sites if site.name != "z"}
+
+
+def test_nothing_is_right_where_a_number_carries_no_derivative() -> None:
+    with pytest.raises(probrun.ProbError) as caught:
+        probrun.parse(f"param theta = 0\n{NO_NUMBER}").grad(samples=100, seed=1)
+    assert caught.value.code == "P0404" and caught.value.line
 
 
 def test_many_outcomes_with_few_states_are_summed() -> None:
@@ -65,12 +79,16 @@ def test_many_outcomes_with_few_states_are_summed() -> None:
     assert found.exact and found.gradient["theta"].mean == pytest.approx(70, rel=1e-12)
 
 
-def test_too_many_outcomes_are_refused() -> None:
-    """No two ways lead to the same of 3^20 states."""
-    program = THREE.replace("range(3)", "range(20)").replace("s + x^2", "3*s + x").replace("return s", "return s^2")
-    with pytest.raises(probrun.ProbError) as caught:
-        probrun.parse(f"param theta = 0\n{program}").grad(samples=1000, seed=1)
-    assert caught.value.code == "P0404"
+def test_too_many_outcomes_go_on_as_forks() -> None:
+    """No two ways lead to the same of 3^20 states.  With x as 20 independent draws X_t of weights 3^(19 - t), s = sum 3^(19 - t) X_t;
+    d E[s^2] = sum w_t^2 (4 - 1/2) + 2 sum_{t<u} w_t w_u 2 (1/2)(2 - 1/2)."""
+    program = THREE.replace("range(3)", "range(20)").replace("s + x^2", "s + x*2^(-t)").replace("return s", "return s^2")
+    weights = [2.0**-t for t in range(20)]
+    squares = sum(weight**2 for weight in weights)
+    exact = 3.5 * squares + 1.5 * (sum(weights) ** 2 - squares)
+    found = probrun.parse(f"param theta = 0\n{program}").grad(samples=4000, seed=1)
+    assert {site.estimator for site in found.sites} == {"fork"}
+    assert abs(float(found.gradient["theta"].mean) - exact) < 5 * float(found.gradient["theta"].se) < 0.1 * exact
 
 
 @pytest.mark.parametrize("mass", ["Poisson(theta), 1", "Bernoulli(theta), 1", "Categorical([1 - theta, theta]), 1", "Binomial(2, theta), 1"])

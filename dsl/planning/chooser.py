@@ -19,7 +19,7 @@ from ..tables.estimators import CROSSING, ESTIMATORS, FALLBACK, PLAIN, Estimator
 from ..text.diagnostics import ProbError
 from .plan import NOTHING, Choice, Lessons, Plan, PlanOptions
 from .reasons import Reasons
-from .refusals import excluded, forced_wrong, inapplicable, no_plan, unfound, unknown_site
+from .refusals import excluded, forced_wrong, hindered, inapplicable, no_plan, unfound, unknown_site
 from .state import State, begin, check_options, live_arguments, options_of
 
 MOST_PLANS = 256  # of one program that are remembered
@@ -245,10 +245,13 @@ class Chooser:
             if not self.options.allow_biased:
                 raise ProbError(inapplicable(self.resolved, state.site, forced, state.forced_by, why, wrong=True))
             state.wrong = why
+        elif why and state.jumps:
+            raise ProbError(unfound(self.resolved, Unfound(state.site.span, why)))
         elif why:
             right = [other for other in live_rows() if not state.ruled_out(other, live)]
             if right:
                 raise ProbError(excluded(self.resolved, state.site, right[0].name, self.options))
+            self.stopped = state.demoted
             raise ProbError(no_plan(self.resolved, flow, state.demoted, state.site, why))
         elif not self.options.allows(row) and not (state.preferred and state.preferred.name == row.name):
             raise ProbError(excluded(self.resolved, state.site, row.name, self.options))
@@ -332,10 +335,10 @@ class Planner:
             stopped, chooser = chooser.stopped, Chooser(self, options, lessons, jumping=True)
             try:
                 made = chooser.run()
-            except ProbError:
+            except ProbError as missed:
                 if stopped is None or stopped.kind != "jump" or self.resolved.weighted:
                     raise problem from None
-                raise
+                raise ProbError(hindered(problem.diagnostics[0], missed.diagnostics[0])) from None
         if not options.prefer:
             self.chosen[options, lessons] = chooser.states
         return made

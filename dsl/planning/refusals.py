@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from ..analysis.facts import Hazard
 from ..analysis.flow import Flow
 from ..analysis.thresholds import advice
@@ -65,6 +67,16 @@ def unfound(resolved: Resolved, found: Unfound) -> Diagnostic:
         "write what is compared as a sum or a product of draws and parameters, each draw on a line of its own",
         resolved.program.source,
     )
+
+
+def hindered(lost: Diagnostic, missed: Diagnostic) -> Diagnostic:
+    """P0403 where every derivative is lost at a jump, and what keeps the runs from going over it."""
+    if missed.code != lost.code:
+        return missed
+    labels = () if missed.span == lost.span or lost.span is None else (Label(lost.span, lost.label),)
+    first, *others = (lost.help or "").split(";\n")
+    advised = lost.help if "`" in first else ";\n".join([missed.help or first, *others])
+    return replace(missed, labels=(*labels, *missed.labels), help=advised)
 
 
 def forced_wrong(

@@ -281,7 +281,7 @@ Sources: Leibniz' integral rule; Fu & Hu 1997 (smoothed perturbation analysis); 
         Carrier.VALUE, forks=True, crosses=True,
         reason="along the path, and over the jumps that are found in the text",
         known_as=("leibniz", "boundary", "edge", "discontinuity"),
-        unsuited=_unpathwise,
+        unsuited=lambda row: f"{row.name} is discrete" if row.discrete else "",
         carries=lambda parameter: "" if parameter.reparameterised else f"no reparameterisation in `{parameter.name}`",
         help=lambda row: f"in {pathwise}" if (pathwise := _named(row, lambda parameter: parameter.reparameterised)) else "",
     ),

@@ -33,24 +33,27 @@ Every estimator that probrun has would give a wrong gradient here, so there is
 none, rather than a wrong one. The caret shows where the derivative is lost,
 the labels which randomness is involved. Typical cases:
 
-- A parameter itself meets a jump together with continuous randomness, as in
-  `x < theta`. No density depends on `theta`, so neither the path nor the
-  score sees it. Shift the distribution instead: compare `Normal(-theta, 1)`
-  with 0.
-- The support of a distribution moves with a parameter, as in
-  `Uniform(0, theta)`, and the draw meets a jump: the score is wrong because
-  of the support, the path because of the jump. Draw from a fixed support and
-  scale.
+- A parameter meets a jump together with continuous randomness, as in
+  `x < theta`, or moves a support that meets one. Then `jump` follows every
+  point at which a draw makes the result jump; it needs all of them from the
+  text, and here one cannot be found. The label says which, and why: a draw
+  that goes through a function that cannot be inverted, a loop that tests
+  one draw again and again, a distribution whose draws are not a smooth
+  function of the parameters (`VonMises`).
 - The derivative is not integrable: `log(abs(x))` where `x` crosses zero.
 
-A smoothed version of the jump, `sigmoid((x - theta)/0.1)` for `x > theta`,
-has a gradient; it is that of another, nearby program.
-""", "param theta = 0.5\nx ~ Normal(0, 1)\ny = if x > theta then 1 else 0\nreturn y\n"),
+Give each draw a line of its own, compare sums and products of draws and
+parameters, or let the parameter enter the distribution: compare
+`Normal(-theta, 1)` with 0. A smoothed version of the jump,
+`sigmoid((x - theta)/0.1)` for `x > theta`, has a gradient; it is that of
+another, nearby program.
+""", "param theta = 0.5\nx ~ VonMises(theta, 1)\ny = if x > theta then 1 else 0\nreturn y\n"),
     page("P0404", "an estimator breaks down at a boundary", """
 An outcome of this draw has probability exactly 0 (`Bernoulli(0)`, a
 Categorical weight of 0, `Poisson(0)`), and the parameters still move that
 probability. The outcome is never drawn, so the score function cannot learn
 what would happen if it were; its answer would be wrong by exactly that part.
+`enumerate` and `fork` are right there: leave the choice to probrun.
 
 Or an end that moves stands exactly on another one: that of `Truncated(...)`
 on the end of the distribution inside, or the value of a `cdf` on the end of
@@ -60,7 +63,7 @@ Move the parameter a little inside its domain, or let it reach the
 distribution through a map that stays inside (`sigmoid`, `softmax`, `exp`).
 Where the parameters do not move the probability, a boundary is harmless and
 is not reported.
-""", "param p = 0\nb ~ Bernoulli(p)\ny = if b then 3 else 1\nreturn y\n", "--estimator score"),
+""", "param p = 0\nb ~ Bernoulli(p)\ny = if b then 3 else 1\nreturn y\n", "--among score"),
     page("P0405", "no estimator is left", """
 The estimators that would be right at this site were all ruled out by
 `--among` or by `--unbiased`. The label names the one that is needed.

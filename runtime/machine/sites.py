@@ -177,8 +177,10 @@ def _rows(machine: Machine, bound: Bound, frame: Frame) -> tuple[Bound, Tensor |
     if not rows or frame.lanes.count < MANY or any(value.live and value.same is None for value in rows):
         return bound, None
     columns = [column for value in rows for column in entries(value)]
-    if bound.live and (origin := frame.lanes.origin) is not None:
-        columns.append(origin)  # the derivative of a run is its own
+    if bound.live:  # the derivative of a run is its own
+        if frame.lanes.origin is None:
+            return bound, None
+        columns.append(frame.lanes.origin)
     groups, count = grouped(columns, frame.lanes.count, rows[0].raw.device)
     if DIFFERENT * count > frame.lanes.count:
         return bound, None
