@@ -48,7 +48,21 @@ from .atoms import DRAW, Atom, Form, Unfound
 from .carried import MOST_ATOMS, Carried, Carrying, Missable
 from .inlining import inlined
 from .reachable import alike, few_outcomes, few_rounds, is_number, only_place, with_place
-from .solving import WHOLE, Unsolved, affine, by_element, changed, constant, factors, flat, names_of, nonzero, pieces, solved, substituted
+from .solving import (
+    WHOLE,
+    Unsolved,
+    affine,
+    by_element,
+    changed,
+    constant,
+    factors,
+    flat,
+    names_of,
+    nonzero,
+    pieces,
+    solved,
+    substituted,
+)
 from .within import Within
 
 MOST_ROUNDS = 64
@@ -209,8 +223,11 @@ class _Backward(Within):
         found = []
         for rest in flat(piece, DRAW, self.signed):
             found.append(one.of(rest))
-            value = constant(rest)
-            sure = bool(value % 1 if one.lattice else value) if value is not None else nonzero(rest, self.signed) and not one.lattice
+            number = constant(rest)
+            if number is None:
+                sure = nonzero(rest, self.signed) and not one.lattice
+            else:
+                sure = number % 1 != 0 if one.lattice else number != 0
             if not sure:
                 found += [Carried(factor, False, one.span) for factor in factors(piece, DRAW, self.signed)]
         return found

@@ -18,7 +18,6 @@ from .location_scale import Cauchy, Gumbel, Laplace, LocationScale, Logistic, No
 from .noise import Noise
 from .positive import Chi2, Exponential, Gamma, HalfCauchy, HalfNormal, InverseGamma, LogNormal, Pareto, Weibull
 
-
 NEXT = 1e-8  # to an end, where the width is 1
 FLAT = 1e-2  # of the density at an end, where the width is 1: as good as 0
 

@@ -255,8 +255,8 @@ class Crossings:
         return masses.reshape(count, -1)
 
     def _often(self, where: Tensor) -> bool:
-        """Whether something is so in many runs, of one element `[lanes, *batch]`.  Alternatives, which take no others, stand next to
-        jumps all the time."""
+        """Whether something is so in many runs, of one element `[lanes, *batch]`.  Alternatives, which take no others, stand
+        next to jumps all the time."""
         if not bool(where.any()):
             return False
         marks = self.lanes.marks()
@@ -265,11 +265,12 @@ class Crossings:
 
     def _no_corner(self, place: _Place, found: Sequence[Found], moves: Sequence[bool]) -> None:
         """P0403 where the draws end at a root and the end moves otherwise, or where an atom is 0 whatever is drawn."""
-        for atom, one, move, width in zip(self.atom_of, found, moves, self.widths.unflatten(1, (-1, self.kinds)).unbind(-1), strict=True):
+        widths = self.widths.reshape(*self.draw.shape, self.kinds).unbind(-1)
+        for atom, one, move, width in zip(self.atom_of, found, moves, widths, strict=True):
             if not move:
                 continue
             with torch.enable_grad():
-                ends = at_an_end(place.law, self.draw, one.root, width.reshape(one.root.shape))
+                ends = at_an_end(place.law, self.draw, one.root, width)
                 if ends is not None and self._often(ends[0]) and self._apart(one.root, ends[1], ends[0]):
                     raise self.refused(f"its draws end exactly where the result {atom.origin}, and move apart from that")
                 if not self._often(one.root.isnan()):
