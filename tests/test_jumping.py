@@ -148,3 +148,18 @@ def test_next_to_a_corner() -> None:
     program = "param t = 1.5\nx ~ Uniform(0, t); y = x/t; return (y > 1) + (x > 0.3)"
     found = probrun.parse(program).grad(samples=2000, seed=1).gradient["t"]
     assert abs(float(found.mean) - 0.3 / 1.5**2) <= Z * float(found.se) + 1e-9
+
+
+ROUNDED = [  # comparisons with what is rounded, and derivatives at t = 0.4
+    ("x ~ Normal(0.3, 1); return x % 1 > t", -1.0001),
+    ("x ~ Uniform(0, 3); return floor(x) + x > 2 + t", -1 / 3),
+    ("x ~ Uniform(0, 3); b ~ Bernoulli(0.6); return b*floor(x) + x > t", -1 / 3),
+    ("x ~ Uniform(0, 3); y = floor(x); z ~ Uniform(0, 3); return y + t > z", 1 / 3),
+    ("x ~ Uniform(0, 3); y ~ Uniform(0, 3); return floor(x) + y < 1 + t", 1 / 3 * 2 / 3),
+]
+
+
+@pytest.mark.parametrize(("program", "right"), ROUNDED)
+def test_comparisons_with_what_is_rounded(program: str, right: float) -> None:
+    found = probrun.parse(f"param t = 0.4\n{program}").grad(samples=20_000, seed=1, pilot=False).gradient["t"]
+    assert abs(float(found.mean) - right) <= Z * float(found.se) + 1e-3 and float(found.se) < 0.02

@@ -113,6 +113,8 @@ def _pieces(node: Any, name: str) -> list[Any]:
             return _few([*_pieces(node.then, name), *_pieces(node.otherwise, name)])
         case Call():
             return _of_call(node, name)
+        case Arithmetic() if any(term.operator == "%" for term in node.rest):
+            return _pieces(_without_remainders(node, name), name)
     parts = [(item.name, _ways(getattr(node, item.name), name)) for item in fields(node)]
     several = [(key, ways) for key, ways in parts if len(ways) > 1]
     if math.prod(len(ways) for _, ways in several) > MOST_PIECES:
@@ -121,6 +123,25 @@ def _pieces(node: Any, name: str) -> list[Any]:
     return [
         replace(base, **dict(zip((key for key, _ in several), chosen, strict=True))) for chosen in product(*(w for _, w in several))
     ]
+
+
+def _without_remainders(node: Arithmetic, name: str) -> Expression:
+    """A chain in which `a % b` is `a - b*(some whole number)`."""
+    value = node.first
+    for term in node.rest:
+        if term.operator == "%" and name in names_of(value) | names_of(term.operand):
+            value = _less(value, Arithmetic(term.operand, (Term("*", Name(WHOLE)),)))
+        else:
+            value = Arithmetic(value, (term,))
+    return value
+
+
+def without_whole(node: Expression, signed: frozenset[str]) -> tuple[list[Expression], list[Expression]]:
+    """Of an expression in which some whole number stands once: expressions that are whole where it is 0, and those that are 0
+    there, if the number does not count."""
+    if sum(isinstance(part, Name) and part.id == WHOLE for part in nodes_in(node)) != 1:
+        raise Unsolved(node, "a number that is rounded is compared here together with others")
+    return solved(node, WHOLE, Number(0.0)), flat(node, WHOLE, signed)
 
 
 def _few(found: list[Any]) -> list[Any]:
@@ -340,4 +361,7 @@ def _of_chain(node: Arithmetic, name: str, goal: Expression) -> list[Expression]
     return solved(own, name, Arithmetic(over, (Term("/", goal),)))
 
 
-__all__ = ["RISING", "Unsolved", "affine", "changed", "constant", "factors", "flat", "names_of", "pieces", "solved", "substituted"]
+__all__ = [
+    "RISING", "Unsolved", "affine", "changed", "constant", "factors", "flat", "names_of", "pieces", "solved", "substituted",
+    "without_whole",
+]

@@ -276,7 +276,7 @@ class Crossings:
                 if not self._often(one.root.isnan()):
                     continue
                 value = place.value(atom.value, self.draw)
-                nothing = one.root.isnan() & (value.detach() == (value.detach().round() if atom.lattice else 0))
+                nothing = one.root.isnan() & value.isfinite() & (value.detach() == (value.detach().round() if atom.lattice else 0))
                 if self._often(nothing) and self._apart(value, value.detach(), nothing):
                     raise self.refused(f"the result {atom.origin} whatever is drawn, and a parameter moves that")
 
