@@ -83,7 +83,7 @@ def test_atoms_of_a_text(text: str, expected: dict[str, set[str]]) -> None:
     ("fn f(x) { s = 0; for i in range(2) { s = s + x % 1.5 }; return s }\n" + X + "return f(x + theta)", "not followed"),
     (DEEP + X + "return g8(x - theta)", "not followed"),
     ("fn f(x) { return if x > 0.3 then 1 - x else x/2 }\n" + X + "return " + "f("*12 + "x" + ")"*12, "not followed"),
-    (X + Z + "n = floor(z)\nreturn x + n > theta", "rounded"),
+    (X + Z + "n = floor(z) - floor(2*z)\nreturn x + n > theta", "rounded"),
     (X + "b ~ Bernoulli(0.5*ones(3))\nreturn x + sum(b) > theta", "drawn between"),
     (X + "b ~ Bernoulli(0.5*ones(3, 3))\nreturn x > theta*sum(b[1])", "drawn between"),
     (X + "k = 0\nwhile x > k*theta and k < 3 { k = k + 1 }\nreturn k", "more than 32"),  # as many as already known: 2 and 2

@@ -48,7 +48,7 @@ from .atoms import DRAW, Atom, Form, Unfound
 from .carried import MOST_ATOMS, Carried, Carrying, Missable
 from .inlining import inlined
 from .reachable import alike, few_outcomes, few_rounds, is_number, only_place, with_place
-from .solving import WHOLE, Unsolved, affine, by_element, changed, flat, names_of, pieces, solved, substituted
+from .solving import WHOLE, Unsolved, affine, by_element, changed, names_of, pieces, solved, substituted
 from .within import Within
 
 MOST_ROUNDS = 64
@@ -196,11 +196,11 @@ class _Backward(Within):
                     found.setdefault(made)
                     continue
                 made = self.one_entry(made)
-                for piece in pieces(made.value, DRAW):
-                    if DRAW in names_of(piece):
-                        self.candidate(piece, made, node, site)
-                    for rest in flat(piece, DRAW, self.signed) if DRAW in names_of(piece) else [piece]:
-                        found.setdefault(Carried(rest, made.lattice, made.span))
+                for own in [own for piece in pieces(made.value, DRAW) for own in self.rounded(made.of(piece))]:
+                    if DRAW in names_of(own.value):
+                        self.candidate(own.value, own, node, site)
+                    for rest in self.without(own) if DRAW in names_of(own.value) else [own]:
+                        found.setdefault(rest)
         state.carried = {one: None for one in found if names_of(one.value)}
 
     def one_entry(self, one: Carried) -> Carried:

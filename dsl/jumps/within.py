@@ -1,4 +1,4 @@
-"""Jumps inside expressions: what is added to what is carried backwards through a text (`backward.py`)."""
+"""Jumps inside expressions, and at a draw: what is added to what is carried backwards through a text (`backward.py`)."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ from ..syntax import (
 from ..tables.distributions import DISTRIBUTIONS
 from ..tables.functions import FUNCTIONS, Smoothness
 from ..text.source import Span
-from .atoms import Atom
+from .atoms import DRAW, Atom
 from .carried import Carried, Carrying, Missable
 from .inlining import inlined
 from .reachable import is_number, jumping_functions, numbers_by_text, reached_by_draws
-from .solving import names_of
+from .solving import WHOLE, Unsolved, constant, factors, flat, names_of, nonzero, without_whole
 
 
 class Within:
@@ -136,3 +136,29 @@ class Within:
                         self.add(Arithmetic(one, (Term("-", other),)), False, node.span, state)
             case _:
                 state.lose(self.names(node), node.span, f"`{node.function}` jumps, and where is not known here")
+
+    # ------------------------------------------------------------------------------------------------ at a draw
+    def rounded(self, one: Carried) -> list[Carried]:
+        """A comparison of the draw with some whole number: whole values."""
+        if one.lattice or not {WHOLE, DRAW} <= names_of(one.value):
+            return [one]
+        try:
+            whole, zero = without_whole(one.value, self.signed)
+        except Unsolved:
+            return [one]
+        return [Carried(value, True, one.span) for value in whole] + [one.of(value) for value in zero]
+
+    def without(self, one: Carried) -> list[Carried]:
+        """What goes on without the draw: what the expression is where it does not change with it, and where it comes to be so,
+        if it may be 0 there (`x*y > 0` jumps where x is 0)."""
+        found = []
+        for rest in flat(one.value, DRAW, self.signed):
+            found.append(one.of(rest))
+            number = constant(rest)
+            if number is None:
+                sure = nonzero(rest, self.signed) and not one.lattice
+            else:
+                sure = number % 1 != 0 if one.lattice else number != 0
+            if not sure:
+                found += [Carried(factor, False, one.span) for factor in factors(one.value, DRAW, self.signed)]
+        return found
