@@ -150,9 +150,10 @@ def scan(resolved: object, atoms: dict, seed: int, key: tuple[int, int, int]) ->
 def attack(text: str, seed: int, runs: int) -> tuple[str, int, Missed | None]:
     """What became of one program: how it ended, the jumps that were seen, and one that was missed."""
     resolved = probrun.parse(text).resolved
-    atoms = find_atoms(resolved)
-    if isinstance(atoms, Unfound):
-        return f"refused: {re.sub('`[^`]*`', '`..`', atoms.reason)}", 0, None
+    found = find_atoms(resolved)
+    if isinstance(found, Unfound):
+        return f"refused: {re.sub('`[^`]*`', '`..`', found.reason)}", 0, None
+    atoms = dict(found.at)
     jumps = 0
     for number in range(runs):
         try:

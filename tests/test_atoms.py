@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 import probrun
-from probrun.dsl.jumps.atoms import DRAW, Unfound
+from probrun.dsl.jumps.atoms import DRAW, Atoms, Unfound
 from probrun.dsl.jumps.backward import find_atoms
 from probrun.dsl.reading.expression_text import format_expression
 
@@ -20,10 +20,10 @@ def atoms(text: str) -> dict[str, set[str]]:
     """By site the atoms of a program; a lattice has `|` around it."""
     resolved = probrun.parse("param theta = 0.7\n" + text).resolved
     found = find_atoms(resolved)
-    assert isinstance(found, dict), found.reason
+    assert isinstance(found, Atoms), found.reason
     words: dict[str, set[str]] = {}
     for site in resolved.sites:
-        for one in found[site.index]:
+        for one in found.at[site.index]:
             value = format_expression(one.value).replace(DRAW, site.name)
             words.setdefault(site.name, set()).add(f"|{value}|" if one.lattice else value)
     return words

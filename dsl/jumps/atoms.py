@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
 
@@ -37,3 +38,11 @@ class Unfound:
 
     span: Span
     reason: str
+
+
+@dataclass(frozen=True)
+class Atoms:
+    """By site the atoms of its draws, and the `places` of the jumps that they are all roots of."""
+
+    at: Mapping[int, tuple[Atom, ...]]
+    places: frozenset[Span]

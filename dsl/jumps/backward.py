@@ -44,7 +44,7 @@ from ..syntax import (
 )
 from ..tables.distributions import DISTRIBUTIONS
 from ..tables.functions import FUNCTIONS
-from .atoms import DRAW, Atom, Form, Unfound
+from .atoms import DRAW, Atom, Atoms, Form, Unfound
 from .carried import MOST_ATOMS, Carried, Carrying, Missable
 from .inlining import inlined
 from .reachable import alike, few_outcomes, few_rounds, is_number, only_place, with_place
@@ -56,8 +56,8 @@ SOME = "\1some "  # before the name of a loop's variable: what it is in some oth
 LATTICES = ("floor", "ceil", "round")
 
 
-def find_atoms(resolved: Resolved, broken: frozenset[int] = frozenset()) -> dict[int, tuple[Atom, ...]] | Unfound:
-    """By site the atoms of its draws; or why some could be missed."""
+def find_atoms(resolved: Resolved, broken: frozenset[int] = frozenset()) -> Atoms | Unfound:
+    """The atoms of all draws; or why some could be missed."""
     if broken:
         return Unfound(resolved.program.body.span, "a run met a pole, or left the support of a density")
     if resolved.weighted:
@@ -70,7 +70,7 @@ def find_atoms(resolved: Resolved, broken: frozenset[int] = frozenset()) -> dict
         return problem.unfound
     except Unsolved as problem:
         return Unfound(problem.node.span, problem.why)
-    return {index: tuple(atoms) for index, atoms in walk.atoms.items()}
+    return Atoms({index: tuple(atoms) for index, atoms in walk.atoms.items()}, frozenset(walk.places))
 
 
 class _Backward(Within):

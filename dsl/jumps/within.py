@@ -36,6 +36,7 @@ class Within:
         self.resolved = resolved
         self.source = resolved.program.source
         self.atoms: dict[int, dict[Atom, None]] = {site.index: {} for site in resolved.sites}
+        self.places: set[Span] = set()  # of jumps that are understood
         self.random = reached_by_draws(resolved)
         self.signed = frozenset(
             name for name, fact in resolved.parameters.items()
@@ -53,6 +54,7 @@ class Within:
         """A condition decides how a run goes on."""
         node = inlined(node, self.resolved)
         self.inner(node, state)
+        self.places.add(node.span)
         match node:
             case Comparison() | Logical() | Unary(operator="not"):
                 if isinstance(node, Logical):
@@ -64,6 +66,7 @@ class Within:
                 self.add(node, False, node.span, state)
 
     def add(self, value: Expression, lattice: bool, span: Span, state: Carrying) -> None:
+        self.places.add(span)
         if self.opaque(value):
             if self.draws(value):
                 raise Missable(span, "it draws inside an expression: give the draw a line of its own")
@@ -93,9 +96,11 @@ class Within:
                 case Comparison():
                     self.add(Arithmetic(part.left, (Term("-", part.right),), span=part.span), False, part.span, state)
                 case Conditional():
+                    self.places.add(part.span)
                     if not isinstance(part.condition, Comparison | Logical):
                         self.condition(part.condition, state)
                 case Logical():
+                    self.places.add(part.span)
                     for item in part.items:
                         if not isinstance(item, Comparison | Logical):
                             self.condition(item, state)
@@ -109,6 +114,7 @@ class Within:
                 case Call() if self.jumps(part) or part.function in self.resolved.external:
                     self.function(part, state)
                 case LogPdf() if not DISTRIBUTIONS[part.distribution.name].whole_line:
+                    self.places.add(part.span)
                     state.lose(self.names(part), part.span, "the density ends at the end of its support")
 
     def remainder(self, node: Arithmetic, state: Carrying) -> None:
@@ -119,6 +125,7 @@ class Within:
             value = Arithmetic(value, (term,))
 
     def function(self, node: Call, state: Carrying) -> None:
+        self.places.add(node.span)
         given = [argument.value for argument in node.arguments]
         match node.function:
             case "floor" | "ceil":

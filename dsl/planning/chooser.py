@@ -13,10 +13,11 @@ from dataclasses import dataclass, field, replace
 from ..analysis.facts import Hazard
 from ..analysis.flow import Flow, analyse
 from ..analysis.outcomes import Outcomes
-from ..jumps.atoms import Atom, Unfound
+from ..jumps.atoms import Atom, Atoms, Unfound
 from ..names.resolve import Resolved
 from ..tables.estimators import CROSSING, ESTIMATORS, FALLBACK, PLAIN, EstimatorRow, live_rows
 from ..text.diagnostics import ProbError
+from ..text.source import Span
 from .plan import NOTHING, Choice, Lessons, Plan, PlanOptions
 from .reasons import Reasons
 from .refusals import excluded, forced_wrong, hindered, inapplicable, no_plan, unfound, unknown_site
@@ -37,7 +38,8 @@ class Chooser:
     states: dict[int, State] = field(default_factory=dict)
     first: dict[object, EstimatorRow] = field(default_factory=dict)  # by what the choice rests on
     stopped: Hazard | None = None  # at which no plan is right
-    jumping: bool = False  # jumps are found in the text, and gone over
+    jumping: bool = False  # jumps are found in the text, and gone over,
+    understood: frozenset[Span] = frozenset()  # those at these places
     unforced: int = 0  # sites of which nobody has set the estimator, as a mask
     all_finite: bool = False  # every site that has an effect has few outcomes, as far as the text tells
 
@@ -82,7 +84,8 @@ class Chooser:
         found = self.planner.jumps(self.lessons)
         if isinstance(found, Unfound):
             raise ProbError(unfound(self.resolved, found))
-        for index, atoms in found.items():
+        self.understood = found.places
+        for index, atoms in found.at.items():
             state = self.states[index]
             if atoms and state.forced is not None and not ESTIMATORS[state.forced.name].crosses:
                 raise ProbError(unfound(self.resolved, Unfound(
@@ -93,11 +96,11 @@ class Chooser:
             state.jumps = bool(atoms)
         for state in self.states.values():
             state.uncrossed = ""
-        return found
+        return found.at
 
     def crossed(self, flow: Flow, hazard: Hazard) -> bool:
         """Whether a jump is gone over."""
-        if not self.jumping or hazard.kind != "jump":
+        if not self.jumping or hazard.kind != "jump" or hazard.span not in self.understood:
             return False
         return not any(self.candidate(self.states[index]).relaxes for index in flow.origins.sites_in(hazard.live))
 
@@ -225,6 +228,8 @@ class Chooser:
                     raise ProbError(no_plan(self.resolved, flow, hazard))
                 for index in flow.origins.sites_in(hazard.continuous):
                     self.states[index].wrong = "a parameter moves a jump that no site's density carries"
+            elif any(self.candidate(self.states[index]).crosses for index in flow.origins.sites_in(hazard.live)):
+                raise ProbError(unfound(self.resolved, Unfound(hazard.span, "only comparisons, conditions, rounding and orders are followed")))
         for index, state in self.states.items():
             flow_at = flow.sites[index]
             live = live_arguments(flow_at)
@@ -351,7 +356,7 @@ class Planner:
                 raise ProbError(unknown_site(self.resolved, site_name, call, tuple(ESTIMATORS)))
             check_options(call, self.resolved)
 
-    def jumps(self, lessons: Lessons) -> Mapping[int, tuple[Atom, ...]] | Unfound:
+    def jumps(self, lessons: Lessons) -> Atoms | Unfound:
         """By site where its draws make what is asked for jump; or why that is not found in the text."""
         from ..jumps.backward import find_atoms  # only where it is asked for
 
