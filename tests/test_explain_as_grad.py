@@ -83,9 +83,9 @@ def test_values_count_the_outcomes() -> None:
         return set(probrun.parse(text).explain(**given)[0].among)
 
     assert among(LOOP) == {"enumerate"}  # 2^5 outcomes: the exact answer is certain
-    assert among(KINK, data={"k": 50}) == {"score", "gumbel"}  # 2^50: it is out of reach
+    assert among(KINK, data={"k": 50}) == {"score", "gumbel", "fork"}  # 2^50: it is out of reach
     assert "enumerate" in among(LOOP, data={"k": 12})  # 4096 lanes: it is tried
-    assert among(SIZED) == {"enumerate"} and among(SIZED, data={"t": [1.0] * 40}) == {"score", "gumbel"}
+    assert among(SIZED) == {"enumerate"} and among(SIZED, data={"t": [1.0] * 40}) == {"score", "gumbel", "fork"}
     assert among("n ~ Binomial(k, theta); return n^2", parameters={"k": 3, "theta": 0.3}) == {"enumerate"}
     assert among("n ~ Binomial(k, theta); return n^2", parameters={"k": 1_000_000, "theta": 0.3}) == {"score"}
 
@@ -96,7 +96,7 @@ def test_how_many_states_there_are_only_a_run_can_tell(text: str, exact: bool) -
     program = probrun.parse(text)
     (foreseen,) = program.explain(data={"k": 50})
     result = program.grad(data={"k": 50}, samples=2000, seed=1)
-    assert set(foreseen.among) == {"enumerate", "score", "gumbel"} and foreseen.foreseen.exact == "first"
+    assert set(foreseen.among) == {"enumerate", "score", "gumbel", "fork"} and foreseen.foreseen.exact == "first"
     assert result.exact == exact and (result.sites[0].estimator == "enumerate") == exact
     if exact:
         assert float(result.gradient["theta"].mean) == pytest.approx(50 * 0.4 + 2 * 50**2 * 0.3, rel=1e-12)
@@ -105,7 +105,7 @@ def test_how_many_states_there_are_only_a_run_can_tell(text: str, exact: bool) -
 def test_a_hundred_bits_are_not_said_to_be_enumerated(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["explain", "-e", "b ~ Bernoulli(theta + 0*arange(100)); return mean(b)^2"]) == 0
     out = capsys.readouterr().out
-    assert "measured   score, gumbel: grad tries them on a pilot" in out and "too many outcomes: 2^100" in out
+    assert "measured   score, gumbel, fork: grad tries them on a pilot" in out and "too many outcomes: 2^100" in out
     assert "nothing was run" in out and "by order   score" in out
     assert main(["explain", "-e", "b ~ Bernoulli(theta + 0*arange(100)); return mean(b)^2", "--no-pilot"]) == 0
     assert "chosen     score" in capsys.readouterr().out

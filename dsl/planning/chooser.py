@@ -229,7 +229,8 @@ class Chooser:
                 for index in flow.origins.sites_in(hazard.continuous):
                     self.states[index].wrong = "a parameter moves a jump that no site's density carries"
             elif any(self.candidate(self.states[index]).crosses for index in flow.origins.sites_in(hazard.live)):
-                raise ProbError(unfound(self.resolved, Unfound(hazard.span, "only comparisons, conditions, rounding and orders are followed")))
+                why = "only comparisons, conditions, rounding and orders are followed"
+                raise ProbError(unfound(self.resolved, Unfound(hazard.span, why)))
         for index, state in self.states.items():
             flow_at = flow.sites[index]
             live = live_arguments(flow_at)
