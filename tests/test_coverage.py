@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import math
+from statistics import NormalDist
 from typing import Any
 
 import pytest
@@ -19,6 +20,7 @@ from probrun.runtime.blocks.settings import Settings
 from probrun.runtime.estimates.estimate import gradient
 
 REPETITIONS = 1000
+JUMPS = -9 * NormalDist().pdf(0.8) * NormalDist().cdf(0.8) ** 2
 
 # name, program, parameters, exact gradient, runs, options
 PROGRAMS = [
@@ -57,7 +59,12 @@ PROGRAMS = [
         {"estimator": "score(baseline=regression)"},
     ),
     ("no baseline", "b ~ Bernoulli(theta); y = (b + theta)^2", {"theta": 0.3}, 2.8, 400, {"estimator": "score(baseline=none)"}),
-    ("pilot", "x ~ Normal(theta, 1); y = x > 0", {"theta": 0.2}, math.exp(-0.02) / math.sqrt(2 * math.pi), 500, {"pilot": True}),
+    (
+        "pilot", "x ~ Normal(theta, 1); y = (x > 0) + 0.1*x^2", {"theta": 0.2}, math.exp(-0.02) / math.sqrt(2 * math.pi) + 0.04, 500,
+        {"pilot": True},
+    ),
+    ("jump", "x ~ Normal(0, 1); w ~ Normal(0, 1); y = x + w > theta", {"theta": 0.7}, -NormalDist(0, math.sqrt(2)).pdf(0.7), 100, {}),
+    ("jumps in a loop", "m = 0; for i in range(3) { x ~ Normal(0, 1); m = max(m, x) }; y = 3*(m > theta)", {"theta": 0.8}, JUMPS, 300, {}),
     (
         "pilot among draws", "k ~ Categorical([theta, 1 - theta]); m = [0, 3]; x ~ Normal(m[k], 1); y = x^2", {"theta": 0.3},
         -9.0, 200, {"pilot": True},

@@ -45,7 +45,7 @@ def test_refused(text: str) -> None:
 
 
 @pytest.mark.parametrize("text", [
-    "param m = 1000\nx ~ Normal(m, 1)\nreturn x > 1000", "param m = 0.8\nx ~ Normal(m, 1e-4)\nreturn sin(x)",
+    "param m = 1000\nx ~ Normal(m, 1) using score\nreturn x > 1000", "param m = 0.8\nx ~ Normal(m, 1e-4)\nreturn sin(x)",
     "param b = 0.5\nx ~ Beta(b, b)\nreturn x^2", "param a = 0.1\nx ~ Gamma(a, 1)\nreturn x",
     "param m = 1\nx ~ Normal(m, 1e-6)\nreturn x^2",
 ])

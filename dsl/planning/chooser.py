@@ -98,11 +98,15 @@ class Chooser:
             state.uncrossed = ""
         return found.at
 
-    def crossed(self, flow: Flow, hazard: Hazard) -> bool:
-        """Whether a jump is gone over."""
-        if not self.jumping or hazard.kind != "jump" or hazard.span not in self.understood:
-            return False
-        return not any(self.candidate(self.states[index]).relaxes for index in flow.origins.sites_in(hazard.live))
+    def uncrossed(self, flow: Flow) -> list[Hazard]:
+        """Where derivatives are lost: jumps that are gone over are left out."""
+        if not self.jumping:
+            return list(flow.lost)
+        relaxed = self.mask(flow, lambda state: self.candidate(state).relaxes)
+        return [
+            hazard for hazard in flow.lost
+            if hazard.kind != "jump" or hazard.span not in self.understood or hazard.live & relaxed
+        ]
 
     @property
     def resolved(self) -> Resolved:
@@ -139,9 +143,7 @@ class Chooser:
         """Demote every site whose derivative a result loses; True where something changed."""
         changed = False
         fixed = self.mask(flow, lambda state: state.demoted is not None or state.forced is not None)
-        for hazard in flow.lost:
-            if self.crossed(flow, hazard):
-                continue
+        for hazard in self.uncrossed(flow):
             for index in flow.origins.sites_in(hazard.live & ~fixed):
                 self.states[index].demoted = hazard
                 changed = True
@@ -211,9 +213,7 @@ class Chooser:
     def refuse(self, flow: Flow) -> None:
         """Raise where a derivative is still lost; with --allow-biased mark the forced sites as wrong."""
         forced = self.mask(flow, lambda state: state.forced is not None)
-        for hazard in sorted(flow.lost, key=lambda hazard: (hazard.span.start, -hazard.live.bit_count())):
-            if self.crossed(flow, hazard):
-                continue
+        for hazard in sorted(self.uncrossed(flow), key=lambda hazard: (hazard.span.start, -hazard.live.bit_count())):
             for index in flow.origins.sites_in(hazard.live & forced):
                 state = self.states[index]
                 if state.forced is not None and not state.wrong:
