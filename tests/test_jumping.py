@@ -163,3 +163,17 @@ ROUNDED = [  # comparisons with what is rounded, and derivatives at t = 0.4
 def test_comparisons_with_what_is_rounded(program: str, right: float) -> None:
     found = probrun.parse(f"param t = 0.4\n{program}").grad(samples=20_000, seed=1, pilot=False).gradient["t"]
     assert abs(float(found.mean) - right) <= Z * float(found.se) + 1e-3 and float(found.se) < 0.02
+
+
+@pytest.mark.parametrize("program", [
+    "c ~ Normal(0, 1); x ~ Normal(0, 1e-6); return c + x > t",
+    "c ~ Normal(zeros(3), 1); x ~ Normal(0, [1, 1, 1e-6]); return sum(c + x > t)",
+])
+def test_too_narrow_to_be_seen(program: str) -> None:
+    with pytest.raises(probrun.ProbError, match="so narrow"):
+        probrun.parse(f"param t = 0.3\n{program}").grad(samples=4000, seed=1, pilot=False)
+
+
+def test_far_away_is_not_narrow() -> None:
+    program = "param t = 0.3\nb ~ Bernoulli(0.5); x ~ Normal(0, 0.01); y ~ Normal(0, 1e-6); return (1000*b + x > 500 + t) + (y > t)"
+    assert float(probrun.parse(program).grad(samples=4000, seed=1, pilot=False).gradient["t"].mean) == 0

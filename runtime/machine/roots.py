@@ -34,6 +34,7 @@ HALVINGS, DOUBLINGS = 80, 60
 UNPARTED = 1e-3  # part of the roots at which an atom may not change its sign, for rounding
 LEAST = 1e-12  # probability of a cell
 OFTEN = 1e-3  # part of the lanes at which roots do not meet by chance
+REACH, SOME, MANY = 10.0, 4e-3, 2000  # widths in which draws lie; part of the lanes that is no chance, of so many
 CLOSE = 1e-9  # derivatives that are the same but for rounding
 
 
@@ -263,12 +264,30 @@ class Crossings:
         own = where.double() if marks is None else where.index_select(0, (marks == 0).nonzero().squeeze(1)).double()
         return own.shape[0] > 0 and float(own.mean(0).max()) > OFTEN
 
+    def _narrow(self, root: Tensor, scale: Tensor) -> bool:
+        """Whether a root passes over the draws, from run to run, and meets hardly any, so that nothing would be seen of it."""
+        off, marks = root - self.draw, self.lanes.marks()
+        if marks is not None:
+            own = (marks == 0).nonzero().squeeze(1)
+            off, scale = off.index_select(0, own), scale.index_select(0, own)
+        if off.shape[0] < MANY:
+            return False
+        off, scale = off.reshape(off.shape[0], -1), scale.reshape(off.shape[0], -1)
+        size = off.abs()
+        if not bool((lone := (size < REACH * scale).double().mean(0) < OFTEN).any()):
+            return False
+        near = size < 0.1 * size.nanmedian(0).values
+        passing = [(near & (off * side > 0)).double().mean(0) > SOME for side in (-1.0, 1.0)]
+        return bool((lone & passing[0] & passing[1]).any())
+
     def _no_corner(self, place: _Place, found: Sequence[Found], moves: Sequence[bool]) -> None:
         """P0403 where the draws end at a root and the end moves otherwise, or where an atom is 0 whatever is drawn."""
         widths = self.widths.reshape(*self.draw.shape, self.kinds).unbind(-1)
         for atom, one, move, width in zip(self.atom_of, found, moves, widths, strict=True):
             if not move:
                 continue
+            if self._narrow(one.root.detach(), spread(place.law, self.draw).expand(self.draw.shape)):
+                raise self.refused(f"its draws are so narrow that runs hardly ever come near to where the result {atom.origin}")
             with torch.enable_grad():
                 ends = at_an_end(place.law, self.draw, one.root, width)
                 if ends is not None and self._often(ends[0]) and self._apart(one.root, ends[1], ends[0]):
