@@ -177,3 +177,14 @@ def test_too_narrow_to_be_seen(program: str) -> None:
 def test_far_away_is_not_narrow() -> None:
     program = "param t = 0.3\nb ~ Bernoulli(0.5); x ~ Normal(0, 0.01); y ~ Normal(0, 1e-6); return (1000*b + x > 500 + t) + (y > t)"
     assert float(probrun.parse(program).grad(samples=4000, seed=1, pilot=False).gradient["t"].mean) == 0
+
+
+def test_sums_do_not_go_together_with_jumps() -> None:
+    text = "param t = 0.4\nx ~ Normal(0, 1); b ~ Bernoulli(t); return (x < t) + b*x"
+    for chosen in ({"b": "enumerate"}, "enumerate", None):
+        try:
+            found = probrun.parse(text).grad(samples=4000, seed=1, estimator=chosen, pilot=False)
+        except probrun.ProbError as problem:
+            assert problem.code == "P0403" and "together" in str(problem) and chosen == {"b": "enumerate"}
+        else:
+            assert found.sites[0].estimator == "jump" and abs(float(found.gradient["t"].mean) - 0.368270) < 0.1
