@@ -188,3 +188,18 @@ def test_sums_do_not_go_together_with_jumps() -> None:
             assert problem.code == "P0403" and "together" in str(problem) and chosen == {"b": "enumerate"}
         else:
             assert found.sites[0].estimator == "jump" and abs(float(found.gradient["t"].mean) - 0.368270) < 0.1
+
+
+POWERS = [
+    ("x ~ Normal(0, 1); return x*x > t", -0.439391),
+    ("x ~ Normal(0, 1); return (x + t)^3 > 0", 0.352065),
+    ("x ~ Normal(0, 1); return x^4 > t", -0.235563),
+    ("x ~ Gamma(2, 1); return x^(-1) > 2*t", -0.735759),
+    ("x ~ Normal(0, 1); y ~ Normal(0, 1); v = [x, y, t]; return v[0] > v[1] + v[2]", -0.265004),
+]
+
+
+@pytest.mark.parametrize(("program", "right"), POWERS)
+def test_powers_and_entries(program: str, right: float) -> None:
+    found = probrun.parse(f"param t = 0.5\n{program}").grad(samples=20_000, seed=1, estimator="jump", pilot=False).gradient["t"]
+    assert abs(float(found.mean) - right) <= Z * float(found.se) + 1e-5 and float(found.se) < 0.02

@@ -47,8 +47,9 @@ from ..tables.functions import FUNCTIONS
 from .atoms import DRAW, Atom, Form, Unfound
 from .carried import MOST_ATOMS, Carried, Carrying, Missable
 from .inlining import inlined
+from .inverting import solved
 from .reachable import alike, few_outcomes, few_rounds, is_number, only_place, with_place
-from .solving import WHOLE, Unsolved, affine, by_element, changed, names_of, pieces, solved, substituted
+from .solving import WHOLE, Unsolved, affine, by_element, changed, names_of, pieces, substituted
 from .within import Within
 
 MOST_ROUNDS = 64
