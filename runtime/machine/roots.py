@@ -283,6 +283,7 @@ class Crossings:
     def _no_corner(self, place: _Place, found: Sequence[Found], moves: Sequence[bool]) -> None:
         """P0403 where the draws end at a root and the end moves otherwise, or where an atom is 0 whatever is drawn."""
         widths = self.widths.reshape(*self.draw.shape, self.kinds).unbind(-1)
+        slack = 100 * CLOSE * float(spread(place.law, self.draw).abs().max())
         for atom, one, move, width in zip(self.atom_of, found, moves, widths, strict=True):
             if not move:
                 continue
@@ -290,13 +291,13 @@ class Crossings:
                 raise self.refused(f"its draws are so narrow that runs hardly ever come near to where the result {atom.origin}")
             with torch.enable_grad():
                 ends = at_an_end(place.law, self.draw, one.root, width)
-                if ends is not None and self._often(ends[0]) and self._apart(one.root, ends[1], ends[0]):
+                if ends is not None and self._often(ends[0]) and self._apart(one.root, ends[1], ends[0], slack):
                     raise self.refused(f"its draws end exactly where the result {atom.origin}, and move apart from that")
                 if not self._often(one.root.isnan()):
                     continue
                 value = place.value(atom.value, self.draw)
                 nothing = one.root.isnan() & value.isfinite() & (value.detach() == (value.detach().round() if atom.lattice else 0))
-                if self._often(nothing) and self._apart(value, value.detach(), nothing):
+                if self._often(nothing) and self._apart(value, value.detach(), nothing, CLOSE):
                     raise self.refused(f"the result {atom.origin} whatever is drawn, and a parameter moves that")
 
     def _value(self, atom: Atom, draw: Tensor) -> Tensor:
@@ -304,17 +305,18 @@ class Crossings:
         draw = torch.where(torch.isfinite(draw), draw, self.draw).detach()
         return self._place(self.lanes, self.frame).value(atom.value, draw).detach()
 
-    def _apart(self, one: Tensor, other: Tensor, same: Tensor) -> bool:
-        """Whether two roots move differently where they are the same."""
+    def _apart(self, one: Tensor, other: Tensor, same: Tensor, slack: float = 0.0) -> bool:
+        """Whether two roots move differently, by more than `slack`, where they are the same."""
         lifter, probe = self.machine.lifter, unlike(one) * same.reshape(one.shape)
         points = Leaves(self.machine.leaves) if lifter is None else lifter
         none: list[Tensor | None] = [None] * len(points.points)
         pairs = [points.derive([root], [probe], True) if root.requires_grad else none for root in (one, other)]
         for first, second in zip(*pairs, strict=True):
-            if first is None or second is None:
-                if first is not second and bool(((first if second is None else second) != 0).any()):
-                    return True
-            elif bool(((first - second).abs() > CLOSE * (first.abs() + second.abs())).any()):
+            some = first if second is None else second
+            if some is None:
+                continue
+            first, second = (torch.zeros_like(some) if found is None else found for found in (first, second))
+            if not bool(((first - second).abs() <= CLOSE * (first.abs() + second.abs()) + slack).all()):
                 return True
         return False
 
