@@ -195,6 +195,8 @@ POWERS = [
     ("x ~ Normal(0, 1); return (x + t)^3 > 0", 0.352065),
     ("x ~ Normal(0, 1); return x^4 > t", -0.235563),
     ("x ~ Gamma(2, 1); return x^(-1) > 2*t", -0.735759),
+    ("x ~ Normal(zeros(5), 1); return max(x) > t", -0.402409),
+    ("x ~ Normal(zeros(5), 1); y = 2*x; return 3 + min(y - 1) < 2 + 2*t", 0.015952),
     ("x ~ Normal(0, 1); y ~ Normal(0, 1); v = [x, y, t]; return v[0] > v[1] + v[2]", -0.265004),
 ]
 
