@@ -82,6 +82,7 @@ REFUSED = [
     ("x ~ Normal(zeros(3), 1); return sum(x) < t", "cannot be solved"),
     ("x ~ Normal(0, 1); d = [1, 2, 3]*t; return sum(x < d)", "as many places as an array"),
     ("x ~ Normal(0, 1); return exp(x) + x < t", "cannot be solved"),
+    ("a = [1, 2, 3]; k ~ Poisson(2); x ~ Normal(0, 1); return if k < 3 then (if x > a[k]*t then k else 1) else 0", "cannot be told"),
     ("fn f(a) { x ~ Normal(a, 1); return x < a/2 }; return f(t)*t + (Normal(0, 1) < t)", ""),
 ]
 
@@ -163,3 +164,45 @@ ROUNDED = [  # comparisons with what is rounded, and derivatives at t = 0.4
 def test_comparisons_with_what_is_rounded(program: str, right: float) -> None:
     found = probrun.parse(f"param t = 0.4\n{program}").grad(samples=20_000, seed=1, pilot=False).gradient["t"]
     assert abs(float(found.mean) - right) <= Z * float(found.se) + 1e-3 and float(found.se) < 0.02
+
+
+@pytest.mark.parametrize("program", [
+    "c ~ Normal(0, 1); x ~ Normal(0, 1e-6); return c + x > t",
+    "c ~ Normal(zeros(3), 1); x ~ Normal(0, [1, 1, 1e-6]); return sum(c + x > t)",
+])
+def test_too_narrow_to_be_seen(program: str) -> None:
+    with pytest.raises(probrun.ProbError, match="so narrow"):
+        probrun.parse(f"param t = 0.3\n{program}").grad(samples=4000, seed=1, pilot=False)
+
+
+def test_far_away_is_not_narrow() -> None:
+    program = "param t = 0.3\nb ~ Bernoulli(0.5); x ~ Normal(0, 0.01); y ~ Normal(0, 1e-6); return (1000*b + x > 500 + t) + (y > t)"
+    assert float(probrun.parse(program).grad(samples=4000, seed=1, pilot=False).gradient["t"].mean) == 0
+
+
+def test_sums_do_not_go_together_with_jumps() -> None:
+    text = "param t = 0.4\nx ~ Normal(0, 1); b ~ Bernoulli(t); return (x < t) + b*x"
+    for chosen in ({"b": "enumerate"}, "enumerate", None):
+        try:
+            found = probrun.parse(text).grad(samples=4000, seed=1, estimator=chosen, pilot=False)
+        except probrun.ProbError as problem:
+            assert problem.code == "P0403" and "together" in str(problem) and chosen == {"b": "enumerate"}
+        else:
+            assert found.sites[0].estimator == "jump" and abs(float(found.gradient["t"].mean) - 0.368270) < 0.1
+
+
+POWERS = [
+    ("x ~ Normal(0, 1); return x*x > t", -0.439391),
+    ("x ~ Normal(0, 1); return (x + t)^3 > 0", 0.352065),
+    ("x ~ Normal(0, 1); return x^4 > t", -0.235563),
+    ("x ~ Gamma(2, 1); return x^(-1) > 2*t", -0.735759),
+    ("x ~ Normal(zeros(5), 1); return max(x) > t", -0.402409),
+    ("x ~ Normal(zeros(5), 1); y = 2*x; return 3 + min(y - 1) < 2 + 2*t", 0.015952),
+    ("x ~ Normal(0, 1); y ~ Normal(0, 1); v = [x, y, t]; return v[0] > v[1] + v[2]", -0.265004),
+]
+
+
+@pytest.mark.parametrize(("program", "right"), POWERS)
+def test_powers_and_entries(program: str, right: float) -> None:
+    found = probrun.parse(f"param t = 0.5\n{program}").grad(samples=20_000, seed=1, estimator="jump", pilot=False).gradient["t"]
+    assert abs(float(found.mean) - right) <= Z * float(found.se) + 1e-5 and float(found.se) < 0.02

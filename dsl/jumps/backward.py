@@ -47,8 +47,9 @@ from ..tables.functions import FUNCTIONS
 from .atoms import DRAW, Atom, Atoms, Form, Unfound
 from .carried import MOST_ATOMS, Carried, Carrying, Missable
 from .inlining import inlined
-from .reachable import alike, few_outcomes, few_rounds, is_number, only_place, with_place
-from .solving import WHOLE, Unsolved, affine, by_element, changed, names_of, pieces, solved, substituted
+from .inverting import solved
+from .reachable import alike, any_entry, few_outcomes, few_rounds, is_number, only_place, with_place
+from .solving import WHOLE, Unsolved, affine, by_element, changed, names_of, pieces, substituted
 from .within import Within
 
 MOST_ROUNDS = 64
@@ -207,7 +208,7 @@ class _Backward(Within):
         """Of an array that is drawn, one entry against numbers: the jumps of each entry, as if it were this one."""
         place = only_place(one.value, DRAW)
         if place is None:
-            return one
+            return one.of(any_entry(one.value, DRAW, self.scalars))
         own = with_place(one.value, [place], Name(DRAW))
         return Carried(own, one.lattice, one.span) if is_number(own, self.scalars | {DRAW}) else one
 

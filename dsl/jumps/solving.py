@@ -16,13 +16,16 @@ from ..syntax import (
     Comparison,
     Conditional,
     Expression,
+    Index,
     Logical,
     Name,
     Node,
     Number,
     Power,
+    Slice,
     Term,
     Unary,
+    Vector,
     children,
 )
 from ..tables.functions import FUNCTIONS, elementwise
@@ -87,7 +90,16 @@ def _changed(held: object, change: Change) -> object:
 
 def substituted(node: Expression, name: str, value: Expression) -> Expression:
     """The expression with a value in place of a name."""
+    if isinstance(value, Vector):
+        node = changed(node, lambda part: _entry(part, value) if isinstance(part, Index) and part.target == Name(name) else None)
     return cast(Expression, changed(node, lambda part: value if isinstance(part, Name) and part.id == name else None))
+
+
+def _entry(place: Index, vector: Vector) -> Expression | None:
+    """The entry of a vector at a place that stands in the text."""
+    number = constant(place.items[0]) if len(place.items) == 1 and not isinstance(place.items[0], Slice) else None
+    known = number is not None and number == int(number) and -len(vector.items) <= number < len(vector.items)
+    return vector.items[int(number)] if known and number is not None else None
 
 
 # --------------------------------------------------------------------------------------------------------- pieces
@@ -112,7 +124,7 @@ def _pieces(node: Any, name: str) -> list[Any]:
         case Conditional():
             return _few([*_pieces(node.then, name), *_pieces(node.otherwise, name)])
         case Call():
-            return _of_call(node, name)
+            return _ofcall_of(node, name)
         case Arithmetic() if any(term.operator == "%" for term in node.rest):
             return _pieces(_without_remainders(node, name), name)
     parts = [(item.name, _ways(getattr(node, item.name), name)) for item in fields(node)]
@@ -130,18 +142,10 @@ def _without_remainders(node: Arithmetic, name: str) -> Expression:
     value = node.first
     for term in node.rest:
         if term.operator == "%" and name in names_of(value) | names_of(term.operand):
-            value = _less(value, Arithmetic(term.operand, (Term("*", Name(WHOLE)),)))
+            value = less(value, Arithmetic(term.operand, (Term("*", Name(WHOLE)),)))
         else:
             value = Arithmetic(value, (term,))
     return value
-
-
-def without_whole(node: Expression, signed: frozenset[str]) -> tuple[list[Expression], list[Expression]]:
-    """Of an expression in which some whole number stands once: expressions that are whole where it is 0, and those that are 0
-    there, if the number does not count."""
-    if sum(isinstance(part, Name) and part.id == WHOLE for part in nodes_in(node)) != 1:
-        raise Unsolved(node, "a number that is rounded is compared here together with others")
-    return solved(node, WHOLE, Number(0.0)), flat(node, WHOLE, signed)
 
 
 def _few(found: list[Any]) -> list[Any]:
@@ -162,7 +166,7 @@ def _ways(held: object, name: str) -> list[Any]:
     return [held]
 
 
-def _of_call(node: Call, name: str) -> list[Any]:
+def _ofcall_of(node: Call, name: str) -> list[Any]:
     given = [argument.value for argument in node.arguments]
     match node.function:
         case "floor" | "ceil" | "round" if len(given) == 1:
@@ -208,13 +212,17 @@ def affine(node: Expression, name: str) -> bool:
     return False
 
 
+def less(one: Expression, other: Expression) -> Expression:
+    return Arithmetic(one, (Term("-", other),))
+
+
 RISING = {  # functions of one number that are strictly monotone, and their inverses
     "exp": "log", "log": "exp", "sigmoid": "logit", "logit": "sigmoid", "tanh": "atanh", "sinh": "asinh", "expm1": "log1p",
     "log1p": "expm1",
 }
 
 
-def _call(function: str, value: Expression) -> Call:
+def call_of(function: str, value: Expression) -> Call:
     return Call(function, (Argument(None, value),))
 
 
@@ -246,10 +254,10 @@ def flat(node: Expression, name: str, signed: frozenset[str]) -> list[Expression
             return []
         case Unary(operator="-"):
             return [Unary("-", one) for one in flat(node.operand, name, signed)]
-        case Power() if isinstance(node.exponent, Number) and node.exponent.value != 0:
+        case Power() if constant(node.exponent):
             return [replace(node, base=one) for one in flat(node.base, name, signed)]
         case Call() if len(node.arguments) == 1 and (node.function in RISING or node.function == "sqrt"):
-            return [_call(node.function, one) for one in flat(node.arguments[0].value, name, signed)]
+            return [call_of(node.function, one) for one in flat(node.arguments[0].value, name, signed)]
         case Arithmetic():
             parts = [node.first, *(term.operand for term in node.rest)]
             mine = [place for place, part in enumerate(parts) if name in names_of(part)]
@@ -281,7 +289,22 @@ def factors(node: Expression, name: str, signed: frozenset[str]) -> list[Express
                 if node.rest[0].operator in "*/":
                     found += [part for part in parts if part is not mine[0] and not nonzero(part, signed)]
                 return found
-    return [_less(substituted(node, name, Number(1.0)), substituted(node, name, Number(0.0)))]
+    return [_slope(node, name) if affine(node, name) else less(*(substituted(node, name, Number(end)) for end in (1.0, 0.0)))]
+
+
+def _slope(node: Expression, name: str) -> Expression:
+    """Of an affine function of a name."""
+    match node:
+        case Unary():
+            return Unary("-", _slope(node.operand, name))
+        case Arithmetic():
+            parts = [("+" if node.rest[0].operator in "+-" else "*", node.first), *((t.operator, t.operand) for t in node.rest)]
+            if node.rest[0].operator in "+-":
+                parts = [(operator, _slope(part, name)) for operator, part in parts if name in names_of(part)]
+                return Arithmetic(Number(0.0), tuple(Term(operator, part) for operator, part in parts))
+            places = [place for place, part in enumerate(parts) if name in names_of(part[1])]
+            return _with_part(node, places[0], _slope(parts[places[0]][1], name))
+    return Number(1.0)
 
 
 def constant(node: Expression) -> float | None:
@@ -311,57 +334,7 @@ def _with_part(node: Arithmetic, place: int, part: Expression) -> Arithmetic:
     return replace(node, rest=rest)
 
 
-def solved(node: Expression, name: str, goal: Expression) -> list[Expression]:
-    """All values of a name at which an expression, in which it stands once, is `goal` (or no number, where it never is)."""
-    match node:
-        case Name() if node.id == name:
-            return [goal]
-        case Unary(operator="-"):
-            return solved(node.operand, name, Unary("-", goal))
-        case Arithmetic():
-            return _of_chain(node, name, goal)
-        case Power() if isinstance(node.exponent, Number) and name not in names_of(node.exponent):
-            number = node.exponent.value
-            if number == 2:
-                root = _call("sqrt", goal)
-                return [*solved(node.base, name, root), *solved(node.base, name, Unary("-", root))]
-            if number == 0.5:
-                return solved(node.base, name, Power(Power(_call("sqrt", goal), Number(2.0)), Number(2.0)))
-        case Call() if len(node.arguments) == 1:
-            inner = node.arguments[0].value
-            if node.function in ("exp", "log"):
-                return solved(inner, name, _call(RISING[node.function], goal))
-            if node.function == "sqrt":
-                positive = Power(_call("sqrt", goal), Number(2.0))
-                return solved(inner, name, Power(positive, Number(2.0)))
-            if node.function == "sigmoid":
-                return solved(inner, name, _call("log", Arithmetic(goal, (Term("/", _less(Number(1.0), goal)),))))
-    raise Unsolved(node, "it cannot be solved")
-
-
-def _less(one: Expression, other: Expression) -> Expression:
-    return Arithmetic(one, (Term("-", other),))
-
-
-def _of_chain(node: Arithmetic, name: str, goal: Expression) -> list[Expression]:
-    parts = [("+" if node.rest[0].operator in "+-" else "*", node.first), *((t.operator, t.operand) for t in node.rest)]
-    mine = [part for part in parts if name in names_of(part[1])]
-    others = [part for part in parts if part not in mine]
-    if len(mine) != 1 or any(operator == "%" for operator, _ in parts):
-        raise Unsolved(node, "it cannot be solved")
-    operator, own = mine[0]
-    inverse = {"+": "-", "-": "+", "*": "/", "/": "*"}
-    if operator in "+*":
-        rest = tuple(Term(inverse[op], other) for op, other in others)
-        return solved(own, name, Arithmetic(goal, rest) if rest else goal)
-    if operator == "-":  # others - own = goal
-        back: Expression = Unary("-", goal)
-        return solved(own, name, Arithmetic(back, tuple(Term(op, other) for op, other in others)))
-    over = Arithmetic(Number(1.0), tuple(Term(op, other) for op, other in others))
-    return solved(own, name, Arithmetic(over, (Term("/", goal),)))
-
-
 __all__ = [
-    "RISING", "Unsolved", "affine", "changed", "constant", "factors", "flat", "names_of", "pieces", "solved", "substituted",
-    "without_whole",
+    "RISING", "Unsolved", "affine", "call_of", "changed", "constant", "factors", "flat", "less", "names_of", "pieces",
+    "substituted",
 ]

@@ -25,8 +25,9 @@ from ..text.source import Span
 from .atoms import DRAW, Atom
 from .carried import Carried, Carrying, Missable
 from .inlining import inlined
+from .inverting import without_whole
 from .reachable import is_number, jumping_functions, numbers_by_text, reached_by_draws
-from .solving import WHOLE, Unsolved, constant, factors, flat, names_of, nonzero, without_whole
+from .solving import WHOLE, Unsolved, constant, factors, flat, names_of, nonzero
 
 
 class Within:

@@ -96,6 +96,10 @@ class Chooser:
             state.jumps = bool(atoms)
         for state in self.states.values():
             state.uncrossed = ""
+            if state.forced is not None and ESTIMATORS[state.forced.name].splits and any(found.at.values()):
+                raise ProbError(unfound(self.resolved, Unfound(
+                    state.site.span, f"`{state.site.name}` is set to `{state.forced.name}`, which does not go together with `jump`"
+                )))
         return found.at
 
     def uncrossed(self, flow: Flow) -> list[Hazard]:

@@ -18,13 +18,15 @@ from torch import Tensor
 from ...dsl.jumps.atoms import DRAW, Atom, Form
 from ...dsl.names.resolved import Site
 from ...dsl.syntax import Expression
+from ...dsl.text.diagnostics import ProbError
 from ..arrays.probes import unlike
 from ..lanes.frames import Frame
 from ..lanes.lanes import Lanes, carry
 from ..lanes.lessons import TooCoarse
 from ..lanes.lifting import Leaves
 from ..lanes.values import PerLane, Plain, Uniform
-from ..laws.crossing import Unknown, at_an_end, below, crossed, spread
+from ..laws.corners import at_an_end, narrow, often
+from ..laws.crossing import Unknown, below, crossed, spread
 from ..laws.law import Law
 from .arguments import Bound
 from .machine import Machine
@@ -33,12 +35,15 @@ STEP, ULPS = 1e-8, 64.0  # from a root to its sides: of the width of the distrib
 HALVINGS, DOUBLINGS = 80, 60
 UNPARTED = 1e-3  # part of the roots at which an atom may not change its sign, for rounding
 LEAST = 1e-12  # probability of a cell
-OFTEN = 1e-3  # part of the lanes at which roots do not meet by chance
 CLOSE = 1e-9  # derivatives that are the same but for rounding
 
 
 class Uneven(Exception):
     """A draw is compared with more numbers than it has."""
+
+
+class Untold(Exception):
+    """A run that does not come so far has no value of an expression."""
 
 
 @dataclass(frozen=True)
@@ -58,8 +63,11 @@ class _Place:
         if draw is not None:
             drawn: Plain = PerLane(draw) if isinstance(draw, Tensor) else Uniform(float(draw))
             inner.write(DRAW, drawn)
-        with torch.enable_grad():  # what is the same in all lanes is computed once, and then with its derivative
-            found = aside.evaluate(expression, inner)
+        try:
+            with torch.enable_grad():  # what is the same in all lanes is computed once, and then with its derivative
+                found = aside.evaluate(expression, inner)
+        except ProbError as problem:
+            raise Untold(str(problem.diagnostics[0].title)) from None
         if isinstance(found, Uniform) and found.live and aside.lifter is not None:
             found = aside.lifter.lift(found, inner.lanes)
         number = aside.number(found)
@@ -166,6 +174,8 @@ class Crossings:
         self.atoms = sorted(atoms, key=lambda atom: atom.lattice)  # a root counts for the first that has it
         self.lanes, self.activation, self.draw = frame.lanes, frame.activation, draw
         self.frame = frame.child(frame.lanes)  # which stays where it is
+        marks = frame.lanes.marks()
+        self.own = None if marks is None else marks == 0  # the runs; alternatives, which take no others, stand next to jumps anyway
         place = self._place(frame.lanes, self.frame)
         with torch.enable_grad():
             found = self._found(place, place.law, draw)
@@ -195,6 +205,8 @@ class Crossings:
             found = [(atom, roots(place, atom, draw, law)) for atom in self.atoms]
         except Unknown:
             raise self.refused("the distribution function of its draws is not known here") from None
+        except Untold as problem:
+            raise self.refused(f"where it jumps cannot be told in runs that do not come so far: {problem}") from None
         except Uneven:
             raise self.refused("a draw makes the result jump at as many places as an array has") from None
         self.atom_of = [atom for atom, several in found for _ in several]
@@ -243,7 +255,7 @@ class Crossings:
                     same = same & (masses[..., first] > 0)
                 if not bool(same.any()):
                     continue
-                if self._often(same) and self._apart(root, found[later].root, same):
+                if often(same, self.own) and self._apart(root, found[later].root, same):
                     raise self.refused("two of its jumps are at the same place, and move apart")
                 masses[..., later] = torch.where(same, 0.0, masses[..., later])
             for atom in dict.fromkeys(self.atom_of[:later]):
@@ -254,30 +266,24 @@ class Crossings:
                     masses[..., later] = torch.where(parted, 0.0, masses[..., later])
         return masses.reshape(count, -1)
 
-    def _often(self, where: Tensor) -> bool:
-        """Whether something is so in many runs, of one element `[lanes, *batch]`.  Alternatives, which take no others, stand
-        next to jumps all the time."""
-        if not bool(where.any()):
-            return False
-        marks = self.lanes.marks()
-        own = where.double() if marks is None else where.index_select(0, (marks == 0).nonzero().squeeze(1)).double()
-        return own.shape[0] > 0 and float(own.mean(0).max()) > OFTEN
-
     def _no_corner(self, place: _Place, found: Sequence[Found], moves: Sequence[bool]) -> None:
         """P0403 where the draws end at a root and the end moves otherwise, or where an atom is 0 whatever is drawn."""
         widths = self.widths.reshape(*self.draw.shape, self.kinds).unbind(-1)
+        slack = 100 * CLOSE * float(spread(place.law, self.draw).abs().max())
         for atom, one, move, width in zip(self.atom_of, found, moves, widths, strict=True):
             if not move:
                 continue
+            if narrow(one.root.detach() - self.draw, spread(place.law, self.draw).expand(self.draw.shape), self.own):
+                raise self.refused(f"its draws are so narrow that runs hardly ever come near to where the result {atom.origin}")
             with torch.enable_grad():
                 ends = at_an_end(place.law, self.draw, one.root, width)
-                if ends is not None and self._often(ends[0]) and self._apart(one.root, ends[1], ends[0]):
+                if ends is not None and often(ends[0], self.own) and self._apart(one.root, ends[1], ends[0], slack):
                     raise self.refused(f"its draws end exactly where the result {atom.origin}, and move apart from that")
-                if not self._often(one.root.isnan()):
+                if not often(one.root.isnan(), self.own):
                     continue
                 value = place.value(atom.value, self.draw)
                 nothing = one.root.isnan() & value.isfinite() & (value.detach() == (value.detach().round() if atom.lattice else 0))
-                if self._often(nothing) and self._apart(value, value.detach(), nothing):
+                if often(nothing, self.own) and self._apart(value, value.detach(), nothing, CLOSE):
                     raise self.refused(f"the result {atom.origin} whatever is drawn, and a parameter moves that")
 
     def _value(self, atom: Atom, draw: Tensor) -> Tensor:
@@ -285,17 +291,18 @@ class Crossings:
         draw = torch.where(torch.isfinite(draw), draw, self.draw).detach()
         return self._place(self.lanes, self.frame).value(atom.value, draw).detach()
 
-    def _apart(self, one: Tensor, other: Tensor, same: Tensor) -> bool:
-        """Whether two roots move differently where they are the same."""
+    def _apart(self, one: Tensor, other: Tensor, same: Tensor, slack: float = 0.0) -> bool:
+        """Whether two roots move differently, by more than `slack`, where they are the same."""
         lifter, probe = self.machine.lifter, unlike(one) * same.reshape(one.shape)
         points = Leaves(self.machine.leaves) if lifter is None else lifter
         none: list[Tensor | None] = [None] * len(points.points)
         pairs = [points.derive([root], [probe], True) if root.requires_grad else none for root in (one, other)]
         for first, second in zip(*pairs, strict=True):
-            if first is None or second is None:
-                if first is not second and bool(((first if second is None else second) != 0).any()):
-                    return True
-            elif bool(((first - second).abs() > CLOSE * (first.abs() + second.abs())).any()):
+            some = first if second is None else second
+            if some is None:
+                continue
+            first, second = (torch.zeros_like(some) if found is None else found for found in (first, second))
+            if not bool(((first - second).abs() <= CLOSE * (first.abs() + second.abs()) + slack).all()):
                 return True
         return False
 
