@@ -16,7 +16,7 @@ from torch import Tensor
 from ..arrays.broadcast import Shape
 from ..arrays.kernels import less
 from ..laws.noise import Coin, Noise
-from .lanes import Lanes
+from .lanes import Lanes, Patched
 
 
 class Common(Noise):
@@ -30,18 +30,32 @@ class Common(Noise):
         assert isinstance(lanes, Lanes)
         if lanes.origin is None:
             return self.noise
-        present = torch.zeros(lanes.root.count, dtype=torch.bool, device=lanes.origin.device)
-        present[lanes.origin] = True
-        count = int(present.sum())
-        if count == lanes.count:
-            return self.noise
-        return Shared(self.noise, (present.cumsum(0) - 1).index_select(0, lanes.origin), count)
+        slot, count = _slots(lanes)
+        return self.noise if count == lanes.count else Shared(self.noise, slot, count)
 
     def seed(self) -> int:
         return self.noise.seed()
 
     def rewind(self) -> None:
         self.noise.rewind()
+
+
+def _slots(lanes: Lanes) -> tuple[Tensor, int]:
+    """Which of so many rows of noise belongs to each of some lanes: one for each run."""
+    if lanes.slots is not None:
+        return lanes.slots
+    origin, before = lanes.origin, lanes.parent
+    assert origin is not None and before is not None
+    if isinstance(lanes, Patched) and (known := before.slots) is not None:
+        found = known if lanes.count == before.count else (lanes.onto(known[0]), known[1])
+    elif lanes.standing is not None and lanes.standing.whole:
+        found = origin, lanes.standing.front
+    else:
+        present = torch.zeros(lanes.root.count, dtype=torch.bool, device=origin.device)
+        present[origin] = True
+        found = (present.cumsum(0) - 1).index_select(0, origin), int(present.sum())
+    lanes.slots = found
+    return found
 
 
 class Shared(Noise):
@@ -76,7 +90,9 @@ class Shared(Noise):
         return self._spread(self.noise.cauchy((self.count, *shape[1:]), like))
 
     def coins(self, shape: Shape, chance: Tensor, made: Coin | None) -> Tensor:
-        return less(self.uniform(shape, chance, torch.float64), chance.detach(), chance.dtype)
+        if made is None or chance.shape[0] > 1:
+            return super().coins(shape, chance, None)
+        return self._spread(self.noise.coins((self.count, *shape[1:]), chance, made))
 
     def gamma(self, concentration: Tensor) -> Tensor:
         least = self._least(concentration)

@@ -9,27 +9,31 @@ kept one goes on as an *alternative* of the run, a lane that draws the same nois
 is the result of the run, with the derivative that comes of all its candidates.  Some candidates have a pair of alternatives, on
 both sides of a jump; then Y = Y_run + a (Y_one - Y_other).  So an alternative is a lane with a weight, as an outcome that was
 enumerated is.  It is known by its ticket, the other one of a pair by minus that; where its run has kept a later one, it is stale,
-and is left out where lanes are split again, and at the end.
+and is left out where lanes are sorted, and at the end.  As long as it is known
+where the alternatives of runs are, a new one takes the place of the old (`Standing`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
 
 from ..laws.noise import Noise
 from ..laws.others import Others
-from .lanes import Lanes
+from .lanes import Lanes, Patched, Standing, longer
+from .values import Uniform
 
 
 class Forks:
-    """The alternatives of a block of runs: per run the mass `W` of all candidates, and the ticket of the kept one (0: none yet)."""
+    """The alternatives of a block of runs: per run the mass of all candidates, W, up to which mass the kept one is kept, and its ticket
+    (0: none yet).  That those of mass T replace it with probability T/W is that it is kept up to a mass of W/u, u uniform."""
 
     def __init__(self, runs: int, noise: Noise, device: torch.device):
         self.noise = noise
         self.mass = torch.zeros(runs, dtype=torch.float64, device=device)
+        self.limit = torch.zeros(runs, dtype=torch.float64, device=device)
         self.kept = torch.zeros(runs, dtype=torch.long, device=device)
         self.ratios: list[Tensor] = []  # w/m of every ticket that was given out,
         self.paired: list[Tensor] = []  # and whether it is that of a pair
@@ -38,28 +42,48 @@ class Forks:
     def meet(self, lanes: Lanes, value: Tensor, others: Others) -> tuple[Lanes, Tensor]:
         """The runs among the lanes meet other outcomes of their draws `[lanes, ...]`: those that take one go on as two lanes.
         Gives the lanes, and the draws on them."""
-        masses = others.masses
-        total = masses.sum(-1, dtype=torch.float64).expand(lanes.count)
-        marks, origin = lanes.marks(), lanes.origin
-        if marks is not None:
-            total = torch.where(marks == 0, total, 0.0)
-        if origin is None:
-            self.mass += total
-        else:
-            self.mass.index_add_(0, origin, total)
-        so_far = self.mass if origin is None else self.mass.index_select(0, origin)
-        chance = self.noise.rand((lanes.count,), torch.float64, self.mass.device)
-        taken = (chance * so_far < total).nonzero().squeeze(1)
+        standing = standing_of(lanes)
+        if standing is not None and not standing.front:
+            return lanes, value
+        taken = self._taken(lanes, standing, others)
         if not taken.shape[0]:
             return lanes, value
-        ways = self._ways(masses.index_select(0, taken) if masses.shape[0] > 1 else masses.expand(taken.shape[0], -1))
-        chosen = masses.expand(lanes.count, -1)[taken, ways].detach()
-        self.ratios.append(others.weight(taken, ways) / chosen)
+        masses = others.masses(taken).expand(taken.shape[0], -1)
+        ways = self._ways(masses)
+        chosen = masses.gather(1, ways.unsqueeze(1)).squeeze(1).detach()
+        self.ratios.append(others.weight(taken, ways, _at(lanes, taken)) / chosen)
         tickets = torch.arange(self.tickets + 1, self.tickets + 1 + taken.shape[0], device=taken.device)
         self.tickets += taken.shape[0]
         self.paired.append(torch.full_like(taken, others.paired, dtype=torch.bool))
-        self.kept[taken if origin is None else origin.index_select(0, taken)] = tickets
-        return self._onward(lanes, marks, taken, tickets, value, others.changed(value, taken, ways))
+        runs = _runs(lanes, standing, taken)
+        self.kept[runs] = tickets
+        self.limit[runs] = self.mass[runs] / (1 - self.noise.rand((taken.shape[0],), torch.float64, self.mass.device))
+        sides = others.changed(value, taken, ways)
+        tickets = torch.cat((tickets, -tickets)[: len(sides)])
+        other = sides[0] if len(sides) == 1 else torch.cat(list(sides))
+        if standing is None:
+            return self._sorted(lanes, taken.repeat(len(sides)), tickets, value, other)
+        onward = _beside(lanes, standing, taken, len(sides), tickets)
+        return onward, onward.put(longer(value, onward.count), other)
+
+    def _taken(self, lanes: Lanes, standing: Standing | None, others: Others) -> Tensor:
+        """The runs, by their lanes, that take one of the candidates that they meet."""
+        front = lanes.count if standing is None else standing.front
+        total = others.total(front)
+        if standing is not None and standing.whole:
+            return torch.greater(self.mass.add_(total), self.limit).nonzero().squeeze(1)
+        total = total.expand(front)
+        if standing is not None:
+            runs = _runs(lanes, standing, None)
+            mass = self.mass.index_select(0, runs).add_(total)
+            self.mass.index_copy_(0, runs, mass)
+            return torch.greater(mass, self.limit.index_select(0, runs)).nonzero().squeeze(1)
+        marks, origin = lanes.marks(), lanes.origin
+        assert origin is not None
+        own = total if marks is None else torch.where(marks == 0, total, 0.0)
+        self.mass.index_add_(0, origin, own)
+        over = torch.greater(self.mass, self.limit).index_select(0, origin)
+        return (over if marks is None else over & (marks == 0)).nonzero().squeeze(1)
 
     def _ways(self, masses: Tensor) -> Tensor:
         """One way for each row of masses `[k, ways]`, in proportion."""
@@ -67,19 +91,20 @@ class Forks:
         mark = self.noise.rand((masses.shape[0], 1), torch.float64, masses.device) * sums[:, -1:]
         return torch.searchsorted(sums, mark, right=True).squeeze(1).clamp_max(masses.shape[1] - 1)
 
-    def _onward(
-        self, lanes: Lanes, marks: Tensor | None, taken: Tensor, tickets: Tensor, value: Tensor, other: Sequence[Tensor]
+    def _sorted(
+        self, lanes: Lanes, taken: Tensor, tickets: Tensor, value: Tensor, other: Tensor
     ) -> tuple[Lanes, Tensor]:
-        """The lanes that are not stale, and those at `taken` once more, as alternatives."""
-        if marks is None:
-            staying = torch.arange(lanes.count, device=taken.device)
-            marks = torch.zeros_like(staying)
-        else:
-            staying = self.current(lanes, marks).nonzero().squeeze(1)
-        pair = (tickets, -tickets)[: len(other)]
-        onward = lanes.split(torch.cat([staying, *(taken for _ in other)]))
-        onward.mark(torch.cat([marks.index_select(0, staying), *pair]))
-        return onward, torch.cat([value.index_select(0, staying), *other])
+        """The lanes that are not stale, runs first, and those at `taken` once more, as alternatives."""
+        marks = lanes.marks()
+        marks = torch.zeros(lanes.count, dtype=torch.long, device=taken.device) if marks is None else marks
+        current = self.current(lanes, marks)
+        runs, old = (marks == 0).nonzero().squeeze(1), (current & (marks != 0)).nonzero().squeeze(1)
+        staying = torch.cat([runs, old])
+        onward = lanes.split(torch.cat([staying, taken]))
+        marks = torch.cat([marks.index_select(0, staying), tickets])
+        onward.mark(marks)
+        onward.standing = _found(onward, marks, runs.shape[0])
+        return onward, torch.cat([value.index_select(0, staying), other])
 
     def current(self, lanes: Lanes, marks: Tensor) -> Tensor:
         """Which lanes are not stale `[lanes]`."""
@@ -121,3 +146,99 @@ class Forks:
             if same:
                 found.append(number)
         return frozenset(found)
+
+
+def _runs(lanes: Lanes, standing: Standing | None, rows: Tensor | None) -> Tensor:
+    """Of which runs some lanes are (None: all that are runs)."""
+    origin = lanes.origin
+    if rows is None:
+        assert origin is not None and standing is not None
+        return origin[: standing.front]
+    if origin is None or (standing is not None and standing.whole):
+        return rows
+    return origin.index_select(0, rows)
+
+
+def _at(lanes: Lanes, taken: Tensor) -> Callable[[Tensor], Tensor]:
+    """What gives the rows at `taken`; of what is the same in all lanes a leaf, if it carries a derivative."""
+    some = lanes.restrict(taken)
+
+    def rows(table: Tensor) -> Tensor:
+        if table.shape[0] == lanes.count:
+            return table.index_select(0, taken)
+        if table.requires_grad and some.lifter is not None:
+            found = some.lifter.lift(Uniform(table), some).raw
+            assert isinstance(found, Tensor)
+            return found
+        return table.expand(taken.shape[0], *table.shape[1:])
+
+    return rows
+
+
+def standing_of(lanes: Lanes) -> Standing | None:
+    """Which are runs, and where their alternatives are, as far as that is known without looking for it."""
+    step, chain = lanes, []
+    while step.standing is None:
+        if step.parent is None:
+            step.standing = Standing(step.count, None, True)
+            break
+        if step.parts or step.spread:
+            return None
+        chain.append(step)
+        step = step.parent
+    if chain:
+        index = lanes.map_to(step)
+        assert index is not None
+        lanes.standing = _restricted(step.standing, step.count, index)
+    return lanes.standing
+
+
+def _restricted(standing: Standing, count: int, index: Tensor) -> Standing | None:
+    """Of the lanes at `index` of `count`; None where runs are not in front any more."""
+    own = index < standing.front
+    front = int(own.sum())
+    runs = index[:front]
+    if not bool(own[:front].all()):
+        return None
+    whole = standing.whole and front == standing.front and bool((runs[1:] > runs[:-1]).all())
+    beside = standing.beside
+    if beside is not None:
+        places = index.new_full((count + 1,), -1)  # the last is that of none
+        places[index] = torch.arange(index.shape[0], device=index.device)
+        beside = places[beside[:, runs]]
+    return Standing(front, beside, whole)
+
+
+def _found(lanes: Lanes, marks: Tensor, front: int) -> Standing:
+    """Looked for: of lanes of which the first are runs."""
+    origin, runs = lanes.origin, lanes.root.count
+    assert origin is not None
+    row = origin.new_full((runs,), -1)
+    row[origin[:front]] = torch.arange(front, device=origin.device)
+    owner = row.index_select(0, origin[front:])
+    beside = origin.new_full((2, front + 1), -1)  # the last is of those whose run is not here
+    beside[(marks[front:] < 0).long(), owner] = torch.arange(front, lanes.count, device=origin.device)
+    whole = front == runs and bool((origin[1:front] > origin[: front - 1]).all())
+    return Standing(front, beside[:, :front], whole)
+
+
+def _beside(lanes: Lanes, standing: Standing, taken: Tensor, sides: int, tickets: Tensor) -> Patched:
+    """The runs at `taken` once more, as alternatives, in the place of those that they had."""
+    known, count = standing.beside, lanes.count
+    at = taken.new_full((sides, taken.shape[0]), -1) if known is None else known[:sides].index_select(1, taken)
+    at, of = at.reshape(-1), taken.repeat(sides)
+    fresh = (at < 0).nonzero().squeeze(1)
+    if fresh.shape[0]:
+        at[fresh] = torch.arange(count, count + fresh.shape[0], device=at.device)
+        known = taken.new_full((2, standing.front), -1) if known is None else known.clone()
+        known[:sides, taken] = at.view(sides, -1)
+        standing = Standing(standing.front, known, standing.whole)
+    onward = Patched(count + fresh.shape[0], lanes, at, of, tickets)
+    onward.standing = standing
+    origin, root = lanes.origin, lanes.root
+    if origin is None:
+        origin = torch.arange(count, device=at.device)
+    if fresh.shape[0]:
+        origin = torch.cat([origin, origin.index_select(0, of.index_select(0, fresh))])
+    onward.maps[root] = origin
+    return onward

@@ -19,13 +19,15 @@ from ...dsl.jumps.atoms import DRAW, Atom, Form
 from ...dsl.names.resolved import Site
 from ...dsl.syntax import Expression
 from ..arrays.probes import unlike
+from ..lanes.forking import standing_of
 from ..lanes.frames import Frame
-from ..lanes.lanes import Lanes, carry
+from ..lanes.lanes import Lanes, Leading, carry
 from ..lanes.lessons import TooCoarse
 from ..lanes.lifting import Leaves
 from ..lanes.values import PerLane, Plain, Uniform
 from ..laws.crossing import Unknown, below, crossed, spread
 from ..laws.law import Law
+from ..laws.others import Rows
 from .arguments import Bound
 from .machine import Machine
 
@@ -164,9 +166,13 @@ class Crossings:
             raise TooCoarse
         self.machine, self.site, self.bound = machine, site, bound
         self.atoms = sorted(atoms, key=lambda atom: atom.lattice)  # a root counts for the first that has it
-        self.lanes, self.activation, self.draw = frame.lanes, frame.activation, draw
-        self.frame = frame.child(frame.lanes)  # which stays where it is
-        place = self._place(frame.lanes, self.frame)
+        self.home = self.lanes = frame.lanes
+        standing = standing_of(frame.lanes)
+        if standing is not None and standing.front < frame.lanes.count:  # the others have no candidates
+            self.lanes, draw = Leading(standing.front, frame.lanes, draw.device), draw[: standing.front]
+        self.draw = draw
+        self.frame = frame.child(self.lanes)  # which stays where it is
+        place = self._place(self.lanes, self.frame)
         with torch.enable_grad():
             found = self._found(place, place.law, draw)
         with torch.no_grad():
@@ -176,10 +182,18 @@ class Crossings:
             densities = [self._density(place.law, one) * move for one, move in zip(found, moves, strict=True)]
             masses = torch.stack(densities, -1)
             self.widths = torch.stack([self._width(place.law, one.root) for one in found], -1).reshape(draw.shape[0], -1)
-            self.masses = self._once_each(masses.reshape(draw.shape[0], -1), found)
+            self._masses = self._once_each(masses.reshape(draw.shape[0], -1), found)
+
+    def total(self, count: int) -> Tensor:
+        """The mass of all roots together, of the first lanes."""
+        return self._masses[:count].sum(1, dtype=torch.float64)
+
+    def masses(self, rows: Tensor) -> Tensor:
+        """The mass of each root."""
+        return self._masses.index_select(0, rows)
 
     def _place(self, lanes: Lanes, frame: Frame, rows: Tensor | None = None) -> _Place:
-        arguments = {name: carry(value, self.lanes, lanes) for name, value in self.bound.arguments.items()}
+        arguments = {name: carry(value, self.home, lanes) for name, value in self.bound.arguments.items()}
         lifter = self.machine.lifter
         if lifter is not None:
             arguments = {
@@ -273,7 +287,7 @@ class Crossings:
         return False
 
     # ------------------------------------------------------------------------------------------------ of some lanes
-    def weight(self, rows: Tensor, ways: Tensor) -> Tensor:
+    def weight(self, rows: Tensor, ways: Tensor, at: Rows) -> Tensor:
         """How fast probability crosses the roots."""
         lanes = self.lanes.restrict(rows)
         inner = self.frame.child(lanes)
@@ -333,7 +347,9 @@ class Crossings:
 def crossings(machine: Machine, site: Site, bound: Bound, frame: Frame) -> Callable[[Tensor], Crossings | None]:
     """What finds the jumps of a draw."""
     def found(draw: Tensor) -> Crossings | None:
-        atoms = machine.atoms.get(site.index, ())
-        return Crossings(machine, site, atoms, bound, draw.detach(), frame) if atoms and draw.numel() else None
+        atoms, standing = machine.atoms.get(site.index, ()), standing_of(frame.lanes)
+        if not atoms or not draw.numel() or (standing is not None and not standing.front):
+            return None
+        return Crossings(machine, site, atoms, bound, draw.detach(), frame)
 
     return found
