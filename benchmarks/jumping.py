@@ -109,7 +109,7 @@ class Writer:
         text, code = f"{a} {'<' if less else '>'} {b}", (lambda v: f(v) < g(v)) if less else (lambda v: f(v) > g(v))
         if self.chance.random() < 0.15:
             more, h = self.condition()
-            return (f"{text} and {more}", lambda v: code(v) & h(v)) if less else (f"{text} or {more}", lambda v: code(v) | h(v))
+            return (f"{text} and ({more})", lambda v: code(v) & h(v)) if less else (f"{text} or ({more})", lambda v: code(v) | h(v))
         return text, code
 
     def add(self, line: str, code: Code) -> None:

@@ -16,7 +16,7 @@ from torch import Tensor
 from ..arrays.broadcast import Shape
 from ..arrays.kernels import less
 from ..laws.noise import Coin, Noise
-from .lanes import Lanes, Patched
+from .lanes import Lanes, Patched, Slots
 
 
 class Common(Noise):
@@ -30,8 +30,8 @@ class Common(Noise):
         assert isinstance(lanes, Lanes)
         if lanes.origin is None:
             return self.noise
-        slot, count = _slots(lanes)
-        return self.noise if count == lanes.count else Shared(self.noise, slot, count)
+        slots = _slots(lanes)
+        return self.noise if slots.count == lanes.count else Shared(self.noise, slots)
 
     def seed(self) -> int:
         return self.noise.seed()
@@ -40,31 +40,39 @@ class Common(Noise):
         self.noise.rewind()
 
 
-def _slots(lanes: Lanes) -> tuple[Tensor, int]:
-    """Which of so many rows of noise belongs to each of some lanes: one for each run."""
+def _slots(lanes: Lanes) -> Slots:
+    """Which row of noise belongs to each of some lanes: one for each run."""
     if lanes.slots is not None:
         return lanes.slots
     origin, before = lanes.origin, lanes.parent
     assert origin is not None and before is not None
     if isinstance(lanes, Patched) and (known := before.slots) is not None:
-        found = known if lanes.count == before.count else (lanes.onto(known[0]), known[1])
+        found = known if lanes.count == before.count else _arranged(lanes.onto(known.slot), known.count, known.leading)
     elif lanes.standing is not None and lanes.standing.whole:
-        found = origin, lanes.standing.front
+        found = _arranged(origin, lanes.standing.front, True)
     else:
         present = torch.zeros(lanes.root.count, dtype=torch.bool, device=origin.device)
         present[origin] = True
-        found = (present.cumsum(0) - 1).index_select(0, origin), int(present.sum())
+        found = Slots((present.cumsum(0) - 1).index_select(0, origin), int(present.sum()))
     lanes.slots = found
     return found
+
+
+def _arranged(slot: Tensor, count: int, leading: bool) -> Slots:
+    """With what is to be known of the order."""
+    times = slot.shape[0] // count if leading and slot.shape[0] % count == 0 else 0
+    if times and not torch.equal(slot, torch.arange(count, device=slot.device).repeat(times)):
+        times = 0
+    return Slots(slot, count, leading, times)
 
 
 class Shared(Noise):
     """`slot` `[lanes]` says which of `count` rows of the noise belongs to a lane."""
 
-    def __init__(self, noise: Noise, slot: Tensor, count: int):
+    def __init__(self, noise: Noise, slots: Slots):
         self.noise = noise
-        self.slot = slot
-        self.count = count
+        self.slots = slots
+        self.slot, self.count = slots.slot, slots.count
 
     @cached_property
     def leader(self) -> Tensor:
@@ -75,7 +83,7 @@ class Shared(Noise):
         return first.index_select(0, slot)
 
     def _spread(self, rows: Tensor) -> Tensor:
-        return rows.index_select(0, self.slot)
+        return self.slots.spread(rows)
 
     def rand(self, shape: Shape, dtype: torch.dtype, device: torch.device) -> Tensor:
         return self._spread(self.noise.rand((self.count, *shape[1:]), dtype, device))

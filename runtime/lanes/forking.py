@@ -20,6 +20,7 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
+from ..arrays.kernels import compare, where_true
 from ..laws.noise import Noise
 from ..laws.others import Others
 from .lanes import Lanes, Patched, Standing, longer
@@ -33,7 +34,9 @@ class Forks:
     def __init__(self, runs: int, noise: Noise, device: torch.device):
         self.noise = noise
         self.mass = torch.zeros(runs, dtype=torch.float64, device=device)
+        self.more = 0.0  # mass that all runs have met beside that
         self.limit = torch.zeros(runs, dtype=torch.float64, device=device)
+        self.room: Tensor | None = None  # from the mass to the limit
         self.kept = torch.zeros(runs, dtype=torch.long, device=device)
         self.ratios: list[Tensor] = []  # w/m of every ticket that was given out,
         self.paired: list[Tensor] = []  # and whether it is that of a pair
@@ -48,16 +51,19 @@ class Forks:
         taken = self._taken(lanes, standing, others)
         if not taken.shape[0]:
             return lanes, value
-        masses = others.masses(taken).expand(taken.shape[0], -1)
-        ways = self._ways(masses)
-        chosen = masses.gather(1, ways.unsqueeze(1)).squeeze(1).detach()
+        ways, chosen = self._ways(others.masses(taken), taken.shape[0])
         self.ratios.append(others.weight(taken, ways, _at(lanes, taken)) / chosen)
         tickets = torch.arange(self.tickets + 1, self.tickets + 1 + taken.shape[0], device=taken.device)
         self.tickets += taken.shape[0]
         self.paired.append(torch.full_like(taken, others.paired, dtype=torch.bool))
         runs = _runs(lanes, standing, taken)
-        self.kept[runs] = tickets
-        self.limit[runs] = self.mass[runs] / (1 - self.noise.rand((taken.shape[0],), torch.float64, self.mass.device))
+        self.kept.index_copy_(0, runs, tickets)
+        mass = self.mass.index_select(0, runs)
+        chance = self.noise.rand((taken.shape[0],), torch.float64, self.mass.device)
+        limit = (mass + self.more) / (1 - chance)
+        self.limit.index_copy_(0, runs, limit)
+        if self.room is not None:
+            self.room.index_copy_(0, runs, limit - mass)
         sides = others.changed(value, taken, ways)
         tickets = torch.cat((tickets, -tickets)[: len(sides)])
         other = sides[0] if len(sides) == 1 else torch.cat(list(sides))
@@ -70,26 +76,45 @@ class Forks:
         """The runs, by their lanes, that take one of the candidates that they meet."""
         front = lanes.count if standing is None else standing.front
         total = others.total(front)
+        if standing is not None and standing.whole and total.shape[0] == 1:
+            if self.room is None:
+                self.room = self.limit - self.mass
+            self.more += float(total)
+            return where_true(compare(torch.lt, self.room, self.more))
+        self._settle()
         if standing is not None and standing.whole:
-            return torch.greater(self.mass.add_(total), self.limit).nonzero().squeeze(1)
+            return where_true(compare(torch.gt, self.mass.add_(total), self.limit))
         total = total.expand(front)
         if standing is not None:
             runs = _runs(lanes, standing, None)
             mass = self.mass.index_select(0, runs).add_(total)
             self.mass.index_copy_(0, runs, mass)
-            return torch.greater(mass, self.limit.index_select(0, runs)).nonzero().squeeze(1)
+            return where_true(compare(torch.gt, mass, self.limit.index_select(0, runs)))
         marks, origin = lanes.marks(), lanes.origin
         assert origin is not None
         own = total if marks is None else torch.where(marks == 0, total, 0.0)
         self.mass.index_add_(0, origin, own)
         over = torch.greater(self.mass, self.limit).index_select(0, origin)
-        return (over if marks is None else over & (marks == 0)).nonzero().squeeze(1)
+        return where_true(over if marks is None else over & (marks == 0))
 
-    def _ways(self, masses: Tensor) -> Tensor:
-        """One way for each row of masses `[k, ways]`, in proportion."""
+    def _settle(self) -> None:
+        """Every run has its mass."""
+        if self.more:
+            self.mass.add_(self.more)
+            self.more = 0.0
+        self.room = None
+
+    def _ways(self, masses: Tensor, count: int) -> tuple[Tensor, Tensor]:
+        """One way for each row of masses `[count or 1, ways]`, in proportion, and its mass."""
+        if masses.shape[1] == 1:
+            return torch.zeros(count, dtype=torch.long, device=masses.device), masses[:, 0]
         sums = masses.double().cumsum(-1)
-        mark = self.noise.rand((masses.shape[0], 1), torch.float64, masses.device) * sums[:, -1:]
-        return torch.searchsorted(sums, mark, right=True).squeeze(1).clamp_max(masses.shape[1] - 1)
+        mark = self.noise.rand((count, 1), torch.float64, masses.device) * sums[:, -1:]
+        if masses.shape[0] == 1:
+            ways = torch.searchsorted(sums[0], mark[:, 0], right=True).clamp_max(masses.shape[1] - 1)
+            return ways, masses[0].index_select(0, ways)
+        ways = torch.searchsorted(sums, mark, right=True).clamp_max(masses.shape[1] - 1)
+        return ways.squeeze(1), masses.gather(1, ways).squeeze(1)
 
     def _sorted(
         self, lanes: Lanes, taken: Tensor, tickets: Tensor, value: Tensor, other: Tensor
@@ -114,6 +139,7 @@ class Forks:
 
     def settled(self, lanes: Lanes) -> tuple[Lanes, Tensor | None]:
         """Of the lanes at the end those that are not stale, and their weights: of value 1 for runs, and 0 for alternatives."""
+        self._settle()
         marks = lanes.marks()
         if marks is None:
             return lanes, None
@@ -132,7 +158,7 @@ class Forks:
     @torch.no_grad()
     def idle(self, lanes: Lanes, values: Sequence[Tensor]) -> frozenset[int]:
         """The values `[lanes or 1, ...]`, by their numbers, that are the same on all lanes of each run, if some had candidates."""
-        if not bool((self.mass > 0).any()):
+        if not self.tickets:
             return frozenset()
         origin = lanes.origin
         found = []
@@ -227,7 +253,7 @@ def _beside(lanes: Lanes, standing: Standing, taken: Tensor, sides: int, tickets
     known, count = standing.beside, lanes.count
     at = taken.new_full((sides, taken.shape[0]), -1) if known is None else known[:sides].index_select(1, taken)
     at, of = at.reshape(-1), taken.repeat(sides)
-    fresh = (at < 0).nonzero().squeeze(1)
+    fresh = where_true(at < 0)
     if fresh.shape[0]:
         at[fresh] = torch.arange(count, count + fresh.shape[0], device=at.device)
         known = taken.new_full((2, standing.front), -1) if known is None else known.clone()

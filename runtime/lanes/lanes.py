@@ -51,6 +51,25 @@ class Standing:
     whole: bool
 
 
+@dataclass(frozen=True)
+class Slots:
+    """Which of `count` rows of noise belongs to each of some lanes (`coupling.py`).  `leading`: the first lanes have one each, in
+    order; `times`: so often all lanes have one each, in order (0: not so)."""
+
+    slot: Tensor
+    count: int
+    leading: bool = False
+    times: int = 0
+
+    def spread(self, rows: Tensor) -> Tensor:
+        """Rows of noise `[count, ...]`, on the lanes."""
+        if self.times:
+            return rows.repeat(self.times, *(1,) * (rows.dim() - 1))
+        if self.leading:
+            return torch.cat([rows, rows.index_select(0, self.slot[self.count :])])
+        return rows.index_select(0, self.slot)
+
+
 class Lanes:
     """`count` lanes; `index` `[count]` maps each to a lane of `parent`.  Neither is set for the runs themselves.
 
@@ -63,8 +82,8 @@ class Lanes:
     """
 
     __slots__ = (
-        "_index", "_marks", "count", "lifter", "maps", "once", "parent", "parts", "places", "slots", "spread", "standing",
-        "tracked", "wayless",
+        "_index", "_marks", "count", "lifter", "maps", "once", "parent", "parts", "places", "root", "slots", "spread",
+        "standing", "tracked", "wayless",
     )
 
     def __init__(self, count: int, parent: Lanes | None = None, index: Tensor | None = None, spread: bool = False):
@@ -72,6 +91,7 @@ class Lanes:
         self.parent = parent
         self._index = index
         self.spread = spread
+        self.root: Lanes = self if parent is None else parent.root  # the runs themselves
         self.parts: tuple[Lanes, ...] = ()
         self.lifter: Lifting | None = None if parent is None else parent.lifter
         self.tracked: bool = parent is not None and parent.tracked
@@ -81,7 +101,7 @@ class Lanes:
         self.maps: dict[Lanes, Tensor] = {}
         self.places: dict[Lanes, Tensor] = {}
         self.standing: Standing | None = None
-        self.slots: tuple[Tensor, int] | None = None
+        self.slots: Slots | None = None
 
     @property
     def index(self) -> Tensor | None:
@@ -223,14 +243,6 @@ class Lanes:
             step = step.parent
         onward = self.map_to(step)
         return found if onward is None else found.index_select(0, onward)
-
-    @property
-    def root(self) -> Lanes:
-        """The runs themselves."""
-        lanes = self
-        while lanes.parent is not None:
-            lanes = lanes.parent
-        return lanes
 
     @property
     def origin(self) -> Tensor | None:

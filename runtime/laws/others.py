@@ -75,6 +75,8 @@ def _places(elements: Tensor, batch: Shape) -> list[Tensor]:
 
 def _picked(table: Tensor, places: Sequence[Tensor]) -> Tensor:
     """Entries of a table that may have axes of 1."""
+    if len(places) == 1 and table.shape[0] == places[0].shape[0]:
+        return table
     return table[tuple(place if size > 1 else torch.zeros_like(place) for size, place in zip(table.shape, places, strict=True))]
 
 
@@ -164,8 +166,10 @@ class _Steps:
         return _summed(mass.expand(mass.shape[0], *self.batch))
 
     def masses(self, rows: Tensor) -> Tensor:
-        factors = self._at(rows)
         scale = _chosen(self.scale, rows)
+        if isinstance(self.law, Bernoulli | Poisson):
+            return scale.expand(scale.shape[0], *self.batch).flatten(1) if self.batch else scale.unsqueeze(1)
+        factors = self._at(rows)
         return torch.stack([(factor.abs() * scale).expand(rows.shape[0], *self.batch) for factor in factors], -1).flatten(1)
 
     def _at(self, rows: Tensor) -> list[Tensor]:
@@ -176,12 +180,15 @@ class _Steps:
         kinds = len(factors)
         places = _places(ways // kinds, self.batch)
         moved = _picked(_argument(self.law, at), places)
-        factor = torch.stack([_picked(factor, places) for factor in factors], -1)
-        return (moved - moved.detach()) * factor.gather(-1, (ways % kinds).unsqueeze(-1)).squeeze(-1)
+        found = [_picked(factor, places) for factor in factors]
+        factor = found[0] if kinds == 1 else torch.stack(found, -1).gather(-1, (ways % kinds).unsqueeze(-1)).squeeze(-1)
+        return (moved - moved.detach()) * factor
 
     def changed(self, value: Tensor, rows: Tensor, ways: Tensor) -> Sequence[Tensor]:
         found = value.index_select(0, rows)
         flat = found.view(rows.shape[0], -1)
+        if flat.shape[1] == 1 and isinstance(self.law, Bernoulli | Poisson):
+            return ((1 - found) if isinstance(self.law, Bernoulli) else found + 1,)
         if isinstance(self.law, Bernoulli):
             element = ways.unsqueeze(1)
             flat.scatter_(1, element, 1 - flat.gather(1, element))
