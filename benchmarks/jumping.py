@@ -1,6 +1,6 @@
 """An adversary of `jump`: random programs with thresholds, whose gradient is known by quadrature.
 
-    python benchmarks/jumping.py [--programs 1000] [--seed 0] [--seconds 600]
+    python benchmarks/jumping.py [--programs 1000] [--seed 0] [--seconds 600] [--way default]
 
 A generator writes each program twice, in the language and as a function of numpy on arrays of noise, one array for each execution
 of a site.  The derivative is taken from the second one by central differences on scrambled Sobol points, the same on both sides,
@@ -232,14 +232,25 @@ def quadrature(made: Writer, name: str, logarithm: int, scrambles: int, seed: in
     return float(np.mean(found)), float(np.std(found, ddof=1) / scrambles**0.5)
 
 
-def tried(seed: int) -> tuple[str, str]:
+def options_of(way: str, text: str, seed: int) -> dict[str, Any]:
+    """How a program is answered: everything by `jump`, as nobody asks for anything, or each site as a coin falls."""
+    if way == "jump":
+        return {"pilot": False, "estimator": "jump", "unbiased": True}
+    if way == "default":
+        return {"unbiased": True}
+    chance, sites = random.Random(seed), probrun.parse(text).resolved.sites
+    kinds = {site.name: ("score", "enumerate", "fork") if site.distribution.name == "Bernoulli" else ("rsample", "score", "jump") for site in sites}
+    return {"pilot": False, "unbiased": True, "estimator": {name: chance.choice(found) for name, found in kinds.items() if chance.random() < 0.7}}
+
+
+def tried(seed: int, way: str = "jump") -> tuple[str, str]:
     """What became of the program of a seed, and its text."""
     made = Writer(random.Random(seed))
     text = made.program()
     program = probrun.parse(text)
     for again in (False, True):
         try:
-            found = program.grad(samples=200_000 if again else 10_000, seed=seed + again, pilot=False, estimator="jump", unbiased=True)
+            found = program.grad(samples=200_000 if again else 10_000, seed=seed + again, **options_of(way, text, seed))
         except probrun.ProbError as error:
             return f"refused {error.code}: {error.diagnostics[0].label if hasattr(error, 'diagnostics') else error}", text
         except Exception as error:  # a crash is an answer, too
@@ -265,6 +276,7 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--seconds", type=float, default=float("inf"))
     parser.add_argument("--refused", action="store_true", help="print programs that are refused, too")
+    parser.add_argument("--way", choices=("jump", "default", "mixed"), default="jump")
     given = parser.parse_args()
     torch.set_num_threads(1)
     fates: Counter[str] = Counter()
@@ -272,7 +284,7 @@ def main() -> int:
     for seed in range(given.seed, given.seed + given.programs):
         if time.monotonic() - began > given.seconds:
             break
-        fate, text = tried(seed)
+        fate, text = tried(seed, given.way)
         fates[fate.split(":")[0]] += 1
         if "WRONG" in fate or (given.refused and "refused" in fate):
             print(f"-- seed {seed}\n{text}\n{fate}\n", flush=True)

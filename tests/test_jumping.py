@@ -49,11 +49,11 @@ def test_exact_derivatives(program: str, exact: tuple[float, ...], most: float) 
         assert float(moments.se) < most
 
 
-def test_it_goes_over_jumps_where_it_is_asked_for() -> None:
+def test_it_goes_over_jumps_unless_others_are_asked_for() -> None:
     program = probrun.parse("param t = 0.5\nx ~ Normal(0, 1)\nw ~ Normal(0, 1)\nreturn x + w < t")
     with pytest.raises(probrun.ProbError, match="P0403"):
-        program.grad(samples=2000, seed=1)
-    found = program.grad(samples=2000, seed=1, among=AMONG)
+        program.grad(samples=2000, seed=1, among=("rsample", "score"))
+    found = program.grad(samples=2000, seed=1)
     assert {site.name: site.estimator for site in found.sites} == {"x": "sample", "w": "jump"}
     seen = {site.name: site for site in program.explain(among=AMONG)}
     assert any("`x + w < t` (line 4)" in word for word in seen["w"].because)
@@ -110,3 +110,41 @@ def test_another_estimator_by_force_is_refused() -> None:
 def test_random_programs() -> None:
     for seed in range(4):
         assert "WRONG" not in tried(seed)[0], seed
+
+
+FACTORS = [  # programs whose draws jump where a factor of a later one is 0, and derivatives at t = 0.5
+    ("x ~ Normal(0, 1); y ~ Normal(1, 1); return (x + t)*y > 0", 0.240347),
+    ("x ~ Normal(0, 1); w = x + t; y ~ Normal(1, 1); return floor(w*y) > -1", 0.240347),
+    ("x ~ Normal(0, 1); v ~ Normal(1, 1); w ~ Exponential(1); return w*v > w*(x - t)", 0.160733),
+    ("x ~ Normal(1, 1); y = relu(x - t); z ~ Normal(0, 1); return y*z > 0", -0.176033),
+    ("x ~ Normal(1, 1); z ~ Normal(1, 1); return exp((x - t)*z) > 1", -0.240347),
+]
+
+
+@pytest.mark.parametrize(("program", "right"), FACTORS)
+def test_where_a_factor_is_zero(program: str, right: float) -> None:
+    found = probrun.parse(f"param t = 0.5\n{program}").grad(samples=20_000, seed=1, pilot=False).gradient["t"]
+    assert abs(float(found.mean) - right) <= Z * float(found.se) and float(found.se) < 0.02
+
+
+CORNERS = [
+    ("param t = 0\nx ~ Uniform(0, 1); return floor(x + t)", "draws end exactly where"),
+    ("param t = 1\nx ~ Uniform(0, t); return x < 1", "draws end exactly where"),
+    ("param t = 0\nx ~ Exponential(1); return x > t", "draws end exactly where"),
+    ("param t = 0\nx ~ Beta(0.5, 0.5); return x > t", "draws end exactly where"),
+    ("param t = 0\nx ~ Normal(1, 1); return x*t > 0", "whatever is drawn"),
+    ("param t = 0\nx ~ Normal(1, 1); return floor(exp(x)*t)", "cannot be solved"),
+    ("param t = 0\nx ~ Normal(1, 1); return exp(x)*t > 0", "whatever is drawn"),
+]
+
+
+@pytest.mark.parametrize(("program", "words"), CORNERS)
+def test_there_is_no_derivative_at_a_corner(program: str, words: str) -> None:
+    with pytest.raises(probrun.ProbError, match=words):
+        probrun.parse(program).grad(samples=200, seed=1, pilot=False)
+
+
+def test_next_to_a_corner() -> None:
+    program = "param t = 1.5\nx ~ Uniform(0, t); y = x/t; return (y > 1) + (x > 0.3)"
+    found = probrun.parse(program).grad(samples=2000, seed=1).gradient["t"]
+    assert abs(float(found.mean) - 0.3 / 1.5**2) <= Z * float(found.se) + 1e-9

@@ -48,7 +48,21 @@ from .atoms import DRAW, Atom, Form, Unfound
 from .carried import MOST_ATOMS, Carried, Carrying, Missable
 from .inlining import inlined
 from .reachable import alike, few_outcomes, few_rounds, is_number, only_place, with_place
-from .solving import WHOLE, Unsolved, affine, by_element, changed, flat, names_of, pieces, solved, substituted
+from .solving import (
+    WHOLE,
+    Unsolved,
+    affine,
+    by_element,
+    changed,
+    constant,
+    factors,
+    flat,
+    names_of,
+    nonzero,
+    pieces,
+    solved,
+    substituted,
+)
 from .within import Within
 
 MOST_ROUNDS = 64
@@ -199,9 +213,24 @@ class _Backward(Within):
                 for piece in pieces(made.value, DRAW):
                     if DRAW in names_of(piece):
                         self.candidate(piece, made, node, site)
-                    for rest in flat(piece, DRAW, self.signed) if DRAW in names_of(piece) else [piece]:
-                        found.setdefault(Carried(rest, made.lattice, made.span))
+                    for rest in self.without(piece, made) if DRAW in names_of(piece) else [made.of(piece)]:
+                        found.setdefault(rest)
         state.carried = {one: None for one in found if names_of(one.value)}
+
+    def without(self, piece: Expression, one: Carried) -> list[Carried]:
+        """What goes on without the draw: what the expression is where it does not change with it, and where it comes to be so,
+        if it may be 0 there (`x*y > 0` jumps where x is 0)."""
+        found = []
+        for rest in flat(piece, DRAW, self.signed):
+            found.append(one.of(rest))
+            number = constant(rest)
+            if number is None:
+                sure = nonzero(rest, self.signed) and not one.lattice
+            else:
+                sure = number % 1 != 0 if one.lattice else number != 0
+            if not sure:
+                found += [Carried(factor, False, one.span) for factor in factors(piece, DRAW, self.signed)]
+        return found
 
     def one_entry(self, one: Carried) -> Carried:
         """Of an array that is drawn, one entry against numbers: the jumps of each entry, as if it were this one."""

@@ -27,6 +27,10 @@ class Carried:
     lattice: bool = False
     span: Span = field(default=Span(0, 0), compare=False)
 
+    def of(self, value: Expression) -> Carried:
+        """Another expression in its place."""
+        return Carried(value, self.lattice, self.span)
+
 
 @dataclass
 class Carrying:

@@ -241,6 +241,47 @@ def flat(node: Expression, name: str, signed: frozenset[str]) -> list[Expression
     return [substituted(node, name, Number(0.0))]
 
 
+def factors(node: Expression, name: str, signed: frozenset[str]) -> list[Expression]:
+    """Expressions at whose zeros an expression stops to change with a name, and may change the other way beyond them."""
+    match node:
+        case Name():
+            return []
+        case Unary(operator="-"):
+            return factors(node.operand, name, signed)
+        case Power() if name not in names_of(node.exponent):
+            return factors(node.base, name, signed)
+        case Call() if len(node.arguments) == 1:
+            return factors(node.arguments[0].value, name, signed)
+        case Arithmetic():
+            parts = [node.first, *(term.operand for term in node.rest)]
+            mine = [part for part in parts if name in names_of(part)]
+            if len(mine) == 1 and not any(term.operator == "%" for term in node.rest):
+                found = factors(mine[0], name, signed)
+                if node.rest[0].operator in "*/":
+                    found += [part for part in parts if part is not mine[0] and not nonzero(part, signed)]
+                return found
+    return [_less(substituted(node, name, Number(1.0)), substituted(node, name, Number(0.0)))]
+
+
+def constant(node: Expression) -> float | None:
+    """The number that an expression is, if it is one by the text."""
+    match node:
+        case Number():
+            return float(node.value)
+        case Unary(operator="-"):
+            inner = constant(node.operand)
+            return None if inner is None else -inner
+        case Arithmetic():
+            total = constant(node.first)
+            for term in node.rest:
+                number = constant(term.operand)
+                if total is None or number is None or (term.operator == "%" or (term.operator == "/" and not number)):
+                    return None
+                total = {"+": total + number, "-": total - number, "*": total * number}.get(term.operator, total / (number or 1.0))
+            return total
+    return None
+
+
 def _with_part(node: Arithmetic, place: int, part: Expression) -> Arithmetic:
     """The chain with another operand at a place."""
     if not place:
@@ -299,4 +340,4 @@ def _of_chain(node: Arithmetic, name: str, goal: Expression) -> list[Expression]
     return solved(own, name, Arithmetic(over, (Term("/", goal),)))
 
 
-__all__ = ["RISING", "Unsolved", "affine", "changed", "flat", "names_of", "pieces", "solved", "substituted"]
+__all__ = ["RISING", "Unsolved", "affine", "changed", "constant", "factors", "flat", "names_of", "pieces", "solved", "substituted"]

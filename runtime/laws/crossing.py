@@ -18,6 +18,9 @@ from .location_scale import Cauchy, Gumbel, Laplace, LocationScale, Logistic, No
 from .noise import Noise
 from .positive import Chi2, Exponential, Gamma, HalfCauchy, HalfNormal, InverseGamma, LogNormal, Pareto, Weibull
 
+NEXT = 1e-8  # to an end, where the width is 1
+FLAT = 1e-2  # of the density at an end, where the width is 1: as good as 0
+
 
 class Unknown(Exception):
     """Of this law (by its name) the motion of a draw, or its distribution function, is not known."""
@@ -47,6 +50,23 @@ def crossed(law: Law, root: Tensor) -> tuple[Tensor, Tensor]:
     draw = moved(law, safe)
     motion = (root - point) - (draw - draw.detach())
     return density, density * torch.where(inside, motion, 0.0)
+
+
+def at_an_end(law: Law, draw: Tensor, root: Tensor, width: Tensor) -> tuple[Tensor, Tensor] | None:
+    """Where a root beside a draw `[lanes, *batch]` is next to an end of the support at which the density is not 0, and a draw that
+    stands there and moves with that end."""
+    with torch.no_grad():
+        scale = spread(law, draw).abs()
+        width = width + NEXT * scale
+        before, after = (law.support(root.detach() + side * width) for side in (-2.0, 2.0))
+        if before is None or after is None or not bool((here := (before != after) & torch.isfinite(root)).any()):
+            return None
+        inside = torch.where(before, root - 2 * width, root + 2 * width)
+        inside = torch.where(here, inside, law.stand_in(inside)).detach()
+        here = here & (law.log_prob(inside).exp() * scale > FLAT)
+        at_root = torch.where(here, root, inside).detach()
+        held = law.support(at_root)
+    return here, moved(law, at_root if held is None else torch.where(held, at_root, inside))
 
 
 def moved(law: Law, x: Tensor) -> Tensor:

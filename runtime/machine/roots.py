@@ -25,7 +25,7 @@ from ..lanes.lanes import Lanes, Leading, carry
 from ..lanes.lessons import TooCoarse
 from ..lanes.lifting import Leaves
 from ..lanes.values import PerLane, Plain, Uniform
-from ..laws.crossing import Unknown, below, crossed, spread
+from ..laws.crossing import Unknown, at_an_end, below, crossed, spread
 from ..laws.law import Law
 from ..laws.others import Rows
 from .arguments import Bound
@@ -183,6 +183,7 @@ class Crossings:
             masses = torch.stack(densities, -1)
             self.widths = torch.stack([self._width(place.law, one.root) for one in found], -1).reshape(draw.shape[0], -1)
             self._masses = self._once_each(masses.reshape(draw.shape[0], -1), found)
+            self._no_corner(place, found, moves)
 
     def total(self, count: int) -> Tensor:
         """The mass of all roots together, of the first lanes."""
@@ -256,7 +257,7 @@ class Crossings:
                     same = same & (masses[..., first] > 0)
                 if not bool(same.any()):
                     continue
-                if float(same.double().mean()) > OFTEN and self._apart(root, found[later].root, same):
+                if self._often(same) and self._apart(root, found[later].root, same):
                     raise self.refused("two of its jumps are at the same place, and move apart")
                 masses[..., later] = torch.where(same, 0.0, masses[..., later])
             for atom in dict.fromkeys(self.atom_of[:later]):
@@ -266,6 +267,32 @@ class Crossings:
                     parted = (before != after).reshape(count, -1)
                     masses[..., later] = torch.where(parted, 0.0, masses[..., later])
         return masses.reshape(count, -1)
+
+    def _often(self, where: Tensor) -> bool:
+        """Whether something is so in many runs, of one element `[lanes, *batch]`.  Alternatives, which take no others, stand
+        next to jumps all the time."""
+        if not bool(where.any()):
+            return False
+        marks = self.lanes.marks()
+        own = where.double() if marks is None else where.index_select(0, (marks == 0).nonzero().squeeze(1)).double()
+        return own.shape[0] > 0 and float(own.mean(0).max()) > OFTEN
+
+    def _no_corner(self, place: _Place, found: Sequence[Found], moves: Sequence[bool]) -> None:
+        """P0403 where the draws end at a root and the end moves otherwise, or where an atom is 0 whatever is drawn."""
+        widths = self.widths.reshape(*self.draw.shape, self.kinds).unbind(-1)
+        for atom, one, move, width in zip(self.atom_of, found, moves, widths, strict=True):
+            if not move:
+                continue
+            with torch.enable_grad():
+                ends = at_an_end(place.law, self.draw, one.root, width)
+                if ends is not None and self._often(ends[0]) and self._apart(one.root, ends[1], ends[0]):
+                    raise self.refused(f"its draws end exactly where the result {atom.origin}, and move apart from that")
+                if not self._often(one.root.isnan()):
+                    continue
+                value = place.value(atom.value, self.draw)
+                nothing = one.root.isnan() & (value.detach() == (value.detach().round() if atom.lattice else 0))
+                if self._often(nothing) and self._apart(value, value.detach(), nothing):
+                    raise self.refused(f"the result {atom.origin} whatever is drawn, and a parameter moves that")
 
     def _value(self, atom: Atom, draw: Tensor) -> Tensor:
         """Of an atom on all lanes."""
