@@ -9,6 +9,7 @@ its sign between the two sides.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -18,6 +19,7 @@ from torch import Tensor
 from ...dsl.jumps.atoms import DRAW, Atom, Form
 from ...dsl.names.resolved import Site
 from ...dsl.syntax import Expression
+from ..arrays.kernels import where_true
 from ..arrays.probes import unlike
 from ..lanes.forking import standing_of
 from ..lanes.frames import Frame
@@ -36,7 +38,12 @@ HALVINGS, DOUBLINGS = 80, 60
 UNPARTED = 1e-3  # part of the roots at which an atom may not change its sign, for rounding
 LEAST = 1e-12  # probability of a cell
 OFTEN = 1e-3  # part of the lanes at which roots do not meet by chance
+WATCHED = 1024  # roots of one meeting that are looked at
 CLOSE = 1e-9  # derivatives that are the same but for rounding
+
+
+def _single(value: Plain) -> bool:
+    return not isinstance(value.raw, Tensor) or value.raw.numel() == 1
 
 
 class Uneven(Exception):
@@ -65,6 +72,8 @@ class _Place:
         if isinstance(found, Uniform) and found.live and aside.lifter is not None:
             found = aside.lifter.lift(found, inner.lanes)
         number = aside.number(found)
+        if number.dim() == 1 and len(self.shape) > 1:  # one for all elements
+            number = number.reshape(-1, *(1,) * (len(self.shape) - 1))
         try:
             return number.expand(self.shape)
         except RuntimeError:
@@ -167,14 +176,19 @@ class Crossings:
         self.machine, self.site, self.bound = machine, site, bound
         self.atoms = sorted(atoms, key=lambda atom: atom.lattice)  # a root counts for the first that has it
         self.home = self.lanes = frame.lanes
+        self.entry = frame.child(frame.lanes)  # which stays where it is
+        self.elements = math.prod(draw.shape[1:])
         standing = standing_of(frame.lanes)
-        if standing is not None and standing.front < frame.lanes.count:  # the others have no candidates
+        self.alike = frame.lanes.count > 1 and self._uniform()
+        if self.alike:
+            self.lanes, draw = Leading(1, frame.lanes, draw.device), draw.reshape(-1)[:1].reshape((1,) * draw.dim())
+        elif standing is not None and standing.front < frame.lanes.count:  # the others have no candidates
             self.lanes, draw = Leading(standing.front, frame.lanes, draw.device), draw[: standing.front]
         self.draw = draw
-        self.frame = frame.child(self.lanes)  # which stays where it is
+        self.frame = frame.child(self.lanes)
         place = self._place(self.lanes, self.frame)
         with torch.enable_grad():
-            found = self._found(place, place.law, draw)
+            found = self._found(place, draw)
         with torch.no_grad():
             moves = [bound.live or one.root.requires_grad for one in found]
             self.kinds = len(found)
@@ -187,32 +201,56 @@ class Crossings:
 
     def total(self, count: int) -> Tensor:
         """The mass of all roots together, of the first lanes."""
+        if self.alike:
+            return self._masses.sum(1, dtype=torch.float64) * self.elements
         return self._masses[:count].sum(1, dtype=torch.float64)
 
     def masses(self, rows: Tensor) -> Tensor:
         """The mass of each root."""
-        return self._masses.index_select(0, rows)
+        return self._masses.repeat(1, self.elements) if self.alike else self._masses.index_select(0, rows)
 
-    def _place(self, lanes: Lanes, frame: Frame, rows: Tensor | None = None) -> _Place:
+    def _uniform(self) -> bool:
+        """Whether the law, and what the draw is compared with, are the same in all lanes and for all elements."""
+        if not all(isinstance(value, Uniform) and _single(value) for value in self.bound.arguments.values()):
+            return False
+        inner = self.entry.child(Leading(1, self.home, self.machine.device))
+        inner.write(DRAW, Uniform(0.0))
+        for atom in self.atoms:
+            if atom.lattice or atom.form is Form.MONOTONE:
+                return False
+            for expression in atom.roots if atom.form is Form.SOLVED else (atom.value,):
+                assert self.machine.aside is not None
+                with torch.enable_grad():
+                    found = self.machine.aside.evaluate(expression, inner)
+                if not isinstance(found, Uniform) or not _single(found):
+                    return False
+        return True
+
+    def _place(self, lanes: Lanes, frame: Frame) -> _Place:
         arguments = {name: carry(value, self.home, lanes) for name, value in self.bound.arguments.items()}
         lifter = self.machine.lifter
         if lifter is not None:
             arguments = {
                 name: lifter.lift(value, lanes) if isinstance(value, Uniform) else value for name, value in arguments.items()
             }
+        if self.alike:  # one number is all that there is
+            arguments = {name: type(value)(value.raw) for name, value in arguments.items()}
         return _Place(
             self.machine, frame, self.bound.with_arguments(arguments).law(), (lanes.count, *self.draw.shape[1:]),
         )
 
-    def _found(self, place: _Place, law: Law, draw: Tensor) -> list[Found]:
+    def _found(self, place: _Place, draw: Tensor) -> list[Found]:
+        found = [(atom, self._roots(place, atom, draw)) for atom in self.atoms]
+        self.atom_of = [atom for atom, several in found for _ in several]
+        return [one for _, several in found for one in several]
+
+    def _roots(self, place: _Place, atom: Atom, draw: Tensor) -> list[Found]:
         try:
-            found = [(atom, roots(place, atom, draw, law)) for atom in self.atoms]
+            return roots(place, atom, draw, place.law)
         except Unknown:
             raise self.refused("the distribution function of its draws is not known here") from None
         except Uneven:
             raise self.refused("a draw makes the result jump at as many places as an array has") from None
-        self.atom_of = [atom for atom, several in found for _ in several]
-        return [one for _, several in found for one in several]
 
     def refused(self, why: str) -> Exception:
         """P0403 at the site."""
@@ -316,58 +354,84 @@ class Crossings:
     # ------------------------------------------------------------------------------------------------ of some lanes
     def weight(self, rows: Tensor, ways: Tensor, at: Rows) -> Tensor:
         """How fast probability crosses the roots."""
-        lanes = self.lanes.restrict(rows)
-        inner = self.frame.child(lanes)
-        place = self._place(lanes, inner)
-        draw = self.draw.index_select(0, rows)
-        total: Tensor | None = None
-        elements, kind = ways // self.kinds, ways % self.kinds
-        row = torch.arange(rows.shape[0], device=rows.device)
-        for number, found in enumerate(self._found(place, place.law, draw.detach())):
-            mine = kind == number
-            if not bool(mine.any()):
-                continue
-            safe = torch.where(torch.isfinite(found.root), found.root, draw.detach())
-            try:
-                _, motion = crossed(place.law, safe)
-            except Unknown:
-                raise self.refused("how its draws move with a parameter is not known") from None
-            if found.cell is not None:
-                motion = motion / found.cell
-            own = motion.reshape(rows.shape[0], -1)[row, elements]
-            own = torch.where(mine, own, 0.0)
-            total = own if total is None else total + own
-        assert total is not None
-        return total
+        element, kind = ways // self.kinds, ways % self.kinds
+        found, places = [], []
+        for number in range(self.kinds):
+            mine = where_true(kind == number) if self.kinds > 1 else torch.arange(rows.shape[0], device=rows.device)
+            if mine.shape[0]:
+                found.append(self._weight(number, rows.index_select(0, mine), element.index_select(0, mine)))
+                places.append(mine)
+        if len(found) == 1:
+            return found[0]
+        return torch.cat(found).index_select(0, torch.cat(places).argsort())
+
+    def _weight(self, number: int, rows: Tensor, element: Tensor) -> Tensor:
+        """Of roots of one kind."""
+        atom, several = self.atom_of[number], self.atom_of.index(self.atom_of[number])
+        place = self._some(rows)
+        draw = self._draws(rows)
+        found = self._roots(place, atom, draw)[number - several]
+        safe = torch.where(torch.isfinite(found.root), found.root, draw)
+        try:
+            _, motion = crossed(place.law, safe)
+        except Unknown:
+            raise self.refused("how its draws move with a parameter is not known") from None
+        if found.cell is not None:
+            motion = motion / found.cell
+        return self._own(motion, element)
+
+    def _some(self, rows: Tensor) -> _Place:
+        lanes = self.home.restrict(rows)
+        return self._place(lanes, self.entry.child(lanes))
+
+    def _draws(self, rows: Tensor) -> Tensor:
+        """Those that are told apart."""
+        return self.draw.expand(rows.shape[0], *self.draw.shape[1:]) if self.alike else self.draw.index_select(0, rows)
+
+    def _own(self, values: Tensor, element: Tensor) -> Tensor:
+        """Of each row `[k, *batch]` that of its element."""
+        flat = values.flatten(1) if values.dim() > 1 else values.unsqueeze(1)
+        return flat[:, 0] if flat.shape[1] == 1 else flat.gather(1, element.unsqueeze(1)).squeeze(1)
 
     def changed(self, value: Tensor, rows: Tensor, ways: Tensor) -> Sequence[Tensor]:
         """The draws before a root and after it."""
-        elements = ways // self.kinds
-        row = torch.arange(rows.shape[0], device=rows.device)
-        point, width = self.points[rows, ways], self.widths[rows, ways]
-        sides = []
-        for side in (-1.0, 1.0):
-            other = value.detach().index_select(0, rows).reshape(rows.shape[0], -1)
-            other[row, elements] = point + side * width
-            sides.append(other.view(-1, *value.shape[1:]))
-        self._watch(rows, ways, sides)
+        if self.alike:
+            point, width = (table[0].index_select(0, ways % self.kinds) for table in (self.points, self.widths))
+        elif self.points.shape[1] == 1:
+            point, width = (table[:, 0].index_select(0, rows) for table in (self.points, self.widths))
+        else:
+            point, width = self.points[rows, ways], self.widths[rows, ways]
+        ends = point - width, point + width
+        self._watch(rows, ways, ends)
+        if value.dim() == 1:
+            return ends
+        element, sides = (ways // self.kinds).unsqueeze(1), []
+        for end in ends:
+            other = value.detach().index_select(0, rows)
+            other.view(rows.shape[0], -1).scatter_(1, element, end.unsqueeze(1))
+            sides.append(other)
         return sides
 
     @torch.no_grad()
-    def _watch(self, rows: Tensor, ways: Tensor, sides: Sequence[Tensor]) -> None:
-        """P0403 where an atom does not change between the two sides of its root."""
-        lanes = self.lanes.restrict(rows)
-        place = self._place(lanes, self.frame.child(lanes))
-        elements, kind = ways // self.kinds, ways % self.kinds
-        row = torch.arange(rows.shape[0], device=rows.device)
-        for number, atom in enumerate(self.atom_of):
-            mine = kind == number
-            if not bool(mine.any()):
+    def _watch(self, rows: Tensor, ways: Tensor, ends: Sequence[Tensor]) -> None:
+        """P0403 where an atom does not change between the two sides of its root: of the first that are met."""
+        kind = ways[:WATCHED] % self.kinds
+        element = ways[:WATCHED] // self.kinds
+        for number in range(self.kinds):
+            mine = where_true(kind == number)
+            if not mine.shape[0]:
                 continue
-            values = [place.value(atom.value, side).reshape(rows.shape[0], -1)[row, elements] for side in sides]
-            values = [value.floor() if atom.lattice else value.sign() for value in values]
-            same = mine & (values[0] == values[1])
-            if float(same.sum()) > max(1.0, UNPARTED * float(mine.sum())):
+            atom, place, values = self.atom_of[number], self._some(rows.index_select(0, mine)), []
+            for end in ends:
+                side = self._draws(rows.index_select(0, mine)).clone()
+                own = element.index_select(0, mine)
+                side.view(mine.shape[0], -1).scatter_(
+                    1, torch.zeros_like(own).unsqueeze(1) if self.alike else own.unsqueeze(1), end.index_select(0, mine).unsqueeze(1)
+                )
+                value = self._own(place.value(atom.value, side), own)
+                values.append(value.floor() if atom.lattice else value.sign())
+            same = values[0] == values[1]
+            if float(same.sum()) > max(1.0, UNPARTED * mine.shape[0]):
                 raise self.refused(f"both sides of {atom.origin} are the same")
 
 
