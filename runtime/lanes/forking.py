@@ -27,6 +27,9 @@ from .lanes import Lanes, Patched, Standing, longer
 from .values import Uniform
 
 
+FEW = 4096  # lanes of which it is asked first whether a value is the same
+
+
 class Forks:
     """The alternatives of a block of runs: per run the mass of all candidates, W, up to which mass the kept one is kept, and its ticket
     (0: none yet).  That those of mass T replace it with probability T/W is that it is kept up to a mass of W/u, u uniform."""
@@ -39,7 +42,7 @@ class Forks:
         self.room: Tensor | None = None  # from the mass to the limit
         self.kept = torch.zeros(runs, dtype=torch.long, device=device)
         self.ratios: list[Tensor] = []  # w/m of every ticket that was given out,
-        self.paired: list[Tensor] = []  # and whether it is that of a pair
+        self.paired: list[tuple[int, bool]] = []  # and of how many it is that of a pair, or not
         self.tickets = 0
 
     def meet(self, lanes: Lanes, value: Tensor, others: Others) -> tuple[Lanes, Tensor]:
@@ -55,7 +58,7 @@ class Forks:
         self.ratios.append(others.weight(taken, ways, _at(lanes, taken)) / chosen)
         tickets = torch.arange(self.tickets + 1, self.tickets + 1 + taken.shape[0], device=taken.device)
         self.tickets += taken.shape[0]
-        self.paired.append(torch.full_like(taken, others.paired, dtype=torch.bool))
+        self.paired.append((taken.shape[0], others.paired))
         runs = _runs(lanes, standing, taken)
         self.kept.index_copy_(0, runs, tickets)
         mass = self.mass.index_select(0, runs)
@@ -131,11 +134,12 @@ class Forks:
         onward.standing = _found(onward, marks, runs.shape[0])
         return onward, torch.cat([value.index_select(0, staying), other])
 
-    def current(self, lanes: Lanes, marks: Tensor) -> Tensor:
-        """Which lanes are not stale `[lanes]`."""
+    def current(self, lanes: Lanes, marks: Tensor, front: int = 0) -> Tensor:
+        """Which lanes from `front` on are not stale."""
         origin = lanes.origin
         assert origin is not None
-        return (marks == 0) | (marks.abs() == self.kept.index_select(0, origin))
+        marks = marks[front:]
+        return (marks == 0) | (marks.abs() == self.kept.index_select(0, origin[front:]))
 
     def settled(self, lanes: Lanes) -> tuple[Lanes, Tensor | None]:
         """Of the lanes at the end those that are not stale, and their weights: of value 1 for runs, and 0 for alternatives."""
@@ -143,17 +147,25 @@ class Forks:
         marks = lanes.marks()
         if marks is None:
             return lanes, None
-        current = self.current(lanes, marks)
+        standing = standing_of(lanes)
+        front = 0 if standing is None or not standing.whole else standing.front  # so many are all runs, in order
+        current = self.current(lanes, marks, front)
         if not bool(current.all()):
-            lanes = lanes.restrict(current.nonzero().squeeze(1))
+            lanes = lanes.restrict(torch.cat([torch.arange(front, device=marks.device), front + where_true(current)]))
             marks = lanes.marks()
-        origin = lanes.origin
-        assert marks is not None and origin is not None
-        ratios, kept = torch.cat(self.ratios), (self.kept - 1).clamp_min(0)
-        own = torch.where(self.kept > 0, self.mass, 0.0).to(ratios.dtype) * ratios[kept]
-        lost = torch.where(torch.cat(self.paired)[kept], 0.0, own)
+        assert marks is not None and lanes.origin is not None
+        marks, origin = marks[front:], lanes.origin[front:]
+        kept = (self.kept - 1).clamp_min(0)
+        own = torch.where(self.kept > 0, self.mass, 0.0).to(self.ratios[0].dtype) * torch.cat(self.ratios).index_select(0, kept)
         share = own.index_select(0, origin)
-        return lanes, torch.where(marks == 0, 1 - lost.index_select(0, origin), torch.where(marks > 0, share, -share))
+        lost = own
+        if any(pairs for _, pairs in self.paired):
+            share = torch.where(marks > 0, share, -share)
+            pairs = torch.cat([torch.full((count,), pairs, device=kept.device) for count, pairs in self.paired])
+            lost = torch.where(pairs[kept], 0.0, own)
+        if front:
+            return lanes, torch.cat([1 - lost, share])
+        return lanes, torch.where(marks == 0, 1 - lost.index_select(0, origin), share)
 
     @torch.no_grad()
     def idle(self, lanes: Lanes, values: Sequence[Tensor]) -> frozenset[int]:
@@ -162,13 +174,16 @@ class Forks:
             return frozenset()
         origin = lanes.origin
         found = []
+        first: Tensor | None = None
         for number, value in enumerate(values):
             same = value.shape[0] == 1 or origin is None
             if not same and origin is not None:
                 rows = value.reshape(value.shape[0], -1)
-                first = torch.zeros(self.mass.shape[0], dtype=torch.long, device=rows.device)
-                first[origin] = torch.arange(rows.shape[0], device=rows.device)
-                same = bool((rows == rows.index_select(0, first.index_select(0, origin))).all())
+                if first is None:
+                    first = torch.zeros(self.mass.shape[0], dtype=torch.long, device=rows.device)
+                    first[origin] = torch.arange(rows.shape[0], device=rows.device)
+                some, their = rows[:FEW], first.index_select(0, origin[:FEW])
+                same = torch.equal(some, rows.index_select(0, their)) and torch.equal(rows, rows.index_select(0, first.index_select(0, origin)))
             if same:
                 found.append(number)
         return frozenset(found)
@@ -251,20 +266,23 @@ def _found(lanes: Lanes, marks: Tensor, front: int) -> Standing:
 def _beside(lanes: Lanes, standing: Standing, taken: Tensor, sides: int, tickets: Tensor) -> Patched:
     """The runs at `taken` once more, as alternatives, in the place of those that they had."""
     known, count = standing.beside, lanes.count
-    at = taken.new_full((sides, taken.shape[0]), -1) if known is None else known[:sides].index_select(1, taken)
-    at, of = at.reshape(-1), taken.repeat(sides)
-    fresh = where_true(at < 0)
-    if fresh.shape[0]:
+    of, origin = taken.repeat(sides), lanes.origin
+    if known is None:
+        at = torch.arange(count, count + of.shape[0], device=of.device)
+        new = of
+    else:
+        at = known[:sides].index_select(1, taken).reshape(-1)
+        fresh = where_true(at < 0)
         at[fresh] = torch.arange(count, count + fresh.shape[0], device=at.device)
+        new = of.index_select(0, fresh)
+    if new.shape[0]:
         known = taken.new_full((2, standing.front), -1) if known is None else known.clone()
-        known[:sides, taken] = at.view(sides, -1)
+        for side, places in zip(known, at.view(sides, -1), strict=False):
+            side.index_copy_(0, taken, places)
         standing = Standing(standing.front, known, standing.whole)
-    onward = Patched(count + fresh.shape[0], lanes, at, of, tickets)
+        origin = torch.cat([torch.arange(count, device=at.device), new] if origin is None else [origin, origin.index_select(0, new)])
+    onward = Patched(count + new.shape[0], lanes, at, of, tickets)
     onward.standing = standing
-    origin, root = lanes.origin, lanes.root
-    if origin is None:
-        origin = torch.arange(count, device=at.device)
-    if fresh.shape[0]:
-        origin = torch.cat([origin, origin.index_select(0, of.index_select(0, fresh))])
-    onward.maps[root] = origin
+    assert origin is not None
+    onward.maps[lanes.root] = origin
     return onward
