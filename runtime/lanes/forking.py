@@ -15,6 +15,7 @@ where the alternatives of runs are, a new one takes the place of the old (`Stand
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 
 import torch
@@ -27,6 +28,7 @@ from .lanes import Lanes, Patched, Standing, longer
 from .values import Uniform
 
 
+EACH = 4  # meetings
 FEW = 4096  # lanes of which it is asked first whether a value is the same
 
 
@@ -44,6 +46,12 @@ class Forks:
         self.ratios: list[Tensor] = []  # w/m of every ticket that was given out,
         self.paired: list[tuple[int, bool]] = []  # and of how many it is that of a pair, or not
         self.tickets = 0
+        self.meetings: Counter[int] = Counter()  # by site
+
+    def often(self, site: int) -> bool:
+        """Whether a meeting of this site is looked at: each of the first few, and then one of a few."""
+        self.meetings[site] += 1
+        return self.meetings[site] <= EACH or self.meetings[site] % EACH == 0
 
     def meet(self, lanes: Lanes, value: Tensor, others: Others) -> tuple[Lanes, Tensor]:
         """The runs among the lanes meet other outcomes of their draws `[lanes, ...]`: those that take one go on as two lanes.
@@ -160,7 +168,7 @@ class Forks:
         share = own.index_select(0, origin)
         lost = own
         if any(pairs for _, pairs in self.paired):
-            share = torch.where(marks > 0, share, -share)
+            share = share * marks.sign()
             pairs = torch.cat([torch.full((count,), pairs, device=kept.device) for count, pairs in self.paired])
             lost = torch.where(pairs[kept], 0.0, own)
         if front:

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from ...dsl.jumps.atoms import DRAW, Atom, Form
+from ...dsl.jumps.solving import names_of
 from ...dsl.names.resolved import Site
 from ...dsl.syntax import Expression
 from ..arrays.kernels import where_true
@@ -219,6 +220,8 @@ class Crossings:
             if atom.lattice or atom.form is Form.MONOTONE:
                 return False
             for expression in atom.roots if atom.form is Form.SOLVED else (atom.value,):
+                if any(found and isinstance(found[0], PerLane) for found in map(inner.find, names_of(expression))):
+                    return False
                 assert self.machine.aside is not None
                 with torch.enable_grad():
                     found = self.machine.aside.evaluate(expression, inner)
@@ -402,7 +405,8 @@ class Crossings:
         else:
             point, width = self.points[rows, ways], self.widths[rows, ways]
         ends = point - width, point + width
-        self._watch(rows, ways, ends)
+        if self.machine.forks is not None and self.machine.forks.often(self.site.index):
+            self._watch(rows[:WATCHED], ways[:WATCHED], ends)
         if value.dim() == 1:
             return ends
         element, sides = (ways // self.kinds).unsqueeze(1), []
@@ -414,24 +418,20 @@ class Crossings:
 
     @torch.no_grad()
     def _watch(self, rows: Tensor, ways: Tensor, ends: Sequence[Tensor]) -> None:
-        """P0403 where an atom does not change between the two sides of its root: of the first that are met."""
-        kind = ways[:WATCHED] % self.kinds
-        element = ways[:WATCHED] // self.kinds
+        """P0403 where an atom does not change between the two sides of its root."""
+        kind = ways % self.kinds
         for number in range(self.kinds):
             mine = where_true(kind == number)
             if not mine.shape[0]:
                 continue
-            atom, place, values = self.atom_of[number], self._some(rows.index_select(0, mine)), []
-            for end in ends:
-                side = self._draws(rows.index_select(0, mine)).clone()
-                own = element.index_select(0, mine)
-                side.view(mine.shape[0], -1).scatter_(
-                    1, torch.zeros_like(own).unsqueeze(1) if self.alike else own.unsqueeze(1), end.index_select(0, mine).unsqueeze(1)
-                )
-                value = self._own(place.value(atom.value, side), own)
-                values.append(value.floor() if atom.lattice else value.sign())
-            same = values[0] == values[1]
-            if float(same.sum()) > max(1.0, UNPARTED * mine.shape[0]):
+            atom, both = self.atom_of[number], mine.repeat(2)
+            there = rows.index_select(0, both)
+            own = (ways // self.kinds).index_select(0, both)
+            side, end = self._draws(there).clone(), torch.cat([end.index_select(0, mine) for end in ends])
+            side.view(both.shape[0], -1).scatter_(1, (own * (not self.alike)).unsqueeze(1), end.unsqueeze(1))
+            value = self._own(self._some(there).value(atom.value, side), own)
+            before, after = (value.floor() if atom.lattice else value.sign()).chunk(2)
+            if float((before == after).sum()) > max(1.0, UNPARTED * mine.shape[0]):
                 raise self.refused(f"both sides of {atom.origin} are the same")
 
 
