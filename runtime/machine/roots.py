@@ -166,6 +166,12 @@ def _searched(place: _Place, atom: Atom, draw: Tensor, goal: Tensor | float) -> 
     return torch.where(found, root, torch.nan)
 
 
+def _width(law: Law, root: Tensor) -> Tensor:
+    """From a root to its sides."""
+    root = torch.where(torch.isfinite(root), root, 0.0)
+    return STEP * spread(law, root).abs() + ULPS * torch.finfo(root.dtype).eps * root.abs()
+
+
 class Crossings:
     """The jumps of a draw `[lanes, *batch]`, one of which may be taken by each lane."""
 
@@ -179,6 +185,8 @@ class Crossings:
         self.home = self.lanes = frame.lanes
         self.entry = frame.child(frame.lanes)  # which stays where it is
         self.elements = math.prod(draw.shape[1:])
+        assert machine.forks is not None
+        self.looked = machine.forks.often(site.index)
         standing = standing_of(frame.lanes)
         self.alike = frame.lanes.count > 1 and self._uniform()
         if self.alike:
@@ -192,23 +200,27 @@ class Crossings:
             found = self._found(place, draw)
         with torch.no_grad():
             moves = [bound.live or one.root.requires_grad for one in found]
-            self.kinds = len(found)
-            self.points = torch.stack([one.root for one in found], -1).reshape(draw.shape[0], -1)
-            densities = [self._density(place.law, one) * move for one, move in zip(found, moves, strict=True)]
-            masses = torch.stack(densities, -1)
-            self.widths = torch.stack([self._width(place.law, one.root) for one in found], -1).reshape(draw.shape[0], -1)
-            self._masses = self._once_each(masses.reshape(draw.shape[0], -1), found)
-            self._no_corner(place, found, moves)
+            self.kinds, self.law = len(found), place.law
+            self.points = [one.root.detach() for one in found]
+            self._masses = [self._density(place.law, one) * move for one, move in zip(found, moves, strict=True)]
+            self._once_each(found)
+            if self.looked:
+                self._no_corner(place, found, moves)
 
     def total(self, count: int) -> Tensor:
         """The mass of all roots together, of the first lanes."""
+        mass = self._masses[0]
+        for more in self._masses[1:]:
+            mass = mass + more
         if self.alike:
-            return self._masses.sum(1, dtype=torch.float64) * self.elements
-        return self._masses[:count].sum(1, dtype=torch.float64)
+            return mass.reshape(1) * self.elements
+        return mass[:count] if mass.dim() == 1 else mass[:count].flatten(1).sum(1)
 
     def masses(self, rows: Tensor) -> Tensor:
         """The mass of each root."""
-        return self._masses.repeat(1, self.elements) if self.alike else self._masses.index_select(0, rows)
+        if self.alike:
+            return torch.cat([mass.reshape(1) for mass in self._masses]).repeat(self.elements).unsqueeze(0)
+        return torch.stack([mass.index_select(0, rows) for mass in self._masses], -1).reshape(rows.shape[0], -1)
 
     def _uniform(self) -> bool:
         """Whether the law, and what the draw is compared with, are the same in all lanes and for all elements."""
@@ -229,10 +241,10 @@ class Crossings:
                     return False
         return True
 
-    def _place(self, lanes: Lanes, frame: Frame) -> _Place:
+    def _place(self, lanes: Lanes, frame: Frame, lifted: bool = True) -> _Place:
         arguments = {name: carry(value, self.home, lanes) for name, value in self.bound.arguments.items()}
         lifter = self.machine.lifter
-        if lifter is not None:
+        if lifter is not None and lifted:
             arguments = {
                 name: lifter.lift(value, lanes) if isinstance(value, Uniform) else value for name, value in arguments.items()
             }
@@ -265,67 +277,56 @@ class Crossings:
     @staticmethod
     def _density(law: Law, found: Found) -> Tensor:
         """The mass of a root: 0 where there is none."""
-        there = torch.isfinite(found.root)
-        safe = torch.zeros_like(found.root) if law.support(found.root) is None else law.stand_in(found.root)
-        density = law.log_prob(torch.where(there, found.root, safe)).exp()
-        density = torch.where(there & torch.isfinite(density), density, 0.0)
-        return density if found.cell is None else torch.where(there, density / found.cell, 0.0)
+        root = found.root.detach()
+        if law.support(root) is not None:
+            root = torch.where(torch.isfinite(root), root, law.stand_in(root))
+        density = law.log_prob(root).exp()
+        if found.cell is not None:
+            density = density / found.cell
+        return torch.where(torch.isfinite(found.root) & torch.isfinite(density), density, 0.0)
 
-    @staticmethod
-    def _width(law: Law, root: Tensor) -> Tensor:
-        """From a root to its sides."""
-        root = torch.where(torch.isfinite(root), root, 0.0)
-        return STEP * spread(law, root).abs() + ULPS * torch.finfo(root.dtype).eps * root.abs()
-
-    def _once_each(self, masses: Tensor, found: Sequence[Found]) -> Tensor:
+    def _once_each(self, found: Sequence[Found]) -> None:
         """Roots that are the same count once; P0403 where they move apart.  What is a root of a lattice counts there, also in lanes
         whose draw is next to another."""
-        kinds = self.kinds
-        if kinds == 1:
-            return masses
-        count = masses.shape[0]
-        points, widths = (one.reshape(count, -1, kinds) for one in (self.points, self.widths))
-        masses = masses.reshape(count, -1, kinds).clone()
-        for later in range(1, kinds):
+        masses = self._masses
+        for later in range(1, self.kinds):
+            point = self.points[later]
+            width = _width(self.law, point)
             for first in range(later):
                 near = found[first].near
                 with torch.enable_grad():
-                    root = found[first].root if near is None else near(found[later].root.detach())
-                point = points[..., first] if near is None else root.detach().reshape(count, -1)
-                same = (points[..., later] - point).abs() <= 2 * (widths[..., later] + widths[..., first])
-                same = same & (masses[..., later] > 0)
+                    root = found[first].root if near is None else near(point)
+                other = root.detach()
+                same = ((point - other).abs() <= 2 * (width + _width(self.law, other))) & (masses[later] > 0)
                 if near is None:
-                    same = same & (masses[..., first] > 0)
+                    same = same & (masses[first] > 0)
                 if not bool(same.any()):
                     continue
                 if self._often(same) and self._apart(root, found[later].root, same):
                     raise self.refused("two of its jumps are at the same place, and move apart")
-                masses[..., later] = torch.where(same, 0.0, masses[..., later])
+                masses[later] = torch.where(same, 0.0, masses[later])
             for atom in dict.fromkeys(self.atom_of[:later]):
                 if atom.lattice and atom is not self.atom_of[later]:
-                    root, width = found[later].root.detach(), widths[..., later].reshape(found[later].root.shape)
-                    before, after = (self._value(atom, root + side * width).floor() for side in (-1.0, 1.0))
-                    parted = (before != after).reshape(count, -1)
-                    masses[..., later] = torch.where(parted, 0.0, masses[..., later])
-        return masses.reshape(count, -1)
+                    before, after = (self._value(atom, point + side * width).floor() for side in (-1.0, 1.0))
+                    masses[later] = torch.where(before != after, 0.0, masses[later])
 
     def _often(self, where: Tensor) -> bool:
         """Whether something is so in many runs, of one element `[lanes, *batch]`.  Alternatives, which take no others, stand
         next to jumps all the time."""
         if not bool(where.any()):
             return False
-        marks = self.lanes.marks()
+        marks = None if isinstance(self.lanes, Leading) else self.lanes.marks()
         own = where.double() if marks is None else where.index_select(0, (marks == 0).nonzero().squeeze(1)).double()
         return own.shape[0] > 0 and float(own.mean(0).max()) > OFTEN
 
     def _no_corner(self, place: _Place, found: Sequence[Found], moves: Sequence[bool]) -> None:
         """P0403 where the draws end at a root and the end moves otherwise, or where an atom is 0 whatever is drawn."""
-        widths = self.widths.reshape(*self.draw.shape, self.kinds).unbind(-1)
-        for atom, one, move, width in zip(self.atom_of, found, moves, widths, strict=True):
+        bounded = place.law.support(self.draw) is not None
+        for atom, one, move in zip(self.atom_of, found, moves, strict=True):
             if not move:
                 continue
             with torch.enable_grad():
-                ends = at_an_end(place.law, self.draw, one.root, width)
+                ends = at_an_end(place.law, self.draw, one.root, _width(place.law, one.root.detach())) if bounded else None
                 if ends is not None and self._often(ends[0]) and self._apart(one.root, ends[1], ends[0]):
                     raise self.refused(f"its draws end exactly where the result {atom.origin}, and move apart from that")
                 if not self._often(one.root.isnan()):
@@ -387,6 +388,22 @@ class Crossings:
         lanes = self.home.restrict(rows)
         return self._place(lanes, self.entry.child(lanes))
 
+    def _chosen(self, rows: Tensor, ways: Tensor) -> Tensor:
+        """The roots."""
+        element, kind = ways // self.kinds, ways % self.kinds
+        if self.alike:
+            return torch.cat([point.reshape(1) for point in self.points]).index_select(0, kind)
+        points = [self._own(point.index_select(0, rows), element) for point in self.points]
+        return points[0] if self.kinds == 1 else torch.stack(points, -1).gather(1, kind.unsqueeze(1)).squeeze(1)
+
+    @torch.no_grad()
+    def _widths(self, rows: Tensor, ways: Tensor, point: Tensor) -> Tensor:
+        """From roots to their sides."""
+        lanes = self.home.restrict(rows)
+        place = self._place(lanes, self.entry.child(lanes), False)
+        wide = point.reshape(-1, *(1,) * (len(place.shape) - 1)).expand(place.shape)
+        return self._own(_width(place.law, wide), ways // self.kinds)
+
     def _draws(self, rows: Tensor) -> Tensor:
         """Those that are told apart."""
         return self.draw.expand(rows.shape[0], *self.draw.shape[1:]) if self.alike else self.draw.index_select(0, rows)
@@ -398,14 +415,10 @@ class Crossings:
 
     def changed(self, value: Tensor, rows: Tensor, ways: Tensor) -> Sequence[Tensor]:
         """The draws before a root and after it."""
-        if self.alike:
-            point, width = (table[0].index_select(0, ways % self.kinds) for table in (self.points, self.widths))
-        elif self.points.shape[1] == 1:
-            point, width = (table[:, 0].index_select(0, rows) for table in (self.points, self.widths))
-        else:
-            point, width = self.points[rows, ways], self.widths[rows, ways]
+        point = self._chosen(rows, ways)
+        width = self._widths(rows, ways, point)
         ends = point - width, point + width
-        if self.machine.forks is not None and self.machine.forks.often(self.site.index):
+        if self.looked:
             self._watch(rows[:WATCHED], ways[:WATCHED], ends)
         if value.dim() == 1:
             return ends
