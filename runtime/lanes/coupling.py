@@ -99,8 +99,11 @@ class Shared(Noise):
 
     def coins(self, shape: Shape, chance: Tensor, made: Coin | None) -> Tensor:
         if made is None or chance.shape[0] > 1:
-            return super().coins(shape, chance, None)
+            return super().coins(shape, chance, made)
         return self._spread(self.noise.coins((self.count, *shape[1:]), chance, made))
+
+    def words(self, shape: Shape) -> Tensor:
+        return self._spread(self.noise.words((self.count, *shape[1:])))
 
     def gamma(self, concentration: Tensor) -> Tensor:
         least = self._least(concentration)

@@ -105,6 +105,11 @@ class Noise:
         torch.mul(radius, angle.sin_(), out=both[half:])
         return both[:count].view(shape)
 
+    def words(self, shape: Shape) -> Tensor:
+        """32 random bits each."""
+        count = math.prod(shape)
+        return self.bits((count + 1) // 2).view(torch.int32)[:count].view(shape)
+
     def cauchy(self, shape: Shape, like: Tensor) -> Tensor:
         """Standard Cauchy."""
         return self.tangents(shape, like.dtype, like.device)
@@ -112,9 +117,7 @@ class Noise:
     def coins(self, shape: Shape, chance: Tensor, made: Coin | None) -> Tensor:
         """1 with the probability `chance`, which broadcasts to the shape, else 0; `made` of it where there are many of a kind."""
         if made is not None:
-            count = math.prod(shape)
-            bits = self.bits((count + 1) // 2)
-            hit = less(bits.view(torch.int32)[:count].view(shape), made.threshold, chance.dtype)
+            hit = less(self.words(shape), made.threshold, chance.dtype)
             return hit if made.sure is None else torch.maximum(hit, made.sure)
         rare = chance.dtype == torch.float32 and chance.numel() > 0 and any_below(chance, SMALL)
         return less(self.rand(shape, torch.float64 if rare else chance.dtype, chance.device), chance.detach(), chance.dtype)

@@ -202,10 +202,13 @@ class Crossings:
             moves = [bound.live or one.root.requires_grad for one in found]
             self.kinds, self.law = len(found), place.law
             self.points = [one.root.detach() for one in found]
-            self._masses = [self._density(place.law, one) * move for one, move in zip(found, moves, strict=True)]
-            self._once_each(found)
             if self.looked:
                 self._no_corner(place, found, moves)
+            masses = [self._density(place.law, one) * move for one, move in zip(found, moves, strict=True)]
+            some = [number for number, mass in enumerate(masses) if bool(mass.any())] or [0]
+            self.kinds, self.kind_of = len(some), some
+            self._masses, self.points = ([table[number] for number in some] for table in (masses, self.points))
+            self._once_each([found[number] for number in some])
 
     def total(self, count: int) -> Tensor:
         """The mass of all roots together, of the first lanes."""
@@ -305,8 +308,8 @@ class Crossings:
                 if self._often(same) and self._apart(root, found[later].root, same):
                     raise self.refused("two of its jumps are at the same place, and move apart")
                 masses[later] = torch.where(same, 0.0, masses[later])
-            for atom in dict.fromkeys(self.atom_of[:later]):
-                if atom.lattice and atom is not self.atom_of[later]:
+            for atom in dict.fromkeys(self.atom_of[: self.kind_of[later]]):
+                if atom.lattice and atom is not self.atom_of[self.kind_of[later]]:
                     before, after = (self._value(atom, point + side * width).floor() for side in (-1.0, 1.0))
                     masses[later] = torch.where(before != after, 0.0, masses[later])
 
@@ -371,6 +374,7 @@ class Crossings:
 
     def _weight(self, number: int, rows: Tensor, element: Tensor) -> Tensor:
         """Of roots of one kind."""
+        number = self.kind_of[number]
         atom, several = self.atom_of[number], self.atom_of.index(self.atom_of[number])
         place = self._some(rows)
         draw = self._draws(rows)
@@ -437,7 +441,7 @@ class Crossings:
             mine = where_true(kind == number)
             if not mine.shape[0]:
                 continue
-            atom, both = self.atom_of[number], mine.repeat(2)
+            atom, both = self.atom_of[self.kind_of[number]], mine.repeat(2)
             there = rows.index_select(0, both)
             own = (ways // self.kinds).index_select(0, both)
             side, end = self._draws(there).clone(), torch.cat([end.index_select(0, mine) for end in ends])
