@@ -14,9 +14,8 @@ import torch
 from torch import Tensor
 
 from ..arrays.broadcast import Shape
-from ..arrays.kernels import less
-from ..laws.noise import Coin, Noise
-from .lanes import Lanes, Patched, Slots
+from ..laws.noise import Coin, Noise, Slots
+from .lanes import Lanes, Patched
 
 
 class Common(Noise):
@@ -48,8 +47,8 @@ def _slots(lanes: Lanes) -> Slots:
     assert origin is not None and before is not None
     if isinstance(lanes, Patched) and (known := before.slots) is not None:
         found = known if lanes.count == before.count else _arranged(lanes.onto(known.slot), known.count, known.leading)
-    elif lanes.standing is not None and lanes.standing.whole:
-        found = _arranged(origin, lanes.standing.front, True)
+    elif lanes.twins is not None and lanes.twins.whole:
+        found = _arranged(origin, lanes.twins.front, True)
     else:
         present = torch.zeros(lanes.root.count, dtype=torch.bool, device=origin.device)
         present[origin] = True

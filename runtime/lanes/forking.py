@@ -10,7 +10,7 @@ is the result of the run, with the derivative that comes of all its candidates. 
 both sides of a jump; then Y = Y_run + a (Y_one - Y_other).  So an alternative is a lane with a weight, as an outcome that was
 enumerated is.  It is known by its ticket, the other one of a pair by minus that; where its run has kept a later one, it is stale,
 and is left out where lanes are sorted, and at the end.  As long as it is known
-where the alternatives of runs are, a new one takes the place of the old (`Standing`).
+where the alternatives of runs are, a new one takes the place of the old (`Twins`).
 """
 
 from __future__ import annotations
@@ -24,17 +24,16 @@ from torch import Tensor
 from ..arrays.kernels import compare, where_true
 from ..laws.noise import Noise
 from ..laws.others import Others
-from .lanes import Lanes, Patched, Standing, longer
+from .lanes import Lanes, Patched, Twins, longer
 from .values import Uniform
-
 
 EACH = 4  # meetings
 FEW = 4096  # lanes of which it is asked first whether a value is the same
 
 
 class Forks:
-    """The alternatives of a block of runs: per run the mass of all candidates, W, up to which mass the kept one is kept, and its ticket
-    (0: none yet).  That those of mass T replace it with probability T/W is that it is kept up to a mass of W/u, u uniform."""
+    """The alternatives of a block of runs: per run the mass of all candidates, W, up to which mass the kept one is kept, and its
+    ticket (0: none yet).  To be replaced with probability T/W by those of mass T is to be kept up to a mass of W/u, u uniform."""
 
     def __init__(self, runs: int, noise: Noise, device: torch.device):
         self.noise = noise
@@ -56,10 +55,10 @@ class Forks:
     def meet(self, lanes: Lanes, value: Tensor, others: Others) -> tuple[Lanes, Tensor]:
         """The runs among the lanes meet other outcomes of their draws `[lanes, ...]`: those that take one go on as two lanes.
         Gives the lanes, and the draws on them."""
-        standing = standing_of(lanes)
-        if standing is not None and not standing.front:
+        twins = twins_of(lanes)
+        if twins is not None and not twins.front:
             return lanes, value
-        taken = self._taken(lanes, standing, others)
+        taken = self._taken(lanes, twins, others)
         if not taken.shape[0]:
             return lanes, value
         ways, chosen = self._ways(others.masses(taken), taken.shape[0])
@@ -67,7 +66,7 @@ class Forks:
         tickets = torch.arange(self.tickets + 1, self.tickets + 1 + taken.shape[0], device=taken.device)
         self.tickets += taken.shape[0]
         self.paired.append((taken.shape[0], others.paired))
-        runs = _runs(lanes, standing, taken)
+        runs = _runs(lanes, twins, taken)
         self.kept.index_copy_(0, runs, tickets)
         mass = self.mass.index_select(0, runs)
         chance = self.noise.rand((taken.shape[0],), torch.float64, self.mass.device)
@@ -78,26 +77,26 @@ class Forks:
         sides = others.changed(value, taken, ways)
         tickets = torch.cat((tickets, -tickets)[: len(sides)])
         other = sides[0] if len(sides) == 1 else torch.cat(list(sides))
-        if standing is None:
+        if twins is None:
             return self._sorted(lanes, taken.repeat(len(sides)), tickets, value, other)
-        onward = _beside(lanes, standing, taken, len(sides), tickets)
+        onward = _beside(lanes, twins, taken, len(sides), tickets)
         return onward, onward.put(longer(value, onward.count), other)
 
-    def _taken(self, lanes: Lanes, standing: Standing | None, others: Others) -> Tensor:
+    def _taken(self, lanes: Lanes, twins: Twins | None, others: Others) -> Tensor:
         """The runs, by their lanes, that take one of the candidates that they meet."""
-        front = lanes.count if standing is None else standing.front
+        front = lanes.count if twins is None else twins.front
         total = others.total(front)
-        if standing is not None and standing.whole and total.shape[0] == 1:
+        if twins is not None and twins.whole and total.shape[0] == 1:
             if self.room is None:
                 self.room = self.limit - self.mass
             self.more += float(total)
             return where_true(compare(torch.lt, self.room, self.more))
         self._settle()
-        if standing is not None and standing.whole:
+        if twins is not None and twins.whole:
             return where_true(compare(torch.gt, self.mass.add_(total), self.limit))
         total = total.expand(front)
-        if standing is not None:
-            runs = _runs(lanes, standing, None)
+        if twins is not None:
+            runs = _runs(lanes, twins, None)
             mass = self.mass.index_select(0, runs).add_(total)
             self.mass.index_copy_(0, runs, mass)
             return where_true(compare(torch.gt, mass, self.limit.index_select(0, runs)))
@@ -139,7 +138,7 @@ class Forks:
         onward = lanes.split(torch.cat([staying, taken]))
         marks = torch.cat([marks.index_select(0, staying), tickets])
         onward.mark(marks)
-        onward.standing = _found(onward, marks, runs.shape[0])
+        onward.twins = _found(onward, marks, runs.shape[0])
         return onward, torch.cat([value.index_select(0, staying), other])
 
     def current(self, lanes: Lanes, marks: Tensor, front: int = 0) -> Tensor:
@@ -155,8 +154,8 @@ class Forks:
         marks = lanes.marks()
         if marks is None:
             return lanes, None
-        standing = standing_of(lanes)
-        front = 0 if standing is None or not standing.whole else standing.front  # so many are all runs, in order
+        twins = twins_of(lanes)
+        front = 0 if twins is None or not twins.whole else twins.front  # so many are all runs, in order
         current = self.current(lanes, marks, front)
         if not bool(current.all()):
             lanes = lanes.restrict(torch.cat([torch.arange(front, device=marks.device), front + where_true(current)]))
@@ -191,19 +190,20 @@ class Forks:
                     first = torch.zeros(self.mass.shape[0], dtype=torch.long, device=rows.device)
                     first[origin] = torch.arange(rows.shape[0], device=rows.device)
                 some, their = rows[:FEW], first.index_select(0, origin[:FEW])
-                same = torch.equal(some, rows.index_select(0, their)) and torch.equal(rows, rows.index_select(0, first.index_select(0, origin)))
+                same = torch.equal(some, rows.index_select(0, their))
+                same = same and torch.equal(rows, rows.index_select(0, first.index_select(0, origin)))
             if same:
                 found.append(number)
         return frozenset(found)
 
 
-def _runs(lanes: Lanes, standing: Standing | None, rows: Tensor | None) -> Tensor:
+def _runs(lanes: Lanes, twins: Twins | None, rows: Tensor | None) -> Tensor:
     """Of which runs some lanes are (None: all that are runs)."""
     origin = lanes.origin
     if rows is None:
-        assert origin is not None and standing is not None
-        return origin[: standing.front]
-    if origin is None or (standing is not None and standing.whole):
+        assert origin is not None and twins is not None
+        return origin[: twins.front]
+    if origin is None or (twins is not None and twins.whole):
         return rows
     return origin.index_select(0, rows)
 
@@ -224,12 +224,12 @@ def _at(lanes: Lanes, taken: Tensor) -> Callable[[Tensor], Tensor]:
     return rows
 
 
-def standing_of(lanes: Lanes) -> Standing | None:
+def twins_of(lanes: Lanes) -> Twins | None:
     """Which are runs, and where their alternatives are, as far as that is known without looking for it."""
     step, chain = lanes, []
-    while step.standing is None:
+    while step.twins is None:
         if step.parent is None:
-            step.standing = Standing(step.count, None, True)
+            step.twins = Twins(step.count, None, True)
             break
         if step.parts or step.spread:
             return None
@@ -238,27 +238,27 @@ def standing_of(lanes: Lanes) -> Standing | None:
     if chain:
         index = lanes.map_to(step)
         assert index is not None
-        lanes.standing = _restricted(step.standing, step.count, index)
-    return lanes.standing
+        lanes.twins = _restricted(step.twins, step.count, index)
+    return lanes.twins
 
 
-def _restricted(standing: Standing, count: int, index: Tensor) -> Standing | None:
+def _restricted(twins: Twins, count: int, index: Tensor) -> Twins | None:
     """Of the lanes at `index` of `count`; None where runs are not in front any more."""
-    own = index < standing.front
+    own = index < twins.front
     front = int(own.sum())
     runs = index[:front]
     if not bool(own[:front].all()):
         return None
-    whole = standing.whole and front == standing.front and bool((runs[1:] > runs[:-1]).all())
-    beside = standing.beside
+    whole = twins.whole and front == twins.front and bool((runs[1:] > runs[:-1]).all())
+    beside = twins.beside
     if beside is not None:
         places = index.new_full((count + 1,), -1)  # the last is that of none
         places[index] = torch.arange(index.shape[0], device=index.device)
         beside = places[beside[:, runs]]
-    return Standing(front, beside, whole)
+    return Twins(front, beside, whole)
 
 
-def _found(lanes: Lanes, marks: Tensor, front: int) -> Standing:
+def _found(lanes: Lanes, marks: Tensor, front: int) -> Twins:
     """Looked for: of lanes of which the first are runs."""
     origin, runs = lanes.origin, lanes.root.count
     assert origin is not None
@@ -268,12 +268,12 @@ def _found(lanes: Lanes, marks: Tensor, front: int) -> Standing:
     beside = origin.new_full((2, front + 1), -1)  # the last is of those whose run is not here
     beside[(marks[front:] < 0).long(), owner] = torch.arange(front, lanes.count, device=origin.device)
     whole = front == runs and bool((origin[1:front] > origin[: front - 1]).all())
-    return Standing(front, beside[:, :front], whole)
+    return Twins(front, beside[:, :front], whole)
 
 
-def _beside(lanes: Lanes, standing: Standing, taken: Tensor, sides: int, tickets: Tensor) -> Patched:
+def _beside(lanes: Lanes, twins: Twins, taken: Tensor, sides: int, tickets: Tensor) -> Patched:
     """The runs at `taken` once more, as alternatives, in the place of those that they had."""
-    known, count = standing.beside, lanes.count
+    known, count = twins.beside, lanes.count
     of, origin = taken.repeat(sides), lanes.origin
     if known is None:
         at = torch.arange(count, count + of.shape[0], device=of.device)
@@ -284,13 +284,14 @@ def _beside(lanes: Lanes, standing: Standing, taken: Tensor, sides: int, tickets
         at[fresh] = torch.arange(count, count + fresh.shape[0], device=at.device)
         new = of.index_select(0, fresh)
     if new.shape[0]:
-        known = taken.new_full((2, standing.front), -1) if known is None else known.clone()
+        known = taken.new_full((2, twins.front), -1) if known is None else known.clone()
         for side, places in zip(known, at.view(sides, -1), strict=False):
             side.index_copy_(0, taken, places)
-        standing = Standing(standing.front, known, standing.whole)
-        origin = torch.cat([torch.arange(count, device=at.device), new] if origin is None else [origin, origin.index_select(0, new)])
+        twins = Twins(twins.front, known, twins.whole)
+        before, after = (torch.arange(count, device=at.device), new) if origin is None else (origin, origin.index_select(0, new))
+        origin = torch.cat([before, after])
     onward = Patched(count + new.shape[0], lanes, at, of, tickets)
-    onward.standing = standing
+    onward.twins = twins
     assert origin is not None
     onward.maps[lanes.root] = origin
     return onward

@@ -14,7 +14,7 @@ branch that it does not take; and a loop would cost all lanes as long as one is 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Protocol, TypeVar, cast
@@ -25,6 +25,7 @@ from torch import Tensor
 from ..arrays.kernels import to_number
 from ..arrays.memory import ask
 from ..arrays.uniform import Once
+from ..laws.noise import Slots
 from .values import PerLane, Plain, Ragged, Uniform, Value, is_truth, same
 
 V = TypeVar("V", bound=Value)
@@ -41,7 +42,7 @@ class Lifting(Protocol):
 
 
 @dataclass(frozen=True)
-class Standing:
+class Twins:
     """Which lanes are runs and which alternatives of theirs (`forking.py`): the first `front` are runs, all others alternatives.
     `beside` `[2, front]`: the lanes of those of each run, -1 where there is none here (None: nowhere).  `whole`: these are all
     runs of the block, in their order."""
@@ -49,25 +50,6 @@ class Standing:
     front: int
     beside: Tensor | None
     whole: bool
-
-
-@dataclass(frozen=True)
-class Slots:
-    """Which of `count` rows of noise belongs to each of some lanes (`coupling.py`).  `leading`: the first lanes have one each, in
-    order; `times`: so often all lanes have one each, in order (0: not so)."""
-
-    slot: Tensor
-    count: int
-    leading: bool = False
-    times: int = 0
-
-    def spread(self, rows: Tensor) -> Tensor:
-        """Rows of noise `[count, ...]`, on the lanes."""
-        if self.times:
-            return rows.repeat(self.times, *(1,) * (rows.dim() - 1))
-        if self.leading:
-            return torch.cat([rows, rows.index_select(0, self.slot[self.count :])])
-        return rows.index_select(0, self.slot)
 
 
 class Lanes:
@@ -78,12 +60,25 @@ class Lanes:
     `tracked`: it will be asked which rows of values are the same (`merging.py`).
     `once`: where the program comes back to these very lanes (`merging.py`), what has been worked out on them.
     `wayless`: where lanes are split, nobody will ask for the way that they have come.
-    `standing`: which of them are runs, where that is known; `slots`: which of them share noise (`coupling.py`).
+    `twins`: which of them are runs, where that is known; `slots`: which of them share noise (`coupling.py`).
     """
 
     __slots__ = (
-        "_index", "_marks", "count", "lifter", "maps", "once", "parent", "parts", "places", "root", "slots", "spread",
-        "standing", "tracked", "wayless",
+        "_index",
+        "_marks",
+        "count",
+        "lifter",
+        "maps",
+        "once",
+        "parent",
+        "parts",
+        "places",
+        "root",
+        "slots",
+        "spread",
+        "tracked",
+        "twins",
+        "wayless",
     )
 
     def __init__(self, count: int, parent: Lanes | None = None, index: Tensor | None = None, spread: bool = False):
@@ -100,7 +95,7 @@ class Lanes:
         self._marks: Tensor | None = None
         self.maps: dict[Lanes, Tensor] = {}
         self.places: dict[Lanes, Tensor] = {}
-        self.standing: Standing | None = None
+        self.twins: Twins | None = None
         self.slots: Slots | None = None
 
     @property
@@ -251,7 +246,7 @@ class Lanes:
 
 
 class Patched(Lanes):
-    """The lanes of the parent and some more; those `at` `[k]`, of which new ones are the last, continue the parent's `of` `[k]`, the
+    """The lanes of the parent and some more; those `at` `[k]`, among them all new ones, continue the parent's `of` `[k]`, the
     others stay what they were.  `tickets` `[k]`: of which alternatives they are."""
 
     __slots__ = ("at", "of", "tickets")
@@ -345,23 +340,6 @@ def _carried(target: Lanes, value: PerLane, source: Lanes) -> PerLane:
         return PerLane(_brought(value.raw, source, target), value.event)
     index = target.map_to(source)
     return value if index is None else value.rows_at(index)
-
-
-def level(values: Sequence[Plain], lanes: Lanes) -> Sequence[Plain]:
-    """Values that are used together: where some have a row per lane, those that carry a derivative and are the same in all lanes
-    are lifted."""
-    lifter = lanes.lifter
-    if lifter is None:
-        return values
-    rows = live = False
-    for value in values:
-        if isinstance(value, PerLane):
-            rows = True
-        elif value.live:
-            live = True
-    if not (rows and live):
-        return values
-    return [lifter.lift(value, lanes) if isinstance(value, Uniform) and value.live else value for value in values]
 
 
 def with_rows(value: Plain, lanes: Lanes) -> Tensor:

@@ -197,6 +197,25 @@ class Single(Fresh):
 
 
 @dataclass(frozen=True)
+class Slots:
+    """Which of `count` rows of noise belongs to each of some lanes (`runtime/lanes/coupling.py`).  `leading`: the first
+    lanes have one each, in order; `times`: so often all lanes have one each, in order (0: not so)."""
+
+    slot: Tensor
+    count: int
+    leading: bool = False
+    times: int = 0
+
+    def spread(self, rows: Tensor) -> Tensor:
+        """Rows of noise `[count, ...]`, on the lanes."""
+        if self.times:
+            return rows.repeat(self.times, *(1,) * (rows.dim() - 1))
+        if self.leading:
+            return torch.cat([rows, rows.index_select(0, self.slot[self.count :])])
+        return rows.index_select(0, self.slot)
+
+
+@dataclass(frozen=True)
 class Coin:
     """How to toss coins of few different probabilities: where each of 2^32 numbers from -2^31 on is below `threshold`, and
     where the outcome is `sure` (None: nowhere)."""

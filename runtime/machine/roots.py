@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -19,25 +18,23 @@ from torch import Tensor
 from ...dsl.jumps.atoms import DRAW, Atom, Form
 from ...dsl.jumps.solving import names_of
 from ...dsl.names.resolved import Site
-from ...dsl.syntax import Expression
 from ..arrays.kernels import where_true
 from ..arrays.probes import unlike
-from ..lanes.forking import standing_of
+from ..lanes.forking import twins_of
 from ..lanes.frames import Frame
 from ..lanes.lanes import Lanes, Leading, carry
 from ..lanes.lessons import TooCoarse
 from ..lanes.lifting import Leaves
 from ..lanes.values import PerLane, Plain, Uniform
-from ..laws.crossing import Unknown, at_an_end, below, crossed, spread
+from ..laws.crossing import Unknown, at_an_end, crossed, spread
 from ..laws.law import Law
 from ..laws.others import Rows
 from .arguments import Bound
 from .machine import Machine
+from .solved import Found, Spot, Uneven, roots
 
 STEP, ULPS = 1e-8, 64.0  # from a root to its sides: of the width of the distribution, and of the last digits of the root
-HALVINGS, DOUBLINGS = 80, 60
 UNPARTED = 1e-3  # part of the roots at which an atom may not change its sign, for rounding
-LEAST = 1e-12  # probability of a cell
 OFTEN = 1e-3  # part of the lanes at which roots do not meet by chance
 WATCHED = 1024  # roots of one meeting that are looked at
 CLOSE = 1e-9  # derivatives that are the same but for rounding
@@ -45,125 +42,6 @@ CLOSE = 1e-9  # derivatives that are the same but for rounding
 
 def _single(value: Plain) -> bool:
     return not isinstance(value.raw, Tensor) or value.raw.numel() == 1
-
-
-class Uneven(Exception):
-    """A draw is compared with more numbers than it has."""
-
-
-@dataclass(frozen=True)
-class _Place:
-    """Lanes on which atoms are evaluated, and the law of the draw there."""
-
-    machine: Machine
-    frame: Frame
-    law: Law
-    shape: tuple[int, ...]
-
-    def value(self, expression: Expression, draw: Tensor | float | None) -> Tensor:
-        """Of an expression, with this draw `[lanes, *batch]`."""
-        aside = self.machine.aside
-        assert aside is not None
-        inner = self.frame.child(self.frame.lanes)
-        if draw is not None:
-            drawn: Plain = PerLane(draw) if isinstance(draw, Tensor) else Uniform(float(draw))
-            inner.write(DRAW, drawn)
-        with torch.enable_grad():  # what is the same in all lanes is computed once, and then with its derivative
-            found = aside.evaluate(expression, inner)
-        if isinstance(found, Uniform) and found.live and aside.lifter is not None:
-            found = aside.lifter.lift(found, inner.lanes)
-        number = aside.number(found)
-        if number.dim() == 1 and len(self.shape) > 1:  # one for all elements
-            number = number.reshape(-1, *(1,) * (len(self.shape) - 1))
-        try:
-            return number.expand(self.shape)
-        except RuntimeError:
-            raise Uneven from None
-
-    def constant(self, number: float) -> Tensor:
-        """A draw that is the same everywhere."""
-        return torch.full(self.shape, number, dtype=self.machine.dtype, device=self.machine.device)
-
-
-@dataclass(frozen=True)
-class Found:
-    """A root `[lanes, *batch]` of an atom (nan: none), and the probability of the cell in which it is next to the draw (None:
-    1).  Of a lattice `near` gives the root that is next to a point."""
-
-    root: Tensor
-    cell: Tensor | None = None
-    near: Callable[[Tensor], Tensor] | None = None
-
-
-def _affine(place: _Place, atom: Atom) -> tuple[Tensor, Tensor]:
-    """The value of an atom at a draw of 0, and its slope."""
-    level = place.value(atom.value, place.constant(0.0))
-    return level, place.value(atom.value, place.constant(1.0)) - level
-
-
-def _at(level: Tensor, slope: Tensor, goal: Tensor | float) -> Tensor:
-    """Where an affine atom is `goal`."""
-    flat = slope.detach() == 0
-    found = (goal - level) / torch.where(flat, 1.0, slope)
-    return torch.where(flat, torch.nan, found)
-
-
-def roots(place: _Place, atom: Atom, draw: Tensor, law: Law) -> list[Found]:
-    """The roots of an atom that are candidates beside a draw `[lanes, *batch]`."""
-    if atom.form is Form.SOLVED and not atom.lattice:
-        return [Found(place.value(root, None)) for root in atom.roots]
-    if atom.form is Form.AFFINE:
-        level, slope = _affine(place, atom)
-
-        def inverse(goal: Tensor | float) -> Tensor:
-            return _at(level, slope, goal)
-    else:
-
-        def inverse(goal: Tensor | float) -> Tensor:
-            return _searched(place, atom, draw, goal)
-
-    if not atom.lattice:
-        return [Found(inverse(0.0))]
-
-    def near(point: Tensor) -> Tensor:
-        with torch.no_grad():
-            whole = place.value(atom.value, point).round()
-        return inverse(whole)
-
-    with torch.no_grad():
-        next_to = place.value(atom.value, draw).round()
-        ends = torch.stack([below(law, inverse(next_to + side).detach()) for side in (-0.5, 0.5)])
-        cell = (ends[1] - ends[0]).abs()
-    return [Found(inverse(next_to), cell.clamp_min(LEAST), near)]
-
-
-def _searched(place: _Place, atom: Atom, draw: Tensor, goal: Tensor | float) -> Tensor:
-    """The root of a monotone atom, by halving, and one step that carries the derivative."""
-    with torch.no_grad():
-        def over(point: Tensor) -> Tensor:
-            return place.value(atom.value, point) - goal
-
-        width = spread(place.law, draw).expand(place.shape).clone().clamp_min(torch.finfo(draw.dtype).tiny)
-        low, high = draw - width, draw + width
-        for _ in range(DOUBLINGS):
-            inside = over(low).sign() * over(high).sign() <= 0
-            if bool(inside.all()):
-                break
-            width = torch.where(inside, width, 2 * width)
-            low, high = torch.where(inside, low, draw - width), torch.where(inside, high, draw + width)
-        found = over(low).sign() * over(high).sign() <= 0
-        at_low = over(low).sign()
-        for _ in range(HALVINGS):
-            middle = (low + high) / 2
-            same = over(middle).sign() == at_low
-            low, high = torch.where(same, middle, low), torch.where(same, high, middle)
-        root = (low + high) / 2
-        step = 1e-6 * spread(place.law, root).expand(place.shape) + 1e-12
-        slope = (place.value(atom.value, root + step) - place.value(atom.value, root - step)) / (2 * step)
-    over_root = place.value(atom.value, root)
-    if over_root.requires_grad:
-        root = root - (over_root - over_root.detach()) / torch.where(slope == 0, torch.nan, slope)
-    return torch.where(found, root, torch.nan)
 
 
 def _width(law: Law, root: Tensor) -> Tensor:
@@ -187,12 +65,12 @@ class Crossings:
         self.elements = math.prod(draw.shape[1:])
         assert machine.forks is not None
         self.looked = machine.forks.often(site.index)
-        standing = standing_of(frame.lanes)
+        twins = twins_of(frame.lanes)
         self.alike = frame.lanes.count > 1 and self._uniform()
         if self.alike:
             self.lanes, draw = Leading(1, frame.lanes, draw.device), draw.reshape(-1)[:1].reshape((1,) * draw.dim())
-        elif standing is not None and standing.front < frame.lanes.count:  # the others have no candidates
-            self.lanes, draw = Leading(standing.front, frame.lanes, draw.device), draw[: standing.front]
+        elif twins is not None and twins.front < frame.lanes.count:  # the others have no candidates
+            self.lanes, draw = Leading(twins.front, frame.lanes, draw.device), draw[: twins.front]
         self.draw = draw
         self.frame = frame.child(self.lanes)
         place = self._place(self.lanes, self.frame)
@@ -244,7 +122,7 @@ class Crossings:
                     return False
         return True
 
-    def _place(self, lanes: Lanes, frame: Frame, lifted: bool = True) -> _Place:
+    def _place(self, lanes: Lanes, frame: Frame, lifted: bool = True) -> Spot:
         arguments = {name: carry(value, self.home, lanes) for name, value in self.bound.arguments.items()}
         lifter = self.machine.lifter
         if lifter is not None and lifted:
@@ -253,16 +131,16 @@ class Crossings:
             }
         if self.alike:  # one number is all that there is
             arguments = {name: type(value)(value.raw) for name, value in arguments.items()}
-        return _Place(
+        return Spot(
             self.machine, frame, self.bound.with_arguments(arguments).law(), (lanes.count, *self.draw.shape[1:]),
         )
 
-    def _found(self, place: _Place, draw: Tensor) -> list[Found]:
+    def _found(self, place: Spot, draw: Tensor) -> list[Found]:
         found = [(atom, self._roots(place, atom, draw)) for atom in self.atoms]
         self.atom_of = [atom for atom, several in found for _ in several]
         return [one for _, several in found for one in several]
 
-    def _roots(self, place: _Place, atom: Atom, draw: Tensor) -> list[Found]:
+    def _roots(self, place: Spot, atom: Atom, draw: Tensor) -> list[Found]:
         try:
             return roots(place, atom, draw, place.law)
         except Unknown:
@@ -322,7 +200,7 @@ class Crossings:
         own = where.double() if marks is None else where.index_select(0, (marks == 0).nonzero().squeeze(1)).double()
         return own.shape[0] > 0 and float(own.mean(0).max()) > OFTEN
 
-    def _no_corner(self, place: _Place, found: Sequence[Found], moves: Sequence[bool]) -> None:
+    def _no_corner(self, place: Spot, found: Sequence[Found], moves: Sequence[bool]) -> None:
         """P0403 where the draws end at a root and the end moves otherwise, or where an atom is 0 whatever is drawn."""
         bounded = place.law.support(self.draw) is not None
         for atom, one, move in zip(self.atom_of, found, moves, strict=True):
@@ -388,7 +266,7 @@ class Crossings:
             motion = motion / found.cell
         return self._own(motion, element)
 
-    def _some(self, rows: Tensor) -> _Place:
+    def _some(self, rows: Tensor) -> Spot:
         lanes = self.home.restrict(rows)
         return self._place(lanes, self.entry.child(lanes))
 
@@ -455,8 +333,8 @@ class Crossings:
 def crossings(machine: Machine, site: Site, bound: Bound, frame: Frame) -> Callable[[Tensor], Crossings | None]:
     """What finds the jumps of a draw."""
     def found(draw: Tensor) -> Crossings | None:
-        atoms, standing = machine.atoms.get(site.index, ()), standing_of(frame.lanes)
-        if not atoms or not draw.numel() or (standing is not None and not standing.front):
+        atoms, twins = machine.atoms.get(site.index, ()), twins_of(frame.lanes)
+        if not atoms or not draw.numel() or (twins is not None and not twins.front):
             return None
         return Crossings(machine, site, atoms, bound, draw.detach(), frame)
 
