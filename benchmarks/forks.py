@@ -1,8 +1,8 @@
 """What runs that go on as two cost, and what they are worth: `python benchmarks/forks.py` (`--write` for `docs/estimators.md`).
 
 Of each program: the time of a run without derivatives and with `fork` or `jump`, and, where `score` is right, the spread of one run
-by both, and how much less time the same error takes.  All in one thread, one way after the other, medians; no pilot, and no plan:
-the time is that of a call less its fixed part, which a call of few runs shows.
+by both, the ratio of their variances, and how many times longer `score` takes for the same error.  Whole calls without a pilot, in
+one thread, CPU time, medians; programs with `jump` are run in float64 both ways.
 """
 
 from __future__ import annotations
