@@ -75,6 +75,11 @@ def partition(truth: Tensor) -> tuple[Tensor, Tensor]:
     return torch.from_numpy(numpy.flatnonzero(held)), torch.from_numpy(numpy.flatnonzero(~held))
 
 
+def where_true(truth: Tensor) -> Tensor:
+    """The places where truth values `[n]` hold."""
+    return torch.from_numpy(numpy.flatnonzero(truth.numpy())) if _plain(truth) else truth.nonzero().squeeze(1)
+
+
 def choose(condition: Tensor, one: Tensor | float, other: Tensor | float) -> Tensor:
     """`torch.where`, for shapes that broadcast; a derivative of 0 for what is not chosen."""
     if condition.numel() < WORTHWHILE or not _plain(condition):

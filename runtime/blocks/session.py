@@ -16,6 +16,7 @@ from ...dsl.analysis.liveness import liveness_of
 from ...dsl.analysis.sums import Sums, find_sums
 from ...dsl.names.asked import asked
 from ...dsl.names.resolve import Resolved
+from ...dsl.planning.order import ordered
 from ...dsl.planning.plan import Choice, Plan
 from ...dsl.tables.estimators import ESTIMATORS, Carrier
 from ...dsl.tables.limits import PRUNED
@@ -36,7 +37,6 @@ from ..laws.noise import Fresh, Noise, Single
 from ..laws.sobol import Sobol
 from ..machine.interpreter import Interpreter
 from ..machine.machine import Outcome
-from ..machine.order import ordered
 from ..machine.setting import Limits
 from ..machine.ways import APART, Branching
 from .settings import DTYPES, Settings, block_seed

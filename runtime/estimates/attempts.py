@@ -126,6 +126,8 @@ class Attempts:
     def attempt(self, way: Way) -> Attempt:
         """An attempt of this way."""
         plan = self.make_plan(way.known)
+        if plan is not None and plan.atoms:  # the sides of a jump are too close for float32
+            way = replace(way, wide=True)
         whole, own = (following(settings, way) for settings in (self.whole, self.own))
         dtype = "float64" if plan is not None and plan.exact else own.dtype
         return Attempt(self.resolved, way, plan, whole, own, self.values(dtype))

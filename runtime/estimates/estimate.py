@@ -22,6 +22,7 @@ from torch import Tensor
 
 from ...dsl.analysis.flow import analyse
 from ...dsl.names.resolve import Resolved
+from ...dsl.planning.order import check_fixed
 from ...dsl.tables.constants import EVIDENCE
 from ...dsl.tables.estimators import ESTIMATORS
 from ...dsl.tables.ranges import Bounds, constant
@@ -44,7 +45,6 @@ from ..lanes.lessons import MakePlan, NotFinite, OutOfTime, TooCoarse, TooMuchWo
 from ..lanes.moving import Motion
 from ..machine.interpreter import Interpreter
 from ..machine.machine import Outcome
-from ..machine.order import check_fixed
 from .attempts import IN_STEP, START, Attempt, Attempts
 from .team import Team
 

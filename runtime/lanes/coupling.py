@@ -14,9 +14,8 @@ import torch
 from torch import Tensor
 
 from ..arrays.broadcast import Shape
-from ..arrays.kernels import less
-from ..laws.noise import Coin, Noise
-from .lanes import Lanes
+from ..laws.noise import Coin, Noise, Slots
+from .lanes import Lanes, Patched
 
 
 class Common(Noise):
@@ -30,12 +29,8 @@ class Common(Noise):
         assert isinstance(lanes, Lanes)
         if lanes.origin is None:
             return self.noise
-        present = torch.zeros(lanes.root.count, dtype=torch.bool, device=lanes.origin.device)
-        present[lanes.origin] = True
-        count = int(present.sum())
-        if count == lanes.count:
-            return self.noise
-        return Shared(self.noise, (present.cumsum(0) - 1).index_select(0, lanes.origin), count)
+        slots = _slots(lanes)
+        return self.noise if slots.count == lanes.count else Shared(self.noise, slots)
 
     def seed(self) -> int:
         return self.noise.seed()
@@ -44,13 +39,39 @@ class Common(Noise):
         self.noise.rewind()
 
 
+def _slots(lanes: Lanes) -> Slots:
+    """Which row of noise belongs to each of some lanes: one for each run."""
+    if lanes.slots is not None:
+        return lanes.slots
+    origin, before = lanes.origin, lanes.parent
+    assert origin is not None and before is not None
+    if isinstance(lanes, Patched) and (known := before.slots) is not None:
+        found = known if lanes.count == before.count else _arranged(lanes.onto(known.slot), known.count, known.leading)
+    elif lanes.twins is not None and lanes.twins.whole:
+        found = _arranged(origin, lanes.twins.front, True)
+    else:
+        present = torch.zeros(lanes.root.count, dtype=torch.bool, device=origin.device)
+        present[origin] = True
+        found = Slots((present.cumsum(0) - 1).index_select(0, origin), int(present.sum()))
+    lanes.slots = found
+    return found
+
+
+def _arranged(slot: Tensor, count: int, leading: bool) -> Slots:
+    """With what is to be known of the order."""
+    times = slot.shape[0] // count if leading and slot.shape[0] % count == 0 else 0
+    if times and not torch.equal(slot, torch.arange(count, device=slot.device).repeat(times)):
+        times = 0
+    return Slots(slot, count, leading, times)
+
+
 class Shared(Noise):
     """`slot` `[lanes]` says which of `count` rows of the noise belongs to a lane."""
 
-    def __init__(self, noise: Noise, slot: Tensor, count: int):
+    def __init__(self, noise: Noise, slots: Slots):
         self.noise = noise
-        self.slot = slot
-        self.count = count
+        self.slots = slots
+        self.slot, self.count = slots.slot, slots.count
 
     @cached_property
     def leader(self) -> Tensor:
@@ -61,7 +82,7 @@ class Shared(Noise):
         return first.index_select(0, slot)
 
     def _spread(self, rows: Tensor) -> Tensor:
-        return rows.index_select(0, self.slot)
+        return self.slots.spread(rows)
 
     def rand(self, shape: Shape, dtype: torch.dtype, device: torch.device) -> Tensor:
         return self._spread(self.noise.rand((self.count, *shape[1:]), dtype, device))
@@ -76,7 +97,12 @@ class Shared(Noise):
         return self._spread(self.noise.cauchy((self.count, *shape[1:]), like))
 
     def coins(self, shape: Shape, chance: Tensor, made: Coin | None) -> Tensor:
-        return less(self.uniform(shape, chance, torch.float64), chance.detach(), chance.dtype)
+        if made is None or chance.shape[0] > 1:
+            return super().coins(shape, chance, made)
+        return self._spread(self.noise.coins((self.count, *shape[1:]), chance, made))
+
+    def words(self, shape: Shape) -> Tensor:
+        return self._spread(self.noise.words((self.count, *shape[1:])))
 
     def gamma(self, concentration: Tensor) -> Tensor:
         least = self._least(concentration)

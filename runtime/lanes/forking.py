@@ -9,115 +9,289 @@ kept one goes on as an *alternative* of the run, a lane that draws the same nois
 is the result of the run, with the derivative that comes of all its candidates.  Some candidates have a pair of alternatives, on
 both sides of a jump; then Y = Y_run + a (Y_one - Y_other).  So an alternative is a lane with a weight, as an outcome that was
 enumerated is.  It is known by its ticket, the other one of a pair by minus that; where its run has kept a later one, it is stale,
-and is left out where lanes are split again, and at the end.
+and is left out where lanes are sorted, and at the end.  As long as it is known
+where the alternatives of runs are, a new one takes the place of the old (`Twins`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
 
+from ..arrays.kernels import compare, where_true
 from ..laws.noise import Noise
 from ..laws.others import Others
-from .lanes import Lanes
+from .lanes import Lanes, Patched, Twins, longer
+from .values import Uniform
+
+EACH = 4  # meetings
+FEW = 4096  # lanes of which it is asked first whether a value is the same
 
 
 class Forks:
-    """The alternatives of a block of runs: per run the mass `W` of all candidates, and the ticket of the kept one (0: none yet)."""
+    """The alternatives of a block of runs: per run the mass of all candidates, W, up to which mass the kept one is kept, and its
+    ticket (0: none yet).  To be replaced with probability T/W by those of mass T is to be kept up to a mass of W/u, u uniform."""
 
     def __init__(self, runs: int, noise: Noise, device: torch.device):
         self.noise = noise
         self.mass = torch.zeros(runs, dtype=torch.float64, device=device)
+        self.more = 0.0  # mass that all runs have met beside that
+        self.limit = torch.zeros(runs, dtype=torch.float64, device=device)
+        self.room: Tensor | None = None  # from the mass to the limit
         self.kept = torch.zeros(runs, dtype=torch.long, device=device)
         self.ratios: list[Tensor] = []  # w/m of every ticket that was given out,
-        self.paired: list[Tensor] = []  # and whether it is that of a pair
+        self.paired: list[tuple[int, bool]] = []  # and of how many it is that of a pair, or not
         self.tickets = 0
+        self.meetings: Counter[int] = Counter()  # by site
+
+    def often(self, site: int) -> bool:
+        """Whether a meeting of this site is looked at: each of the first few, and then one of a few."""
+        self.meetings[site] += 1
+        return self.meetings[site] <= EACH or self.meetings[site] % EACH == 0
 
     def meet(self, lanes: Lanes, value: Tensor, others: Others) -> tuple[Lanes, Tensor]:
         """The runs among the lanes meet other outcomes of their draws `[lanes, ...]`: those that take one go on as two lanes.
         Gives the lanes, and the draws on them."""
-        masses = others.masses
-        total = masses.sum(-1, dtype=torch.float64).expand(lanes.count)
-        marks, origin = lanes.marks(), lanes.origin
-        if marks is not None:
-            total = torch.where(marks == 0, total, 0.0)
-        if origin is None:
-            self.mass += total
-        else:
-            self.mass.index_add_(0, origin, total)
-        so_far = self.mass if origin is None else self.mass.index_select(0, origin)
-        chance = self.noise.rand((lanes.count,), torch.float64, self.mass.device)
-        taken = (chance * so_far < total).nonzero().squeeze(1)
+        twins = twins_of(lanes)
+        if twins is not None and not twins.front:
+            return lanes, value
+        taken = self._taken(lanes, twins, others)
         if not taken.shape[0]:
             return lanes, value
-        ways = self._ways(masses.index_select(0, taken) if masses.shape[0] > 1 else masses.expand(taken.shape[0], -1))
-        chosen = masses.expand(lanes.count, -1)[taken, ways].detach()
-        self.ratios.append(others.weight(taken, ways) / chosen)
+        ways, chosen = self._ways(others.masses(taken), taken.shape[0])
+        self.ratios.append(others.weight(taken, ways, _at(lanes, taken)) / chosen)
         tickets = torch.arange(self.tickets + 1, self.tickets + 1 + taken.shape[0], device=taken.device)
         self.tickets += taken.shape[0]
-        self.paired.append(torch.full_like(taken, others.paired, dtype=torch.bool))
-        self.kept[taken if origin is None else origin.index_select(0, taken)] = tickets
-        return self._onward(lanes, marks, taken, tickets, value, others.changed(value, taken, ways))
+        self.paired.append((taken.shape[0], others.paired))
+        runs = _runs(lanes, twins, taken)
+        self.kept.index_copy_(0, runs, tickets)
+        mass = self.mass.index_select(0, runs)
+        chance = self.noise.rand((taken.shape[0],), torch.float64, self.mass.device)
+        limit = (mass + self.more) / (1 - chance)
+        self.limit.index_copy_(0, runs, limit)
+        if self.room is not None:
+            self.room.index_copy_(0, runs, limit - mass)
+        sides = others.changed(value, taken, ways)
+        tickets = torch.cat((tickets, -tickets)[: len(sides)])
+        other = sides[0] if len(sides) == 1 else torch.cat(list(sides))
+        if twins is None:
+            return self._sorted(lanes, taken.repeat(len(sides)), tickets, value, other)
+        onward = _beside(lanes, twins, taken, len(sides), tickets)
+        return onward, onward.put(longer(value, onward.count), other)
 
-    def _ways(self, masses: Tensor) -> Tensor:
-        """One way for each row of masses `[k, ways]`, in proportion."""
+    def _taken(self, lanes: Lanes, twins: Twins | None, others: Others) -> Tensor:
+        """The runs, by their lanes, that take one of the candidates that they meet."""
+        front = lanes.count if twins is None else twins.front
+        total = others.total(front)
+        if twins is not None and twins.whole and total.shape[0] == 1:
+            if self.room is None:
+                self.room = self.limit - self.mass
+            self.more += float(total)
+            return where_true(compare(torch.lt, self.room, self.more))
+        self._settle()
+        if twins is not None and twins.whole:
+            return where_true(compare(torch.gt, self.mass.add_(total), self.limit))
+        total = total.expand(front)
+        if twins is not None:
+            runs = _runs(lanes, twins, None)
+            mass = self.mass.index_select(0, runs).add_(total)
+            self.mass.index_copy_(0, runs, mass)
+            return where_true(compare(torch.gt, mass, self.limit.index_select(0, runs)))
+        marks, origin = lanes.marks(), lanes.origin
+        assert origin is not None
+        own = total if marks is None else torch.where(marks == 0, total, 0.0)
+        self.mass.index_add_(0, origin, own)
+        over = torch.greater(self.mass, self.limit).index_select(0, origin)
+        return where_true(over if marks is None else over & (marks == 0))
+
+    def _settle(self) -> None:
+        """Every run has its mass."""
+        if self.more:
+            self.mass.add_(self.more)
+            self.more = 0.0
+        self.room = None
+
+    def _ways(self, masses: Tensor, count: int) -> tuple[Tensor, Tensor]:
+        """One way for each row of masses `[count or 1, ways]`, in proportion, and its mass."""
+        if masses.shape[1] == 1:
+            return torch.zeros(count, dtype=torch.long, device=masses.device), masses[:, 0]
         sums = masses.double().cumsum(-1)
-        mark = self.noise.rand((masses.shape[0], 1), torch.float64, masses.device) * sums[:, -1:]
-        return torch.searchsorted(sums, mark, right=True).squeeze(1).clamp_max(masses.shape[1] - 1)
+        mark = self.noise.rand((count, 1), torch.float64, masses.device) * sums[:, -1:]
+        if masses.shape[0] == 1:
+            ways = torch.searchsorted(sums[0], mark[:, 0], right=True).clamp_max(masses.shape[1] - 1)
+            return ways, masses[0].index_select(0, ways)
+        ways = torch.searchsorted(sums, mark, right=True).clamp_max(masses.shape[1] - 1)
+        return ways.squeeze(1), masses.gather(1, ways).squeeze(1)
 
-    def _onward(
-        self, lanes: Lanes, marks: Tensor | None, taken: Tensor, tickets: Tensor, value: Tensor, other: Sequence[Tensor]
+    def _sorted(
+        self, lanes: Lanes, taken: Tensor, tickets: Tensor, value: Tensor, other: Tensor
     ) -> tuple[Lanes, Tensor]:
-        """The lanes that are not stale, and those at `taken` once more, as alternatives."""
-        if marks is None:
-            staying = torch.arange(lanes.count, device=taken.device)
-            marks = torch.zeros_like(staying)
-        else:
-            staying = self.current(lanes, marks).nonzero().squeeze(1)
-        pair = (tickets, -tickets)[: len(other)]
-        onward = lanes.split(torch.cat([staying, *(taken for _ in other)]))
-        onward.mark(torch.cat([marks.index_select(0, staying), *pair]))
-        return onward, torch.cat([value.index_select(0, staying), *other])
+        """The lanes that are not stale, runs first, and those at `taken` once more, as alternatives."""
+        marks = lanes.marks()
+        marks = torch.zeros(lanes.count, dtype=torch.long, device=taken.device) if marks is None else marks
+        current = self.current(lanes, marks)
+        runs, old = (marks == 0).nonzero().squeeze(1), (current & (marks != 0)).nonzero().squeeze(1)
+        staying = torch.cat([runs, old])
+        onward = lanes.split(torch.cat([staying, taken]))
+        marks = torch.cat([marks.index_select(0, staying), tickets])
+        onward.mark(marks)
+        onward.twins = _found(onward, marks, runs.shape[0])
+        return onward, torch.cat([value.index_select(0, staying), other])
 
-    def current(self, lanes: Lanes, marks: Tensor) -> Tensor:
-        """Which lanes are not stale `[lanes]`."""
+    def current(self, lanes: Lanes, marks: Tensor, front: int = 0) -> Tensor:
+        """Which lanes from `front` on are not stale."""
         origin = lanes.origin
         assert origin is not None
-        return (marks == 0) | (marks.abs() == self.kept.index_select(0, origin))
+        marks = marks[front:]
+        return (marks == 0) | (marks.abs() == self.kept.index_select(0, origin[front:]))
 
     def settled(self, lanes: Lanes) -> tuple[Lanes, Tensor | None]:
         """Of the lanes at the end those that are not stale, and their weights: of value 1 for runs, and 0 for alternatives."""
+        self._settle()
         marks = lanes.marks()
         if marks is None:
             return lanes, None
-        current = self.current(lanes, marks)
+        twins = twins_of(lanes)
+        front = 0 if twins is None or not twins.whole else twins.front  # so many are all runs, in order
+        current = self.current(lanes, marks, front)
         if not bool(current.all()):
-            lanes = lanes.restrict(current.nonzero().squeeze(1))
+            lanes = lanes.restrict(torch.cat([torch.arange(front, device=marks.device), front + where_true(current)]))
             marks = lanes.marks()
-        origin = lanes.origin
-        assert marks is not None and origin is not None
-        ratios, kept = torch.cat(self.ratios), (self.kept - 1).clamp_min(0)
-        own = torch.where(self.kept > 0, self.mass, 0.0).to(ratios.dtype) * ratios[kept]
-        lost = torch.where(torch.cat(self.paired)[kept], 0.0, own)
+        assert marks is not None and lanes.origin is not None
+        marks, origin = marks[front:], lanes.origin[front:]
+        kept = (self.kept - 1).clamp_min(0)
+        own = torch.where(self.kept > 0, self.mass, 0.0).to(self.ratios[0].dtype) * torch.cat(self.ratios).index_select(0, kept)
         share = own.index_select(0, origin)
-        return lanes, torch.where(marks == 0, 1 - lost.index_select(0, origin), torch.where(marks > 0, share, -share))
+        lost = own
+        if any(pairs for _, pairs in self.paired):
+            share = share * marks.sign()
+            pairs = torch.cat([torch.full((count,), pairs, device=kept.device) for count, pairs in self.paired])
+            lost = torch.where(pairs[kept], 0.0, own)
+        if front:
+            return lanes, torch.cat([1 - lost, share])
+        return lanes, torch.where(marks == 0, 1 - lost.index_select(0, origin), share)
 
     @torch.no_grad()
     def idle(self, lanes: Lanes, values: Sequence[Tensor]) -> frozenset[int]:
         """The values `[lanes or 1, ...]`, by their numbers, that are the same on all lanes of each run, if some had candidates."""
-        if not bool((self.mass > 0).any()):
+        if not self.tickets:
             return frozenset()
         origin = lanes.origin
         found = []
+        first: Tensor | None = None
         for number, value in enumerate(values):
             same = value.shape[0] == 1 or origin is None
             if not same and origin is not None:
                 rows = value.reshape(value.shape[0], -1)
-                first = torch.zeros(self.mass.shape[0], dtype=torch.long, device=rows.device)
-                first[origin] = torch.arange(rows.shape[0], device=rows.device)
-                same = bool((rows == rows.index_select(0, first.index_select(0, origin))).all())
+                if first is None:
+                    first = torch.zeros(self.mass.shape[0], dtype=torch.long, device=rows.device)
+                    first[origin] = torch.arange(rows.shape[0], device=rows.device)
+                some, their = rows[:FEW], first.index_select(0, origin[:FEW])
+                same = torch.equal(some, rows.index_select(0, their))
+                same = same and torch.equal(rows, rows.index_select(0, first.index_select(0, origin)))
             if same:
                 found.append(number)
         return frozenset(found)
+
+
+def _runs(lanes: Lanes, twins: Twins | None, rows: Tensor | None) -> Tensor:
+    """Of which runs some lanes are (None: all that are runs)."""
+    origin = lanes.origin
+    if rows is None:
+        assert origin is not None and twins is not None
+        return origin[: twins.front]
+    if origin is None or (twins is not None and twins.whole):
+        return rows
+    return origin.index_select(0, rows)
+
+
+def _at(lanes: Lanes, taken: Tensor) -> Callable[[Tensor], Tensor]:
+    """What gives the rows at `taken`; of what is the same in all lanes a leaf, if it carries a derivative."""
+    some = lanes.restrict(taken)
+
+    def rows(table: Tensor) -> Tensor:
+        if table.shape[0] == lanes.count:
+            return table.index_select(0, taken)
+        if table.requires_grad and some.lifter is not None:
+            found = some.lifter.lift(Uniform(table), some).raw
+            assert isinstance(found, Tensor)
+            return found
+        return table.expand(taken.shape[0], *table.shape[1:])
+
+    return rows
+
+
+def twins_of(lanes: Lanes) -> Twins | None:
+    """Which are runs, and where their alternatives are, as far as that is known without looking for it."""
+    step, chain = lanes, []
+    while step.twins is None:
+        if step.parent is None:
+            step.twins = Twins(step.count, None, True)
+            break
+        if step.parts or step.spread:
+            return None
+        chain.append(step)
+        step = step.parent
+    if chain:
+        index = lanes.map_to(step)
+        assert index is not None
+        lanes.twins = _restricted(step.twins, step.count, index)
+    return lanes.twins
+
+
+def _restricted(twins: Twins, count: int, index: Tensor) -> Twins | None:
+    """Of the lanes at `index` of `count`; None where runs are not in front any more."""
+    own = index < twins.front
+    front = int(own.sum())
+    runs = index[:front]
+    if not bool(own[:front].all()):
+        return None
+    whole = twins.whole and front == twins.front and bool((runs[1:] > runs[:-1]).all())
+    beside = twins.beside
+    if beside is not None:
+        places = index.new_full((count + 1,), -1)  # the last is that of none
+        places[index] = torch.arange(index.shape[0], device=index.device)
+        beside = places[beside[:, runs]]
+    return Twins(front, beside, whole)
+
+
+def _found(lanes: Lanes, marks: Tensor, front: int) -> Twins:
+    """Looked for: of lanes of which the first are runs."""
+    origin, runs = lanes.origin, lanes.root.count
+    assert origin is not None
+    row = origin.new_full((runs,), -1)
+    row[origin[:front]] = torch.arange(front, device=origin.device)
+    owner = row.index_select(0, origin[front:])
+    beside = origin.new_full((2, front + 1), -1)  # the last is of those whose run is not here
+    beside[(marks[front:] < 0).long(), owner] = torch.arange(front, lanes.count, device=origin.device)
+    whole = front == runs and bool((origin[1:front] > origin[: front - 1]).all())
+    return Twins(front, beside[:, :front], whole)
+
+
+def _beside(lanes: Lanes, twins: Twins, taken: Tensor, sides: int, tickets: Tensor) -> Patched:
+    """The runs at `taken` once more, as alternatives, in the place of those that they had."""
+    known, count = twins.beside, lanes.count
+    of, origin = taken.repeat(sides), lanes.origin
+    if known is None:
+        at = torch.arange(count, count + of.shape[0], device=of.device)
+        new = of
+    else:
+        at = known[:sides].index_select(1, taken).reshape(-1)
+        fresh = where_true(at < 0)
+        at[fresh] = torch.arange(count, count + fresh.shape[0], device=at.device)
+        new = of.index_select(0, fresh)
+    if new.shape[0]:
+        known = taken.new_full((2, twins.front), -1) if known is None else known.clone()
+        for side, places in zip(known, at.view(sides, -1), strict=False):
+            side.index_copy_(0, taken, places)
+        twins = Twins(twins.front, known, twins.whole)
+        before, after = (torch.arange(count, device=at.device), new) if origin is None else (origin, origin.index_select(0, new))
+        origin = torch.cat([before, after])
+    onward = Patched(count + new.shape[0], lanes, at, of, tickets)
+    onward.twins = twins
+    assert origin is not None
+    onward.maps[lanes.root] = origin
+    return onward

@@ -326,6 +326,7 @@ def rebased(lanes: Lanes, ancestor: Lanes) -> Lanes:
     fresh = Lanes(lanes.count, ancestor, index, spread)
     if (marks := lanes.marks()) is not None:
         fresh.mark(marks)
+    fresh.twins, fresh.slots = lanes.twins, lanes.slots
     return fresh
 
 

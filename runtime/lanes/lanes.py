@@ -14,7 +14,8 @@ branch that it does not take; and a loop would cost all lanes as long as one is 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass
 from functools import partial
 from typing import Any, Protocol, TypeVar, cast
 
@@ -24,7 +25,8 @@ from torch import Tensor
 from ..arrays.kernels import to_number
 from ..arrays.memory import ask
 from ..arrays.uniform import Once
-from .values import PerLane, Plain, Ragged, Uniform, Value
+from ..laws.noise import Slots
+from .values import PerLane, Plain, Ragged, Uniform, Value, is_truth, same
 
 V = TypeVar("V", bound=Value)
 T = TypeVar("T")
@@ -39,6 +41,17 @@ class Lifting(Protocol):
         ...
 
 
+@dataclass(frozen=True)
+class Twins:
+    """Which lanes are runs and which alternatives of theirs (`forking.py`): the first `front` are runs, all others alternatives.
+    `beside` `[2, front]`: the lanes of those of each run, -1 where there is none here (None: nowhere).  `whole`: these are all
+    runs of the block, in their order."""
+
+    front: int
+    beside: Tensor | None
+    whole: bool
+
+
 class Lanes:
     """`count` lanes; `index` `[count]` maps each to a lane of `parent`.  Neither is set for the runs themselves.
 
@@ -47,17 +60,33 @@ class Lanes:
     `tracked`: it will be asked which rows of values are the same (`merging.py`).
     `once`: where the program comes back to these very lanes (`merging.py`), what has been worked out on them.
     `wayless`: where lanes are split, nobody will ask for the way that they have come.
+    `twins`: which of them are runs, where that is known; `slots`: which of them share noise (`coupling.py`).
     """
 
     __slots__ = (
-        "_marks", "count", "index", "lifter", "maps", "once", "parent", "parts", "places", "spread", "tracked", "wayless",
+        "_index",
+        "_marks",
+        "count",
+        "lifter",
+        "maps",
+        "once",
+        "parent",
+        "parts",
+        "places",
+        "root",
+        "slots",
+        "spread",
+        "tracked",
+        "twins",
+        "wayless",
     )
 
     def __init__(self, count: int, parent: Lanes | None = None, index: Tensor | None = None, spread: bool = False):
         self.count = count
         self.parent = parent
-        self.index = index
+        self._index = index
         self.spread = spread
+        self.root: Lanes = self if parent is None else parent.root  # the runs themselves
         self.parts: tuple[Lanes, ...] = ()
         self.lifter: Lifting | None = None if parent is None else parent.lifter
         self.tracked: bool = parent is not None and parent.tracked
@@ -66,6 +95,18 @@ class Lanes:
         self._marks: Tensor | None = None
         self.maps: dict[Lanes, Tensor] = {}
         self.places: dict[Lanes, Tensor] = {}
+        self.twins: Twins | None = None
+        self.slots: Slots | None = None
+
+    @property
+    def index(self) -> Tensor | None:
+        """For every lane the lane of `parent` that it continues `[count]`."""
+        return self._index
+
+    def onto(self, rows: Tensor) -> Tensor:
+        """Rows of the parent, on these lanes."""
+        assert self._index is not None
+        return rows.index_select(0, self._index)
 
     def restrict(self, index: Tensor) -> Lanes:
         """The lanes at `index`."""
@@ -115,13 +156,14 @@ class Lanes:
                     known.new_zeros(part.count) if one is None else one for part, one in zip(lanes.parts, of_parts, strict=True)
                 ])
                 lanes._marks = found
-        if found is None:
-            return None
         for lanes in reversed(chain):
-            assert lanes.index is not None
-            found = found.index_select(0, lanes.index)
+            found = lanes.marked(found)
         self._marks = found
         return found
+
+    def marked(self, marks: Tensor | None) -> Tensor | None:
+        """The tickets of these lanes, of those of the parent."""
+        return None if marks is None else self.onto(marks)
 
     def line(self) -> set[Lanes]:
         """These lanes and all they descend from."""
@@ -148,8 +190,8 @@ class Lanes:
             lanes = lanes.parent
         composed = lanes.maps.get(ancestor)
         for lanes in reversed(chain):
-            assert lanes.index is not None
-            composed = lanes.index if composed is None else composed.index_select(0, lanes.index)
+            composed = lanes.index if composed is None else lanes.onto(composed)
+            assert composed is not None
             lanes.maps[ancestor] = composed
         return composed
 
@@ -198,17 +240,74 @@ class Lanes:
         return found if onward is None else found.index_select(0, onward)
 
     @property
-    def root(self) -> Lanes:
-        """The runs themselves."""
-        lanes = self
-        while lanes.parent is not None:
-            lanes = lanes.parent
-        return lanes
-
-    @property
     def origin(self) -> Tensor | None:
         """The run of every lane, `[count]`; None for the identity."""
         return self.map_to(self.root)
+
+
+class Patched(Lanes):
+    """The lanes of the parent and some more; those `at` `[k]`, among them all new ones, continue the parent's `of` `[k]`, the
+    others stay what they were.  `tickets` `[k]`: of which alternatives they are."""
+
+    __slots__ = ("at", "of", "tickets")
+
+    def __init__(self, count: int, parent: Lanes, at: Tensor, of: Tensor, tickets: Tensor):
+        super().__init__(count, parent, None, True)
+        self.at, self.of, self.tickets = at, of, tickets
+
+    @property
+    def index(self) -> Tensor | None:
+        assert self.parent is not None
+        if self._index is None:
+            self._index = self.onto(torch.arange(self.parent.count, device=self.at.device))
+        return self._index
+
+    def onto(self, rows: Tensor) -> Tensor:
+        return self.put(longer(rows, self.count), rows.index_select(0, self.of))
+
+    def put(self, rows: Tensor, new: Tensor) -> Tensor:
+        """Rows of these lanes, which are nobody else's, with new ones."""
+        return rows.index_copy_(0, self.at, new)
+
+    def marked(self, marks: Tensor | None) -> Tensor | None:
+        known = self.tickets.new_zeros(self.count) if marks is None else longer(marks, self.count)
+        return self.put(known, self.tickets)
+
+
+class Leading(Lanes):
+    """The first lanes of the parent."""
+
+    __slots__ = ()
+
+    def __init__(self, count: int, parent: Lanes, device: torch.device):
+        super().__init__(count, parent, torch.arange(count, device=device))
+
+    def onto(self, rows: Tensor) -> Tensor:
+        return rows[: self.count]
+
+
+def longer(rows: Tensor, count: int) -> Tensor:
+    """A copy with room for so many rows."""
+    return rows.clone() if rows.shape[0] == count else torch.cat([rows, rows.new_empty(count - rows.shape[0], *rows.shape[1:])])
+
+
+def _brought(rows: Tensor, source: Lanes, target: Lanes) -> Tensor:
+    """Rows of `source`, on the lanes `target` that continue them; where few are new, only these are moved."""
+    patches: list[Patched] = []
+    lanes: Lanes | None = target
+    while isinstance(lanes, Patched) and lanes is not source:
+        patches.append(lanes)
+        lanes = lanes.parent
+    assert lanes is not None
+    if lanes.parent is source:
+        rows = lanes.onto(rows)
+    elif (index := lanes.map_to(source)) is not None:
+        rows = rows.index_select(0, index)
+    if patches:
+        rows = longer(rows, target.count)
+        for patch in reversed(patches):
+            patch.put(rows, rows.index_select(0, patch.of))
+    return rows
 
 
 NOWHERE = Lanes(0)  # no lane is left: every one has returned
@@ -216,12 +315,11 @@ NOWHERE = Lanes(0)  # no lane is left: every one has returned
 
 def gather(rows: Tensor, source: Lanes, target: Lanes) -> Tensor:
     """Rows of `source`, on the lanes `target` that continue them."""
-    index = target.map_to(source)
-    if index is None:
+    if target is source:
         return rows
     if target.count > source.count:
         ask(rows.numel() // source.count * target.count, rows.device)
-    return rows.index_select(0, index)
+    return _brought(rows, source, target)
 
 
 def carry(value: V, source: Lanes, target: Lanes) -> V:
@@ -234,29 +332,14 @@ def carry(value: V, source: Lanes, target: Lanes) -> V:
 
 
 def _carried(target: Lanes, value: PerLane, source: Lanes) -> PerLane:
-    index = target.map_to(source)
-    if index is None:
+    if target is source:
         return value
     if target.count > source.count:
         ask(value.raw.numel() // source.count * target.count, value.raw.device)
-    return value.rows_at(index, target.tracked)
-
-
-def level(values: Sequence[Plain], lanes: Lanes) -> Sequence[Plain]:
-    """Values that are used together: where some have a row per lane, those that carry a derivative and are the same in all lanes
-    are lifted."""
-    lifter = lanes.lifter
-    if lifter is None:
-        return values
-    rows = live = False
-    for value in values:
-        if isinstance(value, PerLane):
-            rows = True
-        elif value.live:
-            live = True
-    if not (rows and live):
-        return values
-    return [lifter.lift(value, lanes) if isinstance(value, Uniform) and value.live else value for value in values]
+    if not target.tracked:
+        return PerLane(_brought(value.raw, source, target), value.event)
+    index = target.map_to(source)
+    return value if index is None else value.rows_at(index)
 
 
 def with_rows(value: Plain, lanes: Lanes) -> Tensor:
@@ -306,25 +389,3 @@ class Join:
         if isinstance(value.raw, Tensor):
             return to_number(with_rows(value, lanes), kind)
         return torch.full((lanes.count,), value.raw, dtype=kind, device=self.device)
-
-
-def same(values: Sequence[Plain]) -> Plain | None:
-    """The Python number that all values are, if they are."""
-    first = values[0]
-    if isinstance(first.raw, Tensor):
-        return None
-    number = known_by(first.raw)
-    for value in values:
-        if value is not first and (isinstance(value.raw, Tensor) or known_by(value.raw) != number):
-            return None
-    return first
-
-
-def known_by(number: float) -> Hashable:
-    """What a Python number is known by: neither a truth value nor a zero of the other sign is the same."""
-    return number if isinstance(number, bool) else float(number).hex()
-
-
-def is_truth(value: Plain) -> bool:
-    """Whether it is a truth value, or an array of them."""
-    return isinstance(value.raw, bool) or (isinstance(value.raw, Tensor) and value.raw.dtype == torch.bool)

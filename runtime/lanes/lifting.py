@@ -168,6 +168,23 @@ class Lifter(Leaves):
         return [_slope(value, point) for point in self.points]
 
 
+def level(values: Sequence[Plain], lanes: Lanes) -> Sequence[Plain]:
+    """Values that are used together: where some have a row per lane, those that carry a derivative and are the same in all lanes
+    are lifted."""
+    lifter = lanes.lifter
+    if lifter is None:
+        return values
+    rows = live = False
+    for value in values:
+        if isinstance(value, PerLane):
+            rows = True
+        elif value.live:
+            live = True
+    if not (rows and live):
+        return values
+    return [lifter.lift(value, lanes) if isinstance(value, Uniform) and value.live else value for value in values]
+
+
 def _chained(total: Tensor | None, gradient: Tensor, slope: Slope, point: Tensor) -> Tensor:
     """`total + gradient * dc/dtheta`, `[runs, *parameter]`."""
     if slope.kind == "number":

@@ -20,7 +20,8 @@ from torch import Tensor
 
 from ..arrays.kernels import to_number
 from ..arrays.memory import ask
-from .lanes import Lanes, carry, level
+from .lanes import Lanes, carry
+from .lifting import level
 from .scattered import Place, Scattered
 from .values import Held, PerLane, Plain, Uniform, Value
 

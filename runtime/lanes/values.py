@@ -9,7 +9,7 @@ the lane.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias, cast
 
@@ -152,3 +152,25 @@ def made(raw: Any, operands: Iterable[Held], event: Shape | None = None) -> Plai
         if isinstance(operand, PerLane):
             return PerLane(raw, event)
     return Uniform(raw, event)
+
+
+def same(values: Sequence[Plain]) -> Plain | None:
+    """The Python number that all values are, if they are."""
+    first = values[0]
+    if isinstance(first.raw, Tensor):
+        return None
+    number = known_by(first.raw)
+    for value in values:
+        if value is not first and (isinstance(value.raw, Tensor) or known_by(value.raw) != number):
+            return None
+    return first
+
+
+def known_by(number: float) -> Hashable:
+    """What a Python number is known by: neither a truth value nor a zero of the other sign is the same."""
+    return number if isinstance(number, bool) else float(number).hex()
+
+
+def is_truth(value: Plain) -> bool:
+    """Whether it is a truth value, or an array of them."""
+    return isinstance(value.raw, bool) or (isinstance(value.raw, Tensor) and value.raw.dtype == torch.bool)

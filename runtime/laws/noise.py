@@ -105,6 +105,11 @@ class Noise:
         torch.mul(radius, angle.sin_(), out=both[half:])
         return both[:count].view(shape)
 
+    def words(self, shape: Shape) -> Tensor:
+        """32 random bits each."""
+        count = math.prod(shape)
+        return self.bits((count + 1) // 2).view(torch.int32)[:count].view(shape)
+
     def cauchy(self, shape: Shape, like: Tensor) -> Tensor:
         """Standard Cauchy."""
         return self.tangents(shape, like.dtype, like.device)
@@ -112,9 +117,7 @@ class Noise:
     def coins(self, shape: Shape, chance: Tensor, made: Coin | None) -> Tensor:
         """1 with the probability `chance`, which broadcasts to the shape, else 0; `made` of it where there are many of a kind."""
         if made is not None:
-            count = math.prod(shape)
-            bits = self.bits((count + 1) // 2)
-            hit = less(bits.view(torch.int32)[:count].view(shape), made.threshold, chance.dtype)
+            hit = less(self.words(shape), made.threshold, chance.dtype)
             return hit if made.sure is None else torch.maximum(hit, made.sure)
         rare = chance.dtype == torch.float32 and chance.numel() > 0 and any_below(chance, SMALL)
         return less(self.rand(shape, torch.float64 if rare else chance.dtype, chance.device), chance.detach(), chance.dtype)
@@ -191,6 +194,25 @@ class Single(Fresh):
 
     def coins(self, shape: Shape, chance: Tensor, made: Coin | None) -> Tensor:
         return less(self.uniform(shape, chance, torch.float64), chance.detach(), chance.dtype)
+
+
+@dataclass(frozen=True)
+class Slots:
+    """Which of `count` rows of noise belongs to each of some lanes (`runtime/lanes/coupling.py`).  `leading`: the first
+    lanes have one each, in order; `times`: so often all lanes have one each, in order (0: not so)."""
+
+    slot: Tensor
+    count: int
+    leading: bool = False
+    times: int = 0
+
+    def spread(self, rows: Tensor) -> Tensor:
+        """Rows of noise `[count, ...]`, on the lanes."""
+        if self.times:
+            return rows.repeat(self.times, *(1,) * (rows.dim() - 1))
+        if self.leading:
+            return torch.cat([rows, rows.index_select(0, self.slot[self.count :])])
+        return rows.index_select(0, self.slot)
 
 
 @dataclass(frozen=True)

@@ -25,15 +25,24 @@ from .weighted import Categorical, Multinomial, OneHotCategorical, Weighted
 Moves = Callable[[Tensor, Tensor], bool]  # whether entries of a value, under a mask, move with a parameter
 
 
-class Others(Protocol):
-    """The ways in which a draw `[lanes, *shape]` might have been another.  `masses` `[lanes, ways]` of each; `rows` and `ways`
-    `[k]` name some of them.  `paired`: in each way there are two others, and the difference between them is what counts; else
-    that between the one and the draw."""
+Rows = Callable[[Tensor], Tensor]  # of a tensor `[lanes or 1, ...]` those of some lanes, with their derivative
 
-    masses: Tensor
+
+class Others(Protocol):
+    """The ways in which a draw `[lanes, *shape]` might have been another; `rows` and `ways` `[k]` name some of them.  `paired`: in
+    each way there are two others, and the difference between them is what counts; else that between the one and the draw."""
+
     paired: bool
 
-    def weight(self, rows: Tensor, ways: Tensor) -> Tensor:
+    def total(self, count: int) -> Tensor:
+        """The mass of all ways together, of the first lanes, in float64 `[count or 1]`."""
+        ...
+
+    def masses(self, rows: Tensor) -> Tensor:
+        """The mass of each way `[k or 1, ways]`."""
+        ...
+
+    def weight(self, rows: Tensor, ways: Tensor, at: Rows) -> Tensor:
         """The weights `[k]`: 0, with a derivative."""
         ...
 
@@ -59,13 +68,55 @@ def _inner(mass: Tensor, live: Tensor, edge: Tensor, moves: Moves) -> Tensor:
 
 
 def _places(elements: Tensor, batch: Shape) -> list[Tensor]:
-    """The indices along each axis of elements of a batch."""
-    return list(torch.unravel_index(elements, batch)) if batch else []
+    """The indices of elements of a batch, in the first axis of `[k, *batch]` and in the others."""
+    row = torch.arange(elements.shape[0], device=elements.device)
+    return [row, *torch.unravel_index(elements, batch)] if batch else [row]
 
 
 def _picked(table: Tensor, places: Sequence[Tensor]) -> Tensor:
     """Entries of a table that may have axes of 1."""
+    if len(places) == 1 and table.shape[0] == places[0].shape[0]:
+        return table
     return table[tuple(place if size > 1 else torch.zeros_like(place) for size, place in zip(table.shape, places, strict=True))]
+
+
+def _first(table: Tensor, count: int) -> Tensor:
+    """Of the first lanes."""
+    return table if table.shape[0] == 1 else table[:count]
+
+
+def _chosen(table: Tensor, rows: Tensor) -> Tensor:
+    """Of some lanes."""
+    return table if table.shape[0] == 1 else table.index_select(0, rows)
+
+
+def _summed(masses: Tensor) -> Tensor:
+    """Of each lane, in float64."""
+    return masses.reshape(masses.shape[0], -1).sum(1, dtype=torch.float64)
+
+
+def _scale(law: Law, moves: Moves) -> Tensor:
+    """By how much the argument moves with the logarithm of the rate or of the odds."""
+    if isinstance(law, Poisson):
+        rate = law.rate.detach()
+        return _inner(rate, law.rate, rate == 0, moves)
+    assert isinstance(law, Chance)
+    none, one = (chance.detach() for chance in law.chances())
+    mass = none * one
+    return mass if law.probs is None else _inner(mass, law.probs, mass == 0, moves)
+
+
+def _argument(law: Law, at: Rows) -> Tensor:
+    """What moves, on some lanes: the rate or the probability, or what differs from it by a number, and is exact where it is next to
+    1."""
+    if isinstance(law, Poisson):
+        return at(law.rate)
+    assert isinstance(law, Chance)
+    if law.probs is not None:
+        return at(law.probs)
+    assert law.logits is not None
+    logits = at(law.logits)
+    return torch.where(logits > 0, -torch.sigmoid(-logits), torch.sigmoid(logits))
 
 
 class _Steps:
@@ -74,66 +125,77 @@ class _Steps:
     paired = False
 
     def __init__(self, law: Law, value: Tensor, moves: Moves):
+        self.law = law
+        self.drawn = value
         self.batch = tuple(value.shape[1:])
-        steps = [(step, factor.expand(value.shape)) for step, factor in self.steps(law, value)]
-        self.factors = [factor for _, factor in steps]
-        self.by = [step for step, _ in steps]
-        scale = self.scale(law, moves)
-        masses = torch.stack([factor.abs() * scale for factor in self.factors], -1)
-        self.masses = masses.reshape(value.shape[0], -1)
-
-    def scale(self, law: Law, moves: Moves) -> Tensor:
-        """By how much the argument moves with the logarithm of the rate or of the odds, and what it is that moves."""
-        self.argument = law.rate if isinstance(law, Poisson) else self._chance(law)
-        if isinstance(law, Poisson):
-            rate = law.rate.detach()
-            return _inner(rate, law.rate, rate == 0, moves)
-        assert isinstance(law, Chance)
-        none, one = (chance.detach() for chance in law.chances())
-        mass = none * one
-        return mass if law.probs is None else _inner(mass, law.probs, mass == 0, moves)
-
-    @staticmethod
-    def _chance(law: Law) -> Tensor:
-        """The probability, or what differs from it by a number, and is exact where it is next to 1."""
-        assert isinstance(law, Chance)
-        if law.probs is not None:
-            return law.probs
-        assert law.logits is not None
-        return torch.where(law.logits > 0, -torch.sigmoid(-law.logits), torch.sigmoid(law.logits))
-
-    @staticmethod
-    def steps(law: Law, x: Tensor) -> list[tuple[Tensor | float, Tensor]]:
-        """By how much a draw may differ, and what the motion of the argument is multiplied by there."""
+        self.scale = _scale(law, moves)
+        self.given: list[Tensor] = []
         match law:
-            case Bernoulli():
-                return [(1 - 2 * x, 1 - 2 * x)]
             case Binomial():
-                return [(1.0, law.total_count.detach() - x), (-1.0, -x)]
-            case Poisson():
-                return [(1.0, torch.ones_like(x))]
+                self.given = [law.total_count.detach()]
             case Geometric():
-                return [(1.0, -(x + 1) / law.chance().detach())]
+                self.given = [law.chance().detach()]
             case NegativeBinomial():
-                return [(1.0, (law.total_count.detach() + x) / law.chances()[0].detach())]
-        raise NotImplementedError(f"the other outcomes of {type(law).__name__}")
+                self.given = [law.total_count.detach(), law.chances()[0].detach()]
 
-    def weight(self, rows: Tensor, ways: Tensor) -> Tensor:
-        kinds = len(self.factors)
-        places = [rows, *_places(ways // kinds, self.batch)]
-        moved = _picked(self.argument, places)
-        factor = torch.stack([_picked(factor, places) for factor in self.factors], -1)
-        return (moved - moved.detach()) * factor.gather(-1, (ways % kinds).unsqueeze(-1)).squeeze(-1)
+    def factors(self, x: Tensor, given: Sequence[Tensor]) -> list[Tensor]:
+        """What the motion of the argument is multiplied by, for each step that a draw may differ by."""
+        match self.law:
+            case Bernoulli():
+                return [1 - 2 * x]
+            case Binomial():
+                return [given[0] - x, -x]
+            case Poisson():
+                return [torch.ones_like(x)]
+            case Geometric():
+                return [-(x + 1) / given[0]]
+            case NegativeBinomial():
+                return [(given[0] + x) / given[1]]
+        raise NotImplementedError(f"the other outcomes of {type(self.law).__name__}")
+
+    def total(self, count: int) -> Tensor:
+        scale = _first(self.scale, count)
+        match self.law:
+            case Bernoulli() | Poisson():
+                mass = scale
+            case Binomial():
+                mass = scale * _first(self.given[0], count)
+            case _:
+                (factor,) = self.factors(self.drawn[:count], [_first(given, count) for given in self.given])
+                mass = factor.abs() * scale
+        return _summed(mass.expand(mass.shape[0], *self.batch))
+
+    def masses(self, rows: Tensor) -> Tensor:
+        scale = _chosen(self.scale, rows)
+        if isinstance(self.law, Bernoulli | Poisson):
+            return scale.expand(scale.shape[0], *self.batch).flatten(1) if self.batch else scale.unsqueeze(1)
+        factors = self._at(rows)
+        return torch.stack([(factor.abs() * scale).expand(rows.shape[0], *self.batch) for factor in factors], -1).flatten(1)
+
+    def _at(self, rows: Tensor) -> list[Tensor]:
+        return self.factors(self.drawn.index_select(0, rows), [_chosen(given, rows) for given in self.given])
+
+    def weight(self, rows: Tensor, ways: Tensor, at: Rows) -> Tensor:
+        factors = self._at(rows)
+        kinds = len(factors)
+        places = _places(ways // kinds, self.batch)
+        moved = _picked(_argument(self.law, at), places)
+        found = [_picked(factor, places) for factor in factors]
+        factor = found[0] if kinds == 1 else torch.stack(found, -1).gather(-1, (ways % kinds).unsqueeze(-1)).squeeze(-1)
+        return (moved - moved.detach()) * factor
 
     def changed(self, value: Tensor, rows: Tensor, ways: Tensor) -> Sequence[Tensor]:
-        kinds = len(self.factors)
-        found, element = value.index_select(0, rows), ways // kinds
+        found = value.index_select(0, rows)
         flat = found.view(rows.shape[0], -1)
-        row = torch.arange(rows.shape[0], device=rows.device)
-        for kind, step in enumerate(self.by):
-            here = (ways % kinds == kind).to(value.dtype)
-            by = step if isinstance(step, float) else _picked(step, [rows, *_places(element, self.batch)])
-            flat[row, element] += by * here
+        if flat.shape[1] == 1 and isinstance(self.law, Bernoulli | Poisson):
+            return ((1 - found) if isinstance(self.law, Bernoulli) else found + 1,)
+        if isinstance(self.law, Bernoulli):
+            element = ways.unsqueeze(1)
+            flat.scatter_(1, element, 1 - flat.gather(1, element))
+        elif isinstance(self.law, Binomial):
+            flat.scatter_add_(1, (ways // 2).unsqueeze(1), (1 - 2 * (ways % 2)).unsqueeze(1).to(flat.dtype))
+        else:
+            flat.scatter_add_(1, ways.unsqueeze(1), flat.new_ones(rows.shape[0], 1))
         return (found,)
 
 
@@ -150,16 +212,24 @@ class _Categories:
     paired = False
 
     def __init__(self, law: Categorical | OneHotCategorical, value: Tensor, moves: Moves):
-        self.table, mass = _table(law, moves)
+        self.table, self.mass = _table(law, moves)
         self.event = law.event
-        self.count = mass.shape[-1]
-        drawn = value.argmax(-1) if self.event else value.long()
-        self.batch = tuple(drawn.shape[1:])
-        same = drawn.unsqueeze(-1) == torch.arange(self.count, device=value.device)
-        self.masses = torch.where(same, 0.0, mass).reshape(value.shape[0], -1)
+        self.count = self.mass.shape[-1]
+        self.drawn = value.argmax(-1) if self.event else value.long()
+        self.batch = tuple(self.drawn.shape[1:])
 
-    def weight(self, rows: Tensor, ways: Tensor) -> Tensor:
-        moved = _picked(self.table, [rows, *_places(ways // self.count, self.batch), ways % self.count])
+    def _of(self, drawn: Tensor, mass: Tensor) -> Tensor:
+        same = drawn.unsqueeze(-1) == torch.arange(self.count, device=drawn.device)
+        return torch.where(same, 0.0, mass).flatten(1)
+
+    def total(self, count: int) -> Tensor:
+        return _summed(self._of(self.drawn[:count], _first(self.mass, count)))
+
+    def masses(self, rows: Tensor) -> Tensor:
+        return self._of(self.drawn.index_select(0, rows), _chosen(self.mass, rows))
+
+    def weight(self, rows: Tensor, ways: Tensor, at: Rows) -> Tensor:
+        moved = _picked(at(self.table), [*_places(ways // self.count, self.batch), ways % self.count])
         return moved - moved.detach()
 
     def changed(self, value: Tensor, rows: Tensor, ways: Tensor) -> Sequence[Tensor]:
@@ -180,18 +250,26 @@ class _Shares:
     paired = False
 
     def __init__(self, law: Multinomial, value: Tensor, moves: Moves):
-        self.table, mass = _table(law, moves)
-        self.count = mass.shape[-1]
+        self.table, self.mass = _table(law, moves)
+        self.count = self.mass.shape[-1]
         self.batch = tuple(value.shape[1:-1])
         self.drawn = value
-        apart = 1 - torch.eye(self.count, dtype=value.dtype, device=value.device)
-        self.masses = (value.unsqueeze(-1) * mass.unsqueeze(-2) * apart).reshape(value.shape[0], -1)
+        self.apart = 1 - torch.eye(self.count, dtype=value.dtype, device=value.device)
 
-    def weight(self, rows: Tensor, ways: Tensor) -> Tensor:
+    def _of(self, drawn: Tensor, mass: Tensor) -> Tensor:
+        return (drawn.unsqueeze(-1) * mass.unsqueeze(-2) * self.apart).flatten(1)
+
+    def total(self, count: int) -> Tensor:
+        return _summed(self._of(self.drawn[:count], _first(self.mass, count)))
+
+    def masses(self, rows: Tensor) -> Tensor:
+        return self._of(self.drawn.index_select(0, rows), _chosen(self.mass, rows))
+
+    def weight(self, rows: Tensor, ways: Tensor, at: Rows) -> Tensor:
         element, given, other = self._ways(ways)
-        places = [rows, *_places(element, self.batch)]
-        moved = _picked(self.table, [*places, other])
-        return (moved - moved.detach()) * _picked(self.drawn, [*places, given])
+        places = _places(element, self.batch)
+        moved = _picked(at(self.table), [*places, other])
+        return (moved - moved.detach()) * _picked(self.drawn.index_select(0, rows), [*places, given])
 
     def changed(self, value: Tensor, rows: Tensor, ways: Tensor) -> Sequence[Tensor]:
         element, given, other = self._ways(ways)
@@ -205,4 +283,4 @@ class _Shares:
         return ways // self.count**2, ways // self.count % self.count, ways % self.count
 
 
-__all__ = ["Moves", "Others", "others"]
+__all__ = ["Moves", "Others", "Rows", "others"]

@@ -19,7 +19,7 @@ from ...dsl.syntax import Node
 from ..arrays.broadcast import broadcast_shapes, pad
 from ..arrays.memory import ask
 from ..lanes.frames import Frame
-from ..lanes.lanes import level
+from ..lanes.lifting import level
 from ..lanes.merging import same_in
 from ..lanes.values import PerLane, Plain, Uniform, Value, made
 from .operation import Operation

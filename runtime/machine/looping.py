@@ -7,6 +7,7 @@ from typing import cast
 
 from torch import Tensor
 
+from ...dsl.planning.order import no_points
 from ...dsl.syntax import Block, For, Range, While
 from ...dsl.text.source import Span
 from ..lanes.endings import Cut, Ending
@@ -19,7 +20,6 @@ from .branching import holds
 from .indexing import check_axes, whole_number
 from .machine import Machine
 from .operation import ARITHMETIC, COMPARISON
-from .order import no_points
 from .setting import NobodyLeft
 
 FIXED_LOOP_FACTOR = 500  # a loop whose length is known when it starts may be this much longer than one that is not

@@ -44,12 +44,12 @@ from ..estimators.request import Estimator
 from ..lanes.endings import Cut
 from ..lanes.forking import Forks
 from ..lanes.frames import Activation, Frame, Returned
-from ..lanes.lanes import FEW_NUMBERS, NOWHERE, Lanes, carry, known_by
+from ..lanes.lanes import FEW_NUMBERS, NOWHERE, Lanes, carry
 from ..lanes.ledger import Ledger, Summand
 from ..lanes.lessons import NotCompiled, TooManyLanes
 from ..lanes.meetings import Met
 from ..lanes.meter import Meter
-from ..lanes.values import PerLane, Plain, Uniform, Value
+from ..lanes.values import PerLane, Plain, Uniform, Value, known_by
 from ..lanes.variety import Variety
 from ..laws.noise import Noise
 from .indexing import Item, position, size

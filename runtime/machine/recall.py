@@ -22,8 +22,8 @@ from ...dsl.analysis.calls import Rememberable, rememberable
 from ...dsl.names.resolved import Resolved
 from ...dsl.syntax import Call, Expression
 from ..lanes.frames import Activation, Frame
-from ..lanes.lanes import Lanes, known_by
-from ..lanes.values import Plain, Uniform
+from ..lanes.lanes import Lanes
+from ..lanes.values import Plain, Uniform, known_by
 
 MOST_NUMBERS = 2**24  # in the values that are kept
 LARGE = 2**20  # numbers of an argument that are not looked at

@@ -9,157 +9,46 @@ its sign between the two sides.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from ...dsl.jumps.atoms import DRAW, Atom, Form
+from ...dsl.jumps.solving import names_of
 from ...dsl.names.resolved import Site
-from ...dsl.syntax import Expression
 from ...dsl.text.diagnostics import ProbError
+from ..arrays.kernels import where_true
 from ..arrays.probes import unlike
+from ..lanes.forking import twins_of
 from ..lanes.frames import Frame
-from ..lanes.lanes import Lanes, carry
+from ..lanes.lanes import Lanes, Leading, carry
 from ..lanes.lessons import TooCoarse
 from ..lanes.lifting import Leaves
 from ..lanes.values import PerLane, Plain, Uniform
 from ..laws.corners import at_an_end, narrow, often
-from ..laws.crossing import Unknown, below, crossed, spread
+from ..laws.crossing import Unknown, crossed, spread
 from ..laws.law import Law
+from ..laws.others import Rows
 from .arguments import Bound
 from .machine import Machine
+from .solved import Found, Spot, Uneven, Untold, roots
 
 STEP, ULPS = 1e-8, 64.0  # from a root to its sides: of the width of the distribution, and of the last digits of the root
-HALVINGS, DOUBLINGS = 80, 60
 UNPARTED = 1e-3  # part of the roots at which an atom may not change its sign, for rounding
-LEAST = 1e-12  # probability of a cell
+WATCHED = 1024  # roots of one meeting that are looked at
 CLOSE = 1e-9  # derivatives that are the same but for rounding
 
 
-class Uneven(Exception):
-    """A draw is compared with more numbers than it has."""
+def _single(value: Plain) -> bool:
+    return not isinstance(value.raw, Tensor) or value.raw.numel() == 1
 
 
-class Untold(Exception):
-    """A run that does not come so far has no value of an expression."""
-
-
-@dataclass(frozen=True)
-class _Place:
-    """Lanes on which atoms are evaluated, and the law of the draw there."""
-
-    machine: Machine
-    frame: Frame
-    law: Law
-    shape: tuple[int, ...]
-
-    def value(self, expression: Expression, draw: Tensor | float | None) -> Tensor:
-        """Of an expression, with this draw `[lanes, *batch]`."""
-        aside = self.machine.aside
-        assert aside is not None
-        inner = self.frame.child(self.frame.lanes)
-        if draw is not None:
-            drawn: Plain = PerLane(draw) if isinstance(draw, Tensor) else Uniform(float(draw))
-            inner.write(DRAW, drawn)
-        try:
-            with torch.enable_grad():  # what is the same in all lanes is computed once, and then with its derivative
-                found = aside.evaluate(expression, inner)
-        except ProbError as problem:
-            raise Untold(str(problem.diagnostics[0].title)) from None
-        if isinstance(found, Uniform) and found.live and aside.lifter is not None:
-            found = aside.lifter.lift(found, inner.lanes)
-        number = aside.number(found)
-        try:
-            return number.expand(self.shape)
-        except RuntimeError:
-            raise Uneven from None
-
-    def constant(self, number: float) -> Tensor:
-        """A draw that is the same everywhere."""
-        return torch.full(self.shape, number, dtype=self.machine.dtype, device=self.machine.device)
-
-
-@dataclass(frozen=True)
-class Found:
-    """A root `[lanes, *batch]` of an atom (nan: none), and the probability of the cell in which it is next to the draw (None:
-    1).  Of a lattice `near` gives the root that is next to a point."""
-
-    root: Tensor
-    cell: Tensor | None = None
-    near: Callable[[Tensor], Tensor] | None = None
-
-
-def _affine(place: _Place, atom: Atom) -> tuple[Tensor, Tensor]:
-    """The value of an atom at a draw of 0, and its slope."""
-    level = place.value(atom.value, place.constant(0.0))
-    return level, place.value(atom.value, place.constant(1.0)) - level
-
-
-def _at(level: Tensor, slope: Tensor, goal: Tensor | float) -> Tensor:
-    """Where an affine atom is `goal`."""
-    flat = slope.detach() == 0
-    found = (goal - level) / torch.where(flat, 1.0, slope)
-    return torch.where(flat, torch.nan, found)
-
-
-def roots(place: _Place, atom: Atom, draw: Tensor, law: Law) -> list[Found]:
-    """The roots of an atom that are candidates beside a draw `[lanes, *batch]`."""
-    if atom.form is Form.SOLVED and not atom.lattice:
-        return [Found(place.value(root, None)) for root in atom.roots]
-    if atom.form is Form.AFFINE:
-        level, slope = _affine(place, atom)
-
-        def inverse(goal: Tensor | float) -> Tensor:
-            return _at(level, slope, goal)
-    else:
-
-        def inverse(goal: Tensor | float) -> Tensor:
-            return _searched(place, atom, draw, goal)
-
-    if not atom.lattice:
-        return [Found(inverse(0.0))]
-
-    def near(point: Tensor) -> Tensor:
-        with torch.no_grad():
-            whole = place.value(atom.value, point).round()
-        return inverse(whole)
-
-    with torch.no_grad():
-        next_to = place.value(atom.value, draw).round()
-        ends = torch.stack([below(law, inverse(next_to + side).detach()) for side in (-0.5, 0.5)])
-        cell = (ends[1] - ends[0]).abs()
-    return [Found(inverse(next_to), cell.clamp_min(LEAST), near)]
-
-
-def _searched(place: _Place, atom: Atom, draw: Tensor, goal: Tensor | float) -> Tensor:
-    """The root of a monotone atom, by halving, and one step that carries the derivative."""
-    with torch.no_grad():
-        def over(point: Tensor) -> Tensor:
-            return place.value(atom.value, point) - goal
-
-        width = spread(place.law, draw).expand(place.shape).clone().clamp_min(torch.finfo(draw.dtype).tiny)
-        low, high = draw - width, draw + width
-        for _ in range(DOUBLINGS):
-            inside = over(low).sign() * over(high).sign() <= 0
-            if bool(inside.all()):
-                break
-            width = torch.where(inside, width, 2 * width)
-            low, high = torch.where(inside, low, draw - width), torch.where(inside, high, draw + width)
-        found = over(low).sign() * over(high).sign() <= 0
-        at_low = over(low).sign()
-        for _ in range(HALVINGS):
-            middle = (low + high) / 2
-            same = over(middle).sign() == at_low
-            low, high = torch.where(same, middle, low), torch.where(same, high, middle)
-        root = (low + high) / 2
-        step = 1e-6 * spread(place.law, root).expand(place.shape) + 1e-12
-        slope = (place.value(atom.value, root + step) - place.value(atom.value, root - step)) / (2 * step)
-    over_root = place.value(atom.value, root)
-    if over_root.requires_grad:
-        root = root - (over_root - over_root.detach()) / torch.where(slope == 0, torch.nan, slope)
-    return torch.where(found, root, torch.nan)
+def _width(law: Law, root: Tensor) -> Tensor:
+    """From a root to its sides."""
+    root = torch.where(torch.isfinite(root), root, 0.0)
+    return STEP * spread(law, root).abs() + ULPS * torch.finfo(root.dtype).eps * root.abs()
 
 
 class Crossings:
@@ -172,45 +61,100 @@ class Crossings:
             raise TooCoarse
         self.machine, self.site, self.bound = machine, site, bound
         self.atoms = sorted(atoms, key=lambda atom: atom.lattice)  # a root counts for the first that has it
-        self.lanes, self.activation, self.draw = frame.lanes, frame.activation, draw
-        self.frame = frame.child(frame.lanes)  # which stays where it is
-        marks = frame.lanes.marks()
+        self.home = self.lanes = frame.lanes
+        self.entry = frame.child(frame.lanes)  # which stays where it is
+        self.elements = math.prod(draw.shape[1:])
+        assert machine.forks is not None
+        self.looked = machine.forks.often(site.index)
+        twins = twins_of(frame.lanes)
+        self.alike = frame.lanes.count > 1 and self._uniform()
+        if self.alike:
+            self.lanes, draw = Leading(1, frame.lanes, draw.device), draw.reshape(-1)[:1].reshape((1,) * draw.dim())
+        elif twins is not None and twins.front < frame.lanes.count:  # the others have no candidates
+            self.lanes, draw = Leading(twins.front, frame.lanes, draw.device), draw[: twins.front]
+        marks = None if isinstance(self.lanes, Leading) else self.lanes.marks()
         self.own = None if marks is None else marks == 0  # the runs; alternatives, which take no others, stand next to jumps anyway
-        place = self._place(frame.lanes, self.frame)
+        self.draw = draw
+        self.frame = frame.child(self.lanes)
+        place = self._place(self.lanes, self.frame)
         with torch.enable_grad():
-            found = self._found(place, place.law, draw)
+            found = self._found(place, draw)
         with torch.no_grad():
             moves = [bound.live or one.root.requires_grad for one in found]
-            self.kinds = len(found)
-            self.points = torch.stack([one.root for one in found], -1).reshape(draw.shape[0], -1)
-            densities = [self._density(place.law, one) * move for one, move in zip(found, moves, strict=True)]
-            masses = torch.stack(densities, -1)
-            self.widths = torch.stack([self._width(place.law, one.root) for one in found], -1).reshape(draw.shape[0], -1)
-            self.masses = self._once_each(masses.reshape(draw.shape[0], -1), found)
-            self._no_corner(place, found, moves)
+            self.kinds, self.law = len(found), place.law
+            self.points = [one.root.detach() for one in found]
+            if self.looked:
+                self._no_corner(place, found, moves)
+            masses = [self._density(place.law, one) * move for one, move in zip(found, moves, strict=True)]
+            some = [number for number, mass in enumerate(masses) if bool(mass.any())] or [0]
+            self.kinds, self.kind_of = len(some), some
+            self._masses, self.points = ([table[number] for number in some] for table in (masses, self.points))
+            self._once_each([found[number] for number in some])
 
-    def _place(self, lanes: Lanes, frame: Frame, rows: Tensor | None = None) -> _Place:
-        arguments = {name: carry(value, self.lanes, lanes) for name, value in self.bound.arguments.items()}
+    def total(self, count: int) -> Tensor:
+        """The mass of all roots together, of the first lanes."""
+        mass = self._masses[0]
+        for more in self._masses[1:]:
+            mass = mass + more
+        if self.alike:
+            return mass.reshape(1) * self.elements
+        return mass[:count] if mass.dim() == 1 else mass[:count].flatten(1).sum(1)
+
+    def masses(self, rows: Tensor) -> Tensor:
+        """The mass of each root."""
+        if self.alike:
+            return torch.cat([mass.reshape(1) for mass in self._masses]).repeat(self.elements).unsqueeze(0)
+        return torch.stack([mass.index_select(0, rows) for mass in self._masses], -1).reshape(rows.shape[0], -1)
+
+    def _uniform(self) -> bool:
+        """Whether the law, and what the draw is compared with, are the same in all lanes and for all elements."""
+        if not all(isinstance(value, Uniform) and _single(value) for value in self.bound.arguments.values()):
+            return False
+        inner = self.entry.child(Leading(1, self.home, self.machine.device))
+        inner.write(DRAW, Uniform(0.0))
+        for atom in self.atoms:
+            if atom.lattice or atom.form is Form.MONOTONE:
+                return False
+            for expression in atom.roots if atom.form is Form.SOLVED else (atom.value,):
+                if any(found and isinstance(found[0], PerLane) for found in map(inner.find, names_of(expression))):
+                    return False
+                assert self.machine.aside is not None
+                try:
+                    with torch.enable_grad():
+                        found = self.machine.aside.evaluate(expression, inner)
+                except ProbError:  # it is said where the roots are found
+                    return False
+                if not isinstance(found, Uniform) or not _single(found):
+                    return False
+        return True
+
+    def _place(self, lanes: Lanes, frame: Frame, lifted: bool = True) -> Spot:
+        arguments = {name: carry(value, self.home, lanes) for name, value in self.bound.arguments.items()}
         lifter = self.machine.lifter
-        if lifter is not None:
+        if lifter is not None and lifted:
             arguments = {
                 name: lifter.lift(value, lanes) if isinstance(value, Uniform) else value for name, value in arguments.items()
             }
-        return _Place(
+        if self.alike:  # one number is all that there is
+            arguments = {name: type(value)(value.raw) for name, value in arguments.items()}
+        return Spot(
             self.machine, frame, self.bound.with_arguments(arguments).law(), (lanes.count, *self.draw.shape[1:]),
         )
 
-    def _found(self, place: _Place, law: Law, draw: Tensor) -> list[Found]:
+    def _found(self, place: Spot, draw: Tensor) -> list[Found]:
+        found = [(atom, self._roots(place, atom, draw)) for atom in self.atoms]
+        self.atom_of = [atom for atom, several in found for _ in several]
+        return [one for _, several in found for one in several]
+
+    def _roots(self, place: Spot, atom: Atom, draw: Tensor) -> list[Found]:
         try:
-            found = [(atom, roots(place, atom, draw, law)) for atom in self.atoms]
+            return roots(place, atom, draw, place.law)
         except Unknown:
             raise self.refused("the distribution function of its draws is not known here") from None
         except Untold as problem:
             raise self.refused(f"where it jumps cannot be told in runs that do not come so far: {problem}") from None
         except Uneven:
             raise self.refused("a draw makes the result jump at as many places as an array has") from None
-        self.atom_of = [atom for atom, several in found for _ in several]
-        return [one for _, several in found for one in several]
 
     def refused(self, why: str) -> Exception:
         """P0403 at the site."""
@@ -222,61 +166,51 @@ class Crossings:
     @staticmethod
     def _density(law: Law, found: Found) -> Tensor:
         """The mass of a root: 0 where there is none."""
-        there = torch.isfinite(found.root)
-        safe = torch.zeros_like(found.root) if law.support(found.root) is None else law.stand_in(found.root)
-        density = law.log_prob(torch.where(there, found.root, safe)).exp()
-        density = torch.where(there & torch.isfinite(density), density, 0.0)
-        return density if found.cell is None else torch.where(there, density / found.cell, 0.0)
+        root = found.root.detach()
+        if law.support(root) is not None:
+            root = torch.where(torch.isfinite(root), root, law.stand_in(root))
+        density = law.log_prob(root).exp()
+        if found.cell is not None:
+            density = density / found.cell
+        return torch.where(torch.isfinite(found.root) & torch.isfinite(density), density, 0.0)
 
-    @staticmethod
-    def _width(law: Law, root: Tensor) -> Tensor:
-        """From a root to its sides."""
-        root = torch.where(torch.isfinite(root), root, 0.0)
-        return STEP * spread(law, root).abs() + ULPS * torch.finfo(root.dtype).eps * root.abs()
-
-    def _once_each(self, masses: Tensor, found: Sequence[Found]) -> Tensor:
+    def _once_each(self, found: Sequence[Found]) -> None:
         """Roots that are the same count once; P0403 where they move apart.  What is a root of a lattice counts there, also in lanes
         whose draw is next to another."""
-        kinds = self.kinds
-        if kinds == 1:
-            return masses
-        count = masses.shape[0]
-        points, widths = (one.reshape(count, -1, kinds) for one in (self.points, self.widths))
-        masses = masses.reshape(count, -1, kinds).clone()
-        for later in range(1, kinds):
+        masses = self._masses
+        for later in range(1, self.kinds):
+            point = self.points[later]
+            width = _width(self.law, point)
             for first in range(later):
                 near = found[first].near
                 with torch.enable_grad():
-                    root = found[first].root if near is None else near(found[later].root.detach())
-                point = points[..., first] if near is None else root.detach().reshape(count, -1)
-                same = (points[..., later] - point).abs() <= 2 * (widths[..., later] + widths[..., first])
-                same = same & (masses[..., later] > 0)
+                    root = found[first].root if near is None else near(point)
+                other = root.detach()
+                same = ((point - other).abs() <= 2 * (width + _width(self.law, other))) & (masses[later] > 0)
                 if near is None:
-                    same = same & (masses[..., first] > 0)
+                    same = same & (masses[first] > 0)
                 if not bool(same.any()):
                     continue
                 if often(same, self.own) and self._apart(root, found[later].root, same):
                     raise self.refused("two of its jumps are at the same place, and move apart")
-                masses[..., later] = torch.where(same, 0.0, masses[..., later])
-            for atom in dict.fromkeys(self.atom_of[:later]):
-                if atom.lattice and atom is not self.atom_of[later]:
-                    root, width = found[later].root.detach(), widths[..., later].reshape(found[later].root.shape)
-                    before, after = (self._value(atom, root + side * width).floor() for side in (-1.0, 1.0))
-                    parted = (before != after).reshape(count, -1)
-                    masses[..., later] = torch.where(parted, 0.0, masses[..., later])
-        return masses.reshape(count, -1)
+                masses[later] = torch.where(same, 0.0, masses[later])
+            for atom in dict.fromkeys(self.atom_of[: self.kind_of[later]]):
+                if atom.lattice and atom is not self.atom_of[self.kind_of[later]]:
+                    before, after = (self._value(atom, point + side * width).floor() for side in (-1.0, 1.0))
+                    masses[later] = torch.where(before != after, 0.0, masses[later])
 
-    def _no_corner(self, place: _Place, found: Sequence[Found], moves: Sequence[bool]) -> None:
+    def _no_corner(self, place: Spot, found: Sequence[Found], moves: Sequence[bool]) -> None:
         """P0403 where the draws end at a root and the end moves otherwise, or where an atom is 0 whatever is drawn."""
-        widths = self.widths.reshape(*self.draw.shape, self.kinds).unbind(-1)
-        slack = 100 * CLOSE * float(spread(place.law, self.draw).abs().max())
-        for atom, one, move, width in zip(self.atom_of, found, moves, widths, strict=True):
+        bounded = place.law.support(self.draw) is not None
+        scale = spread(place.law, self.draw).expand(self.draw.shape)
+        slack = 100 * CLOSE * float(scale.abs().max())
+        for atom, one, move in zip(self.atom_of, found, moves, strict=True):
             if not move:
                 continue
-            if narrow(one.root.detach() - self.draw, spread(place.law, self.draw).expand(self.draw.shape), self.own):
+            if narrow(one.root.detach() - self.draw, scale, self.own):
                 raise self.refused(f"its draws are so narrow that runs hardly ever come near to where the result {atom.origin}")
             with torch.enable_grad():
-                ends = at_an_end(place.law, self.draw, one.root, width)
+                ends = at_an_end(place.law, self.draw, one.root, _width(place.law, one.root.detach())) if bounded else None
                 if ends is not None and often(ends[0], self.own) and self._apart(one.root, ends[1], ends[0], slack):
                     raise self.refused(f"its draws end exactly where the result {atom.origin}, and move apart from that")
                 if not often(one.root.isnan(), self.own):
@@ -307,67 +241,105 @@ class Crossings:
         return False
 
     # ------------------------------------------------------------------------------------------------ of some lanes
-    def weight(self, rows: Tensor, ways: Tensor) -> Tensor:
+    def weight(self, rows: Tensor, ways: Tensor, at: Rows) -> Tensor:
         """How fast probability crosses the roots."""
-        lanes = self.lanes.restrict(rows)
-        inner = self.frame.child(lanes)
-        place = self._place(lanes, inner)
-        draw = self.draw.index_select(0, rows)
-        total: Tensor | None = None
-        elements, kind = ways // self.kinds, ways % self.kinds
-        row = torch.arange(rows.shape[0], device=rows.device)
-        for number, found in enumerate(self._found(place, place.law, draw.detach())):
-            mine = kind == number
-            if not bool(mine.any()):
-                continue
-            safe = torch.where(torch.isfinite(found.root), found.root, draw.detach())
-            try:
-                _, motion = crossed(place.law, safe)
-            except Unknown:
-                raise self.refused("how its draws move with a parameter is not known") from None
-            if found.cell is not None:
-                motion = motion / found.cell
-            own = motion.reshape(rows.shape[0], -1)[row, elements]
-            own = torch.where(mine, own, 0.0)
-            total = own if total is None else total + own
-        assert total is not None
-        return total
+        element, kind = ways // self.kinds, ways % self.kinds
+        found, places = [], []
+        for number in range(self.kinds):
+            mine = where_true(kind == number) if self.kinds > 1 else torch.arange(rows.shape[0], device=rows.device)
+            if mine.shape[0]:
+                found.append(self._weight(number, rows.index_select(0, mine), element.index_select(0, mine)))
+                places.append(mine)
+        if len(found) == 1:
+            return found[0]
+        return torch.cat(found).index_select(0, torch.cat(places).argsort())
+
+    def _weight(self, number: int, rows: Tensor, element: Tensor) -> Tensor:
+        """Of roots of one kind."""
+        number = self.kind_of[number]
+        atom, several = self.atom_of[number], self.atom_of.index(self.atom_of[number])
+        place = self._some(rows)
+        draw = self._draws(rows)
+        found = self._roots(place, atom, draw)[number - several]
+        safe = torch.where(torch.isfinite(found.root), found.root, draw)
+        try:
+            _, motion = crossed(place.law, safe)
+        except Unknown:
+            raise self.refused("how its draws move with a parameter is not known") from None
+        if found.cell is not None:
+            motion = motion / found.cell
+        return self._own(motion, element)
+
+    def _some(self, rows: Tensor) -> Spot:
+        lanes = self.home.restrict(rows)
+        return self._place(lanes, self.entry.child(lanes))
+
+    def _chosen(self, rows: Tensor, ways: Tensor) -> Tensor:
+        """The roots."""
+        element, kind = ways // self.kinds, ways % self.kinds
+        if self.alike:
+            return torch.cat([point.reshape(1) for point in self.points]).index_select(0, kind)
+        points = [self._own(point.index_select(0, rows), element) for point in self.points]
+        return points[0] if self.kinds == 1 else torch.stack(points, -1).gather(1, kind.unsqueeze(1)).squeeze(1)
+
+    @torch.no_grad()
+    def _widths(self, rows: Tensor, ways: Tensor, point: Tensor) -> Tensor:
+        """From roots to their sides."""
+        lanes = self.home.restrict(rows)
+        place = self._place(lanes, self.entry.child(lanes), False)
+        wide = point.reshape(-1, *(1,) * (len(place.shape) - 1)).expand(place.shape)
+        return self._own(_width(place.law, wide), ways // self.kinds)
+
+    def _draws(self, rows: Tensor) -> Tensor:
+        """Those that are told apart."""
+        return self.draw.expand(rows.shape[0], *self.draw.shape[1:]) if self.alike else self.draw.index_select(0, rows)
+
+    def _own(self, values: Tensor, element: Tensor) -> Tensor:
+        """Of each row `[k, *batch]` that of its element."""
+        flat = values.flatten(1) if values.dim() > 1 else values.unsqueeze(1)
+        return flat[:, 0] if flat.shape[1] == 1 else flat.gather(1, element.unsqueeze(1)).squeeze(1)
 
     def changed(self, value: Tensor, rows: Tensor, ways: Tensor) -> Sequence[Tensor]:
         """The draws before a root and after it."""
-        elements = ways // self.kinds
-        row = torch.arange(rows.shape[0], device=rows.device)
-        point, width = self.points[rows, ways], self.widths[rows, ways]
-        sides = []
-        for side in (-1.0, 1.0):
-            other = value.detach().index_select(0, rows).reshape(rows.shape[0], -1)
-            other[row, elements] = point + side * width
-            sides.append(other.view(-1, *value.shape[1:]))
-        self._watch(rows, ways, sides)
+        point = self._chosen(rows, ways)
+        width = self._widths(rows, ways, point)
+        ends = point - width, point + width
+        if self.looked:
+            self._watch(rows[:WATCHED], ways[:WATCHED], ends)
+        if value.dim() == 1:
+            return ends
+        element, sides = (ways // self.kinds).unsqueeze(1), []
+        for end in ends:
+            other = value.detach().index_select(0, rows)
+            other.view(rows.shape[0], -1).scatter_(1, element, end.unsqueeze(1))
+            sides.append(other)
         return sides
 
     @torch.no_grad()
-    def _watch(self, rows: Tensor, ways: Tensor, sides: Sequence[Tensor]) -> None:
+    def _watch(self, rows: Tensor, ways: Tensor, ends: Sequence[Tensor]) -> None:
         """P0403 where an atom does not change between the two sides of its root."""
-        lanes = self.lanes.restrict(rows)
-        place = self._place(lanes, self.frame.child(lanes))
-        elements, kind = ways // self.kinds, ways % self.kinds
-        row = torch.arange(rows.shape[0], device=rows.device)
-        for number, atom in enumerate(self.atom_of):
-            mine = kind == number
-            if not bool(mine.any()):
+        kind = ways % self.kinds
+        for number in range(self.kinds):
+            mine = where_true(kind == number)
+            if not mine.shape[0]:
                 continue
-            values = [place.value(atom.value, side).reshape(rows.shape[0], -1)[row, elements] for side in sides]
-            values = [value.floor() if atom.lattice else value.sign() for value in values]
-            same = mine & (values[0] == values[1])
-            if float(same.sum()) > max(1.0, UNPARTED * float(mine.sum())):
+            atom, both = self.atom_of[self.kind_of[number]], mine.repeat(2)
+            there = rows.index_select(0, both)
+            own = (ways // self.kinds).index_select(0, both)
+            side, end = self._draws(there).clone(), torch.cat([end.index_select(0, mine) for end in ends])
+            side.view(both.shape[0], -1).scatter_(1, (own * (not self.alike)).unsqueeze(1), end.unsqueeze(1))
+            value = self._own(self._some(there).value(atom.value, side), own)
+            before, after = (value.floor() if atom.lattice else value.sign()).chunk(2)
+            if float((before == after).sum()) > max(1.0, UNPARTED * mine.shape[0]):
                 raise self.refused(f"both sides of {atom.origin} are the same")
 
 
 def crossings(machine: Machine, site: Site, bound: Bound, frame: Frame) -> Callable[[Tensor], Crossings | None]:
     """What finds the jumps of a draw."""
     def found(draw: Tensor) -> Crossings | None:
-        atoms = machine.atoms.get(site.index, ())
-        return Crossings(machine, site, atoms, bound, draw.detach(), frame) if atoms and draw.numel() else None
+        atoms, twins = machine.atoms.get(site.index, ()), twins_of(frame.lanes)
+        if not atoms or not draw.numel() or (twins is not None and not twins.front):
+            return None
+        return Crossings(machine, site, atoms, bound, draw.detach(), frame)
 
     return found

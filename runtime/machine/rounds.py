@@ -117,7 +117,8 @@ def _fits(machine: Machine, loop: SumLoop, node: For, frame: Frame) -> bool:
     """Whether what the loop reads are single numbers, and nothing needs the rounds one by one."""
     for draw in loop.draws:
         choice = machine.choices.get(machine.resolved.site_at[id(draw)].index)
-        if choice is not None and ESTIMATORS[choice.estimator].several:
+        row = None if choice is None else ESTIMATORS[choice.estimator]
+        if row is not None and (row.splits or row.crosses):
             return False
     if machine.keeps_terms(node, frame):
         return False

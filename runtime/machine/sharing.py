@@ -20,9 +20,9 @@ from ...dsl.analysis.reads import outer_reads, set_in
 from ...dsl.names.resolved import Resolved, Site
 from ...dsl.syntax import Function
 from ..lanes.frames import Frame
-from ..lanes.lanes import Lanes, known_by
+from ..lanes.lanes import Lanes
 from ..lanes.merging import Merger, entries, first_of_each, grouped, least, means
-from ..lanes.values import PerLane, Plain, Ragged
+from ..lanes.values import PerLane, Plain, Ragged, known_by
 from .recall import content
 
 MOST_NUMBERS = 2**24  # in the laws that are kept

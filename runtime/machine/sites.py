@@ -120,7 +120,8 @@ def _site_draw(machine: Machine, node: Sample | Draw, estimator: Estimator, opti
     if facts.splits and machine.merger is not None:
         bound, places = _rows(machine, bound, frame)
         law = law if places is None else bound.law()
-    law, lifted = _lifted(machine, law, bound, live, facts.carrier is Carrier.DENSITY, frame)
+    own = facts.crosses or not facts.forks or frame.lanes.count == 1  # else what moves is lifted where runs fork
+    law, lifted = _lifted(machine, law, bound, live and own, facts.carrier is Carrier.DENSITY, frame)
     if facts.splits:
         law.once = machine.once  # type: ignore[method-assign]
     request = Request(

@@ -18,10 +18,9 @@ from torch import Tensor
 from ..arrays.kernels import choose as pick
 from ..arrays.kernels import partition
 from ..lanes.frames import HIDDEN, Frame, bring, merge
-from ..lanes.lanes import is_truth, same
 from ..lanes.ledger import Summand
 from ..lanes.lessons import NotCompiled
-from ..lanes.values import PerLane, Ragged, Value
+from ..lanes.values import PerLane, Ragged, Value, is_truth, same
 from .setting import Setting
 
 Joined = Callable[[list[Value]], Value]  # makes one value of those of the two sides

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from ...dsl.names.resolved import Resolved
-from ...dsl.planning.plan import Plan
-from ...dsl.syntax import Conditional, If, Logical, Node, While, children
-from ...dsl.tables.distributions import DISTRIBUTIONS
-from ...dsl.tables.estimators import ESTIMATORS
-from ...dsl.text.diagnostics import Diagnostic, ProbError
-from ...dsl.text.source import Span
+from ..names.resolved import Resolved
+from ..syntax import Conditional, If, Logical, Node, While, children
+from ..tables.distributions import DISTRIBUTIONS
+from ..tables.estimators import ESTIMATORS
+from ..text.diagnostics import Diagnostic, ProbError
+from ..text.source import Span
+from .plan import Plan
 
 APART = (Conditional, If, Logical, While)
 
