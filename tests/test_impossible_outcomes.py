@@ -80,13 +80,13 @@ def test_many_outcomes_with_few_states_are_summed() -> None:
 
 
 def test_too_many_outcomes_go_on_as_forks() -> None:
-    """No two ways lead to the same of 3^20 states.  With x as 20 independent draws X_t of weights 3^(19 - t), s = sum 3^(19 - t) X_t;
-    d E[s^2] = sum w_t^2 (4 - 1/2) + 2 sum_{t<u} w_t w_u 2 (1/2)(2 - 1/2)."""
+    """No two ways lead to the same of 3^20 states.  s = sum w_t x_t, w_t = 2^-t; E[x_t^2] = (1 - theta)/2 + 4 theta and
+    E[x_t] = (1 - theta)/2 + 2 theta: d E[s^2] = 3.5 sum w_t^2 + 1.5 ((sum w_t)^2 - sum w_t^2)."""
     program = THREE.replace("range(3)", "range(20)").replace("s + x^2", "s + x*2^(-t)").replace("return s", "return s^2")
     weights = [2.0**-t for t in range(20)]
     squares = sum(weight**2 for weight in weights)
     exact = 3.5 * squares + 1.5 * (sum(weights) ** 2 - squares)
-    found = probrun.parse(f"param theta = 0\n{program}").grad(samples=4000, seed=1)
+    found = probrun.parse(f"param theta = 0\n{program}").grad(samples=40_000, seed=1)
     assert {site.estimator for site in found.sites} == {"fork"}
     assert abs(float(found.gradient["theta"].mean) - exact) < 5 * float(found.gradient["theta"].se) < 0.1 * exact
 
