@@ -227,7 +227,10 @@ class Crossings:
 
     def _apart(self, one: Tensor, other: Tensor, same: Tensor, slack: float = 0.0) -> bool:
         """Whether two roots move differently, by more than `slack`, where they are the same."""
-        lifter, probe = self.machine.lifter, unlike(one) * same.reshape(one.shape)
+        counted = same.reshape(one.shape)
+        if self.own is not None:
+            counted = counted & self.own.reshape(-1, *(1 for _ in one.shape[1:]))
+        lifter, probe = self.machine.lifter, unlike(one) * counted
         points = Leaves(self.machine.leaves) if lifter is None else lifter
         none: list[Tensor | None] = [None] * len(points.points)
         pairs = [points.derive([root], [probe], True) if root.requires_grad else none for root in (one, other)]
