@@ -1,4 +1,4 @@
 """Where continuous draws make the result jump: roots, found by a walk through the text backwards.
 
-May import: `text`, `syntax`, `tables`, `names`, `analysis`.
+May import: `text`, `syntax`, `tables`, `reading`, `names`, `analysis`.
 """

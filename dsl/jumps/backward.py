@@ -47,7 +47,7 @@ from ..tables.functions import FUNCTIONS
 from .atoms import DRAW, Atom, Atoms, Form, Unfound
 from .carried import MOST_ATOMS, Carried, Carrying, Missable
 from .inlining import inlined
-from .inverting import solved
+from .inverting import solved, told
 from .reachable import alike, any_entry, few_outcomes, few_rounds, is_number, only_place, with_place
 from .solving import WHOLE, Unsolved, affine, by_element, changed, names_of, pieces, substituted
 from .within import Within
@@ -227,7 +227,8 @@ class _Backward(Within):
         if unknown := [found for found in names_of(piece) if found.startswith(SOME)]:
             raise Missable(one.span, f"`{unknown[0][len(SOME):]}` is another number in the round before")
         line = self.source.line_of(one.span)
-        words = f"jumps at `{self.source.quoted(one.span)}` (line {line})"
+        root = "" if one.lattice else told(piece, DRAW, node.name)
+        words = f"jumps at {root + ': ' if root else ''}`{self.source.quoted(one.span)}` (line {line})"
         if affine(piece, DRAW):
             atom = Atom(piece, one.lattice, Form.AFFINE, (), one.span, words)
         elif one.lattice:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from ..names.scopes import nodes_in
+from ..reading.expression_text import format_expression
 from ..syntax import Arithmetic, Call, Expression, Name, Number, Power, Term, Unary
-from .solving import RISING, WHOLE, Unsolved, call_of, constant, flat, less, names_of
+from .solving import RISING, WHOLE, Unsolved, call_of, changed, constant, flat, less, names_of
+
+MOST_SHOWN = 40  # letters of roots
 
 
 def solved(node: Expression, name: str, goal: Expression) -> list[Expression]:
@@ -28,6 +31,27 @@ def solved(node: Expression, name: str, goal: Expression) -> list[Expression]:
             if node.function == "sigmoid":
                 return solved(inner, name, call_of("log", Arithmetic(goal, (Term("/", less(Number(1.0), goal)),))))
     raise Unsolved(node, "it cannot be solved")
+
+
+def told(node: Expression, name: str, shown: str) -> str:
+    """The roots of an expression in words, with `shown` for the name; empty where they are long, or cannot be told."""
+    try:
+        found = solved(node, name, Number(0.0))
+    except Unsolved:
+        return ""
+    words = ", ".join(format_expression(changed(root, _tidied)) for root in found)
+    return f"{shown} = {words}" if words and len(words) <= MOST_SHOWN and words.isprintable() else ""
+
+
+def _tidied(node: Expression) -> Expression | None:
+    """Without the 0 in front of a sum."""
+    if not isinstance(node, Arithmetic) or constant(node.first) != 0 or node.rest[0].operator not in "+-":
+        return None
+    first: Expression = changed(node.rest[0].operand, _tidied)
+    if node.rest[0].operator == "-":
+        first = Unary("-", first)
+    rest = tuple(Term(term.operator, changed(term.operand, _tidied)) for term in node.rest[1:])
+    return Arithmetic(first, rest) if rest else first
 
 
 def _of_chain(node: Arithmetic, name: str, goal: Expression) -> list[Expression]:
