@@ -40,6 +40,24 @@ CORNERS = [  # program, the derivative to the left, to the right
 ]
 
 
+STEPS = [
+    "floor(y)", "ceil(2*y)", "round(y - 0.5)", "sign(y - 1)", "(y > 1) - (y < 1)", "floor(y) + ceil(y)", "y % 1", "7 % y",
+    "floor(y + Bernoulli(0.5))", "floor(y)*Normal(0, 1)^2", "sum(floor([y, 2.5]))",
+]
+
+
+@pytest.mark.parametrize("text", STEPS)
+def test_a_step_right_at_the_parameter_is_told(text: str) -> None:
+    """Also where both sides are equally far off, so that the difference between them is none."""
+    found = probrun.parse(f"param y = 1\nreturn {text}").grad(samples=2000, seed=5)
+    assert [doubt.code for doubt in found.warnings] == ["P0704"] and "jumps" in found.warnings[0].message
+
+
+@pytest.mark.parametrize("text", ["floor(y + 0.5)", "y + (if y > 1 then 2 else 2)", "floor(y)*0 + y", "(y + 0.25) % 1", "round(y)"])
+def test_where_nothing_steps_nothing_is_told(text: str) -> None:
+    assert probrun.parse(f"param y = 1\nreturn {text}").grad(samples=2000, seed=5).warnings == ()
+
+
 @pytest.mark.parametrize(("text", "left", "right"), CORNERS)
 def test_both_derivatives_are_told(text: str, left: float, right: float) -> None:
     found = probrun.parse(text).grad(samples=2000, seed=5)

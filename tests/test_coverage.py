@@ -44,6 +44,10 @@ PROGRAMS = [
         "some enumerated", "k ~ Categorical([theta, 1 - theta]); m = [0, 3]; x ~ Normal(m[k], 1); y = x^2", {"theta": 0.3},
         -9.0, 300, {"estimator": {"k": "enumerate"}},
     ),
+    (  # an argument with few different rows: the derivative of a run is its own
+        "enumerated by runs", "z ~ Bernoulli(0.5); b ~ Bernoulli(theta*z); y = 3*b*(2*z - 1)", {"theta": 0.3}, 1.5, 300,
+        {"estimator": {"z": "sample", "b": "enumerate"}},
+    ),
     (
         "credit", "n = 0; for i in range(5) { b ~ Bernoulli(theta); n = n + b*i }; y = n", {"theta": 0.3}, 10.0, 300,
         {"estimator": "score"},

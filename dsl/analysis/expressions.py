@@ -146,6 +146,8 @@ class Values(Finding):
                 both = self.singular(both, operand, term, term.operand)
                 both = self.within(both, operand, term.operand, term, -LARGEST, LARGEST)
             elif term.operator == "%":
+                if not both.continuous:
+                    self.meet(node, [both])
                 both = self.jump(term, both)
             fact = both
         return fact
@@ -213,6 +215,8 @@ class Values(Finding):
             image = ranges.total(ranges.power(facts[0].range, ranges.constant(2)))
         if row.smoothness == (Smoothness.KINK,):
             self.meet(node, facts if row.bend is None else [*facts, Fact(range=ranges.constant(row.bend))])
+        elif row.smoothness == (Smoothness.JUMP,) and row.discrete and len(facts) == 1 and not facts[0].continuous:
+            self.meet(node, facts)
         for position, fact in enumerate(facts):
             smoothness = row.smoothness[min(position, len(row.smoothness) - 1)]
             if position in row.structural or smoothness is Smoothness.JUMP:

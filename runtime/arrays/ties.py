@@ -131,6 +131,18 @@ _BY_NAME: dict[str, Callable[..., Tensor | None]] = {
     "quantile": _at_share,
 }
 TIED = frozenset(_BY_NAME)
+STEPS: dict[str, Callable[[Tensor], Tensor]] = {  # of functions that step: the nearest number at which they do
+    "floor": torch.round, "ceil": torch.round, "round": lambda x: (x - 0.5).round() + 0.5, "sign": torch.zeros_like,
+}
+
+
+def turn(name: str, operands: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
+    """Two numbers that are equal where an operation jumps."""
+    first, *others = operands
+    if not others:
+        return first, STEPS[name](first.detach())
+    one, other = align(first, others[0])
+    return (one, other * (one / other).detach().round()) if name == "%" else (first, others[0])
 
 
 def touching(a: Tensor, b: Tensor) -> Tensor | None:

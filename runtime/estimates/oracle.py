@@ -131,7 +131,7 @@ def both_sides(
         found = one_sided(source, bound, step)
         if own is not None:
             found = {n: {key: replace(sides, own=own[n][key]) for key, sides in rows.items()} for n, rows in found.items()}
-        return kept(with_jumps(kept(found), source, bound, step))
+        return kept(with_jumps(found if met else kept(found), source, bound, step))
 
     def by(attempt: Attempt, cells: int | None) -> Found:
         bound = attempt.values[0]

@@ -122,15 +122,23 @@ def one_sided(source: ResultSource, parameters: Mapping[str, Tensor], step: floa
 
 def with_jumps(found: Found, source: ResultSource, parameters: Mapping[str, Tensor], step: float) -> Found:
     """The same, knowing where a result jumps: a quotient of differences then grows as the step becomes smaller."""
-    if not found or not any(bool(sides.apart.any()) for rows in found.values() for sides in rows.values()):
+    if not found:
         return {}
     narrow = one_sided(source, parameters, NARROWER * step)
 
     def told(sides: Sides, closer: Sides) -> Sides:
         gap = replace(closer, own=sides.own).gap.abs()
-        return replace(sides, jumps=gap > 2 * sides.gap.abs().clamp_min(ROUNDING))
+        jumps = sides.apart & (gap > 2 * sides.gap.abs().clamp_min(ROUNDING))
+        return replace(sides, jumps=jumps | _grown(closer.left, sides.left) | _grown(closer.right, sides.right))
 
-    return {name: {key: told(sides, narrow[name][key]) for key, sides in rows.items()} for name, rows in found.items()}
+    told_of = {name: {key: told(sides, narrow[name][key]) for key, sides in rows.items()} for name, rows in found.items()}
+    return told_of if any(bool(sides.apart.any()) for rows in told_of.values() for sides in rows.values()) else {}
+
+
+def _grown(closer: Moments, wide: Moments) -> Tensor:
+    """Whether a slope over a narrower step is larger by more than chance."""
+    chance = CLEAR * (closer.se.nan_to_num(0.0) + wide.se.nan_to_num(0.0))
+    return closer.mean.abs() > 2 * wide.mean.abs().clamp_min(ROUNDING) + chance
 
 
 def corners(source: ResultSource, parameters: Mapping[str, Tensor]) -> Found:

@@ -18,6 +18,7 @@ from torch import Tensor
 from ...dsl.syntax import Node
 from ..arrays.broadcast import broadcast_shapes, pad
 from ..arrays.memory import ask
+from ..arrays.ties import turn
 from ..lanes.frames import Frame
 from ..lanes.lifting import level
 from ..lanes.merging import same_in
@@ -130,7 +131,7 @@ def _meet(inner: Apply) -> Apply:
         if meetings is None or not operation.meets or id(node) not in meetings.places:
             return result
         if operation.meets == "turn":
-            meetings.turned(node, *(setting.number(operand) for operand in operands))
+            meetings.turned(node, *turn(str(operation.name), [setting.number(operand) for operand in operands]))
             return result
         value = setting.tensor(result)
         among = [operands[place] for place in operation.among] or operands

@@ -7,7 +7,7 @@ nothing of lanes, lifting or errors.
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any
 
@@ -20,7 +20,7 @@ from ..arrays.function_code import FUNCTION_CODE
 from ..arrays.memory import ask
 from ..arrays.operations import as_tensor, calculate, compare, negative, numeric, opposite, truth
 from ..arrays.singular import SAFE
-from ..arrays.ties import TIED
+from ..arrays.ties import STEPS, TIED
 from .setting import Setting
 
 
@@ -30,7 +30,8 @@ class Operation:
     name      what tells it from all others (None: each use is another, and is done each time)
     by_entry  an entry of the result is made of the operands' entries in its place
     still     the result carries no derivative whatever the operands do
-    meets     how operands meet at a kink (a row of `ties.py`; "turn" of a comparison), and which of them (`among`; none: all)
+    meets     how operands meet at a kink (a row of `ties.py`; "turn" of a comparison, and of what steps), and which of them
+              (`among`; none: all)
     """
 
     name: Hashable
@@ -50,6 +51,7 @@ def _comparison(symbol: str) -> Operation:
 
 
 ARITHMETIC = {symbol: _arithmetic(symbol) for symbol in ("+", "-", "*", "/", "%", "^")}
+ARITHMETIC["%"] = replace(ARITHMETIC["%"], meets="turn")
 COMPARISON = {symbol: _comparison(symbol) for symbol in ("<", "<=", ">", ">=", "==", "!=")}
 NEGATIVE = Operation("negative", lambda setting, a: negative(a, setting.dtype), by_entry=True)
 OPPOSITE = Operation("not", lambda setting, a: opposite(a), by_entry=True, still=True)
@@ -93,4 +95,5 @@ def function_of(name: str, arguments: int) -> Operation:
             return SAFE[name](numeric(raws[0], setting.dtype, setting.device))
         return body(*(as_tensor(raw, setting.dtype, setting.device) for raw in raws), context=setting.context)
 
-    return Operation(name, code, by_entry=elementwise(name, arguments), meets=name if name in TIED else "")
+    meets = "turn" if name in STEPS and arguments == 1 else name if name in TIED else ""
+    return Operation(name, code, by_entry=elementwise(name, arguments), meets=meets)
