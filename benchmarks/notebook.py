@@ -1,4 +1,4 @@
-"""Makes every number and picture of `docs/differentiating-through-randomness.md` again: `python benchmarks/notebook.py`.
+"""Makes every number and picture of `docs/differentiating-through-randomness.md` again: `python benchmarks/notebook.py [NAME ...]`.
 
 The page holds the text; what stands between `<!-- begin:NAME -->` and `<!-- end:NAME -->` is written by the function NAME here.
 Seeds are fixed, times are left out.
@@ -142,7 +142,7 @@ def bernoulli() -> str:
     for tau in TEMPERATURES:
         rows = program.compare({"theta": 0.1}, samples=100_000, seed=1, tau=tau).rows
         found += [row for row in rows if row.label not in [other.label for other in found]]
-    order = ["enumerate", "score", "score regression", *(f"gumbel tau={tau:g}" for tau in TEMPERATURES)]
+    order = ["enumerate", "fork", "score", "score regression", *(f"gumbel tau={tau:g}" for tau in TEMPERATURES)]
     chosen = [next(row for row in found if row.label == label) for label in order]
     command("bernoulli")
     return table(HEADERS, [line(row, f"`{row.label}`") for row in chosen])
@@ -180,7 +180,7 @@ def step() -> str:
     """A step: pathwise gives 0."""
     rows = probrun.parse(STEP).compare({"theta": 0.5}, samples=RUNS, seed=0, include="rsample").rows
     truth = math.exp(-0.125) / math.sqrt(2 * math.pi)
-    kept = ["score", "score regression", "rsample, forced"]
+    kept = ["jump", "score", "score regression", "rsample, forced"]
     chosen = [next(row for row in rows if row.label == label) for label in kept]
     command("step")
     found = []
@@ -198,9 +198,11 @@ BLOCKS: dict[str, Callable[[], str]] = {
 
 
 def main() -> None:
-    """Write all blocks and pictures."""
+    """Write all blocks and pictures, or those that are named."""
     page = PAGE.read_text(encoding="utf-8")
     for name, make in BLOCKS.items():
+        if sys.argv[1:] and name not in sys.argv[1:]:
+            continue
         block = f"<!-- begin:{name} -->\n{make()}\n<!-- end:{name} -->"
         page, count = re.subn(rf"<!-- begin:{name} -->.*?<!-- end:{name} -->", lambda _, block=block: block, page, flags=re.DOTALL)
         if count != 1:
