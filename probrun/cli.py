@@ -289,11 +289,11 @@ def check(files: tuple[str, ...], expression: str | None) -> int:
     for file in files or (None,):
         try:
             program = from_source(source_of(file, expression))
-            sites = program.explain()
+            sites = program.check()
         except ProbError as error:
             problems += error.diagnostics
             continue
-        counts = f"{counted(len(sites), 'site')}, {counted(len(program.parameters), 'parameter')}"
+        counts = f"{counted(sites, 'site')}, {counted(len(program.parameters), 'parameter')}"
         lines.append(f"{program.source.name}: no problem found ({counts})")
     if not problems:
         emit("\n".join(lines))
