@@ -38,6 +38,8 @@ STEADY = [
     "param t = 1; z ~ Normal(0, 1); y = dot([t, t^2], [1, 2]) + z; return y",
 ]
 SHAKY = [
+    "param t = 1; x ~ Normal(0, 1); z ~ Normal(0, 1); y = if x > t then (if z > 4.5 then 1000000 else 0) else 0; return y",  # by `jump`
+    "param t = 0; x ~ Normal(0, 1); z ~ Normal(0, 1); y = floor(x + t)*(if z > 4.5 then 1000000 else 0); return y",
     "param t = 1; z ~ Normal(0, t); y = z; return y",
     "param t = 1; z ~ Normal(t, 1); y = z^2; return y",
     "param t = 1; z ~ Normal(0, 1); y = t*z; return y",

@@ -75,14 +75,14 @@ class Mark:
         return replace(self, shaky=self.shaky | self.live) if self.sites else self
 
     def flat(self) -> Mark:
-        """Of a locally constant function of the value."""
-        return Mark(0, self.sites, 0)
+        """Of a locally constant function of the value: what moves its jumps goes on where runs jump."""
+        return Mark(0, self.sites, self.shaky | self.live if self.sites else 0)
 
     def chosen_by(self, control: Mark) -> Mark:
         """Of a value that is taken or not as `control` says."""
         if not control.sites:
             return self
-        return Mark(self.live, self.sites | control.sites, self.shaky | self.live)
+        return Mark(self.live, self.sites | control.sites, self.shaky | self.live | control.live | control.shaky)
 
 
 NOTHING = Mark()

@@ -6,7 +6,7 @@ in float64.  E[y] comes from the first of these that the program allows:
 `enumeration`   all outcomes of all sites, if they are finitely many and few: no error but rounding
 `quadrature`    the same with every other site on a grid: whole numbers up to a negligible tail, continuous draws at the
                 midpoints of equal cells, weighed by the density there.  The grid stands still while the parameters move, so
-                jumps of the result are integrated over; a support that moves is not, and is seen by the sum of the weights.
+                jumps of the result are integrated over where they stand still; a support that moves is seen by the sum of weights.
                 What the grid misses is estimated from one of half the size.
 `differences`   samples with common random numbers at two steps, extrapolated, with its standard error
 """
@@ -90,7 +90,8 @@ def verify(
     work = min(WORK, max(estimate.work // 128, LEAST_WORK)) if short else WORK
     seed = (settings.seed + 15_485_863) % 2**63
     settings = replace(settings, samples=runs, seed=seed)
-    method, found = answer(resolved, parameters, data, settings, work)
+    moving = estimate.plan is not None and bool(estimate.plan.atoms)
+    method, found = answer(resolved, parameters, data, settings, work, () if moving else CELLS)
     sides: Found = {}
     met = bool(estimate.kinks or estimate.turns)
     if met or method == "enumeration":
@@ -145,9 +146,10 @@ def both_sides(
 
 def answer(
     resolved: Resolved, parameters: Mapping[str, object], data: Mapping[str, object], settings: Settings,
-    work: int = WORK,
+    work: int = WORK, grids: tuple[int, ...] = CELLS,
 ) -> tuple[str, dict[str, dict[str, Moments]]]:
-    """The gradient by the best method that the program allows, and the method's name."""
+    """The gradient by the best method that the program allows, and the method's name; `grids`: which may be tried (none where a
+    parameter moves a jump, as `x < theta`: a grid that stands still would count cells)."""
 
     def by(attempt: Attempt, cells: int | None) -> tuple[str, dict[str, dict[str, Moments]]]:
         if cells is None:
@@ -155,7 +157,7 @@ def answer(
             return "differences", differences(samples, attempt.values[0], NOISY_STEP, EXTRAPOLATED, True)
         return _summed(resolved, *attempt.values, replace(attempt.settings, most_work=work), cells)
 
-    return _finest(resolved, parameters, data, settings, CELLS, by)
+    return _finest(resolved, parameters, data, settings, grids, by)
 
 
 def _finest(
