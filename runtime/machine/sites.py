@@ -94,7 +94,7 @@ def draw(machine: Machine, node: Sample | Draw, frame: Frame) -> Plain:
             grow(frame, PerLane(drawn.late))
             machine.cuts.append(Cut(node.span, site.index, "outcomes", drawn.kept, drawn.rest))
     if drawn.others is not None:
-        value = _forked(machine, frame, value, drawn.others)
+        value = _forked(machine, frame, value, drawn.others, site.index, float(options.get("mass", 1.0)))
     machine.note_draw(node, value, drawn.log_density, frame)
     if drawn.log_density is not None:
         _note_score(machine, node, made.bound, made.law, drawn, options, frame)
@@ -144,12 +144,12 @@ def _site_draw(machine: Machine, node: Sample | Draw, estimator: Estimator, opti
     return SiteDraw(bound, law, drawn, PerLane(drawn.value), (numbers, machine.meter.spent - before))
 
 
-def _forked(machine: Machine, frame: Frame, value: PerLane, others: Others) -> PerLane:
+def _forked(machine: Machine, frame: Frame, value: PerLane, others: Others, site: int, more: float) -> PerLane:
     """Runs meet other outcomes of a draw; the draw on the lanes that go on."""
     if machine.branching is not APART:
         raise NotCompiled("runs go on as two lanes")
     assert machine.forks is not None
-    lanes, rows = machine.forks.meet(frame.lanes, value.raw, others)
+    lanes, rows = machine.forks.meet(frame.lanes, value.raw, others, site, more)
     if lanes is frame.lanes:
         return value
     if machine.counter is not None:
