@@ -31,7 +31,7 @@ from functools import partial
 from ...dsl.planning.chooser import Planner
 from ...dsl.planning.crowding import Crowding
 from ...dsl.planning.plan import Choice, Lessons, Plan, PlanOptions
-from ...dsl.planning.trials import Prefer, Trials, alternatives, as_run, changed, orders, trials, with_baseline
+from ...dsl.planning.trials import Prefer, Trials, alternatives, as_run, changed, orders, trials, with_baseline, with_masses
 from ...dsl.tables.estimators import ESTIMATORS
 from ...dsl.tables.limits import STEP
 from ...dsl.text.diagnostics import ProbError
@@ -49,6 +49,7 @@ from .verdict import Verdict
 SHARE = 0.2  # of the runs, for all trials together
 LEAST_RUNS = 32
 MOST_RUNS = 2000
+LEARNT = 1009  # the noise of a plan with learnt masses
 AGAIN = 4  # times the runs, for a plan that contradicts another one
 MOST_DIFFERENCES = 4  # parameter entries for which finite differences are taken
 CONTENDS = 0.5  # a relaxation matters whose variance is below this part of the best unbiased error
@@ -90,6 +91,7 @@ class _Pilot(Figures):
     runs: int = LEAST_RUNS
     count: int = 1  # of trials, at most
     spent: float = 0.0  # work of trials that split lanes
+    masses: Mapping[int, float] = field(default_factory=dict)  # that the last plan has taught
     late: bool = False  # its time is over
     overworked: bool = False  # the exact answer touches too many numbers
     foreseen: float = 0.0  # so many, as far as that was told
@@ -202,6 +204,14 @@ class _Pilot(Figures):
         return self.budget.affords(self.runs)
 
     def trial(self, prefer: Prefer, number: int) -> Trial | None:
+        """Run a plan, and where runs fork at several sites once more, with the masses that it has taught; the better one."""
+        trial = self.single(prefer, number)
+        if trial is None or not self.masses or not self.budget.affords(self.runs):
+            return trial
+        learnt = self.single(with_masses(trial.prefer, trial.plan, self.masses), LEARNT + number)
+        return trial if learnt is None else min(trial, learnt, key=lambda one: self.figure(one) * self.dear(one))
+
+    def single(self, prefer: Prefer, number: int) -> Trial | None:
         """Run a plan, unless one like it has been; with fewer runs where more are too much work."""
         plan = self.plan(prefer)
         if plan is None or plan.done in self.known or self.late or self.outdone(plan) or not self.worth(plan):
@@ -223,7 +233,7 @@ class _Pilot(Figures):
         if found is None or found.plan is None or (found.plan.done in self.known and found.plan.done != plan.done):
             return None
         self.known.add(found.plan.done)
-        prefer = as_run(prefer, found.plan)
+        prefer, self.masses = as_run(prefer, found.plan), found.masses
         trial = self.take(with_baseline(prefer, "mean"), found, found.gradient)
         if found.other is not None:
             self.take(with_baseline(prefer, "regression"), found, found.other.gradient)
