@@ -181,3 +181,32 @@ def test_the_same_numbers_in_any_threads() -> None:
     finally:
         torch.set_num_threads(before)
     assert float(found[0]) == float(found[1])
+
+
+TWO = "param t = 0.1\na ~ Bernoulli(3*t){}; b ~ Bernoulli(t){}\nreturn 2*a + b"
+
+
+@pytest.mark.parametrize("mass", ["0.2", "2.58", "30"])
+def test_any_masses_are_right(mass: str) -> None:
+    found = probrun.parse(TWO.format(f" using fork(mass={mass})", " using fork")).grad(samples=20_000, seed=1)
+    within(found, (7.0,), 0.02)
+    assert [site.unusual for site in found.sites] == [{}, {}]
+    again = probrun.parse(TWO.format("", " using fork")).grad(samples=20_000, seed=1, estimator={"a": f"fork(mass={mass})"})
+    assert float(again.gradient["t"].mean) == float(found.gradient["t"].mean)
+    jump = "param t = 0.5\nx ~ Normal(0, 1) using jump(mass={}); b ~ Bernoulli(t) using fork; return (x < t) + 2*b"
+    within(probrun.parse(jump.format(mass)).grad(samples=20_000, seed=1), (2.352065,), 0.1)
+
+
+def test_masses_are_positive() -> None:
+    with pytest.raises(probrun.ProbError, match="a positive number"):
+        probrun.parse(TWO.format(" using fork(mass=0)", "")).grad(samples=100)
+
+
+def test_masses_are_learnt() -> None:
+    program = probrun.parse(TWO.format("", ""))
+    plain, learnt = (program.grad(samples=20_000, seed=1, among="fork", pilot=pilot) for pilot in (False, True))
+    within(learnt, (7.0,), 0.02)
+    assert 10 * float(learnt.gradient["t"].se) < float(plain.gradient["t"].se)
+    assert [site.unusual for site in learnt.sites] == [{}, {}]
+    fixed = program.grad(samples=20_000, seed=1, among="fork", pilot=True, estimator={"b": "fork(mass=2)"})
+    assert fixed.sites[1].options["mass"] == 2 and 4 < fixed.sites[0].options["mass"] < 6
