@@ -91,7 +91,7 @@ class _Pilot(Figures):
     runs: int = LEAST_RUNS
     count: int = 1  # of trials, at most
     spent: float = 0.0  # work of trials that split lanes
-    masses: Mapping[int, float] = field(default_factory=dict)  # that the last plan has taught
+    masses: dict[int, Mapping[int, float]] = field(default_factory=dict)  # that plans have taught, by the plan's id
     late: bool = False  # its time is over
     overworked: bool = False  # the exact answer touches too many numbers
     foreseen: float = 0.0  # so many, as far as that was told
@@ -203,15 +203,15 @@ class _Pilot(Figures):
             return True
         return self.budget.affords(self.runs)
 
-    def trial(self, prefer: Prefer, number: int) -> Trial | None:
-        """Run a plan, and where runs fork at several sites once more, with the masses that it has taught; the better one."""
-        trial = self.single(prefer, number)
-        if trial is None or not self.masses or not self.budget.affords(self.runs):
-            return trial
-        learnt = self.single(with_masses(trial.prefer, trial.plan, self.masses), LEARNT + number)
-        return trial if learnt is None else min(trial, learnt, key=lambda one: self.figure(one) * self.dear(one))
+    def learn(self) -> Trial | None:
+        """Of the plans whose runs fork at several sites run the best one once more, with the masses that it has taught."""
+        taught = [trial for trial in self.sound if id(trial.plan) in self.masses]
+        if not taught or not self.budget.affords(self.runs):
+            return None
+        best = min(taught, key=lambda one: self.figure(one) * self.dear(one))
+        return self.trial(with_masses(best.prefer, best.plan, self.masses.pop(id(best.plan))), LEARNT + len(self.masses))
 
-    def single(self, prefer: Prefer, number: int) -> Trial | None:
+    def trial(self, prefer: Prefer, number: int) -> Trial | None:
         """Run a plan, unless one like it has been; with fewer runs where more are too much work."""
         plan = self.plan(prefer)
         if plan is None or plan.done in self.known or self.late or self.outdone(plan) or not self.worth(plan):
@@ -233,7 +233,9 @@ class _Pilot(Figures):
         if found is None or found.plan is None or (found.plan.done in self.known and found.plan.done != plan.done):
             return None
         self.known.add(found.plan.done)
-        prefer, self.masses = as_run(prefer, found.plan), found.masses
+        prefer = as_run(prefer, found.plan)
+        if found.masses and number < LEARNT:
+            self.masses[id(found.plan)] = found.masses
         trial = self.take(with_baseline(prefer, "mean"), found, found.gradient)
         if found.other is not None:
             self.take(with_baseline(prefer, "regression"), found, found.other.gradient)
@@ -344,6 +346,7 @@ def choose(
             pilot.overworked = False
             if max(2 * EXACT_WORK, pilot.foreseen) < pilot.whole < math.inf and (found := pilot.exact(todo.exact, pilot.whole)):
                 return _exact(todo, found, settings)
+    pilot.learn()
     pilot.difference()
     best = _vary(pilot, todo.groups, len(orders())) if todo.varied else pilot.best()
     if best is None:
@@ -374,7 +377,9 @@ def _vary(pilot: _Pilot, groups: tuple[tuple[Choice, ...], ...], number: int) ->
                 limit = FOR_PATHWISE if trial.pathwise < best.pathwise else BETTER
                 if pilot.figure(trial) * pilot.dear(trial) < limit * pilot.figure(best) * pilot.dear(best):
                     best = trial
-    return best
+    learnt = pilot.learn() if best is not None and id(best.plan) in pilot.masses else None
+    plans = [trial for trial in (best, learnt) if trial is not None]
+    return min(plans, key=lambda trial: pilot.figure(trial) * pilot.dear(trial), default=None)
 
 
 def _per_site(pilot: _Pilot, live: tuple[Choice, ...], best: Trial) -> dict[int, dict[str, Measured]]:
