@@ -58,7 +58,10 @@ class SiteReport:
         from .dsl.tables.estimators import ESTIMATORS
 
         rows = {option.name: option for option in ESTIMATORS[self.estimator].options}
-        return {name: value for name, value in self.options.items() if rows[name].told or rows[name].default != value}
+        return {
+            name: value for name, value in self.options.items()
+            if not rows[name].untold and (rows[name].told or rows[name].default != value)
+        }
 
     def to_dict(self) -> dict[str, Any]:
         """The entry of `sites` in the JSON."""

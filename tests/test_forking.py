@@ -181,3 +181,68 @@ def test_the_same_numbers_in_any_threads() -> None:
     finally:
         torch.set_num_threads(before)
     assert float(found[0]) == float(found[1])
+
+
+TWO = "param t = 0.1\na ~ Bernoulli(3*t){}; b ~ Bernoulli(t){}\nreturn 2*a + b"
+
+
+@pytest.mark.parametrize("mass", ["0.2", "2.58", "30"])
+def test_any_masses_are_right(mass: str) -> None:
+    found = probrun.parse(TWO.format(f" using fork(mass={mass})", " using fork")).grad(samples=20_000, seed=1)
+    within(found, (7.0,), 0.02)
+    assert [site.unusual for site in found.sites] == [{}, {}]
+    again = probrun.parse(TWO.format("", " using fork")).grad(samples=20_000, seed=1, estimator={"a": f"fork(mass={mass})"})
+    assert float(again.gradient["t"].mean) == float(found.gradient["t"].mean)
+    jump = "param t = 0.5\nx ~ Normal(0, 1) using jump(mass={}); b ~ Bernoulli(t) using fork; return (x < t) + 2*b"
+    within(probrun.parse(jump.format(mass)).grad(samples=20_000, seed=1), (2.352065,), 0.1)
+
+
+def test_masses_are_positive() -> None:
+    with pytest.raises(probrun.ProbError, match="a positive number"):
+        probrun.parse(TWO.format(" using fork(mass=0)", "")).grad(samples=100)
+
+
+def test_masses_are_learnt() -> None:
+    program = probrun.parse(TWO.format("", ""))
+    plain, learnt = (program.grad(samples=20_000, seed=1, among="fork", pilot=pilot) for pilot in (False, True))
+    within(learnt, (7.0,), 0.02)
+    assert 10 * float(learnt.gradient["t"].se) < float(plain.gradient["t"].se)
+    assert [site.unusual for site in learnt.sites] == [{}, {}]
+    three = probrun.parse("param t = 0.1\na ~ Bernoulli(3*t); b ~ Bernoulli(t) using fork(mass=2); c ~ Bernoulli(t)\nreturn 2*a + b + c")
+    fixed = three.grad(samples=20_000, seed=1, among="fork", pilot=True)
+    within(fixed, (8.0,), 0.02)
+    assert fixed.sites[1].options["mass"] == 2 and 4 < float(fixed.sites[0].options["mass"]) < 6
+
+
+COUNTING = [  # draws that are multiplied by 0 and count elsewhere, and some that count nowhere
+    "w = zeros(3); b ~ Bernoulli(t*ones(3)); w = w + 1; y = w*b; return sum(y)^2",
+    "w = zeros(3); b ~ Bernoulli(t*ones(3)); y = w*b; z = b; return sum(y + z)^2",
+    "w = zeros(3); b ~ Bernoulli(t*ones(3)); b = b*w + b; return sum(b)^2",
+    "w = 0; k = 0; b = 0; for i in range(3) { k = k + b; b ~ Bernoulli(t); z = b*w }; return k^2",
+    "w = 0; k = 1; b ~ Bernoulli(t); if k > 2 { b = b*w }; return 3*b",
+    "w = 0; k = 1; b ~ Bernoulli(t); if k > 0 { k = b }; b = b*w; return 3*b + k",
+    "w = arange(3); b ~ Bernoulli(t); y = w*b; return sum(y)^2",
+    "w = arange(2)*ones(2); b ~ Bernoulli(t*ones(2)); y = w*b; return sum(y)^2",
+    "w = 0; k ~ Bernoulli(t); w = w + k; b ~ Binomial(2, t); b = b*w; return b",
+    "w = 0; b ~ Bernoulli(t); y = w*b; x = b*w; return 2*b + y + x",
+    "w = 0; v = 1; b ~ Bernoulli(t); y = w*b; x = b*v; return y + x",
+    "w = 0; v = 1; b ~ Bernoulli(t); y = w*b; b = b*v; return 3*b",
+    "w = 0; b ~ Bernoulli(t); y = w + b; b = w; return y + b",
+    "w = 0; b ~ Bernoulli(t); y = w*b; observe 1 ~ Normal(b, 1); return y + b",
+    "w = t - 0.3; b ~ Bernoulli(t); y = w*b; return y",
+    "v = arange(4) % 2; s = 0; for i in range(2) { b ~ Bernoulli(t*ones(4)); b = b*v; v = v - b; s = s + sum(b)^2 }; return s",
+]
+
+
+@pytest.mark.parametrize("program", COUNTING)
+def test_draws_that_are_multiplied_by_nothing(program: str) -> None:
+    text = probrun.parse(f"param t = 0.3\n{program}")
+    exact = text.grad(samples=1000, seed=1)
+    assert exact.exact
+    within(text.grad(samples=20_000, seed=1, estimator="fork"), (float(exact.gradient["t"].mean),), 0.1)
+
+
+def test_what_is_looked_at_in_the_end_counts() -> None:
+    text = probrun.parse("param t = 0.3\nw = 0; b ~ Bernoulli(t); y = w*b; return y")
+    assert float(text.grad(samples=2000, seed=1, estimator="fork", of="b").gradient["t"].se) < 0.2
+    assert abs(float(text.grad(samples=2000, seed=1, estimator="fork", of="b").gradient["t"].mean) - 1) < 0.5

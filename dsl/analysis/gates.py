@@ -144,6 +144,87 @@ class _Finder:
                 stack.extend((child, through) for child in children(node))
 
 
+Factors = tuple[tuple[str, ...], ...]  # of each use of a draw the variables that multiply it
+
+
+def find_factors(resolved: Resolved, wanted: tuple[str, ...]) -> dict[int, Factors]:
+    """By site, draws that are used only as operands of products with variables that are what they were at the draw: where one of
+    them is 0 in each of its uses, the element of the draw counts nowhere.  `wanted`: variables that are looked at in the end.
+
+    A draw is followed through the assignments after it in its block.  Either one of them gives its variable another value, or the
+    variable is read nowhere else, and not wanted.
+    """
+    bodies = [resolved.program.body, *(function.body for function in resolved.functions.values())]
+    reads: dict[str, int] = {}
+    for node in (node for body in bodies for node in nodes_in(body)):
+        if isinstance(node, Name):
+            reads[node.id] = reads.get(node.id, 0) + 1
+    inside = {node.id for body in bodies[1:] for node in nodes_in(body) if isinstance(node, Name)}
+    found = {}
+    for index, site in enumerate(resolved.sites):
+        statement = site.node
+        if type(statement) is not Sample or statement.indices or site.function is not None or statement.name in inside:
+            continue
+        ended = statement.name in (*wanted, *resolved.results, resolved.objective)
+        rest = next((rest for body in bodies for rest in _after(body, statement)), ())
+        factors = _factors(statement.name, rest, None if ended else reads.get(statement.name, 0))
+        if factors:
+            found[index] = factors
+    return found
+
+
+def _after(body: Block, statement: Statement) -> Iterator[tuple[Statement, ...]]:
+    """The statements of its block that come after one."""
+    for number, other in enumerate(body.statements):
+        if other is statement:
+            yield body.statements[number + 1 :]
+        elif isinstance(other, If | For | While):
+            for block in other.blocks:
+                yield from _after(block, statement)
+
+
+def _factors(name: str, rest: tuple[Statement, ...], reads: int | None) -> Factors:
+    """Of each use of a variable in the next statements; none, where it has another use.  `reads`: how many it has in the program,
+    if nothing else can see it."""
+    found: list[tuple[str, ...]] = []
+    changed = {name}
+    for statement in rest:
+        if type(statement) is not Assign or statement.indices:
+            return ()
+        here = [names for node in _simple(statement.value) if (names := _multiplied(node, name, changed)) is not None]
+        if len(here) != sum(isinstance(node, Name) and node.id == name for node in _below(statement.value)) or () in here:
+            return ()
+        found += here
+        if statement.name == name or len(found) == reads:
+            return tuple(found)
+        changed.add(statement.name)
+    return ()
+
+
+def _below(node: Node) -> Iterator[Node]:
+    yield node
+    for child in children(node):
+        yield from _below(child)
+
+
+def _simple(node: Node) -> Iterator[Node]:
+    """The parts of an expression that are computed from what its variables are."""
+    yield node
+    if isinstance(node, Arithmetic | Unary | Power | Comparison | Term | Argument | Call):
+        for child in children(node):
+            yield from _simple(child)
+
+
+def _multiplied(node: Node, name: str, changed: set[str]) -> tuple[str, ...] | None:
+    """The variables that a product multiplies a variable by, which is one of its operands; None: it is none."""
+    if not isinstance(node, Arithmetic) or any(term.operator != "*" for term in node.rest):
+        return None
+    operands = (node.first, *(term.operand for term in node.rest))
+    if sum(isinstance(operand, Name) and operand.id == name for operand in operands) != 1:
+        return None
+    return tuple(operand.id for operand in operands if isinstance(operand, Name) and operand.id not in changed)
+
+
 def gated(node: Node) -> tuple[Expression, ...] | None:
     """The operands of a product or of a choice; None: it is something else."""
     if isinstance(node, Arithmetic) and all(term.operator == "*" for term in node.rest):
@@ -175,4 +256,4 @@ def _by_element(node: Node) -> bool:
     return isinstance(node, Arithmetic | Unary | Power | Comparison | Term | Argument)
 
 
-__all__ = ["Gates", "find_gates", "gated"]
+__all__ = ["Factors", "Gates", "find_factors", "find_gates", "gated"]

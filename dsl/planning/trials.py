@@ -7,13 +7,13 @@ of trials grows with the number of groups, never with that of sites.  `runtime/e
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import cast
 
 from ..syntax import EstimatorCall
 from ..tables.distributions import DISTRIBUTIONS
-from ..tables.estimators import ESTIMATORS, FALLBACK, PLAIN, live_rows
+from ..tables.estimators import ESTIMATORS, FALLBACK, MASS, PLAIN, live_rows
 from ..text.diagnostics import ProbError
 from .chooser import Planner
 from .plan import Choice, Plan, PlanOptions
@@ -65,7 +65,14 @@ class Trials:
     @property
     def measuring(self) -> bool:
         """Whether there is something to measure, beside the exact answer."""
-        return self.count > 1 or any(call.name == FALLBACK.name for _, family in self.families for _, call in family)
+        return self.count > 1 or self.learning or any(
+            call.name == FALLBACK.name for _, family in self.families for _, call in family
+        )
+
+    @property
+    def learning(self) -> bool:
+        """Whether runs may fork at several sites, so that it can be learnt how much to look at each."""
+        return any(sum(ESTIMATORS[call.name].forks for _, call in family) > 1 for _, family in self.families)
 
 
 def trials(plans: Planner, options: PlanOptions) -> Trials:
@@ -131,6 +138,7 @@ def changed(preferred: Prefer, group: tuple[Choice, ...], name: str) -> Prefer:
     """The same with another estimator in one group."""
     members = {choice.site.index for choice in group}
     call = next((call for _, call in preferred if call.name == name), EstimatorCall(name))
+    call = EstimatorCall(name, tuple(option for option in call.options if option[0] != MASS.name))  # that is of another site
     return tuple((index, call if index in members else old) for index, old in preferred)
 
 
@@ -152,6 +160,21 @@ def with_baseline(prefer: Prefer, baseline: str) -> Prefer:
     return tuple(
         (index, EstimatorCall(call.name, (("baseline", baseline),)) if call.options == both else call) for index, call in prefer
     )
+
+
+def with_masses(prefer: Prefer, plan: Plan, masses: Mapping[int, float]) -> Prefer:
+    """The same preferences with so many times the masses that the plan has where runs fork; as against sites that are not free,
+    which keep theirs.  A site of which nothing is known has the largest."""
+    free = {index for index, _ in prefer}
+    fixed = next((mass for index, mass in masses.items() if index not in free), 1.0)
+    most, found = max(masses.values()), []
+    for index, call in prefer:
+        choice = plan.choices[index]
+        if choice.estimator == call.name and MASS in ESTIMATORS[call.name].options:
+            mass = float(choice.options[MASS.name]) * masses.get(index, most) / fixed
+            call = EstimatorCall(call.name, (*(option for option in call.options if option[0] != MASS.name), (MASS.name, mass)))
+        found.append((index, call))
+    return tuple(found)
 
 
 def summing(choice: Choice) -> str | None:
@@ -204,5 +227,5 @@ def _groups(live: tuple[Choice, ...]) -> tuple[tuple[Choice, ...], ...]:
 
 __all__ = [
     "Prefer", "Trials", "alternatives", "as_run", "changed", "orders", "planned", "prefer", "summing", "trials",
-    "with_baseline",
+    "with_baseline", "with_masses",
 ]

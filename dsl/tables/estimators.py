@@ -32,7 +32,7 @@ class OptionRow:
     """`name=value` in brackets behind an estimator.
 
     `default` None: taken from the option of the command line of the same name.  `told`: reports give it also where it is the usual
-    one.  `label`: what `compare` writes for a value.
+    one, `untold`: never.  `label`: what `compare` writes for a value.
     """
 
     name: str
@@ -41,6 +41,7 @@ class OptionRow:
     wanted: str
     label: Callable[[Any], str]
     told: bool = False
+    untold: bool = False
 
 
 @dataclass(frozen=True)
@@ -122,6 +123,7 @@ def _positive(value: object) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and 0 < value < float("inf")
 
 
+MASS = OptionRow("mass", 1.0, _positive, "a positive number", lambda value: "", untold=True)  # of what runs that fork look at
 BASELINES = ("mean", "regression", "none")
 
 
@@ -255,6 +257,9 @@ For discrete distributions whose support does not move with a parameter, whateve
 right at the edge of the domain, too, where an outcome has probability 0. Its variance is small where one draw changes little, as in
 walks, queues and stocks. A run takes about twice the time. First derivatives only; not beside sites that are enumerated.
 
+Option: fork(mass=3) changes the draws of this site three times as often, as against those of other sites. That is right whatever
+the masses are, and has the least variance where a site is looked at as often as it matters. Left out, they are learnt.
+
 Sources: Fu & Hu 1997 (smoothed perturbation analysis); Heidergott & Vazquez-Abad 2008 (measure-valued derivatives); Arya et al.
 2022 (stochastic triples).
 """,
@@ -264,6 +269,7 @@ Sources: Fu & Hu 1997 (smoothed perturbation analysis); Heidergott & Vazquez-Aba
         unsuited=lambda row: "" if row.discrete else f"{row.name} is continuous",
         carries=lambda parameter: f"the support moves with `{parameter.name}`" if parameter.moves_support else "",
         help=lambda row: _score_help(row) if row.discrete else "",
+        options=(MASS,),
     ),
     EstimatorRow(
         "jump", "unbiased; a path, and both sides of every jump",
@@ -274,7 +280,7 @@ before the point and just after it, which draw the same from there on. The diffe
 crosses the point, is what the path does not see.
 
 For continuous draws of one number. Right also where a parameter stands in the condition (`x < theta`), or moves the support; there
-it is the only one. Unbiased. First derivatives only; not beside sites that are enumerated.
+it is the only one. Unbiased. First derivatives only; not beside sites that are enumerated. Option: jump(mass=3), as of `fork`.
 
 Sources: Leibniz' integral rule; Fu & Hu 1997 (smoothed perturbation analysis); Lew et al. 2023 (ADEV).
 """,
@@ -284,6 +290,7 @@ Sources: Leibniz' integral rule; Fu & Hu 1997 (smoothed perturbation analysis); 
         unsuited=lambda row: f"{row.name} is discrete" if row.discrete else "",
         carries=lambda parameter: "" if parameter.reparameterised else f"no reparameterisation in `{parameter.name}`",
         help=lambda row: f"in {pathwise}" if (pathwise := _named(row, lambda parameter: parameter.reparameterised)) else "",
+        options=(MASS,),
     ),
 )
 

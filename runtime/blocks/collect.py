@@ -20,6 +20,7 @@ from ...dsl.text.source import Span
 from ..lanes.endings import Cut
 from ..lanes.values import Ragged
 from ..machine.interpreter import Interpreter
+from .looked import Looked
 from .moments import Accumulator, Moments
 from .session import Session
 from .settings import KEPT_RUNS, WATCHED_RUNS, Settings
@@ -49,6 +50,7 @@ class Estimate:
     kinks        where in the program a kink was met exactly, and the gradient depends on the side that is taken
     turns        where a comparison was met exactly, and may have gone the other way
     other        the same with the other baseline (of a pilot)
+    masses       by site, how many times as much runs that fork would better look at it (`looked.py`)
     work         numbers that were touched (`meter.py`), in so many `steps`
     compile_seconds, not_compiled    what compiling took, or why it was not done, where it was asked for
     exact_to     how far an exact answer may be off, relative to it, for what was left out where there is no end (`cuts`)
@@ -82,6 +84,7 @@ class Estimate:
     kinks: tuple[Span, ...] = ()
     turns: tuple[Span, ...] = ()
     other: Estimate | None = field(default=None, repr=False)
+    masses: dict[int, float] = field(default_factory=dict, repr=False)
     work: int = 0
     steps: int = 0
     weights: Weights | None = None
@@ -102,6 +105,7 @@ class Collected:
         self.value: dict[str, Accumulator] = {}
         self.gradient: dict[str, dict[str, list[Accumulator]]] = {}
         self.other: Collected | None = None  # the same with the other baseline
+        self.looked: Looked | None = None  # where runs fork
         self.kept: dict[str, dict[str, list[Tensor]]] = {}
         self.draws: dict[str, list[Tensor]] = {}
         self.watched: dict[tuple[str, str], list[Tensor]] = {}
@@ -142,6 +146,10 @@ class Collected:
         self.scored |= part.scored
         self.kinks |= part.kinks
         self.turns |= part.turns
+        if self.looked is None or part.looked is None:
+            self.looked = self.looked or part.looked
+        else:
+            self.looked.merge(part.looked)
         if not self.done:
             self.cuts, self.exact_to = part.cuts, part.exact_to
         for name, columns in part.kept.items():
@@ -231,6 +239,8 @@ class Collected:
             entries[entry].add_constant(runs, torch.zeros_like(leaf[0]))
         else:
             entries[entry].add(gradient)
+            if self.looked is not None:
+                self.looked.add((name, parameter, entry), gradient)
         self.watch_tails(name, parameter, entry, gradient)
         if self.settings.keep_runs and self.start < KEPT_RUNS:
             rows = leaf.new_zeros(runs, *leaf.shape[1:]) if gradient is None else gradient
@@ -311,7 +321,7 @@ class Collected:
             "interrupted": self.interrupted, "out_of_time": self.out_of_time, "exact": self.exact, "exact_to": self.exact_to,
             "cuts": tuple(self.cuts), "reached": self.reached(), "tails": {k: tail for k, tail in tails.items() if tail.heavy},
             "work": self.work, "steps": self.steps, "kinks": _in_text(self.kinks), "turns": _in_text(self.turns),
-            "collected": self if self.settings.saving else None,
+            "collected": self if self.settings.saving else None, "masses": {} if self.looked is None else self.looked.masses(),
         }
 
     def tails(self) -> dict[tuple[str, str], Tail]:

@@ -32,6 +32,7 @@ from ..arrays.scalars import ends
 from ..blocks.collect import Collected, Estimate, merged
 from ..blocks.conditioning import Conditioning, products, summed_out, weighed
 from ..blocks.culprits import gradient_problem, value_problem
+from ..blocks.looked import looked_at
 from ..blocks.moments import Moments
 from ..blocks.posterior import Conditioned
 from ..blocks.schedule import Start, blocks
@@ -237,6 +238,7 @@ def _differentiate_plain(session: Session, collected: Collected, progress: Progr
     def take(block: Session, runs: int, leaves: dict[str, Tensor], outcome: Outcome) -> Collected:
         part = Collected(names, settings, block.start)
         part.exact, part.work, part.steps = block.exact or not outcome.random, outcome.work, block.spending.steps
+        part.looked = looked_at(outcome.forks)
         weighings, outcome = [], _with_values(block, outcome, runs)
         for number, (name, found) in enumerate(zip(names, outcome.values, strict=True)):
             value = block.result(found)

@@ -31,7 +31,7 @@ from functools import partial
 from ...dsl.planning.chooser import Planner
 from ...dsl.planning.crowding import Crowding
 from ...dsl.planning.plan import Choice, Lessons, Plan, PlanOptions
-from ...dsl.planning.trials import Prefer, Trials, alternatives, as_run, changed, orders, trials, with_baseline
+from ...dsl.planning.trials import Prefer, Trials, alternatives, as_run, changed, orders, trials, with_baseline, with_masses
 from ...dsl.tables.estimators import ESTIMATORS
 from ...dsl.tables.limits import STEP
 from ...dsl.text.diagnostics import ProbError
@@ -49,6 +49,7 @@ from .verdict import Verdict
 SHARE = 0.2  # of the runs, for all trials together
 LEAST_RUNS = 32
 MOST_RUNS = 2000
+LEARNT = 1009  # the noise of a plan with learnt masses
 AGAIN = 4  # times the runs, for a plan that contradicts another one
 MOST_DIFFERENCES = 4  # parameter entries for which finite differences are taken
 CONTENDS = 0.5  # a relaxation matters whose variance is below this part of the best unbiased error
@@ -90,6 +91,7 @@ class _Pilot(Figures):
     runs: int = LEAST_RUNS
     count: int = 1  # of trials, at most
     spent: float = 0.0  # work of trials that split lanes
+    masses: dict[int, Mapping[int, float]] = field(default_factory=dict)  # that plans have taught, by the plan's id
     late: bool = False  # its time is over
     overworked: bool = False  # the exact answer touches too many numbers
     foreseen: float = 0.0  # so many, as far as that was told
@@ -201,6 +203,14 @@ class _Pilot(Figures):
             return True
         return self.budget.affords(self.runs)
 
+    def learn(self) -> Trial | None:
+        """Of the plans whose runs fork at several sites run the best one once more, with the masses that it has taught."""
+        taught = [trial for trial in self.sound if id(trial.plan) in self.masses]
+        if not taught or not self.budget.affords(self.runs):
+            return None
+        best = min(taught, key=lambda one: self.figure(one) * self.dear(one))
+        return self.trial(with_masses(best.prefer, best.plan, self.masses.pop(id(best.plan))), LEARNT + len(self.masses))
+
     def trial(self, prefer: Prefer, number: int) -> Trial | None:
         """Run a plan, unless one like it has been; with fewer runs where more are too much work."""
         plan = self.plan(prefer)
@@ -224,6 +234,8 @@ class _Pilot(Figures):
             return None
         self.known.add(found.plan.done)
         prefer = as_run(prefer, found.plan)
+        if found.masses and number < LEARNT:
+            self.masses[id(found.plan)] = found.masses
         trial = self.take(with_baseline(prefer, "mean"), found, found.gradient)
         if found.other is not None:
             self.take(with_baseline(prefer, "regression"), found, found.other.gradient)
@@ -334,6 +346,7 @@ def choose(
             pilot.overworked = False
             if max(2 * EXACT_WORK, pilot.foreseen) < pilot.whole < math.inf and (found := pilot.exact(todo.exact, pilot.whole)):
                 return _exact(todo, found, settings)
+    pilot.learn()
     pilot.difference()
     best = _vary(pilot, todo.groups, len(orders())) if todo.varied else pilot.best()
     if best is None:
@@ -364,7 +377,9 @@ def _vary(pilot: _Pilot, groups: tuple[tuple[Choice, ...], ...], number: int) ->
                 limit = FOR_PATHWISE if trial.pathwise < best.pathwise else BETTER
                 if pilot.figure(trial) * pilot.dear(trial) < limit * pilot.figure(best) * pilot.dear(best):
                     best = trial
-    return best
+    learnt = pilot.learn() if best is not None and id(best.plan) in pilot.masses else None
+    plans = [trial for trial in (best, learnt) if trial is not None]
+    return min(plans, key=lambda trial: pilot.figure(trial) * pilot.dear(trial), default=None)
 
 
 def _per_site(pilot: _Pilot, live: tuple[Choice, ...], best: Trial) -> dict[int, dict[str, Measured]]:

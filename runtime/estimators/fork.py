@@ -22,4 +22,4 @@ class Fork:
         value = request.law.sample(request.shape, request.noise)
         if not request.live or not value.numel():
             return Drawn(value)
-        return Drawn(value, others=others(request.law, value, request.motion().moves))
+        return Drawn(value, others=others(request.law, value, request.motion().moves, request.uncounted()))

@@ -79,7 +79,7 @@ class Weighing:
         if terms is None:
             terms = [Summand(value, outcome.lanes, Taint(EVERYTHING))] if outcome.ledger.executions else []
         found = cls(outcome, value, terms, runs)
-        found.idle = number in outcome.idle
+        found.idle = outcome.forks is not None and number in outcome.forks.idle
         return found
 
     def apart(self) -> Iterator[Weighing]:

@@ -43,29 +43,30 @@ class Forks:
         self.room: Tensor | None = None  # from the mass to the limit
         self.kept = torch.zeros(runs, dtype=torch.long, device=device)
         self.ratios: list[Tensor] = []  # w/m of every ticket that was given out,
-        self.paired: list[tuple[int, bool]] = []  # and of how many it is that of a pair, or not
+        self.given: list[tuple[int, bool, int]] = []  # and of how many it is that of a pair, or not, and at which site
         self.tickets = 0
         self.meetings: Counter[int] = Counter()  # by site
+        self.idle: frozenset[int] = frozenset()  # results that no alternative of a run has changed, by their numbers
 
     def often(self, site: int) -> bool:
         """Whether a meeting of this site is looked at: each of the first few, and then one of a few."""
         self.meetings[site] += 1
         return self.meetings[site] <= EACH or self.meetings[site] % EACH == 0
 
-    def meet(self, lanes: Lanes, value: Tensor, others: Others) -> tuple[Lanes, Tensor]:
-        """The runs among the lanes meet other outcomes of their draws `[lanes, ...]`: those that take one go on as two lanes.
-        Gives the lanes, and the draws on them."""
+    def meet(self, lanes: Lanes, value: Tensor, others: Others, site: int, more: float) -> tuple[Lanes, Tensor]:
+        """The runs among the lanes meet other outcomes of their draws `[lanes, ...]`, with masses that are so many times `more`:
+        those that take one go on as two lanes.  Gives the lanes, and the draws on them."""
         twins = twins_of(lanes)
         if twins is not None and not twins.front:
             return lanes, value
-        taken = self._taken(lanes, twins, others)
+        taken = self._taken(lanes, twins, others, more)
         if not taken.shape[0]:
             return lanes, value
         ways, chosen = self._ways(others.masses(taken), taken.shape[0])
-        self.ratios.append(others.weight(taken, ways, _at(lanes, taken)) / chosen)
+        self.ratios.append(others.weight(taken, ways, _at(lanes, taken)) / (chosen * more))
         tickets = torch.arange(self.tickets + 1, self.tickets + 1 + taken.shape[0], device=taken.device)
         self.tickets += taken.shape[0]
-        self.paired.append((taken.shape[0], others.paired))
+        self.given.append((taken.shape[0], others.paired, site))
         runs = _runs(lanes, twins, taken)
         self.kept.index_copy_(0, runs, tickets)
         mass = self.mass.index_select(0, runs)
@@ -82,10 +83,10 @@ class Forks:
         onward = _beside(lanes, twins, taken, len(sides), tickets)
         return onward, onward.put(longer(value, onward.count), other)
 
-    def _taken(self, lanes: Lanes, twins: Twins | None, others: Others) -> Tensor:
+    def _taken(self, lanes: Lanes, twins: Twins | None, others: Others, more: float) -> Tensor:
         """The runs, by their lanes, that take one of the candidates that they meet."""
         front = lanes.count if twins is None else twins.front
-        total = others.total(front)
+        total = others.total(front) * more
         if twins is not None and twins.whole and total.shape[0] == 1:
             if self.room is None:
                 self.room = self.limit - self.mass
@@ -166,19 +167,27 @@ class Forks:
         own = torch.where(self.kept > 0, self.mass, 0.0).to(self.ratios[0].dtype) * torch.cat(self.ratios).index_select(0, kept)
         share = own.index_select(0, origin)
         lost = own
-        if any(pairs for _, pairs in self.paired):
+        if any(pairs for _, pairs, _ in self.given):
             share = share * marks.sign()
-            pairs = torch.cat([torch.full((count,), pairs, device=kept.device) for count, pairs in self.paired])
+            pairs = torch.cat([torch.full((count,), pairs, device=kept.device) for count, pairs, _ in self.given])
             lost = torch.where(pairs[kept], 0.0, own)
         if front:
             return lanes, torch.cat([1 - lost, share])
         return lanes, torch.where(marks == 0, 1 - lost.index_select(0, origin), share)
 
+    def sites(self) -> Tensor:
+        """Of each run the site of the candidate that it has kept, -1 for none."""
+        counts, sites = ([-1, *row] for row in zip(*((count, site) for count, _, site in self.given), strict=True))
+        counts[0] = 1
+        device = self.kept.device
+        by_ticket = torch.tensor(sites, device=device).repeat_interleave(torch.tensor(counts, device=device))
+        return by_ticket.index_select(0, self.kept)
+
     @torch.no_grad()
-    def idle(self, lanes: Lanes, values: Sequence[Tensor]) -> frozenset[int]:
-        """The values `[lanes or 1, ...]`, by their numbers, that are the same on all lanes of each run, if some had candidates."""
+    def look(self, lanes: Lanes, values: Sequence[Tensor]) -> None:
+        """Which values `[lanes or 1, ...]` are the same on all lanes of each run, if some had candidates."""
         if not self.tickets:
-            return frozenset()
+            return
         origin = lanes.origin
         found = []
         first: Tensor | None = None
@@ -194,7 +203,7 @@ class Forks:
                 same = same and torch.equal(rows, rows.index_select(0, first.index_select(0, origin)))
             if same:
                 found.append(number)
-        return frozenset(found)
+        self.idle = frozenset(found)
 
 
 def _runs(lanes: Lanes, twins: Twins | None, rows: Tensor | None) -> Tensor:

@@ -51,13 +51,13 @@ class Others(Protocol):
         ...
 
 
-def others(law: Law, value: Tensor, moves: Moves) -> Others:
-    """Of a draw `[lanes, *batch, *event]` of a law."""
+def others(law: Law, value: Tensor, moves: Moves, uncounted: Tensor | None = None) -> Others:
+    """Of a draw `[lanes, *batch, *event]` of a law; `uncounted` elements `[lanes or 1, *batch]` are looked at nowhere."""
     if isinstance(law, Multinomial):
         return _Shares(law, value, moves)
     if isinstance(law, Categorical | OneHotCategorical):
         return _Categories(law, value, moves)
-    return _Steps(law, value, moves)
+    return _Steps(law, value, moves, uncounted)
 
 
 def _inner(mass: Tensor, live: Tensor, edge: Tensor, moves: Moves) -> Tensor:
@@ -124,11 +124,13 @@ class _Steps:
 
     paired = False
 
-    def __init__(self, law: Law, value: Tensor, moves: Moves):
+    def __init__(self, law: Law, value: Tensor, moves: Moves, uncounted: Tensor | None):
         self.law = law
         self.drawn = value
         self.batch = tuple(value.shape[1:])
         self.scale = _scale(law, moves)
+        if uncounted is not None:
+            self.scale = torch.where(uncounted, 0.0, self.scale)
         self.given: list[Tensor] = []
         match law:
             case Binomial():

@@ -5,12 +5,16 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import reduce
+from operator import and_, or_
 from typing import cast
 
 import torch
 from torch import Tensor
 
-from ...dsl.syntax import Distribution, Expression
+from ...dsl.analysis.gates import find_factors
+from ...dsl.names.resolved import Site
+from ...dsl.syntax import Distribution, Expression, Name
 from ...dsl.tables.distributions import DISTRIBUTIONS, DistributionRow, ParameterRow, domain_help, domain_words, order_words
 from ...dsl.tables.ranges import constant
 from ..arrays.broadcast import ShapeMismatch, broadcast_shapes, shape_words
@@ -19,7 +23,7 @@ from ..arrays.private import observed
 from ..arrays.scalars import Ends
 from ..lanes.circumstances import circumstances, count_runs, first_of, in_runs, row_of, show
 from ..lanes.frames import Frame
-from ..lanes.values import Plain, Uniform
+from ..lanes.values import PerLane, Plain, Uniform
 from ..laws.build import build, is_narrow
 from ..laws.domains import order_violation, violation
 from ..laws.law import Law
@@ -295,3 +299,33 @@ def _check_meeting(
                 f"= {end:g}, beyond which it has no effect", (in_runs(*count_runs(where, frame, machine.stands_for)),),
                 "keep it inside: there the derivative has one side only",
             )
+
+
+@torch.no_grad()
+def uncounted(machine: Machine, site: Site, frame: Frame, shape: tuple[int, ...]) -> Tensor | None:
+    """Which elements of a draw `[lanes, *batch]` of such a shape count nowhere, since all that they do is to be multiplied by 0
+    (`find_factors`): `caught*well` where nobody is well `[lanes or 1, *batch]`; None: none, as far as is known."""
+    resolved, wanted = machine.resolved, tuple(machine.wanted)
+    uses = resolved.prepared.once("factors", wanted, lambda: find_factors(resolved, wanted)).get(site.index, ())
+    if not uses or machine.rounds is not None or machine.aside is None or machine.depth:
+        return None
+    zeros = [[_zero(machine, name, frame, shape) for name in names] for names in uses]
+    tables = [[zero for zero in several if zero is not None] for several in zeros]
+    if not all(tables):
+        return None
+    found = reduce(and_, (reduce(or_, several) for several in tables))
+    return found if bool(found.any()) else None
+
+
+def _zero(machine: Machine, name: str, frame: Frame, shape: tuple[int, ...]) -> Tensor | None:
+    """Where a variable is 0, for each element of a draw; None: it is not there yet, or has other elements."""
+    assert machine.aside is not None
+    value = None if frame.find(name) is None else machine.aside.evaluate(Name(name), frame)
+    if not isinstance(value, PerLane | Uniform):
+        return None
+    raw = value.raw if isinstance(value.raw, Tensor) else torch.tensor([float(value.raw)], device=machine.device)
+    own, batch = tuple(raw.shape[1:]), shape[1:]
+    fits = own == tuple(value.shape) and len(own) <= len(batch) and raw.shape[0] in (1, shape[0])
+    if not fits or any(size not in (1, most) for size, most in zip(own[::-1], batch[::-1], strict=False)):
+        return None
+    return (raw == 0).reshape(raw.shape[0], *(1,) * (len(batch) - len(own)), *own).expand(raw.shape[0], *batch)

@@ -135,12 +135,11 @@ class Interpreter(Machine):
             if self.merger is not None:
                 self.merger.close()
         met = () if self.meetings is None else self.meetings.met
-        idle: frozenset[int] = frozenset()
         if self.forks is not None:
             end = self._settled(end, self.forks)
-            idle = self.forks.idle(end.lanes, [self.number(cast(Plain, value)) for value in end.values])
+            self.forks.look(end.lanes, [self.number(cast(Plain, value)) for value in end.values])
         return Outcome(
-            end.values, terms, end.lanes, end.weight, self.ledger, self.draws > 0, self.meter.spent, met, self.cuts, age, idle
+            end.values, terms, end.lanes, end.weight, self.ledger, self.draws > 0, self.meter.spent, met, self.cuts, age, self.forks
         )
 
     def _coupled(self, lanes: Lanes) -> None:

@@ -77,7 +77,7 @@ class Outcome:
     random     whether anything was drawn
     work       numbers that were touched (`meter.py`)
     met        kinks whose operands were equal
-    idle       results that no alternative of a run has changed, by their numbers
+    forks      the alternatives of runs, if they have any
     cuts       what was left out where there is no end, and the `age` of the lanes `[lanes or 1]` (`endings.py`)
     """
 
@@ -91,7 +91,7 @@ class Outcome:
     met: Sequence[Met] = ()
     cuts: Sequence[Cut] = ()
     age: Tensor | None = None
-    idle: frozenset[int] = frozenset()
+    forks: Forks | None = None
 
 
 class Counting(Protocol):

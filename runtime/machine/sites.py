@@ -36,7 +36,7 @@ from ..laws.build import build
 from ..laws.cumulative import AT_INFINITY, cumulative, extent
 from ..laws.law import Edge, Law
 from ..laws.others import Others
-from .arguments import Bound, bind_arguments, check_cover, with_axes
+from .arguments import Bound, bind_arguments, check_cover, uncounted, with_axes
 from .machine import Machine
 from .operation import Operation
 from .roots import crossings
@@ -94,7 +94,7 @@ def draw(machine: Machine, node: Sample | Draw, frame: Frame) -> Plain:
             grow(frame, PerLane(drawn.late))
             machine.cuts.append(Cut(node.span, site.index, "outcomes", drawn.kept, drawn.rest))
     if drawn.others is not None:
-        value = _forked(machine, frame, value, drawn.others)
+        value = _forked(machine, frame, value, drawn.others, site.index, float(options.get("mass", 1.0)))
     machine.note_draw(node, value, drawn.log_density, frame)
     if drawn.log_density is not None:
         _note_score(machine, node, made.bound, made.law, drawn, options, frame)
@@ -108,8 +108,7 @@ def _site_draw(machine: Machine, node: Sample | Draw, estimator: Estimator, opti
     bound = bind_arguments(machine, node.distribution, frame, batch)
     _keep_proposal(machine, node, bound, frame)
     live = bound.live
-    facts = estimator.facts
-    law = bound.law()
+    facts, law = estimator.facts, bound.law()
     if (live and (not facts.reparameterises or not bound.row.whole_line)) or law.small():
         refine(machine, law, None, bound.row, node)
     if live and (facts.needs_interior or (facts.several and "logits" in bound.arguments)):
@@ -129,6 +128,7 @@ def _site_draw(machine: Machine, node: Sample | Draw, estimator: Estimator, opti
         machine.noise.at(frame.lanes), machine.motion, machine.most_lanes, machine.most_table, places,
         facts.splits and bound.alike and site.index in machine.exchangeable, not machine.credits, machine.meter,
         crossings(machine, site, bound, frame),
+        partial(uncounted, machine, site, frame, (frame.lanes.count, *bound.batch)),
     )
     numbers = math.prod(request.shape)
     machine.meter.spend(numbers)
@@ -144,12 +144,12 @@ def _site_draw(machine: Machine, node: Sample | Draw, estimator: Estimator, opti
     return SiteDraw(bound, law, drawn, PerLane(drawn.value), (numbers, machine.meter.spent - before))
 
 
-def _forked(machine: Machine, frame: Frame, value: PerLane, others: Others) -> PerLane:
+def _forked(machine: Machine, frame: Frame, value: PerLane, others: Others, site: int, more: float) -> PerLane:
     """Runs meet other outcomes of a draw; the draw on the lanes that go on."""
     if machine.branching is not APART:
         raise NotCompiled("runs go on as two lanes")
     assert machine.forks is not None
-    lanes, rows = machine.forks.meet(frame.lanes, value.raw, others)
+    lanes, rows = machine.forks.meet(frame.lanes, value.raw, others, site, more)
     if lanes is frame.lanes:
         return value
     if machine.counter is not None:
