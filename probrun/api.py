@@ -89,13 +89,6 @@ class Program:
         """Names of the results."""
         return self.resolved.results
 
-    def check(self) -> int:
-        """Whether there is a right estimator for every site: how many sites there are; ProbError where there is none (P04xx)."""
-        from .dsl.planning.plan import PlanOptions
-
-        self._plan(PlanOptions())
-        return len(self.resolved.sites)
-
     @suggesting
     def explain(
         self, parameters: Values = None, *, samples: int = DEFAULT_SAMPLES, data: Values = None,

@@ -284,16 +284,18 @@ def check(files: tuple[str, ...], expression: str | None) -> int:
     """Read and analyse programs; print every problem found."""
     if bool(files) == (expression is not None):
         raise click.UsageError("give at least one FILE (- is standard input), or -e PROGRAM")
+    from .dsl.planning.chooser import make_plan
+
     problems: list[Diagnostic] = []
     lines = []
     for file in files or (None,):
         try:
             program = from_source(source_of(file, expression))
-            sites = program.check()
+            make_plan(program.resolved)
         except ProbError as error:
             problems += error.diagnostics
             continue
-        counts = f"{counted(sites, 'site')}, {counted(len(program.parameters), 'parameter')}"
+        counts = f"{counted(len(program.resolved.sites), 'site')}, {counted(len(program.parameters), 'parameter')}"
         lines.append(f"{program.source.name}: no problem found ({counts})")
     if not problems:
         emit("\n".join(lines))

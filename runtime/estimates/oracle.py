@@ -90,7 +90,8 @@ def verify(
     work = min(WORK, max(estimate.work // 128, LEAST_WORK)) if short else WORK
     seed = (settings.seed + 15_485_863) % 2**63
     settings = replace(settings, samples=runs, seed=seed)
-    moving = estimate.plan is not None and bool(estimate.plan.atoms)
+    atoms = () if estimate.plan is None else (atom for several in estimate.plan.atoms.values() for atom in several)
+    moving = any(atom.moves for atom in atoms)
     method, found = answer(resolved, parameters, data, settings, work, () if moving else CELLS)
     sides: Found = {}
     met = bool(estimate.kinks or estimate.turns)

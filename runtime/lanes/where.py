@@ -44,8 +44,8 @@ class Where:
         return ProbError(Diagnostic(
             "P0406", "there is no second derivative of runs that fork", None, "", (),
             ("the difference that another outcome makes is a number, and nothing here sees how it moves",),
-            'take discrete sites by score (estimator="score"), whose derivatives of every order are right;\nwhere a parameter moves '
-            "a jump take differences of the first derivative", self.source,
+            'take discrete sites by score (estimator="score"), whose derivatives of every order are right;\n'
+            "where a parameter moves a jump take differences of the first derivative", self.source,
         ))
 
     def ragged(self, name: str, value: Ragged, span: Span) -> ProbError:
