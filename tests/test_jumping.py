@@ -215,3 +215,11 @@ def test_alternatives_next_to_an_end_are_no_corner() -> None:
     for name, right, se in (("a", -0.48244, 0.0007), ("b", 0.01749, 0.0007)):  # differences of 1.6 million runs
         moments = found.gradient[name]
         assert abs(float(moments.mean) - right) <= Z * (float(moments.se) ** 2 + se**2) ** 0.5
+
+
+def test_what_is_left_of_a_division_is_gone_over_by_default() -> None:
+    """E[(x + t) % 1] = t - E[floor(x + t)]."""
+    exact = 1 - sum(math.exp(-((k - 0.3) ** 2) / 2) / math.sqrt(2 * math.pi) for k in range(-9, 10))
+    found = probrun.parse("param t = 0.3\nx ~ Normal(0, 1)\ny = (x + t) % 1\nreturn y").grad(samples=20_000, seed=2)
+    moments = found.gradient["t"]
+    assert abs(float(moments.mean) - exact) < 5 * float(moments.se) + 1e-9 and float(moments.se) < 0.01

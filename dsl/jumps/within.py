@@ -122,6 +122,7 @@ class Within:
         value: Expression = node.first
         for term in node.rest:
             if term.operator == "%":
+                self.places.add(term.span)
                 self.add(Arithmetic(value, (Term("/", term.operand),)), True, node.span, state)
             value = Arithmetic(value, (term,))
 
