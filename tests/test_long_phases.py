@@ -157,11 +157,11 @@ def start_up(command: str) -> float:
 ], ids=["pilot", "grad", "verify", "run", "compare", "compare counts"])
 def test_max_time_holds(command: str, more: tuple[str, ...], text: str) -> None:
     """A few seconds, and what it takes to start; it was 55 for the first of these.  A comparison has a pilot before its rows, which
-    share the time."""
+    share the time; where a row has come to a few runs only, it says that they are few."""
     given = 5 if command == "compare" else 2
     status, out, err, took = call(command, "-", "-n", "100000000", "--max-time", str(given), "--seed", "1", "--json", *more, text=text)
     assert took < start_up(command) + 3 * given + 1, err
-    assert status in ((0, 3) if "--verify" in more else (0,)), err
+    assert status in ((0, 3) if "--verify" in more or command == "compare" else (0,)), err
     answer = json.loads(out)
     if command == "compare":
         assert answer["rows"] and all(0 < row["samples"] < 100_000_000 for row in answer["rows"] if not row["exact"])
