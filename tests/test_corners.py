@@ -199,3 +199,11 @@ def test_the_text_says_where_runs_must_look(text: str, free: bool) -> None:
     from probrun.dsl.planning.chooser import make_plan
 
     assert (not make_plan(probrun.parse(f"param y in (0, inf) = 1\n{text}").resolved).ties) == free
+
+
+def test_both_sides_where_a_parameter_moves_a_jump_too() -> None:
+    """A grid that stands still would count its cells between the steps."""
+    found = probrun.parse("param y = 0.5\nx ~ Normal(0, 1)\nreturn (x < y) + abs(y - 0.5)").grad(samples=100_000, seed=5)
+    sides = found.sides["result"]["y"]
+    for moments, wanted in ((sides.left, 0.3520653 - 1), (sides.right, 0.3520653 + 1)):
+        assert abs(float(moments.mean) - wanted) < 5 * float(moments.se) < 0.4

@@ -6,8 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
 
-from ..names.scopes import nodes_in
-from ..syntax import Expression, Name
+from ..syntax import Expression
 from ..text.source import Span
 
 DRAW = "\1draw"  # the name of the draw in an atom; no text can name it
@@ -31,11 +30,6 @@ class Atom:
     roots: tuple[Expression, ...]
     span: Span
     origin: str
-
-    @property
-    def moves(self) -> bool:
-        """Whether its zeros depend on anything."""
-        return any(isinstance(part, Name) and part.id != DRAW for part in nodes_in(self.value))
 
 
 @dataclass(frozen=True)

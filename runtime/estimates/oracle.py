@@ -20,9 +20,10 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor
 
+from ...dsl.analysis.flow import analyse
 from ...dsl.names.resolve import Resolved, Site
 from ...dsl.planning.plan import Choice
-from ...dsl.tables.estimators import Carrier, EstimatorRow
+from ...dsl.tables.estimators import FALLBACK, Carrier, EstimatorRow
 from ...dsl.text.diagnostics import ProbError
 from ..arrays.operations import Operand
 from ..blocks.collect import Estimate
@@ -90,9 +91,7 @@ def verify(
     work = min(WORK, max(estimate.work // 128, LEAST_WORK)) if short else WORK
     seed = (settings.seed + 15_485_863) % 2**63
     settings = replace(settings, samples=runs, seed=seed)
-    atoms = () if estimate.plan is None else (atom for several in estimate.plan.atoms.values() for atom in several)
-    moving = any(atom.moves for atom in atoms)
-    method, found = answer(resolved, parameters, data, settings, work, () if moving else CELLS)
+    method, found = answer(resolved, parameters, data, settings, work)
     sides: Found = {}
     met = bool(estimate.kinks or estimate.turns)
     if met or method == "enumeration":
@@ -147,10 +146,9 @@ def both_sides(
 
 def answer(
     resolved: Resolved, parameters: Mapping[str, object], data: Mapping[str, object], settings: Settings,
-    work: int = WORK, grids: tuple[int, ...] = CELLS,
+    work: int = WORK,
 ) -> tuple[str, dict[str, dict[str, Moments]]]:
-    """The gradient by the best method that the program allows, and the method's name; `grids`: which may be tried (none where a
-    parameter moves a jump, as `x < theta`: a grid that stands still would count cells)."""
+    """The gradient by the best method that the program allows, and the method's name."""
 
     def by(attempt: Attempt, cells: int | None) -> tuple[str, dict[str, dict[str, Moments]]]:
         if cells is None:
@@ -158,7 +156,7 @@ def answer(
             return "differences", differences(samples, attempt.values[0], NOISY_STEP, EXTRAPOLATED, True)
         return _summed(resolved, *attempt.values, replace(attempt.settings, most_work=work), cells)
 
-    return _finest(resolved, parameters, data, settings, grids, by)
+    return _finest(resolved, parameters, data, settings, CELLS, by)
 
 
 def _finest(
@@ -168,6 +166,8 @@ def _finest(
     """What comes `by` outcomes (0), else by the finest of these grids that the program allows, else by samples (None)."""
     settings = replace(settings, dtype="float64", target_se=None, deadline=None, until=settings.deadline, keep_runs=False)
     attempts = Attempts(resolved, parameters, data, settings, settings)
+    if grids and _moving(resolved, settings.of):
+        grids = ()
 
     def coarser(left: tuple[int | None, ...], problem: Exception) -> tuple[int | None, ...]:
         if left[0] is None or not isinstance(problem, TooManyLanes | TooMuchWork | _NoGrid | ProbError):
@@ -181,6 +181,13 @@ def _finest(
             return attempted(ways, lambda left: by(attempt, left[0]), coarser)
 
     return attempts.until_done(make, IN_STEP)
+
+
+def _moving(resolved: Resolved, of: tuple[str, ...]) -> bool:
+    """Whether a parameter moves a jump between numbers that stand still, as `x < theta`: a grid would count its cells there."""
+    still = {site.index: FALLBACK for site in resolved.sites}
+    flow = analyse(resolved, still, frozenset(), of)
+    return any(hazard.kind == "jump" and flow.origins.parameters_in(hazard.live) for hazard in flow.lost)
 
 
 def _summed(
