@@ -192,7 +192,7 @@ def _factors(name: str, rest: tuple[Statement, ...], reads: int | None) -> Facto
         if type(statement) is not Assign or statement.indices:
             return ()
         here = [names for node in _simple(statement.value) if (names := _multiplied(node, name, changed)) is not None]
-        if len(here) != sum(isinstance(node, Name) and node.id == name for node in _below(statement.value)) or () in here:
+        if len(here) != sum(isinstance(node, Name) and node.id == name for node in nodes_in(statement.value)) or () in here:
             return ()
         found += here
         if statement.name == name or len(found) == reads:
@@ -201,26 +201,18 @@ def _factors(name: str, rest: tuple[Statement, ...], reads: int | None) -> Facto
     return ()
 
 
-def _below(node: Node) -> Iterator[Node]:
-    yield node
-    for child in children(node):
-        yield from _below(child)
-
-
 def _simple(node: Node) -> Iterator[Node]:
     """The parts of an expression that are computed from what its variables are."""
     yield node
-    if isinstance(node, Arithmetic | Unary | Power | Comparison | Term | Argument | Call):
+    if _by_element(node) or isinstance(node, Call):
         for child in children(node):
             yield from _simple(child)
 
 
 def _multiplied(node: Node, name: str, changed: set[str]) -> tuple[str, ...] | None:
     """The variables that a product multiplies a variable by, which is one of its operands; None: it is none."""
-    if not isinstance(node, Arithmetic) or any(term.operator != "*" for term in node.rest):
-        return None
-    operands = (node.first, *(term.operand for term in node.rest))
-    if sum(isinstance(operand, Name) and operand.id == name for operand in operands) != 1:
+    operands = gated(node) if isinstance(node, Arithmetic) else None
+    if operands is None or sum(isinstance(operand, Name) and operand.id == name for operand in operands) != 1:
         return None
     return tuple(operand.id for operand in operands if isinstance(operand, Name) and operand.id not in changed)
 

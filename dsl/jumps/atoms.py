@@ -17,7 +17,6 @@ class Form(Enum):
 
     AFFINE = "by two evaluations"
     SOLVED = "they are given"
-    MONOTONE = "by halving"
 
 
 @dataclass(frozen=True)

@@ -151,11 +151,11 @@ class _Backward(Within):
     ) -> list[Carried]:
         """What an expression was before a variable, or an element of it, was set."""
         if not indices:
-            return [Carried(substituted(one.value, name, value), one.lattice, one.span)]
+            return [one.of(substituted(one.value, name, value))]
         same = Index(Name(name), indices)  # type: ignore[arg-type]
         value_of = changed(one.value, lambda part: value if part == same else None)
         if value_of is not one.value:
-            one = Carried(value_of, one.lattice, one.span)
+            one = one.of(value_of)
             if name not in names_of(changed(one.value, lambda part: Number(0.0) if part == value else None)):
                 return [one]
         unlike = [p for p in nodes_in(one.value) if isinstance(p, Index) and p.target == Name(name) and not alike(p.items, indices)]
@@ -169,7 +169,7 @@ class _Backward(Within):
             state.lose(names_of(one.value) | names_of(value), one.span, f"the array `{name}` is used as a whole there")
             return [one]
         chosen = [[], *([place] for place in places), *([places] if len(places) == 2 else [])]
-        return [Carried(with_place(one.value, these, value), one.lattice, one.span) for these in chosen]
+        return [one.of(with_place(one.value, these, value)) for these in chosen]
 
     def sample(self, node: Sample, state: Carrying) -> None:
         site = self.resolved.site_at[id(node)]
@@ -210,7 +210,7 @@ class _Backward(Within):
         if place is None:
             return one.of(any_entry(one.value, DRAW, self.scalars))
         own = with_place(one.value, [place], Name(DRAW))
-        return Carried(own, one.lattice, one.span) if is_number(own, self.scalars | {DRAW}) else one
+        return one.of(own) if is_number(own, self.scalars | {DRAW}) else one
 
     def candidate(self, piece: Expression, one: Carried, node: Sample, site: Site) -> None:
         """A jump at a draw."""
@@ -265,13 +265,13 @@ class _Backward(Within):
             place = only_place(one.value, node.name)
             if outcomes and place is not None and by_element(with_place(one.value, [place], Name(node.name)), node.name):
                 for outcome in outcomes:
-                    found.setdefault(Carried(with_place(one.value, [place], Number(outcome)), one.lattice, one.span))
+                    found.setdefault(one.of(with_place(one.value, [place], Number(outcome))))
                 continue
             if not outcomes or not by_element(one.value, node.name):
                 state.lose(names_of(one.value) - {node.name}, one.span, f"`{node.name}` is drawn between, and may be any number")
                 continue
             for outcome in outcomes:
-                found.setdefault(Carried(substituted(one.value, node.name, Number(outcome)), one.lattice, one.span))
+                found.setdefault(one.of(substituted(one.value, node.name, Number(outcome))))
         state.carried = {one: None for one in found if names_of(one.value)}
 
     def numbers(self, node: Sample) -> bool:
@@ -322,7 +322,7 @@ class _Backward(Within):
             elif some in names_of(one.value):
                 state.lose(names_of(one.value) - {variable, some}, one.span, f"`{variable}` is another number in the round before")
             else:
-                kept.setdefault(Carried(substituted(one.value, variable, Name(some)), one.lattice, one.span))
+                kept.setdefault(one.of(substituted(one.value, variable, Name(some))))
         state.carried = kept
         state.lost.pop(variable, None)
 
@@ -338,10 +338,10 @@ class _Backward(Within):
                 found.setdefault(one)
             elif isinstance(array, Vector):
                 for item in array.items:
-                    found.setdefault(Carried(substituted(one.value, variable, item), one.lattice, one.span))
+                    found.setdefault(one.of(substituted(one.value, variable, item)))
             elif isinstance(array, Name) and some not in names:
                 entry = Index(array, (Name(some),))
-                found.setdefault(Carried(substituted(one.value, variable, entry), one.lattice, one.span))
+                found.setdefault(one.of(substituted(one.value, variable, entry)))
             else:
                 state.lose((names | self.names(array)) - {variable}, one.span, f"`{variable}` is some entry of an array")
         state.carried = found
@@ -352,7 +352,7 @@ class _Backward(Within):
             for number in reversed(bounds):  # exactly these rounds
                 self.block(node.body, state)
                 state.carried = {
-                    Carried(substituted(one.value, node.variable, Number(float(number))), one.lattice, one.span): None
+                    one.of(substituted(one.value, node.variable, Number(float(number)))): None
                     for one in state.carried
                 }
                 state.lost.pop(node.variable, None)

@@ -124,7 +124,7 @@ def _pieces(node: Any, name: str) -> list[Any]:
         case Conditional():
             return _few([*_pieces(node.then, name), *_pieces(node.otherwise, name)])
         case Call():
-            return _ofcall_of(node, name)
+            return _of_call(node, name)
         case Arithmetic() if any(term.operator == "%" for term in node.rest):
             return _pieces(_without_remainders(node, name), name)
     parts = [(item.name, _ways(getattr(node, item.name), name)) for item in fields(node)]
@@ -166,7 +166,7 @@ def _ways(held: object, name: str) -> list[Any]:
     return [held]
 
 
-def _ofcall_of(node: Call, name: str) -> list[Any]:
+def _of_call(node: Call, name: str) -> list[Any]:
     given = [argument.value for argument in node.arguments]
     match node.function:
         case "floor" | "ceil" | "round" if len(given) == 1:

@@ -102,7 +102,7 @@ class Chooser:
                 )))
         return found.at
 
-    def uncrossed(self, flow: Flow) -> list[Hazard]:
+    def losses(self, flow: Flow) -> list[Hazard]:
         """Where derivatives are lost: jumps that are gone over are left out."""
         if not self.jumping:
             return list(flow.lost)
@@ -147,7 +147,7 @@ class Chooser:
         """Demote every site whose derivative a result loses; True where something changed."""
         changed = False
         fixed = self.mask(flow, lambda state: state.demoted is not None or state.forced is not None)
-        for hazard in self.uncrossed(flow):
+        for hazard in self.losses(flow):
             for index in flow.origins.sites_in(hazard.live & ~fixed):
                 self.states[index].demoted = hazard
                 changed = True
@@ -217,7 +217,7 @@ class Chooser:
     def refuse(self, flow: Flow) -> None:
         """Raise where a derivative is still lost; with --allow-biased mark the forced sites as wrong."""
         forced = self.mask(flow, lambda state: state.forced is not None)
-        for hazard in sorted(self.uncrossed(flow), key=lambda hazard: (hazard.span.start, -hazard.live.bit_count())):
+        for hazard in sorted(self.losses(flow), key=lambda hazard: (hazard.span.start, -hazard.live.bit_count())):
             for index in flow.origins.sites_in(hazard.live & forced):
                 state = self.states[index]
                 if state.forced is not None and not state.wrong:

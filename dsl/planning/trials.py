@@ -138,8 +138,12 @@ def changed(preferred: Prefer, group: tuple[Choice, ...], name: str) -> Prefer:
     """The same with another estimator in one group."""
     members = {choice.site.index for choice in group}
     call = next((call for _, call in preferred if call.name == name), EstimatorCall(name))
-    call = EstimatorCall(name, tuple(option for option in call.options if option[0] != MASS.name))  # that is of another site
+    call = EstimatorCall(name, _but_mass(call))  # which is of another site
     return tuple((index, call if index in members else old) for index, old in preferred)
+
+
+def _but_mass(call: EstimatorCall) -> tuple[tuple[str, float | str], ...]:
+    return tuple(option for option in call.options if option[0] != MASS.name)
 
 
 def as_run(prefer: Prefer, plan: Plan) -> Prefer:
@@ -172,7 +176,7 @@ def with_masses(prefer: Prefer, plan: Plan, masses: Mapping[int, float]) -> Pref
         choice = plan.choices[index]
         if choice.estimator == call.name and MASS in ESTIMATORS[call.name].options:
             mass = float(choice.options[MASS.name]) * masses.get(index, most) / fixed
-            call = EstimatorCall(call.name, (*(option for option in call.options if option[0] != MASS.name), (MASS.name, mass)))
+            call = EstimatorCall(call.name, (*_but_mass(call), (MASS.name, mass)))
         found.append((index, call))
     return tuple(found)
 

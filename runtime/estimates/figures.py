@@ -228,7 +228,11 @@ class Figures:
     def weighed(self, trial: Trial) -> float:
         """The figure, with a handicap for the regression baseline, which takes a second backward pass, and for much work."""
         regression = any(("baseline", "regression") in call.options for _, call in trial.prefer)
-        return self.figure(trial) * self.dear(trial) / (BETTER if regression else 1.0)
+        return self.cost(trial) / (BETTER if regression else 1.0)
+
+    def cost(self, trial: Trial) -> float:
+        """The figure, with a handicap for much work."""
+        return self.figure(trial) * self.dear(trial)
 
     def dear(self, trial: Trial) -> float:
         """How much better a plan must be for the work that it takes."""
@@ -245,7 +249,7 @@ class Figures:
         kept = min(pathwise, key=self.weighed, default=None)
         if kept is None:
             return best
-        return best if self.figure(best) * self.dear(best) < FOR_PATHWISE * self.figure(kept) * self.dear(kept) else kept
+        return best if self.cost(best) < FOR_PATHWISE * self.cost(kept) else kept
 
     def measured(self, trial: Trial) -> Measured:
         """A plan's figures for the report."""

@@ -91,7 +91,7 @@ class _Pilot(Figures):
     runs: int = LEAST_RUNS
     count: int = 1  # of trials, at most
     spent: float = 0.0  # work of trials that split lanes
-    masses: dict[int, Mapping[int, float]] = field(default_factory=dict)  # that plans have taught, by the plan's id
+    masses: dict[object, Mapping[int, float]] = field(default_factory=dict)  # that plans have taught, by what is done in them
     late: bool = False  # its time is over
     overworked: bool = False  # the exact answer touches too many numbers
     foreseen: float = 0.0  # so many, as far as that was told
@@ -205,11 +205,11 @@ class _Pilot(Figures):
 
     def learn(self) -> Trial | None:
         """Of the plans whose runs fork at several sites run the best one once more, with the masses that it has taught."""
-        taught = [trial for trial in self.sound if id(trial.plan) in self.masses]
+        taught = [trial for trial in self.sound if trial.plan.done in self.masses]
         if not taught or not self.budget.affords(self.runs):
             return None
-        best = min(taught, key=lambda one: self.figure(one) * self.dear(one))
-        return self.trial(with_masses(best.prefer, best.plan, self.masses.pop(id(best.plan))), LEARNT + len(self.masses))
+        best = min(taught, key=self.cost)
+        return self.trial(with_masses(best.prefer, best.plan, self.masses.pop(best.plan.done)), LEARNT + len(self.masses))
 
     def trial(self, prefer: Prefer, number: int) -> Trial | None:
         """Run a plan, unless one like it has been; with fewer runs where more are too much work."""
@@ -235,7 +235,7 @@ class _Pilot(Figures):
         self.known.add(found.plan.done)
         prefer = as_run(prefer, found.plan)
         if found.masses and number < LEARNT:
-            self.masses[id(found.plan)] = found.masses
+            self.masses[found.plan.done] = found.masses
         trial = self.take(with_baseline(prefer, "mean"), found, found.gradient)
         if found.other is not None:
             self.take(with_baseline(prefer, "regression"), found, found.other.gradient)
@@ -375,11 +375,11 @@ def _vary(pilot: _Pilot, groups: tuple[tuple[Choice, ...], ...], number: int) ->
             trial = pilot.trial(changed(best.prefer, group, name), number)
             if trial is not None:
                 limit = FOR_PATHWISE if trial.pathwise < best.pathwise else BETTER
-                if pilot.figure(trial) * pilot.dear(trial) < limit * pilot.figure(best) * pilot.dear(best):
+                if pilot.cost(trial) < limit * pilot.cost(best):
                     best = trial
-    learnt = pilot.learn() if best is not None and id(best.plan) in pilot.masses else None
+    learnt = pilot.learn() if best is not None and best.plan.done in pilot.masses else None
     plans = [trial for trial in (best, learnt) if trial is not None]
-    return min(plans, key=lambda trial: pilot.figure(trial) * pilot.dear(trial), default=None)
+    return min(plans, key=pilot.cost, default=None)
 
 
 def _per_site(pilot: _Pilot, live: tuple[Choice, ...], best: Trial) -> dict[int, dict[str, Measured]]:

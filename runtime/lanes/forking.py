@@ -9,8 +9,8 @@ kept one goes on as an *alternative* of the run, a lane that draws the same nois
 is the result of the run, with the derivative that comes of all its candidates.  Some candidates have a pair of alternatives, on
 both sides of a jump; then Y = Y_run + a (Y_one - Y_other).  So an alternative is a lane with a weight, as an outcome that was
 enumerated is.  It is known by its ticket, the other one of a pair by minus that; where its run has kept a later one, it is stale,
-and is left out where lanes are sorted, and at the end.  As long as it is known
-where the alternatives of runs are, a new one takes the place of the old (`Twins`).
+and is left out where lanes are sorted, and at the end.  As long as it is known where the alternatives of runs are, a new one takes
+the place of the old (`Twins`).
 """
 
 from __future__ import annotations
@@ -134,7 +134,7 @@ class Forks:
         marks = lanes.marks()
         marks = torch.zeros(lanes.count, dtype=torch.long, device=taken.device) if marks is None else marks
         current = self.current(lanes, marks)
-        runs, old = (marks == 0).nonzero().squeeze(1), (current & (marks != 0)).nonzero().squeeze(1)
+        runs, old = where_true(marks == 0), where_true(current & (marks != 0))
         staying = torch.cat([runs, old])
         onward = lanes.split(torch.cat([staying, taken]))
         marks = torch.cat([marks.index_select(0, staying), tickets])

@@ -64,21 +64,8 @@ class Lanes:
     """
 
     __slots__ = (
-        "_index",
-        "_marks",
-        "count",
-        "lifter",
-        "maps",
-        "once",
-        "parent",
-        "parts",
-        "places",
-        "root",
-        "slots",
-        "spread",
-        "tracked",
-        "twins",
-        "wayless",
+        "_index", "_marks", "count", "lifter", "maps", "once", "parent", "parts", "places", "root", "slots", "spread",
+        "tracked", "twins", "wayless",
     )
 
     def __init__(self, count: int, parent: Lanes | None = None, index: Tensor | None = None, spread: bool = False):

@@ -113,7 +113,7 @@ class Crossings:
         inner = self.entry.child(Leading(1, self.home, self.machine.device))
         inner.write(DRAW, Uniform(0.0))
         for atom in self.atoms:
-            if atom.lattice or atom.form is Form.MONOTONE:
+            if atom.lattice:
                 return False
             for expression in atom.roots if atom.form is Form.SOLVED else (atom.value,):
                 if any(found and isinstance(found[0], PerLane) for found in map(inner.find, names_of(expression))):

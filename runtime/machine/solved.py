@@ -1,4 +1,4 @@
-"""The roots of an atom in a draw: given, by two evaluations, or searched for (`dsl/jumps/atoms.py`)."""
+"""The roots of an atom in a draw: given, or by two evaluations (`dsl/jumps/atoms.py`)."""
 
 from __future__ import annotations
 
@@ -13,11 +13,10 @@ from ...dsl.syntax import Expression
 from ...dsl.text.diagnostics import ProbError
 from ..lanes.frames import Frame
 from ..lanes.values import PerLane, Plain, Uniform
-from ..laws.crossing import below, spread
+from ..laws.crossing import below
 from ..laws.law import Law
 from .machine import Machine
 
-HALVINGS, DOUBLINGS = 80, 60
 LEAST = 1e-12  # probability of a cell
 
 
@@ -93,15 +92,10 @@ def roots(place: Spot, atom: Atom, draw: Tensor, law: Law) -> list[Found]:
     """The roots of an atom that are candidates beside a draw `[lanes, *batch]`."""
     if atom.form is Form.SOLVED and not atom.lattice:
         return [Found(place.value(root, None)) for root in atom.roots]
-    if atom.form is Form.AFFINE:
-        level, slope = _affine(place, atom)
+    level, slope = _affine(place, atom)
 
-        def inverse(goal: Tensor | float) -> Tensor:
-            return _at(level, slope, goal)
-    else:
-
-        def inverse(goal: Tensor | float) -> Tensor:
-            return _searched(place, atom, draw, goal)
+    def inverse(goal: Tensor | float) -> Tensor:
+        return _at(level, slope, goal)
 
     if not atom.lattice:
         return [Found(inverse(0.0))]
@@ -116,32 +110,3 @@ def roots(place: Spot, atom: Atom, draw: Tensor, law: Law) -> list[Found]:
         ends = torch.stack([below(law, inverse(next_to + side).detach()) for side in (-0.5, 0.5)])
         cell = (ends[1] - ends[0]).abs()
     return [Found(inverse(next_to), cell.clamp_min(LEAST), near)]
-
-
-def _searched(place: Spot, atom: Atom, draw: Tensor, goal: Tensor | float) -> Tensor:
-    """The root of a monotone atom, by halving, and one step that carries the derivative."""
-    with torch.no_grad():
-        def over(point: Tensor) -> Tensor:
-            return place.value(atom.value, point) - goal
-
-        width = spread(place.law, draw).expand(place.shape).clone().clamp_min(torch.finfo(draw.dtype).tiny)
-        low, high = draw - width, draw + width
-        for _ in range(DOUBLINGS):
-            inside = over(low).sign() * over(high).sign() <= 0
-            if bool(inside.all()):
-                break
-            width = torch.where(inside, width, 2 * width)
-            low, high = torch.where(inside, low, draw - width), torch.where(inside, high, draw + width)
-        found = over(low).sign() * over(high).sign() <= 0
-        at_low = over(low).sign()
-        for _ in range(HALVINGS):
-            middle = (low + high) / 2
-            same = over(middle).sign() == at_low
-            low, high = torch.where(same, middle, low), torch.where(same, high, middle)
-        root = (low + high) / 2
-        step = 1e-6 * spread(place.law, root).expand(place.shape) + 1e-12
-        slope = (place.value(atom.value, root + step) - place.value(atom.value, root - step)) / (2 * step)
-    over_root = place.value(atom.value, root)
-    if over_root.requires_grad:
-        root = root - (over_root - over_root.detach()) / torch.where(slope == 0, torch.nan, slope)
-    return torch.where(found, root, torch.nan)
