@@ -15,7 +15,7 @@ ORDER = (  # each may import those before it
     "grammar",
     "dsl/text", "dsl", "dsl/tables", "dsl/reading", "dsl/names", "dsl/analysis", "dsl/jumps", "dsl/planning",
     "runtime", "runtime/arrays", "runtime/laws", "runtime/lanes", "runtime/estimators", "runtime/machine", "runtime/gradients",
-    "runtime/blocks", "runtime/estimates", "runtime/fitting", "runtime/many",
+    "runtime/graphs", "runtime/blocks", "runtime/estimates", "runtime/steps", "runtime/fitting", "runtime/many",
     "display",
     "probrun/editor", "probrun", "probrun/many",
 )

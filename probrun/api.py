@@ -20,10 +20,12 @@ from .dsl.text.source import Source
 from .options import (
     DEFAULT_SAMPLES,
     DEFAULT_TAU,
+    LARGEST_SEED,
     EstimatorOption,
     Function,
     NamesOption,
     RunOptions,
+    fresh_seed,
     included,
     plan_options,
     refuse,
@@ -239,16 +241,25 @@ class Program:
         runs).  A dict by result where there are several.  Estimators are chosen by order, without measuring: a loss must not
         change its estimator from step to step; and as there is no report, a biased one is taken only when asked for.
         """
-        run = run_options(samples, seed, dtype, device, None, max_steps, max_depth, max_lanes)
+        from .runtime.steps.expectation import Wish
+        from .runtime.steps.step import Steps, Values
+
+        wishes = samples, estimator, unbiased, among, tau, allow_biased, of, dtype, device, max_steps, max_depth, max_lanes
+        steps = self.resolved.prepared.once("steps", repr(wishes), Steps)
+        values = Values.of(parameters or {}, data or {})
+        number = fresh_seed() if seed is None else seed
+        if values is not None and type(number) is int and 0 <= number <= LARGEST_SEED:
+            found = steps.taken(values, number)
+            if found is not None:
+                return found
+        run = run_options(samples, number, dtype, device, None, max_steps, max_depth, max_lanes)
         options = plan_options(
             self.resolved, estimator=estimator, unbiased=unbiased, among=among, tau=tau, allow_biased=allow_biased, of=of
         )
-        from .runtime.estimates import estimate as runtime
-
         options = replace(options, cautious=True)
         settings = self._settings(run, options.of, False)
         planner = self._crowding(parameters, data, run, options.of).planner(options)
-        return runtime.expectation(self.resolved, planner, parameters or {}, data or {}, settings)
+        return steps.asked(Wish(self.resolved, planner, parameters or {}, data or {}, settings), values)
 
     @suggesting
     def fit(

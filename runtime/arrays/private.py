@@ -54,9 +54,10 @@ def pull(
 
 
 @contextmanager
-def unloaded() -> Iterator[None]:
-    """Within it an optimiser of torch does not load torch's compiler (2 s of a short run) only to be left alone by it."""
-    methods = [torch.optim.Optimizer.add_param_group, torch.optim.Optimizer.zero_grad]
+def unloaded(*more: Any) -> Iterator[None]:
+    """Within it an optimiser of torch, or one of these methods, does not load torch's compiler (2 s of a short run) only to be left
+    alone by it."""
+    methods = [torch.optim.Optimizer.add_param_group, torch.optim.Optimizer.zero_grad, *more]
     inner = [found for method in methods if (found := getattr(method, "__wrapped__", None)) is not None]
     bare = [] if "torch._dynamo" in sys.modules else [method for method in inner if not hasattr(method, LEFT_ALONE)]
     for method in bare:
@@ -120,6 +121,11 @@ def is_mutable(function: Any) -> bool:
     if schema is not None:
         return bool(schema.is_mutable)
     return str(function).split(".")[-2 if "." in str(function) else -1].endswith("_")
+
+
+def direct(function: Any) -> Any:
+    """An operation of torch without the Python that surrounds it."""
+    return getattr(function, "_op", function)
 
 
 def memory_of(tensor: Tensor) -> int:

@@ -23,6 +23,8 @@ def ends(tensor: Tensor) -> Ends:
 def finite(tensor: Tensor) -> bool:
     """Whether all entries are finite: one pass over memory where their sum is."""
     value = tensor.detach()
+    if value.numel() == 1:
+        return math.isfinite(float(value))
     return math.isfinite(float(value.sum())) or bool(value.isfinite().all())
 
 

@@ -20,10 +20,10 @@ from torch import Tensor, fx
 
 from ...dsl.text.diagnostics import ProbError
 from ..arrays.private import is_mutable
+from ..graphs.recorder import Recipe, Recorded, Recorder
 from ..lanes.guards import Guards
 from ..lanes.lessons import GuardBroken, NotCompiled, TooManyLanes
 from .collect import Collected
-from .recorder import Recipe, Recorded, Recorder
 from .session import Session
 
 MOST_KEPT = 8  # graphs of one plan, for other sizes, settings and data

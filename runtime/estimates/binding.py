@@ -11,6 +11,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -65,13 +66,13 @@ def _bound(
         bound = {name: binder.bind_parameter(name, parameters) for name in resolved.parameters}
     if dtype != torch.float64:
         for value in (*bound.values(), *binder.known.values()):
-            if isinstance(value, Tensor) and not _representable(value.detach(), dtype):
+            if isinstance(value, Tensor) and not representable(value.detach(), dtype):
                 raise TooCoarse
     bound = {name: value.to(device, dtype) for name, value in bound.items()}
     return bound, {name: _for_run(value, dtype, device) for name, value in binder.known.items()}
 
 
-def _representable(value: Tensor, dtype: torch.dtype) -> bool:
+def representable(value: Tensor, dtype: torch.dtype) -> bool:
     """Whether what is neither 0 nor infinite is neither in a dtype."""
     if value.dtype == dtype or not value.numel():
         return True
@@ -241,20 +242,30 @@ class _Binder:
     def check_domain(self, name: str, node: Parameter, value: Tensor) -> None:
         """P0605."""
         domain = node.domain
+        if lies_in(domain, value):
+            return
         if isinstance(domain, Interval):
             bad = ~((value > domain.low) & (value < domain.high))
-            if bool(bad.any()):
-                low, high = (show(float(end)) for end in (domain.low, domain.high))
-                raise self.where.error(
-                    "P0605", f"parameter `{name}` must lie in ({low}, {high}), but is {show(float(value[bad][0]))}",
-                    node.name_span, f"declared to lie in ({low}, {high})", self.origins.get(name, ()),
-                    "give a value inside it, or declare another domain",
-                )
-        elif isinstance(domain, Simplex) and not _in_simplex(value):
+            low, high = (show(float(end)) for end in (domain.low, domain.high))
             raise self.where.error(
-                "P0605", f"parameter `{name}` must have entries that are at least 0 and sum to 1, but is {show(value)}",
-                node.name_span, "declared to lie in the simplex", self.origins.get(name, ()),
+                "P0605", f"parameter `{name}` must lie in ({low}, {high}), but is {show(float(value[bad][0]))}",
+                node.name_span, f"declared to lie in ({low}, {high})", self.origins.get(name, ()),
+                "give a value inside it, or declare another domain",
             )
+        raise self.where.error(
+            "P0605", f"parameter `{name}` must have entries that are at least 0 and sum to 1, but is {show(value)}",
+            node.name_span, "declared to lie in the simplex", self.origins.get(name, ()),
+        )
+
+
+def lies_in(domain: Interval | Simplex | None, value: Tensor) -> bool:
+    """Whether a value lies in the declared domain."""
+    if isinstance(domain, Interval):
+        if value.numel() == 1:
+            low, high = (float(np.float32(end)) if value.dtype == torch.float32 else end for end in (domain.low, domain.high))
+            return low < float(value) < high
+        return bool(((value > domain.low) & (value < domain.high)).all())
+    return domain is None or _in_simplex(value)
 
 
 def _in_simplex(value: Tensor) -> bool:

@@ -11,36 +11,27 @@ Runs come in blocks (`session.py`).  Where something gives way, the estimate sta
 from __future__ import annotations
 
 import time
-import warnings
-from collections.abc import Callable, Mapping, Set
+from collections.abc import Callable, Mapping
 from contextlib import closing
 from dataclasses import replace
-from functools import partial
 
 import torch
 from torch import Tensor
 
-from ...dsl.analysis.flow import analyse
 from ...dsl.names.resolve import Resolved
 from ...dsl.planning.order import check_fixed
-from ...dsl.tables.constants import EVIDENCE
-from ...dsl.tables.estimators import ESTIMATORS
-from ...dsl.tables.ranges import Bounds, constant
 from ...dsl.text.diagnostics import Diagnostic, ProbError
-from ...dsl.text.source import Span
-from ..arrays.scalars import ends
 from ..blocks.collect import Collected, Estimate, merged
-from ..blocks.conditioning import Conditioning, products, summed_out, weighed
+from ..blocks.conditioning import Conditioning, summed_out
 from ..blocks.culprits import gradient_problem, value_problem
 from ..blocks.looked import looked_at
 from ..blocks.moments import Moments
 from ..blocks.posterior import Conditioned
 from ..blocks.schedule import Start, blocks
 from ..blocks.session import Session
-from ..blocks.settings import DTYPES, LEAST_BLOCK, Settings, room
+from ..blocks.settings import LEAST_BLOCK, Settings, room
 from ..gradients.decisive import decisive
 from ..gradients.remainder import remainder
-from ..gradients.surrogate import expected, expected_of
 from ..gradients.weighing import Weighing
 from ..lanes.lessons import MakePlan, NotFinite, OutOfTime, TooCoarse, TooMuchWork
 from ..lanes.moving import Motion
@@ -49,7 +40,7 @@ from ..machine.machine import Outcome
 from .attempts import IN_STEP, START, Attempt, Attempts
 from .team import Team
 
-__all__ = ["Estimate", "Moments", "Settings", "expectation", "gradient", "moments_of_run", "sampled"]
+__all__ = ["Estimate", "Moments", "Settings", "gradient", "moments_of_run", "sampled"]
 
 FEW = 200  # up to so many runs a jackknife checks the standard error of a score
 
@@ -79,7 +70,7 @@ def gradient(
                     "P0408", f"the Sobol sampler does not fit this program: runs have weights, and {what} is asked for",
                     source=resolved.program.source, help="leave --sampler out, or ask for --of elbo",
                 ))
-        rounded = attempts.rounded(attempt, _few, not trial)
+        rounded = attempts.rounded(attempt, few_of, not trial)
         session, collected = attempt.session(), attempt.collected()
 
         def run() -> Collected:
@@ -99,12 +90,12 @@ def _no_parameters(resolved: Resolved) -> ProbError:
     return ProbError(Diagnostic("P0606", title, source=resolved.program.source))
 
 
-def _wider(session: Session) -> TooCoarse | None:
+def wider(session: Session) -> TooCoarse | None:
     """What is too large for float32 may be none for float64, if float32 was not asked for."""
     return TooCoarse() if session.context.dtype == torch.float32 and not session.settings.strict else None
 
 
-def _few(attempt: Attempt) -> Estimate:
+def few_of(attempt: Attempt) -> Estimate:
     """A few runs of a plan, as they come."""
     collected = attempt.collected()
     with room(grad=True):
@@ -194,10 +185,10 @@ def _possible(session: Session, collected: Collected) -> None:
     """P0510 where all runs have weight 0: at the observation that left none, in the first block."""
     if not isinstance(collected, Conditioned) or not collected.impossible:
         return
-    raise _impossible(session, 1 if collected.exact else collected.done)
+    raise impossible(session, 1 if collected.exact else collected.done)
 
 
-def _impossible(session: Session, runs: int) -> ProbError:
+def impossible(session: Session, runs: int) -> ProbError:
     block = session.at(0, 0)
     machine = block.interpreter(Interpreter)
     machine.searching = True
@@ -224,10 +215,10 @@ def _differentiate(session: Session, collected: Collected, progress: Progress, l
         _differentiate_plain(session, collected, progress, looks)
 
 
-def _with_values(block: Session, outcome: Outcome, runs: int) -> Outcome:
+def values_of(block: Session, outcome: Outcome, runs: int) -> Outcome:
     """What a block gave; P0510, P0511 where all runs have ended by an observation, and the mean of log weights is asked for."""
     if not outcome.values:
-        raise _impossible(block, runs)
+        raise impossible(block, runs)
     return summed_out(block, outcome, runs)
 
 
@@ -239,7 +230,7 @@ def _differentiate_plain(session: Session, collected: Collected, progress: Progr
         part = Collected(names, settings, block.start)
         part.exact, part.work, part.steps = block.exact or not outcome.random, outcome.work, block.spending.steps
         part.looked = looked_at(outcome.forks)
-        weighings, outcome = [], _with_values(block, outcome, runs)
+        weighings, outcome = [], values_of(block, outcome, runs)
         for number, (name, found) in enumerate(zip(names, outcome.values, strict=True)):
             value = block.result(found)
             if outcome.weight is not None:
@@ -248,7 +239,7 @@ def _differentiate_plain(session: Session, collected: Collected, progress: Progr
             if settings.keep_runs:
                 part.keep_draws(name, weighing.value, runs)
             if not part.add_value(name, weighing.value, runs).finite:
-                raise _wider(block) or value_problem(block, runs, leaves, names)
+                raise wider(block) or value_problem(block, runs, leaves, names)
             weighings.append(weighing)
             if weighing.scored:
                 part.scored.add(name)
@@ -271,7 +262,7 @@ def _differentiate_plain(session: Session, collected: Collected, progress: Progr
                         if not block.safe:
                             raise NotFinite
                         where = block, runs, block.expanded(runs), name, parameter, number, found_at.entry
-                        raise _wider(block) or gradient_problem(*where)
+                        raise wider(block) or gradient_problem(*where)
         if outcome.cuts:
             points, sizes = (block.points.points, part.sizes()) if block.exact else ((), None)
             error = remainder(outcome, [weighing.on_lanes for weighing in weighings], points, sizes)
@@ -307,10 +298,10 @@ def sampled(attempt: Attempt, progress: Progress = None) -> Estimate:
     def take(block: Session, runs: int, leaves: dict[str, Tensor], outcome: Outcome) -> Collected:
         part = Collected(collected.names, attempt.settings, block.start)
         part.exact, part.work = not outcome.random, outcome.work
-        for name, found in zip(collected.names, _with_values(block, outcome, runs).values, strict=True):
+        for name, found in zip(collected.names, values_of(block, outcome, runs).values, strict=True):
             value = block.result(found)
             if not part.add_value(name, value, runs).finite:
-                raise _wider(block) or value_problem(block, runs, leaves, collected.names)
+                raise wider(block) or value_problem(block, runs, leaves, collected.names)
             part.keep_draws(name, value, runs)
         return part
 
@@ -320,77 +311,3 @@ def sampled(attempt: Attempt, progress: Progress = None) -> Estimate:
         _drive(session, collected, Session.uniform, take, progress, Looks(None, attempt.settings))
         _possible(session, collected)
     return collected.estimate(None, 0.0)
-
-
-def warn_of_kinks(resolved: Resolved, kinks: Set[Span]) -> None:
-    """There is no report to say it in."""
-    source = resolved.program.source
-    first = min(kinks, key=lambda span: span.start)
-    warnings.warn(
-        f"{source.name}, line {source.line_column(first.start)[0]}: a kink is met exactly, where the expectation has no derivative "
-        f"but one to the left and one to the right: {source.slice(first)}", stacklevel=4,
-    )
-
-
-def _quotients(
-    session: Session, outcome: Outcome, runs: int, leaves: dict[str, Tensor], names: tuple[str, ...]
-) -> tuple[list[Tensor], list[Tensor]]:
-    """Of weighed runs: what the means are made of, on the lanes, and what is asked for."""
-    made = products(session, outcome)
-    if made is None:
-        raise _impossible(session, runs)
-    base, weight, above = made
-    below = expected_of(weighed(weight, outcome, runs))
-    rest = iter(above)
-    found = [
-        below.log() + base if name == EVIDENCE else expected_of(weighed(next(rest), outcome, runs)) / below for name in names
-    ]
-    return [*above, weight], found
-
-
-def expectation(
-    resolved: Resolved, make_plan: MakePlan, parameters: Mapping[str, object], data: Mapping[str, object], settings: Settings
-) -> Tensor | dict[str, Tensor]:
-    """Estimates of the expected results that carry their derivatives: one block, differentiable again where the
-    estimators allow it.  A single result is not keyed."""
-    attempts = Attempts(resolved, parameters, data, settings, settings, make_plan)
-
-    def make(attempt: Attempt) -> Tensor | dict[str, Tensor]:
-        plan = attempt.plan
-        assert plan is not None
-        attempts.rounded(attempt, _few)
-        session = attempt.session()
-        names, runs = attempt.names, 1 if session.exact else settings.samples
-        leaves = {name: value.expand(runs, *value.shape) for name, value in session.parameters.items()}
-        with room(grad=True):
-            machine = session.interpreter(Interpreter, kinks=plan.kinks, bends=partial(_bends, session, settings.of))
-            outcome = machine.run(leaves, session.data, runs)
-            if session.asked.weighed:
-                values, estimates = _quotients(session, outcome, runs, leaves, names)
-            else:
-                outcome = _with_values(session, outcome, runs)
-                values = [session.result(value) for value in outcome.values]
-                estimates = [expected(outcome, number, value, runs) for number, value in enumerate(values)]
-            found = [estimate.to(DTYPES[settings.dtype]) for estimate in estimates]
-            if not all(bool(torch.isfinite(value).all()) for value in found):
-                raise _wider(session) or value_problem(session, runs, leaves, names)
-            if outcome.cuts and session.exact:
-                remainder(outcome, values, list(leaves.values()))
-            if outcome.met and (kinks := decisive(outcome, found, machine.motion())[0]):
-                warn_of_kinks(resolved, kinks)
-        return found[0] if len(found) == 1 else dict(zip(names, found, strict=True))
-
-    return attempts.until_done(make, replace(START, safe=True, in_step=True))
-
-
-def _bends(session: Session, of: tuple[str, ...]) -> frozenset[int]:
-    """The kinks that are left where parameters and data are what they are: sqrt(theta^2 + z^2) has none but at theta = 0."""
-    known: dict[str, Bounds] = {}
-    for name, value in (*session.parameters.items(), *session.data.items()):
-        if isinstance(value, Tensor) and value.numel():
-            least, most = ends(value)
-            known[name] = Bounds(least, most, True, True)
-        elif isinstance(value, float | bool):
-            known[name] = constant(float(value))
-    rows = {index: ESTIMATORS[choice.estimator] for index, choice in session.choices.items()}
-    return analyse(session.resolved, rows, frozenset(), of, known).kinks

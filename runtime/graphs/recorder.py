@@ -19,7 +19,7 @@ import torch
 from torch import Tensor, fx
 
 from ..arrays.broadcast import Shape
-from ..arrays.private import TorchDispatchMode, is_mutable, memory_of
+from ..arrays.private import TorchDispatchMode, is_mutable, memory_of, unloaded
 from ..lanes.lessons import NotCompiled
 from ..laws.noise import Noise
 
@@ -47,21 +47,32 @@ class Recorder(TorchDispatchMode or object):  # type: ignore[misc]
         self.graph = fx.Graph()
         self.random: set[fx.Node] = set()  # what depends on a draw
         self.spoilt: set[int] = set()  # memory into which something random was written
+        self.written: set[int] = set()  # memory into which anything was written
+        self.tensors: dict[fx.Node, Tensor] = {}  # what nodes came to; they keep their memory
+        self.memory: dict[fx.Node, int] = {}
         self.recipes: list[tuple[fx.Node, Recipe]] = []
         self.checks: list[tuple[fx.Node, bool | int | float | Tensor]] = []
         self.constants: dict[str, Tensor] = {}
         self._nodes: dict[int, fx.Node] = {}
-        self._kept: list[Tensor] = []  # ids are of living tensors
         self.start = self.graph.placeholder("start")  # in front of it the noise
-        for number, tensor in enumerate(inputs):
-            self._bind(self.graph.placeholder(f"input_{number}"), tensor)
+        self.inputs = [self.graph.placeholder(f"input_{number}") for number in range(len(inputs))]
+        for node, tensor in zip(self.inputs, inputs, strict=True):
+            self._bind(node, tensor)
+
+    def enter(self, tensor: Tensor) -> Tensor:
+        """An input that comes later."""
+        with self.graph.inserting_before(self.start):
+            node = self.graph.placeholder(f"input_{len(self.inputs)}")
+        self.inputs.append(node)
+        self._bind(node, tensor)
+        return tensor
 
     @contextmanager
     def active(self) -> Iterator[None]:
         """Write down what happens inside."""
         if TorchDispatchMode is None:
             raise NotCompiled("this torch does not show its operations")
-        with self:
+        with unloaded(Recorder.__torch_dispatch__), self:
             yield
 
     def node(self, tensor: Tensor) -> fx.Node:
@@ -94,8 +105,10 @@ class Recorder(TorchDispatchMode or object):  # type: ignore[misc]
         node = self.graph.call_function(func, *nodes)
         if random:
             self.random.add(node)
-            if is_mutable(func):
-                self.spoilt.update(memory_of(tensor) for tensor in _tensors(result))
+        if is_mutable(func):
+            into = {memory_of(tensor) for tensor in _tensors(result)}
+            self.written |= into
+            self.spoilt |= into if random else set()
         self._bind(node, result)
         return result
 
@@ -153,7 +166,8 @@ class Recorder(TorchDispatchMode or object):  # type: ignore[misc]
     def _bind(self, node: fx.Node, result: Any) -> None:
         if isinstance(result, Tensor):
             self._nodes[id(result)] = node
-            self._kept.append(result)
+            self.tensors[node] = result
+            self.memory[node] = memory_of(result)
         elif isinstance(result, list | tuple):
             for number, part in enumerate(result):
                 item = self.graph.call_function(operator.getitem, (node, number))
