@@ -234,18 +234,24 @@ class Program:
         data: Values = None, estimator: EstimatorOption = None, unbiased: bool = False, among: NamesOption = None,
         tau: float = DEFAULT_TAU, allow_biased: bool = False, of: NamesOption = None, dtype: Any = None,
         device: Any = "cpu", max_steps: float = MAX_STEPS, max_depth: float = MAX_DEPTH, max_lanes: float | None = None,
+        compile: bool = False,
     ) -> Any:
         """The expected result as a torch tensor of the result's shape, a node of the graph that `parameters` are in.
 
         Its value is an estimate from `samples` runs, and so is its derivative (in float32 tensors, `dtype` is that of the
         runs).  A dict by result where there are several.  Estimators are chosen by order, without measuring: a loss must not
         change its estimator from step to step; and as there is no report, a biased one is taken only when asked for.
+
+        A call that has been made a few times with parameters of the same shapes is written down, and replayed from then on without
+        the walk over the program.  `compile` leaves that to torch's compiler, at the first call (some seconds): value and gradient
+        in one graph, both sides of a random branch executed.  A check that comes out differently is a matter for the interpreter,
+        with the same noise; what cannot be compiled is said in a warning.
         """
         from .runtime.steps.expectation import Wish
         from .runtime.steps.step import Steps, Values
 
         wishes = samples, estimator, unbiased, among, tau, allow_biased, of, dtype, device, max_steps, max_depth, max_lanes
-        steps = self.resolved.prepared.once("steps", repr(wishes), Steps)
+        steps = self.resolved.prepared.once("steps", (repr(wishes), compile), lambda: Steps(bool(compile)))
         values = Values.of(parameters or {}, data or {})
         number = fresh_seed() if seed is None else seed
         if values is not None and type(number) is int and 0 <= number <= LARGEST_SEED:

@@ -128,6 +128,17 @@ def direct(function: Any) -> Any:
     return getattr(function, "_op", function)
 
 
+def compiled_graph(module: Any, examples: Sequence[Tensor]) -> Any:
+    """A graph of torch's operations, compiled for tensors like the examples: by its compiler itself where that can be called, which
+    looks at nothing in a call, else by `torch.compile`."""
+    try:
+        from torch import _inductor
+
+        return _inductor.compile(module, list(examples))
+    except (ImportError, AttributeError):
+        return torch.compile(module, dynamic=False, fullgraph=True)
+
+
 def memory_of(tensor: Tensor) -> int:
     """A number that tensors share which lie in the same memory."""
     storage = tensor.untyped_storage()

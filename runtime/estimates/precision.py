@@ -64,7 +64,7 @@ class Precision:
         """What was measured for numbers of this size."""
         settings = self.settings
         known: dict[Hashable, bool] = self.prepared.once(what, self.token, dict)
-        place = settings.of, settings.samples.bit_length(), settings.target_se, *_sizes(values), *_sizes(data)
+        place = settings.of, settings.samples.bit_length(), settings.target_se, *sizes_of(values), *sizes_of(data)
         found = known.get(place)
         if found is None:
             found = measure(few)
@@ -148,8 +148,8 @@ def _differ(coarse: Tensor, fine: Tensor, asked: Settings) -> bool:
     return bool((shifted | blurred | unsteady).any())
 
 
-def _sizes(values: Mapping[str, Operand]) -> Iterator[Hashable]:
-    """How large numbers are, roughly."""
+def sizes_of(values: Mapping[str, Operand]) -> Iterator[Hashable]:
+    """How large numbers are, roughly: the arithmetic that they need is measured once for all of the same size."""
     for value in values.values():
         if not isinstance(value, Tensor):
             yield _size(value) if isinstance(value, float | int) else None

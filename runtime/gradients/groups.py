@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 import torch
@@ -10,6 +10,8 @@ from torch import Tensor
 
 from ..lanes.lanes import Lanes
 from ..lanes.ledger import Execution, Summand, columns, named, view
+
+RECENT = 4  # sums that are kept
 
 
 @dataclass(slots=True, eq=False)
@@ -27,6 +29,31 @@ def members(mask: int) -> Iterator[int]:
         low = mask & -mask
         yield low.bit_length() - 1
         mask ^= low
+
+
+class SubsetSums:
+    """Sums of tensors by sets of their numbers, each built on a recent one where that helps; only ever by adding."""
+
+    def __init__(self, value: Callable[[int], Tensor]):
+        self.value = value
+        self.recent: list[tuple[int, Tensor]] = []
+
+    def of(self, mask: int) -> Tensor | None:
+        """The sum over a set (None: it is empty)."""
+        if not mask:
+            return None
+        base, total = 0, None
+        for known, value in self.recent:
+            if known & ~mask == 0 and known.bit_count() > base.bit_count():
+                base, total = known, value
+        for number in members(mask & ~base):
+            own = self.value(number)
+            total = own if total is None else total + own
+        assert total is not None
+        if mask != base:
+            self.recent.append((mask, total))
+            del self.recent[:-RECENT]
+        return total
 
 
 def gathered(terms: Sequence[Summand], lanes: Lanes) -> list[Summand]:

@@ -12,9 +12,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from ..lanes.ledger import Summand, view
+from ..lanes.ledger import Summand, columns, view
 from ..machine.machine import Outcome
-from .groups import Group, members
+from .groups import Group, SubsetSums, members
 from .weighing import Weighing, per_run
 
 
@@ -57,19 +57,16 @@ class _Surrogate:
     def weighed(self) -> Tensor | float:
         """`sum_k (W_k - 1) v_k`, on the lanes."""
         total: Tensor | float = 0.0
-        sums = [self.density(group, False) if group.whole else None for group in self.weighing.groups]
-        for number, term in enumerate(self.weighing.terms):
-            exponent: Tensor | None = None
-            for group, whole in zip(self.weighing.groups, sums, strict=True):
-                if group.whole >> number & 1:
-                    assert whole is not None
-                    exponent = whole if exponent is None else exponent + whole
+        groups, terms = self.weighing.groups, self.weighing.terms
+        sums = SubsetSums(lambda number: self.density(groups[number], False))
+        before, beside = (columns(masks, len(terms)) for masks in ([g.whole for g in groups], [g.aligned for g in groups]))
+        for number, term in enumerate(terms):
+            exponent = sums.of(before[number])
             if exponent is not None:
                 exponent = exponent.reshape(-1, *(1,) * (term.value.dim() - 1))
-            for group in self.weighing.groups:
-                if group.aligned >> number & 1:
-                    own = self.density(group, True)
-                    exponent = own if exponent is None else exponent + own
+            for place in members(beside[number]):
+                own = self.density(groups[place], True)
+                exponent = own if exponent is None else exponent + own
             if exponent is not None:
                 total = total + self.reduced(term, term.value * torch.expm1(exponent - exponent.detach()))
         return total
@@ -85,17 +82,18 @@ class _Surrogate:
         total: Tensor | float = 0.0
         if self.weighing.runs < 2:
             return total
-        for group in self.weighing.groups:
+        terms = self.weighing.terms
+        sums = SubsetSums(lambda number: self.reduced(terms[number], terms[number].value).detach())
+        for group in reversed(self.weighing.groups):
             if group.baseline == "none":
                 continue
             if group.whole:
-                terms = [self.weighing.terms[k] for k in members(group.whole)]
-                level = sum(self.level(self.reduced(term, term.value)) for term in terms)
-                factor = -torch.expm1(self.centred(self.density(group, False)))
-                assert isinstance(level, Tensor)
+                value = sums.of(group.whole)
+                assert value is not None
+                factor, level = -torch.expm1(self.centred(self.density(group, False))), self.level(value)
                 total = total + factor.reshape(-1, *(1,) * (level.dim() - 1)) * level
             for k in members(group.aligned):
-                term = self.weighing.terms[k]
+                term = terms[k]
                 factor = -torch.expm1(self.centred(self.density(group, True)))
                 total = total + self.reduced(term, factor * self.level(term.value))
         return total

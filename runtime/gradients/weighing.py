@@ -28,14 +28,13 @@ from ..lanes.ledger import EVERYTHING, Execution, Summand, Taint, returned
 from ..lanes.lifting import Leaves
 from ..machine.machine import Outcome
 from .degenerate import MOST_GROUPS, second_order, suspected
-from .groups import Group, at, column, gathered, grouped, members
+from .groups import Group, SubsetSums, at, column, gathered, grouped, members
 from .regression import pseudo_values, taken_off, trusted
 
 LEAST_FOR_JACKKNIFE = 3
 MOST_GROUPS_FOR_JACKKNIFE = 16
 MEANS, REGRESSIONS = ("mean", "both"), ("regression", "both")
 Parts = tuple[list[Tensor | None], list[Tensor | None], list[Tensor | None]]  # per leaf: of every run, pseudo-values, costs
-RECENT = 4  # sums of terms that are kept to build others on
 
 
 @dataclass(frozen=True)
@@ -180,9 +179,9 @@ class Weighing:
 
         `baseline`: this one for all of them.
         """
-        recent: list[tuple[int, Tensor]] = []
+        sums = self._columns(entry)
         for group in reversed(self.groups):
-            total = self._downstream(group.whole, entry, recent)
+            total = sums.of(group.whole)
             for number in members(group.aligned):
                 own = at(self.terms[number], entry).detach()
                 rest = own.dim() - (total.dim() if total is not None else 0)
@@ -191,22 +190,8 @@ class Weighing:
                 continue
             yield group, self.centred(total.expand(self.lanes.count, *total.shape[1:]), baseline or group.baseline)
 
-    def _downstream(self, mask: int, entry: int, recent: list[tuple[int, Tensor]]) -> Tensor | None:
-        """The sum of the terms in a mask, built on a recent one where that helps; only ever by adding."""
-        if not mask:
-            return None
-        base, total = 0, None
-        for known, value in recent:
-            if known & ~mask == 0 and known.bit_count() > base.bit_count():
-                base, total = known, value
-        for number in members(mask & ~base):
-            own = column(self.terms[number], entry).detach()
-            total = own if total is None else total + own
-        assert total is not None
-        if mask != base:
-            recent.append((mask, total))
-            del recent[:-RECENT]
-        return total
+    def _columns(self, entry: int) -> SubsetSums:
+        return SubsetSums(lambda number: column(self.terms[number], entry).detach())
 
     def centred(self, total: Tensor, baseline: str) -> Tensor:
         """`w (Q - b)` on the lanes."""
@@ -244,7 +229,7 @@ class Weighing:
     def _from_scores(
         self, entry: int, path: Sequence[Tensor | None], weighed: list[Tensor | None], few: bool
     ) -> Gradients:
-        total = self._downstream(self.groups[0].whole, entry, [])
+        total = self._columns(entry).of(self.groups[0].whole)
         assert total is not None
         total, baseline = total.expand(self.runs), self.groups[0].baseline
         weight = self.centred(total, "mean" if baseline in REGRESSIONS else baseline)

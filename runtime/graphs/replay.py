@@ -8,7 +8,7 @@ are made by Python, where each costs a tenth of an operation of torch.
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 import torch
@@ -17,6 +17,7 @@ from torch import Tensor, fx
 from ..arrays.private import direct
 from ..lanes.lessons import NotCompiled
 from ..laws.noise import Noise
+from .fused import fused
 from .recorder import Recorder
 from .simplified import MADE_OF_SHAPES, Simplified
 
@@ -42,39 +43,44 @@ class Replay:
     """A recorded graph as code.
 
     `outputs` are nodes; those that depend on `later`, inputs that come with the second stage, are its outputs, in their order.
-    Raises NotCompiled where the stages cannot be told apart.
+    `fuse`: all that no draw needs is left to torch's compiler.  Raises NotCompiled where the stages cannot be told apart, or the
+    compiler fails.
     """
 
-    def __init__(self, recorder: Recorder, outputs: Sequence[fx.Node], later: Sequence[fx.Node] = ()):
+    def __init__(self, recorder: Recorder, outputs: Sequence[fx.Node], later: Sequence[fx.Node] = (), fuse: bool = False):
         simplified = Simplified(recorder, outputs)
         ends = [simplified.of(node) for node in outputs]
-        late = set(later)
-        for node in simplified.nodes:
-            if late.intersection(simplified.sources(node)):
-                late.add(node)
-        memory = recorder.memory
-        into = {memory.get(node) for node in late if simplified.writes(node)}
-        for node in simplified.nodes:  # beginnings of what the second stage writes
-            if node.target in MADE_OF_SHAPES and memory.get(node) in into:
-                late.add(node)
-        if any(memory.get(node) in into for node in simplified.nodes if node not in late):
-            raise NotCompiled("a derivative is written into memory that is needed again")
-        inputs = [node for node in recorder.inputs if node not in late]
-        early = [node for node in ends if node not in late]
+        late = _late(simplified, later)
         after = [node for node in simplified.nodes if node in late]
         kept = [
             node for node in dict.fromkeys(source for node in after for source in simplified.sources(node))
             if node not in late and node not in simplified.constants
         ]
+        inputs = [node for node in recorder.inputs if node not in late]
+        early, before = [node for node in ends if node not in late], [node for node in simplified.nodes if node not in late]
         lines = _Lines(simplified)
-        self.first: Callable[[Noise, Sequence[Tensor]], tuple[tuple[Tensor, ...], Kept] | None] = lines.function(
-            ("noise",), inputs, [node for node in simplified.nodes if node not in late], (early, kept)
+        make = lines.fused if fuse else lines.function
+        self.first: Callable[[Noise, Sequence[Tensor]], tuple[tuple[Tensor, ...], Kept] | None] = make(
+            ("noise",), inputs, before, (early, kept)
         )
         finish = [node for node in ends if node in late]
         self.second: Callable[[Kept, Sequence[Tensor]], tuple[tuple[Tensor, ...]]] | None = (
-            lines.function((), kept, after, (finish,), list(later)) if finish else None
+            make((), kept, after, (finish,), list(later)) if finish else None
         )
         self.length = len(simplified.nodes)
+
+
+def _late(simplified: Simplified, later: Sequence[fx.Node]) -> set[fx.Node]:
+    """What depends on later inputs; NotCompiled."""
+    late, memory = set(later), simplified.recorder.memory
+    for node in simplified.nodes:
+        if late.intersection(simplified.sources(node)):
+            late.add(node)
+    into = {memory.get(node) for node in late if simplified.writes(node)}
+    late.update(node for node in simplified.nodes if node.target in MADE_OF_SHAPES and memory.get(node) in into)
+    if any(memory.get(node) in into for node in simplified.nodes if node not in late):
+        raise NotCompiled("a derivative is written into memory that is needed again")
+    return late
 
 
 class _Lines:
@@ -101,6 +107,39 @@ class _Lines:
         """A function of `more` and of one or two sequences of tensors, that gives a tuple for each sequence of outputs."""
         ends = {node for part in outputs for node in part}
         self._soften(nodes, ends)
+        lines = self._body(inputs, nodes, ends, second)
+        return self._made(lines, more, outputs, second)
+
+    def fused(
+        self, more: tuple[str, ...], inputs: Sequence[fx.Node], nodes: Sequence[fx.Node], outputs: Sequence[Sequence[fx.Node]],
+        second: Sequence[fx.Node] = (),
+    ) -> Callable[..., Any]:
+        """The same, of lines for the draws and what they need only, and a call of what the compiler made of the rest."""
+        simplified, sources = self.simplified, self.simplified.sources
+        apart: set[fx.Node] = set()
+        for node in reversed(nodes):
+            if simplified.recipe(node) is not None or apart.intersection(self.users.get(node, [])):
+                apart.add(node)
+        drawing, rest = [node for node in nodes if node in apart], [node for node in nodes if node not in apart]
+        into = {simplified.recorder.memory.get(node) for node in drawing if simplified.writes(node)}
+        checks = [(node, value) for node in rest for value in dict.fromkeys(self.checks.get(node, []))]
+        shared = any(simplified.recorder.memory.get(node) in into for node in rest)
+        if shared or any(isinstance(value, Tensor) for _, value in checks):
+            raise NotCompiled("what is drawn depends on the parameters in no simple way")
+        ends = {node for part in outputs for node in part}
+        gives = [node for node in rest if node in ends]
+        wanted = {source for node in rest for source in sources(node)}
+        takes = [node for node in (*inputs, *second, *drawing) if node in wanted]
+        kernel = self._global(fused(simplified, rest, takes, gives, checks))
+        lines = self._body(inputs, drawing, {*takes, *ends}, second)
+        lines.append(f"flag, {self._unpacked(gives)} = {kernel}({self._unpacked(takes)})")
+        lines.append("if not flag.item(): return None")
+        return self._made(lines, more, outputs, second)
+
+    def _body(
+        self, inputs: Sequence[fx.Node], nodes: Sequence[fx.Node], ends: Collection[fx.Node], second: Sequence[fx.Node]
+    ) -> list[str]:
+        """The lines of nodes; what is no end is deleted after its last use."""
         last: dict[fx.Node, fx.Node] = {}
         for node in nodes:
             last.update(dict.fromkeys(self.simplified.sources(node), node))
@@ -115,6 +154,12 @@ class _Lines:
             ]
             if done and node not in self.soft:
                 lines.append(f"del {', '.join(done)}")
+        return lines
+
+    def _made(
+        self, lines: list[str], more: Sequence[str], outputs: Sequence[Sequence[fx.Node]], second: Sequence[fx.Node]
+    ) -> Callable[..., Any]:
+        """The function of these lines."""
         found = ", ".join("(" + "".join(f"{self._name(node)}, " for node in part) + ")" for part in outputs)
         lines.append(f"return ({found},)")
         takes = ", ".join([*more, "early", *(["late"] if second else [])])

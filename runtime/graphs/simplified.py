@@ -20,7 +20,7 @@ from .recorder import Recipe, Recorder
 aten = torch.ops.aten
 COPIES = (aten.detach.default, aten.alias.default, aten.clone.default, aten._to_copy.default, aten.contiguous.default)
 VIEWS = (aten.expand.default, aten.view.default, aten._unsafe_view.default, aten.reshape.default)
-NEUTRAL = {  # with their second operand
+NEUTRAL: dict[Any, int] = {  # with their second operand
     aten.add.Tensor: 0, aten.sub.Tensor: 0, aten.add.Scalar: 0, aten.mul.Tensor: 1, aten.mul.Scalar: 1, aten.div.Tensor: 1,
     aten.div.Scalar: 1,
 }
@@ -87,8 +87,9 @@ class Simplified:
 
     def _needed(self, outputs: Sequence[fx.Node]) -> set[fx.Node]:
         """What outputs, checks and draws need, with whoever writes into memory that is read later."""
-        wanted, memories = {*outputs, *self.checked}, set()
-        needed = set()
+        wanted = {*outputs, *self.checked}
+        needed: set[fx.Node] = set()
+        memories: set[int] = set()  # of what is read later
         for node in reversed(self.recorder.graph.nodes):
             drawn = self.recipe(node) is not None
             if node in wanted or drawn or (self.writes(node) and self.recorder.memory.get(node) in memories):
@@ -101,9 +102,8 @@ class Simplified:
     def _spared(self, node: fx.Node, seen: dict[str, fx.Node]) -> bool:
         """Whether it need not be computed: it is known, or has the value of another."""
         if node.op == "get_attr":
-            value = self.recorder.constants[str(node.target)]
             if self.untouched(node):
-                self.constants[node] = value
+                self.constants[node] = self.recorder.constants[str(node.target)]
             return self.untouched(node)
         if node.op != "call_function" or self.writes(node) or not self.untouched(node):
             return node.op == "placeholder"

@@ -8,8 +8,10 @@ seed.  So a step gives the numbers that the interpreter would have given, to rou
 from __future__ import annotations
 
 import copy
+import warnings
 from collections.abc import Hashable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -20,16 +22,18 @@ from ..arrays.scalars import finite
 from ..blocks.settings import DTYPES, block_seed, room
 from ..estimates.attempts import Attempt
 from ..estimates.binding import lies_in, representable
+from ..estimates.precision import sizes_of
 from ..graphs.recorder import Recorded, Recorder
 from ..graphs.replay import Kept, Replay
 from ..lanes.lessons import Lesson, NotCompiled
 from ..machine.interpreter import Interpreter
+from ..machine.ways import APART, Masked
 from .expectation import Again, Named, Wish, attached, estimates, expectation, named
 
 SEEN = 4  # calls of one kind before the block is written down
 MOST_RUNS = 50_000  # of a block that is; of more the walk over the program is a small part
 MOST_NODES = 5_000
-MOST_KINDS = 16  # of calls that are remembered
+MOST_KINDS, MOST_PLACES = 16, 4096  # that are remembered
 TRIED = 8  # replays after which half must have held
 
 
@@ -41,6 +45,11 @@ class Values:
     parameters: Mapping[str, Tensor]
     arrays: Mapping[str, Tensor]
     kind: Hashable
+
+    @property
+    def place(self) -> Hashable:
+        """The kind, and how large the numbers are."""
+        return self.kind, *sizes_of(self.parameters), *sizes_of(self.arrays)
 
     @classmethod
     def of(cls, parameters: Mapping[str, object], data: Mapping[str, object]) -> Values | None:
@@ -90,17 +99,18 @@ class Replayed:
 class Step:
     """A block that was written down, of an attempt that has come to its end.  Raises NotCompiled."""
 
-    def __init__(self, wish: Wish, attempt: Attempt, values: Values):
-        self.session = attempt.session()
-        self.wish, self.way, self.result = wish, attempt.way, DTYPES[wish.settings.dtype]
+    def __init__(self, wish: Wish, attempt: Attempt, values: Values, fuse: bool):
+        self.session, self.fuse = attempt.session(), fuse
+        self.session.branching = Masked() if wish.masked else APART
+        self.wish, self.way, self.result = replace(wish, parameters={}), attempt.way, DTYPES[wish.settings.dtype]
         self.names, self.runs = attempt.names, 1 if self.session.exact else wish.settings.samples
-        self.dtype, self.device = next(iter(attempt.values[0].values())).dtype, self.session.context.device
+        self.dtype, self.device = self.session.context.dtype, self.session.context.device
         self.fixed = {name: value for name, value in attempt.values[0].items() if name not in values.parameters}
         facts = wish.resolved.parameters
         self.domains = {name: fact.node.domain for name, fact in facts.items() if fact.node is not None}
         self.order = list(facts)
-        self.arrays = [name for name, value in self.session.data.items() if isinstance(value, Tensor)]
-        self.defaults = {name: attempt.values[1][name] for name in self.arrays if name not in values.arrays}
+        arrays = {name: value for name, value in self.session.data.items() if isinstance(value, Tensor)}
+        self.arrays, self.defaults = list(arrays), {name: value for name, value in arrays.items() if name not in values.arrays}
         self.replays = self.held = 0
         self.replay = self._written()
 
@@ -134,7 +144,7 @@ class Step:
         outputs = [*found, *ends, *(part for part in made if part is not None)]
         self.early = len(found), len(found) + len(ends)
         later = [] if single else [recorder.node(part) for part in incoming]
-        return Replay(recorder, [recorder.node(tensor) for tensor in outputs], later)
+        return Replay(recorder, [recorder.node(tensor) for tensor in outputs], later, self.fuse)
 
     def inputs(self, values: Values) -> tuple[list[Tensor], list[Tensor]] | None:
         """What the graph starts from, and the parameters in the caller's graph; None where something is not as it must be."""
@@ -148,17 +158,16 @@ class Step:
             if not finite(bare) or not lies_in(self.domains.get(name), bare) or not representable(bare, self.dtype):
                 return None
             parameters.append(value.to(self.device, self.dtype))
-        own = self.session.context.dtype
-        points = [value.detach().to(own) for value in parameters]
+        points = [value.detach() for value in parameters]
         for name in self.arrays:
             array = values.arrays.get(name)
             if array is None:
-                points.append(self.defaults[name].to(own) if self.defaults[name].is_floating_point() else self.defaults[name])
+                points.append(self.defaults[name])
                 continue
             array = array if array.is_floating_point() else array.to(torch.float64)
             if not finite(array) or not representable(array, self.dtype):
                 return None
-            points.append(array.to(self.device, self.dtype).unsqueeze(0).to(own))
+            points.append(array.to(self.device, self.dtype).unsqueeze(0))
         return points, parameters
 
     def taken(self, values: Values, seed: int) -> Named | None:
@@ -195,38 +204,68 @@ class Step:
 
 @dataclass
 class Steps:
-    """The steps of calls with the same options, by their kinds: how often it was seen, the step, or None where there is none."""
+    """The steps of calls with the same options.
 
-    seen: dict[Hashable, int] = field(default_factory=dict)
-    made: dict[Hashable, Step | None] = field(default_factory=dict)
+    Those of a kind that come about alike (the same plan, in the same arithmetic) share a step; which one that is at numbers of some
+    size the interpreter finds out.  `compile`: each is made at once, by torch's compiler; else when it has been due a few times."""
+
+    compile: bool = False
+    known: dict[Hashable, Hashable] = field(default_factory=dict)  # the kinds of attempts that places lead to
+    due: dict[Hashable, int] = field(default_factory=dict)  # how often attempts of a kind were made
+    made: dict[Hashable, Step | None] = field(default_factory=dict)  # their steps (None: there is none)
 
     def taken(self, values: Values, seed: int) -> Named | None:
         """What the step of such calls gives; None where there is none, or it does not hold."""
-        step = self.made.get(values.kind)
+        if not self.made:
+            return None
+        alike = self.known.get(values.place)
+        step = self.made.get(alike)
         if step is None:
             return None
         found = step.taken(values, seed)
         if step.useless:
-            self.made[values.kind] = None
+            self.made[alike] = None
         return found
 
     def asked(self, wish: Wish, values: Values | None) -> Named:
-        """What the interpreter gives; the block is written down when such calls have been seen often enough."""
-        found, attempt = expectation(wish)
-        if values is None or values.kind in self.made or wish.settings.samples > MOST_RUNS or attempt.way.safe:
-            return found
-        if len(self.seen) >= MOST_KINDS:
-            self.seen.clear()
-        self.seen[values.kind] = self.seen.get(values.kind, 0) + 1
-        if self.seen[values.kind] >= SEEN:
-            if len(self.made) >= MOST_KINDS:
-                self.made.clear()
-            self.made[values.kind] = _step(wish, attempt, values)
+        """What the interpreter gives; then the block may be written down."""
+        found, attempt = expectation(replace(wish, masked=True) if self.compile else wish)
+        if values is not None:
+            alike = values.kind, attempt.token, attempt.way, attempt.settings.dtype
+            _forget(self.known, MOST_PLACES)
+            self.known[values.place] = alike
+            if alike not in self.made and self._due(wish, attempt, alike):
+                _forget(self.made, MOST_KINDS)
+                self.made[alike] = self._step(wish, attempt, values)
+        elif self.compile:
+            _say(wish, "its parameters are not given as tensors")
         return found
 
+    def _due(self, wish: Wish, attempt: Attempt, alike: Hashable) -> bool:
+        if self.compile:
+            return True
+        if wish.settings.samples > MOST_RUNS or attempt.way.safe:
+            return False
+        _forget(self.due, MOST_KINDS)
+        self.due[alike] = self.due.get(alike, 0) + 1
+        return self.due[alike] >= SEEN
 
-def _step(wish: Wish, attempt: Attempt, values: Values) -> Step | None:
-    try:
-        return Step(wish, attempt, values)
-    except NotCompiled:
-        return None
+    def _step(self, wish: Wish, attempt: Attempt, values: Values) -> Step | None:
+        try:
+            if attempt.way.uncompiled or attempt.way.safe:
+                raise NotCompiled(attempt.way.uncompiled or "its derivatives are not finite where they are plain")
+            return Step(replace(wish, masked=self.compile), attempt, values, self.compile)
+        except NotCompiled as problem:
+            if self.compile:
+                _say(wish, str(problem))
+            return None
+
+
+def _forget(table: dict[Any, Any], most: int) -> None:
+    if len(table) >= most:
+        table.clear()
+
+
+def _say(wish: Wish, reason: str) -> None:
+    """There is no report to say it in."""
+    warnings.warn(f"{wish.resolved.program.source.name}: the step is not compiled: {reason}", stacklevel=5)
