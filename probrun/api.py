@@ -20,12 +20,10 @@ from .dsl.text.source import Source
 from .options import (
     DEFAULT_SAMPLES,
     DEFAULT_TAU,
-    LARGEST_SEED,
     EstimatorOption,
     Function,
     NamesOption,
     RunOptions,
-    fresh_seed,
     included,
     plan_options,
     refuse,
@@ -35,6 +33,7 @@ from .options import (
     suggesting,
     variables,
 )
+from .progress import phase_of
 from .reading import Value, read_program
 from .results import (
     Compilation,
@@ -242,30 +241,24 @@ class Program:
         runs).  A dict by result where there are several.  Estimators are chosen by order, without measuring: a loss must not
         change its estimator from step to step; and as there is no report, a biased one is taken only when asked for.
 
-        A call that has been made a few times with parameters of the same shapes is written down, and replayed from then on without
-        the walk over the program.  `compile` leaves that to torch's compiler, at the first call (some seconds): value and gradient
-        in one graph, both sides of a random branch executed.  A check that comes out differently is a matter for the interpreter,
-        with the same noise; what cannot be compiled is said in a warning.
+        Calls that are alike are replayed after a few of them.  `compile` leaves that to torch's compiler, at the first (some
+        seconds), with both sides of random branches; what cannot be compiled is said in a warning.
         """
         from .runtime.steps.expectation import Wish
-        from .runtime.steps.step import Steps, Values
+        from .runtime.steps.step import stepped
 
-        wishes = samples, estimator, unbiased, among, tau, allow_biased, of, dtype, device, max_steps, max_depth, max_lanes
-        steps = self.resolved.prepared.once("steps", (repr(wishes), compile), lambda: Steps(bool(compile)))
-        values = Values.of(parameters or {}, data or {})
-        number = fresh_seed() if seed is None else seed
-        if values is not None and type(number) is int and 0 <= number <= LARGEST_SEED:
-            found = steps.taken(values, number)
-            if found is not None:
-                return found
-        run = run_options(samples, number, dtype, device, None, max_steps, max_depth, max_lanes)
-        options = plan_options(
-            self.resolved, estimator=estimator, unbiased=unbiased, among=among, tau=tau, allow_biased=allow_biased, of=of
-        )
-        options = replace(options, cautious=True)
-        settings = self._settings(run, options.of, False)
-        planner = self._crowding(parameters, data, run, options.of).planner(options)
-        return steps.asked(Wish(self.resolved, planner, parameters or {}, data or {}, settings), values)
+        choice: dict[str, Any] = {
+            "estimator": estimator, "unbiased": unbiased, "among": among, "tau": tau, "allow_biased": allow_biased, "of": of,
+        }
+
+        def wish(seed: float | None) -> Wish:
+            run = run_options(samples, seed, dtype, device, None, max_steps, max_depth, max_lanes)
+            options = replace(plan_options(self.resolved, **choice), cautious=True)
+            planner = self._crowding(parameters, data, run, options.of).planner(options)
+            return Wish(self.resolved, planner, parameters or {}, data or {}, self._settings(run, options.of, False))
+
+        wishes = repr((choice, samples, dtype, device, max_steps, max_depth, max_lanes))
+        return stepped(self.resolved, wishes, bool(compile), parameters or {}, data or {}, seed, wish)
 
     @suggesting
     def fit(
@@ -365,18 +358,10 @@ class Program:
 
     def _require_parameters(self) -> None:
         if not self.resolved.parameters:
-            raise ProbError(
-                Diagnostic(
-                    "P0606", "there is nothing to differentiate: the program has no parameters", source=self.source,
-                    help="declare one (param theta = 1), or sample the program: probrun run",
-                )
-            )
-
-
-def phase_of(progress: Progress) -> Callable[[str], None]:
-    """What is told what begins: the method `phase` of a progress, if it has one."""
-    found: Callable[[str], None] = getattr(progress, "phase", lambda words: None)
-    return found
+            raise ProbError(Diagnostic(
+                "P0606", "there is nothing to differentiate: the program has no parameters", source=self.source,
+                help="declare one (param theta = 1), or sample the program: probrun run",
+            ))
 
 
 def parse(source: str, *, functions: Mapping[str, Function] | None = None, name: str = "<string>") -> Program:

@@ -93,11 +93,6 @@ def refuse(message: str, hint: str | None = None) -> ProbError:
     return ProbError(Diagnostic("P0604", message, help=hint))
 
 
-def fresh_seed() -> int:
-    """A seed from the system."""
-    return secrets.randbelow(2**31)
-
-
 def run_options(
     samples: float, seed: float | None, dtype: Any, device: Any, target_se: float | None,
     max_steps: float = MAX_STEPS, max_depth: float = MAX_DEPTH, max_lanes: float | None = None,
@@ -106,7 +101,7 @@ def run_options(
     """Checked run options; a missing seed is drawn from the system."""
     runs = _whole("samples", samples, "a whole number, at least 1", 1)
     allowed = "a whole number from 0 to 2^63 - 1"
-    number = fresh_seed() if seed is None else _whole("seed", seed, allowed, 0, LARGEST_SEED)
+    number = secrets.randbelow(2**31) if seed is None else _whole("seed", seed, allowed, 0, LARGEST_SEED)
     dtype_name = "float32" if dtype is None else str(dtype).removeprefix("torch.")
     if dtype_name not in DTYPES:
         raise refuse(f"`dtype` must be float32 or float64, but is `{dtype_name}`")

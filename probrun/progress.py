@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sys
 import threading
+from collections.abc import Callable
 from types import TracebackType
 from typing import IO, TYPE_CHECKING, Any
 
@@ -72,3 +73,9 @@ class Progress:
     def _update(self) -> None:
         if self.bar is not None and not self.ended:
             self.bar.update(self.task, description=self.words, completed=self.done, total=self.total or None)
+
+
+def phase_of(progress: Callable[[int, int], None] | None) -> Callable[[str], None]:
+    """What is told what begins: the method `phase` of a progress, if it has one."""
+    found: Callable[[str], None] = getattr(progress, "phase", lambda words: None)
+    return found

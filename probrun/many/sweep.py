@@ -13,13 +13,14 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from ..api import Program, Values, phase_of
+from ..api import Program, Values
 from ..dsl.fingerprint import fingerprint
 from ..dsl.names.strangers import refuse_unknown
 from ..dsl.tables.limits import MAX_DEPTH, MAX_STEPS
 from ..dsl.text.closeness import nearest
 from ..dsl.text.diagnostics import ProbError
 from ..options import DEFAULT_SAMPLES, DEFAULT_TAU, RunOptions, plan_options, refuse, run_options
+from ..progress import phase_of
 from ..results import GradientResult, RunResult, common_fields, left_out, site_reports, unkeyed
 from .points import Axes, Points, points_of
 

@@ -1,7 +1,7 @@
 """Where the random numbers of a block come from: uniform, normal and other noise of any shape, with a row per lane in front.
 
 Every kind of noise is made of a few primitive draws.  The kinds are `Fresh` (a generator of torch), `Single`, `Sobol` (`sobol.py`),
-`Recorded` (`runtime/blocks/recorder.py`: inputs of a graph) and `Common` (`runtime/lanes/coupling.py`: shared by the lanes of a
+`Recorded` (`runtime/graphs/recorder.py`: inputs of a graph) and `Common` (`runtime/lanes/coupling.py`: shared by the lanes of a
 run).
 """
 

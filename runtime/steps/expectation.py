@@ -59,7 +59,7 @@ class Wish:
         return Attempts(self.resolved, self.parameters, self.data, self.settings, self.settings, self.make_plan)
 
 
-class Made(Protocol):
+class MadeBlock(Protocol):
     """A block of runs: its estimates `[*shape]`, and what a backward pass brings from these to the parameters `[*shape]`."""
 
     @property
@@ -202,7 +202,7 @@ class Again:
         return tuple(next(made) if value.requires_grad else None for value in parameters)
 
 
-def attached(made: Made, again: Again, parameters: Sequence[Tensor]) -> list[Tensor]:
+def attached(made: MadeBlock, again: Again, parameters: Sequence[Tensor]) -> list[Tensor]:
     """The estimates in the caller's graph."""
     if not torch.is_grad_enabled() or not any(value.requires_grad for value in parameters):
         return list(made.values)
@@ -211,7 +211,7 @@ def attached(made: Made, again: Again, parameters: Sequence[Tensor]) -> list[Ten
 
 class _Estimated(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, made: Made, again: Again, *parameters: Tensor) -> tuple[Tensor, ...]:
+    def forward(ctx: Any, made: MadeBlock, again: Again, *parameters: Tensor) -> tuple[Tensor, ...]:
         ctx.made, ctx.again = made, again
         ctx.save_for_backward(*parameters)
         return tuple(made.values)

@@ -8,14 +8,16 @@ seed.  So a step gives the numbers that the interpreter would have given, to rou
 from __future__ import annotations
 
 import copy
+import secrets
 import warnings
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from ...dsl.names.resolve import Resolved
 from ...dsl.text.diagnostics import ProbError
 from ..arrays.private import pull
 from ..arrays.scalars import finite
@@ -38,7 +40,7 @@ TRIED = 8  # replays after which half must have held
 
 
 @dataclass(frozen=True)
-class Values:
+class CallValues:
     """The values of a call: parameters as the caller gave them, and arrays of data; `kind` is what must be alike for a step to fit,
     numbers among the data included."""
 
@@ -52,7 +54,7 @@ class Values:
         return self.kind, *sizes_of(self.parameters), *sizes_of(self.arrays)
 
     @classmethod
-    def of(cls, parameters: Mapping[str, object], data: Mapping[str, object]) -> Values | None:
+    def of(cls, parameters: Mapping[str, object], data: Mapping[str, object]) -> CallValues | None:
         """None where a parameter is no tensor, or data is neither number nor array."""
         kind: list[Hashable] = [torch.is_grad_enabled()]
         tensors: dict[str, Tensor] = {}
@@ -79,7 +81,7 @@ class Values:
 class Replayed:
     """A block that was replayed: its estimates, and their derivatives or what the second stage makes them of."""
 
-    step: Step
+    step: BlockStep
     values: Sequence[Tensor]
     derivatives: Sequence[Tensor]
     kept: Kept
@@ -96,10 +98,10 @@ class Replayed:
         return [next(rest) if reached else None for reached in step.reached]
 
 
-class Step:
+class BlockStep:
     """A block that was written down, of an attempt that has come to its end.  Raises NotCompiled."""
 
-    def __init__(self, wish: Wish, attempt: Attempt, values: Values, fuse: bool):
+    def __init__(self, wish: Wish, attempt: Attempt, values: CallValues, fuse: bool):
         self.session, self.fuse = attempt.session(), fuse
         self.session.branching = Masked() if wish.masked else APART
         self.wish, self.way, self.result = replace(wish, parameters={}), attempt.way, DTYPES[wish.settings.dtype]
@@ -146,7 +148,7 @@ class Step:
         later = [] if single else [recorder.node(part) for part in incoming]
         return Replay(recorder, [recorder.node(tensor) for tensor in outputs], later, self.fuse)
 
-    def inputs(self, values: Values) -> tuple[list[Tensor], list[Tensor]] | None:
+    def inputs(self, values: CallValues) -> tuple[list[Tensor], list[Tensor]] | None:
         """What the graph starts from, and the parameters in the caller's graph; None where something is not as it must be."""
         parameters = []
         for name in self.order:
@@ -170,7 +172,7 @@ class Step:
             points.append(array.to(self.device, self.dtype).unsqueeze(0))
         return points, parameters
 
-    def taken(self, values: Values, seed: int) -> Named | None:
+    def taken(self, values: CallValues, seed: int) -> Named | None:
         """The block of a seed; None where it must be made by the interpreter."""
         found = self.inputs(values)
         if found is None:
@@ -212,12 +214,10 @@ class Steps:
     compile: bool = False
     known: dict[Hashable, Hashable] = field(default_factory=dict)  # the kinds of attempts that places lead to
     due: dict[Hashable, int] = field(default_factory=dict)  # how often attempts of a kind were made
-    made: dict[Hashable, Step | None] = field(default_factory=dict)  # their steps (None: there is none)
+    made: dict[Hashable, BlockStep | None] = field(default_factory=dict)  # their steps (None: there is none)
 
-    def taken(self, values: Values, seed: int) -> Named | None:
+    def taken(self, values: CallValues, seed: int) -> Named | None:
         """What the step of such calls gives; None where there is none, or it does not hold."""
-        if not self.made:
-            return None
         alike = self.known.get(values.place)
         step = self.made.get(alike)
         if step is None:
@@ -227,7 +227,7 @@ class Steps:
             self.made[alike] = None
         return found
 
-    def asked(self, wish: Wish, values: Values | None) -> Named:
+    def asked(self, wish: Wish, values: CallValues | None) -> Named:
         """What the interpreter gives; then the block may be written down."""
         found, attempt = expectation(replace(wish, masked=True) if self.compile else wish)
         if values is not None:
@@ -250,15 +250,30 @@ class Steps:
         self.due[alike] = self.due.get(alike, 0) + 1
         return self.due[alike] >= SEEN
 
-    def _step(self, wish: Wish, attempt: Attempt, values: Values) -> Step | None:
+    def _step(self, wish: Wish, attempt: Attempt, values: CallValues) -> BlockStep | None:
         try:
             if attempt.way.uncompiled or attempt.way.safe:
                 raise NotCompiled(attempt.way.uncompiled or "its derivatives are not finite where they are plain")
-            return Step(replace(wish, masked=self.compile), attempt, values, self.compile)
+            return BlockStep(replace(wish, masked=self.compile), attempt, values, self.compile)
         except NotCompiled as problem:
             if self.compile:
                 _say(wish, str(problem))
             return None
+
+
+def stepped(
+    resolved: Resolved, wishes: str, compile: bool, parameters: Mapping[str, object], data: Mapping[str, object],
+    seed: float | None, wish: Callable[[float | None], Wish],
+) -> Named:
+    """The expected results, in the graph of the parameters.  `wishes` are all options but the seed; what is wished for in full is
+    asked only where no step fits."""
+    steps = resolved.prepared.once("steps", (wishes, compile), lambda: Steps(compile))
+    values = CallValues.of(parameters, data)
+    if steps.made and values is not None and (seed is None or (type(seed) is int and 0 <= seed < 2**63)):
+        found = steps.taken(values, secrets.randbelow(2**31) if seed is None else int(seed))
+        if found is not None:
+            return found
+    return steps.asked(wish(seed), values)
 
 
 def _forget(table: dict[Any, Any], most: int) -> None:
