@@ -44,7 +44,7 @@ def test_without(name: str, text: str, exact: float, monkeypatch: pytest.MonkeyP
 
 
 def test_without_a_dispatch_mode(monkeypatch: pytest.MonkeyPatch) -> None:
-    from probrun.runtime.blocks import recorder
+    from probrun.runtime.graphs import recorder
 
     monkeypatch.setattr(recorder, "TorchDispatchMode", None)
     result = probrun.parse("z ~ Normal(theta, 1); return z^2").grad({"theta": 1.0}, samples=200_000, seed=1, compile=True)

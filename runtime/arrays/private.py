@@ -25,8 +25,10 @@ STEP = 1e-5  # of a concentration, for the difference that stands for a derivati
 
 try:
     from torch.utils._python_dispatch import TorchDispatchMode as TorchDispatchMode
+    from torch.utils._python_dispatch import _get_current_dispatch_mode as _observer
 except ImportError:
     TorchDispatchMode = None  # type: ignore[assignment, misc]
+    _observer = None  # type: ignore[assignment]
 _watchers: Callable[[], int] | None = getattr(torch._C, "_len_torch_dispatch_stack", None)
 if _watchers is None:
     TorchDispatchMode = None  # type: ignore[assignment, misc]
@@ -36,6 +38,15 @@ def observed() -> bool:
     """Whether somebody sees every operation of torch in this thread (a dispatch mode: a block is being written down): then numbers
     must stay in tensors, and NumPy must not help."""
     return _watchers is not None and _watchers() > 0
+
+
+def asked(question: Callable[..., bool], *tensors: Tensor) -> bool:
+    """The answer to a question about tensors; who sees every operation decides whether it is put at all (`Recorder.asked`)."""
+    if not observed() or _observer is None:
+        return question(*tensors)
+    watcher: Any = _observer()
+    answer: bool = watcher.asked(question, tensors)
+    return answer
 
 
 def pull(

@@ -10,7 +10,7 @@ distributions whose arguments are themselves random) raises `NotCompiled`.
 from __future__ import annotations
 
 import operator
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -41,8 +41,10 @@ class Recipe:
 class Recorder(TorchDispatchMode or object):  # type: ignore[misc]
     """The graph of what is computed while it is active."""
 
-    def __init__(self, inputs: Sequence[Tensor]):
+    def __init__(self, inputs: Sequence[Tensor], watching: bool = False):
         super().__init__()
+        self.watching = watching  # questions about values are put again in every replay
+        self.questions: list[tuple[Callable[..., bool], tuple[fx.Node, ...], bool]] = []
         self.drawing = False
         self.graph = fx.Graph()
         self.random: set[fx.Node] = set()  # what depends on a draw
@@ -137,6 +139,20 @@ class Recorder(TorchDispatchMode or object):  # type: ignore[misc]
         node = self.graph.get_attr(name)
         self._bind(node, tensor)
         return node
+
+    def asked(self, question: Callable[..., bool], tensors: Sequence[Tensor]) -> bool:
+        """The answer to a question that torch does not see; No where nobody watches: a block before this one has given it."""
+        if not self.watching:
+            return False
+        nodes = tuple(map(self.node, tensors))
+        self.drawing = True
+        try:
+            with torch.no_grad():
+                answer = question(*tensors)
+        finally:
+            self.drawing = False
+        self.questions.append((question, nodes, answer))
+        return answer
 
     def draw(self, noise: Noise, name: str, *arguments: Any) -> Tensor:
         """Let the noise draw; in the graph it is an input."""

@@ -58,16 +58,31 @@ class Replay:
         ]
         inputs = [node for node in recorder.inputs if node not in late]
         early, before = [node for node in ends if node not in late], [node for node in simplified.nodes if node not in late]
+        asked = [simplified.of(node) for _, nodes, _ in recorder.questions for node in nodes]
+        self.questions = [(question, len(nodes), answer) for question, nodes, answer in recorder.questions]
         lines = _Lines(simplified)
         make = lines.fused if fuse else lines.function
-        self.first: Callable[[Noise, Sequence[Tensor]], tuple[tuple[Tensor, ...], Kept] | None] = make(
-            ("noise",), inputs, before, (early, kept)
+        self.begin: Callable[[Noise, Sequence[Tensor]], tuple[tuple[Tensor, ...], Kept, tuple[Tensor, ...]] | None] = make(
+            ("noise",), inputs, before, (early, kept, asked)
         )
         finish = [node for node in ends if node in late]
         self.second: Callable[[Kept, Sequence[Tensor]], tuple[tuple[Tensor, ...]]] | None = (
             make((), kept, after, (finish,), list(later)) if finish else None
         )
         self.length = len(simplified.nodes)
+
+    def first(self, noise: Noise, inputs: Sequence[Tensor]) -> tuple[tuple[Tensor, ...], Kept] | None:
+        """The early outputs, and what the second stage needs; None where a check or a question comes out differently."""
+        found = self.begin(noise, inputs)
+        if found is None:
+            return None
+        outputs, kept, asked = found
+        place = 0
+        for question, count, answer in self.questions:
+            if question(*asked[place : place + count]) != answer:
+                return None
+            place += count
+        return outputs, kept
 
 
 def _late(simplified: Simplified, later: Sequence[fx.Node]) -> set[fx.Node]:

@@ -60,6 +60,13 @@ class Watched:
     high: float = -math.inf
 
 
+def _bounds(guard: Guard, dtype: torch.dtype) -> tuple[float, float]:
+    """Between which a number that is differentiated must lie."""
+    most = torch.finfo(dtype).max
+    low = -math.inf if guard.low == -math.inf else max(guard.low, -most)
+    return low, math.inf if guard.high == math.inf else min(guard.high, most)
+
+
 class Guards:
     """The guards of one plan."""
 
@@ -152,9 +159,7 @@ class Guards:
         single = detached.dtype != torch.float64
         if single and math.isfinite(float(detached.sum())):
             return
-        most = torch.finfo(detached.dtype).max
-        low = -math.inf if guard.low == -math.inf else max(guard.low, -most)
-        high = math.inf if guard.high == math.inf else min(guard.high, most)
+        low, high = _bounds(guard, detached.dtype)
         if not single and low <= value.ends[0] and value.ends[1] <= high:
             return
         beyond = (detached < low) | (detached > high)
@@ -176,6 +181,9 @@ class Guards:
         if place in self.nonzero:
             self.pending.append(("nonzero", place, ((value == 0).any().float(),)))
         if place in self.finite and value.is_floating_point():
+            low, high = _bounds(self.finite[place], value.dtype)
+            if value.dtype == torch.float64 and bool(((value < low) | (value > high)).any()):
+                raise NotCompiled("a number that is differentiated may be infinite")
             self.pending.append(("finite", place, (value.sum(),)))
 
     def refill(self, recorded: Guards, tensors: Iterator[Tensor]) -> None:

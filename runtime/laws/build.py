@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from ...dsl.tables.distributions import DistributionRow
+from ..arrays.private import asked, observed
 from .bounded import Beta, Dirichlet, Kumaraswamy, MultivariateNormal, UniformLaw, VonMises
 from .composed import Mixture, Truncated
 from .counts import Bernoulli, Binomial, DiscreteUniform, Geometric, NegativeBinomial, Poisson
@@ -65,3 +66,15 @@ def _beside(row: DistributionRow, filled: dict[str, Tensor], given: dict[str, Te
     """Default values `[1]` with as many batch axes as the given arguments have."""
     batch = max((value.dim() - row.parameter(name).event for name, value in given.items()), default=1)
     return {name: value.reshape(1, *(1,) * (batch - 1)) for name, value in filled.items()}
+
+
+def too_coarse(law: Law, value: Tensor | None, row: DistributionRow) -> bool:
+    """`law.coarse`, also asked in replays of a block that is being written down."""
+    if not observed() or type(law).coarse is Law.coarse:
+        return law.coarse(value)
+    names = tuple(law.arguments)
+
+    def question(*tensors: Tensor) -> bool:
+        return build(row, dict(zip(names, tensors, strict=False))).coarse(None if value is None else tensors[-1])
+
+    return asked(question, *law.arguments.values(), *(() if value is None else (value,)))

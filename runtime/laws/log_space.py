@@ -6,11 +6,13 @@ compared their differences count.  The value itself is held as near as the dtype
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
 
 from ..arrays.broadcast import Shape
-from ..arrays.private import observed
+from ..arrays.scalars import any_below
 from .implicit import standard_gamma
 from .law import Law
 from .noise import Noise
@@ -31,7 +33,7 @@ def saturates(law: Law, name: str) -> bool:
 
 
 def _beyond(law: Law, name: str, factor: float, gap: float) -> bool:
-    return not observed() and law.arguments[name].numel() > 0 and gap ** (factor * law.ends(name)[0]) > UNSEEN
+    return law.arguments[name].numel() > 0 and any_below(law.arguments[name], math.log(UNSEEN) / (factor * math.log(gap)))
 
 
 def log_gamma(concentration: Tensor, shape: Shape, noise: Noise, name: str) -> Tensor:

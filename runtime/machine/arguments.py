@@ -23,6 +23,7 @@ from ..arrays.private import observed
 from ..arrays.scalars import Ends
 from ..lanes.circumstances import circumstances, count_runs, first_of, in_runs, row_of, show
 from ..lanes.frames import Frame
+from ..lanes.lessons import NotCompiled
 from ..lanes.values import PerLane, Plain, Uniform
 from ..laws.build import build, is_narrow
 from ..laws.domains import order_violation, violation
@@ -133,8 +134,10 @@ def _wider(target: Bound, proposal: Bound) -> bool:
 
 def _missing(target: Bound, proposal: Bound) -> str | None:
     """Which of a few outcomes has a probability, but none under the proposal; None: that is not known of any."""
-    if not (target.row.discrete and proposal.row.discrete) or target.event or observed():
+    if not (target.row.discrete and proposal.row.discrete) or target.event:
         return None
+    if observed():
+        raise NotCompiled("the proposal of a discrete draw is looked at")
     wanted, drawn = target.law(), proposal.law()
     outcomes = wanted.outcomes(MOST_OUTCOMES)
     if outcomes is None:

@@ -32,7 +32,7 @@ from ..lanes.lanes import Lanes, carry
 from ..lanes.lessons import AtEdge, GuardBroken, NotCompiled, TooCoarse, TooManyLanes, TooSmall
 from ..lanes.merging import entries, first_of_each, grouped
 from ..lanes.values import PerLane, Plain, Uniform
-from ..laws.build import build
+from ..laws.build import build, too_coarse
 from ..laws.cumulative import AT_INFINITY, cumulative, extent
 from ..laws.law import Edge, Law
 from ..laws.others import Others
@@ -292,7 +292,7 @@ def _cumulative(
 ) -> Tensor:
     """`cdf` and its like.  P0404 where that has a kink, or where an argument at an end of its domain moves."""
     found = cumulative(row, build(row, arguments).arguments, node.form, value)
-    if not found.requires_grad or observed():
+    if not found.requires_grad:
         return found
     edge = law.boundary() if row.name in AT_INFINITY else None
     if edge is not None and machine.motion().moves(arguments[edge.argument], edge.where, edge.log):
@@ -305,20 +305,20 @@ def _cumulative(
     if (value.requires_grad or ends) and not row.discrete:
         low, high = extent(row, arguments)
         at = ((value.detach() == low) | (value.detach() == high)) & torch.isfinite(value.detach())
-        if bool(at.any()) and (ends or machine.motion().moves(value, at)):
+        if bool(at.any()) and (ends or observed() or machine.motion().moves(value, at)):
+            if observed():
+                raise NotCompiled("a value stands at the end of a support")
             raise machine.where.error(
                 "P0404", f"`{node.form}` of {row.name} has a kink at the end of the support, where this value stands",
-                node.value.span,
-                help="keep the value off the end",
+                node.value.span, help="keep the value off the end",
             )
     return found
 
 
 def refine(machine: Machine, law: Law, value: Tensor | None, row: DistributionRow, node: Sample | Draw | LogPdf) -> None:
-    """TooCoarse where numbers of the dtype are too far apart for a derivative here; P0508 where those of float64 are, or
-    TooSmall where logarithms may do."""
+    """TooCoarse where numbers are too far apart for a derivative here; in float64 P0508, or TooSmall where logarithms may do."""
     known = value is None and law.small()
-    if observed() or (known and machine.logarithms) or not law.coarse(value):
+    if (known and machine.logarithms) or not too_coarse(law, value, row):
         return
     if machine.dtype != torch.float64:
         raise TooCoarse

@@ -121,14 +121,14 @@ class BlockStep:
         session = self.session
         session.parameters = {name: value.detach().clone().requires_grad_() for name, value in session.parameters.items()}
         points = list(session.parameters.values())
-        recorder = Recorder([*points, *(value for value in session.data.values() if isinstance(value, Tensor))])
+        recorder = Recorder([*points, *(value for value in session.data.values() if isinstance(value, Tensor))], watching=True)
         noise, session.noise = session.noise, Recorded(session.noise, recorder)
         try:
             with room(grad=True), recorder.active():
                 leaves = {name: value.unsqueeze(0) for name, value in session.parameters.items()}
                 outcome = session.interpreter(Interpreter).run(leaves, session.data, self.runs)
-                if outcome.cuts:
-                    raise NotCompiled("a loop without end is cut")
+                if outcome.cuts or outcome.met:
+                    raise NotCompiled("a loop without end is cut, or a kink is met exactly")
                 _, found = estimates(session, outcome, self.runs, leaves, self.names)
                 single = len(found) == 1 and found[0].numel() == 1
                 incoming = [torch.ones_like(value) if single else recorder.enter(torch.ones_like(value)) for value in found]
