@@ -24,6 +24,7 @@ import torch  # noqa: E402
 from torch import Tensor  # noqa: E402
 
 import probrun  # noqa: E402
+from probrun.runtime.blocks import replayed as replays  # noqa: E402
 from probrun.runtime.estimates.binding import bind_values  # noqa: E402
 from probrun.runtime.steps import step as steps  # noqa: E402
 
@@ -31,6 +32,7 @@ CALLS = 9
 SLOW = 10.0  # seconds
 CPU = torch.device("cpu")
 CLOSE = {torch.float32: 2e-4, torch.float64: 1e-9}
+OF_GRADIENTS = 1e-5  # of moments of float32 runs, which are in float64
 
 
 class Writer:
@@ -120,26 +122,45 @@ def asked(program: Any, values: dict[str, Tensor], seed: int, mix: int, options:
     return [value.detach() for value in (*results, *made)]
 
 
+def differentiated(
+    program: Any, values: dict[str, Tensor], seed: int, mix: int, options: dict[str, Any], twice: bool
+) -> list[Tensor]:
+    """What `grad` reports: means and standard errors, and what it doubts."""
+    found = program.grad(values, seed=seed, pilot=bool(mix % 7 == 0), **{name: value for name, value in options.items() if name != "compile"})
+    moments = [*(rows[name] for rows in found.gradients.values() for name in rows), *found.values.values()]
+    numbers = [torch.as_tensor(part, dtype=torch.float64) for moment in moments for part in (moment.mean, moment.se)]
+    doubts = len(found.few), len(found.scarce), len(found.kinks), found.exact, len(found.contradictions)
+    return [*numbers, torch.tensor([float(part) for part in doubts], dtype=torch.float64)]
+
+
 def outcome(*given: Any) -> list[Tensor] | str:
     """The numbers, or the code of what was raised."""
+    how, *rest = given
     try:
-        return asked(*given)
+        return how(*rest)  # type: ignore[no-any-return]
     except probrun.ProbError as problem:
         return problem.code
 
 
-def differs(one: list[Tensor] | str, other: list[Tensor] | str) -> bool:
+def differs(one: list[Tensor] | str, other: list[Tensor] | str, how: Any) -> bool:
     """Whether they are not the same to rounding."""
     if isinstance(one, str) or isinstance(other, str):
         return one is not other and one != other
     for a, b in zip(one, other, strict=True):
         scale = max(1.0, float(a.abs().max()) if a.numel() and bool(a.isfinite().all()) else 1.0)
-        if not torch.allclose(a, b, rtol=CLOSE[a.dtype], atol=CLOSE[a.dtype] * scale, equal_nan=True):
+        close = CLOSE[a.dtype] if how is asked else OF_GRADIENTS
+        if not torch.allclose(a, b, rtol=close, atol=close * scale, equal_nan=True):
             return True
     return False
 
 
-def tried(text: str, rng: random.Random, options: dict[str, Any], values: dict[str, Tensor] | None = None) -> tuple[str, str]:
+def nothing(*given: Any) -> None:
+    """Instead of a step."""
+
+
+def tried(
+    text: str, rng: random.Random, options: dict[str, Any], values: dict[str, Tensor] | None = None, how: Any = asked
+) -> tuple[str, str]:
     """What came of a program (`replayed`, `walked`, `refused`), and what was wrong."""
     program, plain = probrun.parse(text), probrun.parse(text)
     if values is None:
@@ -153,14 +174,16 @@ def tried(text: str, rng: random.Random, options: dict[str, Any], values: dict[s
             for name, value in values.items()
         } if "w" in values else values
         seed, mix, twice = rng.randrange(2**31), rng.randrange(1000), call == CALLS - 1 and rng.random() < 0.3
-        found = outcome(program, moved, seed, mix, options, twice)
-        with patch.object(steps, "SEEN", 10**9), patch.object(steps.Steps, "_step", lambda *given: None):
-            known = outcome(plain, moved, seed, mix, options, twice)
+        found = outcome(how, program, moved, seed, mix, options, twice)
+        with patch.object(replays, "SEEN", 10**9), patch.object(steps, "SEEN", 10**9), patch.object(steps.Steps, "_step", nothing):
+            known = outcome(how, plain, moved, seed, mix, options, twice)
         if isinstance(found, str) and not call:
             return f"refused {found}", ""
-        if differs(known, found):
+        if differs(known, found, how):
             return "wrong", f"call {call}, seed {seed}, mix {mix}, {options}, {moved}: {known} by the interpreter, {found}"
     for (what, _), table in program.resolved.prepared.known.items():
+        if what == "replays" and any(isinstance(block, replays.BlockReplay) and block.held for block in table.values()):
+            state = "replayed (grad)"
         if what == "steps" and any(step is not None and step.held for step in table.made.values()):
             state = "compiled" if compiled else "replayed"
     return state, ""
@@ -192,6 +215,7 @@ def main() -> int:
     reading.add_argument("-n", type=int, default=300, help="random programs")
     reading.add_argument("--seed", type=int, default=1)
     reading.add_argument("--compile", type=float, default=0.0, help="share of the random programs that is compiled")
+    reading.add_argument("--grad", action="store_true", help="gradients with standard errors instead")
     reading.add_argument("--public", action="store_true", help="examples and public cases, too")
     wish = reading.parse_args()
     torch.set_num_threads(1)
@@ -211,7 +235,8 @@ def main() -> int:
     for text, values, options, seed in todo:
         begun = time.perf_counter()
         try:
-            state, wrong = tried(text, random.Random(seed), options, values)
+            how = differentiated if wish.grad else asked
+            state, wrong = tried(text, random.Random(seed), options, values, how)
         except Exception as problem:
             state, wrong = "wrong", f"{type(problem).__name__}: {problem}"
         if time.perf_counter() - begun > SLOW:

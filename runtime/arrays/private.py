@@ -49,6 +49,13 @@ def asked(question: Callable[..., bool], *tensors: Tensor) -> bool:
     return answer
 
 
+def noted(note: Callable[..., None], *tensors: Tensor) -> None:
+    """To be called, where every operation is seen, in place of `note(owner, *tensors)` (`Recorder.noted`)."""
+    if _observer is not None:
+        watcher: Any = _observer()
+        watcher.noted(note, tensors)
+
+
 def pull(
     outputs: Sequence[Tensor], points: Sequence[Tensor], incoming: Sequence[Tensor], keep: bool = True
 ) -> tuple[Tensor | None, ...]:

@@ -11,7 +11,7 @@ Runs come in blocks (`session.py`).  Where something gives way, the estimate sta
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import replace
 
@@ -27,6 +27,7 @@ from ..blocks.culprits import gradient_problem, value_problem
 from ..blocks.looked import looked_at
 from ..blocks.moments import Moments
 from ..blocks.posterior import Conditioned
+from ..blocks.replayed import Result, replayed, seen
 from ..blocks.schedule import Start, blocks
 from ..blocks.session import Session
 from ..blocks.settings import LEAST_BLOCK, Settings, room
@@ -224,7 +225,18 @@ def values_of(block: Session, outcome: Outcome, runs: int) -> Outcome:
 
 def _differentiate_plain(session: Session, collected: Collected, progress: Progress, looks: Looks) -> None:
     names, settings = collected.names, collected.settings
-    paired = any(choice.options.get("baseline") == "both" for choice in session.choices.values())
+    few = not session.exact and settings.samples <= FEW
+    whole = replayed(session, few) if looks.team is None else None
+    if whole is not None:
+        part = Collected(names, settings)
+        part.work, part.steps, part.done = whole.work, whole.steps, whole.runs
+        for name, result in zip(names, whole.results, strict=True):
+            _take_value(part, whole.block, name, result, whole.runs)
+        _take_gradients(part, whole.block, whole.leaves, whole.results, whole.runs, few, True)
+        collected.merge(part, session)
+        if progress is not None:
+            progress(collected.done, settings.samples)
+        return
 
     def take(block: Session, runs: int, leaves: dict[str, Tensor], outcome: Outcome) -> Collected:
         part = Collected(names, settings, block.start)
@@ -236,33 +248,13 @@ def _differentiate_plain(session: Session, collected: Collected, progress: Progr
             if outcome.weight is not None:
                 value = block.points.rows(value, outcome.lanes)
             weighing = Weighing.of_result(outcome, number, value, runs)
-            if settings.keep_runs:
-                part.keep_draws(name, weighing.value, runs)
-            if not part.add_value(name, weighing.value, runs).finite:
+            if not _take_value(part, block, name, weighing, runs):
                 raise wider(block) or value_problem(block, runs, leaves, names)
             weighings.append(weighing)
-            if weighing.scored:
-                part.scored.add(name)
         if outcome.met:
             motion = Motion(block.points.points, block.lifter)
             part.kinks, part.turns = decisive(outcome, [weighing.value for weighing in weighings], motion)
-        few, other = not block.exact and settings.samples <= FEW, part.again() if paired else None
-        for number, (name, weighing) in enumerate(zip(names, weighings, strict=True)):
-            for found_at in weighing.gradients(block.points, number == len(weighings) - 1 and not outcome.cuts, few):
-                for place, (parameter, leaf) in enumerate(leaves.items()):
-                    accumulator = part.add_gradient(
-                        name, parameter, found_at.entry, found_at.per_run[place], leaf, runs, tied=found_at.tied,
-                    )
-                    accumulator.correct(found_at.pseudo, found_at.costs, place)
-                    if other is not None:
-                        rows = found_at.other or found_at.per_run  # of a result without scores there is but one
-                        regressed = other.add_gradient(name, parameter, found_at.entry, rows[place], leaf, runs)
-                        regressed.correct(found_at.other_pseudo, found_at.other_costs, place)
-                    if not accumulator.finite:
-                        if not block.safe:
-                            raise NotFinite
-                        where = block, runs, block.expanded(runs), name, parameter, number, found_at.entry
-                        raise wider(block) or gradient_problem(*where)
+        _take_gradients(part, block, leaves, weighings, runs, few, not outcome.cuts)
         if outcome.cuts:
             points, sizes = (block.points.points, part.sizes()) if block.exact else ((), None)
             error = remainder(outcome, [weighing.on_lanes for weighing in weighings], points, sizes)
@@ -273,6 +265,43 @@ def _differentiate_plain(session: Session, collected: Collected, progress: Progr
         return part
 
     _drive(session, collected, Session.leaves, take, progress, looks)
+    if looks.team is None and collected.done == settings.samples:
+        seen(session, few)
+
+
+def _take_value(part: Collected, block: Session, name: str, result: Weighing | Result, runs: int) -> bool:
+    """Take in the values of a result; whether they are finite."""
+    if block.settings.keep_runs:
+        part.keep_draws(name, result.value, runs)
+    if result.scored:
+        part.scored.add(name)
+    return part.add_value(name, result.value, runs).finite
+
+
+def _take_gradients(
+    part: Collected, block: Session, leaves: dict[str, Tensor], results: Sequence[Weighing | Result], runs: int, few: bool,
+    last: bool,
+) -> None:
+    """Take in the gradients of all results; `last`: nobody needs the graph afterwards.  Raises NotFinite."""
+    names = part.names
+    paired = any(choice.options.get("baseline") == "both" for choice in block.choices.values())
+    other = part.again() if paired else None
+    for number, (name, result) in enumerate(zip(names, results, strict=True)):
+        for found_at in result.gradients(block.points, number == len(results) - 1 and last, few):
+            for place, (parameter, leaf) in enumerate(leaves.items()):
+                accumulator = part.add_gradient(
+                    name, parameter, found_at.entry, found_at.per_run[place], leaf, runs, tied=found_at.tied,
+                )
+                accumulator.correct(found_at.pseudo, found_at.costs, place)
+                if other is not None:
+                    rows = found_at.other or found_at.per_run  # of a result without scores there is but one
+                    regressed = other.add_gradient(name, parameter, found_at.entry, rows[place], leaf, runs)
+                    regressed.correct(found_at.other_pseudo, found_at.other_costs, place)
+                if not accumulator.finite:
+                    if not block.safe:
+                        raise NotFinite
+                    where = block, runs, block.expanded(runs), name, parameter, number, found_at.entry
+                    raise wider(block) or gradient_problem(*where)
 
 
 # ------------------------------------------------------------------------------------------------ run, expect

@@ -110,8 +110,12 @@ class Weighing:
     @property
     def _mixed(self) -> bool:
         """Whether means tie the runs together, and not by one group of scores alone."""
-        means = any(group.baseline in MEANS for group in self.groups)
-        return means and not self._tied and not observed()
+        return self.ties and not observed()
+
+    @property
+    def ties(self) -> bool:
+        """The same, also of a block that is being written down."""
+        return any(group.baseline in MEANS for group in self.groups) and not self._tied
 
     def gradients(self, leaves: Leaves, last: bool, few: bool = False) -> Iterator[Gradients]:
         """The gradients of each entry of the result in every leaf.  `last`: the graph is not needed afterwards."""

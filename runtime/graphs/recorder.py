@@ -41,9 +41,10 @@ class Recipe:
 class Recorder(TorchDispatchMode or object):  # type: ignore[misc]
     """The graph of what is computed while it is active."""
 
-    def __init__(self, inputs: Sequence[Tensor], watching: bool = False):
+    def __init__(self, inputs: Sequence[Tensor], watching: bool = False, noting: bool = False):
         super().__init__()
-        self.watching = watching  # questions about values are put again in every replay
+        self.watching, self.noting = watching, noting  # questions about values are put again in every replay, and notes taken again
+        self.notes: list[tuple[Callable[..., None], tuple[fx.Node, ...]]] = []
         self.questions: list[tuple[Callable[..., bool], tuple[fx.Node, ...], bool]] = []
         self.drawing = False
         self.graph = fx.Graph()
@@ -153,6 +154,16 @@ class Recorder(TorchDispatchMode or object):  # type: ignore[misc]
             self.drawing = False
         self.questions.append((question, nodes, answer))
         return answer
+
+    @property
+    def looked_at(self) -> list[tuple[fx.Node, ...]]:
+        """What questions and notes are about."""
+        return [*(nodes for _, nodes, _ in self.questions), *(nodes for _, nodes in self.notes)]
+
+    def noted(self, note: Callable[..., None], tensors: Sequence[Tensor]) -> None:
+        """Somebody takes note of numbers; so it is in every replay, with what that is for in front."""
+        if self.noting:
+            self.notes.append((note, tuple(map(self.node, tensors))))
 
     def draw(self, noise: Noise, name: str, *arguments: Any) -> Tensor:
         """Let the noise draw; in the graph it is an input."""

@@ -58,8 +58,9 @@ class Replay:
         ]
         inputs = [node for node in recorder.inputs if node not in late]
         early, before = [node for node in ends if node not in late], [node for node in simplified.nodes if node not in late]
-        asked = [simplified.of(node) for _, nodes, _ in recorder.questions for node in nodes]
+        asked = [simplified.of(node) for nodes in recorder.looked_at for node in nodes]
         self.questions = [(question, len(nodes), answer) for question, nodes, answer in recorder.questions]
+        self.notes = [(note, len(nodes)) for note, nodes in recorder.notes]
         lines = _Lines(simplified)
         make = lines.fused if fuse else lines.function
         self.begin: Callable[[Noise, Sequence[Tensor]], tuple[tuple[Tensor, ...], Kept, tuple[Tensor, ...]] | None] = make(
@@ -71,8 +72,9 @@ class Replay:
         )
         self.length = len(simplified.nodes)
 
-    def first(self, noise: Noise, inputs: Sequence[Tensor]) -> tuple[tuple[Tensor, ...], Kept] | None:
-        """The early outputs, and what the second stage needs; None where a check or a question comes out differently."""
+    def first(self, noise: Noise, inputs: Sequence[Tensor], owner: Any = None) -> tuple[tuple[Tensor, ...], Kept] | None:
+        """The early outputs, and what the second stage needs; None where a check or a question comes out differently.  Notes are
+        taken for the `owner`."""
         found = self.begin(noise, inputs)
         if found is None:
             return None
@@ -81,6 +83,9 @@ class Replay:
         for question, count, answer in self.questions:
             if question(*asked[place : place + count]) != answer:
                 return None
+            place += count
+        for note, count in self.notes:
+            note(owner, *asked[place : place + count])
             place += count
         return outputs, kept
 

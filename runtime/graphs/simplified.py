@@ -44,7 +44,7 @@ class Simplified:
         self.same: dict[fx.Node, fx.Node] = {}
         self.constants: dict[fx.Node, Tensor] = {}
         self.checked = dict.fromkeys(node for node, _ in recorder.checks)
-        outputs = [*outputs, *(node for _, nodes, _ in recorder.questions for node in nodes)]
+        outputs = [*outputs, *(node for nodes in recorder.looked_at for node in nodes)]
         self.draws = dict(recorder.recipes)
         needed = self._needed(outputs)
         seen: dict[str, fx.Node] = {}

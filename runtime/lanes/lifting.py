@@ -23,7 +23,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..arrays.private import pull
+from ..arrays.private import observed, pull
 from .lanes import Lanes
 from .lessons import NotLifted
 from .values import PerLane, Plain, Uniform
@@ -209,7 +209,7 @@ def _slope(value: Tensor, point: Tensor) -> Slope | None:
     entries = value.numel()
     if entries == 1 and point.numel() == 1:
         if point.shape == value.shape:
-            return Slope("number", float(ones))
+            return Slope("diagonal", 1.0, ones) if observed() else Slope("number", float(ones))
         return Slope("matrix", 1.0, ones.reshape(1, 1))
     if value.shape == point.shape and _entry_by_entry(value, point):
         return Slope("diagonal", 1.0, ones)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from ..arrays.private import observed
+from ..arrays.private import noted, observed
 from ..arrays.scalars import floats
 from ..laws.law import Law
 
@@ -27,8 +27,11 @@ class Variety:
 
     def look(self, site: int, law: Law, value: Tensor) -> None:
         """Take in the draws `[lanes]` of a discrete site."""
+        if observed():
+            noted(lambda variety, draw: variety.look(site, law, draw), value)
+            return
         seen = self.seen.setdefault(site, set())
-        if observed() or value.dim() != 1 or value.shape[0] < LEAST_LANES or len(seen) >= self.needed.get(site, ENOUGH):
+        if value.dim() != 1 or value.shape[0] < LEAST_LANES or len(seen) >= self.needed.get(site, ENOUGH):
             return
         if site not in self.needed:
             few = law.outcomes(ENOUGH - 1)

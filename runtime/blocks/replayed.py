@@ -1,0 +1,205 @@
+"""Small blocks of the same plan, asked for again and again (a loop of gradients, a fit): written down once, then replayed.
+
+What is written down ends with the results and the gradients of single runs; moments, tails and doubts are made of these as always.
+A block in which a check comes out differently, or a number is not finite, is made by the interpreter, from the same noise.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass, fields, replace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ...dsl.tables.estimators import ESTIMATORS
+from ...dsl.text.diagnostics import ProbError
+from ..arrays.scalars import finite
+from ..gradients.weighing import Gradients, Weighing
+from ..graphs.recorder import Recorded, Recorder
+from ..graphs.replay import Replay
+from ..lanes.lessons import Lesson, NotCompiled
+from ..lanes.lifting import Leaves
+from ..machine.interpreter import Interpreter
+from .compiled import inputs_of
+from .session import Session
+
+SEEN = 5  # blocks of a kind before one is written down
+MOST_RUNS = 50_000  # of a block that is; of more the walk over the program is a small part
+MOST_NODES = 5_000
+MOST_KINDS = 16  # that are remembered
+TRIED = 8  # replays after which half must have held
+
+
+@dataclass
+class Result:
+    """Of one result what a weighing gives: its values in the runs, whether they are scored, and the gradients of its entries."""
+
+    value: Tensor
+    scored: bool
+    entries: list[Gradients]
+
+    def gradients(self, leaves: Leaves, last: bool, few: bool = False) -> Iterator[Gradients]:
+        """Those of each entry."""
+        return iter(self.entries)
+
+
+@dataclass
+class Replayed:
+    """A block that was replayed: its session, results, and what making it would have taken."""
+
+    block: Session
+    runs: int
+    leaves: dict[str, Tensor]
+    results: list[Result]
+    work: int
+    steps: int
+
+
+def replayed(session: Session, few: bool) -> Replayed | None:
+    """The only block of a session; None where it must be made by the interpreter."""
+    table, kind = _table(session), _kind(session, few)
+    known = None if table is None else table.get(kind)
+    if table is None or not isinstance(known, BlockReplay):
+        return None
+    found = known.made(session)
+    if known.useless:
+        table[kind] = 0
+    return found
+
+
+def seen(session: Session, few: bool) -> None:
+    """The interpreter has made the only block of a session; when it has made several like it, the next one is written down."""
+    table = _table(session)
+    if table is None:
+        return
+    kind = _kind(session, few)
+    count = table.get(kind, SEEN)
+    if isinstance(count, BlockReplay) or not count:
+        return
+    if len(table) >= MOST_KINDS and kind not in table:
+        table.clear()
+    table[kind] = count - 1
+    if count == 1:
+        with suppress(NotCompiled):
+            table[kind] = BlockReplay(session, few)
+
+
+def _table(session: Session) -> dict[Hashable, BlockReplay | int] | None:
+    """The replays of a plan (0: there can be none; else so many blocks are made before); None where it has no such blocks."""
+    plan, settings = session.plan, session.settings
+    if plan is None or session.exact or session.safe or plan.atoms or session.resolved.external or not session.parameters:
+        return None
+    if settings.samples > MOST_RUNS or settings.shard != (0, 1) or settings.world_size > 1 or settings.sampler != "random":
+        return None
+    if settings.target_se is not None or settings.deadline is not None or settings.compile or settings.block_lanes is not None:
+        return None
+    limits = settings.most_work, settings.width, settings.ahead, settings.until
+    if any(limit is not None for limit in limits) or settings.patience:
+        return None
+    if session.asked.weighed or session.asked.copies > 1 or settings.logarithms or "replay" in settings.without:
+        return None
+    if any(ESTIMATORS[choice.estimator].forks or ESTIMATORS[choice.estimator].splits for choice in session.choices.values()):
+        return None
+    return session.resolved.prepared.once("replays", plan.token, dict)
+
+
+def _kind(session: Session, few: bool) -> Hashable:
+    settings = session.settings
+    return (
+        settings.samples, session.context.dtype, session.context.device, settings.of, session.lifting, few, settings.max_steps,
+        settings.max_depth, settings.without, tuple((name, value.shape) for name, value in session.parameters.items()),
+        tuple((name, value.shape if isinstance(value, Tensor) else value) for name, value in session.data.items()),
+    )
+
+
+class BlockReplay:
+    """A block that was written down.  Raises NotCompiled."""
+
+    def __init__(self, session: Session, few: bool):
+        self.runs = session.settings.samples
+        self.tried = self.held = 0
+        block = session.at(0, 0)
+        block.parameters = {name: value.detach().clone() for name, value in block.parameters.items()}
+        block.slopes = []
+        recorder = Recorder(inputs_of(block), watching=True, noting=True)
+        noise, block.noise = block.noise, Recorded(block.noise, recorder)
+        try:
+            with torch.enable_grad(), recorder.active():
+                leaves = block.leaves(self.runs)
+                outcome = block.interpreter(Interpreter).run(leaves, block.data, self.runs)
+                if outcome.forks or outcome.met or outcome.cuts or outcome.weight is not None or not outcome.random:
+                    raise NotCompiled("runs part, meet a kink exactly, or are none")
+                values = [block.result(value) for value in outcome.values]
+                found = [Weighing.of_result(outcome, number, value, self.runs) for number, value in enumerate(values)]
+                if any(weighing.ties for weighing in found):
+                    raise NotCompiled("baselines tie the runs together")
+                self.results = [
+                    Result(weighing.value, weighing.scored, list(weighing.gradients(block.points, number == len(found) - 1, few)))
+                    for number, weighing in enumerate(found)
+                ]
+        except (ProbError, Lesson, RuntimeError) as problem:
+            raise NotCompiled("it does not run alike") from problem
+        finally:
+            block.noise = noise
+        if len(recorder.graph.nodes) > MOST_NODES:
+            raise NotCompiled(f"it takes {len(recorder.graph.nodes)} operations, more than are worth writing down")
+        self.work, self.steps, self.guards = outcome.work, block.spending.steps, block.guards
+        ends = [end for *_, parts in block.guards.pending for end in parts]
+        tensors = [*ends, *(tensor for result in self.results for tensor in _tensors(result))]
+        self.ends = len(ends)
+        self.replay = Replay(recorder, [recorder.node(tensor) for tensor in tensors])
+        nothing = iter([torch.empty(0)] * len(tensors))
+        self.results = [_put(result, nothing) for result in self.results]  # their form, without numbers
+        block.points.release()
+
+    @property
+    def useless(self) -> bool:
+        """Whether its checks fail more often than not."""
+        return self.tried >= TRIED and 2 * self.held < self.tried
+
+    def made(self, session: Session) -> Replayed | None:
+        """The block of a session."""
+        self.tried += 1
+        block = session.at(0, 0)
+        with torch.no_grad():
+            found = self.replay.first(block.noise, [value.detach() for value in inputs_of(block)], block.variety)
+        if found is None:
+            return None
+        tensors = iter(found[0])
+        try:
+            block.guards.refill(self.guards, tensors)
+            session.guards.join(block.guards)
+        except Lesson:
+            return None
+        results = [_put(result, tensors) for result in self.results]
+        if not all(finite(tensor) for result in results for tensor in _tensors(result)):
+            return None
+        self.held += 1
+        leaves = {name: value.detach().unsqueeze(0) for name, value in block.parameters.items()}
+        return Replayed(block, self.runs, leaves, results, self.work, self.steps)
+
+
+def _tensors(value: Any) -> Iterator[Tensor]:
+    """The tensors in a result, one after another."""
+    if isinstance(value, Tensor):
+        yield value
+    elif isinstance(value, list):
+        for part in value:
+            yield from _tensors(part)
+    elif isinstance(value, Result | Gradients):
+        for part in fields(value):
+            yield from _tensors(getattr(value, part.name))
+
+
+def _put(value: Any, tensors: Iterator[Tensor]) -> Any:
+    """The same with other tensors."""
+    if isinstance(value, Tensor):
+        return next(tensors)
+    if isinstance(value, list):
+        return [_put(part, tensors) for part in value]
+    if isinstance(value, Result | Gradients):
+        return replace(value, **{part.name: _put(getattr(value, part.name), tensors) for part in fields(value)})
+    return value
