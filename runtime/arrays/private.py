@@ -49,6 +49,14 @@ def asked(question: Callable[..., bool], *tensors: Tensor) -> bool:
     return answer
 
 
+def single_runs() -> bool:
+    """Whether what single runs tell is looked at: by nobody, where sums of a block are written down (`Recorder.noting`)."""
+    if not observed() or _observer is None:
+        return True
+    watcher: Any = _observer()
+    return bool(watcher.noting)
+
+
 def noted(note: Callable[..., None], *tensors: Tensor) -> None:
     """To be called, where every operation is seen, in place of `note(owner, *tensors)` (`Recorder.noted`)."""
     if _observer is not None:

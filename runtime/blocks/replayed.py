@@ -134,8 +134,6 @@ class BlockReplay:
                     raise NotCompiled("runs part, meet a kink exactly, or are none")
                 values = [block.result(value) for value in outcome.values]
                 found = [Weighing.of_result(outcome, number, value, self.runs) for number, value in enumerate(values)]
-                if any(weighing.ties for weighing in found):
-                    raise NotCompiled("baselines tie the runs together")
                 self.results = [
                     Result(weighing.value, weighing.scored, list(weighing.gradients(block.points, number == len(found) - 1, few)))
                     for number, weighing in enumerate(found)

@@ -22,7 +22,7 @@ from dataclasses import dataclass, field, replace
 import torch
 from torch import Tensor
 
-from ..arrays.private import observed
+from ..arrays.private import single_runs
 from ..lanes.lanes import Lanes
 from ..lanes.ledger import EVERYTHING, Execution, Summand, Taint, returned
 from ..lanes.lifting import Leaves
@@ -110,12 +110,8 @@ class Weighing:
     @property
     def _mixed(self) -> bool:
         """Whether means tie the runs together, and not by one group of scores alone."""
-        return self.ties and not observed()
-
-    @property
-    def ties(self) -> bool:
-        """The same, also of a block that is being written down."""
-        return any(group.baseline in MEANS for group in self.groups) and not self._tied
+        means = any(group.baseline in MEANS for group in self.groups)
+        return means and not self._tied and single_runs()
 
     def gradients(self, leaves: Leaves, last: bool, few: bool = False) -> Iterator[Gradients]:
         """The gradients of each entry of the result in every leaf.  `last`: the graph is not needed afterwards."""
