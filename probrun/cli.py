@@ -13,12 +13,12 @@ import sys
 from collections.abc import Callable, Sequence
 from importlib import import_module
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from . import __version__, report
 from .api import Program, from_source
-from .cli_fit import fit_command, vi_command
 from .cli_options import (
     choice_options,
     compile_option,
@@ -46,9 +46,11 @@ from .editor.commands import A_FILE, completion_command, lsp_command, topics_lik
 from .exits import announced, guarded, own_status, status_of, status_of_comparison
 from .options import split_estimator
 from .progress import Progress
-from .results import GradientResult, Result, RunResult
 from .runtime.blocks.ranks import rank, world_size
-from .terminal import DONE, FAULT, NoFile, Ordered, complain, emit, load_torch, show_text, width_of
+from .terminal import DONE, FAULT, NoFile, Ordered, collector_at_rest, complain, emit, load_torch, show_text, width_of
+
+if TYPE_CHECKING:
+    from .results import GradientResult, Result
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -230,6 +232,8 @@ def _save(write: Callable[[Path], None], path: Path) -> None:
 
 
 def _show(result: Result, as_json: bool, plot: Path | None) -> None:
+    from .results import GradientResult, RunResult
+
     if as_json:
         emit(json.dumps(result.to_dict(), allow_nan=False))
     elif isinstance(result, GradientResult):
@@ -240,10 +244,6 @@ def _show(result: Result, as_json: bool, plot: Path | None) -> None:
         from . import views
 
         _save(lambda path: views.draw(result, path), plot)
-
-
-commands.add_command(fit_command)
-commands.add_command(vi_command)
 
 
 @commands.command()
@@ -284,7 +284,9 @@ def check(files: tuple[str, ...], expression: str | None) -> int:
     """Read and analyse programs; print every problem found."""
     if bool(files) == (expression is not None):
         raise click.UsageError("give at least one FILE (- is standard input), or -e PROGRAM")
-    from .dsl.planning.chooser import make_plan
+    with collector_at_rest():
+        from .dsl.planning.chooser import make_plan
+        from .dsl.reading import parser  # noqa: F401
 
     problems: list[Diagnostic] = []
     lines = []
