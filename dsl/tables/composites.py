@@ -7,7 +7,6 @@ number of the part behind: `loc_1`, `loc_2`), and the ends or the weights.
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
 
 from .distribution_facts import DistributionRow, Domain, ParameterRow, Ranges
 from .ranges import Bounds, join
@@ -101,7 +100,7 @@ class DistributionTable(dict[str, DistributionRow]):
             self.made[name] = composite(kind, tuple(self[part] for part in _split(rest[:-1])))
         return self.made[name]
 
-    def get(self, name: str, default: Any = None) -> DistributionRow | None:  # type: ignore[override]
+    def get(self, name: str, default: DistributionRow | None = None) -> DistributionRow | None:  # type: ignore[override]
         """The row of a name, or what is given for none."""
         try:
             return self[name]
