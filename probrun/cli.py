@@ -44,7 +44,7 @@ from .dsl.text.problems import counted
 from .dsl.text.source import Source
 from .editor.commands import A_FILE, completion_command, lsp_command, topics_like
 from .exits import announced, guarded, own_status, status_of, status_of_comparison
-from .options import split_estimator
+from .options import run_options, split_estimator
 from .progress import Progress
 from .runtime.blocks.ranks import rank, world_size
 from .terminal import DONE, FAULT, NoFile, Ordered, collector_at_rest, complain, emit, load_torch, show_text, width_of
@@ -163,12 +163,18 @@ def run(
     program = from_source(source_of(file, expression))
     parameter_values, data_values = values_of(program, parameters, data)
     load_torch()
-    with Progress() as progress:
-        result = program.run(
-            parameter_values, samples=samples, seed=seed, data=data_values, of=of, target_se=target_se,
-            max_time=max_time, dtype=dtype, device=device, max_steps=max_steps, max_depth=max_depth, progress=progress,
-            saving=save is not None, shard=share_of(shard),
-        )
+    options = run_options(samples, seed, dtype, device, target_se, max_steps, max_depth, max_time=max_time)
+    try:
+        with Progress() as progress:
+            result = program.run(
+                parameter_values, samples=samples, seed=options.seed, data=data_values, of=of, target_se=target_se,
+                max_time=max_time, dtype=dtype, device=device, max_steps=max_steps, max_depth=max_depth, progress=progress,
+                saving=save is not None, shard=share_of(shard),
+            )
+    except ProbError as error:
+        if of is not None and not as_json:
+            import_module(".many.before", __package__).show_before(program, parameter_values, data_values, options, of, error)
+        raise
     _show(result, as_json, plot)
     import_module(".many.single", __package__).keep(program, result, parameter_values, data_values, save, shard, draws)
     return status_of(result)
