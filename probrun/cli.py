@@ -190,7 +190,7 @@ def run(
 @click.option(
     "--include", metavar="NAME,...", help="Add ways that are not right here: estimators to force, finite-differences.",
 )
-@click.option("--steps", metavar="H,...", help="Steps of the finite differences.  [default: 1,0.5,0.1]")
+@click.option("--steps", metavar="H,...", help="Steps of the finite differences, times max(1, |parameter|).  [default: 1,0.5,0.1]")
 @click.option("--overlay", is_flag=True, help="Draw the estimators of --plot one over the other.")
 def compare(
     file: str | None, expression: str | None, parameters: dict[str, str], data: dict[str, str], samples: int,
