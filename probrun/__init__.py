@@ -11,14 +11,25 @@ Importing this package loads neither torch nor matplotlib; running a program doe
 
 from __future__ import annotations
 
-from typing import Any
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
 from .api import Program, load, parse
 from .display.shown import load_with
 from .dsl.text.diagnostics import Diagnostic, ProbError
-from .fit import FitResult
 from .options import Function
-from .results import GradientResult, RunResult, SiteReport
+
+_LATER = {"FitResult": "fit", "GradientResult": "results", "RunResult": "results", "SiteReport": "results"}  # by their file
+
+if TYPE_CHECKING:
+    from .fit import FitResult
+    from .results import GradientResult, RunResult, SiteReport
+else:
+    def __getattr__(name: str) -> Any:
+        """The classes of results, which are loaded where there are results (PEP 562)."""
+        if name not in _LATER:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        return getattr(import_module(f".{_LATER[name]}", __name__), name)
 
 __version__ = "0.1.0"
 

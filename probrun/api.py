@@ -35,17 +35,6 @@ from .options import (
 )
 from .progress import phase_of
 from .reading import Value, read_program
-from .results import (
-    Compilation,
-    GradientResult,
-    RunResult,
-    common_fields,
-    foreseen_reports,
-    left_out,
-    places,
-    site_reports,
-    unkeyed,
-)
 
 if TYPE_CHECKING:
     from .comparison import Comparison
@@ -55,6 +44,7 @@ if TYPE_CHECKING:
     from .dsl.planning.plan import Lessons, Plan, PlanOptions
     from .fit import FitResult
     from .report import Explanation
+    from .results import GradientResult, RunResult
     from .runtime.blocks.settings import Settings
     from .runtime.fitting.fitted import Step
     from .vi import VariationalResult
@@ -105,6 +95,7 @@ class Program:
         options = plan_options(
             self.resolved, estimator=estimator, unbiased=unbiased, among=among, tau=tau, allow_biased=allow_biased, of=of
         )
+        from . import results
         from .dsl.names.strangers import refuse_unknown
         from .dsl.planning.forecast import forecast
         from .report import Explanation
@@ -112,7 +103,7 @@ class Program:
         refuse_unknown(self.resolved, parameters or {}, data or {})
         piloted = (among is None) if pilot is None else pilot
         crowding = self._crowding(parameters, data, run, options.of)
-        sites = foreseen_reports(self.resolved, forecast(crowding, options, piloted))
+        sites = results.foreseen_reports(self.resolved, forecast(crowding, options, piloted))
         return Explanation.of(sites, len(self.parameters))
 
     @suggesting
@@ -135,8 +126,7 @@ class Program:
         1997), where every run draws the same numbers in the same order. `compile`: torch.compile makes blocks of runs into a few
         loops in C++ (seconds, once per program, plan and size); where that is not possible the program is run as without, and
         `compiled.reason` says why. `dtype`: None is float32, and float64 where that rounds so much that it shows; what is given is
-        kept, and `rounded` says what it does. `cross_check`: without a pilot a score is held against reparameterised draws, which
-        takes about as long as 10,000 plain runs (the command line always does).
+        kept, and `rounded` says what it does. `cross_check`: a score is held against draws by `rsample` without a pilot too.
         """
         begun = time.monotonic()
         run = run_options(samples, seed, dtype, device, target_se, max_steps, max_depth, max_lanes, max_time, sampler)
@@ -145,6 +135,7 @@ class Program:
             self.resolved, estimator=estimator, unbiased=unbiased, among=among, tau=tau, allow_biased=allow_biased, of=of
         )
         self._plan(options)  # a refusal must not wait for torch
+        from . import results
         from .runtime.estimates.answer import answered, checked, set_aside
         started = time.perf_counter()
         settings = self._settings(run, options.of, keep_runs, begun, compile=compile, **sharing(run, saving, shard))
@@ -155,17 +146,17 @@ class Program:
         settings, verdict, estimate = answered(plans, options, *given, settings, piloted, distributed, cross_check, progress, phase)
         late = replace(settings, deadline=limit) if verify else None
         estimate, check, unverified, sides = checked(self.resolved, *given, settings, estimate, late, phase)
-        made, plan = Compilation(estimate.compile_seconds or 0.0, estimate.not_compiled) if compile else None, estimate.plan
+        made, plan = results.Compilation(estimate.compile_seconds or 0.0, estimate.not_compiled) if compile else None, estimate.plan
         seconds = time.perf_counter() - started - (made.seconds if made else 0.0)
         assert plan is not None
-        return GradientResult(
-            **common_fields(self.resolved, run, estimate, options.of) | {"seed": settings.seed, "seconds": seconds},
-            **left_out(self.resolved, estimate, set_aside(self.resolved, plan, options)), biased=plan.biased,
-            gradient=unkeyed(estimate.gradient) if len(estimate.value) == 1 else estimate.gradient,
-            sites=site_reports(self.resolved, plan, verdict), per_run=estimate.per_run if keep_runs else None,
+        return results.GradientResult(
+            **results.common_fields(self.resolved, run, estimate, options.of) | {"seed": settings.seed, "seconds": seconds},
+            **results.left_out(self.resolved, estimate, set_aside(self.resolved, plan, options)), biased=plan.biased,
+            gradient=results.unkeyed(estimate.gradient) if len(estimate.value) == 1 else estimate.gradient,
+            sites=results.site_reports(self.resolved, plan, verdict), per_run=estimate.per_run if keep_runs else None,
             pilot_runs=verdict.runs, tails=estimate.tails, few=estimate.few, scarce=estimate.scarce,
             contradictions=verdict.contradictions, overruled=verdict.overruled, check=check, unverified=unverified,
-            compiled=made, sides=sides, kinks=places(self.resolved, (*estimate.kinks, *(estimate.turns if sides else ()))),
+            compiled=made, sides=sides, kinks=results.places(self.resolved, (*estimate.kinks, *(estimate.turns if sides else ()))),
         )
 
     @suggesting
@@ -181,6 +172,7 @@ class Program:
         `include` adds ways that are not: names of estimators to force everywhere, and "finite-differences" at the `steps`.
         `keep_runs` keeps the gradients of single runs for pictures.  `max_time` is shared by the rows.
         """
+        from . import results
         from .comparison import Comparison
 
         begun = time.monotonic()
@@ -206,7 +198,7 @@ class Program:
         )
         return Comparison(
             self.source.name, run.samples, run.seed, table.dtype, run.device, table, time.perf_counter() - started,
-            places(self.resolved, (*table.kinks, *(table.turns if sides else ()))), sides,
+            results.places(self.resolved, (*table.kinks, *(table.turns if sides else ()))), sides,
         )
 
     @suggesting
@@ -221,11 +213,12 @@ class Program:
         begun = time.monotonic()
         run = run_options(samples, seed, dtype, device, target_se, max_steps, max_depth, max_time=max_time)
         names = tuple(name for name in variables(self.resolved, of) if name not in self.results)
+        from . import results
         from .runtime.estimates import estimate as runtime
 
         settings = self._settings(run, names, False, begun, **sharing(run, saving, shard))
         estimate = runtime.moments_of_run(self.resolved, parameters or {}, data or {}, settings, progress)
-        return RunResult(**common_fields(self.resolved, run, estimate, names), draws=estimate.draws)
+        return results.RunResult(**results.common_fields(self.resolved, run, estimate, names), draws=estimate.draws)
 
     @suggesting
     def expectation(

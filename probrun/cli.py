@@ -13,12 +13,12 @@ import sys
 from collections.abc import Callable, Sequence
 from importlib import import_module
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from . import __version__, report
 from .api import Program, from_source
-from .cli_fit import fit_command, vi_command
 from .cli_options import (
     choice_options,
     compile_option,
@@ -44,11 +44,13 @@ from .dsl.text.problems import counted
 from .dsl.text.source import Source
 from .editor.commands import A_FILE, completion_command, lsp_command, topics_like
 from .exits import announced, guarded, own_status, status_of, status_of_comparison
-from .options import split_estimator
+from .options import run_options, split_estimator
 from .progress import Progress
-from .results import GradientResult, Result, RunResult
 from .runtime.blocks.ranks import rank, world_size
-from .terminal import DONE, FAULT, NoFile, Ordered, complain, emit, load_torch, show_text, width_of
+from .terminal import DONE, FAULT, NoFile, Ordered, collector_at_rest, complain, emit, load_torch, show_text, width_of
+
+if TYPE_CHECKING:
+    from .results import GradientResult, Result
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -161,12 +163,18 @@ def run(
     program = from_source(source_of(file, expression))
     parameter_values, data_values = values_of(program, parameters, data)
     load_torch()
-    with Progress() as progress:
-        result = program.run(
-            parameter_values, samples=samples, seed=seed, data=data_values, of=of, target_se=target_se,
-            max_time=max_time, dtype=dtype, device=device, max_steps=max_steps, max_depth=max_depth, progress=progress,
-            saving=save is not None, shard=share_of(shard),
-        )
+    options = run_options(samples, seed, dtype, device, target_se, max_steps, max_depth, max_time=max_time)
+    try:
+        with Progress() as progress:
+            result = program.run(
+                parameter_values, samples=samples, seed=options.seed, data=data_values, of=of, target_se=target_se,
+                max_time=max_time, dtype=dtype, device=device, max_steps=max_steps, max_depth=max_depth, progress=progress,
+                saving=save is not None, shard=share_of(shard),
+            )
+    except ProbError as error:
+        if of is not None and not as_json:
+            import_module(".many.before", __package__).show_before(program, parameter_values, data_values, options, of, error)
+        raise
     _show(result, as_json, plot)
     import_module(".many.single", __package__).keep(program, result, parameter_values, data_values, save, shard, draws)
     return status_of(result)
@@ -182,7 +190,7 @@ def run(
 @click.option(
     "--include", metavar="NAME,...", help="Add ways that are not right here: estimators to force, finite-differences.",
 )
-@click.option("--steps", metavar="H,...", help="Steps of the finite differences.  [default: 1,0.5,0.1]")
+@click.option("--steps", metavar="H,...", help="Steps of the finite differences, times max(1, |parameter|).  [default: 1,0.5,0.1]")
 @click.option("--overlay", is_flag=True, help="Draw the estimators of --plot one over the other.")
 def compare(
     file: str | None, expression: str | None, parameters: dict[str, str], data: dict[str, str], samples: int,
@@ -230,6 +238,8 @@ def _save(write: Callable[[Path], None], path: Path) -> None:
 
 
 def _show(result: Result, as_json: bool, plot: Path | None) -> None:
+    from .results import GradientResult, RunResult
+
     if as_json:
         emit(json.dumps(result.to_dict(), allow_nan=False))
     elif isinstance(result, GradientResult):
@@ -240,10 +250,6 @@ def _show(result: Result, as_json: bool, plot: Path | None) -> None:
         from . import views
 
         _save(lambda path: views.draw(result, path), plot)
-
-
-commands.add_command(fit_command)
-commands.add_command(vi_command)
 
 
 @commands.command()
@@ -284,7 +290,9 @@ def check(files: tuple[str, ...], expression: str | None) -> int:
     """Read and analyse programs; print every problem found."""
     if bool(files) == (expression is not None):
         raise click.UsageError("give at least one FILE (- is standard input), or -e PROGRAM")
-    from .dsl.planning.chooser import make_plan
+    with collector_at_rest():
+        from .dsl.planning.chooser import make_plan
+        from .dsl.reading import parser  # noqa: F401
 
     problems: list[Diagnostic] = []
     lines = []

@@ -149,6 +149,8 @@ def _footnotes(comparison: Comparison, hidden: tuple[str, ...], width: int) -> I
         error = "" if "error" in hidden else " error: root mean square, at this number of runs"
         same = "" if "same time" in hidden else "; same time: if all took the same time"
         notes.append(f"bias: against {reference}, with its z-score.{error}{same}")
+    if any(row.label.startswith("difference h=") for row in rows):
+        notes.append("difference: by steps of h times max(1, |parameter|)")
     notes += [f"+ {row.label}: added as the reference" for row in rows if row.added]
     notes += [f"* what probrun chooses by itself: {row.label}" for row in rows if row.chosen][:1]
     notes += [f"! {row.label}: {row.wrong}" for row in rows if row.wrong and row.value is not None]

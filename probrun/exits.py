@@ -7,7 +7,6 @@ must not end with a failure before process 0 has spoken, and how it hears of it:
 from __future__ import annotations
 
 import math
-import platform
 import sys
 import traceback
 from collections.abc import Callable, Iterable
@@ -17,12 +16,12 @@ import click
 
 from . import __version__, report
 from .dsl.text.diagnostics import Diagnostic, ProbError, render_all
-from .results import GradientResult, Result
 from .runtime.blocks.ranks import rank
 from .terminal import BUG, DONE, DOUBTFUL, FAULT, INTERRUPTED, close_stdout, complain, emit
 
 if TYPE_CHECKING:
     from .comparison import Comparison
+    from .results import Result
     from .runtime.estimates.doubts import Doubt
 
 
@@ -69,6 +68,7 @@ def _report_bug(error: Exception, as_json: bool) -> None:
 
 def version_block() -> str:
     """Versions for a bug report, one a line; imports nothing heavy."""
+    import platform
     from importlib.metadata import PackageNotFoundError, version
 
     lines = [f"probrun {__version__}", f"python {platform.python_version()} on {platform.platform()}"]
@@ -82,6 +82,8 @@ def version_block() -> str:
 
 def status_of(result: Result) -> int:
     """The exit status, with a word about what is not as it was asked for."""
+    from .results import GradientResult
+
     unverified = result.unverified if isinstance(result, GradientResult) else ""
     if result.interrupted and unverified:
         complain("probrun: interrupted: the gradient is there, but it was not verified")

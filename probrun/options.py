@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
+import os
 import re
-import secrets
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import wraps
@@ -101,7 +101,7 @@ def run_options(
     """Checked run options; a missing seed is drawn from the system."""
     runs = _whole("samples", samples, "a whole number, at least 1", 1)
     allowed = "a whole number from 0 to 2^63 - 1"
-    number = secrets.randbelow(2**31) if seed is None else _whole("seed", seed, allowed, 0, LARGEST_SEED)
+    number = int.from_bytes(os.urandom(4)) >> 1 if seed is None else _whole("seed", seed, allowed, 0, LARGEST_SEED)
     dtype_name = "float32" if dtype is None else str(dtype).removeprefix("torch.")
     if dtype_name not in DTYPES:
         raise refuse(f"`dtype` must be float32 or float64, but is `{dtype_name}`")

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import sys
-import tomllib
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -112,6 +111,8 @@ def read_value(kind: str, name: str, text: str, axes: int | None = None) -> Valu
 
 def _read_several(kind: str, path: Path) -> dict[str, Value]:
     """The values by name of a JSON or TOML file; of what `probrun fit --save` writes, its `parameters`."""
+    import tomllib
+
     readers: dict[str, Callable[[str], object]] = {".json": json.loads, ".toml": tomllib.loads}
     reader = readers.get(path.suffix.lower())
     option = "-p" if kind == "parameter" else "-d"

@@ -7,7 +7,7 @@ import gc
 import os
 import shlex
 import sys
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import IO, TypeVar
@@ -24,10 +24,11 @@ OTHER_NAMES = {
     "plan": "explain", "lint": "check", "validate": "check", "format": "fmt", "benchmark": "compare",
 }  # fmt: skip
 OF_THE_GROUP = ("-h", "--help", "--version")
-ELSEWHERE = {  # in `many/`, by their file
-    "sweep": "sweep_command", "merge": "merge_command", "trace": "looking", "profile": "looking",
+ELSEWHERE = {  # by their file
+    "fit": "cli_fit", "vi": "cli_fit",
+    "sweep": "many.sweep_command", "merge": "many.merge_command", "trace": "many.looking", "profile": "many.looking",
 }
-LAST = "check", "fmt", "help"
+FIRST, LAST = ("grad", "run", "compare", "fit", "vi"), ("check", "fmt", "help")
 DONE, FAULT, USAGE, DOUBTFUL, BUG, INTERRUPTED = 0, 1, 2, 3, 70, 130
 
 
@@ -78,10 +79,17 @@ def width_of(stream: IO[str]) -> int:
 
 
 def load_torch() -> None:
-    """Load torch with the garbage collector at rest: what it makes is there to stay, and need never be looked at again."""
+    """Load torch, the collector at rest."""
+    with collector_at_rest():
+        import torch  # noqa: F401
+
+
+@contextlib.contextmanager
+def collector_at_rest() -> Iterator[None]:
+    """Load what stays: the garbage collector need never look at what is made inside."""
     gc.disable()
     try:
-        import torch  # noqa: F401
+        yield
     finally:
         gc.freeze()
         gc.enable()
@@ -129,12 +137,13 @@ def _is_program(word: str) -> bool:
 
 
 class Ordered(click.Group):
-    """Lists its commands in the order in which they are defined; those of `many/` are loaded when they are asked for."""
+    """Lists its commands in the order in which they are defined; those of other files are loaded when they are asked for."""
 
     @property
     def names(self) -> tuple[str, ...]:
         """Of the commands, in the order of the list."""
-        return (*(name for name in self.commands if name not in LAST), *ELSEWHERE, *LAST)
+        between = [name for name in (*self.commands, *ELSEWHERE) if name not in (*FIRST, *LAST)]
+        return (*FIRST, *between, *LAST)
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """The same, for click."""
@@ -143,7 +152,7 @@ class Ordered(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """A command by its name."""
         if cmd_name in ELSEWHERE:
-            found: click.Command = getattr(import_module(f".many.{ELSEWHERE[cmd_name]}", __package__), f"{cmd_name}_command")
+            found: click.Command = getattr(import_module(f".{ELSEWHERE[cmd_name]}", __package__), f"{cmd_name}_command")
             return found
         return super().get_command(ctx, cmd_name)
 

@@ -338,6 +338,17 @@ def test_commands_that_run_nothing_load_nothing_heavy(arguments: list[str]) -> N
     assert done.returncode == 0, done.stderr
 
 
+@pytest.mark.parametrize("arguments", [["check", REPARAM], ["fmt", "--check", REPARAM], ["help", "Normal"]])
+def test_commands_without_results_load_nothing_of_them(arguments: list[str]) -> None:
+    code = (
+        f"import sys\nfrom probrun import cli\nstatus = cli.execute({arguments!r})\n"
+        "later = ('probrun.results', 'probrun.fit', 'probrun.vi', 'probrun.cli_fit', 'tomllib', 'secrets')\n"
+        "loaded = [name for name in later if name in sys.modules]\nassert status == 0 and not loaded, (status, loaded)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, cwd=ROOT, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
 def test_import_loads_nothing_heavy() -> None:
     code = f"import sys, probrun\nassert not [name for name in {HEAVY!r} if name in sys.modules]"
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0

@@ -83,6 +83,8 @@ EXAMPLES: dict[str, list[tuple[dict[str, Any], Any]]] = {
         ({"loc": 0.3, "scale": 1.2, "low": -math.inf, "high": -1.0}, stats.truncnorm(-math.inf, -1.3 / 1.2, 0.3, 1.2)),
     ],
     "Dirichlet": [({"concentration": [1.5, 0.8, 2.2]}, stats.dirichlet([1.5, 0.8, 2.2]))],
+    "LKJCholesky": [({"dim": 3, "concentration": 1.7}, None), ({"dim": 4, "concentration": 0.6}, None), ({"dim": 2}, None)],
+    "permutation": [({"n": 4}, None), ({"n": 1}, None)],
     "Bernoulli": [({"probs": 0.3}, stats.bernoulli(0.3)), ({"logits": _sure(0.3)}, stats.bernoulli(0.3))],
     "Categorical": [
         ({"probs": WEIGHTS}, stats.rv_discrete(values=([0, 1, 2], SHARES))),
@@ -140,7 +142,7 @@ def _arguments(given: dict[str, Any], lanes: int = 1, dtype: torch.dtype = torch
 
 
 def _shape(row: DistributionRow, given: dict[str, Any], lanes: int) -> tuple[int, ...]:
-    size = max((len(value) for value in given.values() if isinstance(value, list)), default=1)
+    size = given[row.sized] if row.sized else max((len(value) for value in given.values() if isinstance(value, list)), default=1)
     return (lanes, *(size,) * row.event)
 
 
@@ -179,7 +181,17 @@ def test_draws_lie_in_the_claimed_support(row: DistributionRow, given: dict[str,
 def test_draws_follow_the_law(row: DistributionRow, given: dict[str, Any], reference: Any) -> None:
     for dtype in (torch.float32, torch.float64):
         draws = _draw(row, given, dtype).double().numpy()
-        if row.event:
+        if row.name == "permutation":
+            counts = np.unique(draws, axis=0, return_counts=True)[1]
+            mass = 1 / math.factorial(given["n"])
+            assert len(counts) == math.factorial(given["n"])
+            assert np.all(np.abs(counts / DRAWS - mass) <= LIMIT * math.sqrt(mass * (1 - mass) / DRAWS))
+        elif row.name == "LKJCholesky":
+            shape = given.get("concentration", 1) + (given["dim"] - 2) / 2  # each correlation by itself, on (-1, 1)
+            correlations = draws @ draws.transpose(0, 2, 1)
+            for i, j in zip(*np.tril_indices(given["dim"], -1), strict=True):
+                _follows(stats.beta(shape, shape).cdf((correlations[:, i, j] + 1) / 2))
+        elif row.event:
             mean, covariance = _vector_moments(row, reference)
             error = np.sqrt(np.diag(np.atleast_2d(covariance)) / DRAWS)
             assert np.all(np.abs(draws.mean(0) - mean) < LIMIT * error)
@@ -191,13 +203,18 @@ def test_draws_follow_the_law(row: DistributionRow, given: dict[str, Any], refer
             assert np.all(np.abs(counts / DRAWS - mass) < LIMIT * error + 5 / DRAWS)
             assert mass.sum() > 1 - 20 / DRAWS
         else:
-            below = np.sort(draws) if reference is None else np.sort(reference.cdf(draws) % 1)
+            below = draws if reference is None else reference.cdf(draws) % 1
             if row.name == "LogitNormal":
-                below = np.sort(stats.norm(given["loc"], given["scale"]).cdf(np.log(draws / (1 - draws))))
+                below = stats.norm(given["loc"], given["scale"]).cdf(np.log(draws / (1 - draws)))
             elif reference is None:
                 below = 1 - (1 - below ** given["concentration1"]) ** given["concentration0"]
-            steps = (np.arange(DRAWS) + 0.5) / DRAWS
-            assert np.max(np.abs(below - steps)) * math.sqrt(DRAWS) < 2.7  # Kolmogorov: 2 exp(-2*2.7^2) = 1e-6
+            _follows(below)
+
+
+def _follows(below: Any) -> None:
+    """Whether values of a distribution function are uniform."""
+    steps = (np.arange(DRAWS) + 0.5) / DRAWS
+    assert np.max(np.abs(np.sort(below) - steps)) * math.sqrt(DRAWS) < 2.7  # Kolmogorov: 2 exp(-2*2.7^2) = 1e-6
 
 
 def _vector_moments(row: DistributionRow, reference: Any) -> tuple[Any, Any]:
@@ -222,6 +239,42 @@ def test_log_density_agrees_with_scipy(row: DistributionRow, given: dict[str, An
         value = draws.to(dtype)
         if row.name != "Dirichlet" or dtype == torch.float64:
             assert np.allclose(law.log_prob(value).detach().double(), exact, rtol=tolerance, atol=tolerance)
+
+
+@pytest.mark.parametrize("concentration", [0.6, 1.0, 3.5])
+@pytest.mark.parametrize("dim", [2, 3, 5])
+def test_the_density_of_correlations_is_that_of_torch(dim: int, concentration: float) -> None:
+    given = {"dim": dim, "concentration": concentration}
+    law, theirs = build(DISTRIBUTIONS["LKJCholesky"], _arguments(given)), torch.distributions.LKJCholesky(dim, concentration)
+    draws = law.sample((200, dim, dim), _generator())
+    assert torch.allclose(law.log_prob(draws), theirs.log_prob(draws), rtol=1e-5, atol=1e-5)  # theirs in float32
+    for broken in (2 * draws, draws.mT, -draws):
+        assert bool((law.log_prob(broken) == -math.inf).all())
+
+
+@pytest.mark.parametrize("concentration", [0.6, 1.0, 3.5])
+def test_correlations_have_the_total_probability_of_one(concentration: float) -> None:
+    """In two and in three dimensions, over what stands below the diagonal."""
+    row, nodes = DISTRIBUTIONS["LKJCholesky"], torch.from_numpy(np.polynomial.legendre.leggauss(60)[0])
+    weights = torch.from_numpy(np.polynomial.legendre.leggauss(60)[1])
+    angle, weight = math.pi / 2 * nodes, math.pi / 2 * weights  # r = sin(angle), where the density may be infinite at the ends
+
+    def total(dim: int) -> Tensor:
+        law = build(row, _arguments({"dim": dim, "concentration": concentration}))
+        axes = torch.meshgrid(*[angle] * (dim * (dim - 1) // 2), indexing="ij")
+        sines, cosines = [axis.sin().flatten() for axis in axes], [axis.cos().flatten() for axis in axes]
+        value = torch.zeros(sines[0].numel(), dim, dim, dtype=torch.float64)
+        value[:, 0, 0], value[:, 1, 0], value[:, 1, 1] = 1.0, sines[0], cosines[0]
+        measure = cosines[0]
+        if dim == 3:
+            value[:, 2, 0], value[:, 2, 1], value[:, 2, 2] = sines[1], cosines[1] * sines[2], cosines[1] * cosines[2]
+            measure = measure * cosines[1] ** 2 * cosines[2]
+        for axis in torch.meshgrid(*[weight] * len(axes), indexing="ij"):
+            measure = measure * axis.flatten()
+        return (law.log_prob(value).detach().exp() * measure).sum()
+
+    for dim in (2, 3):
+        assert math.isclose(float(total(dim)), 1.0, rel_tol=2e-3 if concentration < 1 else 1e-6), dim
 
 
 @over_the_table

@@ -163,14 +163,15 @@ def test_float32_densities_are_accurate(name: str, given: dict[str, float], valu
 @pytest.mark.parametrize("row", [row for row in DISTRIBUTIONS.values() if not any(p.event for p in row.parameters)])
 def test_batches_and_lanes(row: DistributionRow) -> None:
     """An argument of its own in every lane and batch entry gives the same density as one shared by all."""
-    values = {Domain.INTEGER: 2.0, Domain.COUNT: 4.0, Domain.EXTENDED: -1.0, Domain.REAL: 0.4}
+    values = {Domain.INTEGER: 2.0, Domain.COUNT: 4.0, Domain.SIZE: 4.0, Domain.EXTENDED: -1.0, Domain.REAL: 0.4}
     given = {p.name: values.get(p.domain, 0.6) for p in row.parameters if p.name not in row.alternatives[1:]}
     if row.ordered:
         given[row.ordered[1]] = 3.0
     shared = build(row, {name: torch.full((1, 1), value) for name, value in given.items()})
     own = build(row, {name: torch.full((7, 3), value) for name, value in given.items()})
-    draws = own.sample((7, 3), _generator())
-    assert draws.shape == (7, 3) and shared.sample((7, 3), _generator()).shape == (7, 3)
+    shape = (7, 3, *(4,) * row.event)
+    draws = own.sample(shape, _generator())
+    assert draws.shape == shape and shared.sample(shape, _generator()).shape == shape
     assert torch.allclose(own.log_prob(draws), shared.log_prob(draws)) and own.log_prob(draws).shape == (7, 3)
 
 
@@ -222,7 +223,7 @@ def test_the_global_generator_is_left_alone(row: DistributionRow) -> None:
     (Domain.POSITIVE, [1e-30], [0.0, -1.0, math.nan, math.inf]), (Domain.NONNEGATIVE, [0.0], [-1e-30, math.nan]),
     (Domain.UNIT, [0.0, 1.0], [-0.1, 1.5, math.nan]), (Domain.UNIT_OPEN, [0.5], [0.0, 1.0]),
     (Domain.UNIT_ABOVE_ZERO, [1.0], [0.0]), (Domain.UNIT_BELOW_ONE, [0.0], [1.0]), (Domain.INTEGER, [-2.0], [0.5, math.nan]),
-    (Domain.COUNT, [0.0, 3.0], [-1.0, 0.5, math.inf]),
+    (Domain.COUNT, [0.0, 3.0], [-1.0, 0.5, math.inf]), (Domain.SIZE, [1.0, 3.0], [0.0, 1.5, math.inf]),
 ])
 def test_domains_of_numbers(domain: Domain, good: list[float], bad: list[float]) -> None:
     assert violation(domain, torch.tensor(good), 0) is None

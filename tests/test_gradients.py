@@ -72,7 +72,12 @@ CASES: list[tuple[str, dict[str, Any], Any, dict[str, Any]]] = [
     ),
     ("z ~ MultivariateNormal([theta, 0], [[2, 1], [1, 2]]); y = z[0]*z[1] + z[0]^2", {"theta": 1}, 4, {"theta": 2}),
     ("z ~ MultivariateNormal([0, 0], [[2, theta], [theta, 2]]); y = z[0]*z[1]", {"theta": 1}, 1, {"theta": 1}),
+    (
+        "L ~ LKJCholesky(3, theta); R = matmul(L, transpose(L)); y = R[1, 0]^2 + R[2, 0]^2 + logdet(R)", {"theta": 1.5},
+        -0.5470389722134427, {"theta": 0.4390207551924361},  # E log(1 - y) of a Beta by digamma
+    ),
     # discrete laws
+    ("p ~ permutation(4); k ~ Bernoulli(theta); y = if p[0] > p[1] then k else 3*k*p[2]", {"theta": 0.3}, 0.825, {"theta": 2.75}),
     ("k ~ NegativeBinomial(3, theta); y = k", {"theta": 0.4}, 2, {"theta": 3 / 0.36}),
     ("k ~ Geometric(theta); y = k", {"theta": 0.4}, 1.5, {"theta": -1 / 0.16}),
     ("c ~ Multinomial(5, softmax([theta, 0])); y = c[0]^2", {"theta": 0}, 7.5, {"theta": 0.25 * 5 * (1 + 2 * 4 * 0.5)}),

@@ -165,6 +165,30 @@ def test_a_run_that_fails_shows_what_was_before(capsys: pytest.CaptureFixture[st
     assert "x = " in found.out and "P03" in found.err
 
 
+FAILING = "x ~ Normal(1, 1)\nu = x + 1\nif u > 3 {\n  k = 2\n}\n"
+
+
+@pytest.mark.parametrize("last", ["y = log(x - 100)", "v = [1, 2]\ny = v[floor(abs(x))]"], ids=["at the end", "on the way"])
+def test_what_is_there_before_a_failure_is_shown(last: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["run", "-e", FAILING + last, "--of", "x,u", "--seed", "1"]) == 1
+    out, err = capsys.readouterr()
+    rows = {words[0]: words[1:] for line in out.splitlines() if len(words := line.split()) == 8}
+    assert err.startswith("error[P0") and set(rows) == {"x", "u"}
+    assert rows["x"][0] == "10000" and abs(float(rows["x"][1]) - 1) < 0.05
+    assert abs(float(rows["u"][4]) - 2) < 0.06
+    assert main(["run", "-e", FAILING + last, "--of", "x,u", "--seed", "1", "--json"]) == 1
+    assert json.loads(capsys.readouterr().out)["error"]["line"] == 6 + last.count("\n")
+    assert main(["trace", "-e", FAILING + last, "--where", "u > 4 and x < 3.5", "--seed", "1"]) in (0, 1)
+    (found,) = [line for line in capsys.readouterr().out.splitlines() if " u = " in line and "u = x + 1" in line]
+    assert 4 < float(found.rsplit("= ", 1)[1]) < 4.5
+
+
+def test_an_unknown_variable_shows_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["run", "-e", FAILING + "y = x", "--of", "k", "--seed", "1"]) == 1
+    out, err = capsys.readouterr()
+    assert out == "" and "P0607" in err
+
+
 def test_a_profile_names_the_slow_line(capsys: pytest.CaptureFixture[str]) -> None:
     text = "x ~ Normal(0, 1)\ny = 0\nfor t in range(300) {\n  y = y*0.5 + sin(cos(x + y))\n}\nreturn x + y\n"
     assert main(["profile", "-e", text, "--seed", "1"]) == 0

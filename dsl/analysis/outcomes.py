@@ -252,6 +252,9 @@ class _Walk:
             batches.append(known.shape[: len(known.shape) - own] if known.shape is not None and fits else None)
             if own and known.shape is not None and fits:
                 weights = known.shape[len(known.shape) - own :]
+        if row.sized and row.sized in arguments:
+            known = arguments[row.sized]
+            weights = None if known.value is None or known.value < 1 else (int(known.value),) * row.event
         batch = _broadcast(batches)
         shape = batch if not row.event or batch is None else None if weights is None else (*batch, *weights[: row.event])
         count = row.outcomes({name: known.value for name, known in arguments.items()}, weights[-1] if weights else None)

@@ -73,6 +73,11 @@ def guided(resolved: Resolved, seen: Mapping[int, Seen], full: bool) -> Guide:
     return _Guiding(resolved, seen, full).whole()
 
 
+_BOUND = {  # whose entries cannot move one by one
+    "Dirichlet": "the entries of a Dirichlet sum to 1", "LKJCholesky": "the rows of an LKJCholesky have length 1",
+}
+
+
 def guides_of(resolved: Resolved) -> list[Site]:
     """The sites that a guide is made for; P0612 where it cannot be."""
     found = []
@@ -84,8 +89,8 @@ def guides_of(resolved: Resolved) -> list[Site]:
             raise _refusal(resolved, site, "it has no name", "give it one: x ~ ...")
         if site.function is not None:
             raise _refusal(resolved, site, f"it stands in the function `{site.function}`", "draw it outside, and hand it over")
-        if site.distribution.name == "Dirichlet":
-            raise _refusal(resolved, site, "the entries of a Dirichlet sum to 1", "give it a guide of your own: x ~ ... via ...")
+        if row.name in _BOUND:
+            raise _refusal(resolved, site, _BOUND[row.name], "give it a guide of your own: x ~ ... via ...")
         found.append(site)
     return found
 

@@ -100,12 +100,12 @@ class DistributionTable(dict[str, DistributionRow]):
             self.made[name] = composite(kind, tuple(self[part] for part in _split(rest[:-1])))
         return self.made[name]
 
-    def get(self, name: str, default: object = None) -> DistributionRow | None:  # type: ignore[override]
-        """The row of a name, or None."""
+    def get(self, name: str, default: DistributionRow | None = None) -> DistributionRow | None:  # type: ignore[override]
+        """The row of a name, or what is given for none."""
         try:
             return self[name]
         except KeyError:
-            return None
+            return default
 
 
 def _split(text: str) -> list[str]:

@@ -22,6 +22,7 @@ class Domain(Enum):
     UNIT_BELOW_ONE = "lie in [0, 1)"
     INTEGER = "be a whole number"
     COUNT = "be a whole number, at least 0"
+    SIZE = "be a whole number, at least 1"
     PROBABILITIES = "have entries that are at least 0, not all of them 0"
     LOGITS = "have entries below infinity, not all of them -infinity"
     SIMPLEX_POSITIVE = "have positive entries that sum to 1"
@@ -68,6 +69,7 @@ class DistributionRow:
     `shifted`: the argument that moves with the draw, so that x ~ D(a) is t + D(a - t).  `stretched`: the argument that changes
     where x ~ D(a) is t*D(...) for t > 0, and how: divided by t (`/`), times t (`*`), less its logarithm (`log`).
     `periodic`: of values on a circle.
+    `sized`: the argument that is the number of entries along every axis of one draw, the same in all runs.
     `parts`: the rows of what it is made of (`composites.py`).
     `torch`: the class in torch.distributions; None where the law is our own.
     """
@@ -92,6 +94,7 @@ class DistributionRow:
     shifted: str = ""
     stretched: tuple[str, str] | None = None
     periodic: bool = False
+    sized: str = ""
     parts: tuple[DistributionRow, ...] = ()
     torch: str | None = None
     summary: str = ""

@@ -8,6 +8,7 @@ numerically over the whole table: a new row is tested by being there.  Names, or
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Callable, Mapping
 
 from .composites import DistributionTable
@@ -29,6 +30,16 @@ def _ways_to_share_out(values: Mapping[str, float | None], weights: int | None) 
     if total is None or total < 0 or not weights:
         return None
     return float(math.comb(int(total) + weights - 1, weights - 1))
+
+
+def _orders(values: Mapping[str, float | None], weights: int | None) -> float | None:
+    n = values.get("n")
+    return None if n is None or n < 1 else math.factorial(int(n)) if n <= 170 else sys.float_info.max
+
+
+def _below_n(given: Ranges) -> Bounds:
+    n = given.get("n", POSITIVE)
+    return Bounds(0, max(n.high - 1, 0), True, n.high_attained)
 
 
 def _from_low_to_high(values: Mapping[str, float | None], weights: int | None) -> float | None:
@@ -267,6 +278,16 @@ _INTERVAL = (
         summary="a vector of positive proportions that sum to 1",
         formula="proportional to the product of x[i]^(concentration[i] - 1)",
     ),
+    DistributionRow(
+        "LKJCholesky",
+        (
+            ParameterRow("dim", Domain.SIZE, differentiable=False, moves_support=True),
+            _free("concentration", Domain.POSITIVE, default=1),
+        ),
+        event=2, sized="dim", support=_within(Bounds(-1, 1, True, True)), torch="LKJCholesky",
+        summary="the lower Cholesky factor of a correlation matrix; the larger `concentration`, the weaker the correlations",
+        formula="proportional to the product of L[i, i]^(dim - 1 - i + 2*(concentration - 1)) over i = 1, ..., dim - 1",
+    ),
 )
 
 _DISCRETE = (
@@ -346,6 +367,12 @@ _DISCRETE = (
         by_inverse=True,
         summary="every whole number from `low` to `high` alike, both included",
         formula="1/(high - low + 1)",
+    ),
+    DistributionRow(
+        "permutation", (ParameterRow("n", Domain.SIZE, differentiable=False, moves_support=True),),
+        discrete=True, finite=True, event=1, sized="n", value_smooth=False, support=_below_n, outcomes=_orders,
+        summary="the numbers 0, ..., n - 1 in an order drawn at random, as in NumPy: sampling without replacement",
+        formula="1/n!",
     ),
 )
 

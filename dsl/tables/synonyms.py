@@ -44,6 +44,8 @@ DISTRIBUTIONS = {
     "student": "StudentT(df, loc, scale)", "halfnorm": "HalfNormal(scale)", "doubleexponential": "Laplace(loc, scale)",
     "lognorm": "LogNormal(loc, scale)", "invgamma": "InverseGamma(concentration, rate)", "chisq": "Chi2(df)",
     "chisquare": "Chi2(df)", "chisquared": "Chi2(df)", "truncnorm": "TruncatedNormal(loc, scale, low=..., high=...)",
+    "lkj": "LKJCholesky(dim, concentration)", "lkjcorr": "LKJCholesky(dim, concentration)",
+    "lkjcorrcholesky": "LKJCholesky(dim, concentration)", "shuffle": "permutation(n)", "randperm": "permutation(n)",
     "unitnormal": "Normal(0, 1)", "bernoullilogits": "Bernoulli(logits=...)",
 }  # fmt: skip
 

@@ -12,9 +12,10 @@ from .. import report
 from ..api import Program, from_source
 from ..cli_options import Whole, program_options, running_options, source_of, values_of
 from ..dsl.syntax import For, If, While
-from ..dsl.text.diagnostics import render_all
+from ..dsl.text.diagnostics import ProbError, render_all
 from ..options import refuse, run_options
 from ..terminal import DONE, FAULT, complain, emit, load_torch
+from .before import OF_RUNS
 
 if TYPE_CHECKING:
     from ..runtime.many.watching import Event
@@ -77,13 +78,10 @@ def _first_where(program: Program, given: tuple[Any, Any], run: Any, where: str)
             raise refuse(f"`--where {where}` is not NAME > NUMBER", "for example --where 'y > 100', or 'n == 3 and y[0] < 0'")
         tests.append((match[1], [int(place) for place in re.findall(r"\d+", match[2])], match[3], _number(match[4], where)))
     names = [name for name, *_ in tests if name not in program.results]
-    found = program.run(
-        given[0], data=given[1], samples=run.samples, seed=run.seed, of=names or None, device=run.device,
-        dtype=run.dtype if run.strict else None, max_steps=run.max_steps, max_depth=run.max_depth,
-    )
+    numbers, found = _ends(program, given, run, names, [name for name, *_ in tests])
     holds: Any = None
     for name, places, sign, number in tests:
-        draws = found.draws[name]
+        draws = found[name]
         if draws.dim() - 1 != len(places) or any(place >= size for place, size in zip(places, draws.shape[1:], strict=True)):
             raise refuse(f"`{name}` has the shape {list(draws.shape[1:])}", f"name one of its entries: --where '{name}[0] > 1'")
         for place in places:
@@ -92,7 +90,27 @@ def _first_where(program: Program, given: tuple[Any, Any], run: Any, where: str)
         holds = test if holds is None else holds & test
     if not bool(holds.any()):
         raise refuse(f"`{where}` holds in none of {len(holds)} runs", "look at more runs (-n), or at quantiles: probrun run")
-    return int(holds.nonzero()[0])
+    return int(holds.nonzero()[0]) if numbers is None else int(numbers[holds][0])
+
+
+def _ends(program: Program, given: tuple[Any, Any], run: Any, names: list[str], tested: list[str]) -> tuple[Any, dict[str, Any]]:
+    """The values at the end of all runs; where a run fails those before, with the numbers of the runs that have them."""
+    try:
+        return None, program.run(
+            given[0], data=given[1], samples=run.samples, seed=run.seed, of=names or None, device=run.device,
+            dtype=run.dtype if run.strict else None, max_steps=run.max_steps, max_depth=run.max_depth,
+        ).draws
+    except ProbError as problem:
+        if problem.diagnostics[0].code[:3] not in OF_RUNS:
+            raise
+        from ..runtime.many.watching import before_failure
+
+        settings = program._settings(run, tuple(dict.fromkeys(tested)), False, strict=run.strict)
+        kept = before_failure(program.resolved, *given, settings)
+        runs = [numbers.tolist() for numbers, _ in kept.values()]
+        if not set(tested) <= set(kept) or any(numbers != runs[0] for numbers in runs):
+            raise
+        return kept[tested[0]][0], {name: draws for name, (_, draws) in kept.items()}
 
 
 def _number(text: str, where: str) -> float:

@@ -140,7 +140,9 @@ def _length(x: Tensor, *, context: Context) -> Tensor:
 
 def _dot(a: Tensor, b: Tensor, *, context: Context) -> Tensor:
     if a.dim() != 2 or b.dim() != 2 or a.shape[1] != b.shape[1]:
-        raise ShapeMismatch([event_shape(a), event_shape(b)], _misfit("dot", a, b, "two vectors of one length"))
+        raise ShapeMismatch([event_shape(a), event_shape(b)], _misfit("dot", a, b, "two vectors of one length") + (
+            "; of matrices write matmul(a, b)" if max(a.dim(), b.dim()) > 2 else ""
+        ))
     return _inner(_number(a, context), _number(b, context))
 
 

@@ -14,14 +14,14 @@ from ..arrays.private import asked, observed
 from .bounded import Beta, Dirichlet, Kumaraswamy, MultivariateNormal, UniformLaw, VonMises
 from .composed import Mixture, Truncated
 from .counts import Bernoulli, Binomial, DiscreteUniform, Geometric, NegativeBinomial, Poisson
-from .further import BetaBinomial, LogitNormal, Triangular
+from .further import BetaBinomial, LKJCholesky, LogitNormal, Permutation, Triangular
 from .law import Law, TorchLaw
 from .location_scale import Cauchy, Gumbel, Laplace, Logistic, Normal, StudentT
 from .positive import Chi2, Exponential, Gamma, HalfCauchy, HalfNormal, InverseGamma, LogNormal, Pareto, Weibull
 from .truncated_normal import TruncatedNormal
 from .weighted import Categorical, Multinomial, OneHotCategorical
 
-LAWS: dict[str, type[Law]] = {
+LAWS: dict[str, type[Law]] = {"permutation": Permutation} | {
     law.__name__.removesuffix("Law"): law
     for law in (
         Normal, Laplace, Gumbel, Logistic, Cauchy,
@@ -31,6 +31,7 @@ LAWS: dict[str, type[Law]] = {
         MultivariateNormal, TruncatedNormal, Bernoulli, Binomial, Geometric,
         NegativeBinomial, Poisson, Categorical, OneHotCategorical,
         Multinomial, DiscreteUniform, BetaBinomial, LogitNormal, Triangular,
+        LKJCholesky,
     )
 }
 

@@ -182,7 +182,7 @@ class Binomial(Chance):
     total_count: Tensor
 
     def outcomes(self, most: int) -> Tensor | None:
-        return numbers(0, float(self.total_count.max()), most, self.first)
+        return numbers(0, float(self.total_count.detach().max()), most, self.first)
 
     def probabilities(self, outcomes: Tensor) -> tuple[Tensor, Tensor]:
         n = self.total_count.detach().double().unsqueeze(-1)

@@ -25,6 +25,7 @@ _ENTRIES: dict[Domain, tuple[float, bool, float, bool, bool]] = {
     Domain.UNIT_BELOW_ONE: (0.0, True, 1.0, False, False),
     Domain.INTEGER: (-math.inf, False, math.inf, False, True),
     Domain.COUNT: (0.0, True, math.inf, False, True),
+    Domain.SIZE: (1.0, True, math.inf, False, True),
     Domain.PROBABILITIES: (0.0, True, math.inf, False, False),
     Domain.LOGITS: (-math.inf, True, math.inf, False, False),
     Domain.SIMPLEX_POSITIVE: (0.0, False, math.inf, False, False),

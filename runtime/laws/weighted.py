@@ -145,7 +145,7 @@ class Multinomial(Weighted):
         return None if edge is None else edge.counted((self.total_count > 0).unsqueeze(-1))
 
     def outcomes(self, most: int) -> Tensor | None:
-        least, largest = int(self.total_count.min()), int(self.total_count.max())
+        least, largest = int(self.total_count.detach().min()), int(self.total_count.detach().max())
         categories = self.shares()[0].shape[-1]
         ways = sum(math.comb(total + categories - 1, categories - 1) for total in range(least, largest + 1))
         if ways > most:

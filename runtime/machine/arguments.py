@@ -28,6 +28,7 @@ from ..lanes.values import PerLane, Plain, Uniform
 from ..laws.build import build, is_narrow
 from ..laws.domains import order_violation, violation
 from ..laws.law import Law
+from .indexing import size
 from .machine import Machine
 
 MOST_OUTCOMES = 64  # that are looked at one by one
@@ -213,13 +214,16 @@ def _align(
             events.append(shape[cut:])
     try:
         batch = broadcast_shapes([*batches.values(), least])
-        sizes = {size for event in events for size in event}
+        sizes = {entries for event in events for entries in event}
         if len(sizes) > 1 or (row.parts and sizes and sizes != {len(row.parts)}):
             raise ShapeMismatch(events, f"{len(row.parts)} distributions need as many weights" if row.parts else "")
     except ShapeMismatch as problem:
         raise machine.where.error(
             "P0301", f"the arguments of {row.name} do not fit together: {problem.reason}", node.span
         ) from None
+    if row.sized:
+        given = arguments[row.sized]
+        sizes = {size(given, f"`{row.sized}` of {row.name}", machine.resolved.arguments[id(node)][row.sized].span, machine.where)}
     aligned = {name: with_axes(value, len(batch) - len(batches[name])) for name, value in arguments.items()}
     event = tuple(sizes) * row.event if row.event else ()
     return Bound(row, aligned, batch, event)

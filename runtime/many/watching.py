@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, cast
 
+import torch
 from torch import Tensor
 
 from ...dsl.names.resolve import Resolved
@@ -153,6 +154,30 @@ class Timing(Interpreter):
             spent.lanes[place] = spent.lanes.get(place, 0) + count
 
 
+class Keeping(Interpreter):
+    """Keeps variables of the program as they were after the last statement that came to its end."""
+
+    def __init__(self, *arguments: Any, names: tuple[str, ...], start: int, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self.names, self.start = names, start
+        self.kept: dict[str, tuple[Held, Lanes]] = {}
+
+    def execute(self, statement: Statement, frame: Frame) -> None:
+        super().execute(statement, frame)
+        if self.depth or self.rounds is not None:
+            return
+        written = statement.name if isinstance(statement, Assign | Sample) else ""
+        for name in self.names:
+            if name in self.kept and name != written and self.kept[name][1].count > frame.lanes.count:
+                continue  # a branch, which sees a part of the runs
+            try:
+                value = frame.read(name)
+            except KeyError:
+                continue
+            if isinstance(value, Held):
+                self.kept[name] = value, frame.lanes
+
+
 class Inside(Session):
     """A session whose machines look at what they do; `look` makes one of a block, and `seen` has all that were made."""
 
@@ -188,7 +213,7 @@ class Inside(Session):
 
 def _bound(kind: type[Interpreter], **fixed: Any) -> Callable[[int], Callable[..., Interpreter]]:
     def at(start: int) -> Callable[..., Interpreter]:
-        own = {**fixed, "start": start} if kind is Watching else fixed
+        own = {**fixed, "start": start} if kind is not Timing else fixed
         made: Callable[..., Interpreter] = partial(kind, **own)
         return made
 
@@ -225,6 +250,23 @@ def watch(
     seen, problem = _walked(resolved, parameters, data, settings, _bound(Watching, run=run), run)
     found = [machine for machine in seen if isinstance(machine, Watching) and machine.row is not None]
     return (found[-1].events if found else []), problem
+
+
+def before_failure(
+    resolved: Resolved, parameters: Mapping[str, object], data: Mapping[str, object], settings: Settings
+) -> dict[str, tuple[Tensor, Tensor]]:
+    """Of the variables in `settings.of`, what there is before a failure, in the blocks up to the one that fails: the numbers of
+    the runs that have it `[rows]`, and the values `[rows, *event]`."""
+    seen, _ = _walked(resolved, parameters, data, settings, _bound(Keeping, names=settings.of), settings.samples)
+    blocks = {machine.start: machine for machine in seen if isinstance(machine, Keeping)}  # the last of one that was begun again
+    found: dict[str, list[tuple[Tensor, Tensor]]] = {name: [] for name in settings.of}
+    for machine in blocks.values():
+        for name, (value, lanes) in machine.kept.items():
+            rows = value.number(machine.dtype, machine.device).detach()
+            runs = torch.arange(lanes.count, device=machine.device) if lanes.origin is None else lanes.origin
+            found[name].append((machine.start + runs, rows.expand(lanes.count, *rows.shape[1:])))
+    alike = {name: parts for name, parts in found.items() if len({rows.shape[1:] for _, rows in parts}) == 1}
+    return {name: (torch.cat([runs for runs, _ in parts]), torch.cat([rows for _, rows in parts])) for name, parts in alike.items()}
 
 
 def profile(

@@ -10,7 +10,7 @@ syn keyword probStatement factor via
 syn keyword probOperator in and or not
 syn keyword probConstant true false pi inf
 syn keyword probDomain simplex
-syn keyword probDistribution Normal StudentT Cauchy Laplace Gumbel Logistic VonMises MultivariateNormal LogNormal HalfNormal HalfCauchy Exponential Gamma InverseGamma Chi2 Weibull Pareto Uniform Beta LogitNormal Triangular Kumaraswamy TruncatedNormal Dirichlet Bernoulli Categorical OneHotCategorical Binomial BetaBinomial Multinomial Poisson Geometric NegativeBinomial DiscreteUniform Truncated Mixture
+syn keyword probDistribution Normal StudentT Cauchy Laplace Gumbel Logistic VonMises MultivariateNormal LogNormal HalfNormal HalfCauchy Exponential Gamma InverseGamma Chi2 Weibull Pareto Uniform Beta LogitNormal Triangular Kumaraswamy TruncatedNormal Dirichlet LKJCholesky Bernoulli Categorical OneHotCategorical Binomial BetaBinomial Multinomial Poisson Geometric NegativeBinomial DiscreteUniform permutation Truncated Mixture
 syn keyword probFunction exp log log1p expm1 sqrt abs sign floor ceil round sin cos tan atan tanh sinh cosh sigmoid logit softplus relu normcdf erf lgamma digamma clamp where min max sum mean prod any all cumsum softmax logsumexp argmax argmin argsort cumprod var std quantile sort length dot matmul outer transpose diag inverse solve cholesky logdet zeros ones arange stack concat range logpdf cdf logcdf logsf
 syn match probEstimator /\<using\s\+\zs\%(sample\|rsample\|enumerate\|gumbel\|score\|fork\|jump\)\>/
 syn match probNumber /\<\d\+\.\=\d*\%([eE][+-]\=\d\+\)\=\|\.\d\+\%([eE][+-]\=\d\+\)\=/
