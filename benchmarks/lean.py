@@ -2,7 +2,8 @@
 
 The functions of `../shared/bench/handwritten_torch.py` without what surrounds them: a generator of one's own, made once, whose noise
 goes into straight-line code, and one backward pass.  `expectation` is held against the derivative of the mean, `grad` (with standard
-errors) against that of every run, its mean and its spread.  Both sides take turns in one thread; CPU time, medians.
+errors) against that of every run, its mean and its spread; all after a few calls, when blocks are replayed.  Both sides take turns in
+one thread; CPU time, medians.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import statistics
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +29,7 @@ import probrun  # noqa: E402
 PAGE = HERE.parent / "docs" / "performance.md"
 MARKS = ("<!-- begin:lean -->", "<!-- end:lean -->")
 MARK = 3.0  # the most, in geometric mean
+WARM = 8  # calls: steps are written down by then
 SLACK = 6.0  # standard errors
 SCORE = "score(credit=false)"
 OPTIONS: dict[str, Any] = {
@@ -107,16 +110,16 @@ def by_hand(name: str, runs: int) -> dict[str, Callable[[int], Any]]:
         spread, middle = torch.std_mean(theta.grad)
         return float(middle), float(spread) / math.sqrt(runs)
 
-    return {"expectation": mean, "grad": each}
+    return {"expectation": mean, "compiled": mean, "grad": each}
 
 
 def by_probrun(name: str, runs: int) -> dict[str, Callable[[int], Any]]:
     """The same."""
     program = probrun.load(HERE / "workloads" / f"{name}.prob")
 
-    def mean(seed: int) -> float:
+    def mean(seed: int, compile: bool = False) -> float:
         theta = torch.tensor(POINTS[name], requires_grad=True)
-        program.expectation({"theta": theta}, samples=runs, seed=seed, **OPTIONS[name]).backward()
+        program.expectation({"theta": theta}, samples=runs, seed=seed, compile=compile, **OPTIONS[name]).backward()
         assert theta.grad is not None
         return float(theta.grad)
 
@@ -124,7 +127,7 @@ def by_probrun(name: str, runs: int) -> dict[str, Callable[[int], Any]]:
         found = program.grad({"theta": POINTS[name]}, samples=runs, seed=seed, pilot=False, **OPTIONS[name]).gradient["theta"]
         return float(found.mean), float(found.se)
 
-    return {"expectation": mean, "grad": each}
+    return {"expectation": mean, "compiled": partial(mean, compile=True), "grad": each}
 
 
 def spent(call: Callable[[int], Any], calls: range) -> float:
@@ -144,13 +147,13 @@ def check(name: str, call: Callable[[int], tuple[float, float]]) -> None:
 
 def measured(runs: int, rounds: int, calls: int) -> tuple[list[str], dict[str, float]]:
     """The rows of the table, and the geometric means of both ratios."""
-    rows, ratios = [], {"expectation": [0.0] * 0, "grad": [0.0] * 0}
+    rows, ratios = [], {"expectation": [0.0] * 0, "compiled": [0.0] * 0, "grad": [0.0] * 0}
     for name in LEAN:
         ours, theirs = by_probrun(name, runs), by_hand(name, runs)
         cells = [name]
         for what in ratios:
             for side in (ours, theirs):
-                spent(side[what], range(3))
+                spent(side[what], range(WARM))
             if what == "grad":
                 check(name, ours[what])
                 check(name, theirs[what])
@@ -174,8 +177,9 @@ def main() -> None:
     NOISE.manual_seed(1)
     rows, means = measured(asked.runs, asked.rounds, asked.calls)
     table = "\n".join([
-        "|  | `expectation` and backward, us | by hand | ratio | `grad`, us | by hand | ratio |", "|---|---|---|---|---|---|---|", *rows,
-        "", f"{asked.runs} runs; ratio in geometric mean {means['expectation']:.1f} and {means['grad']:.1f} (mark: {MARK:.0f}).",
+        "|  | `expectation` and backward, us | by hand | ratio | with `compile`, us | by hand | ratio | `grad`, us | by hand | ratio |",
+        "|---|---|---|---|---|---|---|---|---|---|", *rows, "",
+        f"{asked.runs} runs; ratio in geometric mean {', '.join(f'{mean:.1f}' for mean in means.values())} (mark: {MARK:.0f}).",
     ])
     print(table)
     if asked.write:

@@ -17,7 +17,7 @@ from probrun.runtime.blocks.replayed import BlockReplay
 from probrun.runtime.steps.step import SEEN, BlockStep
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "benchmarks"))
-import steps as adversary  # noqa: E402
+import steps as adversary
 
 Z = 5.0
 

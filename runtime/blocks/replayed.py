@@ -34,7 +34,7 @@ TRIED = 8  # replays after which half must have held
 
 
 @dataclass
-class Result:
+class ReplayedResult:
     """Of one result what a weighing gives: its values in the runs, whether they are scored, and the gradients of its entries."""
 
     value: Tensor
@@ -53,7 +53,7 @@ class Replayed:
     block: Session
     runs: int
     leaves: dict[str, Tensor]
-    results: list[Result]
+    results: list[ReplayedResult]
     work: int
     steps: int
 
@@ -134,9 +134,10 @@ class BlockReplay:
                     raise NotCompiled("runs part, meet a kink exactly, or are none")
                 values = [block.result(value) for value in outcome.values]
                 found = [Weighing.of_result(outcome, number, value, self.runs) for number, value in enumerate(values)]
+                made = (weighing.gradients(block.points, weighing is found[-1], few) for weighing in found)
                 self.results = [
-                    Result(weighing.value, weighing.scored, list(weighing.gradients(block.points, number == len(found) - 1, few)))
-                    for number, weighing in enumerate(found)
+                    ReplayedResult(weighing.value, weighing.scored, list(entries))
+                    for weighing, entries in zip(found, made, strict=True)
                 ]
         except (ProbError, Lesson, RuntimeError) as problem:
             raise NotCompiled("it does not run alike") from problem
@@ -187,7 +188,7 @@ def _tensors(value: Any) -> Iterator[Tensor]:
     elif isinstance(value, list):
         for part in value:
             yield from _tensors(part)
-    elif isinstance(value, Result | Gradients):
+    elif isinstance(value, ReplayedResult | Gradients):
         for part in fields(value):
             yield from _tensors(getattr(value, part.name))
 
@@ -198,6 +199,6 @@ def _put(value: Any, tensors: Iterator[Tensor]) -> Any:
         return next(tensors)
     if isinstance(value, list):
         return [_put(part, tensors) for part in value]
-    if isinstance(value, Result | Gradients):
+    if isinstance(value, ReplayedResult | Gradients):
         return replace(value, **{part.name: _put(getattr(value, part.name), tensors) for part in fields(value)})
     return value

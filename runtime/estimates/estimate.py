@@ -27,7 +27,7 @@ from ..blocks.culprits import gradient_problem, value_problem
 from ..blocks.looked import looked_at
 from ..blocks.moments import Moments
 from ..blocks.posterior import Conditioned
-from ..blocks.replayed import Result, replayed, seen
+from ..blocks.replayed import ReplayedResult, replayed, seen
 from ..blocks.schedule import Start, blocks
 from ..blocks.session import Session
 from ..blocks.settings import LEAST_BLOCK, Settings, room
@@ -269,7 +269,7 @@ def _differentiate_plain(session: Session, collected: Collected, progress: Progr
         seen(session, few)
 
 
-def _take_value(part: Collected, block: Session, name: str, result: Weighing | Result, runs: int) -> bool:
+def _take_value(part: Collected, block: Session, name: str, result: Weighing | ReplayedResult, runs: int) -> bool:
     """Take in the values of a result; whether they are finite."""
     if block.settings.keep_runs:
         part.keep_draws(name, result.value, runs)
@@ -279,7 +279,7 @@ def _take_value(part: Collected, block: Session, name: str, result: Weighing | R
 
 
 def _take_gradients(
-    part: Collected, block: Session, leaves: dict[str, Tensor], results: Sequence[Weighing | Result], runs: int, few: bool,
+    part: Collected, block: Session, leaves: dict[str, Tensor], results: Sequence[Weighing | ReplayedResult], runs: int, few: bool,
     last: bool,
 ) -> None:
     """Take in the gradients of all results; `last`: nobody needs the graph afterwards.  Raises NotFinite."""

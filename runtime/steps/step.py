@@ -78,7 +78,7 @@ class CallValues:
 
 
 @dataclass(frozen=True)
-class Replayed:
+class ReplayedStep:
     """A block that was replayed: its estimates, and their derivatives or what the second stage makes them of."""
 
     step: BlockStep
@@ -195,7 +195,7 @@ class BlockStep:
             except Lesson:
                 return None
         self.held += 1
-        made = Replayed(self, [value.to(self.result) for value in outputs[:means]], outputs[ends:], kept)
+        made = ReplayedStep(self, [value.to(self.result) for value in outputs[:means]], outputs[ends:], kept)
         return named(self.names, attached(made, Again(self.wish, self.way, seed), parameters))
 
     @property
