@@ -138,6 +138,27 @@ def test_the_same_seed_gives_the_same_number_before_and_after() -> None:
     assert held(program) == [3] and max(found) == pytest.approx(min(found), rel=1e-5)
 
 
+def test_transforms_of_torch() -> None:
+    """A Jacobian row by row and all at once, a Hessian, a derivative forwards: before a step is there, and after."""
+    program = probrun.parse("param t\nz ~ Normal(t, 1)\nreturn z^2*t")
+
+    def value(t: Tensor) -> Tensor:
+        found = program.expectation({"t": t}, samples=20_000, seed=1)
+        assert isinstance(found, Tensor)
+        return found
+
+    t = torch.tensor(1.5)
+    for _ in range(SEEN + 2):
+        slope = torch.autograd.functional.jacobian(value, t)
+        assert float(slope) == pytest.approx(3 * 1.5**2 + 1, abs=0.25)  # 5 standard errors
+    assert held(program) == [2]
+    both = torch.autograd.functional.jacobian(lambda t: torch.stack([2 * value(t), t]), t, vectorize=True)
+    assert torch.allclose(both, torch.stack([2 * slope, torch.tensor(1.0)]))
+    assert float(torch.autograd.functional.hessian(value, t)) == pytest.approx(6 * 1.5, abs=0.2)
+    _, forwards = torch.func.jvp(value, (t,), (torch.tensor(1.0),))
+    assert float(forwards) == pytest.approx(float(slope), rel=1e-5)
+
+
 def test_gradients_are_replayed_with_their_doubts() -> None:
     """A rare outcome: what was drawn is counted in replays, too."""
     program = probrun.parse("param r\nx ~ Poisson(r)\nz ~ Normal(0, 1)\nreturn x^2 + z")

@@ -49,6 +49,15 @@ def asked(question: Callable[..., bool], *tensors: Tensor) -> bool:
     return answer
 
 
+def transformed(*tensors: Tensor) -> bool:
+    """Whether what happens, or one of the tensors, is seen by a transform of torch (`torch.func`, forward derivatives, a backward
+    pass for many at once): all of it must be in the graph."""
+    functorch, forward = getattr(torch._C, "_functorch", None), getattr(torch.autograd.forward_ad, "_current_level", -1)
+    inside = getattr(functorch, "peek_interpreter_stack", lambda: None)()
+    batched: Callable[[Tensor], bool] = getattr(functorch, "is_legacy_batchedtensor", lambda tensor: False)
+    return inside is not None or forward >= 0 or any(map(batched, tensors))
+
+
 def single_runs() -> bool:
     """Whether what single runs tell is looked at: by nobody, where sums of a block are written down (`Recorder.noting`)."""
     if not observed() or _observer is None:

@@ -24,7 +24,7 @@ from ...dsl.tables.estimators import ESTIMATORS
 from ...dsl.tables.ranges import Bounds, constant
 from ...dsl.text.diagnostics import ProbError
 from ...dsl.text.source import Span
-from ..arrays.private import pull
+from ..arrays.private import pull, transformed
 from ..arrays.scalars import ends, finite
 from ..blocks.conditioning import products, weighed
 from ..blocks.culprits import value_problem
@@ -104,7 +104,7 @@ def expectation(wish: Wish) -> tuple[Named, Attempt]:
             return named(attempt.names, made.found), attempt
         return named(attempt.names, attached(made, Again(wish, attempt.way), parameters)), attempt
 
-    inside = bool(wish.resolved.external)  # functions may have a graph of their own: a network with its weights
+    inside = bool(wish.resolved.external) or transformed()  # functions may have a graph of their own: a network with its weights
     return attempts.until_done(make, replace(IN_STEP, safe=inside or wish.resolved.prepared.get("not finite", None, False)))
 
 
@@ -221,7 +221,7 @@ class _Estimated(torch.autograd.Function):
         parameters: tuple[Tensor, ...] = ctx.saved_tensors
         if not torch.is_grad_enabled():
             found = ctx.made.pulled(incoming)
-            if all(part is None or finite(part) for part in found) or not all(map(finite, incoming)):
+            if transformed(*incoming) or all(part is None or finite(part) for part in found) or not all(map(finite, incoming)):
                 zeros = (None if part is not None or not value.requires_grad else torch.zeros_like(value) for part, value in zip(
                     found, parameters, strict=True
                 ))

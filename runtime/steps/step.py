@@ -19,7 +19,7 @@ from torch import Tensor
 
 from ...dsl.names.resolve import Resolved
 from ...dsl.text.diagnostics import ProbError
-from ..arrays.private import pull
+from ..arrays.private import pull, transformed
 from ..arrays.scalars import finite
 from ..blocks.settings import DTYPES, block_seed, room
 from ..estimates.attempts import Attempt
@@ -55,7 +55,9 @@ class CallValues:
 
     @classmethod
     def of(cls, parameters: Mapping[str, object], data: Mapping[str, object]) -> CallValues | None:
-        """None where a parameter is no tensor, or data is neither number nor array."""
+        """None where a parameter is no tensor, data is neither number nor array, or torch transforms what happens."""
+        if transformed():
+            return None
         kind: list[Hashable] = [torch.is_grad_enabled()]
         tensors: dict[str, Tensor] = {}
         for name, value in parameters.items():
