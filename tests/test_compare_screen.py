@@ -11,6 +11,7 @@ import subprocess
 import sys
 import termios
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -31,18 +32,16 @@ return x*k, y^2
 """
 
 
-def rows(text: str, *options: str) -> tuple[dict[str, object], dict[str, dict[str, object]]]:
-    done = subprocess.run(
-        [sys.executable, "-m", "probrun", "compare", *([text] if text.endswith(".prob") else ["-e", text]), "--seed", "0", "--json", *options],
-        capture_output=True, text=True, timeout=120, check=True,
-    )
-    answer = json.loads(done.stdout)
+def rows(call: Any, text: str, *options: str) -> tuple[dict[str, object], dict[str, dict[str, object]]]:
+    status, shown, _ = call("compare", *([text] if text.endswith(".prob") else ["-e", text]), "--seed", "0", "--json", *options)
+    assert status == 0
+    answer = json.loads(shown)
     return answer, {row["estimator"]: row for row in answer["rows"]}
 
 
 # -------------------------------------------------------------------------------------------------- reference
-def test_a_biased_estimator_is_not_its_own_reference() -> None:
-    answer, found = rows(BERNOULLI, "--estimator", "gumbel(tau=0.9)")
+def test_a_biased_estimator_is_not_its_own_reference(call: Any) -> None:
+    answer, found = rows(call, BERNOULLI, "--estimator", "gumbel(tau=0.9)")
     assert answer["reference"] == "enumerate" and set(found) == {"gumbel tau=0.9", "enumerate"}
     assert found["enumerate"]["added"] and found["enumerate"]["exact"] and "bias" not in found["enumerate"]
     biased = found["gumbel tau=0.9"]
@@ -52,27 +51,27 @@ def test_a_biased_estimator_is_not_its_own_reference() -> None:
 
 
 @pytest.mark.parametrize("options", [("--estimator", "gumbel(tau=0.9)"), ("--among", "gumbel")])
-def test_without_an_exact_one_the_best_unbiased_one_is_run_in_addition(options: tuple[str, str]) -> None:
-    answer, found = rows(BITS, *options)
+def test_without_an_exact_one_the_best_unbiased_one_is_run_in_addition(options: tuple[str, str], call: Any) -> None:
+    answer, found = rows(call, BITS, *options)
     reference = found[str(answer["reference"])]
     assert reference["added"] and not reference["biased"] and not reference["exact"] and reference["samples"] == 10_000
     assert all(row["biased"] for label, row in found.items() if label != answer["reference"])
     assert all("bias" in row for label, row in found.items() if label != answer["reference"])
 
 
-def test_the_exact_answer_is_the_reference_of_unbiased_rows() -> None:
-    answer, found = rows(BERNOULLI, "--among", "score")
+def test_the_exact_answer_is_the_reference_of_unbiased_rows(call: Any) -> None:
+    answer, found = rows(call, BERNOULLI, "--among", "score")
     assert answer["reference"] == "enumerate" and found["enumerate"]["added"]
     assert all("bias" in row for label, row in found.items() if label != "enumerate")
 
 
-def test_nothing_is_added_where_an_exact_row_is_there() -> None:
-    answer, found = rows(BERNOULLI)
+def test_nothing_is_added_where_an_exact_row_is_there(call: Any) -> None:
+    answer, found = rows(call, BERNOULLI)
     assert answer["reference"] == "enumerate" and not any(row["added"] for row in found.values()) and len(found) == 8
 
 
-def test_a_biased_estimator_in_the_program_text() -> None:
-    answer, found = rows("param p = 0.3; b ~ Bernoulli(p) using gumbel; x ~ Normal(b, 1); return x^2 + b")
+def test_a_biased_estimator_in_the_program_text(call: Any) -> None:
+    answer, found = rows(call, "param p = 0.3; b ~ Bernoulli(p) using gumbel; x ~ Normal(b, 1); return x^2 + b")
     assert not found[str(answer["reference"])]["biased"]
     assert any(row["biased"] for row in found.values())
 

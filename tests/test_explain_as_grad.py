@@ -61,18 +61,17 @@ def test_programs(number: int) -> None:
         agree(program, parameters, data, **options)
 
 
-def process(*arguments: str, text: str = "") -> Any:
-    done = subprocess.run(
-        [sys.executable, "-m", "probrun", *arguments], input=text, capture_output=True, text=True, timeout=120, check=True,
-    )
-    return json.loads(done.stdout)
+def answer(call: Any, *arguments: str) -> Any:
+    status, shown, _ = call(*arguments)
+    assert status == 0
+    return json.loads(shown)
 
 
 @pytest.mark.parametrize(("text", "options"), [(BITS, ()), (LOOP, ("-d", "k=50")), (SIZED, ("-d", "t=[1,0,1,1,0,1]"))])
-def test_from_outside(text: str, options: tuple[str, ...]) -> None:
+def test_from_outside(text: str, options: tuple[str, ...], call: Any) -> None:
     """The JSON of both commands, with the same options."""
-    seen = process("explain", "-", "--json", *options, text=text)["sites"]
-    used = process("grad", "-", "--json", "--seed", "1", *options, text=text)["sites"]
+    seen = answer(call, "explain", "-e", text, "--json", *options)["sites"]
+    used = answer(call, "grad", "-e", text, "--json", "--seed", "1", *options)["sites"]
     assert [site["name"] for site in seen] == [site["name"] for site in used]
     assert all(there["estimator"] in named["among"] for named, there in zip(seen, used, strict=True))
     assert {"name", "line", "column", "distribution", "estimator", "biased", "reason", "among"} <= set(seen[0])
