@@ -159,6 +159,18 @@ def test_transforms_of_torch() -> None:
     assert float(forwards) == pytest.approx(float(slope), rel=1e-5)
 
 
+def test_a_graph_is_kept_as_long_as_it_was_asked_for() -> None:
+    program = probrun.parse("param t\nz ~ Normal(t, 1)\nreturn z^2")
+    for _ in range(SEEN + 2):
+        t = point(1.0)
+        found = program.expectation({"t": t}, samples=100, seed=1)
+        found.backward(retain_graph=True)
+        found.backward()
+        with pytest.raises(RuntimeError, match=r"retain_graph|second time"):
+            found.backward()
+    assert held(program) == [2]
+
+
 def test_gradients_are_replayed_with_their_doubts() -> None:
     """A rare outcome: what was drawn is counted in replays, too."""
     program = probrun.parse("param r\nx ~ Poisson(r)\nz ~ Normal(0, 1)\nreturn x^2 + z")

@@ -49,6 +49,13 @@ def asked(question: Callable[..., bool], *tensors: Tensor) -> bool:
     return answer
 
 
+def graph_is_kept() -> bool:
+    """In the middle of a backward pass: whether another may follow (`retain_graph`)."""
+    found = getattr(torch._C, "_autograd", None)
+    kept: Callable[[], bool] | None = getattr(found, "_get_current_graph_task_keep_graph", None)
+    return kept is None or kept()
+
+
 def transformed(*tensors: Tensor) -> bool:
     """Whether what happens, or one of the tensors, is seen by a transform of torch (`torch.func`, forward derivatives, a backward
     pass for many at once): all of it must be in the graph."""

@@ -35,11 +35,14 @@ from dataclasses import dataclass
 from functools import lru_cache
 from itertools import pairwise
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
 from ..arrays.scalars import floats
 
+Numbers = npt.NDArray[np.float64]
 KEPT = 512  # spacings that are looked at, at most
 CENTRE_ROWS = 128
 LEAST_FOR_INDEX = 8  # spacings
@@ -120,14 +123,14 @@ def judge(largest: Tensor, squares: float, count: int) -> Tail:
     """The verdict on `count` runs with this sum of squared deviations, of which the `largest` are given (descending)."""
     if not math.isfinite(squares):
         return Tail(0.0, 1.0, True)
-    first = largest[0]
-    most = float(first) ** 2
+    sizes = largest.numpy()
+    most = float(sizes[0]) ** 2
     share = most / squares if squares > 0 else 0.0
-    made_by = (squares / most) ** 2 / float(((largest / first) ** 4).sum()) if share > 0 else math.inf
+    made_by = (squares / most) ** 2 / float(((sizes / sizes[0]) ** 4).sum()) if share > 0 else math.inf
     taken = min(int(4 * math.sqrt(count)), count // 8, KEPT)
-    if taken < LEAST_FOR_INDEX or not float(largest[taken]) > 0:
+    if taken < LEAST_FOR_INDEX or not sizes[taken] > 0:
         return Tail(math.inf, share, False, made_by)
-    logs = largest[: taken + 1].log()
+    logs = np.log(sizes[: taken + 1])
     steps = logs[:-1] - logs[1:]
     if int((steps > TIE).sum()) < taken / 2:
         return Tail(math.inf, share, False, made_by)
@@ -142,10 +145,10 @@ def judge(largest: Tensor, squares: float, count: int) -> Tail:
 
 
 @lru_cache(16)
-def _scale(taken: int) -> tuple[Tensor, Tensor]:
+def _scale(taken: int) -> tuple[Numbers, Numbers]:
     """The numbers i of so many spacings, and 1 - log(k/i) over the mean of these."""
-    place = torch.arange(1, taken + 1, dtype=torch.float64)
-    outward = ((taken + 0.5) / place).log()
+    place = np.arange(1.0, taken + 1)
+    outward = np.log((taken + 0.5) / place)
     return place, 1 - outward / outward.mean()
 
 

@@ -24,7 +24,7 @@ from ...dsl.tables.estimators import ESTIMATORS
 from ...dsl.tables.ranges import Bounds, constant
 from ...dsl.text.diagnostics import ProbError
 from ...dsl.text.source import Span
-from ..arrays.private import pull, transformed
+from ..arrays.private import graph_is_kept, pull, transformed
 from ..arrays.scalars import ends, finite
 from ..blocks.conditioning import products, weighed
 from ..blocks.culprits import value_problem
@@ -220,7 +220,11 @@ class _Estimated(torch.autograd.Function):
     def backward(ctx: Any, *incoming: Tensor) -> tuple[Tensor | None, ...]:
         parameters: tuple[Tensor, ...] = ctx.saved_tensors
         if not torch.is_grad_enabled():
+            if ctx.made is None:
+                raise RuntimeError("the graph of an expectation is gone: keep it in the first backward pass (retain_graph=True)")
             found = ctx.made.pulled(incoming)
+            if not graph_is_kept():
+                ctx.made = None  # its memory, as autograd lets go its own
             if transformed(*incoming) or all(part is None or finite(part) for part in found) or not all(map(finite, incoming)):
                 zeros = (None if part is not None or not value.requires_grad else torch.zeros_like(value) for part, value in zip(
                     found, parameters, strict=True
