@@ -11,6 +11,7 @@ import torch
 
 import probrun
 from probrun.runtime.arrays import private
+from probrun.runtime.graphs import replay
 
 ROOT = Path(__file__).parent.parent
 PRIVATE = re.compile(r"\btorch(?:\.\w+)*\._[a-z]|import _[a-z]|\._(?:schema|cdata)\b|_python_dispatch|_engine_run")
@@ -77,3 +78,36 @@ def test_optimisers_without_the_way_past_the_compiler(monkeypatch: pytest.Monkey
         monkeypatch.setattr(torch.optim.Optimizer, name, lambda *given, method=method, **more: method(*given, **more))
     program = probrun.parse("param a = 1\nz ~ Normal(a, 1)\nreturn (z - 3)^2\n")
     assert program.fit(minimize=True, seed=1).converged
+
+
+def expected(program: probrun.Program, calls: int = 7, **options: object) -> tuple[float, float]:
+    """The last of several expectations and their derivatives, which are replayed by then."""
+    for _ in range(calls):
+        t = torch.tensor(0.5, requires_grad=True)
+        found = program.expectation({"t": t}, samples=200, seed=1, **options)  # type: ignore[arg-type]
+        found.backward()
+    assert t.grad is not None
+    return float(found.detach()), float(t.grad)
+
+
+@pytest.mark.parametrize("absent", ["_op", "_inductor", "_functorch", "_autograd", "_observer"])
+def test_steps_without(absent: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Operations with the Python around them, `torch.compile` in place of its compiler, no word of transforms or of graphs that are
+    kept, nobody who puts questions again."""
+    text = "param t\nz ~ Normal(t, 1)\nk ~ Poisson(exp(z))\nreturn (k - t)*z"
+    known = expected(probrun.parse(text), 1)
+    options = {}
+    if absent == "_op":
+        assert private.direct(len) is len  # it has no such thing
+        monkeypatch.setattr(replay, "direct", lambda function: function)
+    elif absent == "_inductor":
+        monkeypatch.setattr(torch, "_inductor", None)
+        monkeypatch.setitem(__import__("sys").modules, "torch._inductor", None)
+        monkeypatch.setattr(torch, "compile", lambda module, **more: module)
+        text, options = "param t\nz ~ Normal(t, 1)\nreturn (z - t)*z", {"compile": True}
+        known = expected(probrun.parse(text), 1)
+    elif absent == "_observer":
+        monkeypatch.setattr(private, "_observer", None)
+    else:
+        monkeypatch.delattr(torch._C, absent)
+    assert expected(probrun.parse(text), **options) == pytest.approx(known, rel=1e-4)
