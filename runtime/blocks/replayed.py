@@ -1,14 +1,14 @@
 """Small blocks of the same plan, asked for again and again (a loop of gradients, a fit): written down once, then replayed.
 
 What is written down ends with the results and the gradients of single runs; moments, tails and doubts are made of these as always.
-A block in which a check comes out differently, or a number is not finite, is made by the interpreter, from the same noise.
+A block in which a check comes out differently, or a result is not finite, is made by the interpreter, from the same noise.
 """
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator
+from collections.abc import Callable, Hashable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields
 from typing import Any
 
 import torch
@@ -16,7 +16,6 @@ from torch import Tensor
 
 from ...dsl.tables.estimators import ESTIMATORS
 from ...dsl.text.diagnostics import ProbError
-from ..arrays.scalars import finite
 from ..gradients.weighing import Gradients, Weighing
 from ..graphs.recorder import Recorded, Recorder
 from ..graphs.replay import Replay
@@ -135,7 +134,7 @@ class BlockReplay:
                 values = [block.result(value) for value in outcome.values]
                 found = [Weighing.of_result(outcome, number, value, self.runs) for number, value in enumerate(values)]
                 made = (weighing.gradients(block.points, weighing is found[-1], few) for weighing in found)
-                self.results = [
+                results = [
                     ReplayedResult(weighing.value, weighing.scored, list(entries))
                     for weighing, entries in zip(found, made, strict=True)
                 ]
@@ -147,11 +146,11 @@ class BlockReplay:
             raise NotCompiled(f"it takes {len(recorder.graph.nodes)} operations, more than are worth writing down")
         self.work, self.steps, self.guards = outcome.work, block.spending.steps, block.guards
         ends = [end for *_, parts in block.guards.pending for end in parts]
-        tensors = [*ends, *(tensor for result in self.results for tensor in _tensors(result))]
+        tensors = [*ends, *(tensor for result in results for tensor in _tensors(result))]
         self.ends = len(ends)
         self.replay = Replay(recorder, [recorder.node(tensor) for tensor in tensors])
         nothing = iter([torch.empty(0)] * len(tensors))
-        self.results = [_put(result, nothing) for result in self.results]  # their form, without numbers
+        self.forms = [_form(_form(result)(nothing)) for result in results]  # which keep none of these numbers
         block.points.release()
 
     @property
@@ -173,9 +172,7 @@ class BlockReplay:
             session.guards.join(block.guards)
         except Lesson:
             return None
-        results = [_put(result, tensors) for result in self.results]
-        if not all(finite(tensor) for result in results for tensor in _tensors(result)):
-            return None
+        results: list[ReplayedResult] = [make(tensors) for make in self.forms]
         self.held += 1
         leaves = {name: value.detach().unsqueeze(0) for name, value in block.parameters.items()}
         return Replayed(block, self.runs, leaves, results, self.work, self.steps)
@@ -193,12 +190,14 @@ def _tensors(value: Any) -> Iterator[Tensor]:
             yield from _tensors(getattr(value, part.name))
 
 
-def _put(value: Any, tensors: Iterator[Tensor]) -> Any:
-    """The same with other tensors."""
+def _form(value: Any) -> Callable[[Iterator[Tensor]], Any]:
+    """What makes the same of other tensors."""
     if isinstance(value, Tensor):
-        return next(tensors)
+        return next
+    if next(_tensors(value), None) is None:
+        return lambda tensors: value
     if isinstance(value, list):
-        return [_put(part, tensors) for part in value]
-    if isinstance(value, ReplayedResult | Gradients):
-        return replace(value, **{part.name: _put(getattr(value, part.name), tensors) for part in fields(value)})
-    return value
+        entries = [_form(part) for part in value]
+        return lambda tensors: [make(tensors) for make in entries]
+    kind, parts = type(value), [_form(getattr(value, part.name)) for part in fields(value)]
+    return lambda tensors: kind(*[make(tensors) for make in parts])

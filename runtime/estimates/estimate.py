@@ -230,13 +230,13 @@ def _differentiate_plain(session: Session, collected: Collected, progress: Progr
     if whole is not None:
         part = Collected(names, settings)
         part.work, part.steps, part.done = whole.work, whole.steps, whole.runs
-        for name, result in zip(names, whole.results, strict=True):
-            _take_value(part, whole.block, name, result, whole.runs)
-        _take_gradients(part, whole.block, whole.leaves, whole.results, whole.runs, few, True)
-        collected.merge(part, session)
-        if progress is not None:
-            progress(collected.done, settings.samples)
-        return
+        found = zip(names, whole.results, strict=True)
+        if all(_take_value(part, whole.block, name, result, whole.runs) for name, result in found):
+            _take_gradients(part, whole.block, whole.leaves, whole.results, whole.runs, few, True)
+            collected.merge(part, session)
+            if progress is not None:
+                progress(collected.done, settings.samples)
+            return
 
     def take(block: Session, runs: int, leaves: dict[str, Tensor], outcome: Outcome) -> Collected:
         part = Collected(names, settings, block.start)
