@@ -113,6 +113,33 @@ def test_data_may_change() -> None:
     assert held(program) == [5]
 
 
+def test_numbers_are_taken_as_they_are_given() -> None:
+    """A number for an array of parameters; numbers among the data that differ in the tenth place; lists in float64."""
+    program = taught("param w[3]\nz ~ Normal(w, 1)\nreturn sum(z*[1, 2, 3])", {"w": 0.5}, samples=50)
+    w = point(0.5)
+    program.expectation({"w": w}, samples=50, seed=3).backward()
+    assert held(program) == [2] and w.grad is not None and float(w.grad) == pytest.approx(6.0, rel=1e-5)
+    program = probrun.parse("param m\ndata c\ndata y[n]\nz ~ Normal(m, 1)\nreturn (z - m)*0 + (c - 0.1)*1e9 + (y[0] - 0.3)*1e9")
+    for c, y in [(0.1, 0.3)] * 6 + [(0.1 + 1e-9, 0.3), (0.1, 0.3 + 1e-9)]:
+        found = program.expectation({"m": torch.tensor(0.5)}, data={"c": c, "y": [y]}, samples=50, seed=1, dtype="float64")
+        assert float(found) == pytest.approx((c - 0.1) * 1e9 + (y - 0.3) * 1e9, abs=1e-3)
+    assert held(program)
+
+
+def test_a_derivative_of_zero_and_a_result_that_is_written_into() -> None:
+    """`floor` has the derivative 0 whatever comes in; a constant result belongs to the caller."""
+    program = taught("param t\nparam u\nz ~ Normal(0, 1)\nreturn floor(t) + z, u*z^2, 0.5", {"t": 0.5, "u": 1.0}, samples=50)
+    for _ in range(3):
+        t, u = point(0.5), point(1.0)
+        a, b, c = program.expectation({"t": t, "u": u}, samples=50, seed=3).values()
+        (2 * a + 3 * b).backward()
+        assert t.grad is not None and float(t.grad) == 0 and u.grad is not None and float(u.grad) == pytest.approx(3 * float(b.detach()))
+        assert float(c.detach()) == 0.5
+        with torch.no_grad():
+            c.add_(1.0)
+    assert held(program) == [4]
+
+
 def test_several_results_a_vector_and_second_derivatives() -> None:
     text = "param w[2]\nz ~ Normal(w, 1)\na = z[0]^2*w[1]\nv = [w[0]*z[1], w[1]^3]\nreturn a, v"
     program = taught(text, {"w": [0.5, 2.0]}, samples=20_000)

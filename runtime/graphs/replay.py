@@ -42,22 +42,25 @@ PLAIN = {  # torch's own functions parse their arguments faster
 class Replay:
     """A recorded graph as code.
 
-    `outputs` are nodes; those that depend on `later`, inputs that come with the second stage, are its outputs, in their order.
-    `fuse`: all that no draw needs is left to torch's compiler.  Raises NotCompiled where the stages cannot be told apart, or the
-    compiler fails.
+    `outputs` are nodes; `afterwards` those of the second stage, which goes on with the inputs `later`.  `fuse`: all that no draw
+    needs is left to torch's compiler.  Raises NotCompiled where the stages cannot be told apart, or the compiler fails.
     """
 
-    def __init__(self, recorder: Recorder, outputs: Sequence[fx.Node], later: Sequence[fx.Node] = (), fuse: bool = False):
-        simplified = Simplified(recorder, outputs)
-        ends = [simplified.of(node) for node in outputs]
+    def __init__(
+        self, recorder: Recorder, outputs: Sequence[fx.Node], afterwards: Sequence[fx.Node] = (), later: Sequence[fx.Node] = (),
+        fuse: bool = False,
+    ):
+        simplified = Simplified(recorder, [*outputs, *afterwards])
+        early, finish = ([simplified.of(node) for node in nodes] for nodes in (outputs, afterwards))
         late = _late(simplified, later)
-        after = [node for node in simplified.nodes if node in late]
+        if late.intersection(early):
+            raise NotCompiled("what comes first depends on what comes later")
+        before, after = ([node for node in simplified.nodes if (node in late) == again] for again in (False, True))
         kept = [
-            node for node in dict.fromkeys(source for node in after for source in simplified.sources(node))
+            node for node in dict.fromkeys([*(source for node in after for source in simplified.sources(node)), *finish])
             if node not in late and node not in simplified.constants
         ]
         inputs = [node for node in recorder.inputs if node not in late]
-        early, before = [node for node in ends if node not in late], [node for node in simplified.nodes if node not in late]
         asked = [simplified.of(node) for nodes in recorder.looked_at for node in nodes]
         self.questions = [(question, len(nodes), answer) for question, nodes, answer in recorder.questions]
         self.notes = [(note, len(nodes)) for note, nodes in recorder.notes]
@@ -66,9 +69,8 @@ class Replay:
         self.begin: Callable[[Noise, Sequence[Tensor]], tuple[tuple[Tensor, ...], Kept, tuple[Tensor, ...]] | None] = make(
             ("noise",), inputs, before, (early, kept, asked)
         )
-        finish = [node for node in ends if node in late]
         self.second: Callable[[Kept, Sequence[Tensor]], tuple[tuple[Tensor, ...]]] | None = (
-            make((), kept, after, (finish,), list(later)) if finish else None
+            make((), kept, after, (finish,), list(later)) if later else None
         )
         self.length = len(simplified.nodes)
 

@@ -68,7 +68,7 @@ class CallValues:
         arrays: dict[str, Tensor] = {}
         for name, given in data.items():
             try:
-                array = torch.as_tensor(given)
+                array = given if isinstance(given, Tensor) else torch.as_tensor(given, dtype=torch.float64)
             except (TypeError, ValueError, RuntimeError, OverflowError):
                 return None
             if array.is_complex():
@@ -109,6 +109,7 @@ class BlockStep:
         self.wish, self.way, self.result = replace(wish, parameters={}), attempt.way, DTYPES[wish.settings.dtype]
         self.names, self.runs = attempt.names, 1 if self.session.exact else wish.settings.samples
         self.dtype, self.device = self.session.context.dtype, self.session.context.device
+        self.shapes = {name: value.shape for name, value in attempt.values[0].items()}
         self.fixed = {name: value for name, value in attempt.values[0].items() if name not in values.parameters}
         facts = wish.resolved.parameters
         self.domains = {name: fact.node.domain for name, fact in facts.items() if fact.node is not None}
@@ -145,10 +146,11 @@ class BlockStep:
         if len(recorder.graph.nodes) > MOST_NODES:
             raise NotCompiled(f"it takes {len(recorder.graph.nodes)} operations, more than are worth writing down")
         ends = [end for *_, parts in session.guards.pending for end in parts]
-        outputs = [*found, *ends, *(part for part in made if part is not None)]
         self.early = len(found), len(found) + len(ends)
-        later = [] if single else [recorder.node(part) for part in incoming]
-        return Replay(recorder, [recorder.node(tensor) for tensor in outputs], later, self.fuse)
+        derivatives = [part for part in made if part is not None]
+        outputs, afterwards = ([*found, *ends, *derivatives], []) if single else ([*found, *ends], derivatives)
+        first, second, later = (list(map(recorder.node, tensors)) for tensors in (outputs, afterwards, [] if single else incoming))
+        return Replay(recorder, first, second, later, self.fuse)
 
     def inputs(self, values: CallValues) -> tuple[list[Tensor], list[Tensor]] | None:
         """What the graph starts from, and the parameters in the caller's graph; None where something is not as it must be."""
@@ -161,7 +163,7 @@ class BlockStep:
             bare = value.detach()
             if not finite(bare) or not lies_in(self.domains.get(name), bare) or not representable(bare, self.dtype):
                 return None
-            parameters.append(value.to(self.device, self.dtype))
+            parameters.append(value.to(self.device, self.dtype).expand(self.shapes[name]))
         points = [value.detach() for value in parameters]
         for name in self.arrays:
             array = values.arrays.get(name)
@@ -197,7 +199,7 @@ class BlockStep:
             except Lesson:
                 return None
         self.held += 1
-        made = ReplayedStep(self, [value.to(self.result) for value in outputs[:means]], outputs[ends:], kept)
+        made = ReplayedStep(self, [value.to(self.result, copy=True) for value in outputs[:means]], outputs[ends:], kept)
         return named(self.names, attached(made, Again(self.wish, self.way, seed), parameters))
 
     @property
