@@ -182,9 +182,9 @@ def tried(
         if differs(known, found, how):
             return "wrong", f"call {call}, seed {seed}, mix {mix}, {options}, {moved}: {known} by the interpreter, {found}"
     for (what, _), table in program.resolved.prepared.known.items():
-        if what == "replays" and any(isinstance(block, replays.BlockReplay) and block.held for block in table.values()):
+        if what == "replays" and any(isinstance(block, replays.BlockReplay) and block.replay.held for block in table.values()):
             state = "replayed (grad)"
-        if what == "steps" and any(step is not None and step.held for step in table.made.values()):
+        if what == "steps" and any(step is not None and step.replay.held for step in table.made.values()):
             state = "compiled" if compiled else "replayed"
     return state, ""
 

@@ -32,7 +32,7 @@ def held(program: Any, what: str = "steps") -> list[int]:
     for (name, _), table in program.resolved.prepared.known.items():
         if name == what:
             made = table.made.values() if what == "steps" else table.values()
-            found += [each.held for each in made if isinstance(each, BlockStep | BlockReplay)]
+            found += [each.replay.held for each in made if isinstance(each, BlockStep | BlockReplay)]
     return found
 
 

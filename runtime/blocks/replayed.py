@@ -18,7 +18,7 @@ from ...dsl.tables.estimators import ESTIMATORS
 from ...dsl.text.diagnostics import ProbError
 from ..gradients.weighing import Gradients, Weighing
 from ..graphs.recorder import Recorded, Recorder
-from ..graphs.replay import Replay
+from ..graphs.replay import MOST_RUNS, Replay
 from ..lanes.lessons import Lesson, NotCompiled
 from ..lanes.lifting import Leaves
 from ..machine.interpreter import Interpreter
@@ -26,10 +26,7 @@ from .compiled import inputs_of
 from .session import Session
 
 SEEN = 5  # blocks of a kind before one is written down
-MOST_RUNS = 50_000  # of a block that is; of more the walk over the program is a small part
-MOST_NODES = 5_000
 MOST_KINDS = 16  # that are remembered
-TRIED = 8  # replays after which half must have held
 
 
 @dataclass
@@ -59,12 +56,15 @@ class Replayed:
 
 def replayed(session: Session, few: bool) -> Replayed | None:
     """The only block of a session; None where it must be made by the interpreter."""
-    table, kind = _table(session), _kind(session, few)
-    known = None if table is None else table.get(kind)
-    if table is None or not isinstance(known, BlockReplay):
+    table = _table(session)
+    if not table:
+        return None
+    kind = _kind(session, few)
+    known = table.get(kind)
+    if not isinstance(known, BlockReplay):
         return None
     found = known.made(session)
-    if known.useless:
+    if known.replay.useless:
         table[kind] = 0
     return found
 
@@ -119,7 +119,6 @@ class BlockReplay:
 
     def __init__(self, session: Session, few: bool):
         self.runs = session.settings.samples
-        self.tried = self.held = 0
         block = session.at(0, 0)
         block.parameters = {name: value.detach().clone() for name, value in block.parameters.items()}
         block.slopes = []
@@ -142,25 +141,16 @@ class BlockReplay:
             raise NotCompiled("it does not run alike") from problem
         finally:
             block.noise = noise
-        if len(recorder.graph.nodes) > MOST_NODES:
-            raise NotCompiled(f"it takes {len(recorder.graph.nodes)} operations, more than are worth writing down")
         self.work, self.steps, self.guards = outcome.work, block.spending.steps, block.guards
         ends = [end for *_, parts in block.guards.pending for end in parts]
         tensors = [*ends, *(tensor for result in results for tensor in _tensors(result))]
-        self.ends = len(ends)
         self.replay = Replay(recorder, [recorder.node(tensor) for tensor in tensors])
         nothing = iter([torch.empty(0)] * len(tensors))
         self.forms = [_form(_form(result)(nothing)) for result in results]  # which keep none of these numbers
         block.points.release()
 
-    @property
-    def useless(self) -> bool:
-        """Whether its checks fail more often than not."""
-        return self.tried >= TRIED and 2 * self.held < self.tried
-
     def made(self, session: Session) -> Replayed | None:
         """The block of a session."""
-        self.tried += 1
         block = session.at(0, 0)
         with torch.no_grad():
             found = self.replay.first(block.noise, [value.detach() for value in inputs_of(block)], block.variety)
@@ -173,7 +163,7 @@ class BlockReplay:
         except Lesson:
             return None
         results: list[ReplayedResult] = [make(tensors) for make in self.forms]
-        self.held += 1
+        self.replay.held += 1
         leaves = {name: value.detach().unsqueeze(0) for name, value in block.parameters.items()}
         return Replayed(block, self.runs, leaves, results, self.work, self.steps)
 

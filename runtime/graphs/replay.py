@@ -21,6 +21,10 @@ from .fused import fused
 from .recorder import Recorder
 from .simplified import MADE_OF_SHAPES, Simplified
 
+MOST_RUNS = 50_000  # of a block that is replayed; of more the walk over the program is a small part
+MOST_NODES = 5_000
+TRIED = 8  # replays after which half must have held
+
 aten = torch.ops.aten
 Kept = tuple[Any, ...]  # what the second stage needs of the first
 COMPARED = {
@@ -43,13 +47,16 @@ class Replay:
     """A recorded graph as code.
 
     `outputs` are nodes; `afterwards` those of the second stage, which goes on with the inputs `later`.  `fuse`: all that no draw
-    needs is left to torch's compiler.  Raises NotCompiled where the stages cannot be told apart, or the compiler fails.
+    needs is left to torch's compiler.  Raises NotCompiled where there is
+    too much of it, the stages cannot be told apart, or the compiler fails.
     """
 
     def __init__(
         self, recorder: Recorder, outputs: Sequence[fx.Node], afterwards: Sequence[fx.Node] = (), later: Sequence[fx.Node] = (),
         fuse: bool = False,
     ):
+        if len(recorder.graph.nodes) > MOST_NODES:
+            raise NotCompiled(f"it takes {len(recorder.graph.nodes)} operations, more than are worth writing down")
         simplified = Simplified(recorder, [*outputs, *afterwards])
         early, finish = ([simplified.of(node) for node in nodes] for nodes in (outputs, afterwards))
         late = _late(simplified, later)
@@ -72,11 +79,17 @@ class Replay:
         self.second: Callable[[Kept, Sequence[Tensor]], tuple[tuple[Tensor, ...]]] | None = (
             make((), kept, after, (finish,), list(later)) if later else None
         )
-        self.length = len(simplified.nodes)
+        self.tried = self.held = 0  # how often it was begun, and to the end
+
+    @property
+    def useless(self) -> bool:
+        """Whether its checks fail more often than not."""
+        return self.tried >= TRIED and 2 * self.held < self.tried
 
     def first(self, noise: Noise, inputs: Sequence[Tensor], owner: Any = None) -> tuple[tuple[Tensor, ...], Kept] | None:
         """The early outputs, and what the second stage needs; None where a check or a question comes out differently.  Notes are
         taken for the `owner`."""
+        self.tried += 1
         found = self.begin(noise, inputs)
         if found is None:
             return None

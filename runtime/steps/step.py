@@ -26,17 +26,14 @@ from ..estimates.attempts import Attempt
 from ..estimates.binding import lies_in, representable
 from ..estimates.precision import sizes_of
 from ..graphs.recorder import Recorded, Recorder
-from ..graphs.replay import Kept, Replay
+from ..graphs.replay import MOST_RUNS, Kept, Replay
 from ..lanes.lessons import Lesson, NotCompiled
 from ..machine.interpreter import Interpreter
 from ..machine.ways import APART, Masked
 from .expectation import Again, Named, Wish, attached, estimates, expectation, named
 
 SEEN = 4  # calls of one kind before the block is written down
-MOST_RUNS = 50_000  # of a block that is; of more the walk over the program is a small part
-MOST_NODES = 5_000
 MOST_KINDS, MOST_PLACES = 16, 4096  # that are remembered
-TRIED = 8  # replays after which half must have held
 
 
 @dataclass(frozen=True)
@@ -116,7 +113,6 @@ class BlockStep:
         self.order = list(facts)
         arrays = {name: value for name, value in self.session.data.items() if isinstance(value, Tensor)}
         self.arrays, self.defaults = list(arrays), {name: value for name, value in arrays.items() if name not in values.arrays}
-        self.replays = self.held = 0
         self.replay = self._written()
 
     def _written(self) -> Replay:
@@ -143,8 +139,6 @@ class BlockStep:
             session.noise = noise
         self.dtypes = [value.dtype for value in found]
         self.reached = [part is not None for part in made] or [False] * len(points)
-        if len(recorder.graph.nodes) > MOST_NODES:
-            raise NotCompiled(f"it takes {len(recorder.graph.nodes)} operations, more than are worth writing down")
         ends = [end for *_, parts in session.guards.pending for end in parts]
         self.early = len(found), len(found) + len(ends)
         derivatives = [part for part in made if part is not None]
@@ -184,7 +178,6 @@ class BlockStep:
         points, parameters = found
         block = copy.copy(self.session)
         block.begin(block_seed(seed, 0))
-        self.replays += 1
         with torch.no_grad():
             replayed = self.replay.first(block.noise, points)
         if replayed is None:
@@ -198,14 +191,9 @@ class BlockStep:
                 block.guards.fork().refill(block.guards, iter(outputs[means:ends]))
             except Lesson:
                 return None
-        self.held += 1
+        self.replay.held += 1
         made = ReplayedStep(self, [value.to(self.result, copy=True) for value in outputs[:means]], outputs[ends:], kept)
         return named(self.names, attached(made, Again(self.wish, self.way, seed), parameters))
-
-    @property
-    def useless(self) -> bool:
-        """Whether its checks fail more often than not."""
-        return self.replays >= TRIED and 2 * self.held < self.replays
 
 
 @dataclass
@@ -227,7 +215,7 @@ class Steps:
         if step is None:
             return None
         found = step.taken(values, seed)
-        if step.useless:
+        if step.replay.useless:
             self.made[alike] = None
         return found
 
