@@ -143,6 +143,7 @@ class Values(Finding):
             both = combined([fact, operand], image)
             both = replace(both, spread=spread(term.operator, fact, operand))
             if term.operator == "/":
+                self.curved(term.operand, operand)
                 both = self.singular(both, operand, term, term.operand)
                 both = self.within(both, operand, term.operand, term, -LARGEST, LARGEST)
             elif term.operator == "%":
@@ -157,6 +158,9 @@ class Values(Finding):
         fact = combined([base, exponent], ranges.power(base.range, exponent.range))
         if exponent.range.low == exponent.range.high != 0:
             fact = replace(fact, spread=base.spread)
+        power = float(exponent.range.low)
+        if exponent.moves or power != exponent.range.high or power < 0 or not power.is_integer():
+            self.curved(node, base, exponent)
         if exponent.range.low < 0:
             fact = self.singular(fact, base, node, node.base)
         if exponent.moves and to_the_zero(base.range, exponent.range):
@@ -195,6 +199,7 @@ class Values(Finding):
             return self.built_in(node, row, facts)
         external = self.resolved.external[node.function]
         whole = combined(facts)
+        self.curved(node, whole)
         if not external.smooth:
             return self.jump(node, whole)
         if external.smooth == "kink" and whole.moves:
@@ -209,6 +214,8 @@ class Values(Finding):
         anywhere = row.bend is None or facts[0].range.low < row.bend < facts[0].range.high
         if row.smoothness == (Smoothness.KINK,) and anywhere and combined(facts).moves:
             self.kinks.add(id(node))
+        if not row.polynomial:
+            self.curved(node, *facts)
         if row.root and facts[0].moves and (row.equal or facts[0].range.has_zero):
             self.kinks.add(id(node))
         if row.name in ("dot", "matmul") and square(node.arguments[0].value, node.arguments[1].value):
@@ -265,6 +272,8 @@ class Values(Finding):
             for frame in {id(self.frame): self.frame, id(self.globals): self.globals}.values():
                 frame.redrawn(own)
         carries = whole.live and self.pathwise(site)
+        if (whole.moves or carries) and not (carries and row.affine):
+            self.curves.add(id(node))
         if not self.pathwise(site) and not row.discrete:
             whole = self.ends(whole, distribution, facts, node)
         whole = self.extended(whole, distribution, facts, node)
@@ -286,6 +295,7 @@ class Values(Finding):
         if not row.value_smooth or (row.discrete and value.continuous):  # a mass is 0 between the whole numbers
             value = discrete(self.jump(node.value, value), value.range)
         whole = combined([*facts.values(), value], Bounds(-ranges.INF, 0, False, True) if row.discrete else ANY)
+        self.curved(node, whole)
         if row.kinked and combined([*facts.values(), value]).moves:
             self.kinks.add(id(node))
         whole = self.extended(self.ends(whole, node.distribution, facts, node), node.distribution, facts, node)
@@ -299,6 +309,7 @@ class Values(Finding):
         if whole_numbers:
             value = discrete(self.jump(node.value, value), value.range)
         whole = combined([*facts.values(), value], ranges.UNIT if node.form == "cdf" else Bounds(-ranges.INF, 0, False, True))
+        self.curved(node, whole)
         whole = self.extended(self.ends(whole, node.distribution, facts, node), node.distribution, facts, node)
         whole = self.within(whole, value, node.value, node, -HUGE, HUGE)
         for name, fact in facts.items():

@@ -193,6 +193,7 @@ class Flow:
     sites: dict[int, SiteFlow]
     guards: tuple[Guard, ...]
     kinks: frozenset[int]  # ids of nodes where a derivative is carried over a kink: it has no second one
+    curves: frozenset[int]  # ids of nodes that are no polynomial of what moves
     ties: dict[int, bool]  # ids of nodes whose kink may be met exactly: whether anything continuous is in their operands
     hazards: tuple[Hazard, ...]
 
@@ -299,9 +300,15 @@ class Finding:
         self.broken = broken
         self.guards: dict[tuple[str, int], Guard] = {}
         self.kinks: set[int] = set()
+        self.curves: set[int] = set()
         self.hazards: dict[Hazard, int] = {}
         self.ties: dict[int, bool] = {}
         self.relaxed = 0
+
+    def curved(self, node: Node, *facts: Fact) -> None:
+        """What `node` makes of values is no polynomial of them."""
+        if any(fact.moves for fact in facts):
+            self.curves.add(id(node))
 
     def jump(self, node: Node, fact: Fact) -> Fact:
         """A jump in `fact` at `node`: harmless, unless a relaxed draw or a live value with continuous randomness meets it."""

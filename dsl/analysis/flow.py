@@ -120,7 +120,8 @@ class Walk(Values):
             name = self.resolved.objective or self.resolved.results[0]
             results[name] = combined_ends(ends, name)
         return Flow(
-            self.origins, results, self.sites, tuple(self.guards.values()), frozenset(self.kinks), self.ties, tuple(self.hazards),
+            self.origins, results, self.sites, tuple(self.guards.values()), frozenset(self.kinks), frozenset(self.curves),
+            self.ties, tuple(self.hazards),
         )
 
     # --------------------------------------------------------------------------------------------- statements

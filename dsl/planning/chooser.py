@@ -71,7 +71,7 @@ class Chooser:
         exact = bool(felt) and all(ESTIMATORS[choice.estimator].exact for choice in felt)
         return Plan(
             choices, flow.guards, any(choice.biased for choice in choices.values()), exact, self.unasked(choices),
-            flow.kinks, flow.ties, jumps,
+            flow.kinks, flow.ties, not (flow.kinks or flow.curves or flow.lost or jumps or self.resolved.weighted), jumps,
         )
 
     def jumps(self) -> Mapping[int, tuple[Atom, ...]]:

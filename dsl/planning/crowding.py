@@ -15,6 +15,7 @@ from functools import cached_property
 from ..analysis.liveness import liveness_of
 from ..analysis.outcomes import Outcomes, count_outcomes, what_counts
 from ..analysis.states import count_states
+from ..tables.distributions import DISTRIBUTIONS
 from ..tables.limits import MAX_LANES, MOST_STATES, STEP, lanes_tried
 from .chooser import Planner
 from .plan import NOTHING, Lessons, Plan, PlanOptions
@@ -87,11 +88,15 @@ class Crowding:
                 return index
         return None
 
-    def states(self, plan: Plan) -> float:
-        """The logarithm of how many lanes there are at most, where lanes in one state are merged (infinite: unknown)."""
+    def states(self, plan: Plan, least: bool = False) -> float:
+        """The logarithm of how many lanes there are at most, where lanes in one state are merged (infinite: unknown).  With `least`
+        outcomes without end count as two, of which there are more."""
         if not plan.merges:
             return math.inf
         resolved, enumerated, once = self.plans.resolved, frozenset(plan.splitting), self.outcomes.once
+        if least:
+            endless = (index for index in enumerated if DISTRIBUTIONS[resolved.sites[index].distribution.name].endless)
+            once = {**dict.fromkeys(endless, 1.0), **once}
         return resolved.prepared.once(
             "states", (self.of, enumerated, tuple(once.items())),
             lambda: count_states(resolved, liveness_of(resolved, self.of), enumerated, once),

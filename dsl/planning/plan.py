@@ -124,6 +124,7 @@ class Plan:
     kinks      ids of nodes over whose kink a derivative is carried, which has no second one
     ties       ids of nodes over whose kink a derivative is carried, and which may be met exactly with positive probability; for
                each whether anything continuous is in its operands
+    polynomial what moves goes through sums and products only: a derivative along paths lies in no rarer runs than the results
     atoms      by site, where a draw makes the result jump
     token      under which what runs find out about it is kept (`Resolved.prepared`)
     """
@@ -135,6 +136,7 @@ class Plan:
     unasked: bool = False
     kinks: frozenset[int] = frozenset()
     ties: Mapping[int, bool] = field(default_factory=dict)
+    polynomial: bool = False
     atoms: Mapping[int, tuple[Atom, ...]] = field(default_factory=dict)
     token: object = field(default_factory=object, compare=False, repr=False)
 
@@ -157,6 +159,16 @@ class Plan:
         that is met, looks back at the lanes where it arose."""
         rows = [ESTIMATORS[choice.estimator] for choice in self.choices.values()]
         return not self.ties and any(row.splits for row in rows) and not any(row.carrier is Carrier.DENSITY for row in rows)
+
+    @cached_property
+    def pathwise(self) -> int:
+        """How many sites are reparameterised."""
+        return sum(ESTIMATORS[choice.estimator].reparameterises for choice in self.choices.values())
+
+    @cached_property
+    def forks(self) -> bool:
+        """Whether runs go on as two."""
+        return any(ESTIMATORS[choice.estimator].forks for choice in self.choices.values())
 
     @cached_property
     def splitting(self) -> tuple[int, ...]:

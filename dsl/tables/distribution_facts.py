@@ -106,6 +106,12 @@ class DistributionRow:
         return self.bends_at or self.shifted
 
     @property
+    def affine(self) -> bool:
+        """Whether a draw is an affine function of its arguments, whose coefficients are noise."""
+        moved = self.shifted == "loc" or self.stretched == ("scale", "/")
+        return moved and all(parameter.name in ("loc", "scale") for parameter in self.parameters)
+
+    @property
     def cumulative(self) -> bool:
         """Whether it has a distribution function: one number, on a line."""
         return not self.event and not self.periodic

@@ -10,6 +10,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
+from typing import Any
 
 from ..syntax import Call
 from ..text.diagnostics import Diagnostic
@@ -37,8 +38,8 @@ class FunctionRow:
     `bend`: where the only kink is (None: anywhere)
     `singular_at`: places where the derivative is not integrable although the values meet from both sides
     (`log` at 0, `logit` at 0 and 1).  `pole`: goes through infinity where a guard changes sign.  `adds`: the result is a
-    sum over the arguments' entries.  `levels`: the infinities at which it is finite all the same (`exp` at -inf), so that
-    it hides an infinite slope.  `root`: it is steep at 0, so that what comes down to 0 there may have a kink (`sqrt(x^2)`);
+    sum over the arguments' entries.  `polynomial`: it is one in its arguments, or in those that are smooth.
+    `levels`: the infinities at which it is finite all the same (`exp` at -inf), so that it hides an infinite slope.  `root`: it is steep at 0, so that what comes down to 0 there may have a kink (`sqrt(x^2)`);
     `equal`: so it is where no entry differs from the others, or where a matrix loses its rank.
     `regular`: matrices with a pole where their determinant is 0.
     """
@@ -55,6 +56,7 @@ class FunctionRow:
     bend: float | None = None
     pole: bool = False
     adds: bool = False
+    polynomial: bool = False
     levels: tuple[float, ...] = ()
     root: bool = False
     equal: bool = False
@@ -160,6 +162,7 @@ def _log1p(a: Bounds) -> Bounds:
 
 _SMOOTH, _KINK, _JUMP = (Smoothness.SMOOTH,), (Smoothness.KINK,), (Smoothness.JUMP,)
 _AXES = tuple(range(MOST_AXES))
+_SUM: dict[str, Any] = {"adds": True, "polynomial": True}
 _HALF_PI = math.pi / 2
 _BELOW, _ABOVE, _BOTH = (-INF,), (INF,), (-INF, INF)
 
@@ -204,7 +207,7 @@ _ELEMENTWISE = (
     ),
     FunctionRow(
         "where", 3, 3, (Smoothness.JUMP, Smoothness.SMOOTH), range=lambda _, a, b: ranges.join(a, b),
-        signature="where(c, a, b)", summary="a where c holds, else b, element by element",
+        polynomial=True, signature="where(c, a, b)", summary="a where c holds, else b, element by element",
     ),
 )
 
@@ -218,15 +221,17 @@ def _reducing(name: str, smoothness: tuple[Smoothness, ...], summary: str, **fac
 _REDUCTIONS = (
     _reducing("min", _KINK, "the smallest entry, or the smallest of several", range=_folded(union, ranges.minimum), levels=_ABOVE),
     _reducing("max", _KINK, "the largest entry, or the largest of several", range=_folded(union, ranges.maximum), levels=_BELOW),
-    _reducing("sum", _SMOOTH, "the sum of all entries, or of several values", range=_folded(ranges.total, ranges.add), adds=True),
-    _reducing("mean", _SMOOTH, "the mean of all entries, or of several values", range=union, adds=True),
-    _reducing("prod", _SMOOTH, "the product of all entries, or of several", range=_folded(_product, ranges.multiply)),
+    _reducing("sum", _SMOOTH, "the sum of all entries, or of several values", range=_folded(ranges.total, ranges.add), **_SUM),
+    _reducing("mean", _SMOOTH, "the mean of all entries, or of several values", range=union, **_SUM),
+    _reducing(
+        "prod", _SMOOTH, "the product of all entries, or of several", range=_folded(_product, ranges.multiply), polynomial=True,
+    ),
     _reducing("any", _JUMP, "whether some entry is not 0", discrete=True, range=always(UNIT)),
     _reducing("all", _JUMP, "whether no entry is 0", discrete=True, range=always(UNIT)),
 )
 
 _ARRAYS = (
-    _one("cumsum", _SMOOTH, "running sums along the last axis", range=ranges.total),
+    _one("cumsum", _SMOOTH, "running sums along the last axis", range=ranges.total, polynomial=True),
     _one(
         "softmax", _SMOOTH, "exp(x) divided by its sum along the last axis", range=always(Bounds(0, 1, False, True)),
         levels=_BELOW,
@@ -238,9 +243,10 @@ _ARRAYS = (
         "argsort", _JUMP, "the indices that put the entries in increasing order along the last axis, as numpy.argsort",
         discrete=True, range=always(NONNEGATIVE),
     ),
-    _one("cumprod", _SMOOTH, "running products along the last axis", range=_product),
+    _one("cumprod", _SMOOTH, "running products along the last axis", range=_product, polynomial=True),
     _one(
         "var", _SMOOTH, "the variance of all entries, divided by n - 1 as in torch, R and Stan", range=always(NONNEGATIVE),
+        polynomial=True,
     ),
     _one(
         "std", _SMOOTH, "the square root of var(x), the sample standard deviation", range=always(NONNEGATIVE),
@@ -254,19 +260,21 @@ _ARRAYS = (
     _one("length", _SMOOTH, "the size of the first axis", discrete=True, valueless=True, range=always(NONNEGATIVE)),
     FunctionRow(
         "dot", 2, 2, _SMOOTH, range=_sum_of_products, signature="dot(a, b)", summary="the inner product of two vectors",
-        adds=True,
+        **_SUM,
     ),
     FunctionRow(
-        "matmul", 2, 2, _SMOOTH, range=_sum_of_products, signature="matmul(a, b)",
+        "matmul", 2, 2, _SMOOTH, range=_sum_of_products, polynomial=True, signature="matmul(a, b)",
         summary="the product of two matrices, or of a matrix and a vector",
     ),
     FunctionRow(
-        "outer", 2, 2, _SMOOTH, range=ranges.multiply, signature="outer(a, b)",
+        "outer", 2, 2, _SMOOTH, range=ranges.multiply, polynomial=True, signature="outer(a, b)",
         summary="the matrix of the products of the entries of two vectors",
     ),
-    FunctionRow("transpose", 1, 1, _SMOOTH, range=union, signature="transpose(m)", summary="a matrix with rows as columns"),
     FunctionRow(
-        "diag", 1, 1, _SMOOTH, range=lambda a: union(a, constant(0)), signature="diag(x)",
+        "transpose", 1, 1, _SMOOTH, range=union, polynomial=True, signature="transpose(m)", summary="a matrix with rows as columns",
+    ),
+    FunctionRow(
+        "diag", 1, 1, _SMOOTH, range=lambda a: union(a, constant(0)), polynomial=True, signature="diag(x)",
         summary="the diagonal of a matrix; of a vector the matrix with that diagonal, as torch.diag",
     ),
     FunctionRow(
@@ -297,11 +305,11 @@ _ARRAYS = (
         summary="the whole numbers from `start` (or 0) up to, not including, `stop`",
     ),
     FunctionRow(
-        "stack", 1, None, _SMOOTH, range=union, signature="stack(a, b, ...)",
+        "stack", 1, None, _SMOOTH, range=union, polynomial=True, signature="stack(a, b, ...)",
         summary="values of one shape as the entries of a new first axis",
     ),
     FunctionRow(
-        "concat", 1, None, _SMOOTH, range=union, signature="concat(a, b, ...)",
+        "concat", 1, None, _SMOOTH, range=union, polynomial=True, signature="concat(a, b, ...)",
         summary="arrays one after another along their first axis; a scalar counts as one entry",
     ),
 )

@@ -95,7 +95,7 @@ def _table(session: Session) -> dict[Hashable, BlockReplay | int] | None:
         return None
     if settings.target_se is not None or settings.deadline is not None or settings.compile or settings.block_lanes is not None:
         return None
-    limits = settings.most_work, settings.width, settings.ahead, settings.until
+    limits = settings.most_work, settings.ahead, settings.until
     if any(limit is not None for limit in limits) or settings.patience:
         return None
     if session.asked.weighed or session.asked.copies > 1 or settings.logarithms or "replay" in settings.without:
@@ -109,7 +109,8 @@ def _kind(session: Session, few: bool) -> Hashable:
     settings = session.settings
     return (
         settings.samples, session.context.dtype, session.context.device, settings.of, session.lifting, few, settings.max_steps,
-        settings.max_depth, settings.without, tuple((name, value.shape) for name, value in session.parameters.items()),
+        settings.max_depth, settings.width, settings.without,
+        tuple((name, value.shape) for name, value in session.parameters.items()),
         tuple((name, value.shape if isinstance(value, Tensor) else value) for name, value in session.data.items()),
     )
 

@@ -21,7 +21,7 @@ from ..blocks.collect import Collected, Estimate
 from ..blocks.posterior import Conditioned
 from ..blocks.session import Session
 from ..blocks.settings import DTYPES, Settings
-from ..lanes.lessons import Lesson, MakePlan, NotLifted, TooCoarse, TooLong, Way
+from ..lanes.lessons import Lesson, MakePlan, NotLifted, TooCoarse, TooLong, TooManyLanes, TooMuchWork, Way
 from .binding import Values, bind_values
 from .precision import Precision
 
@@ -143,10 +143,14 @@ class Attempts:
         """Whether float32 rounds more than should be, but was asked for; TooCoarse where it was not.  `few` makes some runs;
         if not `asked` they tell only whether logarithms of draws are enough, where that must be known."""
 
+        plan, whole = attempt.plan, attempt.settings
+        lanes = whole.max_lanes if plan is None or plan.exact else plan.lanes(whole.samples, whole.max_lanes)
+
         def make(settings: Settings) -> Estimate | None:
+            settings = replace(settings, max_lanes=lanes)  # which are no more for being few runs
             try:
                 return few(replace(attempt, settings=settings, values=self.values(settings.dtype)))
-            except (NotLifted, TooLong):
+            except (NotLifted, TooLong, TooManyLanes, TooMuchWork):
                 raise
             except Exception:
                 return None  # the runs themselves will come to it

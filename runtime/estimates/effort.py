@@ -40,7 +40,8 @@ class Budget:
         else:
             self.spent += effort(found.work, found.steps)
 
-    def affords(self, runs: int) -> bool:
-        """Whether another attempt like the first may be made, of so many runs."""
+    def affords(self, runs: int, work: float | None = None, steps: int | None = None) -> bool:
+        """Whether another attempt may be made, of so many runs: like the first, or of so much work a run and so many steps."""
         whole = effort(self.samples * self.work, self.steps)
-        return self.spent + effort(runs * self.work, self.steps) <= max(SHARE * whole, LEAST)
+        work, steps = self.work if work is None else work, self.steps if steps is None else steps
+        return self.spent + effort(runs * work, steps) <= max(SHARE * whole, LEAST)

@@ -24,6 +24,7 @@ from ...dsl.tables.estimators import ESTIMATORS
 from ..blocks.collect import Estimate
 from ..blocks.moments import Moments
 from ..blocks.settings import Settings
+from .effort import effort
 from .rivals import CHANCE, UNLIKELY, Rival, apart, limit
 
 BETTER = 0.9  # a variation must be so much better than what is there (mean squared errors)
@@ -31,7 +32,7 @@ FOR_PATHWISE = 0.25  # and to give up a reparameterised draw, so much: what it g
 PRIOR = 0.2  # of the gradient: the bias that a relaxation at tau = 0.5 is thought to have
 OUTDONE = 2  # so many times the mean squared error of an unbiased plan, and a relaxation with this bias is not tried
 NOISIER = 3  # times the spread of the other: a plan that looks again where the two differ
-DEARER = 4  # a plan may take so many times the work of the cheapest before that counts
+DEARER = 4  # a plan may take so many times the work of the cheapest before that counts; where runs fork, all of it does
 
 
 @dataclass(frozen=True)
@@ -60,6 +61,7 @@ class Trial:
     sd: Tensor
     runs: int
     work: float  # of one run
+    steps: int = 0
     blind: frozenset[tuple[str, str]] = frozenset()
     thin: bool = False
 
@@ -92,10 +94,10 @@ class Trial:
             thin=other.thin or (self.thin and bool((NOISIER * other.sd < self.sd).any())),
         )
 
-    @cached_property
+    @property
     def pathwise(self) -> int:
         """How many sites are reparameterised."""
-        return pathwise(self.plan)
+        return self.plan.pathwise
 
     @cached_property
     def temperature(self) -> float:
@@ -110,12 +112,7 @@ def made_of(prefer: Prefer, found: Estimate, gradient: dict[str, dict[str, Momen
     mean = torch.cat([m.mean.reshape(-1) for m in moments]).cpu()
     sd = torch.cat([m.sd.reshape(-1) for m in moments]).cpu()
     blind = frozenset(place for place, carriers in found.few.items() if not carriers)
-    return Trial(prefer, found.plan, mean, sd, found.samples, found.work / found.samples, blind, bool(found.few))
-
-
-def pathwise(plan: Plan) -> int:
-    """How many sites are reparameterised."""
-    return sum(ESTIMATORS[choice.estimator].reparameterises for choice in plan.choices.values())
+    return Trial(prefer, found.plan, mean, sd, found.samples, found.work / found.samples, found.steps, blind, bool(found.few))
 
 
 def temperature(plan: Plan) -> float:
@@ -235,9 +232,15 @@ class Figures:
         return self.figure(trial) * self.dear(trial)
 
     def dear(self, trial: Trial) -> float:
-        """How much better a plan must be for the work that it takes."""
+        """How much better a plan must be for the work that it takes, or where runs fork, for what it would take with all runs."""
+        if trial.plan.forks:
+            return max(self.outlay(trial) / min(self.outlay(other) for other in self.trials), 1.0)
         least = min(other.work for other in self.trials)
         return max(trial.work / max(DEARER * least, 1e-300), 1.0)
+
+    def outlay(self, trial: Trial) -> float:
+        """The effort of all runs."""
+        return effort(self.settings.samples * trial.work, trial.steps)
 
     def best(self) -> Trial | None:
         """The plan with the least error; of equals the earlier one.  Reparameterised draws are kept unless it pays well."""

@@ -11,7 +11,8 @@ Trials have seeds of their own, and their few runs are not used again: that woul
 that is taken without measuring is tried with all the runs that were asked for, from their own seed, where these are one block that
 takes little longer than a few of them (`WIDTH`); if it is the best one, its answer is there already.  What the other trials may
 take follows from it (`effort.py`): where that is not enough the plans that come first by order are measured, and where a derivative
-goes along paths always the density as well, which would contradict it if it were wrong.
+goes along paths always the density as well, which would contradict it if it lay in runs that are not seen; but a derivative of a
+polynomial lies in no rarer runs than its values, and there nobody would see more.
 
 A plan that enumerates may take hundreds of lanes a run, so runs are not what bounds a pilot: work is (`meter.py`), the same on
 every machine.  The exact answer may take as much as the plain runs would, all trials together about their share of that.  A
@@ -43,7 +44,7 @@ from .attempts import attempted
 from .differences import extrapolated
 from .effort import Budget
 from .estimate import gradient
-from .figures import BETTER, FOR_PATHWISE, Figures, Measured, Trial, made_of, pathwise
+from .figures import BETTER, FOR_PATHWISE, Figures, Measured, Trial, made_of
 from .verdict import Verdict
 
 SHARE = 0.2  # of the runs, for all trials together
@@ -142,7 +143,7 @@ class _Pilot(Figures):
         patience = PATIENCE if plan.merges and self.asked.samples >= LEAST_REUSED else 0
         limits = replace(self.asked, until=self.settings.until, max_lanes=lanes, max_rounds=TRIED_ROUNDS, patience=patience)
         many = self.crowding.overflow(plan, lanes, merging=False) is not None and not self.trials and not self.asked.max_lanes
-        if many and (not plan.merges or math.log2(lanes) < self.crowding.states(plan) < math.inf):
+        if many and (not plan.merges or math.log2(lanes) < self.crowding.states(plan, least=True) < math.inf):
             limits = replace(limits, width=HOPELESS)
         elif most_work is not None:
             limits = replace(limits, most_work=int(most_work / MANY_PATHS if many else most_work))
@@ -182,7 +183,7 @@ class _Pilot(Figures):
 
         def place(family: tuple[int, Prefer]) -> int:
             plan = self.plan(family[1])
-            return 3 if plan is None else 0 if plan.done == taken.done else 1 if pathwise(taken) and not pathwise(plan) else 2
+            return 3 if plan is None else 0 if plan.done == taken.done else 1 if taken.pathwise and not plan.pathwise else 2
 
         return sorted(families, key=place)
 
@@ -194,27 +195,30 @@ class _Pilot(Figures):
         return plain and self.alone and asked.device == "cpu" and LEAST_REUSED <= asked.samples <= ONE_BLOCK
 
     def worth(self, plan: Plan) -> bool:
-        """Whether a plan may be tried: the first one, the first without paths beside some with (it would contradict them), the
-        first that sums over few states, and what there is effort for."""
+        """Whether a plan may be tried: the first one, the first without paths beside some with (it would contradict them, if they
+        were wrong: polynomials are not), the first that sums over few states, and what there is effort for."""
         if plan.merges and self.crowding.states(plan) <= FEW_STATES and not any(trial.plan.merges for trial in self.trials):
             return True
         fair = [trial for trial in self.trials if not trial.plan.biased]
-        if not fair or (not pathwise(plan) and not plan.biased and all(trial.pathwise for trial in fair)):
+        suspected = bool(fair) and all(trial.pathwise and not trial.plan.polynomial for trial in fair)
+        if not fair or (suspected and not plan.pathwise and not plan.biased):
             return True
         return self.budget.affords(self.runs)
 
     def learn(self) -> Trial | None:
         """Of the plans whose runs fork at several sites run the best one once more, with the masses that it has taught."""
         taught = [trial for trial in self.sound if trial.plan.done in self.masses]
-        if not taught or not self.budget.affords(self.runs):
+        if not taught:
             return None
         best = min(taught, key=self.cost)
+        if not self.budget.affords(self.runs, best.work, best.steps):
+            return None
         return self.trial(with_masses(best.prefer, best.plan, self.masses.pop(best.plan.done)), LEARNT + len(self.masses))
 
     def trial(self, prefer: Prefer, number: int) -> Trial | None:
         """Run a plan, unless one like it has been; with fewer runs where more are too much work."""
         plan = self.plan(prefer)
-        if plan is None or plan.done in self.known or self.late or self.outdone(plan) or not self.worth(plan):
+        if plan is None or plan.done in self.known or self.late or not self.worth(plan) or self.outdone(plan):
             return None
         if self.trials and not self.budget.affords(self.runs):
             prefer = with_baseline(prefer, "mean")  # it has to contradict, not to win
@@ -372,6 +376,8 @@ def _vary(pilot: _Pilot, groups: tuple[tuple[Choice, ...], ...], number: int) ->
             if best is None:
                 return None
             number += 1
+            if not ESTIMATORS[name].splits and not pilot.budget.affords(pilot.runs):
+                continue  # it will not be worth it
             trial = pilot.trial(changed(best.prefer, group, name), number)
             if trial is not None:
                 limit = FOR_PATHWISE if trial.pathwise < best.pathwise else BETTER

@@ -11,6 +11,8 @@ from ...dsl.tables.estimators import ESTIMATORS
 from ..laws.others import others
 from .request import Drawn, Request
 
+STEPS = 4  # that a meeting of other outcomes takes, beside the draw
+
 
 class Fork:
     """A detached draw, and what else it might have been."""
@@ -22,4 +24,5 @@ class Fork:
         value = request.law.sample(request.shape, request.noise)
         if not request.live or not value.numel():
             return Drawn(value)
+        request.meter.busy(STEPS)
         return Drawn(value, others=others(request.law, value, request.motion().moves, request.uncounted()))

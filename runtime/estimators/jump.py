@@ -10,6 +10,8 @@ from __future__ import annotations
 from ...dsl.tables.estimators import ESTIMATORS
 from .request import Drawn, Request
 
+STEPS = 2  # that a meeting of jumps takes, beside the draw
+
 
 class Jump:
     """A draw as a differentiable function of fixed noise, and where it jumps."""
@@ -20,4 +22,7 @@ class Jump:
         """The draw, without a weight."""
         draw = request.law.rsample if request.live else request.law.sample
         value = draw(request.shape, request.noise)
-        return Drawn(value, others=request.crossings(value))
+        crossings = request.crossings(value)
+        if crossings is not None:
+            request.meter.busy(STEPS)
+        return Drawn(value, others=crossings)

@@ -279,7 +279,8 @@ def longer(rows: Tensor, count: int) -> Tensor:
 
 
 def _brought(rows: Tensor, source: Lanes, target: Lanes) -> Tensor:
-    """Rows of `source`, on the lanes `target` that continue them; where few are new, only these are moved."""
+    """Rows of `source`, on the lanes `target` that continue them; where few are new, only these are moved.  Patches in a row are
+    one: what they continue are runs, which none of them moves, and a place is that of the same run in all of them."""
     patches: list[Patched] = []
     lanes: Lanes | None = target
     while isinstance(lanes, Patched) and lanes is not source:
@@ -291,9 +292,10 @@ def _brought(rows: Tensor, source: Lanes, target: Lanes) -> Tensor:
     elif (index := lanes.map_to(source)) is not None:
         rows = rows.index_select(0, index)
     if patches:
-        rows = longer(rows, target.count)
-        for patch in reversed(patches):
-            patch.put(rows, rows.index_select(0, patch.of))
+        at, of = (patches[0].at, patches[0].of) if len(patches) == 1 else (
+            torch.cat([patch.at for patch in patches]), torch.cat([patch.of for patch in patches])
+        )
+        rows = longer(rows, target.count).index_copy_(0, at, rows.index_select(0, of))
     return rows
 
 

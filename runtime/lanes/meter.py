@@ -105,6 +105,10 @@ class Meter:
         if self.timed and time.monotonic() > self.until:
             raise OutOfTime
 
+    def busy(self, steps: int) -> None:
+        """What is done takes as long as so many steps more."""
+        self.steps += steps
+
     def watch(self, rounds: int) -> bool:
         """A loop of so many rounds begins; whether it is to be told of each (`over`)."""
         if not self.patience or self.outlook is not None:
