@@ -18,7 +18,7 @@ import math
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -68,6 +68,7 @@ def poisson_slope(f: Callable[[int], float], rate: float) -> float:
 
 
 SCORE, REGRESSION, BARE = ({"estimator": f"score{options}"} for options in ("", "(baseline=regression)", "(baseline=none)"))
+FORK, JUMP = {"estimator": "fork"}, {"estimator": "jump"}
 WALK = "s = 0; y = 0; for i in range(5) { d ~ Normal(t, 1); s = s + d; y = y + (s > 0) }; return y"
 
 CASES = [
@@ -149,7 +150,20 @@ CASES = [
         "two sides of a branch", "x ~ Normal(t, 1); y = if x > 0 then x^2 else -x^2; return y", 0.5,
         2 * (2 * phi(0.5) + 0.5 * (1 - 2 * cdf(-0.5))),
     ),
+    # one event changed
+    Case("count, fork", "k ~ Poisson(t); return k^2", 2.5, 6, FORK),
+    Case("coins in a loop, fork", "s = 0; for i in range(5) { b ~ Bernoulli(t); s = s + b }; return s^2", 0.3, 17, FORK),
+    Case("rare coin, fork", "s = 0; for i in range(5) { b ~ Bernoulli(t); s = s + b }; return s^2", 0.01, 5.4, FORK),
+    Case("step and noise, jump", "x ~ Normal(t, 1); z ~ Normal(0, 1); return (x > 0)*z^2", 0.3, phi(0.3), JUMP),
+    Case("parameter in a condition", "x ~ Normal(0, 1); z ~ Normal(0, 1); return (x < t)*exp(z)", 0.5, phi(0.5) * math.exp(0.5)),
+    Case("walk, jump", WALK, 0.3, sum(phi(0.3 * math.sqrt(k)) * math.sqrt(k) for k in range(1, 6)), JUMP),
 ]
+BY_SCORE = (  # of what forks and jumps know for sure; scores are to be trusted, too
+    "step", "event of 2 %", "event of 1 in 700", "event of 1 in 30,000", "two steps", "Poisson 2.5", "Poisson 0.1, square",
+    "Poisson 0.01, fourth power", "Poisson 20, log", "Geometric 0.3", "Geometric 0.999", "NegativeBinomial 3, 0.001",
+    "walk, credit", "waiting loop", "Normal, then Poisson", "two sides of a branch",
+)
+CASES += [replace(case, name=f"{case.name}, by score", options=SCORE) for case in CASES if case.name in BY_SCORE]
 
 
 @dataclass(frozen=True)

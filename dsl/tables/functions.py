@@ -39,7 +39,8 @@ class FunctionRow:
     `singular_at`: places where the derivative is not integrable although the values meet from both sides
     (`log` at 0, `logit` at 0 and 1).  `pole`: goes through infinity where a guard changes sign.  `adds`: the result is a
     sum over the arguments' entries.  `polynomial`: it is one in its arguments, or in those that are smooth.
-    `levels`: the infinities at which it is finite all the same (`exp` at -inf), so that it hides an infinite slope.  `root`: it is steep at 0, so that what comes down to 0 there may have a kink (`sqrt(x^2)`);
+    `levels`: the infinities at which it is finite all the same (`exp` at -inf), so that it hides an infinite slope.
+    `root`: it is steep at 0, so that what comes down to 0 there may have a kink (`sqrt(x^2)`);
     `equal`: so it is where no entry differs from the others, or where a matrix loses its rank.
     `regular`: matrices with a pole where their determinant is 0.
     """

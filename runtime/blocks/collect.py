@@ -101,6 +101,7 @@ class Collected:
         self.done = self.work = self.steps = self.blocks = 0
         self.exact = False
         self.interrupted = self.out_of_time = False
+        self.forked = False  # some run has gone on with another outcome beside its own
         self.shapes: dict[str, tuple[int, ...]] = {}
         self.value: dict[str, Accumulator] = {}
         self.gradient: dict[str, dict[str, list[Accumulator]]] = {}
@@ -140,9 +141,9 @@ class Collected:
 
     def _kept_too(self, part: Collected) -> None:
         """What the next block says beside its moments."""
-        self.work += part.work
+        self.work, self.steps = self.work + part.work, self.steps + part.steps
         self.blocks += max(part.blocks, 1)
-        self.steps += part.steps
+        self.forked |= part.forked
         self.scored |= part.scored
         self.kinks |= part.kinks
         self.turns |= part.turns
@@ -199,7 +200,7 @@ class Collected:
     def again(self) -> Collected:
         """Of the same runs, whose results are known, the gradients with the other baseline: none yet."""
         self.other = Collected(self.names, self.settings, self.start)
-        for known in ("shapes", "exact", "scored", "kinks", "turns", "draws"):
+        for known in ("shapes", "exact", "forked", "scored", "kinks", "turns", "draws"):
             setattr(self.other, known, copy.copy(getattr(self, known)))
         self.other.value = {name: copy.copy(entry) for name, entry in self.value.items()}
         return self.other
@@ -207,7 +208,7 @@ class Collected:
     def add_value(self, name: str, value: Tensor, runs: int) -> Accumulator:
         """Take in the results `[runs or 1, *shape]` of the block."""
         shape = self.shapes[name] = tuple(value.shape[1:])
-        accumulator = self.value[name] = Accumulator(shape, self.settings.target_se is not None)
+        accumulator = self.value[name] = Accumulator(shape, self.settings.target_se is not None, self.forked)
         if value.shape[0] == 1:
             accumulator.add_constant(runs, value[0])
         else:
@@ -281,7 +282,8 @@ class Collected:
         """Where a gradient rests on so few runs that its spread cannot be trusted, and on how many.
 
         On none, where all gave the same and that tells nothing: with scores, the results are the same in each or all gradients are
-        0 in each; with derivatives over `kinks`, a gradient is 0 in each, as on the flat side of one.
+        0 in each; with derivatives over `kinks`, a gradient is 0 in each, as on the flat side of one; where runs fork, all differ
+        by the same from what they might have been, and hardly any differ from each other.
         """
         found: dict[tuple[str, str], float] = {}
         if self.exact or self.done < 2:
@@ -289,8 +291,9 @@ class Collected:
         for name, rows in self.gradient.items():
             empty = {parameter: all(entry.empty for entry in entries) for parameter, entries in rows.items()}
             blind = name in self.scored and (self.value[name].still or all(empty.values()))
+            alike = self.forked and self.value[name].seldom
             for parameter, entries in rows.items():
-                none = blind or (kinks and empty[parameter])
+                none = blind or (kinks and empty[parameter]) or (alike and all(entry.still for entry in entries))
                 carriers = 0.0 if none else min((entry.carriers for entry in entries), default=math.inf)
                 if scant(carriers, tails.get((name, parameter), LIGHT), self.done):
                     found[name, parameter] = carriers
@@ -362,8 +365,7 @@ def merged(parts: Sequence[Collected | Exception], session: Session, settings: S
         if whole is None:
             whole = Collected(part.names, settings)
         whole.merge(part.sent(), session)
-        whole.interrupted |= part.interrupted
-        whole.out_of_time |= part.out_of_time
+        whole.interrupted, whole.out_of_time = whole.interrupted or part.interrupted, whole.out_of_time or part.out_of_time
     assert whole is not None
     return whole
 

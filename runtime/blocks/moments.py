@@ -23,6 +23,7 @@ from torch import Tensor
 
 from ..arrays.private import observed
 from ..arrays.scalars import ends, floats
+from .tails import FEW_CARRIERS
 
 SMALL, LARGE = 1e-28, 1e30  # sums of squares that float32 holds with all their digits
 FINEST = 2.0**-50  # of the mean: what sums in float64 are right to
@@ -197,6 +198,11 @@ class Accumulator:
     def still(self) -> bool:
         """Whether all entries were equal."""
         return not (self.squares.any() if isinstance(self.squares, Tensor) else self.squares)
+
+    @property
+    def seldom(self) -> bool:
+        """Whether few of the entries differ from the others, if any does."""
+        return self.still or self.carriers < FEW_CARRIERS
 
     @property
     def empty(self) -> bool:

@@ -53,7 +53,7 @@ LIMITS = ((200, 1.1), (1000, 1.7), (10_000, 2.2))  # (runs, what the index must 
 STEEPEST = ((1000, 2.0), (10_000, 2.7))  # (runs, slope in standard deviations of that of a power law)
 FEW_RUNS = ((1000, 12.0), (10_000, 40.0))  # (runs, from fewer than how many of them a heavy tail has its variance)
 FEW_CARRIERS = 12.0  # runs that carry the spread of a gradient: with fewer its interval covers too little
-FEW_IN_TAILS = ((40, 13.0), (200, 17.0), (2000, 20.0))  # (runs, the same where fewer than FEW_CARRIERS make the variance)
+FEW_IN_TAILS = ((40, 14.0), (200, 17.0), (2000, 20.0))  # (runs, the same where fewer than FEW_CARRIERS make the variance)
 TIE = 1e-6  # relative difference below which two sizes are the same
 
 

@@ -16,7 +16,7 @@ from ..blocks.collect import Estimate
 
 CALL = 20  # steps that an attempt takes beside those of its program
 SHARE = 0.5  # of the effort of all runs, for trials
-LEAST = 2**19  # effort that trials may take in any case (a few milliseconds)
+LEAST = 3 * 2**18  # effort that trials may take in any case (a few milliseconds)
 
 
 def effort(work: float, steps: float) -> float:

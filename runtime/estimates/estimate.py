@@ -241,7 +241,7 @@ def _differentiate_plain(session: Session, collected: Collected, progress: Progr
     def take(block: Session, runs: int, leaves: dict[str, Tensor], outcome: Outcome) -> Collected:
         part = Collected(names, settings, block.start)
         part.exact, part.work, part.steps = block.exact or not outcome.random, outcome.work, block.spending.steps
-        part.looked = looked_at(outcome.forks)
+        part.looked, part.forked = looked_at(outcome.forks), outcome.forks is not None and outcome.forks.single
         weighings, outcome = [], values_of(block, outcome, runs)
         for number, (name, found) in enumerate(zip(names, outcome.values, strict=True)):
             value = block.result(found)

@@ -104,10 +104,9 @@ class _Pilot(Figures):
         """The plan with these preferences; None where it is refused."""
         if id(prefer) not in self.plans:
             try:
-                found = self.crowding.settled(replace(self.options, prefer=prefer))[0]
+                self.plans[id(prefer)] = prefer, self.crowding.settled(replace(self.options, prefer=prefer))[0]
             except ProbError:
-                found = None
-            self.plans[id(prefer)] = prefer, found
+                self.plans[id(prefer)] = prefer, None
         return self.plans[id(prefer)][1]
 
     def estimate(self, prefer: Prefer, settings: Settings, exact: bool = False, all_runs: bool = False) -> Estimate | None:
@@ -200,10 +199,8 @@ class _Pilot(Figures):
         if plan.merges and self.crowding.states(plan) <= FEW_STATES and not any(trial.plan.merges for trial in self.trials):
             return True
         fair = [trial for trial in self.trials if not trial.plan.biased]
-        suspected = bool(fair) and all(trial.pathwise and not trial.plan.polynomial for trial in fair)
-        if not fair or (suspected and not plan.pathwise and not plan.biased):
-            return True
-        return self.budget.affords(self.runs)
+        suspected = all(trial.pathwise and not trial.plan.polynomial for trial in fair)
+        return (suspected and not (fair and (plan.pathwise or plan.biased))) or self.budget.affords(self.runs)
 
     def learn(self) -> Trial | None:
         """Of the plans whose runs fork at several sites run the best one once more, with the masses that it has taught."""

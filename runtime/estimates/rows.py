@@ -136,6 +136,9 @@ class Rows:
         if estimate.interrupted:
             raise KeyboardInterrupt
         assert estimate.plan is not None
+        if limited and not any(ESTIMATORS[choice.estimator].splits for choice in estimate.plan.choices.values()):
+            self.leave_out(options, "takes more lanes than a run may; --max-lanes allows more")
+            return None
         felt = [choice for choice in estimate.plan.choices.values() if choice.effect]
         wrong = next((choice.reason for choice in felt if "wrong by" in choice.reason), "") if marked else ""
         if marked and not wrong:

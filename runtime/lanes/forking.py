@@ -175,6 +175,11 @@ class Forks:
             return lanes, torch.cat([1 - lost, share])
         return lanes, torch.where(marks == 0, 1 - lost.index_select(0, origin), share)
 
+    @property
+    def single(self) -> bool:
+        """Whether some runs go on with another outcome, and not with both sides of a jump."""
+        return any(not paired for _, paired, _ in self.given)
+
     def sites(self) -> Tensor:
         """Of each run the site of the candidate that it has kept, -1 for none."""
         counts, sites = ([-1, *row] for row in zip(*((count, site) for count, _, site in self.given), strict=True))
