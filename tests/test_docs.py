@@ -123,6 +123,16 @@ def test_every_topic_has_a_page_and_a_line() -> None:
             assert pages.SUMMARIES[group](member).strip(), member
 
 
+@pytest.mark.parametrize("name", DISTRIBUTIONS)
+def test_help_lists_the_estimators_of_a_distribution(name: str) -> None:
+    """What can never be taken is not listed, what can be is."""
+    row = DISTRIBUTIONS[name]
+    listed = {line.split()[0] for line in (pages.page(name) or "").split("estimators\n")[1].splitlines()}
+    assert ("enumerate" in listed) == (row.finite or row.endless)
+    assert ("jump" in listed) == (not row.discrete and not row.event and any(part.reparameterised for part in row.parameters))
+    assert ("fork" in listed) == (row.discrete and "score" in listed)
+
+
 def test_help_knows_the_estimators_that_there_are() -> None:
     from probrun.dsl.tables.estimators import ESTIMATORS as ROWS
     from probrun.runtime.estimators import ESTIMATORS
