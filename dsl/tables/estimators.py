@@ -148,7 +148,7 @@ def _pathwise_help(row: DistributionRow) -> str:
 
 def _enumerate_help(row: DistributionRow) -> str:
     carried = _score_help(row)
-    which = " of any arguments" if not carried else f", {carried}"
+    which = f", {carried}" if carried else ""
     if row.endless:
         return f"all outcomes but negligible ones are summed over{which}"
     return f"exact: all outcomes are summed over{which}" if row.finite else ""
