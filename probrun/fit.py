@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from .display.html import Grid, Part
 from .display.shown import Drawable
-from .layout import WIDTH, capped, decimals_for, fixed, index_text, joined
+from .layout import WIDTH, capped, index_text, joined, told
 from .options import NamesOption, plan_options, refuse, run_options, variables
 from .weights import spoken
 
@@ -190,8 +190,7 @@ def _pair(pair: tuple[float, float]) -> str:
     value, error = pair
     if not math.isfinite(error) or error == 0:
         return f"{value:.7g}"
-    decimals = decimals_for(error)
-    return f"{fixed(value, decimals)} +- {fixed(error, decimals)}"
+    return " +- ".join(told(value, error))
 
 
 # ------------------------------------------------------------------------------------------------------ what is done

@@ -15,7 +15,7 @@ from .display.panels import Cells, Entries, Fan, Histogram, Lines, Panel, Statem
 from .display.sheets import Sheet
 from .display.shown import NumberTable, Ways, show
 from .fit import FitResult, fit_parts, fit_text, positions
-from .layout import decimals_for, fixed, index_text, student_quantile
+from .layout import decimals_for, fixed, index_text, student_quantile, told
 from .report import Explanation
 from .results import GradientResult, Result, RunResult, SiteReport
 from .vi import VariationalResult, vi_parts, vi_text
@@ -132,8 +132,7 @@ def _panel(
 def _pair(value: float, error: float) -> str:
     if not math.isfinite(error) or error <= 0:
         return f"{value:.7g}"
-    decimals = decimals_for(error)
-    return f"{fixed(value, decimals)} +- {fixed(error, decimals)}"
+    return " +- ".join(told(value, error))
 
 
 # ------------------------------------------------------------------------------------------------------ comparisons

@@ -47,10 +47,14 @@ def _line(axes: Any, points: list[Row], name: str, column: str, label: str, plac
     at, mean, width = [], [], []
     for row in points:
         at.append(float(row[name]))
-        known = row.get(column) not in (None, "")
-        mean.append(float(row[column]) if known else float("nan"))
-        width.append(1.96 * float(row[f"se {column}"]) if known else float("nan"))
+        mean.append(_number(row.get(column)))
+        width.append(1.96 * _number(row.get(f"se {column}")))
     low, high = ([m + sign * w for m, w in zip(mean, width, strict=True)] for sign in (-1, 1))
     axes.fill_between(at, low, high, color=colour, alpha=0.25, linewidth=0)
     marker = "." if len(at) <= 60 else ""
     axes.plot(at, mean, color=colour, linestyle=STYLES[place % len(STYLES)], marker=marker, linewidth=1.2, label=label or None)
+
+
+def _number(cell: Any) -> float:
+    """A cell, or nan where nothing is known."""
+    return float("nan") if cell in (None, "") else float(cell)

@@ -25,6 +25,8 @@ from .points import NOWHERE, Points, grid, table
 from .sweep import Sweep, sweep_of
 from .sweep_table import Row, SweepTable, mend, problem, read, row_of
 
+ENDINGS = ("", ".csv", ".jsonl")
+
 
 @click.command("sweep")
 @program_options
@@ -48,6 +50,8 @@ def sweep_command(
     """
     if plot is not None and output is None:
         raise click.UsageError("a picture is drawn from the table: give it a name, -o sweep.csv")
+    if output is not None and (ending := Path(output).suffix.lower()) not in ENDINGS:
+        raise click.UsageError(f"-o {output}: rows are written as .csv or .jsonl, not as {ending}")
     program = from_source(source_of(file, expression))
     parameter_values, data_values = values_of(program, parameters, data)
     path = None if output is None else Path(output)
