@@ -276,7 +276,7 @@ def variables(resolved: Resolved, of: NamesOption) -> tuple[str, ...]:
                 )
             close = nearest(name, resolved.variables)
             listed = ", ".join(sorted(resolved.variables)[:12])
-            first = f"name one of them: --of {listed.split(',')[0]}" if listed else None
+            first = f"name one of them, such as {listed.split(',')[0]}" if listed else None
             raise ProbError(
                 Diagnostic(
                     "P0607", f"there is no variable `{name}`", source=resolved.program.source,

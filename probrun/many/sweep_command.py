@@ -17,6 +17,7 @@ from ..cli_options import (
     share_of,
     source_of,
     values_of,
+    writable,
 )
 from ..options import split_estimator
 from ..progress import Progress
@@ -38,7 +39,10 @@ ENDINGS = ("", ".csv", ".jsonl")
 @click.option("--table", "points", metavar="FILE.csv", help="A row of values for each point, under a head of names.")
 @click.option("--common", is_flag=True, help="The same random numbers at all points.")
 @click.option("--shard", "share", metavar="i/K", help="Every K-th point only, from the i-th on; merge joins the files.")
-@click.option("-o", "--output", metavar="FILE.csv", help="Write rows here (.jsonl: JSON lines); what is there is not made again.")
+@click.option(
+    "-o", "--output", callback=writable, metavar="FILE.csv",
+    help="Write rows here (.jsonl: JSON lines); what is there is not made again.",
+)
 def sweep_command(
     file: str | None, expression: str | None, parameters: dict[str, str], data: dict[str, str], samples: int, seed: int | None,
     as_json: bool, plot: Path | None, estimator: tuple[str, ...], grids: tuple[str, ...], points: str | None,
