@@ -196,7 +196,7 @@ def _cells(panel: Cells, axes: Axes) -> None:
         for (row, column), value in numpy.ndenumerate(mean):
             dark, weak = abs(value) > 0.6 * largest, bool(faint[row, column])
             axes.text(
-                column, row, "+" if value > 0 else "-", ha="center", va="center", fontsize=9, alpha=0.4 if weak else 0.9,
+                column, row, "+" if value > 0 else "-" if value < 0 else "0", ha="center", va="center", fontsize=9, alpha=0.4 if weak else 0.9,
                 color="white" if dark and not weak else "black",
             )
     axes.set_ylabel(panel.indices[0])

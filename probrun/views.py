@@ -15,7 +15,7 @@ from .display.panels import Cells, Entries, Fan, Histogram, Lines, Panel, Statem
 from .display.sheets import Sheet
 from .display.shown import NumberTable, Ways, show
 from .fit import FitResult, fit_parts, fit_text, positions
-from .layout import decimals_for, fixed, index_text, student_quantile, told
+from .layout import counted, decimals_for, fixed, index_text, student_quantile, told
 from .report import Explanation
 from .results import GradientResult, Result, RunResult, SiteReport
 from .vi import VariationalResult, vi_parts, vi_text
@@ -51,7 +51,7 @@ def picture(result: Any, of: str | None = None, parameter: str | None = None, ov
 
 
 def _title(result: Result) -> str:
-    runs = "exact" if result.exact else f"{result.samples} runs"
+    runs = "exact" if result.exact else counted(result.samples, "run")
     estimators = _estimators(result.sites) if isinstance(result, GradientResult) else ""
     return f"{result.program}: {runs}, seed {result.seed}{estimators}"
 
@@ -197,7 +197,7 @@ def _fit(result: FitResult) -> Sheet:
     bands = "dotted: the end, with a band of 2 standard errors"
     panels.append(Lines(named + (f" (and {more} more)" if more > 0 else ""), bands, steps, tuple(lines)))
     state = "converged" if result.converged else "not converged"
-    title = f"{result.program}: {state}, {result.optimizer}, {result.steps} steps, {result.runs} runs, seed {result.seed}"
+    title = f"{result.program}: {state}, {result.optimizer}, {counted(result.steps, 'step')}, {counted(result.runs, 'run')}, seed {result.seed}"
     return Sheet(title, tuple(panels), most_columns=1)
 
 

@@ -15,6 +15,7 @@ from ..cli_options import Whole, program_options, running_options, source_of, va
 from ..dsl.levels import LEVEL, Correction, Implied, written
 from ..dsl.syntax import For, If, Require, While
 from ..dsl.text.diagnostics import ProbError, render_all
+from ..layout import counted
 from ..options import refuse, run_options
 from ..terminal import DONE, FAULT, complain, emit, load_torch
 from .before import OF_RUNS
@@ -278,7 +279,7 @@ def _json(program: Program, run: Any, lines: dict[int, list[float]]) -> None:
 
 def _table(program: Program, run: Any, lines: dict[int, list[float]]) -> None:
     whole = sum(entry[0] for entry in lines.values()) or 1.0
-    emit(f"{program.source.name}    {run.samples} runs    seed {run.seed}    {whole:.3g} s of CPU time\n")
+    emit(f"{program.source.name}    {counted(run.samples, "run")}    seed {run.seed}    {whole:.3g} s of CPU time\n")
     emit("  share   seconds   times      lanes   line")
     text = program.source.text.split("\n")
     for line, (seconds, times, lanes) in sorted(lines.items()):
