@@ -279,7 +279,7 @@ def _json(program: Program, run: Any, lines: dict[int, list[float]]) -> None:
 
 def _table(program: Program, run: Any, lines: dict[int, list[float]]) -> None:
     whole = sum(entry[0] for entry in lines.values()) or 1.0
-    emit(f"{program.source.name}    {counted(run.samples, "run")}    seed {run.seed}    {whole:.3g} s of CPU time\n")
+    emit(f"{program.source.name}    {counted(run.samples, 'run')}    seed {run.seed}    {whole:.3g} s of CPU time\n")
     emit("  share   seconds   times      lanes   line")
     text = program.source.text.split("\n")
     for line, (seconds, times, lanes) in sorted(lines.items()):
