@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 from .display.html import Grid, Part
 from .display.shown import Drawable
-from .layout import WIDTH, capped, counted, index_text, joined, told
+from .dsl.text.problems import counted
+from .layout import WIDTH, capped, index_text, joined, told
 from .options import NamesOption, plan_options, refuse, run_options, variables
 from .weights import spoken
 

@@ -54,11 +54,6 @@ def fixed(value: float, decimals: int) -> str:
     return text.removeprefix("-") if float(text) == 0 else text
 
 
-def counted(number: int, what: str) -> str:
-    """`1 run`, `2 runs`."""
-    return f"{number} {what}" + ("" if number == 1 else "s")
-
-
 def told(value: float, error: float) -> tuple[str, str]:
     """A number and its standard error, which is positive: with the digits that it allows, or those of an exact number."""
     if error <= ROUNDING * abs(value):

@@ -17,7 +17,7 @@ from .display.html import Grid, Part
 from .display.shown import Shown
 from .dsl.text.diagnostics import ProbError
 from .dsl.text.problems import counted
-from .layout import MOST_ENTRIES, WIDTH, capped, counted, entries, index_text, joined, short
+from .layout import MOST_ENTRIES, WIDTH, capped, entries, index_text, joined, short
 from .weights import evidence_rows, spoken, value_label, weight_lines
 
 if TYPE_CHECKING:

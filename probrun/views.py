@@ -14,8 +14,9 @@ from .display.multiples import Column, Contender, Multiples
 from .display.panels import Cells, Entries, Fan, Histogram, Lines, Panel, Statement
 from .display.sheets import Sheet
 from .display.shown import NumberTable, Ways, show
+from .dsl.text.problems import counted
 from .fit import FitResult, fit_parts, fit_text, positions
-from .layout import counted, decimals_for, fixed, index_text, student_quantile, told
+from .layout import decimals_for, fixed, index_text, student_quantile, told
 from .report import Explanation
 from .results import GradientResult, Result, RunResult, SiteReport
 from .vi import VariationalResult, vi_parts, vi_text
@@ -197,7 +198,8 @@ def _fit(result: FitResult) -> Sheet:
     bands = "dotted: the end, with a band of 2 standard errors"
     panels.append(Lines(named + (f" (and {more} more)" if more > 0 else ""), bands, steps, tuple(lines)))
     state = "converged" if result.converged else "not converged"
-    title = f"{result.program}: {state}, {result.optimizer}, {counted(result.steps, 'step')}, {counted(result.runs, 'run')}, seed {result.seed}"
+    work = f"{counted(result.steps, 'step')}, {counted(result.runs, 'run')}"
+    title = f"{result.program}: {state}, {result.optimizer}, {work}, seed {result.seed}"
     return Sheet(title, tuple(panels), most_columns=1)
 
 

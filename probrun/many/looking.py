@@ -15,7 +15,7 @@ from ..cli_options import Whole, program_options, running_options, source_of, va
 from ..dsl.levels import LEVEL, Correction, Implied, written
 from ..dsl.syntax import For, If, Require, While
 from ..dsl.text.diagnostics import ProbError, render_all
-from ..layout import counted
+from ..dsl.text.problems import counted
 from ..options import refuse, run_options
 from ..terminal import DONE, FAULT, complain, emit, load_torch
 from .before import OF_RUNS
