@@ -58,7 +58,8 @@ def test_screens(text: str, words: str, capsys: pytest.CaptureFixture[str], monk
             continue
         status = cli.execute(arguments[1:])
         captured = capsys.readouterr()
-        assert status == (3 if "not to be trusted" in expected else "error[P" in expected), captured.err
+        doubted = "not to be trusted" in expected or "DISAGREES" in expected
+        assert status == (3 if doubted else "error[P" in expected), captured.err
         shown = captured.out + captured.err
         assert re.fullmatch(_pattern(expected), _normal(shown)), shown
         if not _is_open(expected):
