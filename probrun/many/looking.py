@@ -284,7 +284,7 @@ def _table(program: Program, run: Any, lines: dict[int, list[float]]) -> None:
     text = program.source.text.split("\n")
     for line, (seconds, times, lanes) in sorted(lines.items()):
         words = text[line - 1].rstrip()
-        words = words if len(words) <= 38 else words[:35] + "..."
+        words = words if len(words) <= 35 else words[:32] + "..."
         emit(f"  {seconds / whole:>5.0%}  {seconds:>8.2g}  {times:>6.0f}  {lanes / times:>9.0f}  {line:>5}  {words}")
     top = max(lines, key=lambda line: lines[line][0], default=None)
     if top is not None:
