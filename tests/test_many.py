@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import csv
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -312,3 +315,37 @@ def test_what_is_only_rounded_has_no_digits(capsys: pytest.CaptureFixture[str]) 
     assert main(["grad", "-e", "param t = 0.7; z ~ Normal(0, 1); y = t*exp(z)/exp(z)", "--seed", "1"]) == 0
     rows = [line.split() for line in capsys.readouterr().out.splitlines() if line.startswith(("  E[y]", "  d/dt"))]
     assert [row[1] for row in rows] == ["0.7", "1"] and all(float(row[2]) < 1e-14 and row[3] == "-" for row in rows)
+
+
+@pytest.mark.parametrize("axes", [None, 5, "theta", {"theta": 5}, {"theta": "ab"}, {"theta": []}, {}, [], [{"theta": 1}, {"x": 2}], [1, 2]], ids=repr)
+def test_points_that_are_none_are_refused(axes: Any) -> None:
+    with pytest.raises(probrun.ProbError) as caught:
+        probrun.parse(PROGRAM).sweep(axes, samples=10)
+    assert caught.value.code == "P0604"
+
+
+@pytest.mark.parametrize("given", [5, [1.0], "theta"], ids=repr)
+def test_values_without_names_are_refused(given: Any) -> None:
+    for call in ({"parameters": given}, {"data": given}):
+        for name in ("grad", "run", "compare", "explain", "expectation", "fit", "vi"):
+            with pytest.raises(probrun.ProbError) as caught:
+                getattr(probrun.parse(WEIGHED), name)(**call)
+            assert caught.value.code == "P0604", name
+
+
+SCRIPT = (Path(__file__).parent.parent / "docs" / "distributed.md").read_text().split("#!/bin/bash", 1)[1].split("```")[0]
+
+
+def test_the_job_script_of_the_documents(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """As an array of two jobs of a few runs, in the shell; merged, it is one call."""
+    assert "--array=1-1000" in SCRIPT and "1e12" in SCRIPT
+    Path("model.prob").write_text(PROGRAM)
+    Path("job.sh").write_text(SCRIPT.replace("/1000", "/2").replace("1e12", "1e5"))
+    Path("probrun").write_text(f'#!/bin/sh\nexec {sys.executable} -m probrun "$@"\n')
+    Path("probrun").chmod(0o755)
+    for number in ("1", "2"):
+        environment = {**os.environ, "SLURM_ARRAY_TASK_ID": number, "PATH": f"{folder}:{os.environ['PATH']}"}
+        subprocess.run(["bash", "-eu", "job.sh"], env=environment, check=True, timeout=100)
+    whole = numbers(capsys, "grad", "model.prob", "-n", "1e5", "--seed", "1")
+    found = numbers(capsys, "merge", "part1.json", "part2.json")
+    assert found["samples"] == 100_000 and close(found["gradient"], whole["gradient"])

@@ -92,7 +92,8 @@ def guides_of(resolved: Resolved) -> list[Site]:
 def several(resolved: Resolved, site: Site) -> ProbError:
     """P0612, of draws that are vectors or matrices themselves and come several at once."""
     name = site.distribution.name
-    return _refusal(resolved, site, f"it is several of {name} at once", f"draw one after the other, in a loop: {site.name}[i] ~ {name}(...)")
+    advice = f"draw one after the other, in a loop: {site.name}[i] ~ {name}(...)"
+    return _refusal(resolved, site, f"it is several of {name} at once", advice)
 
 
 def _refusal(resolved: Resolved, site: Site, why: str, advice: str) -> ProbError:

@@ -47,8 +47,13 @@ def points_of(axes: Axes) -> Points:
     if isinstance(axes, Mapping):
         found = NOWHERE
         for name, values in axes.items():
+            if not isinstance(values, Iterable):
+                raise refuse(f"`{name}` is swept over values, and is given one", f"give several: {{'{name}': [{values}, ...]}}")
             found = found.times(Points((name,), tuple((_finite(value, name),) for value in values)))
         return _some(found)
+    if not isinstance(axes, Sequence) or not all(isinstance(row, Mapping) for row in axes):
+        hint = "give {'theta': [0.1, 0.2]}, or [{'theta': 0.1}, {'theta': 0.2}]"
+        raise refuse("the points are neither values by name nor dicts", hint)
     rows = list(axes)
     names = tuple(rows[0]) if rows else ()
     for number, row in enumerate(rows):
