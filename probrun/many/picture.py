@@ -50,7 +50,7 @@ def _words(table: Sequence[Row]) -> str:
     without = sum(1 for row in table if row.get("code"))
     words = [f"{len(table)} points{each}", f"seed {seed}", *([", ".join(taken)] if taken else [])]
     without_any = [f"{without} without an answer"] if without else []
-    return ", ".join([*words, *without_any, *([] if still else ["bands: 95 % intervals"])])
+    return ", ".join([*words, *without_any]) + ("" if still else "; bands: 95 % intervals")
 
 
 def _left_out(groups: int, columns: int) -> str:
