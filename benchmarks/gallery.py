@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import shlex
 import sys
+import tempfile
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
@@ -37,7 +38,7 @@ PICTURES = {  # name: title, what there is to see, and the command
         ["grad", "-e", "param W[8, 6] = 0; x ~ Normal(arange(6) / 2 - 1, 1); y = sum(sin(matmul(W, x)))", "-n", "50"],
     ),
     "two-results": (
-        "Two results", "A panel per result and parameter.", ["grad", "examples/two_results.prob"],
+        "Two results", "A panel per result and parameter.", ["grad", "-e", "z ~ Normal(theta, 1); y = z^2; return y, sin(z)", "-p", "theta=1"],
     ),
     "heavy": (
         "Heavy tails", "Drawn without the far tails; the axis says how many runs lie outside.",
@@ -53,6 +54,10 @@ PICTURES = {  # name: title, what there is to see, and the command
     ),
     "fit": (
         "A fit", "The objective and the parameters over the steps.", ["fit", "examples/newsvendor.prob", "--maximize"],
+    ),
+    "sweep": (
+        "A sweep", "Results and derivatives over the points, with 95 % intervals, a line for each other value.",
+        ["sweep", "examples/barrier.prob", "--grid", "S0=80:120:21", "--grid", "sigma=0.2,0.4", "-o", "sweep.csv"],
     ),
     "fixed-noise": (
         "The notebook: noise that is fixed", "Finite differences with new and with the same noise, and the chain rule.",
@@ -82,7 +87,9 @@ def main() -> None:
     for name, (title, words, command) in PICTURES.items():
         arguments = [PATHS if word == "PATHS" else word for word in command] + ["--seed", "0"]
         target = folder / f"{name}.png"
-        status = cli.execute([*arguments, "--plot", str(target)])
+        with tempfile.TemporaryDirectory() as elsewhere:  # for tables
+            placed = [f"{elsewhere}/{word}" if word.endswith(".csv") else word for word in arguments]
+            status = cli.execute([*placed, "--plot", str(target)])
         print(name, status, flush=True)
         shown = shlex.join(["probrun", *arguments, "--plot", f"{name}.png"])
         lines += [f"## {title}", words, "```", shown, "```", f"![{title}](pictures/gallery/{name}.png)", ""]

@@ -1,46 +1,80 @@
-"""How long a sweep takes, against the same runs in one call: `python -m benchmarks.sweep [POINTS [RUNS]]`.
+"""How long a sweep takes, against the same runs in one call: `python -m benchmarks.sweep [--write] [POINTS [RUNS]]`.
 
-CPU time of this process, so that other work on the machine does not show much; the pilot is part of both.
+The commands by the clock, with starting and loading torch; the calls, without, in CPU time of this process.  The pilot is part of
+all.  `--write` writes the table of `docs/command-line.md`.
 """
 
 from __future__ import annotations
 
+import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
 import probrun
 
-EXAMPLES = Path(__file__).parent.parent / "examples"
+ROOT = Path(__file__).parent.parent
+PAGE = ROOT / "docs" / "command-line.md"
+MARKS = ("<!-- begin:sweep -->", "<!-- end:sweep -->")
 SWEPT = {  # a file of examples/, and the parameter that is swept, with its ends
-    "queue": ("service", 0.5, 0.9), "random_walk": ("theta", -0.5, 0.5), "reparam": ("theta", 0.0, 1.0), "gambler": ("p", 0.3, 0.6),
-    "epidemic": ("beta", 0.2, 0.5),
+    "reparam": ("theta", 0.0, 1.0), "queue": ("service", 0.5, 0.9), "epidemic": ("beta", 0.2, 0.5), "bernoulli": ("theta", 0.05, 0.3),
+    "random_walk": ("theta", -0.5, 0.5), "gambler": ("p", 0.3, 0.6),
 }  # fmt: skip
 LONG = "param theta = 0.5\ns = 0\nfor t in range(20) {\n  x ~ Normal(0.9*s + theta, 1)\n  s = tanh(x)\n}\nreturn s\n"
+HEAD = "| program | what is made | `probrun grad` | `probrun sweep` | ratio | `.grad()` | `.sweep()` | ratio |\n|---|---|---|---|---|---|---|---|"
 
 
-def compare(name: str, program: probrun.Program, parameter: str, low: float, high: float, points: int, runs: int) -> None:
-    """Print one row."""
+def command(*words: str) -> float:
+    """Seconds by the clock of a command."""
+    begun = time.perf_counter()
+    ended = subprocess.run([sys.executable, "-m", "probrun", *words], capture_output=True, text=True, cwd=ROOT)
+    assert ended.returncode in (0, 3), ended.stderr
+    return time.perf_counter() - begun
+
+
+def calls(program: probrun.Program, parameter: str, low: float, high: float, points: int, runs: int) -> tuple[float, float, bool]:
+    """Seconds of CPU time of one call and of the sweep, and whether the answer is exact."""
     program.grad(samples=100, seed=1)
     begun = time.process_time()
     whole = program.grad(samples=points * runs, seed=1)
     middle = time.process_time()
     found = program.sweep({parameter: [low + (high - low) * k / (points - 1) for k in range(points)]}, samples=runs, seed=1)
     ended = time.process_time()
-    wrong = sum(point.problem is not None for point in found)
-    one, many = middle - begun, ended - middle
-    print(f"{name:<14} {one:>8.2f} {many:>8.2f} {many / one:>7.1f}   {'exact' if whole.exact else ''} {wrong or ''}")
+    assert not any(point.problem for point in found)
+    return middle - begun, ended - middle, whole.exact
 
 
-def main(points: int = 500, runs: int = 10_000) -> None:
+def row(name: str, source: tuple[str, ...], program: probrun.Program, swept: tuple[str, float, float], points: int, runs: int) -> str:
+    """One row of the table."""
+    parameter, low, high = swept
+    with tempfile.TemporaryDirectory() as folder:
+        whole = command("grad", *source, "-n", str(points * runs), "--seed", "1")
+        grid = f"{parameter}={low}:{high}:{points}"
+        many = command("sweep", *source, "--grid", grid, "-n", str(runs), "--seed", "1", "-o", f"{folder}/out.csv")
+    one, all_of_them, exact = calls(program, *swept, points, runs)
+    kind = f"exact: 1 answer, {points} answers" if exact else f"{points * runs:,} runs"
+    return (
+        f"| {name} | {kind} | {whole:.2f} s | {many:.2f} s | {many / whole:.1f} "
+        f"| {one:.2f} s | {all_of_them:.2f} s | {f'{all_of_them / one:.1f}' if not exact else '-'} |"
+    )
+
+
+def main(words: list[str]) -> None:
     """Print the table."""
-    print(f"{points} points x {runs} runs, seconds of CPU time\n{'program':<14} {'one call':>8} {'sweep':>8} {'ratio':>7}")
-    compare("long chain", probrun.parse(LONG), "theta", 0.0, 1.0, points, runs)
-    for name, (parameter, low, high) in SWEPT.items():
-        program = probrun.load(EXAMPLES / f"{name}.prob")
-        if parameter in program.parameters:
-            compare(name, program, parameter, low, high, points, runs)
+    numbers = [int(word) for word in words if word != "--write"]
+    points, runs = [*numbers, 500, 10_000][:2] if len(numbers) != 1 else (numbers[0], 10_000)
+    lines = [HEAD]
+    for name, swept in SWEPT.items():
+        path = f"examples/{name}.prob"
+        lines.append(row(name, (path,), probrun.load(ROOT / path), swept, points, runs))
+        print(lines[-1], flush=True)
+    lines.append(row("20 draws in a row", ("-e", LONG), probrun.parse(LONG), ("theta", 0.0, 1.0), points, runs))
+    print("\n".join(lines))
+    if "--write" in words:
+        before, _, rest = PAGE.read_text(encoding="utf-8").partition(MARKS[0])
+        PAGE.write_text("\n".join([before + MARKS[0], *lines, MARKS[1] + rest.partition(MARKS[1])[2]]), encoding="utf-8")
 
 
 if __name__ == "__main__":
-    main(*map(int, sys.argv[1:]))
+    main(sys.argv[1:])

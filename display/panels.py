@@ -195,8 +195,9 @@ def _cells(panel: Cells, axes: Axes) -> None:
     if not one_sign and mean.size <= MOST_SIGNS:
         for (row, column), value in numpy.ndenumerate(mean):
             dark, weak = abs(value) > 0.6 * largest, bool(faint[row, column])
+            sign = "+" if value > 0 else "-" if value < 0 else "0"
             axes.text(
-                column, row, "+" if value > 0 else "-", ha="center", va="center", fontsize=9, alpha=0.4 if weak else 0.9,
+                column, row, sign, ha="center", va="center", fontsize=9, alpha=0.4 if weak else 0.9,
                 color="white" if dark and not weak else "black",
             )
     axes.set_ylabel(panel.indices[0])

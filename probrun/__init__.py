@@ -43,11 +43,16 @@ load_with(_load_views)
 
 def load_ipython_extension(ipython: Any) -> None:
     """`%load_ext probrun`, then `%%prob grad -n 10000 -p theta=2` over a cell that holds a program (called by IPython)."""
+    import click
 
     from .cli import commands, execute
     from .display.magics import register
 
-    register(ipython, commands.names, execute)
+    def options_of(name: str) -> set[str]:
+        command = commands.get_command(click.Context(commands), name)
+        return {word for option in getattr(command, "params", ()) for word in option.opts}
+
+    register(ipython, commands.names, options_of, execute)
 
 
 __all__ = [

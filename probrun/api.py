@@ -34,7 +34,7 @@ from .options import (
     variables,
 )
 from .progress import phase_of
-from .reading import Value, read_program
+from .reading import Value, read_program, resolved_with
 
 if TYPE_CHECKING:
     from .comparison import Comparison
@@ -378,15 +378,6 @@ def _warned(program: Program) -> Program:
 
 def from_source(source: Source, functions: Mapping[str, Function] | None = None) -> Program:
     """Read and resolve."""
-    from .dsl.names.resolve import External, resolve
     from .dsl.reading.parser import parse as parse_source
 
-    external = {}
-    for name, function in (functions or {}).items():
-        if not isinstance(function, Function):
-            raise refuse(
-                f"function `{name}` is a {type(function).__name__}, not a probrun.Function",
-                f"functions={{'{name}': probrun.Function({name}, smooth=True)}}",
-            )
-        external[name] = External(function.call, function.smooth, None)
-    return Program(resolve(parse_source(source), external))
+    return Program(resolved_with(parse_source(source), functions or {}))

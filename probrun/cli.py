@@ -128,6 +128,7 @@ def grad(
         _show(result, as_json, plot)
         import_module(".many.single", __package__).keep(program, result, parameter_values, data_values, save, shard, per_run)
         _say_what_was_too_many(result, max_lanes)
+        _say_what_was_not_forced(result, estimator)
     return status_of(result)
 
 
@@ -139,6 +140,17 @@ def _say_what_was_too_many(result: GradientResult, max_lanes: int | None) -> Non
     finite = [site for site in result.sites if DISTRIBUTIONS[site.distribution].finite]
     if max_lanes is not None and finite and not any(site.estimator == SUMMING.name for site in finite):
         complain(f"probrun: no outcomes were summed: they take more than --max-lanes {max_lanes}, or more work than samples do")
+
+
+def _say_what_was_not_forced(result: GradientResult, estimators: tuple[str, ...]) -> None:
+    """Who asks for an estimator wherever it is valid hears when that is nowhere."""
+    taken = {site.estimator for site in result.sites}
+    for text in estimators:
+        site, name = split_estimator(text)
+        name = name.partition("(")[0].strip()
+        if site is None and result.sites and name not in taken and not result.notes:  # notes say why already
+            first = result.sites[0].name
+            complain(f"probrun: {name} is right at no site, and was not taken; {first}={name} asks for it there")
 
 
 @commands.command()

@@ -21,6 +21,7 @@ from .cli_options import (
     time_option,
     values_of,
     whole_option,
+    writable,
 )
 from .display.shown import heard
 from .exits import trusted
@@ -44,9 +45,9 @@ from .vi import GUIDES, vi_text
 @positive_option("--tolerance", "When to stop: the slope (lbfgs), or the error of the averaged iterates.")
 @click.option("--optimizer", type=click.Choice(OPTIMIZERS), default="auto", show_default=True, help="How to go down.")
 @positive_option("--rate", "The first rate of adam and sgd.")
-@click.option("--save", metavar="FILE.json", help="Write the fit; -p @FILE.json and --resume read it.")
+@click.option("--save", callback=writable, metavar="FILE.json", help="Write the fit; -p @FILE.json and --resume read it.")
 @click.option("--resume", metavar="FILE.json", help="Begin where a saved fit ended.")
-@click.option("--history", metavar="FILE.jsonl", help="Write every step, a JSON object a line.")
+@click.option("--history", callback=writable, metavar="FILE.jsonl", help="Write every step, a JSON object a line.")
 def fit_command(
     file: str | None, expression: str | None, parameters: dict[str, str], data: dict[str, str], samples: int,
     seed: int | None, target_se: float | None, max_steps: int, max_depth: int, dtype: str | None, device: str,
@@ -140,7 +141,7 @@ def _write(path: Path, text: str) -> None:
 @positive_option("--tolerance", "When to stop.")
 @click.option("--optimizer", type=click.Choice(OPTIMIZERS), default="auto", show_default=True, help="How to go up.")
 @positive_option("--rate", "The first rate of adam and sgd.")
-@click.option("--save", metavar="FILE.json", help="Write what --json prints.")
+@click.option("--save", callback=writable, metavar="FILE.json", help="Write what --json prints.")
 def vi_command(
     file: str | None, expression: str | None, parameters: dict[str, str], data: dict[str, str], samples: int,
     seed: int | None, target_se: float | None, max_steps: int, max_depth: int, dtype: str | None, device: str,

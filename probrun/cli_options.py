@@ -21,6 +21,7 @@ from .terminal import NoFile
 
 LONGEST = 40  # digits of a whole number that is still worth comparing with a limit
 PICTURES = (".png", ".pdf", ".svg", ".jpg", ".jpeg")
+RUNS_FILES = (".csv", ".npz", ".parquet")
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 
@@ -98,6 +99,25 @@ def _picture(context: click.Context, option: click.Parameter, value: str | None)
     return path
 
 
+def writable(context: click.Context, option: click.Parameter, value: str | None) -> str | None:
+    """A path that can be written as far as one can tell before there is anything to write."""
+    if value is not None:
+        path = Path(value)
+        there = path if path.exists() else path.parent
+        if path.is_dir():
+            raise click.BadParameter(f"{value} is a folder; name a file", context, option)
+        if not (there.exists() and os.access(there, os.W_OK)):
+            raise click.BadParameter(f"{value} cannot be written: is {path.parent} a folder of yours?", context, option)
+    return value
+
+
+def _runs_file(context: click.Context, option: click.Parameter, value: str | None) -> str | None:
+    """The same of a path for single runs, whose ending says how."""
+    if value is not None and Path(value).suffix.lower() not in RUNS_FILES:
+        raise click.BadParameter(f"{value} has none of the endings {', '.join(RUNS_FILES)}", context, option)
+    return writable(context, option, value)
+
+
 def _stack(options: Sequence[Callable[[Command], Command]]) -> Callable[[Command], Command]:
     def decorate(function: Command) -> Command:
         for option in reversed(options):
@@ -163,13 +183,19 @@ time_option = click.option(
 )
 
 saving_options = _stack([
-    click.option("--save", metavar="FILE.json", help="Write the moments of the runs; `probrun merge` joins several."),
+    click.option(
+        "--save", callback=writable, metavar="FILE.json", help="Write the moments of the runs; `probrun merge` joins several.",
+    ),
     click.option("--shard", metavar="i/K", help="Make the i-th of K shares of the runs only, to be merged."),
 ])
 
 
-draws_option = click.option("--draws", metavar="FILE.csv", help="Write the results of single runs (.csv, .npz, .parquet).")
-per_run_option = click.option("--per-run", metavar="FILE.npz", help="Write the gradients of single runs, at most 100,000.")
+draws_option = click.option(
+    "--draws", callback=_runs_file, metavar="FILE.csv", help="Write the results of single runs (.csv, .npz, .parquet).",
+)
+per_run_option = click.option(
+    "--per-run", callback=_runs_file, metavar="FILE.npz", help="Write the gradients of single runs, at most 100,000.",
+)
 
 
 def whole_option(name: str, into: str, text: str) -> Callable[[Command], Command]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from .display.html import Grid, Part
 from .display.shown import Drawable
-from .layout import WIDTH, decimals_for, fixed, index_text, joined
+from .layout import WIDTH, decimals_for, fixed, index_text, joined, told
 
 if TYPE_CHECKING:
     from .runtime.blocks.moments import Moments
@@ -208,8 +208,7 @@ def _cells(row: Row, entry: tuple[str, str, tuple[int, ...]], comparison: Compar
     elif se - se != 0:
         shown = (f"{mean:.5g}", "unknown")
     else:
-        decimals = decimals_for(se)
-        shown = (fixed(mean, decimals), fixed(se, decimals))
+        shown = told(mean, se)
     bias = "-" if comparison.table.reference is not None else "unknown"
     if row.bias is not None:
         off = row.bias[result][parameter]

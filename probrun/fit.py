@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 from .display.html import Grid, Part
 from .display.shown import Drawable
-from .layout import WIDTH, capped, decimals_for, fixed, index_text, joined
+from .dsl.text.problems import counted
+from .layout import WIDTH, capped, index_text, joined, told
 from .options import NamesOption, plan_options, refuse, run_options, variables
 from .weights import spoken
 
@@ -151,8 +152,8 @@ def fit_parts(result: FitResult) -> list[Part]:
     """Its lines and tables."""
     what = spoken(result.objective) or f"E[{result.objective}]"
     verb = "maximised" if result.maximized else "minimised"
-    runs = "exact" if result.exact else f"{result.runs} runs"
-    head = f"{result.program}     {what} {verb}     {result.steps} steps    {runs}    seed {result.seed}"
+    runs = "exact" if result.exact else counted(result.runs, "run")
+    head = f"{result.program}     {what} {verb}     {counted(result.steps, 'step')}    {runs}    seed {result.seed}"
     rows: list[Sequence[str]] = []
     curved = any(found.sd is not None for found in result.parameters.values())
     for name in result.fitted:
@@ -190,8 +191,7 @@ def _pair(pair: tuple[float, float]) -> str:
     value, error = pair
     if not math.isfinite(error) or error == 0:
         return f"{value:.7g}"
-    decimals = decimals_for(error)
-    return f"{fixed(value, decimals)} +- {fixed(error, decimals)}"
+    return " +- ".join(told(value, error))
 
 
 # ------------------------------------------------------------------------------------------------------ what is done

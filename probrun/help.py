@@ -223,8 +223,11 @@ def _distribution_estimators(name: str) -> list[str]:
 
     row = DISTRIBUTIONS[name]
     told = [(estimator.name, estimator.help(row)) for estimator in ESTIMATORS.values()]
-    lines = [f"{estimator:<8} {words}" for estimator, words in told if words]
-    moving = [parameter.name for parameter in row.parameters if parameter.moves_support]
+    width = max(map(len, ESTIMATORS))
+    lines = [f"{estimator:<{width}} {words}" for estimator, words in told if words]
+    moving = [parameter.name for parameter in row.parameters if parameter.moves_support and parameter.name != row.sized]
+    if row.sized:
+        lines.append(f"{row.sized} is the same in all runs, and carries no derivative")
     if moving:
         lines.append(f"the support moves with {', '.join(moving)}: no density carries that")
     return lines

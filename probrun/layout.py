@@ -14,6 +14,7 @@ from .display.html import Grid, Part
 WIDTH = 80
 LEAST_WIDTH = 28  # of a column of prose
 MOST_ENTRIES = 20  # of an array that are shown
+ROUNDING = 1e-14  # of a number: a standard error below that is what float64 rounds
 
 
 # ---------------------------------------------------------------------------------------------------- numbers
@@ -53,6 +54,14 @@ def fixed(value: float, decimals: int) -> str:
     return text.removeprefix("-") if float(text) == 0 else text
 
 
+def told(value: float, error: float) -> tuple[str, str]:
+    """A number and its standard error, which is positive: with the digits that it allows, or those of an exact number."""
+    if error <= ROUNDING * abs(value):
+        return f"{value:.7g}", f"{error:.0e}"
+    decimals = decimals_for(error)
+    return fixed(value, decimals), fixed(error, decimals)
+
+
 class Sampled(Protocol):
     """What rests on a number of runs."""
 
@@ -76,10 +85,12 @@ class Entry:
             return f"{self.mean:.7g}", (exact if isinstance(exact, str) else "exact") if exact else "0", "-"
         if not math.isfinite(self.error):
             return f"{self.mean:.7g}", "unknown", "-"
+        if self.error <= ROUNDING * abs(self.mean):
+            return *told(self.mean, self.error), "-"
         decimals = decimals_for(self.error)
         half = student_quantile(result.samples - 1) * self.error
         interval = f"[{fixed(self.mean - half, decimals)}, {fixed(self.mean + half, decimals)}]"
-        return fixed(self.mean, decimals), fixed(self.error, decimals), interval
+        return *told(self.mean, self.error), interval
 
 
 def entries(moments: Any) -> Iterator[Entry]:

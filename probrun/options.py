@@ -131,6 +131,7 @@ def sharing(run: RunOptions, saving: bool, shard: tuple[int, int]) -> dict[str, 
     return {"saving": saving or whole > 1, "shard": (part - 1, whole), "strict": run.strict}
 
 
+BY_NAME = ("parameters", "data")
 KEYWORDS = {  # what options are called elsewhere
     "n": "samples", "runs": "samples", "num_samples": "samples", "n_samples": "samples", "params": "parameters",
     "random_state": "seed", "rng": "seed", "estimators": "estimator", "temperature": "tau", "lr": "rate", "learning_rate": "rate",
@@ -153,6 +154,9 @@ def suggesting(function: Callable[Given, Found]) -> Callable[Given, Found]:
                 meant = other if other in known else nearest(name, known)
                 hint = f"did you mean `{meant}`?" if meant else f"its keywords: {', '.join(known)}"
                 raise TypeError(f"{function.__name__}() got an unexpected keyword argument {name!r}; {hint}")
+        for name, value in (*zip(known, given[1:], strict=False), *options.items()):
+            if name in BY_NAME and not isinstance(value, Mapping | None):
+                raise refuse(f"`{name}` are given by their names, and not as a {type(value).__name__}", "give a dict: {'x': 2.0}")
         return function(*given, **options)
 
     return called
@@ -276,7 +280,7 @@ def variables(resolved: Resolved, of: NamesOption) -> tuple[str, ...]:
                 )
             close = nearest(name, resolved.variables)
             listed = ", ".join(sorted(resolved.variables)[:12])
-            first = f"name one of them: --of {listed.split(',')[0]}" if listed else None
+            first = f"name one of them, such as {listed.split(',')[0]}" if listed else None
             raise ProbError(
                 Diagnostic(
                     "P0607", f"there is no variable `{name}`", source=resolved.program.source,

@@ -1,7 +1,7 @@
 """Files and command-line values in: a program's text, and what stands after the `=` of `-p` and `-d`.
 
-Nothing else in probrun opens a file that the user names.  A file that is not there is an `OSError` (the command line
-makes it exit status 2); a file or a text that cannot be understood is a `ProbError`.
+Also what other packages add to the language.  Nothing else in probrun opens a file that the user names.  A file that is not there
+is an `OSError` (the command line makes it exit status 2); a file or a text that cannot be understood is a `ProbError`.
 """
 
 from __future__ import annotations
@@ -10,12 +10,17 @@ import json
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from .csv_files import CHOICE, read_csv
 from .dsl.text.diagnostics import Diagnostic, ProbError
 from .dsl.text.given import Given
 from .dsl.text.source import Source, Span
+from .options import Function, refuse
+
+if TYPE_CHECKING:
+    from .dsl.names.resolved import Resolved
+    from .dsl.syntax import Program as ProgramNode
 
 Value: TypeAlias = Any  # a number, nested lists of numbers, or a NumPy array
 FORMATS = ("json", "npy", "csv")
@@ -215,3 +220,68 @@ READERS: dict[str, Callable[[str, str, Path], Value]] = {
     "json": _read_json,
     "npy": _read_npy,
 }
+
+
+# -------------------------------------------------------------------------------------- what other packages add
+def resolved_with(program: ProgramNode, functions: Mapping[str, object]) -> Resolved:
+    """The facts of a program with functions of the caller's.  Names that are not known are looked for in the entry points of other
+    packages: `probrun.functions` (a `Function` each) and `probrun.distributions` (a row of the table, and a law or None)."""
+    from .dsl.names.resolve import External, resolve
+
+    external: dict[str, External] = {}
+    for name, function in functions.items():
+        if not isinstance(function, Function):
+            raise refuse(
+                f"function `{name}` is a {type(function).__name__}, not a probrun.Function",
+                f"functions={{'{name}': probrun.Function({name}, smooth=True)}}",
+            )
+        external[name] = External(function.call, function.smooth, None)
+    while True:
+        try:
+            return resolve(program, external)
+        except ProbError as error:
+            places = [one.span for one in error.diagnostics if one.code == "P0202" and one.span is not None]
+            unknown = dict.fromkeys(program.source.slice(place) for place in places)
+            found = [(name, own) for name in unknown if name not in external and (own := _added_function(name)) is not None]
+            drawn = [name for name in unknown if _added_distribution(name)]
+            if not found and not drawn:
+                raise
+            external |= {name: External(own.call, own.smooth, None) for name, own in found}
+
+
+def _added(group: str, name: str) -> Any:
+    """What another package gives under that name; None where none does."""
+    from importlib.metadata import entry_points
+
+    for entry in entry_points(group=f"probrun.{group}", name=name):
+        try:
+            return entry.load()
+        except Exception as error:
+            package = entry.dist.name if entry.dist is not None else entry.module
+            raise refuse(f"`{name}` of the package {package} cannot be loaded: {error!r}", "mend or remove that package") from None
+    return None
+
+
+def _added_function(name: str) -> Function | None:
+    found = _added("functions", name)
+    if found is None or isinstance(found, Function):
+        return found
+    raise refuse(f"`{name}` of another package is a {type(found).__name__}, not a probrun.Function", "mend or remove that package")
+
+
+def _added_distribution(name: str) -> bool:
+    """Put a distribution of another package into the tables."""
+    from .dsl.tables.distributions import DISTRIBUTIONS, DistributionRow
+
+    found = None if DISTRIBUTIONS.get(name) is not None else _added("distributions", name)
+    if found is None:
+        return False
+    row, law = found if isinstance(found, tuple) and len(found) == 2 else (None, None)
+    if not isinstance(row, DistributionRow) or row.name != name:
+        raise refuse(f"`{name}` of another package is no row of the table of distributions with its law", "see docs/extending.md")
+    if law is not None:
+        from .runtime.laws.build import LAWS
+
+        LAWS[name] = law
+    DISTRIBUTIONS[name] = row
+    return True

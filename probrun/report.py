@@ -33,7 +33,7 @@ def wants_colour(stream: IO[str]) -> bool:
 
 def header(result: Result) -> str:
     """The line above every result."""
-    runs = "exact" if result.exact else f"{result.samples} runs"
+    runs = "exact" if result.exact else counted(result.samples, "run")
     if result.interrupted:
         runs = f"{result.samples} of {result.requested} runs (interrupted)"
     elif result.out_of_time:
@@ -68,7 +68,7 @@ def gradient_parts(result: GradientResult) -> list[Part]:
             rows += capped(list(shown), 4)
     rows += evidence_rows(result, lambda entry: entry.cells(result, result.exact))
     parts: list[Part] = [header(result), "", Grid(("", "estimate", "std. error", "95 % interval"), rows, "lrrr")]
-    parts += [*_equal_lines(result, bool(result.few)), *_rounded_lines(result), *_cut_lines(result)]
+    parts += [*_equal_lines(result, bool(result.few) or result.biased), *_rounded_lines(result), *_cut_lines(result)]
     parts += weight_lines(result)
     if result.sites:
         parts += ["", sites_grid(result.sites)]

@@ -105,6 +105,8 @@ class NoFile(click.ClickException):
         if isinstance(error, FileNotFoundError):
             message = f"no such file: {name}"
             folder = Path(name).parent
+            if not folder.is_dir():
+                message += f" (there is no folder {folder})"
             siblings = [str(found) for found in folder.glob("*.prob")] if folder.is_dir() else []
             close = nearest(name, siblings) or nearest(name, [str(Path(found)) for found in siblings])
             message += f"; did you mean {close}?" if close else ""

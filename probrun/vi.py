@@ -13,6 +13,7 @@ from .display.shown import WithDraws
 from .dsl.names.strangers import refuse_unknown
 from .dsl.syntax import Sample
 from .dsl.tables.constants import BOUND
+from .dsl.text.problems import counted
 from .fit import FitResult, FitWishes, fitted_program, moving_names, positions
 from .layout import WIDTH, capped, decimals_for, index_text, joined
 from .layout import fixed as shown_with
@@ -81,7 +82,8 @@ def vi_text(result: VariationalResult, colour: bool = False) -> str:
 def vi_parts(result: VariationalResult) -> list[Part]:
     """Its lines and tables."""
     posterior, fit = result.posterior, result.fit
-    head = f"{fit.program}     guide {result.guide}     {fit.steps} steps    {fit.runs} runs    seed {fit.seed}"
+    work = f"{counted(fit.steps, 'step')}    {counted(fit.runs, 'run')}"
+    head = f"{fit.program}     guide {result.guide}     {work}    seed {fit.seed}"
     rows: list[Sequence[str]] = []
     for name, moments in posterior.values.items():
         quantiles = posterior.quantiles(name, LEVELS) if name in posterior.draws else {}

@@ -14,8 +14,9 @@ from .display.multiples import Column, Contender, Multiples
 from .display.panels import Cells, Entries, Fan, Histogram, Lines, Panel, Statement
 from .display.sheets import Sheet
 from .display.shown import NumberTable, Ways, show
+from .dsl.text.problems import counted
 from .fit import FitResult, fit_parts, fit_text, positions
-from .layout import decimals_for, fixed, index_text, student_quantile
+from .layout import decimals_for, fixed, index_text, student_quantile, told
 from .report import Explanation
 from .results import GradientResult, Result, RunResult, SiteReport
 from .vi import VariationalResult, vi_parts, vi_text
@@ -51,7 +52,7 @@ def picture(result: Any, of: str | None = None, parameter: str | None = None, ov
 
 
 def _title(result: Result) -> str:
-    runs = "exact" if result.exact else f"{result.samples} runs"
+    runs = "exact" if result.exact else counted(result.samples, "run")
     estimators = _estimators(result.sites) if isinstance(result, GradientResult) else ""
     return f"{result.program}: {runs}, seed {result.seed}{estimators}"
 
@@ -132,8 +133,7 @@ def _panel(
 def _pair(value: float, error: float) -> str:
     if not math.isfinite(error) or error <= 0:
         return f"{value:.7g}"
-    decimals = decimals_for(error)
-    return f"{fixed(value, decimals)} +- {fixed(error, decimals)}"
+    return " +- ".join(told(value, error))
 
 
 # ------------------------------------------------------------------------------------------------------ comparisons
@@ -198,7 +198,8 @@ def _fit(result: FitResult) -> Sheet:
     bands = "dotted: the end, with a band of 2 standard errors"
     panels.append(Lines(named + (f" (and {more} more)" if more > 0 else ""), bands, steps, tuple(lines)))
     state = "converged" if result.converged else "not converged"
-    title = f"{result.program}: {state}, {result.optimizer}, {result.steps} steps, {result.runs} runs, seed {result.seed}"
+    work = f"{counted(result.steps, 'step')}, {counted(result.runs, 'run')}"
+    title = f"{result.program}: {state}, {result.optimizer}, {work}, seed {result.seed}"
     return Sheet(title, tuple(panels), most_columns=1)
 
 

@@ -65,7 +65,7 @@ def weight_doubts(weights: Weights | None, runs: int, guided: bool = False) -> t
         return ()
     from .runtime.estimates.doubts import MOST_OF_A_GUIDE, MOST_SHAPE, bending, light
 
-    found = tuple(light(weights.effective, weights.worst, runs, MOST_OF_A_GUIDE if guided else MOST_SHAPE))
+    found = tuple(light(weights.effective, weights.worst, runs, MOST_OF_A_GUIDE if guided else MOST_SHAPE, weights.shape))
     labels = [f"d {spoken(name) or f'E[{name}]'}/d{parameter}" for name, parameter in weights.bent]
     return found or tuple(bending(labels, runs))
 

@@ -18,10 +18,11 @@ ALIKE = 1.6  # ratio of two standard errors, or of two measured errors
 def disagreements(expected: str, shown: str) -> list[str]:
     """The lines whose numbers do not agree, with the reason; the texts have the same lines in other respects."""
     found = []
-    kind = ""
+    kind, head = "", ""
     for before, now in zip_longest(expected.strip().splitlines(), shown.strip().splitlines(), fillvalue=""):
         kind = _kind(now) or (kind if now.strip() else "")
-        reason = _reason(kind, before, now)
+        head = now if _kind(now) else head
+        reason = _reason(kind, before, now, re.split(r" {2,}", head.strip()))
         if reason:
             found.append(f"{reason}\n  expected {before}\n  shown    {now}")
     return found
@@ -37,7 +38,7 @@ def _kind(line: str) -> str:
     return "comparison" if words[:1] == ["estimator"] and "bias" in words else ""
 
 
-def _reason(kind: str, before: str, now: str) -> str:
+def _reason(kind: str, before: str, now: str, heads: list[str]) -> str:
     if _kind(now):
         return ""
     cells = [re.split(r" {2,}", line.strip()) for line in (before, now)]
@@ -49,8 +50,10 @@ def _reason(kind: str, before: str, now: str) -> str:
         error = (columns[0][2] or 0.0) * QUANTILE_ERRORS
         far = any(abs((a or 0) - (b or 0)) > error for a, b in zip(columns[0][3:], columns[1][3:], strict=True))
         return reason or ("a quantile is too far away" if far else "")
-    if kind == "comparison" and len(columns[0]) >= 6:  # the last three columns are times and what follows from them
-        return _estimate(columns[0][1:3], columns[1][1:3]) or _ratio(columns[0][4], columns[1][4])
+    if kind == "comparison" and len(columns[0]) == len(heads) >= 4:  # times, and what follows from them, are the machine's
+        spread = [heads.index(name) for name in ("sd of a run", "error") if name in heads]
+        ratios = (_ratio(columns[0][place], columns[1][place]) for place in spread)
+        return _estimate(columns[0][1:3], columns[1][1:3]) or next(filter(None, ratios), "")
     measured = re.search(r"error of the gradient|^\s+[\d.e-]+$", now)
     lines = [re.sub(r"\(\d+ runs each\)|[\d.]+ m?s\b", "", line) for line in (before, now)]
     first, second = ([float(number) for number in NUMBER.findall(line)] for line in lines)

@@ -58,7 +58,8 @@ def test_screens(text: str, words: str, capsys: pytest.CaptureFixture[str], monk
             continue
         status = cli.execute(arguments[1:])
         captured = capsys.readouterr()
-        assert status == (3 if "not to be trusted" in expected else "error[P" in expected), captured.err
+        doubted = "not to be trusted" in expected or "DISAGREES" in expected
+        assert status == (3 if doubted else "error[P" in expected), captured.err
         shown = captured.out + captured.err
         assert re.fullmatch(_pattern(expected), _normal(shown)), shown
         if not _is_open(expected):
@@ -121,6 +122,16 @@ def test_every_topic_has_a_page_and_a_line() -> None:
             page = pages.page(member)
             assert page and page.strip(), member
             assert pages.SUMMARIES[group](member).strip(), member
+
+
+@pytest.mark.parametrize("name", DISTRIBUTIONS)
+def test_help_lists_the_estimators_of_a_distribution(name: str) -> None:
+    """What can never be taken is not listed, what can be is."""
+    row = DISTRIBUTIONS[name]
+    listed = {line.split()[0] for line in (pages.page(name) or "").split("estimators\n")[1].splitlines()}
+    assert ("enumerate" in listed) == (row.finite or row.endless)
+    assert ("jump" in listed) == (not row.discrete and not row.event and any(part.reparameterised for part in row.parameters))
+    assert ("fork" in listed) == (row.discrete and "score" in listed)
 
 
 def test_help_knows_the_estimators_that_there_are() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import get_args
@@ -76,6 +77,67 @@ def test_a_function(monkeypatch: pytest.MonkeyPatch) -> None:
     found = result.gradient["t"]
     assert abs(float(found.mean) - exact) <= Z * float(found.se) < 0.1
     assert [site.estimator for site in program.grad(samples=2000, seed=1, pilot=False).sites] == ["rsample"]
+
+
+WORDS = """import torch
+from dataclasses import replace
+import probrun
+from probrun.dsl.tables.distributions import DISTRIBUTIONS
+from tests.test_extending import Sign
+from probrun.dsl.tables.ranges import Bounds
+wave = probrun.Function(lambda x: torch.sin(x)**2, smooth=True)
+wrong = torch.sin
+waiting = replace(DISTRIBUTIONS["Exponential"], name="Waiting"), None
+sign = replace(
+    DISTRIBUTIONS["Bernoulli"], name="Sign", parameters=DISTRIBUTIONS["Bernoulli"].parameters[:1], alternatives=(), relaxable=False,
+    support=lambda _: Bounds(-1, 1, True, True), torch=None, by_inverse=False,
+), Sign
+"""
+POINTS = """[probrun.functions]
+wave = words_of_others:wave
+wrong = words_of_others:wrong
+gone = nothing_of_that_name:gone
+sin = words_of_others:wrong
+[probrun.distributions]
+Waiting = words_of_others:waiting
+Sign = words_of_others:sign
+Wrong = words_of_others:wave
+"""
+
+
+@pytest.fixture
+def others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """An installed package that adds to the language."""
+    (tmp_path / "words_of_others.py").write_text(WORDS)
+    info = tmp_path / "others-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: others\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text(POINTS)
+    monkeypatch.syspath_prepend(tmp_path)
+    yield
+    for name in ("Waiting", "Sign"):
+        DISTRIBUTIONS.pop(name, None)
+        LAWS.pop(name, None)
+
+
+def test_words_of_other_packages(others: None) -> None:
+    result = probrun.parse("param p = 0.3; param t = 0.5; s ~ Sign(p); return (s + t)^2").grad(seed=1)
+    assert result.exact and [float(result.gradient[name].mean) for name in ("p", "t")] == pytest.approx([2.0, 0.2], abs=1e-5)
+    waited = probrun.parse("param r = 2; w ~ Waiting(r); return w").grad(samples=50_000, seed=1).gradient["r"]  # 1/r
+    assert abs(float(waited.mean) + 0.25) <= Z * float(waited.se) < 0.1
+    found = probrun.parse("param t = 0.4; z ~ Normal(t, 1); return wave(z) + sin(0)").grad(samples=50_000, seed=1).gradient["t"]
+    assert abs(float(found.mean) - float(torch.sin(torch.tensor(0.8)) * torch.exp(torch.tensor(-2.0)))) <= Z * float(found.se) < 0.1
+
+
+@pytest.mark.parametrize(("text", "code", "said"), [
+    ("return wrong(1)", "P0604", "not a probrun.Function"), ("return gone(1)", "P0604", "package others cannot be loaded"),
+    ("x ~ Wrong(1); return x", "P0604", "no row of the table"), ("return nowhere(1) + wave(1)", "P0202", "unknown function `nowhere`"),
+    ("x ~ wave(1); return x", "P0210", "not a distribution"),
+])
+def test_what_other_packages_do_wrong(text: str, code: str, said: str, others: None) -> None:
+    with pytest.raises(probrun.ProbError, match=said) as caught:
+        probrun.parse(text)
+    assert caught.value.code == code
 
 
 def test_a_layer(monkeypatch: pytest.MonkeyPatch) -> None:

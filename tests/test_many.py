@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import csv
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -190,9 +193,10 @@ def test_an_unknown_variable_shows_nothing(capsys: pytest.CaptureFixture[str]) -
 
 
 def test_a_profile_names_the_slow_line(capsys: pytest.CaptureFixture[str]) -> None:
-    text = "x ~ Normal(0, 1)\ny = 0\nfor t in range(300) {\n  y = y*0.5 + sin(cos(x + y))\n}\nreturn x + y\n"
+    text = "x ~ Normal(0, 1)\ny = 0\nfor t in range(300) {\n  y = y*0.5 + sin(cos(x + y)) + 0*cos(x)*sin(x)\n}\nreturn x + y\n"
     assert main(["profile", "-e", text, "--seed", "1"]) == 0
-    assert "line 4 takes most" in capsys.readouterr().out
+    out = capsys.readouterr().out
+    assert "line 4 takes most" in out and max(map(len, out.splitlines())) <= 80
 
 
 def test_single_runs_are_written(folder: Path) -> None:
@@ -201,7 +205,7 @@ def test_single_runs_are_written(folder: Path) -> None:
     draws = probrun.parse(PROGRAM).run(samples=300, seed=1).draws["z"]
     assert [float(row["z"]) for row in rows_of("d.csv")] == pytest.approx(draws.tolist())
     assert numpy.load("g.npz")["theta"].shape == (300,)
-    assert main(["run", "q.prob", "-n", "300", "--draws", "d.doc"]) == 1
+    assert main(["run", "q.prob", "-n", "300", "--draws", "d.doc"]) == 2
 
 
 def test_where_is_refused_of_runs_that_are_resampled(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -232,3 +236,116 @@ def test_parameters_from_a_file(named: str, tmp_path: Path, monkeypatch: pytest.
     Path("p.toml").write_text("t = 3\n")
     assert main(["grad", "w.prob", "-p", named, "--seed", "1", "--json"]) == 0
     assert abs(json.loads(capsys.readouterr().out)["gradient"]["t"]["mean"] - 6) < 0.2
+
+
+@pytest.mark.parametrize("words", [
+    ("grad", "q.prob", "--save"), ("grad", "q.prob", "--per-run"), ("run", "q.prob", "--draws"), ("merge", "p.json", "-o"),
+    ("sweep", "q.prob", "--grid", "theta=0:1:3", "-o"), ("fit", "q.prob", "--minimize", "--save"),
+    ("fit", "q.prob", "--minimize", "--history"), ("vi", "w.prob", "--save"),
+], ids=" ".join)
+def test_a_place_that_cannot_be_written_is_told_before_anything_is_made(
+    folder: Path, words: tuple[str, ...], capsys: pytest.CaptureFixture[str]
+) -> None:
+    Path("there.csv").mkdir()
+    Path("p.json").write_text("{}")
+    for place in ("there.csv", "nowhere/x.csv"):
+        assert main([*words, place]) == 2
+        found = capsys.readouterr()
+        assert found.out == "" and ("is a folder" in found.err or "cannot be written" in found.err)
+
+
+@pytest.mark.parametrize(("grid", "said"), [
+    ("theta=0:1:1e9", "more than 10000000 points"), ("theta=1,,2", "a value is missing"), ("v[0]=0:1:2", "is an entry of `v`"),
+])
+def test_what_is_wrong_with_a_grid_is_said(grid: str, said: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["sweep", "-e", "param theta = 1; param v[2] = 0; x ~ Normal(theta, 1); return x + sum(v)", "--grid", grid]) == 1
+    assert said in capsys.readouterr().err
+
+
+def test_a_sweep_that_cannot_be_anywhere_leaves_no_rows(folder: Path) -> None:
+    assert main([*SWEEP, "--estimator", "nothing", "-o", "o.csv"]) == 1
+    assert not Path("o.csv").exists() or Path("o.csv").read_text() == ""
+    assert main([*SWEEP, "-o", "o.xlsx"]) == 2 and not Path("o.xlsx").exists()
+
+
+def test_a_standard_error_that_is_not_known_is_empty(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([*SWEEP, "-n", "1", "-o", "o.csv", "--plot", "o.png"]) in (0, 3)
+    assert all(row["se E[z]"] == "" and float(row["E[z]"]) >= 0 for row in rows_of("o.csv"))
+    capsys.readouterr()
+    assert main([*SWEEP, "-n", "1", "--json"]) in (0, 3)
+    assert all(json.loads(line)["se E[z]"] is None for line in capsys.readouterr().out.splitlines())
+
+
+WAYS = "x ~ Normal(0, 1) via Normal(1, 2)\nfactor -x\nobserve x > 0\nobserve 1 ~ Normal(x, 1)\nreturn x, x^2\n"
+
+
+def test_a_trace_shows_weights_and_conditions(capsys: pytest.CaptureFixture[str]) -> None:
+    ends = {"holds": 0, "does not hold: the run ends": 0}
+    for run in range(8):
+        assert main(["trace", "-e", WAYS, "--seed", "1", "--run", str(run)]) == 0
+        lines = capsys.readouterr().out.splitlines()
+        assert all(character.isprintable() for line in lines for character in line)
+        (condition,) = [line for line in lines if "observe x > 0" in line]
+        ends[condition[50:].strip()] += 1
+        assert sum("log weight = " in line for line in lines) == (3 if "holds" in condition else 2)
+        last = [line for line in lines if "return" in line]
+        assert len(last) == ("holds" in condition) and all(line.count(", ") == 2 for line in last)  # the result, not the weight
+    assert min(ends.values()) > 0
+
+
+def test_rounds_that_are_made_at_once_are_in_their_loop(capsys: pytest.CaptureFixture[str]) -> None:
+    text = "s = 0\nfor i in range(30) {\n  x ~ Normal(1, 1)\n  s = s + exp(x)\n}\nreturn s\n"
+    assert main(["trace", "-e", text, "--seed", "1"]) == 0
+    out = capsys.readouterr().out
+    assert "30 rounds, all at once" in out and "   3    x ~ Normal" in out
+    assert main(["trace", "-e", text, "--seed", "1", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert [entry["line"] for entry in found["events"]] == [1, 2, 6]
+    (inner,) = found["events"][1]["entered"]
+    assert len(inner["events"][0]["value"]) == 30 and inner["events"][1]["value"] == found["events"][2]["value"][0]
+
+
+@pytest.mark.parametrize("command", ["trace", "profile"])
+@pytest.mark.parametrize("option", [("--plot", "x.png"), ("--target-se", "0.1")], ids=["plot", "target-se"])
+def test_what_means_nothing_when_looking_inside_is_refused(folder: Path, command: str, option: tuple[str, str]) -> None:
+    assert main([command, "q.prob", *option]) == 2
+
+
+def test_what_is_only_rounded_has_no_digits(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["grad", "-e", "param t = 0.7; z ~ Normal(0, 1); y = t*exp(z)/exp(z)", "--seed", "1"]) == 0
+    rows = [line.split() for line in capsys.readouterr().out.splitlines() if line.startswith(("  E[y]", "  d/dt"))]
+    assert [row[1] for row in rows] == ["0.7", "1"] and all(float(row[2]) < 1e-14 and row[3] == "-" for row in rows)
+
+
+@pytest.mark.parametrize("axes", [None, 5, "theta", {"theta": 5}, {"theta": "ab"}, {"theta": []}, {}, [], [{"theta": 1}, {"x": 2}], [1, 2]], ids=repr)
+def test_points_that_are_none_are_refused(axes: Any) -> None:
+    with pytest.raises(probrun.ProbError) as caught:
+        probrun.parse(PROGRAM).sweep(axes, samples=10)
+    assert caught.value.code == "P0604"
+
+
+@pytest.mark.parametrize("given", [5, [1.0], "theta"], ids=repr)
+def test_values_without_names_are_refused(given: Any) -> None:
+    for call in ({"parameters": given}, {"data": given}):
+        for name in ("grad", "run", "compare", "explain", "expectation", "fit", "vi"):
+            with pytest.raises(probrun.ProbError) as caught:
+                getattr(probrun.parse(WEIGHED), name)(**call)
+            assert caught.value.code == "P0604", name
+
+
+SCRIPT = (Path(__file__).parent.parent / "docs" / "distributed.md").read_text().split("#!/bin/bash", 1)[1].split("```")[0]
+
+
+def test_the_job_script_of_the_documents(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """As an array of two jobs of a few runs, in the shell; merged, it is one call."""
+    assert "--array=1-1000" in SCRIPT and "1e12" in SCRIPT
+    Path("model.prob").write_text(PROGRAM)
+    Path("job.sh").write_text(SCRIPT.replace("/1000", "/2").replace("1e12", "1e5"))
+    Path("probrun").write_text(f'#!/bin/sh\nexec {sys.executable} -m probrun "$@"\n')
+    Path("probrun").chmod(0o755)
+    for number in ("1", "2"):
+        environment = {**os.environ, "SLURM_ARRAY_TASK_ID": number, "PATH": f"{folder}:{os.environ['PATH']}"}
+        subprocess.run(["bash", "-eu", "job.sh"], env=environment, check=True, timeout=100)
+    whole = numbers(capsys, "grad", "model.prob", "-n", "1e5", "--seed", "1")
+    found = numbers(capsys, "merge", "part1.json", "part2.json")
+    assert found["samples"] == 100_000 and close(found["gradient"], whole["gradient"])

@@ -151,3 +151,35 @@ def test_the_magics_keep_results_and_show_pictures(monkeypatch: pytest.MonkeyPat
     (tmp_path / "a.prob").write_text(SOURCE)
     shell.run_line_magic("prob", f"-o plan explain {tmp_path / 'a.prob'}")
     assert shell.user_ns["plan"][0].estimator == "rsample" and len(seen) == 3
+
+
+@pytest.mark.parametrize(("line", "cell", "said"), [
+    ("", None, "what is to be done"), ("-o", "return 1", "name of one variable"), ("run -o a.b", "return 1", "name of one variable"),
+    ("-o r -o s run", "return 1", "name of one variable"), ("run --seed 'a", "return 1", "no closing quotation"),
+    ("nothing", "return 1", "nothing came to nothing"), ("fmt", "return 1", "fmt takes no program from a cell"),
+    ("lsp", None, "started by an editor"), ("run -e 'return 1'", "return 1", "leave out -e"),
+    ("-o r check", "z ~ Normal(0, 1); return z", "no result that could be kept"),
+])
+def test_the_magics_say_what_is_wrong_without_a_traceback(line: str, cell: str | None, said: str) -> None:
+    from IPython.core.error import UsageError
+    from IPython.core.interactiveshell import InteractiveShell
+
+    shell: Any = InteractiveShell.instance()
+    shell.run_line_magic("load_ext", "probrun")
+    with pytest.raises(UsageError, match=said):
+        if cell is None:
+            shell.run_line_magic("prob", line)
+        else:
+            shell.run_cell_magic("prob", line, cell)
+
+
+def test_an_output_file_of_a_command_is_its_own(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    from IPython.core.interactiveshell import InteractiveShell
+
+    shell: Any = InteractiveShell.instance()
+    shell.run_line_magic("load_ext", "probrun")
+    table = tmp_path / "t.csv"
+    shell.run_cell_magic("prob", f"sweep --grid t=0:1:3 -n 100 -o {table}", "param t = 1; x ~ Normal(t, 1); return x")
+    assert len(table.read_text().splitlines()) == 4
+    shell.run_line_magic("prob", "--version")
+    assert "probrun 0" in capfd.readouterr().out

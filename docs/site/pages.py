@@ -13,7 +13,8 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent.parent
 ORDER = (
     ("First steps", ("tutorial", "gallery", "differentiating-through-randomness", "glossary")),
-    ("How to", ("language", "command-line", "python", "fitting", "observations", "calibration", "distributed", "editor")),
+    ("How to", ("language", "command-line", "python", "fitting", "observations", "distributed", "editor")),
+    ("For", ("calibration", "greeks", "variational", "teaching")),
     ("What is behind it", ("estimators", "choice", "exact", "coverage", "performance", "architecture", "extending")),
     ("Reference", ("reference-functions", "reference-distributions", "reference-estimators", "reference-codes")),
 )

@@ -4,7 +4,7 @@
 level (automatic differentiation variational inference, Kucukelbir et al. 2017, eq. 5).  The mean of the level is then the ELBO, and
 maximising it in the parameters of the guide is variational inference.
 
-`normal`: a location and a scale for each number that is drawn (mean field).  `full`: one multivariate normal for all of them,
+`normal`: a location and a scale for each coordinate (mean field).  `full`: one multivariate normal for all of them,
 u = loc + L e, which is drawn before everything else; so every run must draw the same numbers.
 """
 
@@ -46,6 +46,7 @@ from ..syntax import (
 from ..tables.distributions import DISTRIBUTIONS
 from ..tables.ranges import ANY, Bounds
 from ..text.diagnostics import Diagnostic, ProbError
+from .onto import KNOTTED, Ends, Onto, between, end, infinite
 
 MOST_FULL = 60  # numbers of a full guide
 INF = math.inf
@@ -53,7 +54,7 @@ INF = math.inf
 
 @dataclass(frozen=True)
 class Seen:
-    """What was drawn at a site: how often in a run, and the shape."""
+    """What was drawn at a site: how often in a run, and the shape of its coordinates."""
 
     times: int
     shape: tuple[int, ...]
@@ -73,11 +74,6 @@ def guided(resolved: Resolved, seen: Mapping[int, Seen], full: bool) -> Guide:
     return _Guiding(resolved, seen, full).whole()
 
 
-_BOUND = {  # whose entries cannot move one by one
-    "Dirichlet": "the entries of a Dirichlet sum to 1", "LKJCholesky": "the rows of an LKJCholesky have length 1",
-}
-
-
 def guides_of(resolved: Resolved) -> list[Site]:
     """The sites that a guide is made for; P0612 where it cannot be."""
     found = []
@@ -89,24 +85,21 @@ def guides_of(resolved: Resolved) -> list[Site]:
             raise _refusal(resolved, site, "it has no name", "give it one: x ~ ...")
         if site.function is not None:
             raise _refusal(resolved, site, f"it stands in the function `{site.function}`", "draw it outside, and hand it over")
-        if row.name in _BOUND:
-            raise _refusal(resolved, site, _BOUND[row.name], "give it a guide of your own: x ~ ... via ...")
         found.append(site)
     return found
+
+
+def several(resolved: Resolved, site: Site) -> ProbError:
+    """P0612, of draws that are vectors or matrices themselves and come several at once."""
+    name = site.distribution.name
+    advice = f"draw one after the other, in a loop: {site.name}[i] ~ {name}(...)"
+    return _refusal(resolved, site, f"it is several of {name} at once", advice)
 
 
 def _refusal(resolved: Resolved, site: Site, why: str, advice: str) -> ProbError:
     return ProbError(Diagnostic(
         "P0612", f"no guide can be made for the draw `{site.name}`: {why}", site.span, "", (), (), advice, resolved.program.source,
     ))
-
-
-@dataclass(frozen=True)
-class _Ends:
-    """The ends of a support, as expressions (None: there is none)."""
-
-    low: Expression | None
-    high: Expression | None
 
 
 @dataclass
@@ -179,14 +172,14 @@ class _Guiding:
             law = replace(law, span=node.distribution.span, name_span=node.distribution.name_span)
             before = [Guided(raw.id, (), law, None, node.name_span, site.name, span=node.span)]
             less = LogPdf(law, raw, span=node.span)
-        ends = self.ends(site)
-        made, slope = _onto(raw, ends)
+        first, made, slope = self._onto(raw, site)
         level: list[tuple[str, Expression]] = [("+", LogPdf(node.distribution, value, span=node.span))]
         if slope is not None:
             level.append(("+", slope))
         if not self.full:
             level.append(("-", less))
-        after: list[Statement] = [_set(value.id, made), _level(level), Implied(node.name, node.indices, value, node.name_span)]
+        after: list[Statement] = [_set(*pair) for pair in (*first, (value.id, made))]
+        after += [_level(level), Implied(node.name, node.indices, value, node.name_span)]
         if counter:
             after.append(_set(counter, _sum(Name(counter), Number(1.0))))
         return [*before, *after]
@@ -232,46 +225,26 @@ class _Guiding:
         item: Expression | Slice = start if not seen.shape else Slice(start, _sum(start, Number(float(size))))
         return Index(Name("\1guide.u"), (item,))
 
-    def ends(self, site: Site) -> _Ends:
+    def _onto(self, raw: Name, site: Site) -> Onto:
+        """What is drawn there, from the coordinates of the guide."""
+        made = KNOTTED.get(site.distribution.name)
+        if made is not None:
+            return made(raw, math.prod(self.seen[site.index].shape))
+        return ((), *between(raw, self.ends(site)))
+
+    def ends(self, site: Site) -> Ends:
         """The support of a draw."""
         row, given = DISTRIBUTIONS[site.distribution.name], self.resolved.arguments[id(site.distribution)]
         if not any(parameter.moves_support for parameter in row.parameters):
             bounds: Bounds = row.support(dict.fromkeys(given, ANY))
-            return _Ends(_end(bounds.low), _end(bounds.high))
+            return Ends(end(bounds.low), end(bounds.high))
         moving = {"low": given.get("low"), "high": given.get("high")}
         if row.name == "Pareto":
             moving = {"low": given.get("scale"), "high": None}
         for node in moving.values():
             if node is not None and any(isinstance(part, Draw) for part in nodes_in(node)):
                 raise _refusal(self.resolved, site, "an end of its support is drawn in its place", "give that draw a name")
-        return _Ends(*(None if node is None or _infinite(node) else node for node in moving.values()))
-
-
-def _end(value: float) -> Expression | None:
-    return Number(value) if math.isfinite(value) else None
-
-
-def _infinite(node: Expression) -> bool:
-    inner = node.operand if isinstance(node, Unary) else node
-    return isinstance(inner, Name) and inner.id == "inf"
-
-
-def _onto(raw: Name, ends: _Ends) -> tuple[Expression, Expression | None]:
-    """T(u) and log |T'(u)|."""
-    def call(name: str, node: Expression) -> Call:
-        return Call(name, (Argument(None, node),))
-
-    if ends.low is None and ends.high is None:
-        return raw, None
-    if ends.low is not None and ends.high is not None:
-        width = Arithmetic(ends.high, (Term("-", ends.low),))
-        made = Arithmetic(ends.low, (Term("+", Arithmetic(width, (Term("*", call("sigmoid", raw)),))),))
-        both = (Term("-", call("softplus", raw)), Term("-", call("softplus", Unary("-", raw))))
-        return made, Arithmetic(call("log", width), both)
-    if ends.low is not None:
-        return _sum(ends.low, call("exp", raw)), raw
-    assert ends.high is not None
-    return Arithmetic(ends.high, (Term("-", call("exp", raw)),)), raw
+        return Ends(*(None if node is None or infinite(node) else node for node in moving.values()))
 
 
 def _sum(one: Expression, other: Expression) -> Arithmetic:
@@ -289,4 +262,4 @@ def _level(terms: list[tuple[str, Expression]]) -> Assign:
     return Implied(LEVEL, (), Arithmetic(first, (*parts[1:], Term("+", Name(LEVEL)))))
 
 
-__all__ = ["Guide", "Seen", "guided", "guides_of"]
+__all__ = ["Guide", "Seen", "guided", "guides_of", "several"]

@@ -141,6 +141,19 @@ def _score_help(row: DistributionRow) -> str:
     return f"in {carried}" if carried else ""
 
 
+def _pathwise_help(row: DistributionRow) -> str:
+    pathwise = _named(row, lambda parameter: parameter.reparameterised)
+    return f"in {pathwise}" if pathwise else ""
+
+
+def _enumerate_help(row: DistributionRow) -> str:
+    carried = _score_help(row)
+    which = f", {carried}" if carried else ""
+    if row.endless:
+        return f"all outcomes but negligible ones are summed over{which}"
+    return f"exact: all outcomes are summed over{which}" if row.finite else ""
+
+
 ROWS = (
     EstimatorRow(
         "sample", "a plain draw",
@@ -173,7 +186,7 @@ Sources: Kingma & Welling 2013; Figurnov, Mohamed & Mnih 2018 for the implicit f
         ),
         unsuited=_unpathwise,
         carries=lambda parameter: "" if parameter.reparameterised else f"no reparameterisation in `{parameter.name}`",
-        help=lambda row: f"in {pathwise}" if (pathwise := _named(row, lambda parameter: parameter.reparameterised)) else "",
+        help=_pathwise_help,
     ),
     EstimatorRow(
         "enumerate", "exact; a lane for every outcome, weighed by its probability",
@@ -193,6 +206,7 @@ Source: Lew et al. 2023 (ADEV, `flip_enum`).
         reason="all outcomes, weighed by their probabilities",
         known_as=("exact", "enum", "marginalize", "parallel", "sequential"),
         unsuited=lambda row: "" if row.finite or row.endless else f"{row.name} has infinitely many outcomes",
+        help=_enumerate_help,
     ),
     EstimatorRow(
         "gumbel", "biased; straight-through Gumbel-Softmax",
@@ -289,7 +303,7 @@ Sources: Leibniz' integral rule; Fu & Hu 1997 (smoothed perturbation analysis); 
         known_as=("leibniz", "boundary", "edge", "discontinuity"),
         unsuited=lambda row: f"{row.name} is discrete" if row.discrete else "",
         carries=lambda parameter: "" if parameter.reparameterised else f"no reparameterisation in `{parameter.name}`",
-        help=lambda row: f"in {pathwise}" if (pathwise := _named(row, lambda parameter: parameter.reparameterised)) else "",
+        help=lambda row: "" if row.event else _pathwise_help(row),
         options=(MASS,),
     ),
 )

@@ -211,12 +211,13 @@ Begin inside: `-p w=[0.98, 0.02]` in place of `[1, 0]`.
     page("P0612", "a draw that no guide can be made for", """
 `probrun vi` gives every continuous draw a normal distribution of its own, in
 coordinates without bounds. Here it cannot: the draw has no name, stands in a
-function, is a vector on a simplex, or the guide with a covariance would be
-too large or does not meet the same draws in every run.
+function, is several vectors on a simplex (or correlation matrices) at once,
+or the guide with a covariance would be too large or does not meet the same
+draws in every run.
 
-Give the draw a name (`x ~ Normal(0, 1)`), draw it outside of the function, or
-give it a guide of your own, `x ~ Dirichlet(a) via Dirichlet(exp(g))`, whose
-parameters are then fitted too.
+Give the draw a name (`x ~ Normal(0, 1)`), draw it outside of the function,
+draw vectors one by one in a loop, or give it a guide of your own, `x ~
+Dirichlet(a) via Dirichlet(exp(g))`, whose parameters are then fitted too.
 """),
     page("P0614", "saved results that do not belong together", """
 `probrun merge` joins what runs of one program have come to, and `probrun

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import sys
 from typing import TYPE_CHECKING, Any
@@ -11,8 +12,10 @@ import click
 from .. import report
 from ..api import Program, from_source
 from ..cli_options import Whole, program_options, running_options, source_of, values_of
-from ..dsl.syntax import For, If, While
+from ..dsl.levels import LEVEL, Correction, Implied, written
+from ..dsl.syntax import For, If, Require, While
 from ..dsl.text.diagnostics import ProbError, render_all
+from ..dsl.text.problems import counted
 from ..options import refuse, run_options
 from ..terminal import DONE, FAULT, complain, emit, load_torch
 from .before import OF_RUNS
@@ -44,6 +47,7 @@ def trace_command(
 
     Where a run fails, what was there before.
     """
+    _only_look("trace", target_se, plot)
     program = from_source(source_of(file, expression))
     given = values_of(program, parameters, data)
     run = run_options(samples, seed, dtype, device, None, max_steps, max_depth)
@@ -58,14 +62,57 @@ def trace_command(
 
     settings = program._settings(run, (), False, strict=run.strict)
     events, problem = watch(program.resolved, *given, settings, number or 0)
-    emit(f"{program.source.name}    run {number or 0} of {run.samples}    seed {run.seed}\n")
-    for line in _lines(program, events, 0, everything):
-        emit(line)
+    if as_json:
+        _traced(program, run, number or 0, events)
+    else:
+        emit(f"{program.source.name}    run {number or 0} of {run.samples}    seed {run.seed}\n")
+        for line in _lines(program, events, 0, everything):
+            emit(line)
     if problem is None:
         return DONE
-    emit(f"{'':6}the block of this run ends here")
+    if not as_json:
+        emit(f"{'':6}the block of this run ends here")
     complain(render_all(problem.diagnostics, colour=report.wants_colour(sys.stderr)))
     return FAULT
+
+
+def _traced(program: Program, run: Any, number: int, events: list[Event]) -> None:
+    import json
+
+    found = {"program": program.source.name, "samples": run.samples, "seed": run.seed, "run": number}
+    emit(json.dumps(found | {"events": _told(program, events)}, allow_nan=False))
+
+
+def _told(program: Program, events: list[Event]) -> list[dict[str, Any]]:
+    """What is traced, for JSON: of each line its text, what it gave, and the branches or rounds that it entered."""
+    found: list[dict[str, Any]] = []
+    for event in events:
+        node, source = event.node, program.source
+        if isinstance(node, Implied) and not isinstance(node, Correction):
+            continue
+        entry: dict[str, Any] = {"line": source.line_column(node.span.start)[0], "text": " ".join(source.slice(node.span).split())}
+        if event.value is not None:
+            entry |= {"name": _name(event), "value": _plain(event.value)}
+        if event.entered:
+            entry["entered"] = [{"number": at, "events": _told(program, inner)} for at, inner in event.entered]
+        found.append(entry)
+    return found
+
+
+def _plain(value: Any) -> Any:
+    """A value for JSON; what is not finite is null."""
+    value = value.tolist() if hasattr(value, "tolist") else value
+    if isinstance(value, list):
+        return [_plain(entry) for entry in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _only_look(command: str, target_se: float | None, plot: Any) -> None:
+    """Refuse the options of running that mean nothing here."""
+    unfit = ("--target-se", target_se, "give the runs by -n"), ("--plot", plot, "draw the results: probrun run")
+    for name, value, instead in unfit:
+        if value is not None:
+            raise click.UsageError(f"{name} does not fit {command}; {instead}")
 
 
 def _first_where(program: Program, given: tuple[Any, Any], run: Any, where: str) -> int:
@@ -128,6 +175,15 @@ def _shown(value: Any) -> str:
     return "" if value is None else show(value)
 
 
+def _name(event: Event) -> str | None:
+    name = getattr(event.node, "name", None)
+    return None if name is None else "log weight" if name == LEVEL else written(name)
+
+
+def _named(event: Event) -> str:
+    return "" if event.value is None or _name(event) is None else f"{_name(event)} = "
+
+
 def _line(program: Program, event: Event, depth: int, value: str) -> str:
     node, source = event.node, program.source
     words = " ".join(source.slice(node.span).split())
@@ -154,9 +210,10 @@ def _lines(program: Program, events: list[Event], depth: int, everything: bool) 
             rounds = together or len(event.entered)
             words = f"{rounds} round{'' if rounds == 1 else 's'}" + (", all at once" if together else "")
             found.append(_line(program, event, depth, words))
-        else:
-            name = f"{node.name} = " if hasattr(node, "name") and event.value is not None else ""
-            found.append(_line(program, event, depth, name + _shown(event.value)))
+        elif isinstance(node, Require):
+            found.append(_line(program, event, depth, "holds" if event.value else "does not hold: the run ends"))
+        elif isinstance(node, Correction) or not isinstance(node, Implied):  # what else is implied repeats a line
+            found.append(_line(program, event, depth, _named(event) + _shown(event.value)))
         found += _inner(program, event, depth, everything)
     return found
 
@@ -187,6 +244,7 @@ def profile_command(
 
     CPU time that a line takes itself, how often it is executed, and on how many lanes on the average.
     """
+    _only_look("profile", target_se, plot)
     program = from_source(source_of(file, expression))
     given = values_of(program, parameters, data)
     run = run_options(samples, seed, dtype, device, None, max_steps, max_depth)
@@ -221,12 +279,12 @@ def _json(program: Program, run: Any, lines: dict[int, list[float]]) -> None:
 
 def _table(program: Program, run: Any, lines: dict[int, list[float]]) -> None:
     whole = sum(entry[0] for entry in lines.values()) or 1.0
-    emit(f"{program.source.name}    {run.samples} runs    seed {run.seed}    {whole:.3g} s of CPU time\n")
+    emit(f"{program.source.name}    {counted(run.samples, 'run')}    seed {run.seed}    {whole:.3g} s of CPU time\n")
     emit("  share   seconds   times      lanes   line")
     text = program.source.text.split("\n")
     for line, (seconds, times, lanes) in sorted(lines.items()):
         words = text[line - 1].rstrip()
-        words = words if len(words) <= 38 else words[:35] + "..."
+        words = words if len(words) <= 35 else words[:32] + "..."
         emit(f"  {seconds / whole:>5.0%}  {seconds:>8.2g}  {times:>6.0f}  {lanes / times:>9.0f}  {line:>5}  {words}")
     top = max(lines, key=lambda line: lines[line][0], default=None)
     if top is not None:

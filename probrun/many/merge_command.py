@@ -9,6 +9,7 @@ from pathlib import Path
 import click
 
 from .. import report
+from ..cli_options import writable
 from ..exits import status_of
 from ..options import refuse
 from ..results import GradientResult, RunResult
@@ -20,7 +21,9 @@ TABLES = (".csv", ".jsonl")
 
 @click.command("merge")
 @click.argument("files", nargs=-1, required=True)
-@click.option("-o", "--output", metavar="FILE", help="Write what is joined: a part file again, or the table of a sweep.")
+@click.option(
+    "-o", "--output", callback=writable, metavar="FILE", help="Write what is joined: a part file again, or the table of a sweep.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def merge_command(files: tuple[str, ...], output: str | None, as_json: bool) -> int:
     """Join what runs made apart have come to.

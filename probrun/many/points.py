@@ -47,8 +47,13 @@ def points_of(axes: Axes) -> Points:
     if isinstance(axes, Mapping):
         found = NOWHERE
         for name, values in axes.items():
+            if not isinstance(values, Iterable):
+                raise refuse(f"`{name}` is swept over values, and is given one", f"give several: {{'{name}': [{values}, ...]}}")
             found = found.times(Points((name,), tuple((_finite(value, name),) for value in values)))
         return _some(found)
+    if not isinstance(axes, Sequence) or not all(isinstance(row, Mapping) for row in axes):
+        hint = "give {'theta': [0.1, 0.2]}, or [{'theta': 0.1}, {'theta': 0.2}]"
+        raise refuse("the points are neither values by name nor dicts", hint)
     rows = list(axes)
     names = tuple(rows[0]) if rows else ()
     for number, row in enumerate(rows):
@@ -79,13 +84,17 @@ def grid(text: str) -> Points:
     if not equals or not name or not values:
         raise refuse(f"`--grid {text}` is not NAME=VALUES", SHAPE)
     if ":" not in values:
-        return Points((name,), tuple((_finite(part.strip(), name),) for part in values.split(",")))
+        if not all(parts := [part.strip() for part in values.split(",")]):
+            raise refuse(f"a value is missing in `--grid {text}`", SHAPE)
+        return Points((name,), tuple((_finite(part, name),) for part in parts))
     first, last, *rest = (part.strip() for part in values.split(":"))
     kind = rest[1] if len(rest) == 2 else ""
     if not 1 <= len(rest) <= 2 or kind not in ("", "log"):
         raise refuse(f"`--grid {text}` is not FROM:TO:COUNT", SHAPE)
     low, high, number = _finite(first, name), _finite(last, name), _finite(rest[0], name)
-    if number != int(number) or not 1 <= number <= MOST_POINTS:
+    if number > MOST_POINTS:
+        raise refuse(f"the sweep has more than {MOST_POINTS} points", "sweep fewer values at a time")
+    if number != int(number) or number < 1:
         raise refuse(f"`{rest[0]}` in `--grid {text}` is no number of points", SHAPE)
     if kind and not (low > 0 and high > 0):
         raise refuse(f"`--grid {text}` has equal ratios, for which both ends must be positive", SHAPE)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 from collections.abc import Mapping, Sequence
@@ -60,6 +61,8 @@ def _plain_site(site: SiteReport) -> dict[str, Any]:
 
 def write(part: Part, path: Path) -> None:
     """Write a part file as a whole, or not at all."""
+    if path.is_dir():
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
     beside = path.with_name(f".{path.name}.{os.getpid()}")
     beside.write_text(json.dumps(part) + "\n", encoding="utf-8")
     os.replace(beside, path)

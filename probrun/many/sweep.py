@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from ..runtime.many.sweeping import Given, Sweeping
 
 ANCHORS = (0.5, 0.0, 1.0, 0.25, 0.75)  # where estimators are chosen: the first of these at which there is an answer
+EVERYWHERE = ("P0401", "P0607")  # an estimator, or a site, that there is not: no matter of the point
 FIRST, SECOND, STEP, MASK = 0xBF58476D1CE4E5B9, 0x94D049BB133111EB, 0x9E3779B97F4A7C15, 2**64 - 1
 
 
@@ -72,6 +73,12 @@ class Sweep:
         for name in self.points.names:
             if name in self.parameters or name in self.data:
                 raise refuse(f"`{name}` is swept, and has a value too", f"leave out -p {name}=... or --grid {name}=...")
+            whole, bracket, _ = name.partition("[")
+            if bracket and whole in {**resolved.parameters, **resolved.data}:
+                raise refuse(
+                    f"`{name}` is an entry of `{whole}`, and whole parameters and data are swept",
+                    f"declare a number of its own, such as param x = 1, and use it as that entry of `{whole}`",
+                )
         given = dict.fromkeys(self.points.names, 0.0)
         data = {name: given.pop(name) for name in list(given) if name in resolved.data}
         refuse_unknown(resolved, {**self.parameters, **given}, {**self.data, **data})
@@ -116,6 +123,8 @@ class Sweep:
             try:
                 found = self._answer(sweeping, number, replace(settings, seed=seed))
             except ProbError as error:
+                if error.code in EVERYWHERE:
+                    raise
                 problem = error
             if found is not None and found.interrupted:
                 raise KeyboardInterrupt

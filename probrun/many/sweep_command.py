@@ -17,6 +17,7 @@ from ..cli_options import (
     share_of,
     source_of,
     values_of,
+    writable,
 )
 from ..options import split_estimator
 from ..progress import Progress
@@ -24,6 +25,8 @@ from ..terminal import DONE, DOUBTFUL, INTERRUPTED, NoFile, complain, emit, load
 from .points import NOWHERE, Points, grid, table
 from .sweep import Sweep, sweep_of
 from .sweep_table import Row, SweepTable, mend, problem, read, row_of
+
+ENDINGS = ("", ".csv", ".jsonl")
 
 
 @click.command("sweep")
@@ -36,7 +39,10 @@ from .sweep_table import Row, SweepTable, mend, problem, read, row_of
 @click.option("--table", "points", metavar="FILE.csv", help="A row of values for each point, under a head of names.")
 @click.option("--common", is_flag=True, help="The same random numbers at all points.")
 @click.option("--shard", "share", metavar="i/K", help="Every K-th point only, from the i-th on; merge joins the files.")
-@click.option("-o", "--output", metavar="FILE.csv", help="Write rows here (.jsonl: JSON lines); what is there is not made again.")
+@click.option(
+    "-o", "--output", callback=writable, metavar="FILE.csv",
+    help="Write rows here (.jsonl: JSON lines); what is there is not made again.",
+)
 def sweep_command(
     file: str | None, expression: str | None, parameters: dict[str, str], data: dict[str, str], samples: int, seed: int | None,
     as_json: bool, plot: Path | None, estimator: tuple[str, ...], grids: tuple[str, ...], points: str | None,
@@ -48,6 +54,8 @@ def sweep_command(
     """
     if plot is not None and output is None:
         raise click.UsageError("a picture is drawn from the table: give it a name, -o sweep.csv")
+    if output is not None and (ending := Path(output).suffix.lower()) not in ENDINGS:
+        raise click.UsageError(f"-o {output}: rows are written as .csv or .jsonl, not as {ending}")
     program = from_source(source_of(file, expression))
     parameter_values, data_values = values_of(program, parameters, data)
     path = None if output is None else Path(output)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import math
 from collections.abc import Iterable, Iterator
 from itertools import product
 from pathlib import Path
@@ -33,7 +34,7 @@ def row_of(point: SweptPoint, key: str) -> Row:
     for (result, parameter), moments in point.result.reported().items():
         name = f"E[{result}]" if parameter is None else f"dE[{result}]/d{parameter}"
         for words, values in (("", moments.mean), ("se ", moments.se)):
-            flat = values.reshape(-1).tolist()
+            flat = [number if math.isfinite(number) else None for number in values.reshape(-1).tolist()]  # None: not known
             row |= {f"{words}{name}{place}": number for place, number in zip(_places(tuple(values.shape)), flat, strict=True)}
     sites = getattr(point.result, "sites", ())
     return row | {
@@ -131,7 +132,7 @@ class SweepTable:
 
 
 def _cell(value: object) -> str:
-    return repr(value) if isinstance(value, float) else str(value)
+    return "" if value is None else repr(value) if isinstance(value, float) else str(value)
 
 
 def _csv(cells: list[str]) -> str:

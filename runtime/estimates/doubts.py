@@ -116,13 +116,15 @@ def scarce(sites: Iterable[tuple[str, int, int]], runs: int) -> Iterator[Doubt]:
         ), line)
 
 
-def light(effective: float, shape: float, runs: int, most: float = MOST_SHAPE) -> Iterator[Doubt]:
-    """Weighed runs that are worth few, or whose weights have a tail that no number of runs makes up for."""
+def light(effective: float, shape: float, runs: int, most: float = MOST_SHAPE, alone: float = math.inf) -> Iterator[Doubt]:
+    """Weighed runs that are worth few, or whose weights have a tail that no number of runs makes up for: their own (`alone`), or
+    that of their products with the results."""
     from ..blocks.pareto import shape_error
 
     mend = "draw nearer to what is observed (x ~ P via Q), or make more runs (-n)"
     if shape > most - UNSURE * shape_error(runs, most):
-        found = f"the Pareto k of their tail is {shape:.2f}, " + (f"above {most:g}" if shape > most else f"hardly below {most:g}")
+        tail = "of their tail" if shape <= alone else "of weights times results"
+        found = f"the Pareto k {tail} is {shape:.2f}, " + (f"above {most:g}" if shape > most else f"hardly below {most:g}")
         said = "hardly a run has any weight" if shape == math.inf else found
         yield Doubt("P0706", (
             f"heavy weights: do not trust these numbers. A few of the {runs} runs carry most of the weight: {said}; {mend}"

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 from torch import Tensor
+from torch.distributions import CorrCholeskyTransform, StickBreakingTransform, Transform
 
 from ...dsl.names.resolve import resolve
 from ...dsl.names.resolved import Resolved, Site
-from ...dsl.planning.guides import Seen, guided, guides_of
+from ...dsl.planning.guides import Seen, guided, guides_of, several
+from ...dsl.planning.onto import coordinates
 from ...dsl.syntax import Draw, Sample
 from ...dsl.tables.distributions import DISTRIBUTIONS
 from ..arrays.function_code import Context
@@ -25,6 +27,7 @@ from ..machine.interpreter import Interpreter
 LOOKS = 200  # runs that tell what is drawn where
 NARROW, WIDE = 0.05, 1.0  # scales that a guide begins with
 PART = 0.3  # of the spread of the prior
+INWARD: dict[str, Transform] = {"Dirichlet": StickBreakingTransform(), "LKJCholesky": CorrCholeskyTransform()}  # as in `onto.py`
 
 
 @dataclass
@@ -71,14 +74,11 @@ def guiding(
     with room(grad=False):
         machine.run({name: value.detach().unsqueeze(0) for name, value in bound.items()}, known, LOOKS)
     drawn = {site.index: machine.drawn[site.index] for site in sites if site.index in machine.drawn}
-    seen = {
-        index: Seen(len(found.values), tuple(found.values[0].shape[1:]), all(lanes == LOOKS for lanes in found.lanes))
-        for index, found in drawn.items()
-    }
+    seen = _seen(resolved, sites, drawn)
     guide = guided(resolved, seen, full)
     start: dict[str, Tensor] = {}
     together: list[tuple[Tensor, Tensor]] = []
-    met = tuple(site for site in sites if site.index in drawn)
+    met = tuple(site for site in sites if site.index in seen)
     for site in met:
         rows = [_begin(site, value) for value in drawn[site.index].values]
         place, scale = (torch.stack([row[number] for row in rows]) for number in (0, 1))
@@ -93,11 +93,27 @@ def guiding(
     return Guiding(resolve(guide.program, resolved.external), start, met)
 
 
+def _seen(resolved: Resolved, sites: Sequence[Site], drawn: Mapping[int, _Seen]) -> dict[int, Seen]:
+    """What was drawn at the sites that have coordinates (one correlation matrix of one variable has none).  P0612."""
+    found: dict[int, Seen] = {}
+    for site in sites:
+        if site.index in drawn:
+            name, met = site.distribution.name, drawn[site.index]
+            shape = coordinates(name, DISTRIBUTIONS[name].event, tuple(met.values[0].shape[1:]))
+            if shape is None:
+                raise several(resolved, site)
+            if 0 not in shape:
+                found[site.index] = Seen(len(met.values), shape, all(lanes == LOOKS for lanes in met.lanes))
+    return found
+
+
 def _begin(site: Site, drawn: Tensor) -> tuple[Tensor, Tensor]:
     """Where the guide of a draw begins: in the middle of the prior's draws `[runs, *shape]`, and narrower, in its coordinates."""
     row = DISTRIBUTIONS[site.distribution.name]
     bounds = row.support({})
-    if any(parameter.moves_support for parameter in row.parameters):
+    if row.name in INWARD:
+        inner = INWARD[row.name].inv(drawn)
+    elif any(parameter.moves_support for parameter in row.parameters):
         inner = torch.zeros_like(drawn)
     elif bounds.low == 0 and bounds.high == 1:
         inner = torch.logit(drawn, 1e-6)

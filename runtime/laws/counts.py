@@ -334,7 +334,7 @@ class DiscreteUniform(Law):
     high: Tensor
 
     def outcomes(self, most: int) -> Tensor | None:
-        return numbers(float(self.low.min()), float(self.high.max()), most, self.first)
+        return numbers(float(self.low.detach().min()), float(self.high.detach().max()), most, self.first)
 
     def probabilities(self, outcomes: Tensor) -> tuple[Tensor, Tensor]:
         low, high = self.low.detach().unsqueeze(-1), self.high.detach().unsqueeze(-1)

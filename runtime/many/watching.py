@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from ...dsl.names.resolve import Resolved
-from ...dsl.syntax import Assign, Block, Data, Function, If, Node, Parameter, Return, Sample, Statement
+from ...dsl.syntax import Assign, Block, Data, Function, If, Node, Parameter, Require, Return, Sample, Statement
 from ...dsl.text.diagnostics import ProbError
 from ..blocks.schedule import blocks
 from ..blocks.session import Session
@@ -74,9 +74,14 @@ class Watching(Interpreter):
             super().execute(statement, frame)
             return
         event = Event(statement)
-        if self.rounds is not None:
+        events = self.levels[-1]
+        if self.rounds is not None and self.owners:  # of the loop, whose block is entered once for all rounds
             event.together = self.rounds.count
-        self.levels[-1].append(event)
+            entered = self.owners[-1].entered
+            if not entered:
+                entered.append((0, []))
+            events = entered[0][1]
+        events.append(event)
         self.owners.append(event)
         before = len(frame.activation.returned)
         try:
@@ -85,11 +90,13 @@ class Watching(Interpreter):
             self.owners.pop()
         if isinstance(statement, Assign | Sample | Parameter | Data):
             event.value = self._value(statement.name, frame)
+        elif isinstance(statement, Require):
+            event.value = self._lane(frame.lanes) is not None
         elif isinstance(statement, Return):
             for end in frame.activation.returned[before:]:
                 lane = self._lane(end.lanes)
                 if lane is not None:
-                    event.value = [_row(value, lane) for value in end.values]
+                    event.value = [_row(value, lane) for value in end.values[: len(statement.values)]]  # without the level
 
     def _value(self, name: str, frame: Frame) -> Shown:
         lane = self._lane(frame.lanes)
