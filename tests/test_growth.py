@@ -243,3 +243,14 @@ def test_masks_of_many_draws_are_told_apart_by_their_hashes() -> None:
     single, below = ({hash(named(mask)) for mask in masks} for masks in zip(*((1 << k, (1 << k) - 1) for k in range(3000)), strict=True))
     assert len(single) == len(below) == 3000
     assert named(-1) == named(-1) and named(1 << 70) == named(1 << 70) != named(1 << 71)
+
+
+def test_elements_that_are_set_one_by_one_are_as_many_passes_as_they_were() -> None:
+    """Blocks of an array that is wide, but of which single elements are touched, are not made smaller for its width: each would go
+    through all rounds again."""
+    text = "param theta = 0.9\nx = zeros({n})\nfor t in range(1, {n}) {{ x[t] = theta*x[t - 1] + 1 + e }}\nreturn sum(x)"
+
+    def run(n: int) -> None:
+        probrun.parse("e ~ Normal(0, 1)\n" + text.format(n=n)).grad(samples=4000, seed=1, pilot=False)
+
+    assert calls(lambda: run(2000)) < 4 * 1.2 * calls(lambda: run(500))

@@ -86,3 +86,13 @@ def test_an_index_beyond_the_end_is_refused() -> None:
     with pytest.raises(probrun.ProbError) as caught:
         probrun.parse("param theta\nx = zeros(5)\ns = theta\nfor t in range(8) { s = s + x[t] }\nreturn s").grad({"theta": 1.0})
     assert (caught.value.code, caught.value.line) == ("P0302", 4)
+
+
+def test_many_rounds_come_in_parts() -> None:
+    """Of more than may be run at once: sums go on, and the last round's values are there afterwards."""
+    n = 2 * rounds.MOST + 1
+    program = probrun.parse(f"param a = 0.5\ns = 0\nfor t in range({n}) {{ z ~ Normal(a, 1); s = s + z*t/1000 + a }}\nreturn s + z*0 + t")
+    result = program.grad(samples=500, seed=1)
+    exact = n * (n - 1) / 2000 + n
+    assert float(result.gradient["a"].mean) == pytest.approx(exact, rel=1e-6)
+    assert abs(float(result.value.mean) - 0.5 * exact - (n - 1)) < 5 * float(result.value.se) < 0.02 * exact

@@ -12,7 +12,7 @@ from itertools import accumulate
 
 import torch
 
-from ...dsl.tables.limits import LEAST_LANES
+from ...dsl.tables.limits import LEAST_LANES, STEP
 from ..lanes.counter import Counter
 
 WIDENING = 2  # how much larger blocks may be where most of their lanes are elsewhere
@@ -35,8 +35,10 @@ class Sizes:
     least_of_wide: int
 
     def counter(self, runs: int) -> Counter:
-        """What stops a first block of so many runs that is too large; the smallest is never stopped."""
-        return Counter(2**62, 2**62) if runs <= LEAST_LANES else Counter(self.kept, self.numbers)
+        """What stops a first block of so many runs that is too large: for its width those only that may be smaller, and the smallest
+        for nothing."""
+        wide = self.numbers if runs > self.least_of_wide else 2**62
+        return Counter(2**62, 2**62) if runs <= LEAST_LANES else Counter(self.kept, wide)
 
     def shared(self, lanes: int, runs: int) -> int:
         """How many lanes a block should have of those that the program allows, for so many runs."""
@@ -45,11 +47,13 @@ class Sizes:
     def lanes(self, counter: Counter, runs: int) -> int:
         """How many lanes a block should have, from what one of so many runs has counted.
 
-        Where an operation sees but few of the lanes on the average (a loop that they leave, branches), there may be more.
+        Where an operation sees but few of the lanes on the average (a loop that they leave, branches), there may be more; and where
+        all but few values are narrow (elements that are set one by one), so many that an operation is worth what Python takes for it.
         """
         widest, kept = max(-(-counter.widest // runs), 1), max(-(-counter.kept // runs), 1)
         most = int(self.most * min(max(runs * counter.values / max(counter.seen, 1), 1), WIDENING))
-        return max(min(most, max(self.numbers // widest, self.least_of_wide), self.kept // kept), LEAST_LANES)
+        worth = min(STEP * counter.values * runs // max(counter.seen, 1), self.kept // widest)
+        return max(min(most, max(self.numbers // widest, self.least_of_wide, worth), self.kept // kept), LEAST_LANES)
 
 
 CPU = Sizes(one_block=16_384, first=4096, most=2**18, whole=2**16, numbers=2**19, kept=2**25, least_of_wide=256)

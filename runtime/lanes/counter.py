@@ -5,6 +5,7 @@ from __future__ import annotations
 from torch import Tensor
 
 from ...dsl.syntax import Arithmetic, Name, Node, Number
+from ...dsl.tables.limits import STEP
 from .lessons import TooBig
 from .values import PerLane, Ragged, Value
 
@@ -29,10 +30,10 @@ class Counter:
         self.linear: set[int] = set()  # sums, and products with numbers, that have been counted
 
     def expect(self, numbers: int) -> None:
-        """A value of so many numbers is about to be made; raises TooBig."""
+        """A value of so many numbers is about to be made; raises TooBig, unless narrow ones are what takes the time."""
         if numbers > self.widest:
             self.widest = numbers
-            if numbers > self.most_wide:
+            if numbers > self.most or (numbers > self.most_wide and self.seen + numbers > STEP * (self.values + 1)):
                 raise TooBig
 
     def see(self, value: Value, node: Node | None = None) -> None:

@@ -20,7 +20,7 @@ from ..lanes.values import Held, Plain, Ragged, Uniform, Value
 from .machine import Machine, Rounds
 from .operation import ARITHMETIC, NEGATIVE, Operation
 
-FEWEST, MOST = 3, 4096  # rounds
+FEWEST, MOST = 3, 4096  # rounds; of more so many at a time
 
 
 def added(machine: Machine, rounds: Rounds, node: Assign, frame: Frame) -> Plain:
@@ -88,13 +88,20 @@ class AtOnce:
 
     def run(self, machine: Machine, node: For, first: int, last: int, frame: Frame) -> bool:
         """Execute the rounds `first` to `last - 1`; False where nothing has been done."""
-        count = last - first
-        if not FEWEST <= count <= MOST or machine.rounds is not None:
+        if last - first < FEWEST or machine.rounds is not None:
             return False
         resolved = machine.resolved
         loop = resolved.prepared.once("rounds", id(node), lambda: sum_loop(node, resolved))
         if loop is None or not _fits(machine, loop, node, frame):
             return False
+        size = -(-(last - first) // -(-(last - first) // MOST))  # parts of nearly equal size, none of a few rounds
+        for start in range(first, last, size):
+            self._part(machine, loop, node, start, min(start + size, last), frame)
+        return True
+
+    def _part(self, machine: Machine, loop: SumLoop, node: For, first: int, last: int, frame: Frame) -> None:
+        """So many rounds; sums go on from what they were."""
+        count = last - first
         numbers = torch.arange(first, last, dtype=machine.dtype, device=machine.device).unsqueeze(0)
         frame.write(node.variable, Uniform(numbers))
         machine.rounds = Rounds(loop, node, count)
@@ -110,7 +117,6 @@ class AtOnce:
                 wide = cast(Tensor, value.wide)
                 frame.write(name, type(value)(wide.select(1, count - 1 if wide.shape[1] == count else 0)))
                 machine.note_last(name, frame)
-        return True
 
 
 def _fits(machine: Machine, loop: SumLoop, node: For, frame: Frame) -> bool:
