@@ -15,13 +15,14 @@ DRAW = "\1draw"  # the name of the draw in an atom; no text can name it
 class Form(Enum):
     """How the roots of an atom are found."""
 
-    AFFINE = "by two evaluations"
+    AFFINE = "by the value at 0 and the slope"
     SOLVED = "they are given"
 
 
 @dataclass(frozen=True)
 class Atom:
-    """`value` jumps where it is 0 (of a `lattice`: a whole number)."""
+    """`value` jumps where it is 0 (of a `lattice`: a whole number).  `roots` are given, or the `slope` is; `factors` are what a change
+    of the draw is multiplied by on its way to the value, as far back as the text tells what they are."""
 
     value: Expression
     lattice: bool
@@ -29,6 +30,8 @@ class Atom:
     roots: tuple[Expression, ...]
     span: Span
     origin: str
+    slope: Expression | None = None
+    factors: tuple[Expression, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -48,8 +48,8 @@ from .atoms import DRAW, Atom, Atoms, Form, Unfound
 from .carried import MOST_ATOMS, Carried, Carrying, Missable
 from .inlining import inlined
 from .inverting import solved, told
-from .reachable import alike, any_entry, few_outcomes, few_rounds, is_number, only_place, with_place
-from .solving import WHOLE, Unsolved, affine, by_element, changed, names_of, pieces, substituted
+from .reachable import alike, any_entry, defined, few_outcomes, few_rounds, is_number, only_place, with_place
+from .solving import WHOLE, Unsolved, affine, by_element, changed, multiplied, names_of, pieces, slope, substituted
 from .within import Within
 
 MOST_ROUNDS = 64
@@ -230,7 +230,8 @@ class _Backward(Within):
         root = "" if one.lattice else told(piece, DRAW, node.name)
         words = f"jumps at {root + ': ' if root else ''}`{self.source.quoted(one.span)}` (line {line})"
         if affine(piece, DRAW):
-            atom = Atom(piece, one.lattice, Form.AFFINE, (), one.span, words)
+            by = slope(piece, DRAW)
+            atom = Atom(piece, one.lattice, Form.AFFINE, (), one.span, words, by, (defined(by, self.defined),))
         elif one.lattice:
             raise Missable(one.span, f"it cannot be solved for `{node.name}`")
         else:
@@ -238,7 +239,8 @@ class _Backward(Within):
                 roots = tuple(solved(piece, DRAW, Number(0.0)))
             except Unsolved:
                 raise Missable(one.span, f"it cannot be solved for `{node.name}`") from None
-            atom = Atom(piece, False, Form.SOLVED, roots, one.span, words)
+            by_way = tuple(defined(part, self.defined) for part in multiplied(piece, DRAW))
+            atom = Atom(piece, False, Form.SOLVED, roots, one.span, words, None, by_way)
         known = self.atoms[site.index]
         known.setdefault(atom)
         if len(known) > MOST_ATOMS:

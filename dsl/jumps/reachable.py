@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from ..names.resolved import Resolved
 from ..names.scopes import nodes_in
 from ..syntax import (
@@ -39,6 +41,7 @@ from .solving import changed, names_of
 
 MOST_OUTCOMES = 16  # of a draw between a jump and an earlier draw
 MOST_UNROLLED = 8  # rounds of a loop that are gone through one by one
+MOST_DEFINED = 200  # nodes
 
 
 def with_place(node: Expression, these: list[Index], value: Expression) -> Expression:
@@ -168,6 +171,38 @@ def numbers_by_text(resolved: Resolved) -> frozenset[str]:
             elif isinstance(node, Function):
                 found -= set(node.parameters)
     return frozenset(found)
+
+
+def definitions(resolved: Resolved) -> dict[str, Expression]:
+    """What variables are, that are set once in the text from names that are, without draws and calls of functions."""
+    once: dict[str, Expression | None] = dict.fromkeys(resolved.parameters)
+    several: set[str] = set()
+    for node in nodes_in(resolved.program.body):
+        match node:
+            case Assign() | Sample():
+                several |= {node.name} if node.name in once or node.indices else set()
+                once[node.name] = node.value if isinstance(node, Assign) else None
+            case For():
+                several.add(node.variable)
+            case Function():
+                several.update(node.parameters)
+    found: dict[str, Expression] = {}
+    for name, value in once.items():
+        if value is not None and not ({name} | names_of(value)) & several and not any(
+            isinstance(part, Draw) or (isinstance(part, Call) and part.function not in FUNCTIONS) for part in nodes_in(value)
+        ):
+            found[name] = value
+    return found
+
+
+def defined(node: Expression, known: Mapping[str, Expression]) -> Expression:
+    """The expression with what variables are in their places, as long as it does not become long."""
+    for _ in range(MOST_UNROLLED):
+        made: Expression = changed(node, lambda part: known.get(part.id) if isinstance(part, Name) else None)
+        if made is node or sum(1 for _ in nodes_in(made)) > MOST_DEFINED:
+            break
+        node = made
+    return node
 
 
 def few_rounds(node: Range | Expression) -> range | None:

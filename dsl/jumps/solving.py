@@ -267,7 +267,19 @@ def flat(node: Expression, name: str, signed: frozenset[str]) -> list[Expression
                 if node.rest[0].operator in "*/" and not all(nonzero(part, signed) for part in others):
                     found.append(Number(0.0))  # a factor is 0
                 return found
+    if affine(node, name) and constant(slope(node, name)):
+        return []
     return [substituted(node, name, Number(0.0))]
+
+
+def multiplied(node: Expression, name: str) -> list[Expression]:
+    """What a change of a name, that stands in an expression once, is multiplied by on its way to the value."""
+    if isinstance(node, Arithmetic):
+        parts = [node.first, *(term.operand for term in node.rest)]
+        mine = [part for part in parts if name in names_of(part)]
+        others = [part for part in parts if name not in names_of(part)] if node.rest[0].operator in "*/" else []
+        return [*others, *(found for part in mine for found in multiplied(part, name))]
+    return [found for part in children(node) if name in names_of(part) for found in multiplied(cast(Expression, part), name)]
 
 
 def factors(node: Expression, name: str, signed: frozenset[str]) -> list[Expression]:
@@ -289,21 +301,23 @@ def factors(node: Expression, name: str, signed: frozenset[str]) -> list[Express
                 if node.rest[0].operator in "*/":
                     found += [part for part in parts if part is not mine[0] and not nonzero(part, signed)]
                 return found
-    return [_slope(node, name) if affine(node, name) else less(*(substituted(node, name, Number(end)) for end in (1.0, 0.0)))]
+    return [slope(node, name) if affine(node, name) else less(*(substituted(node, name, Number(end)) for end in (1.0, 0.0)))]
 
 
-def _slope(node: Expression, name: str) -> Expression:
-    """Of an affine function of a name."""
+def slope(node: Expression, name: str) -> Expression:
+    """Of an affine function of a name that stands in it."""
     match node:
         case Unary():
-            return Unary("-", _slope(node.operand, name))
+            return Unary("-", slope(node.operand, name))
         case Arithmetic():
             parts = [("+" if node.rest[0].operator in "+-" else "*", node.first), *((t.operator, t.operand) for t in node.rest)]
             if node.rest[0].operator in "+-":
-                parts = [(operator, _slope(part, name)) for operator, part in parts if name in names_of(part)]
+                parts = [(operator, slope(part, name)) for operator, part in parts if name in names_of(part)]
+                if len(parts) == 1:
+                    return parts[0][1] if parts[0][0] == "+" else Unary("-", parts[0][1])
                 return Arithmetic(Number(0.0), tuple(Term(operator, part) for operator, part in parts))
             places = [place for place, part in enumerate(parts) if name in names_of(part[1])]
-            return _with_part(node, places[0], _slope(parts[places[0]][1], name))
+            return _with_part(node, places[0], slope(parts[places[0]][1], name))
     return Number(1.0)
 
 
@@ -335,6 +349,6 @@ def _with_part(node: Arithmetic, place: int, part: Expression) -> Arithmetic:
 
 
 __all__ = [
-    "RISING", "Unsolved", "affine", "call_of", "changed", "constant", "factors", "flat", "less", "names_of", "pieces",
-    "substituted",
+    "RISING", "Unsolved", "affine", "call_of", "changed", "constant", "factors", "flat", "less", "multiplied", "names_of",
+    "pieces", "slope", "substituted",
 ]

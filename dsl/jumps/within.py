@@ -26,7 +26,7 @@ from .atoms import DRAW, Atom
 from .carried import Carried, Carrying, Missable
 from .inlining import inlined
 from .inverting import without_whole
-from .reachable import is_number, jumping_functions, numbers_by_text, reached_by_draws
+from .reachable import definitions, is_number, jumping_functions, numbers_by_text, reached_by_draws
 from .solving import WHOLE, Unsolved, constant, factors, flat, names_of, nonzero
 
 
@@ -45,6 +45,7 @@ class Within:
         )
         self.jumping = jumping_functions(resolved)
         self.scalars = numbers_by_text(resolved)
+        self.defined = definitions(resolved)
         self.hidden = frozenset(name for function in resolved.functions.values() for name in names_of(function.body))
 
     def jumps(self, node: Call) -> bool:

@@ -266,7 +266,9 @@ Sources: Fu & Hu 1997 (smoothed perturbation analysis); Heidergott & Vazquez-Aba
         Carrier.DIFFERENCE, forks=True,
         reason="runs go on with another outcome beside the one drawn",
         known_as=("spa", "smoothedperturbation", "stochasticad", "stochastictriples", "mvd", "measurevalued", "branching"),
-        unsuited=lambda row: "" if row.discrete else f"{row.name} is continuous",
+        unsuited=lambda row: f"{row.name} is continuous" if not row.discrete else (
+            "" if row.forks else f"how likely other outcomes of {row.name} become is not known"
+        ),
         carries=lambda parameter: f"the support moves with `{parameter.name}`" if parameter.moves_support else "",
         help=lambda row: _score_help(row) if row.discrete else "",
         options=(MASS,),

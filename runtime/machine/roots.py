@@ -33,12 +33,13 @@ from ..laws.law import Law
 from ..laws.others import Rows
 from .arguments import Bound
 from .machine import Machine
-from .solved import Found, Spot, Uneven, Untold, roots
+from .solved import Found, Spot, Uneven, Untold, faded, roots, unfound
 
 STEP, ULPS = 1e-8, 64.0  # from a root to its sides: of the width of the distribution, and of the last digits of the root
 UNPARTED = 1e-3  # part of the roots at which an atom may not change its sign, for rounding
 WATCHED = 1024  # roots of one meeting that are looked at
 CLOSE = 1e-9  # derivatives that are the same but for rounding
+COARSE = 1e-3  # part of the width of a distribution that numbers may be apart
 
 
 def _single(value: Plain) -> bool:
@@ -85,6 +86,7 @@ class Crossings:
             self.points = [one.root.detach() for one in found]
             if self.looked:
                 self._no_corner(place, found, moves)
+                self._no_other(found)
             masses = [self._density(place.law, one) * move for one, move in zip(found, moves, strict=True)]
             some = [number for number, mass in enumerate(masses) if bool(mass.any())] or [0]
             self.kinds, self.kind_of = len(some), some
@@ -209,6 +211,7 @@ class Crossings:
                 continue
             if narrow(one.root.detach() - self.draw, scale, self.own):
                 raise self.refused(f"its draws are so narrow that runs hardly ever come near to where the result {atom.origin}")
+            self._no_rounding(place, atom, one.root.detach(), scale)
             with torch.enable_grad():
                 ends = at_an_end(place.law, self.draw, one.root, _width(place.law, one.root.detach())) if bounded else None
                 if ends is not None and often(ends[0], self.own) and self._apart(one.root, ends[1], ends[0], slack):
@@ -219,6 +222,35 @@ class Crossings:
                 nothing = one.root.isnan() & value.isfinite() & (value.detach() == (value.detach().round() if atom.lattice else 0))
                 if often(nothing, self.own) and self._apart(value, value.detach(), nothing, CLOSE):
                     raise self.refused(f"the result {atom.origin} whatever is drawn, and a parameter moves that")
+
+    @torch.no_grad()
+    def _no_rounding(self, place: Spot, atom: Atom, root: Tensor, scale: Tensor) -> None:
+        """P0403 where the numbers of the machine are too few, or too far apart, to tell a root."""
+        lost = ~root.isfinite()
+        for factor in atom.factors if bool(lost.any()) else ():
+            try:
+                gone = lost & faded(place, factor)
+            except (Untold, Uneven):  # it is not what it was when it went into the atom
+                continue
+            if bool(gone.any() if self.own is None else gone[self.own].any()):
+                raise self.refused(f"the result {atom.origin}, but numbers are too small there, or too large, to tell where")
+        wide = ULPS * torch.finfo(root.dtype).eps * root.abs() > COARSE * scale
+        if bool(wide.any()) and bool((wide & (place.law.log_prob(torch.where(wide, root, self.draw)) > -math.inf)).any()):
+            raise self.refused(f"its numbers are too large for differences as small as those at which the result {atom.origin}")
+
+    @torch.no_grad()
+    def _no_other(self, found: Sequence[Found]) -> None:
+        """P0403 where an atom is negative at one draw and positive at another without a root between them."""
+        rows = torch.arange(self.lanes.count, device=self.draw.device) if self.own is None else where_true(self.own)
+        rows = rows[:WATCHED]
+        place, draw = self._some(rows), self._draws(rows)
+        width = spread(place.law, draw).abs().expand(draw.shape)
+        for atom in dict.fromkeys(self.atom_of):
+            if atom.lattice:
+                continue
+            several = [one.root.detach().index_select(0, rows) for own, one in zip(self.atom_of, found, strict=True) if own == atom]
+            if float(unfound(place, atom, several, draw, width).sum()) > UNPARTED * rows.shape[0]:
+                raise self.refused(f"the result {atom.origin}, and not only there")
 
     def _value(self, atom: Atom, draw: Tensor) -> Tensor:
         """Of an atom on all lanes."""

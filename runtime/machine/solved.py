@@ -1,15 +1,19 @@
-"""The roots of an atom in a draw: given, or by two evaluations (`dsl/jumps/atoms.py`)."""
+"""The roots of an atom in a draw: given, or by its slope (`dsl/jumps/atoms.py`).
+
+No number decides that there is no root: a factor of the slope that came out as 0, though nothing in it is 0, has `faded` (as
+`exp(-800)` has), and what jumps there is not known.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from ...dsl.jumps.atoms import DRAW, Atom, Form
-from ...dsl.syntax import Expression
+from ...dsl.syntax import Arithmetic, Call, Expression, Power, Unary
 from ...dsl.text.diagnostics import ProbError
 from ..lanes.frames import Frame
 from ..lanes.values import PerLane, Plain, Uniform
@@ -77,8 +81,8 @@ class Found:
 
 def _affine(place: Spot, atom: Atom) -> tuple[Tensor, Tensor]:
     """The value of an atom at a draw of 0, and its slope."""
-    level = place.value(atom.value, place.constant(0.0))
-    return level, place.value(atom.value, place.constant(1.0)) - level
+    assert atom.slope is not None
+    return place.value(atom.value, place.constant(0.0)), place.value(atom.slope, None)
 
 
 def _at(level: Tensor, slope: Tensor, goal: Tensor | float) -> Tensor:
@@ -110,3 +114,90 @@ def roots(place: Spot, atom: Atom, draw: Tensor, law: Law) -> list[Found]:
         ends = torch.stack([below(law, inverse(next_to + side).detach()) for side in (-0.5, 0.5)])
         cell = (ends[1] - ends[0]).abs()
     return [Found(inverse(next_to), cell.clamp_min(LEAST), near)]
+
+
+# ---------------------------------------------------------------------------------------------------- arithmetic
+NEVER_ZERO = ("exp", "sigmoid", "softplus")
+ZERO_AT_ZERO = ("sqrt", "tanh", "sinh", "expm1", "log1p", "atan", "erf", "abs")
+ENDS = {"sigmoid": (1.0,), "tanh": (-1.0, 1.0), "erf": (-1.0, 1.0), "normcdf": (0.0, 1.0), "exp": (1.0,)}
+
+
+@torch.no_grad()
+def faded(place: Spot, node: Expression) -> Tensor:
+    """Where an expression without the draw came out as 0 though nothing in it is 0, or is no number `[lanes, *batch]`."""
+    value = place.value(node, None)
+    none, zero = torch.zeros_like(value, dtype=torch.bool), value == 0
+    if not bool(zero.any()):
+        return value.isnan()
+    match node:
+        case Unary(operator="-"):
+            return faded(place, node.operand)
+        case Power():
+            return zero & ((place.value(node.base, None) != 0) | faded(place, node.base))
+        case Call() if node.function in NEVER_ZERO:
+            return zero
+        case Call() if node.function in ZERO_AT_ZERO and len(node.arguments) == 1:
+            inner = node.arguments[0].value
+            return zero & ((place.value(inner, None) != 0) | faded(place, inner))
+        case Arithmetic() if node.rest[0].operator in "*/":
+            found = zero
+            for operand in (node.first, *(term.operand for term in node.rest if term.operator == "*")):
+                found = found & ((place.value(operand, None) != 0) | faded(place, operand))
+            return found
+        case Arithmetic() if node.rest[0].operator in "+-":
+            operands = (node.first, *(term.operand for term in node.rest))
+            found = none
+            for operand in operands:
+                found = found | faded(place, operand) | _at_its_end(place, operand)
+            return zero & found
+    return none
+
+
+def _at_its_end(place: Spot, node: Expression) -> Tensor:
+    """Where a function came out as a value that it only comes near to."""
+    value = place.value(node, None)
+    found = torch.zeros_like(value, dtype=torch.bool)
+    if isinstance(node, Call) and node.function in ENDS:
+        for end in ENDS[node.function]:
+            found = found | (value == end)
+        if node.function == "exp":
+            found = found & (place.value(node.arguments[0].value, None) != 0)
+    return found
+
+
+@torch.no_grad()
+def unfound(place: Spot, atom: Atom, several: Sequence[Tensor], draw: Tensor, width: Tensor) -> Tensor:
+    """Where an atom has different signs at two draws, but not an odd number of its roots between them, or the other way round; or
+    where it is 0 at a draw that is no root, though it changes with the draw."""
+    sign = _sign(place, atom, draw)
+    wrong = (sign == 0) & ~_close(several, draw, width)
+    for factor in atom.factors if bool(wrong.any()) else ():
+        try:
+            wrong = wrong & (place.value(factor, None) != 0)
+        except (Untold, Uneven):
+            wrong = torch.zeros_like(wrong)
+    for side in SIDES:
+        other = draw + side * width
+        inside, count = place.law.support(other), torch.zeros_like(draw)
+        for root in several:
+            count = count + ((root - draw) * (root - other) <= 0)
+        unlike = (sign != _sign(place, atom, other)) != (count % 2 == 1)
+        unlike = unlike & ~_close(several, draw, width) & ~_close(several, other, width)
+        wrong = wrong | (unlike if inside is None else unlike & inside)
+    return wrong
+
+
+SIDES, NEAR = (-3.0, -0.4, 0.4, 3.0), 1e-9  # widths from a draw to others; what is a root but for rounding
+
+
+def _close(several: Sequence[Tensor], point: Tensor, width: Tensor) -> Tensor:
+    """Whether some root is at a point, but for rounding."""
+    found = torch.zeros_like(point, dtype=torch.bool)
+    for root in several:
+        found = found | ((root - point).abs() <= NEAR * (width + point.abs()))
+    return found
+
+
+def _sign(place: Spot, atom: Atom, draw: Tensor) -> Tensor:
+    """Of an atom; 2 where it is no number."""
+    return place.value(atom.value, draw).sign().nan_to_num(2.0)
