@@ -42,6 +42,13 @@ LAWS = {
 }
 
 
+WIDE_LAWS = {  # of several numbers
+    "Normal({a}*ones({n}), 1.1)": LAWS["Normal({a}, 1.1)"],
+    "Uniform(zeros({n}), 1 + {a}^2)": LAWS["Uniform(0, 1 + {a}^2)"],
+    "Exponential((1 + {a}^2)*ones({n}))": LAWS["Exponential(1 + {a}^2)"],
+}
+
+
 def _text(law: str, a: str) -> str:
     return law.format(a=f"({a})")
 
@@ -86,8 +93,14 @@ class Writer:
         if not self.reals or self.chance.random() < 0.1:
             return self.level()
         x = self.chance.choice(self.reals[-4:])
-        kind = self.chance.randrange(8)
+        kind = self.chance.randrange(10)
         c = round(self.chance.uniform(0.3, 1.6), 2)
+        if kind >= 8:
+            return self.chance.choice([
+                (f"({x} + exp({c}*tanh({x})))", lambda v: v[x] + np.exp(c * np.tanh(v[x]))),
+                (f"({x} + {c}*tanh({x})^3)", lambda v: v[x] + c * np.tanh(v[x]) ** 3),
+                (f"softplus({x} - {c})", lambda v: np.logaddexp(0, v[x] - c)), (f"tanh({x})", lambda v: np.tanh(v[x])),
+            ])
         if kind < 3:
             return x, lambda v: v[x]
         if kind == 3:
@@ -123,6 +136,22 @@ class Writer:
         self.sites += 1
         self.add(f"{name} ~ {_text(law, a)}", lambda v: v.__setitem__(name, made(v["u"][number], f(v))))
         self.reals.append(name)
+
+    def several(self) -> None:
+        """A draw of several numbers, and what is made of all of them."""
+        law, n, (a, f) = self.chance.choice(list(WIDE_LAWS)), self.chance.randint(2, 4), self.real() if self.chance.random() < 0.3 else self.level()
+        name, first, made, y = self.name("v"), self.sites, WIDE_LAWS[law], self.name("y")
+        self.sites += n
+        weights = [round(self.chance.uniform(-1, 1), 2) for _ in range(n)]
+        text, code = self.chance.choice([
+            (f"sum({name})", lambda v: sum(v[name])), (f"mean({name})", lambda v: sum(v[name]) / n),
+            (f"dot({weights}, {name})", lambda v: sum(w * x for w, x in zip(weights, v[name], strict=True))),
+            (f"max({name})", lambda v: np.maximum.reduce(v[name])), (f"min({name})", lambda v: np.minimum.reduce(v[name])),
+            (f"sum({name} > 0.4)", lambda v: sum((x > 0.4) * 1.0 for x in v[name])),
+        ])
+        self.add(f"{name} ~ {law.format(a=f'({a})', n=n)}", lambda v: v.__setitem__(name, [made(v["u"][first + i], f(v)) for i in range(n)]))
+        self.add(f"{y} = {text}", lambda v: v.__setitem__(y, code(v)))
+        self.reals.append(y)
 
     def coin(self) -> None:
         name, number, (t, f) = self.name("b"), self.sites, self.level()
@@ -194,7 +223,7 @@ class Writer:
     def program(self) -> str:
         self.draw()
         for _ in range(self.chance.randint(2, 6)):
-            self.chance.choice([self.draw, self.draw, self.coin, self.branch, self.branch, self.steps, self.loop])()
+            self.chance.choice([self.draw, self.draw, self.coin, self.branch, self.branch, self.steps, self.loop, self.several])()
         if self.chance.random() < 0.3:
             self.branch()
         (a, f), (b, g) = self.real(), self.real()

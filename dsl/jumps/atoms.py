@@ -17,12 +17,15 @@ class Form(Enum):
 
     AFFINE = "by the value at 0 and the slope"
     SOLVED = "they are given"
+    MONOTONE = "by halving, as it rises or falls with the draw"
+    SUMMED = "in each number that is drawn, beside all others"
 
 
 @dataclass(frozen=True)
 class Atom:
-    """`value` jumps where it is 0 (of a `lattice`: a whole number).  `roots` are given, or the `slope` is; `factors` are what a change
-    of the draw is multiplied by on its way to the value, as far back as the text tells what they are."""
+    """`value` jumps where it is 0 (of a `lattice`: a whole number).  `roots` are given, or the `slope` is, or whether it
+    `rises` (1) or falls (-1); `factors` are what a change of the draw is multiplied by on its way to the value, as far back as the
+    text tells what they are; `summed` is what is added up over all numbers of the draw."""
 
     value: Expression
     lattice: bool
@@ -32,6 +35,8 @@ class Atom:
     origin: str
     slope: Expression | None = None
     factors: tuple[Expression, ...] = ()
+    rises: int = 0
+    summed: tuple[Expression, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,8 @@ missing one would be a bias.
 
 from __future__ import annotations
 
+from contextlib import suppress
+from dataclasses import replace
 from typing import assert_never
 
 from ..analysis.reads import set_in
@@ -46,10 +48,12 @@ from ..tables.distributions import DISTRIBUTIONS
 from ..tables.functions import FUNCTIONS
 from .atoms import DRAW, Atom, Atoms, Form, Unfound
 from .carried import MOST_ATOMS, Carried, Carrying, Missable
+from .entries import any_entry, split
 from .inlining import inlined
 from .inverting import solved, told
-from .reachable import alike, any_entry, defined, few_outcomes, few_rounds, is_number, only_place, with_place
-from .solving import WHOLE, Unsolved, affine, by_element, changed, multiplied, names_of, pieces, slope, substituted
+from .reachable import alike, defined, few_outcomes, few_rounds, is_number, only_place, with_place
+from .rising import direction, slopes, summed
+from .solving import WHOLE, Unsolved, affine, by_element, changed, multiplied, names_of, slope, substituted
 from .within import Within
 
 MOST_ROUNDS = 64
@@ -185,6 +189,7 @@ class _Backward(Within):
     def continuous(self, node: Sample, site: Site, state: Carrying) -> None:
         if node.name in state.lost:
             raise Missable(*state.lost[node.name])
+        scalars = self.scalars | {DRAW} if self.numbers(node) else self.scalars
         found: dict[Carried, None] = {}
         for one in state.carried:
             if node.name not in names_of(one.value):
@@ -197,10 +202,10 @@ class _Backward(Within):
                     found.setdefault(made)
                     continue
                 made = self.one_entry(made)
-                for own in [own for piece in pieces(made.value, DRAW) for own in self.rounded(made.of(piece))]:
+                for own in [own for piece in split(made.value, DRAW, scalars) for own in self.rounded(made.of(piece))]:
                     if DRAW in names_of(own.value):
                         self.candidate(own.value, own, node, site)
-                    for rest in self.without(own) if DRAW in names_of(own.value) else [own]:
+                    for rest in self.without(own, node) if DRAW in names_of(own.value) else [own]:
                         found.setdefault(rest)
         state.carried = {one: None for one in found if names_of(one.value)}
 
@@ -229,22 +234,29 @@ class _Backward(Within):
         line = self.source.line_of(one.span)
         root = "" if one.lattice else told(piece, DRAW, node.name)
         words = f"jumps at {root + ': ' if root else ''}`{self.source.quoted(one.span)}` (line {line})"
-        if affine(piece, DRAW):
-            by = slope(piece, DRAW)
-            atom = Atom(piece, one.lattice, Form.AFFINE, (), one.span, words, by, (defined(by, self.defined),))
-        elif one.lattice:
-            raise Missable(one.span, f"it cannot be solved for `{node.name}`")
-        else:
-            try:
-                roots = tuple(solved(piece, DRAW, Number(0.0)))
-            except Unsolved:
-                raise Missable(one.span, f"it cannot be solved for `{node.name}`") from None
-            by_way = tuple(defined(part, self.defined) for part in multiplied(piece, DRAW))
-            atom = Atom(piece, False, Form.SOLVED, roots, one.span, words, None, by_way)
+        atom = self.atom(Atom(piece, one.lattice, Form.AFFINE, (), one.span, words), node)
         known = self.atoms[site.index]
         known.setdefault(atom)
         if len(known) > MOST_ATOMS:
             raise Missable(one.span, f"`{node.name}` makes the result jump at more than {MOST_ATOMS} places")
+
+    def atom(self, atom: Atom, node: Sample) -> Atom:
+        """The atom with how its roots are found."""
+        piece = atom.value
+        if affine(piece, DRAW):
+            by = slope(piece, DRAW)
+            return replace(atom, slope=by, factors=(defined(by, self.defined),))
+        if inner := summed(piece, DRAW) if not atom.lattice else None:
+            by = slopes(piece, DRAW)
+            return replace(atom, form=Form.SUMMED, slope=by, factors=(defined(by, self.defined),), summed=tuple(inner))
+        by_way = tuple(defined(part, self.defined) for part in multiplied(piece, DRAW))
+        if not atom.lattice:
+            with suppress(Unsolved):
+                return replace(atom, form=Form.SOLVED, roots=tuple(solved(piece, DRAW, Number(0.0))), factors=by_way)
+        rises = direction(piece, DRAW, self.signs_at(node))
+        if not rises or not by_element(piece, DRAW):
+            raise Missable(atom.span, f"it cannot be solved for `{node.name}`")
+        return replace(atom, form=Form.MONOTONE, rises=rises, factors=by_way)
 
     def discrete(self, node: Sample, state: Carrying) -> None:
         if node.name in state.lost and not node.indices:

@@ -222,14 +222,3 @@ def only_place(node: Expression, name: str) -> Index | None:
     if len(place.items) != 1 or isinstance(place.items[0], Slice):
         return None
     return None if name in names_of(with_place(node, [place], Number(0.0))) else place
-
-
-def any_entry(node: Expression, name: str, scalars: frozenset[str]) -> Expression:
-    """The expression with some entry in place of the largest or smallest one, if an array stands in it only there, and all else is
-    a number."""
-    calls = [part for part in nodes_in(node) if isinstance(part, Call) and part.function in ("max", "min")]
-    found = [call for call in calls if len(call.arguments) == 1 and name in names_of(call)]
-    if len(found) != 1:
-        return node
-    made: Expression = changed(node, lambda part: found[0].arguments[0].value if part == found[0] else None)
-    return made if is_number(made, scalars | {name}) else node

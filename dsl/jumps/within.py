@@ -14,20 +14,24 @@ from ..syntax import (
     Interval,
     Logical,
     LogPdf,
+    Name,
     Number,
+    Sample,
     Term,
     Unary,
     Vector,
 )
 from ..tables.distributions import DISTRIBUTIONS
 from ..tables.functions import FUNCTIONS, Smoothness
+from ..tables.ranges import Bounds
 from ..text.source import Span
 from .atoms import DRAW, Atom
 from .carried import Carried, Carrying, Missable
 from .inlining import inlined
 from .inverting import without_whole
 from .reachable import definitions, is_number, jumping_functions, numbers_by_text, reached_by_draws
-from .solving import WHOLE, Unsolved, constant, factors, flat, names_of, nonzero
+from .rising import SIZE, direction, slopes, summed, without_sums
+from .solving import WHOLE, Unsolved, constant, factors, flat, multiplied, names_of, nonzero
 
 
 class Within:
@@ -39,10 +43,11 @@ class Within:
         self.atoms: dict[int, dict[Atom, None]] = {site.index: {} for site in resolved.sites}
         self.places: set[Span] = set()  # of jumps that are understood
         self.random = reached_by_draws(resolved)
-        self.signed = frozenset(
-            name for name, fact in resolved.parameters.items()
+        self.signs = {
+            name: 1 if domain.low >= 0 else -1 for name, fact in resolved.parameters.items()
             if fact.node is not None and isinstance(domain := fact.node.domain, Interval) and (domain.low >= 0 or domain.high <= 0)
-        )
+        }
+        self.signed = frozenset(self.signs)
         self.jumping = jumping_functions(resolved)
         self.scalars = numbers_by_text(resolved)
         self.defined = definitions(resolved)
@@ -158,9 +163,23 @@ class Within:
             return [one]
         return [Carried(value, True, one.span) for value in whole] + [one.of(value) for value in zero]
 
-    def without(self, one: Carried) -> list[Carried]:
-        """What goes on without the draw: what the expression is where it does not change with it, and where it comes to be so,
+    def signs_at(self, node: Sample) -> dict[str, int]:
+        """The signs of names that are never 0, at a draw."""
+        found = dict(self.signs)
+        given = self.resolved.arguments[id(node.distribution)]
+        known = {name: Bounds(at, at, True, True) for name, value in given.items() if (at := constant(value)) is not None}
+        support = DISTRIBUTIONS[node.distribution.name].support(known)
+        if support.low >= 0 or support.high <= 0:
+            found[DRAW] = 1 if support.low >= 0 else -1
+        return found
+
+    def without(self, one: Carried, node: Sample) -> list[Carried]:
+        """What goes on without a draw: what the expression is where it does not change with it, and where it comes to be so,
         if it may be 0 there (`x*y > 0` jumps where x is 0)."""
+        if direction(one.value, DRAW, self.signs_at(node)):
+            return []
+        if summed(one.value, DRAW):
+            return self.without_sums(one)
         found = []
         for rest in flat(one.value, DRAW, self.signed):
             found.append(one.of(rest))
@@ -172,3 +191,15 @@ class Within:
             if not sure:
                 found += [Carried(factor, False, one.span) for factor in factors(one.value, DRAW, self.signed)]
         return found
+
+    def without_sums(self, one: Carried) -> list[Carried]:
+        """The same of an expression with a sum over the draw."""
+        changes = [part for part in multiplied(one.value, DRAW) if not nonzero(part, self.signed)]
+        if sum(isinstance(part, Name) and part.id == DRAW for part in nodes_in(one.value)) > 1:
+            changes = [slopes(one.value, DRAW)]
+        elif not changes:
+            return []
+        rest = without_sums(one.value, DRAW)
+        if rest is None or any(SIZE in names_of(change) for change in changes):
+            raise Missable(one.span, "what it is without the draw is not told by its sums")
+        return [one.of(rest), *(Carried(change, False, one.span) for change in changes)]

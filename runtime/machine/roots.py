@@ -115,7 +115,7 @@ class Crossings:
         inner = self.entry.child(Leading(1, self.home, self.machine.device))
         inner.write(DRAW, Uniform(0.0))
         for atom in self.atoms:
-            if atom.lattice:
+            if atom.lattice or atom.form is Form.SUMMED:
                 return False
             for expression in atom.roots if atom.form is Form.SOLVED else (atom.value,):
                 if any(found and isinstance(found[0], PerLane) for found in map(inner.find, names_of(expression))):
@@ -246,7 +246,7 @@ class Crossings:
         place, draw = self._some(rows), self._draws(rows)
         width = spread(place.law, draw).abs().expand(draw.shape)
         for atom in dict.fromkeys(self.atom_of):
-            if atom.lattice:
+            if atom.lattice or atom.form is Form.SUMMED:
                 continue
             several = [one.root.detach().index_select(0, rows) for own, one in zip(self.atom_of, found, strict=True) if own == atom]
             if float(unfound(place, atom, several, draw, width).sum()) > UNPARTED * rows.shape[0]:

@@ -6,22 +6,26 @@ No number decides that there is no root: a factor of the slope that came out as 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
 from ...dsl.jumps.atoms import DRAW, Atom, Form
-from ...dsl.syntax import Arithmetic, Call, Expression, Power, Unary
+from ...dsl.jumps.rising import SIZE
+from ...dsl.syntax import Arithmetic, Call, Expression, Name, Power, Unary
 from ...dsl.text.diagnostics import ProbError
 from ..lanes.frames import Frame
-from ..lanes.values import PerLane, Plain, Uniform
-from ..laws.crossing import below
+from ..lanes.values import PerLane, Uniform
+from ..laws.crossing import below, extent, moved, spread
 from ..laws.law import Law
 from .machine import Machine
 
 LEAST = 1e-12  # probability of a cell
+LITTLE = 1e-3  # of the largest part that a number has in the variance of a sum
+HALVINGS, FARTHEST, LARGEST = 64, 690.0, 1e300  # of an interval of steps, whose sinh is so many widths
 
 
 class Uneven(Exception):
@@ -41,14 +45,24 @@ class Spot:
     law: Law
     shape: tuple[int, ...]
 
-    def value(self, expression: Expression, draw: Tensor | float | None) -> Tensor:
-        """Of an expression, with this draw `[lanes, *batch]`."""
+    def value(self, expression: Expression, draw: Tensor | None) -> Tensor:
+        """Of an expression, with this draw `[lanes, *batch]`: one for each number that is drawn."""
+        number = self.evaluated(expression, draw)
+        if number.dim() == 1 and len(self.shape) > 1:  # one for all elements
+            number = number.reshape(-1, *(1,) * (len(self.shape) - 1))
+        try:
+            return number.expand(self.shape)
+        except RuntimeError:
+            raise Uneven from None
+
+    def evaluated(self, expression: Expression, draw: Tensor | None) -> Tensor:
+        """Of an expression, with this draw: as it comes."""
         aside = self.machine.aside
         assert aside is not None
         inner = self.frame.child(self.frame.lanes)
+        inner.write(SIZE, Uniform(float(math.prod(self.shape[1:]))))
         if draw is not None:
-            drawn: Plain = PerLane(draw) if isinstance(draw, Tensor) else Uniform(float(draw))
-            inner.write(DRAW, drawn)
+            inner.write(DRAW, PerLane(draw))
         try:
             with torch.enable_grad():  # what is the same in all lanes is computed once, and then with its derivative
                 found = aside.evaluate(expression, inner)
@@ -56,13 +70,7 @@ class Spot:
             raise Untold(str(problem.diagnostics[0].title)) from None
         if isinstance(found, Uniform) and found.live and aside.lifter is not None:
             found = aside.lifter.lift(found, inner.lanes)
-        number = aside.number(found)
-        if number.dim() == 1 and len(self.shape) > 1:  # one for all elements
-            number = number.reshape(-1, *(1,) * (len(self.shape) - 1))
-        try:
-            return number.expand(self.shape)
-        except RuntimeError:
-            raise Uneven from None
+        return aside.number(found)
 
     def constant(self, number: float) -> Tensor:
         """A draw that is the same everywhere."""
@@ -79,41 +87,100 @@ class Found:
     near: Callable[[Tensor], Tensor] | None = None
 
 
-def _affine(place: Spot, atom: Atom) -> tuple[Tensor, Tensor]:
-    """The value of an atom at a draw of 0, and its slope."""
-    assert atom.slope is not None
-    return place.value(atom.value, place.constant(0.0)), place.value(atom.slope, None)
-
-
-def _at(level: Tensor, slope: Tensor, goal: Tensor | float) -> Tensor:
-    """Where an affine atom is `goal`."""
-    flat = slope.detach() == 0
-    found = (goal - level) / torch.where(flat, 1.0, slope)
-    return torch.where(flat, torch.nan, found)
-
-
 def roots(place: Spot, atom: Atom, draw: Tensor, law: Law) -> list[Found]:
     """The roots of an atom that are candidates beside a draw `[lanes, *batch]`."""
     if atom.form is Form.SOLVED and not atom.lattice:
         return [Found(place.value(root, None)) for root in atom.roots]
-    level, slope = _affine(place, atom)
-
-    def inverse(goal: Tensor | float) -> Tensor:
-        return _at(level, slope, goal)
-
+    inverse = {Form.AFFINE: _affine, Form.MONOTONE: _monotone, Form.SUMMED: _summed}[atom.form](place, atom, draw, law)
     if not atom.lattice:
-        return [Found(inverse(0.0))]
+        return [inverse(0.0)]
 
     def near(point: Tensor) -> Tensor:
         with torch.no_grad():
             whole = place.value(atom.value, point).round()
-        return inverse(whole)
+        return inverse(whole).root
 
     with torch.no_grad():
         next_to = place.value(atom.value, draw).round()
-        ends = torch.stack([below(law, inverse(next_to + side).detach()) for side in (-0.5, 0.5)])
+        ends = torch.stack([below(law, inverse(next_to + side).root.detach()) for side in (-0.5, 0.5)])
         cell = (ends[1] - ends[0]).abs()
-    return [Found(inverse(next_to), cell.clamp_min(LEAST), near)]
+    return [replace(inverse(next_to), cell=cell.clamp_min(LEAST), near=near)]
+
+
+Inverse = Callable[[Tensor | float], Found]  # where an atom is a number, or a number of each element
+
+
+def _affine(place: Spot, atom: Atom, draw: Tensor, law: Law) -> Inverse:
+    """By the value at 0 and the slope."""
+    assert atom.slope is not None
+    level, slope = place.value(atom.value, place.constant(0.0)), place.value(atom.slope, None)
+    flat = slope.detach() == 0
+
+    def inverse(goal: Tensor | float) -> Found:
+        found = (goal - level) / torch.where(flat, 1.0, slope)
+        return Found(torch.where(flat, torch.nan, found))
+
+    return inverse
+
+
+def _summed(place: Spot, atom: Atom, draw: Tensor, law: Law) -> Inverse:
+    """In each number, all others as they were drawn.  They are all roots of one jump, which each tells of with a share: the square
+    of how much of the sum's spread is its own, without those that hardly tell anything."""
+    assert atom.slope is not None
+    own = moved(law, draw)
+    total, slope = place.evaluated(atom.value, own), place.value(atom.slope, None)
+    if total.dim() > 1 or any(_uneven(place, part, draw) for part in atom.summed):
+        raise Uneven
+    total = total.reshape(-1, *(1,) * (draw.dim() - 1))
+    with torch.no_grad():
+        part = (slope * extent(law, draw)).square().nan_to_num(0.0)
+        part = part / part.flatten(1).amax(1).reshape(-1, *(1,) * (draw.dim() - 1))
+        part = torch.where(part > LITTLE, part, 0.0)
+        share = part / part.flatten(1).sum(1).reshape(-1, *(1,) * (draw.dim() - 1))
+    none = ~(share > 0)
+
+    def inverse(goal: Tensor | float) -> Found:
+        found = own + (goal - total) / torch.where(none, 1.0, slope)
+        return Found(torch.where(none, torch.nan, found), 1 / torch.where(none, 1.0, share))
+
+    return inverse
+
+
+def _uneven(place: Spot, part: Expression, draw: Tensor) -> bool:
+    """Whether what is added up has other axes than the draw."""
+    return part != Name(DRAW) and tuple(place.evaluated(part, draw).shape[1:]) != tuple(draw.shape[1:])
+
+
+def _monotone(place: Spot, atom: Atom, draw: Tensor, law: Law) -> Inverse:
+    """By halving, without derivatives, and one step of Newton's with them."""
+    width = spread(law, draw).abs().expand(draw.shape)
+    width = torch.where(width.isfinite() & (width > 0), width, 1.0)
+
+    def point(step: Tensor) -> Tensor:
+        return (draw + width * step.sinh()).clamp(-LARGEST, LARGEST)
+
+    def above(step: Tensor, goal: Tensor | float) -> tuple[Tensor, Tensor]:
+        x = point(step)
+        off, inside = (place.value(atom.value, x) - goal) * atom.rises, law.support(x)
+        known = ~off.isnan() if inside is None else inside & ~off.isnan()
+        return torch.where(known, off > 0, step > 0), known
+
+    def inverse(goal: Tensor | float) -> Found:
+        with torch.no_grad():
+            low, high = (torch.full_like(draw, end) for end in (-FARTHEST, FARTHEST))
+            for _ in range(HALVINGS):
+                middle = (low + high) / 2
+                over, _ = above(middle, goal)
+                low, high = torch.where(over, low, middle), torch.where(over, middle, high)
+            (before, there), (after, here) = above(low, goal), above(high, goal)
+            x = point((low + high) / 2)
+        with torch.enable_grad():
+            some = x.clone().requires_grad_()
+            (slope,) = torch.autograd.grad(place.value(atom.value, some).sum(), some)
+        found = x - (place.value(atom.value, x) - goal) / slope
+        return Found(torch.where(there & here & ~before & after & (slope != 0), found, torch.nan))
+
+    return inverse
 
 
 # ---------------------------------------------------------------------------------------------------- arithmetic
