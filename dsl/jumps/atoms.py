@@ -13,24 +13,26 @@ DRAW = "\1draw"  # the name of the draw in an atom; no text can name it
 
 
 class Form(Enum):
-    """How the roots of an atom are found."""
+    """How it is found where a part of an atom has a given value."""
 
+    SOLVED = "it is the draw"
     AFFINE = "by the value at 0 and the slope"
-    SOLVED = "they are given"
     MONOTONE = "by halving, as it rises or falls with the draw"
     SUMMED = "in each number that is drawn, beside all others"
 
 
 @dataclass(frozen=True)
 class Atom:
-    """`value` jumps where it is 0 (of a `lattice`: a whole number).  `roots` are given, or the `slope` is, or whether it
-    `rises` (1) or falls (-1); `factors` are what a change of the draw is multiplied by on its way to the value, as far back as the
-    text tells what they are; `summed` is what is added up over all numbers of the draw."""
+    """`value` jumps where it is 0 (of a `lattice`: a whole number).  That is where a `part` of it has one of the values `goals`
+    (of a lattice the one, of the number, GOAL).  `slope`: of an affine part, or of a sum in each number; `rises`: 1 of a part that
+    rises, -1 of one that falls; `summed`: what is added up over all numbers of the draw.  `factors` are what a change of the draw
+    is multiplied by on its way to the value, as far back as the text tells what they are."""
 
     value: Expression
     lattice: bool
     form: Form
-    roots: tuple[Expression, ...]
+    part: Expression
+    goals: tuple[Expression, ...]
     span: Span
     origin: str
     slope: Expression | None = None

@@ -9,7 +9,6 @@ missing one would be a bias.
 
 from __future__ import annotations
 
-from contextlib import suppress
 from dataclasses import replace
 from typing import assert_never
 
@@ -50,7 +49,7 @@ from .atoms import DRAW, Atom, Atoms, Form, Unfound
 from .carried import MOST_ATOMS, Carried, Carrying, Missable
 from .entries import any_entry, split
 from .inlining import inlined
-from .inverting import solved, told
+from .inverting import GOAL, peeled, told
 from .reachable import alike, defined, few_outcomes, few_rounds, is_number, only_place, with_place
 from .rising import direction, slopes, summed
 from .solving import WHOLE, Unsolved, affine, by_element, changed, multiplied, names_of, slope, substituted
@@ -202,7 +201,7 @@ class _Backward(Within):
                     found.setdefault(made)
                     continue
                 made = self.one_entry(made)
-                for own in [own for piece in split(made.value, DRAW, scalars) for own in self.rounded(made.of(piece))]:
+                for own in [own for piece in split(made.value, DRAW, scalars) for own in self.rounded(made.of(piece), node)]:
                     if DRAW in names_of(own.value):
                         self.candidate(own.value, own, node, site)
                     for rest in self.without(own, node) if DRAW in names_of(own.value) else [own]:
@@ -234,7 +233,8 @@ class _Backward(Within):
         line = self.source.line_of(one.span)
         root = "" if one.lattice else told(piece, DRAW, node.name)
         words = f"jumps at {root + ': ' if root else ''}`{self.source.quoted(one.span)}` (line {line})"
-        atom = self.atom(Atom(piece, one.lattice, Form.AFFINE, (), one.span, words), node)
+        zero = Name(GOAL) if one.lattice else Number(0.0)
+        atom = self.atom(Atom(piece, one.lattice, Form.AFFINE, piece, (zero,), one.span, words), node)
         known = self.atoms[site.index]
         known.setdefault(atom)
         if len(known) > MOST_ATOMS:
@@ -242,21 +242,23 @@ class _Backward(Within):
 
     def atom(self, atom: Atom, node: Sample) -> Atom:
         """The atom with how its roots are found."""
-        piece = atom.value
-        if affine(piece, DRAW):
-            by = slope(piece, DRAW)
+        if affine(atom.value, DRAW):
+            by = slope(atom.value, DRAW)
             return replace(atom, slope=by, factors=(defined(by, self.defined),))
-        if inner := summed(piece, DRAW) if not atom.lattice else None:
-            by = slopes(piece, DRAW)
-            return replace(atom, form=Form.SUMMED, slope=by, factors=(defined(by, self.defined),), summed=tuple(inner))
-        by_way = tuple(defined(part, self.defined) for part in multiplied(piece, DRAW))
-        if not atom.lattice:
-            with suppress(Unsolved):
-                return replace(atom, form=Form.SOLVED, roots=tuple(solved(piece, DRAW, Number(0.0))), factors=by_way)
-        rises = direction(piece, DRAW, self.signs_at(node))
-        if not rises or not by_element(piece, DRAW):
-            raise Missable(atom.span, f"it cannot be solved for `{node.name}`")
-        return replace(atom, form=Form.MONOTONE, rises=rises, factors=by_way)
+        part, goals = peeled(atom.value, DRAW, atom.goals[0])
+        by_way = tuple(defined(one, self.defined) for one in multiplied(atom.value, DRAW))
+        atom = replace(atom, part=part, goals=tuple(goals), factors=by_way)
+        if len(goals) > 1 and atom.lattice:
+            pass
+        elif part == Name(DRAW):
+            return replace(atom, form=Form.SOLVED)
+        elif affine(part, DRAW):
+            return replace(atom, slope=slope(part, DRAW))
+        elif (inner := summed(part, DRAW)) and not atom.lattice:
+            return replace(atom, form=Form.SUMMED, slope=slopes(part, DRAW), summed=tuple(inner))
+        elif by_element(part, DRAW) and (rises := direction(part, DRAW, self.signs_at(node))):
+            return replace(atom, form=Form.MONOTONE, rises=rises)
+        raise Missable(atom.span, f"it cannot be solved for `{node.name}`")
 
     def discrete(self, node: Sample, state: Carrying) -> None:
         if node.name in state.lost and not node.indices:

@@ -7,14 +7,17 @@ what cannot be told from the text is not told.  `signs` are those of names, 1 or
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
+from ..names.scopes import nodes_in
 from ..syntax import Arithmetic, Call, Expression, Name, Number, Power, Term, Unary
-from .solving import affine, changed, constant, names_of, slope
+from .solving import affine, call_of, changed, constant, less, names_of, slope, substituted, with_part
 
 RISING = frozenset((
     "exp", "expm1", "log", "log1p", "sqrt", "sigmoid", "logit", "softplus", "tanh", "sinh", "atan", "erf", "normcdf",
 ))
 POSITIVE = frozenset(("exp", "sigmoid", "softplus", "cosh"))
+SUMS = ("sum", "mean", "dot")
 SIZE = "\1size"  # how many numbers a draw has
 
 
@@ -112,16 +115,84 @@ def _of_product(node: Arithmetic, name: str, signs: Mapping[str, int]) -> int:
     return whole * grows.pop() if len(grows) == 1 else 0
 
 
+def nonzero(node: Expression, signs: Mapping[str, int]) -> bool:
+    """Whether an expression is surely not 0; `signs` are of names that are not."""
+    match node:
+        case Number():
+            return node.value != 0
+        case Name():
+            return node.id in signs
+        case Unary(operator="-"):
+            return nonzero(node.operand, signs)
+        case Power():
+            return nonzero(node.base, signs)
+        case Call():
+            given = [argument.value for argument in node.arguments]
+            return node.function in ("exp", "sigmoid", "softplus") or (node.function == "sqrt" and nonzero(given[0], signs))
+        case Arithmetic():
+            parts = [node.first, *(term.operand for term in node.rest)]
+            return all(term.operator in "*/" for term in node.rest) and all(nonzero(part, signs) for part in parts)
+    return False
+
+
+def flat(node: Expression, name: str, signs: Mapping[str, int]) -> list[Expression]:
+    """What an expression, in which a name stands, is where it does not change with the name; none: it always does (but for single
+    points).  `signs` are of names that are never 0."""
+    match node:
+        case Name():
+            return []
+        case Unary(operator="-"):
+            return [Unary("-", one) for one in flat(node.operand, name, signs)]
+        case Power() if constant(node.exponent):
+            return [replace(node, base=one) for one in flat(node.base, name, signs)]
+        case Call() if len(node.arguments) == 1 and (node.function in RISING or node.function == "sqrt"):
+            return [call_of(node.function, one) for one in flat(node.arguments[0].value, name, signs)]
+        case Arithmetic():
+            parts = [node.first, *(term.operand for term in node.rest)]
+            mine = [place for place, part in enumerate(parts) if name in names_of(part)]
+            if len(mine) == 1 and not any(term.operator == "%" for term in node.rest):
+                found: list[Expression] = [with_part(node, mine[0], one) for one in flat(parts[mine[0]], name, signs)]
+                others = [part for place, part in enumerate(parts) if place != mine[0]]
+                if node.rest[0].operator in "*/" and not all(nonzero(part, signs) for part in others):
+                    found.append(Number(0.0))  # a factor is 0
+                return found
+    if direction(node, name, signs) or (affine(node, name) and constant(slope(node, name))):
+        return []
+    return [substituted(node, name, Number(0.0))]
+
+
+def factors(node: Expression, name: str, signs: Mapping[str, int]) -> list[Expression]:
+    """Expressions at whose zeros an expression stops to change with a name, and may change the other way beyond them."""
+    match node:
+        case Name():
+            return []
+        case Unary(operator="-"):
+            return factors(node.operand, name, signs)
+        case Power() if name not in names_of(node.exponent):
+            return factors(node.base, name, signs)
+        case Call() if len(node.arguments) == 1:
+            return factors(node.arguments[0].value, name, signs)
+        case Arithmetic():
+            parts = [node.first, *(term.operand for term in node.rest)]
+            mine = [part for part in parts if name in names_of(part)]
+            if len(mine) == 1 and not any(term.operator == "%" for term in node.rest):
+                found = factors(mine[0], name, signs)
+                if node.rest[0].operator in "*/":
+                    found += [part for part in parts if part is not mine[0] and not nonzero(part, signs)]
+                return found
+    return [slope(node, name) if affine(node, name) else less(*(substituted(node, name, Number(end)) for end in (1.0, 0.0)))]
+
+
 # ---------------------------------------------------------------------------------------- sums over what is drawn
 def summed(node: Expression, name: str) -> list[Expression] | None:
-    """What is added up over all numbers of a draw, in an expression that is an affine function of all of them and mentions them only
-    there; None: it is none."""
+    """What is added up over all numbers of a draw, in an expression that is an affine function of all of them and mentions them
+    only there; None: it is none."""
     if name not in names_of(node):
         return []
     match node:
         case Unary(operator="-"):
             return summed(node.operand, name)
-        case Call(function="sum" | "mean" | "dot"):
+        case Call() if node.function in SUMS:
             inner = _inner(node)
             return [inner] if inner is not None and affine(inner, name) else None
         case Arithmetic():
@@ -148,6 +219,11 @@ def _inner(node: Call) -> Expression | None:
     return given[0] if len(given) == 1 else None
 
 
+def sums_over(node: Expression, name: str) -> bool:
+    """Whether a sum over all numbers of a draw stands in an expression."""
+    return any(isinstance(part, Call) and part.function in SUMS and name in names_of(part) for part in nodes_in(node))
+
+
 def slopes(node: Expression, name: str) -> Expression:
     """Of an expression with sums over a draw in it: its slope in each number of the draw, beside each other."""
     match node:
@@ -170,11 +246,9 @@ def slopes(node: Expression, name: str) -> Expression:
 
 def without_sums(node: Expression, name: str) -> Expression | None:
     """The expression where no number of the draw counts; None: what it is there is not told."""
-    if name not in names_of(node):
-        return node
 
     def change(part: Expression) -> Expression | None:
-        if not isinstance(part, Call) or name not in names_of(part):
+        if not isinstance(part, Call) or part.function not in SUMS or name not in names_of(part):
             return None
         inner = _inner(part)
         return Number(0.0) if inner is not None and _goes_with(inner, name) else None
@@ -196,4 +270,4 @@ def _goes_with(node: Expression, name: str) -> bool:
     return False
 
 
-__all__ = ["SIZE", "direction", "sign", "slopes", "summed", "without_sums"]
+__all__ = ["SIZE", "direction", "factors", "flat", "nonzero", "sign", "slopes", "summed", "sums_over", "without_sums"]

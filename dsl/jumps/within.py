@@ -30,8 +30,8 @@ from .carried import Carried, Carrying, Missable
 from .inlining import inlined
 from .inverting import without_whole
 from .reachable import definitions, is_number, jumping_functions, numbers_by_text, reached_by_draws
-from .rising import SIZE, direction, slopes, summed, without_sums
-from .solving import WHOLE, Unsolved, constant, factors, flat, multiplied, names_of, nonzero
+from .rising import SIZE, direction, factors, flat, nonzero, slopes, summed, sums_over, without_sums
+from .solving import WHOLE, Unsolved, constant, multiplied, names_of
 
 
 class Within:
@@ -47,7 +47,6 @@ class Within:
             name: 1 if domain.low >= 0 else -1 for name, fact in resolved.parameters.items()
             if fact.node is not None and isinstance(domain := fact.node.domain, Interval) and (domain.low >= 0 or domain.high <= 0)
         }
-        self.signed = frozenset(self.signs)
         self.jumping = jumping_functions(resolved)
         self.scalars = numbers_by_text(resolved)
         self.defined = definitions(resolved)
@@ -153,12 +152,12 @@ class Within:
                 state.lose(self.names(node), node.span, f"`{node.function}` jumps, and where is not known here")
 
     # ------------------------------------------------------------------------------------------------ at a draw
-    def rounded(self, one: Carried) -> list[Carried]:
+    def rounded(self, one: Carried, node: Sample) -> list[Carried]:
         """A comparison of the draw with some whole number: whole values."""
         if one.lattice or not {WHOLE, DRAW} <= names_of(one.value):
             return [one]
         try:
-            whole, zero = without_whole(one.value, self.signed)
+            whole, zero = without_whole(one.value, self.signs_at(node))
         except Unsolved:
             return [one]
         return [Carried(value, True, one.span) for value in whole] + [one.of(value) for value in zero]
@@ -176,27 +175,28 @@ class Within:
     def without(self, one: Carried, node: Sample) -> list[Carried]:
         """What goes on without a draw: what the expression is where it does not change with it, and where it comes to be so,
         if it may be 0 there (`x*y > 0` jumps where x is 0)."""
-        if direction(one.value, DRAW, self.signs_at(node)):
+        signs = self.signs_at(node)
+        if direction(one.value, DRAW, signs):
             return []
-        if summed(one.value, DRAW):
+        if sums_over(one.value, DRAW):
             return self.without_sums(one)
         found = []
-        for rest in flat(one.value, DRAW, self.signed):
+        for rest in flat(one.value, DRAW, signs):
             found.append(one.of(rest))
             number = constant(rest)
             if number is None:
-                sure = nonzero(rest, self.signed) and not one.lattice
+                sure = nonzero(rest, signs) and not one.lattice
             else:
                 sure = number % 1 != 0 if one.lattice else number != 0
             if not sure:
-                found += [Carried(factor, False, one.span) for factor in factors(one.value, DRAW, self.signed)]
+                found += [Carried(factor, False, one.span) for factor in factors(one.value, DRAW, signs)]
         return found
 
     def without_sums(self, one: Carried) -> list[Carried]:
         """The same of an expression with a sum over the draw."""
-        changes = [part for part in multiplied(one.value, DRAW) if not nonzero(part, self.signed)]
+        changes = [part for part in multiplied(one.value, DRAW) if not nonzero(part, self.signs)]
         if sum(isinstance(part, Name) and part.id == DRAW for part in nodes_in(one.value)) > 1:
-            changes = [slopes(one.value, DRAW)]
+            changes = [slopes(one.value, DRAW)] if summed(one.value, DRAW) else [Name(SIZE)]
         elif not changes:
             return []
         rest = without_sums(one.value, DRAW)

@@ -117,7 +117,7 @@ class Crossings:
         for atom in self.atoms:
             if atom.lattice or atom.form is Form.SUMMED:
                 return False
-            for expression in atom.roots if atom.form is Form.SOLVED else (atom.value,):
+            for expression in (*atom.goals, atom.part):
                 if any(found and isinstance(found[0], PerLane) for found in map(inner.find, names_of(expression))):
                     return False
                 assert self.machine.aside is not None

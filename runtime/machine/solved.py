@@ -14,8 +14,9 @@ import torch
 from torch import Tensor
 
 from ...dsl.jumps.atoms import DRAW, Atom, Form
+from ...dsl.jumps.inverting import GOAL
 from ...dsl.jumps.rising import SIZE
-from ...dsl.syntax import Arithmetic, Call, Expression, Name, Power, Unary
+from ...dsl.syntax import Arithmetic, Call, Expression, Name, Number, Power, Unary
 from ...dsl.text.diagnostics import ProbError
 from ..lanes.frames import Frame
 from ..lanes.values import PerLane, Uniform
@@ -45,9 +46,9 @@ class Spot:
     law: Law
     shape: tuple[int, ...]
 
-    def value(self, expression: Expression, draw: Tensor | None) -> Tensor:
+    def value(self, expression: Expression, draw: Tensor | None, whole: Tensor | None = None) -> Tensor:
         """Of an expression, with this draw `[lanes, *batch]`: one for each number that is drawn."""
-        number = self.evaluated(expression, draw)
+        number = self.evaluated(expression, draw, whole)
         if number.dim() == 1 and len(self.shape) > 1:  # one for all elements
             number = number.reshape(-1, *(1,) * (len(self.shape) - 1))
         try:
@@ -55,14 +56,21 @@ class Spot:
         except RuntimeError:
             raise Uneven from None
 
-    def evaluated(self, expression: Expression, draw: Tensor | None) -> Tensor:
-        """Of an expression, with this draw: as it comes."""
+    def goal(self, atom: Atom, goal: Expression, whole: Tensor | None = None) -> Tensor:
+        """The value that a part of an atom is to have, where the atom is to be a whole number, or 0."""
+        if atom.form is Form.SUMMED and self.evaluated(goal, None).dim() > 1:
+            raise Uneven
+        return self.value(goal, None, whole)
+
+    def evaluated(self, expression: Expression, draw: Tensor | None, whole: Tensor | None = None) -> Tensor:
+        """Of an expression, with this draw, and where GOAL is a whole number: as it comes."""
         aside = self.machine.aside
         assert aside is not None
         inner = self.frame.child(self.frame.lanes)
         inner.write(SIZE, Uniform(float(math.prod(self.shape[1:]))))
-        if draw is not None:
-            inner.write(DRAW, PerLane(draw))
+        for name, given in ((DRAW, draw), (GOAL, whole)):
+            if given is not None:
+                inner.write(name, PerLane(given))
         try:
             with torch.enable_grad():  # what is the same in all lanes is computed once, and then with its derivative
                 found = aside.evaluate(expression, inner)
@@ -89,31 +97,40 @@ class Found:
 
 def roots(place: Spot, atom: Atom, draw: Tensor, law: Law) -> list[Found]:
     """The roots of an atom that are candidates beside a draw `[lanes, *batch]`."""
-    if atom.form is Form.SOLVED and not atom.lattice:
-        return [Found(place.value(root, None)) for root in atom.roots]
-    inverse = {Form.AFFINE: _affine, Form.MONOTONE: _monotone, Form.SUMMED: _summed}[atom.form](place, atom, draw, law)
+    inverse = {Form.SOLVED: _solved, Form.AFFINE: _affine, Form.MONOTONE: _monotone, Form.SUMMED: _summed}[atom.form](
+        place, atom, draw, law
+    )
     if not atom.lattice:
-        return [inverse(0.0)]
+        return [inverse(goal.value if isinstance(goal, Number) else place.goal(atom, goal)) for goal in atom.goals]
+    plain = atom.goals[0] == Name(GOAL)
+
+    def back(whole: Tensor) -> Found:
+        return inverse(whole if plain else place.goal(atom, atom.goals[0], whole))
 
     def near(point: Tensor) -> Tensor:
         with torch.no_grad():
             whole = place.value(atom.value, point).round()
-        return inverse(whole).root
+        return back(whole).root
 
     with torch.no_grad():
         next_to = place.value(atom.value, draw).round()
-        ends = torch.stack([below(law, inverse(next_to + side).root.detach()) for side in (-0.5, 0.5)])
+        ends = torch.stack([below(law, back(next_to + side).root.detach()) for side in (-0.5, 0.5)])
         cell = (ends[1] - ends[0]).abs()
-    return [replace(inverse(next_to), cell=cell.clamp_min(LEAST), near=near)]
+    return [replace(back(next_to), cell=cell.clamp_min(LEAST), near=near)]
 
 
-Inverse = Callable[[Tensor | float], Found]  # where an atom is a number, or a number of each element
+Inverse = Callable[[Tensor | float], Found]  # where the part of an atom is a number, or a number of each element
+
+
+def _solved(place: Spot, atom: Atom, draw: Tensor, law: Law) -> Inverse:
+    """It is the draw itself."""
+    return lambda goal: Found(goal if isinstance(goal, Tensor) else place.constant(goal))
 
 
 def _affine(place: Spot, atom: Atom, draw: Tensor, law: Law) -> Inverse:
     """By the value at 0 and the slope."""
     assert atom.slope is not None
-    level, slope = place.value(atom.value, place.constant(0.0)), place.value(atom.slope, None)
+    level, slope = place.value(atom.part, place.constant(0.0)), place.value(atom.slope, None)
     flat = slope.detach() == 0
 
     def inverse(goal: Tensor | float) -> Found:
@@ -128,7 +145,7 @@ def _summed(place: Spot, atom: Atom, draw: Tensor, law: Law) -> Inverse:
     of how much of the sum's spread is its own, without those that hardly tell anything."""
     assert atom.slope is not None
     own = moved(law, draw)
-    total, slope = place.evaluated(atom.value, own), place.value(atom.slope, None)
+    total, slope = place.evaluated(atom.part, own), place.value(atom.slope, None)
     if total.dim() > 1 or any(_uneven(place, part, draw) for part in atom.summed):
         raise Uneven
     total = total.reshape(-1, *(1,) * (draw.dim() - 1))
@@ -161,7 +178,7 @@ def _monotone(place: Spot, atom: Atom, draw: Tensor, law: Law) -> Inverse:
 
     def above(step: Tensor, goal: Tensor | float) -> tuple[Tensor, Tensor]:
         x = point(step)
-        off, inside = (place.value(atom.value, x) - goal) * atom.rises, law.support(x)
+        off, inside = (place.value(atom.part, x) - goal) * atom.rises, law.support(x)
         known = ~off.isnan() if inside is None else inside & ~off.isnan()
         return torch.where(known, off > 0, step > 0), known
 
@@ -176,8 +193,8 @@ def _monotone(place: Spot, atom: Atom, draw: Tensor, law: Law) -> Inverse:
             x = point((low + high) / 2)
         with torch.enable_grad():
             some = x.clone().requires_grad_()
-            (slope,) = torch.autograd.grad(place.value(atom.value, some).sum(), some)
-        found = x - (place.value(atom.value, x) - goal) / slope
+            (slope,) = torch.autograd.grad(place.value(atom.part, some).sum(), some)
+        found = x - (place.value(atom.part, x) - goal) / slope
         return Found(torch.where(there & here & ~before & after & (slope != 0), found, torch.nan))
 
     return inverse
