@@ -93,14 +93,8 @@ class Writer:
         if not self.reals or self.chance.random() < 0.1:
             return self.level()
         x = self.chance.choice(self.reals[-4:])
-        kind = self.chance.randrange(10)
+        kind = self.chance.randrange(8)
         c = round(self.chance.uniform(0.3, 1.6), 2)
-        if kind >= 8:
-            return self.chance.choice([
-                (f"({x} + exp({c}*tanh({x})))", lambda v: v[x] + np.exp(c * np.tanh(v[x]))),
-                (f"({x} + {c}*tanh({x})^3)", lambda v: v[x] + c * np.tanh(v[x]) ** 3),
-                (f"softplus({x} - {c})", lambda v: np.logaddexp(0, v[x] - c)), (f"tanh({x})", lambda v: np.tanh(v[x])),
-            ])
         if kind < 3:
             return x, lambda v: v[x]
         if kind == 3:
@@ -116,8 +110,19 @@ class Writer:
         t, f = self.level()
         return f"{x}*{t}", lambda v: v[x] * f(v)
 
+    def bent(self) -> tuple[str, Callable[[Values], Any]]:
+        """Something that rises with a number of draws."""
+        x, c = self.chance.choice(self.reals[-4:]), round(self.chance.uniform(0.3, 1.6), 2)
+        return self.chance.choice([
+            (f"({x} + exp({c}*tanh({x})))", lambda v: v[x] + np.exp(c * np.tanh(v[x]))),
+            (f"({x} + {c}*tanh({x})^3)", lambda v: v[x] + c * np.tanh(v[x]) ** 3),
+            (f"softplus({x} - {c})", lambda v: np.logaddexp(0, v[x] - c)), (f"tanh({x})", lambda v: np.tanh(v[x])),
+        ])
+
     def condition(self) -> tuple[str, Callable[[Values], Any]]:
         (a, f), (b, g) = self.real(), self.level() if self.chance.random() < 0.7 else self.real()
+        if self.reals and self.chance.random() < 0.15:
+            (a, f), (b, g) = self.bent(), self.level()
         less = self.chance.random() < 0.5
         text, code = f"{a} {'<' if less else '>'} {b}", (lambda v: f(v) < g(v)) if less else (lambda v: f(v) > g(v))
         if self.chance.random() < 0.15:
@@ -173,6 +178,8 @@ class Writer:
     def steps(self) -> None:
         name, (a, f), kind = self.name("y"), self.real(), self.chance.randrange(3)
         c = round(self.chance.uniform(0.5, 2), 2)
+        if self.chance.random() < 0.2:
+            a, f = self.bent()
         if kind == 0:
             self.add(f"{name} = floor({c}*{a})", lambda v: v.__setitem__(name, np.floor(c * f(v))))
         elif kind == 1:

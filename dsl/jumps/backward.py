@@ -47,7 +47,7 @@ from ..tables.distributions import DISTRIBUTIONS
 from ..tables.functions import FUNCTIONS
 from .atoms import DRAW, Atom, Atoms, Form, Unfound
 from .carried import MOST_ATOMS, Carried, Carrying, Missable
-from .entries import any_entry, split
+from .entries import any_entry, simpler, split
 from .inlining import inlined
 from .inverting import GOAL, peeled, told
 from .reachable import alike, defined, few_outcomes, few_rounds, is_number, only_place, with_place
@@ -242,23 +242,30 @@ class _Backward(Within):
 
     def atom(self, atom: Atom, node: Sample) -> Atom:
         """The atom with how its roots are found."""
-        if affine(atom.value, DRAW):
-            by = slope(atom.value, DRAW)
-            return replace(atom, slope=by, factors=(defined(by, self.defined),))
-        part, goals = peeled(atom.value, DRAW, atom.goals[0])
-        by_way = tuple(defined(one, self.defined) for one in multiplied(atom.value, DRAW))
+        for value in dict.fromkeys((atom.value, simpler(atom.value))):
+            if (found := self.found(atom, value, node)) is not None:
+                return found
+        raise Missable(atom.span, f"it cannot be solved for `{node.name}`")
+
+    def found(self, atom: Atom, value: Expression, node: Sample) -> Atom | None:
+        """The same, by what its value is."""
+        if affine(value, DRAW):
+            by = slope(value, DRAW)
+            return replace(atom, part=value, slope=by, factors=(defined(by, self.defined),))
+        part, goals = peeled(value, DRAW, atom.goals[0])
+        by_way = tuple(defined(one, self.defined) for one in multiplied(value, DRAW))
         atom = replace(atom, part=part, goals=tuple(goals), factors=by_way)
         if len(goals) > 1 and atom.lattice:
-            pass
-        elif part == Name(DRAW):
+            return None
+        if part == Name(DRAW):
             return replace(atom, form=Form.SOLVED)
-        elif affine(part, DRAW):
+        if affine(part, DRAW):
             return replace(atom, slope=slope(part, DRAW))
-        elif (inner := summed(part, DRAW)) and not atom.lattice:
+        if (inner := summed(part, DRAW)) and not atom.lattice:
             return replace(atom, form=Form.SUMMED, slope=slopes(part, DRAW), summed=tuple(inner))
-        elif by_element(part, DRAW) and (rises := direction(part, DRAW, self.signs_at(node))):
+        if by_element(part, DRAW) and (rises := direction(part, DRAW, self.signs_at(node))):
             return replace(atom, form=Form.MONOTONE, rises=rises)
-        raise Missable(atom.span, f"it cannot be solved for `{node.name}`")
+        return None
 
     def discrete(self, node: Sample, state: Carrying) -> None:
         if node.name in state.lost and not node.indices:

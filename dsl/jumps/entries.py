@@ -6,8 +6,11 @@ A kink splits an expression in two only where all numbers are on the same side o
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from typing import cast
+
 from ..names.scopes import nodes_in
-from ..syntax import Call, Expression, Name, Number, Vector
+from ..syntax import Arithmetic, Call, Expression, Name, Number, Term, Unary, Vector
 from ..tables.functions import FUNCTIONS, elementwise
 from .reachable import is_number
 from .solving import MOST_PIECES, WHOLE, Unsolved, changed, constant, names_of, pieces
@@ -37,6 +40,48 @@ def mixes(node: Call, scalars: frozenset[str]) -> bool:
     return not all(isinstance(one, Vector) and all(is_number(item, scalars) for item in one.items) for one in given)
 
 
+def simpler(node: Expression) -> Expression:
+    """The expression without what is multiplied by the number 0, and without terms that take each other away."""
+    found: Expression = changed(node, _nothing)
+    return cast(Expression, changed(found, _settled))
+
+
+def _nothing(node: Expression) -> Expression | None:
+    """A product of which a factor is the number 0."""
+    if not isinstance(node, Arithmetic) or any(term.operator not in "*/" for term in node.rest):
+        return None
+    factors = [node.first, *(term.operand for term in node.rest if term.operator == "*")]
+    return Number(0.0) if any(constant(simpler(factor)) == 0 for factor in factors) else None
+
+
+def _settled(node: Expression) -> Expression | None:
+    """A sum of sums as one, each term in it as often as it is added rather than taken away."""
+    if not isinstance(node, Arithmetic) or node.rest[0].operator not in "+-" or WHOLE in names_of(node):  # which may be several
+        return None
+    counts: dict[Expression, int] = {}
+    terms = list(_terms(node, 1))
+    for term, sign in terms:
+        counts[term] = counts.get(term, 0) + sign
+    if all(abs(count) == sum(term == other for other, _ in terms) for term, count in counts.items()):
+        return None  # nothing takes anything away
+    made: Expression = Number(0.0)
+    left = [(term, 1 if count > 0 else -1) for term, count in counts.items() for _ in range(abs(count))]
+    if left:
+        made = Arithmetic(made, tuple(Term("+" if sign > 0 else "-", term) for term, sign in left))
+    return made
+
+
+def _terms(node: Expression, sign: int) -> Iterator[tuple[Expression, int]]:
+    if isinstance(node, Arithmetic) and node.rest[0].operator in "+-":
+        yield from _terms(node.first, sign)
+        for term in node.rest:
+            yield from _terms(term.operand, sign if term.operator == "+" else -sign)
+    elif isinstance(node, Unary) and node.operator == "-":
+        yield from _terms(node.operand, -sign)
+    else:
+        yield node, sign
+
+
 def split(node: Expression, name: str, scalars: frozenset[str]) -> list[Expression]:
     """The pieces of an expression of a draw, some of which it is; a sum of whole numbers is some whole number."""
     held: dict[Expression, str] = {}
@@ -56,7 +101,7 @@ def split(node: Expression, name: str, scalars: frozenset[str]) -> list[Expressi
             raise Unsolved(node, "it has too many pieces")
     back = {place: part for part, place in held.items()}
     made = [changed(one, lambda part: back.get(part.id) if isinstance(part, Name) else None) for one in found]
-    return list(dict.fromkeys(made))
+    return list(dict.fromkeys(one if name in names_of(shorter := simpler(one)) else shorter for one in made))
 
 
 def _whole(node: Expression) -> bool:
@@ -64,4 +109,4 @@ def _whole(node: Expression) -> bool:
     return node == Name(WHOLE) or (number is not None and number % 1 == 0)
 
 
-__all__ = ["any_entry", "split"]
+__all__ = ["any_entry", "simpler", "split"]

@@ -27,6 +27,7 @@ from ..tables.ranges import Bounds
 from ..text.source import Span
 from .atoms import DRAW, Atom
 from .carried import Carried, Carrying, Missable
+from .entries import simpler
 from .inlining import inlined
 from .inverting import without_whole
 from .reachable import definitions, is_number, jumping_functions, numbers_by_text, reached_by_draws
@@ -176,7 +177,7 @@ class Within:
         """What goes on without a draw: what the expression is where it does not change with it, and where it comes to be so,
         if it may be 0 there (`x*y > 0` jumps where x is 0)."""
         signs = self.signs_at(node)
-        if direction(one.value, DRAW, signs):
+        if direction(simpler(one.value), DRAW, signs):
             return []
         if sums_over(one.value, DRAW):
             return self.without_sums(one)
