@@ -226,10 +226,10 @@ class Run:
 
     def root(self, atom: Atom, goal: Any, drawn: Any, frame: dict[str, Any]) -> Any:
         """Where the part is a number."""
+        if atom.outer is not None:
+            goal = each(lambda g: self.halved(atom, g, frame), goal)
         if atom.form is Form.SOLVED:
             return goal
-        if atom.form is Form.MONOTONE:
-            return each(lambda g: self.halved(atom, g, frame), goal) if not isinstance(drawn, list) else math.nan
         at = drawn if atom.form is Form.SUMMED else 0.0
         low = self.value(atom.part, {**frame, DRAW: at})
         slope = self.value(atom.slope, frame)
@@ -239,7 +239,7 @@ class Run:
         low, high = -1e3, 1e3
         for _ in range(200):
             middle = (low + high) / 2
-            value = self.value(atom.part, {**frame, DRAW: middle})
+            value = self.value(atom.outer, {**frame, DRAW: middle})
             over = (value - goal) * atom.rises > 0 if not math.isnan(value) else middle > 0
             low, high = (low, middle) if over else (middle, high)
         return low

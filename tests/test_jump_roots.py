@@ -39,6 +39,13 @@ SUMS = [  # programs with t = 0.4, and their derivatives
     ("v ~ Normal(zeros(2), 1); y = min(v); return t > y + y^3", 2 * special.ndtr(-CUBIC) * NORMAL(CUBIC) / (1 + 3 * CUBIC**2)),
 ]
 MONOTONE = [
+    ("v ~ Normal(zeros(3), 1); s = sum(v); return s + exp(s) > t", -NORMAL(R / 3**0.5) / 3**0.5 / (1 + math.exp(R))),
+    ("v ~ Normal(zeros(3), 1); return floor(2*sum(v) + t)", 1.0),
+    ("x ~ Normal(0, 1); return x*exp(t) + exp(x*exp(t)) > t", slope(lambda t: special.ndtr(-rooted(lambda x: x + math.exp(x) - t) / math.exp(t)), 0.4)),
+    ("z ~ Normal(0, 1); x ~ Normal(0, 1); return abs(z)*(x + exp(x)) > abs(z)*t", -NORMAL(R) / (1 + math.exp(R))),
+    ("b ~ Bernoulli(0.5); x ~ Normal(0, 1); return b*(x + exp(x)) > t", -NORMAL(R) / (1 + math.exp(R)) / 2),
+    ("x ~ Normal(0, 1); return (x + exp(x) > t) + 2*(x > t - exp(x)) + (2*x + 2*exp(x) > 2*t)", -4 * NORMAL(R) / (1 + math.exp(R))),
+    ("x ~ Normal(0, 1); y = x + exp(x); return y - x > t", -NORMAL(math.log(0.4)) / 0.4),
     ("x ~ Normal(0, 1); return x + exp(x) > t", -NORMAL(R) / (1 + math.exp(R))),
     ("x ~ Normal(t, 1); return x^3 + x > t", NORMAL(CUBIC - 0.4) * (1 - 1 / (1 + 3 * CUBIC**2))),
     ("x ~ Normal(zeros(3), 1); return sum(x + exp(x) > t)", -3 * NORMAL(R) / (1 + math.exp(R))),

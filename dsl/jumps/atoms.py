@@ -17,16 +17,16 @@ class Form(Enum):
 
     SOLVED = "it is the draw"
     AFFINE = "by the value at 0 and the slope"
-    MONOTONE = "by halving, as it rises or falls with the draw"
     SUMMED = "in each number that is drawn, beside all others"
 
 
 @dataclass(frozen=True)
 class Atom:
     """`value` jumps where it is 0 (of a `lattice`: a whole number).  That is where a `part` of it has one of the values `goals`
-    (of a lattice the one, of the number, GOAL).  `slope`: of an affine part, or of a sum in each number; `rises`: 1 of a part that
-    rises, -1 of one that falls; `summed`: what is added up over all numbers of the draw.  `factors` are what a change of the draw
-    is multiplied by on its way to the value, as far back as the text tells what they are."""
+    (of a lattice the one, of the number, GOAL), or where `outer`, a function of that part (DRAW in it), has one, which is found by
+    halving, as it rises (`rises` is 1) or falls (-1).  `slope`: of an affine part, or of a sum in each number; `summed`: what is
+    added up over all numbers of the draw.  `factors` are what a change of the draw is multiplied by on its way to the value, as far
+    back as the text tells what they are."""
 
     value: Expression
     lattice: bool
@@ -37,6 +37,7 @@ class Atom:
     origin: str
     slope: Expression | None = None
     factors: tuple[Expression, ...] = ()
+    outer: Expression | None = None
     rises: int = 0
     summed: tuple[Expression, ...] = ()
 

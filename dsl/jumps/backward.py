@@ -48,11 +48,11 @@ from ..tables.functions import FUNCTIONS
 from .atoms import DRAW, Atom, Atoms, Form, Unfound
 from .carried import MOST_ATOMS, Carried, Carrying, Missable
 from .entries import any_entry, simpler, split
+from .forms import by_halving, formed
 from .inlining import inlined
 from .inverting import GOAL, peeled, told
 from .reachable import alike, defined, few_outcomes, few_rounds, is_number, only_place, with_place
-from .rising import direction, slopes, summed
-from .solving import WHOLE, Unsolved, affine, by_element, changed, multiplied, names_of, slope, substituted
+from .solving import WHOLE, Unsolved, by_element, changed, multiplied, names_of, substituted
 from .within import Within
 
 MOST_ROUNDS = 64
@@ -249,23 +249,14 @@ class _Backward(Within):
 
     def found(self, atom: Atom, value: Expression, node: Sample) -> Atom | None:
         """The same, by what its value is."""
-        if affine(value, DRAW):
-            by = slope(value, DRAW)
-            return replace(atom, part=value, slope=by, factors=(defined(by, self.defined),))
-        part, goals = peeled(value, DRAW, atom.goals[0])
         by_way = tuple(defined(one, self.defined) for one in multiplied(value, DRAW))
+        if (found := formed(replace(atom, part=value, factors=by_way))) is not None:
+            return replace(found, factors=(defined(found.slope, self.defined),)) if found.slope is not None else found
+        part, goals = peeled(value, DRAW, atom.goals[0])
         atom = replace(atom, part=part, goals=tuple(goals), factors=by_way)
-        if len(goals) > 1 and atom.lattice:
+        if atom.lattice and len(goals) > 1:
             return None
-        if part == Name(DRAW):
-            return replace(atom, form=Form.SOLVED)
-        if affine(part, DRAW):
-            return replace(atom, slope=slope(part, DRAW))
-        if (inner := summed(part, DRAW)) and not atom.lattice:
-            return replace(atom, form=Form.SUMMED, slope=slopes(part, DRAW), summed=tuple(inner))
-        if by_element(part, DRAW) and (rises := direction(part, DRAW, self.signs_at(node))):
-            return replace(atom, form=Form.MONOTONE, rises=rises)
-        return None
+        return formed(atom) or by_halving(atom, self.signs_at(node))
 
     def discrete(self, node: Sample, state: Carrying) -> None:
         if node.name in state.lost and not node.indices:

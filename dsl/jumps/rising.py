@@ -224,6 +224,19 @@ def sums_over(node: Expression, name: str) -> bool:
     return any(isinstance(part, Call) and part.function in SUMS and name in names_of(part) for part in nodes_in(node))
 
 
+def goes_with_a_sum(node: Expression, name: str, signs: Mapping[str, int]) -> bool:
+    """Whether an expression rises or falls with a sum in which a draw stands once, and mentions the draw only there."""
+    sums = {part for part in nodes_in(node) if isinstance(part, Call) and part.function in SUMS and name in names_of(part)}
+    if len(sums) != 1:
+        return False
+    (own,) = sums
+    outer: Expression = changed(node, lambda part: Name(name) if part == own else None)
+    once = sum(isinstance(part, Name) and part.id == name for part in nodes_in(own)) == 1
+    alone = name not in names_of(changed(node, lambda part: Number(0.0) if part == own else None))
+    others = {other: known for other, known in signs.items() if other != name}
+    return once and alone and summed(own, name) is not None and direction(outer, name, others) != 0
+
+
 def slopes(node: Expression, name: str) -> Expression:
     """Of an expression with sums over a draw in it: its slope in each number of the draw, beside each other."""
     match node:
@@ -270,4 +283,6 @@ def _goes_with(node: Expression, name: str) -> bool:
     return False
 
 
-__all__ = ["SIZE", "direction", "factors", "flat", "nonzero", "sign", "slopes", "summed", "sums_over", "without_sums"]
+__all__ = [
+    "SIZE", "direction", "factors", "flat", "goes_with_a_sum", "nonzero", "sign", "slopes", "summed", "sums_over", "without_sums",
+]

@@ -31,7 +31,7 @@ from .entries import simpler
 from .inlining import inlined
 from .inverting import without_whole
 from .reachable import definitions, is_number, jumping_functions, numbers_by_text, reached_by_draws
-from .rising import SIZE, direction, factors, flat, nonzero, slopes, summed, sums_over, without_sums
+from .rising import SIZE, direction, factors, flat, goes_with_a_sum, nonzero, slopes, summed, sums_over, without_sums
 from .solving import WHOLE, Unsolved, constant, multiplied, names_of
 
 
@@ -196,6 +196,8 @@ class Within:
     def without_sums(self, one: Carried) -> list[Carried]:
         """The same of an expression with a sum over the draw."""
         changes = [part for part in multiplied(one.value, DRAW) if not nonzero(part, self.signs)]
+        if not changes and goes_with_a_sum(one.value, DRAW, self.signs):
+            return []
         if sum(isinstance(part, Name) and part.id == DRAW for part in nodes_in(one.value)) > 1:
             changes = [slopes(one.value, DRAW)] if summed(one.value, DRAW) else [Name(SIZE)]
         elif not changes:

@@ -91,7 +91,7 @@ class Crossings:
             some = [number for number, mass in enumerate(masses) if bool(mass.any())] or [0]
             self.kinds, self.kind_of = len(some), some
             self._masses, self.points = ([table[number] for number in some] for table in (masses, self.points))
-            self._once_each([found[number] for number in some])
+            self._once_each([found[number] for number in some], found)
 
     def total(self, count: int) -> Tensor:
         """The mass of all roots together, of the first lanes."""
@@ -117,7 +117,7 @@ class Crossings:
         for atom in self.atoms:
             if atom.lattice or atom.form is Form.SUMMED:
                 return False
-            for expression in (*atom.goals, atom.part):
+            for expression in (*atom.goals, atom.part, *([atom.outer] if atom.outer is not None else [])):
                 if any(found and isinstance(found[0], PerLane) for found in map(inner.find, names_of(expression))):
                     return False
                 assert self.machine.aside is not None
@@ -176,7 +176,7 @@ class Crossings:
             density = density / found.cell
         return torch.where(torch.isfinite(found.root) & torch.isfinite(density), density, 0.0)
 
-    def _once_each(self, found: Sequence[Found]) -> None:
+    def _once_each(self, found: Sequence[Found], every: Sequence[Found]) -> None:
         """Roots that are the same count once; P0403 where they move apart.  What is a root of a lattice counts there, also in lanes
         whose draw is next to another."""
         masses = self._masses
@@ -196,10 +196,11 @@ class Crossings:
                 if often(same, self.own) and self._apart(root, found[later].root, same):
                     raise self.refused("two of its jumps are at the same place, and move apart")
                 masses[later] = torch.where(same, 0.0, masses[later])
-            for atom in dict.fromkeys(self.atom_of[: self.kind_of[later]]):
-                if atom.lattice and atom is not self.atom_of[self.kind_of[later]]:
-                    before, after = (self._value(atom, point + side * width).floor() for side in (-1.0, 1.0))
-                    masses[later] = torch.where(before != after, 0.0, masses[later])
+            own = self.atom_of[self.kind_of[later]]
+            for atom, before in dict(zip(self.atom_of[: self.kind_of[later]], every, strict=False)).items():
+                if before.at is not None and atom is not own:
+                    sides = (before.at(point + side * width).detach().floor() for side in (-1.0, 1.0))
+                    masses[later] = torch.where(next(sides) != next(sides), 0.0, masses[later])
 
     def _no_corner(self, place: Spot, found: Sequence[Found], moves: Sequence[bool]) -> None:
         """P0403 where the draws end at a root and the end moves otherwise, or where an atom is 0 whatever is drawn."""
@@ -251,11 +252,6 @@ class Crossings:
             several = [one.root.detach().index_select(0, rows) for own, one in zip(self.atom_of, found, strict=True) if own == atom]
             if float(unfound(place, atom, several, draw, width).sum()) > UNPARTED * rows.shape[0]:
                 raise self.refused(f"the result {atom.origin}, and not only there")
-
-    def _value(self, atom: Atom, draw: Tensor) -> Tensor:
-        """Of an atom on all lanes."""
-        draw = torch.where(torch.isfinite(draw), draw, self.draw).detach()
-        return self._place(self.lanes, self.frame).value(atom.value, draw).detach()
 
     def _apart(self, one: Tensor, other: Tensor, same: Tensor, slack: float = 0.0) -> bool:
         """Whether two roots move differently, by more than `slack`, where they are the same."""

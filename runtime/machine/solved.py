@@ -88,79 +88,91 @@ class Spot:
 @dataclass(frozen=True)
 class Found:
     """A root `[lanes, *batch]` of an atom (nan: none), and the probability of the cell in which it is next to the draw (None:
-    1).  Of a lattice `near` gives the root that is next to a point."""
+    1).  Of a lattice `near` gives the root that is next to a point, and `at` the value of the atom there."""
 
     root: Tensor
     cell: Tensor | None = None
     near: Callable[[Tensor], Tensor] | None = None
+    at: Callable[[Tensor], Tensor] | None = None
 
 
 def roots(place: Spot, atom: Atom, draw: Tensor, law: Law) -> list[Found]:
     """The roots of an atom that are candidates beside a draw `[lanes, *batch]`."""
-    inverse = {Form.SOLVED: _solved, Form.AFFINE: _affine, Form.MONOTONE: _monotone, Form.SUMMED: _summed}[atom.form](
-        place, atom, draw, law
-    )
-    if not atom.lattice:
-        return [inverse(goal.value if isinstance(goal, Number) else place.goal(atom, goal)) for goal in atom.goals]
-    plain = atom.goals[0] == Name(GOAL)
+    solve = {Form.SOLVED: _solved, Form.AFFINE: _affine, Form.SUMMED: _summed}[atom.form](place, atom, draw, law)
 
-    def back(whole: Tensor) -> Found:
-        return inverse(whole if plain else place.goal(atom, atom.goals[0], whole))
+    def inverse(goal: Expression, whole: Tensor | None = None) -> Found:
+        if goal == Name(GOAL) and whole is not None:
+            value: Tensor | float = whole
+        else:
+            value = goal.value if isinstance(goal, Number) else place.goal(atom, goal, whole)
+        return solve.back(value if atom.outer is None else _halved(place, atom, value, draw, law))
+
+    if not atom.lattice:
+        return [inverse(goal) for goal in atom.goals]
+    (goal,) = atom.goals
 
     def near(point: Tensor) -> Tensor:
         with torch.no_grad():
-            whole = place.value(atom.value, point).round()
-        return back(whole).root
+            whole = solve.at(point).round()
+        return inverse(goal, whole).root
 
     with torch.no_grad():
-        next_to = place.value(atom.value, draw).round()
-        ends = torch.stack([below(law, back(next_to + side).root.detach()) for side in (-0.5, 0.5)])
-        cell = (ends[1] - ends[0]).abs()
-    return [replace(back(next_to), cell=cell.clamp_min(LEAST), near=near)]
+        next_to = solve.at(draw).round()
+        ends = torch.stack([below(law, inverse(goal, next_to + side).root.detach()) for side in (-0.5, 0.5)])
+        cell = (ends[1] - ends[0]).abs().clamp_min(LEAST)
+    found = inverse(goal, next_to)
+    return [replace(found, cell=cell if found.cell is None else found.cell * cell, near=near, at=solve.at)]
 
 
-Inverse = Callable[[Tensor | float], Found]  # where the part of an atom is a number, or a number of each element
+@dataclass(frozen=True)
+class Solve:
+    """`back`: where the part of an atom is a number, or a number of each element; `at`: the atom where an element is a point."""
+
+    back: Callable[[Tensor | float], Found]
+    at: Callable[[Tensor], Tensor]
 
 
-def _solved(place: Spot, atom: Atom, draw: Tensor, law: Law) -> Inverse:
+def _solved(place: Spot, atom: Atom, draw: Tensor, law: Law) -> Solve:
     """It is the draw itself."""
-    return lambda goal: Found(goal if isinstance(goal, Tensor) else place.constant(goal))
+    return Solve(
+        lambda goal: Found(goal if isinstance(goal, Tensor) else place.constant(goal)), lambda point: place.value(atom.value, point)
+    )
 
 
-def _affine(place: Spot, atom: Atom, draw: Tensor, law: Law) -> Inverse:
+def _affine(place: Spot, atom: Atom, draw: Tensor, law: Law) -> Solve:
     """By the value at 0 and the slope."""
     assert atom.slope is not None
     level, slope = place.value(atom.part, place.constant(0.0)), place.value(atom.slope, None)
     flat = slope.detach() == 0
 
-    def inverse(goal: Tensor | float) -> Found:
+    def back(goal: Tensor | float) -> Found:
         found = (goal - level) / torch.where(flat, 1.0, slope)
         return Found(torch.where(flat, torch.nan, found))
 
-    return inverse
+    return Solve(back, lambda point: place.value(atom.value, point))
 
 
-def _summed(place: Spot, atom: Atom, draw: Tensor, law: Law) -> Inverse:
+def _summed(place: Spot, atom: Atom, draw: Tensor, law: Law) -> Solve:
     """In each number, all others as they were drawn.  They are all roots of one jump, which each tells of with a share: the square
     of how much of the sum's spread is its own, without those that hardly tell anything."""
     assert atom.slope is not None
     own = moved(law, draw)
     total, slope = place.evaluated(atom.part, own), place.value(atom.slope, None)
-    if total.dim() > 1 or any(_uneven(place, part, draw) for part in atom.summed):
+    if total.dim() > 1 or place.evaluated(atom.value, own).dim() > 1 or any(_uneven(place, one, draw) for one in atom.summed):
         raise Uneven
-    total = total.reshape(-1, *(1,) * (draw.dim() - 1))
+    per_lane = -1, *(1,) * (draw.dim() - 1)
+    total = total.reshape(per_lane)
     with torch.no_grad():
         part = (slope * extent(law, draw)).square().nan_to_num(0.0)
-        part = part / part.flatten(1).amax(1).reshape(-1, *(1,) * (draw.dim() - 1))
-        part = torch.where(part > LITTLE, part, 0.0)
-        share = part / part.flatten(1).sum(1).reshape(-1, *(1,) * (draw.dim() - 1))
+        part = torch.where(part > LITTLE * part.flatten(1).amax(1).reshape(per_lane), part, 0.0)
+        share = part / part.flatten(1).sum(1).reshape(per_lane)
     none = ~(share > 0)
 
-    def inverse(goal: Tensor | float) -> Found:
+    def back(goal: Tensor | float) -> Found:
         found = own + (goal - total) / torch.where(none, 1.0, slope)
         return Found(torch.where(none, torch.nan, found), 1 / torch.where(none, 1.0, share))
 
-    return inverse
+    return Solve(back, lambda point: total + slope * (point - draw))
 
 
 def _uneven(place: Spot, part: Expression, draw: Tensor) -> bool:
@@ -168,36 +180,39 @@ def _uneven(place: Spot, part: Expression, draw: Tensor) -> bool:
     return part != Name(DRAW) and tuple(place.evaluated(part, draw).shape[1:]) != tuple(draw.shape[1:])
 
 
-def _monotone(place: Spot, atom: Atom, draw: Tensor, law: Law) -> Inverse:
-    """By halving, without derivatives, and one step of Newton's with them."""
-    width = spread(law, draw).abs().expand(draw.shape)
-    width = torch.where(width.isfinite() & (width > 0), width, 1.0)
+def _halved(place: Spot, atom: Atom, goal: Tensor | float, draw: Tensor, law: Law) -> Tensor:
+    """Where a function that rises or falls has a value (nan: nowhere): by halving, without derivatives, and one step of Newton's
+    with them."""
+    outer = atom.outer
+    assert outer is not None
+    with torch.no_grad():
+        drawn = atom.form is Form.SOLVED
+        start = draw if drawn else place.value(atom.part, draw)
+        width = spread(law, draw).abs().expand(draw.shape) if drawn else start.abs().clamp_min(1.0)
+        width = torch.where(width.isfinite() & (width > 0), width, 1.0)
 
     def point(step: Tensor) -> Tensor:
-        return (draw + width * step.sinh()).clamp(-LARGEST, LARGEST)
+        return (start + width * step.sinh()).clamp(-LARGEST, LARGEST)
 
-    def above(step: Tensor, goal: Tensor | float) -> tuple[Tensor, Tensor]:
+    def above(step: Tensor) -> tuple[Tensor, Tensor]:
         x = point(step)
-        off, inside = (place.value(atom.part, x) - goal) * atom.rises, law.support(x)
+        off, inside = (place.value(outer, x) - goal) * atom.rises, law.support(x) if drawn else None
         known = ~off.isnan() if inside is None else inside & ~off.isnan()
         return torch.where(known, off > 0, step > 0), known
 
-    def inverse(goal: Tensor | float) -> Found:
-        with torch.no_grad():
-            low, high = (torch.full_like(draw, end) for end in (-FARTHEST, FARTHEST))
-            for _ in range(HALVINGS):
-                middle = (low + high) / 2
-                over, _ = above(middle, goal)
-                low, high = torch.where(over, low, middle), torch.where(over, middle, high)
-            (before, there), (after, here) = above(low, goal), above(high, goal)
-            x = point((low + high) / 2)
-        with torch.enable_grad():
-            some = x.clone().requires_grad_()
-            (slope,) = torch.autograd.grad(place.value(atom.part, some).sum(), some)
-        found = x - (place.value(atom.part, x) - goal) / slope
-        return Found(torch.where(there & here & ~before & after & (slope != 0), found, torch.nan))
-
-    return inverse
+    with torch.no_grad():
+        low, high = (torch.full_like(draw, end) for end in (-FARTHEST, FARTHEST))
+        for _ in range(HALVINGS):
+            middle = (low + high) / 2
+            over, _ = above(middle)
+            low, high = torch.where(over, low, middle), torch.where(over, middle, high)
+        (before, there), (after, here) = above(low), above(high)
+        x = point((low + high) / 2)
+    with torch.enable_grad():
+        some = x.clone().requires_grad_()
+        (slope,) = torch.autograd.grad(place.value(outer, some).sum(), some)
+    found = x - (place.value(outer, x) - goal) / slope
+    return torch.where(there & here & ~before & after & (slope != 0), found, torch.nan)
 
 
 # ---------------------------------------------------------------------------------------------------- arithmetic
