@@ -118,10 +118,17 @@ def roots(place: Spot, atom: Atom, draw: Tensor, law: Law) -> list[Found]:
 
     with torch.no_grad():
         next_to = solve.at(draw).round()
-        ends = torch.stack([below(law, inverse(goal, next_to + side).root.detach()) for side in (-0.5, 0.5)])
-        cell = (ends[1] - ends[0]).abs().clamp_min(LEAST)
+        low, high = (inverse(goal, next_to + side).root.detach() for side in (-0.5, 0.5))
+        cell = (_below(law, low, high, draw) - _below(law, high, low, draw)).abs().clamp_min(LEAST)
+        cell = torch.where(low.isnan() & high.isnan(), 1.0, cell)
     found = inverse(goal, next_to)
     return [replace(found, cell=cell if found.cell is None else found.cell * cell, near=near, at=solve.at)]
+
+
+def _below(law: Law, end: Tensor, other: Tensor, draw: Tensor) -> Tensor:
+    """The probability below an end of the cell of a draw; where there is no end (nan), on that side that the other one leaves."""
+    found = below(law, torch.where(end.isnan(), draw, end))
+    return torch.where(end.isnan(), torch.where(other > draw, 0.0, 1.0), found)
 
 
 @dataclass(frozen=True)
@@ -208,11 +215,13 @@ def _halved(place: Spot, atom: Atom, goal: Tensor | float, draw: Tensor, law: La
             low, high = torch.where(over, low, middle), torch.where(over, middle, high)
         (before, there), (after, here) = above(low), above(high)
         x = point((low + high) / 2)
+        x = torch.where(there & here & ~before & after, x, start)
     with torch.enable_grad():
         some = x.clone().requires_grad_()
         (slope,) = torch.autograd.grad(place.value(outer, some).sum(), some)
-    found = x - (place.value(outer, x) - goal) / slope
-    return torch.where(there & here & ~before & after & (slope != 0), found, torch.nan)
+    known = there & here & ~before & after & slope.isfinite() & (slope != 0)
+    off = torch.where(known, place.value(outer, x) - goal, 0.0)
+    return torch.where(known, x - off / torch.where(known, slope, 1.0), torch.nan)
 
 
 # ---------------------------------------------------------------------------------------------------- arithmetic
