@@ -50,6 +50,10 @@ SUMS = [  # programs with t = 0.4, and their derivatives
     ("v ~ Normal(zeros(2), 1); y = min(v); return t > y + y^3", 2 * special.ndtr(-CUBIC) * NORMAL(CUBIC) / (1 + 3 * CUBIC**2)),
 ]
 MONOTONE = [
+    ("x ~ Normal(0, 1); y ~ Normal(0, 1); return x/y > t", -1 / (math.pi * 1.16)),  # through infinity where y is 0
+    ("x ~ Exponential(t); return 1/x > 5", 0.2 * math.exp(-0.08)),
+    ("v = [0, 0]; for i in range(2) { x ~ Normal(t*i, 1); v[i] = x }; k ~ Categorical([1, 3]); return v[k] > 2*t", -(
+        2 * NORMAL(0.8) + 3 * NORMAL(0.4)) / 4),
     ("x ~ Normal(t, 1); return tanh(x) % 1 > 0.4", NORMAL(math.atanh(0.4) - 0.4) + NORMAL(math.atanh(-0.6) - 0.4) - NORMAL(-0.4)),
     ("x ~ Normal(t, 1); return (exp(x) + t) % 1", slope(lambda t: wrapped(t), 0.4)),
     ("v ~ Exponential(t*ones(3)); return floor(max(v) + tanh(max(v))^3)", slope(lambda t: sum(

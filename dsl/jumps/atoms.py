@@ -26,7 +26,7 @@ class Atom:
     (of a lattice the one, of the number, GOAL), or where `outer`, a function of that part (DRAW in it), has one, which is found by
     halving, as it rises (`rises` is 1) or falls (-1).  `slope`: of an affine part, or of a sum in each number; `summed`: what is
     added up over all numbers of the draw.  `factors` are what a change of the draw is multiplied by on its way to the value, as far
-    back as the text tells what they are."""
+    back as the text tells what they are; `poles`: it may change its sign through infinity."""
 
     value: Expression
     lattice: bool
@@ -40,6 +40,7 @@ class Atom:
     outer: Expression | None = None
     rises: int = 0
     summed: tuple[Expression, ...] = ()
+    poles: bool = False
 
 
 @dataclass(frozen=True)

@@ -47,11 +47,12 @@ from ..tables.distributions import DISTRIBUTIONS
 from ..tables.functions import FUNCTIONS
 from .atoms import DRAW, Atom, Atoms, Form, Unfound
 from .carried import MOST_ATOMS, Carried, Carrying, Missable
-from .entries import any_entry, simpler, split
+from .entries import any_entry, simpler
 from .forms import by_halving, formed
 from .inlining import inlined
 from .inverting import GOAL, peeled, told
 from .reachable import alike, defined, few_outcomes, few_rounds, is_number, only_place, with_place
+from .rising import poles
 from .solving import WHOLE, Unsolved, by_element, changed, multiplied, names_of, substituted
 from .within import Within
 
@@ -188,7 +189,6 @@ class _Backward(Within):
     def continuous(self, node: Sample, site: Site, state: Carrying) -> None:
         if node.name in state.lost:
             raise Missable(*state.lost[node.name])
-        scalars = self.scalars | {DRAW} if self.numbers(node) else self.scalars
         found: dict[Carried, None] = {}
         for one in state.carried:
             if node.name not in names_of(one.value):
@@ -201,7 +201,7 @@ class _Backward(Within):
                     found.setdefault(made)
                     continue
                 made = self.one_entry(made)
-                for own in [own for piece in split(made.value, DRAW, scalars) for own in self.rounded(made.of(piece), node)]:
+                for own in self.parts(made, node):
                     if DRAW in names_of(own.value):
                         self.candidate(own.value, own, node, site)
                     for rest in self.without(own, node) if DRAW in names_of(own.value) else [own]:
@@ -250,6 +250,7 @@ class _Backward(Within):
     def found(self, atom: Atom, value: Expression, node: Sample) -> Atom | None:
         """The same, by what its value is."""
         by_way = tuple(defined(one, self.defined) for one in multiplied(value, DRAW))
+        atom = replace(atom, poles=bool(poles(value, DRAW, self.signs_at(node))))
         if (found := formed(replace(atom, part=value, factors=by_way))) is not None:
             return replace(found, factors=(defined(found.slope, self.defined),)) if found.slope is not None else found
         part, goals = peeled(value, DRAW, atom.goals[0])
@@ -281,16 +282,13 @@ class _Backward(Within):
                 for outcome in outcomes:
                     found.setdefault(one.of(with_place(one.value, [place], Number(outcome))))
                 continue
-            if not outcomes or not by_element(one.value, node.name):
+            one_number = node.distribution.name == "Categorical" or self.numbers(node)
+            if not outcomes or not (one_number or by_element(one.value, node.name)):
                 state.lose(names_of(one.value) - {node.name}, one.span, f"`{node.name}` is drawn between, and may be any number")
                 continue
             for outcome in outcomes:
                 found.setdefault(one.of(substituted(one.value, node.name, Number(outcome))))
         state.carried = {one: None for one in found if names_of(one.value)}
-
-    def numbers(self, node: Sample) -> bool:
-        """Whether one number is drawn, by the text."""
-        return all(is_number(argument.value, self.scalars) for argument in node.distribution.arguments)
 
     def branch(self, node: If, state: Carrying) -> None:
         after = state.copy()

@@ -81,6 +81,17 @@ def direction(node: Expression, name: str, signs: Mapping[str, int]) -> int:
     return 0
 
 
+def poles(node: Expression, name: str, signs: Mapping[str, int]) -> list[Expression]:
+    """What an expression is divided by, that may be 0 at some values of a name: there it changes its sign through infinity."""
+    found: list[Expression] = []
+    for part in nodes_in(node):
+        if isinstance(part, Arithmetic):
+            found += [term.operand for term in part.rest if term.operator == "/"]
+        elif isinstance(part, Power) and (constant(part.exponent) or 0) < 0:
+            found.append(part.base)
+    return [one for one in dict.fromkeys(found) if name in names_of(one) and not sign(one, signs)]
+
+
 def _of_power(node: Power, name: str, signs: Mapping[str, int]) -> int:
     exponent, base = constant(node.exponent), sign(node.base, signs)
     if exponent is None:
@@ -284,5 +295,6 @@ def _goes_with(node: Expression, name: str) -> bool:
 
 
 __all__ = [
-    "SIZE", "direction", "factors", "flat", "goes_with_a_sum", "nonzero", "sign", "slopes", "summed", "sums_over", "without_sums",
+    "SIZE", "direction", "factors", "flat", "goes_with_a_sum", "nonzero", "poles", "sign", "slopes", "summed", "sums_over",
+    "without_sums",
 ]

@@ -27,11 +27,11 @@ from ..tables.ranges import Bounds
 from ..text.source import Span
 from .atoms import DRAW, Atom
 from .carried import Carried, Carrying, Missable
-from .entries import simpler
+from .entries import simpler, split
 from .inlining import inlined
 from .inverting import without_whole
 from .reachable import definitions, is_number, jumping_functions, numbers_by_text, reached_by_draws
-from .rising import SIZE, direction, factors, flat, goes_with_a_sum, nonzero, slopes, summed, sums_over, without_sums
+from .rising import SIZE, direction, factors, flat, goes_with_a_sum, nonzero, poles, slopes, summed, sums_over, without_sums
 from .solving import WHOLE, Unsolved, constant, multiplied, names_of
 
 
@@ -172,6 +172,17 @@ class Within:
         if support.low >= 0 or support.high <= 0:
             found[DRAW] = 1 if support.low >= 0 else -1
         return found
+
+    def parts(self, one: Carried, node: Sample) -> list[Carried]:
+        """What is an atom of a draw each: the pieces of an expression, and what they are divided by."""
+        scalars = self.scalars | {DRAW} if self.numbers(node) else self.scalars
+        found = [own for piece in split(one.value, DRAW, scalars) for own in self.rounded(one.of(piece), node)]
+        divisors = [pole for own in found for pole in poles(own.value, DRAW, self.signs_at(node))]
+        return [*found, *(Carried(divisor, False, one.span) for divisor in dict.fromkeys(divisors))]
+
+    def numbers(self, node: Sample) -> bool:
+        """Whether one number is drawn, by the text."""
+        return all(is_number(argument.value, self.scalars) for argument in node.distribution.arguments)
 
     def without(self, one: Carried, node: Sample) -> list[Carried]:
         """What goes on without a draw: what the expression is where it does not change with it, and where it comes to be so,

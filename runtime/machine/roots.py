@@ -247,7 +247,7 @@ class Crossings:
         place, draw = self._some(rows), self._draws(rows)
         width = spread(place.law, draw).abs().expand(draw.shape)
         for atom in dict.fromkeys(self.atom_of):
-            if atom.lattice or atom.form is Form.SUMMED:
+            if atom.lattice or atom.poles or atom.form is Form.SUMMED:
                 continue
             several = [one.root.detach().index_select(0, rows) for own, one in zip(self.atom_of, found, strict=True) if own == atom]
             if float(unfound(place, atom, several, draw, width).sum()) > UNPARTED * rows.shape[0]:
