@@ -280,6 +280,12 @@ def bends(made: Writer, name: str, seed: int, wide: float) -> bool:
     return second(wide / 2) > 0.75 * second(wide) and second(wide) > MOST_APART
 
 
+def turns(made: Writer, name: str, seed: int, right: float, error: float) -> bool:
+    """Whether differences of a smaller width are others, as next to a kink of the expectation."""
+    finer, finest = quadrature(made, name, 18, 12, seed, WIDE / 64)
+    return abs(finer - right) > FAR * (error**2 + finest**2) ** 0.5 + DIGITS * (abs(right) + 0.5)
+
+
 def options_of(way: str, text: str, seed: int) -> dict[str, Any]:
     """How a program is answered: everything by `jump`, as nobody asks for anything, or each site as a coin falls."""
     if way == "jump":
@@ -311,7 +317,7 @@ def tried(seed: int, way: str = "jump") -> tuple[str, str]:
                 return "undecided", text
             allowed = (FAR if again else SUSPECT) * (float(moments.se) ** 2 + error**2) ** 0.5 + DIGITS * (abs(right) + 0.5)
             if not abs(float(moments.mean) - right) <= allowed:
-                if again and bends(made, name, seed, WIDE / 8):
+                if again and (bends(made, name, seed, WIDE / 8) or turns(made, name, seed, right, error)):
                     return "undecided", text
                 wrong = f"d/d{name} is {float(moments.mean):.6g} +- {float(moments.se):.2g}, not {right:.6g} +- {error:.2g}"
         if not wrong:

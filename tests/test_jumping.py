@@ -138,6 +138,10 @@ CORNERS = [
     ("param t = 0\nx ~ Normal(1, 1); return x*t > 0", "whatever is drawn"),
     ("param t = 0\nx ~ Normal(1, 1); return floor(exp(x)*t)", "whatever is drawn"),
     ("param t = 0\nx ~ Normal(1, 1); return exp(x)*t > 0", "whatever is drawn"),
+    ("param t = 0\nx ~ Logistic(0, 1); return exp(x) > t", "from infinity"),  # -1 to the right, 0 to the left
+    ("param t = 0\nx ~ Cauchy(0, 1); return 1/x > t", "from infinity"),  # -1/pi, of which no root tells
+    ("param t = 1\nx ~ Logistic(0, 1); return tanh(x) > t", "from infinity"),
+    ("param t = 0\nx ~ Logistic(0, 1); return floor(exp(x) + t)", "from infinity"),
 ]
 
 

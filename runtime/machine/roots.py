@@ -30,15 +30,18 @@ from ..lanes.values import PerLane, Plain, Uniform
 from ..laws.corners import at_an_end, narrow, often
 from ..laws.crossing import Unknown, crossed, spread
 from ..laws.law import Law
+from ..laws.location_scale import Normal
 from ..laws.others import Rows
+from ..laws.positive import HalfNormal, LogNormal
 from .arguments import Bound
 from .machine import Machine
-from .solved import Found, Spot, Uneven, Untold, faded, roots, unfound
+from .solved import LARGEST, Found, Spot, Uneven, Untold, faded, roots, unfound
 
 STEP, ULPS = 1e-8, 64.0  # from a root to its sides: of the width of the distribution, and of the last digits of the root
 UNPARTED = 1e-3  # part of the roots at which an atom may not change its sign, for rounding
 WATCHED = 1024  # roots of one meeting that are looked at
 CLOSE = 1e-9  # derivatives that are the same but for rounding
+LIGHT = (Normal, LogNormal, HalfNormal)
 COARSE = 1e-3  # part of the width of a distribution that numbers may be apart
 
 
@@ -213,6 +216,7 @@ class Crossings:
             if narrow(one.root.detach() - self.draw, scale, self.own):
                 raise self.refused(f"its draws are so narrow that runs hardly ever come near to where the result {atom.origin}")
             self._no_rounding(place, atom, one.root.detach(), scale)
+            self._no_end(place, atom, one.root.detach())
             with torch.enable_grad():
                 ends = at_an_end(place.law, self.draw, one.root, _width(place.law, one.root.detach())) if bounded else None
                 if ends is not None and often(ends[0], self.own) and self._apart(one.root, ends[1], ends[0], slack):
@@ -223,6 +227,22 @@ class Crossings:
                 nothing = one.root.isnan() & value.isfinite() & (value.detach() == (value.detach().round() if atom.lattice else 0))
                 if often(nothing, self.own) and self._apart(value, value.detach(), nothing, CLOSE):
                     raise self.refused(f"the result {atom.origin} whatever is drawn, and a parameter moves that")
+
+    @torch.enable_grad()
+    def _no_end(self, place: Spot, atom: Atom, root: Tensor) -> None:
+        """P0403 where a root comes from infinity, as `exp(x) > t` has one at t = 0; but no probability comes from there in tails as
+        light as a normal one."""
+        if isinstance(place.law, LIGHT) or not often(far := root.isinf(), self.own):
+            return
+        far = far & inside if (inside := place.law.support(root.clamp(-LARGEST, LARGEST))) is not None else far
+        try:
+            for factor in atom.factors:
+                far = far & (place.value(factor, None).detach() != 0)
+        except (Untold, Uneven):
+            return
+        value = place.value(atom.value, self.draw)
+        if often(far & value.isfinite(), self.own) and self._apart(value, value.detach(), far & value.isfinite(), CLOSE):
+            raise self.refused(f"the result {atom.origin}, and a parameter brings that here from infinity")
 
     @torch.no_grad()
     def _no_rounding(self, place: Spot, atom: Atom, root: Tensor, scale: Tensor) -> None:
