@@ -178,14 +178,13 @@ def definitions(resolved: Resolved) -> dict[str, Expression]:
     once: dict[str, Expression | None] = dict.fromkeys(resolved.parameters)
     several: set[str] = set()
     for node in nodes_in(resolved.program.body):
-        match node:
-            case Assign() | Sample():
-                several |= {node.name} if node.name in once or node.indices else set()
-                once[node.name] = node.value if isinstance(node, Assign) else None
-            case For():
-                several.add(node.variable)
-            case Function():
-                several.update(node.parameters)
+        if isinstance(node, Assign | Sample):
+            several |= {node.name} if node.name in once or node.indices else set()
+            once[node.name] = node.value if isinstance(node, Assign) else None
+        elif isinstance(node, For):
+            several.add(node.variable)
+        elif isinstance(node, Function):
+            several.update(node.parameters)
     found: dict[str, Expression] = {}
     for name, value in once.items():
         if value is not None and not ({name} | names_of(value)) & several and not any(
