@@ -47,6 +47,10 @@ SUMS = [  # programs with t = 0.4, and their derivatives
     ("v ~ Normal(zeros(3), 1); return max(sum(v), t) > 2*t", -2 * NORMAL(0.8 / 3**0.5) / 3**0.5),
     ("b ~ Bernoulli(0.5); y ~ Normal(0, 1); v ~ Normal(zeros(3), 1); return sum(b*v) + y > t", -(NORMAL(0.4) + NORMAL(0.2) / 2) / 2),
     ("z ~ Normal(0, 1); v ~ Normal(zeros(3), 1); q ~ Normal([1, t], 1); return sum(v) + z > sum(q)", -NORMAL(1.4 / 6**0.5) / 6**0.5),
+    ("x ~ Normal(0, 1); return sum(x) > t", -NORMAL(0.4)),
+    ("v ~ Normal(zeros(200), 1); return sum(v) > 10*t", -NORMAL(4 / 200**0.5) * 10 / 200**0.5),
+    ("z ~ Normal(0, 1); v ~ Normal([t, 0], 1); return (dot(v, [1, 1]) > z) + 2*(sum(v) > z) + (2*z < 4*mean(v))",
+     4 * NORMAL(0.4 / 3**0.5) / 3**0.5),
     ("v ~ Normal(zeros(2), 1); y = min(v); return t > y + y^3", 2 * special.ndtr(-CUBIC) * NORMAL(CUBIC) / (1 + 3 * CUBIC**2)),
 ]
 MONOTONE = [

@@ -41,6 +41,7 @@ STEP, ULPS = 1e-8, 64.0  # from a root to its sides: of the width of the distrib
 UNPARTED = 1e-3  # part of the roots at which an atom may not change its sign, for rounding
 WATCHED = 1024  # roots of one meeting that are looked at
 CLOSE = 1e-9  # derivatives that are the same but for rounding
+NOTHING = 1e-280  # a density whose inverse may be no number
 LIGHT = (Normal, LogNormal, HalfNormal)
 COARSE = 1e-3  # part of the width of a distribution that numbers may be apart
 
@@ -177,7 +178,7 @@ class Crossings:
         density = law.log_prob(root).exp()
         if found.cell is not None:
             density = density / found.cell
-        return torch.where(torch.isfinite(found.root) & torch.isfinite(density), density, 0.0)
+        return torch.where(torch.isfinite(found.root) & torch.isfinite(density) & (density > NOTHING), density, 0.0)
 
     def _once_each(self, found: Sequence[Found], every: Sequence[Found]) -> None:
         """Roots that are the same count once; P0403 where they move apart.  What is a root of a lattice counts there, also in lanes
@@ -273,6 +274,7 @@ class Crossings:
             if float(unfound(place, atom, several, draw, width).sum()) > UNPARTED * rows.shape[0]:
                 raise self.refused(f"the result {atom.origin}, and not only there")
 
+    @torch.enable_grad()
     def _apart(self, one: Tensor, other: Tensor, same: Tensor, slack: float = 0.0) -> bool:
         """Whether two roots move differently, by more than `slack`, where they are the same."""
         counted = same.reshape(one.shape)

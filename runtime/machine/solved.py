@@ -171,8 +171,9 @@ def _summed(place: Spot, atom: Atom, draw: Tensor, law: Law) -> Solve:
     total = total.reshape(per_lane)
     with torch.no_grad():
         part = (slope * extent(law, draw)).square().nan_to_num(0.0)
-        part = torch.where(part > LITTLE * part.flatten(1).amax(1).reshape(per_lane), part, 0.0)
-        share = part / part.flatten(1).sum(1).reshape(per_lane)
+        rows = part.reshape(part.shape[0], -1)
+        part = torch.where(part > LITTLE * rows.amax(1).reshape(per_lane), part, 0.0)
+        share = part / part.reshape(rows.shape).sum(1).reshape(per_lane)
     none = ~(share > 0)
 
     def back(goal: Tensor | float) -> Found:
