@@ -51,6 +51,12 @@ SUMS = [  # programs with t = 0.4, and their derivatives
     ("v ~ Normal(zeros(200), 1); return sum(v) > 10*t", -NORMAL(4 / 200**0.5) * 10 / 200**0.5),
     ("z ~ Normal(0, 1); v ~ Normal([t, 0], 1); return (dot(v, [1, 1]) > z) + 2*(sum(v) > z) + (2*z < 4*mean(v))",
      4 * NORMAL(0.4 / 3**0.5) / 3**0.5),
+    ("v ~ Normal(zeros(3), 1); return v[0] + v[1] > t", -NORMAL(0.4 / 2**0.5) / 2**0.5),
+    ("y ~ Normal(0, 1); v ~ Normal([t, 0, 1], 1); return v[0] - 2*v[1] + y > t", 0.0),
+    ("v ~ Normal([0, t, 2*t], 1); return floor(v[0] + v[1] + t)", 2.0),
+    ("x ~ Normal(0, 1); return mean([x, x*t, t]) > t", slope(lambda t: special.ndtr(-2 * t / (1 + t)), 0.4)),
+    ("x ~ Normal(0, 1); y ~ Normal(0, 1); return max([x, y, t]) > 2*t", slope(lambda t: 1 - special.ndtr(2 * t)**2, 0.4)),
+    ("x ~ Normal(0, 1); return argmin([x, t, 2*x])", NORMAL(0.4) * -1),
     ("v ~ Normal(zeros(2), 1); y = min(v); return t > y + y^3", 2 * special.ndtr(-CUBIC) * NORMAL(CUBIC) / (1 + 3 * CUBIC**2)),
 ]
 MONOTONE = [
@@ -119,6 +125,8 @@ def test_sums_of_jumps_are_compared(line: str, values: list[tuple[float, float]]
 @pytest.mark.parametrize("line", [
     "y = mean(v > 0); return x < y", "y = sum(0.5*(v > 0)); return x < y", "y = prod(1.5*(v > 0) + 0.5*(v <= 0)); return x < y",
     "y = v - max(v); return sum(y > -t)", "y = sum(relu(v)); return x < y", "return sum(max(v, x)) > 2", "return sum(x*[1, 2, t]) > t",
+    "w = [t, 1, 2]; return sum(v[1] > w)", "w = [t, 1, 2]; return sum(sum(v) > w)", "return v[0]*v[1] > t", "return sum(v + v[0] > t)",
+    "return sum(v) + v[0] > t", "return v[2] - v[-1] > t",
 ])
 def test_what_mixes_numbers_is_refused(line: str) -> None:
     text = f"param t = 0.4\nx ~ Normal(2*t, 1); v ~ Normal(zeros(3), 1); {line}"

@@ -115,7 +115,7 @@ class _Backward(Within):
                 assert_never(node)
 
     def assign(self, node: Assign, state: Carrying) -> None:
-        value = inlined(node.value, self.resolved)
+        value = self.read(node.value)
         self.replace(node.name, node.indices, value, state)
         self.inner(value, state)
         self.indices(node.indices, state)

@@ -7,10 +7,11 @@ A kink splits an expression in two only where all numbers are on the same side o
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import cast
 
 from ..names.scopes import nodes_in
-from ..syntax import Arithmetic, Call, Expression, Name, Number, Term, Unary, Vector
+from ..syntax import Argument, Arithmetic, Call, Expression, Name, Number, Term, Unary, Vector
 from ..tables.functions import FUNCTIONS, elementwise
 from .reachable import is_number
 from .solving import MOST_PIECES, WHOLE, Unsolved, changed, constant, names_of, pieces
@@ -30,6 +31,25 @@ def any_entry(node: Expression, name: str, scalars: frozenset[str]) -> Expressio
         return node
     made: Expression = changed(node, lambda part: call.arguments[0].value if part == call else None)
     return made if is_number(made, scalars | {name}) else node
+
+
+def written_out(node: Expression, scalars: frozenset[str]) -> Expression:
+    """The expression with sums, means, products, the largest and the smallest of numbers that are written out as such."""
+
+    def change(part: Expression) -> Expression | None:
+        if not isinstance(part, Call) or part.function not in ("sum", "mean", "prod", "max", "min") or len(part.arguments) != 1:
+            return None
+        given = part.arguments[0].value
+        if not isinstance(given, Vector) or len(given.items) < 2 or not all(is_number(item, scalars) for item in given.items):
+            return None
+        items = [written_out(item, scalars) for item in given.items]
+        if part.function in ("max", "min"):
+            return replace(part, arguments=tuple(Argument(None, item) for item in items))
+        rest = tuple(Term("*" if part.function == "prod" else "+", item) for item in items[1:])
+        made = Arithmetic(items[0], rest)
+        return Arithmetic(made, (Term("/", Number(float(len(items)))),)) if part.function == "mean" else made
+
+    return cast(Expression, changed(node, change))
 
 
 def mixes(node: Call, scalars: frozenset[str]) -> bool:
@@ -109,4 +129,4 @@ def _whole(node: Expression) -> bool:
     return node == Name(WHOLE) or (number is not None and number % 1 == 0)
 
 
-__all__ = ["any_entry", "simpler", "split"]
+__all__ = ["any_entry", "simpler", "split", "written_out"]

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from ..names.scopes import nodes_in
-from ..syntax import Arithmetic, Call, Expression, Name, Number, Power, Term, Unary
+from ..syntax import Argument, Arithmetic, Call, Comparison, Expression, Index, Name, Number, Power, Slice, Term, Unary
 from .solving import affine, call_of, changed, constant, less, names_of, slope, substituted, with_part
 
 RISING = frozenset((
@@ -206,6 +206,8 @@ def summed(node: Expression, name: str) -> list[Expression] | None:
         case Call() if node.function in SUMS:
             inner = _inner(node)
             return [inner] if inner is not None and affine(inner, name) else None
+        case Index():
+            return [node.target] if _entry(node) is not None and affine(node.target, name) else None
         case Arithmetic():
             parts = [node.first, *(term.operand for term in node.rest)]
             if node.rest[0].operator not in "+-":
@@ -230,9 +232,29 @@ def _inner(node: Call) -> Expression | None:
     return given[0] if len(given) == 1 else None
 
 
+def _entry(node: Index) -> Expression | None:
+    """The place of one entry of a vector, counted from the front, if it stands in the text."""
+    number = constant(node.items[0]) if len(node.items) == 1 and not isinstance(node.items[0], Slice) else None
+    if number is None or number % 1:
+        return None
+    return Number(number) if number >= 0 else Arithmetic(Name(SIZE), (Term("-", Number(-number)),))
+
+
+def has_an_entry(node: Expression, name: str) -> bool:
+    """Whether some entry of a draw, counted from the front, stands in an expression once, and the draw only in entries like it."""
+    entries = [part for part in nodes_in(node) if isinstance(part, Index) and name in names_of(part)]
+    others = changed(node, lambda part: Number(0.0) if part in entries else None)
+    if name in names_of(others) or not all(isinstance(_entry(part), Number) and part.target == Name(name) for part in entries):
+        return False
+    return any(entries.count(part) == 1 for part in entries)
+
+
 def sums_over(node: Expression, name: str) -> bool:
     """Whether a sum over all numbers of a draw stands in an expression."""
-    return any(isinstance(part, Call) and part.function in SUMS and name in names_of(part) for part in nodes_in(node))
+    return any(
+        (isinstance(part, Index) or (isinstance(part, Call) and part.function in SUMS)) and name in names_of(part)
+        for part in nodes_in(node)
+    )
 
 
 def goes_with_a_sum(node: Expression, name: str, signs: Mapping[str, int]) -> bool:
@@ -261,6 +283,9 @@ def slopes(node: Expression, name: str) -> Expression:
             (place,) = [place for place, part in enumerate(parts) if name in names_of(part[1])]
             made = [(operator, slopes(part, name) if i == place else part) for i, (operator, part) in enumerate(parts)]
             return Arithmetic(made[0][1], tuple(Term(operator, part) for operator, part in made[1:]))
+        case Index():
+            places: Expression = Call("arange", (Argument(None, Name(SIZE)),))
+            return Arithmetic(Comparison("==", places, _entry(node) or Number(0.0)), (Term("*", slope(node.target, name)),))
     assert isinstance(node, Call)
     inner = _inner(node)
     assert inner is not None
@@ -295,6 +320,6 @@ def _goes_with(node: Expression, name: str) -> bool:
 
 
 __all__ = [
-    "SIZE", "direction", "factors", "flat", "goes_with_a_sum", "nonzero", "poles", "sign", "slopes", "summed", "sums_over",
-    "without_sums",
+    "SIZE", "direction", "factors", "flat", "goes_with_a_sum", "has_an_entry", "nonzero", "poles", "sign", "slopes", "summed",
+    "sums_over", "without_sums",
 ]

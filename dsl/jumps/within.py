@@ -27,11 +27,24 @@ from ..tables.ranges import Bounds
 from ..text.source import Span
 from .atoms import DRAW, Atom
 from .carried import Carried, Carrying, Missable
-from .entries import simpler, split
+from .entries import simpler, split, written_out
 from .inlining import inlined
 from .inverting import without_whole
 from .reachable import definitions, is_number, jumping_functions, numbers_by_text, reached_by_draws
-from .rising import SIZE, direction, factors, flat, goes_with_a_sum, nonzero, poles, slopes, summed, sums_over, without_sums
+from .rising import (
+    SIZE,
+    direction,
+    factors,
+    flat,
+    goes_with_a_sum,
+    has_an_entry,
+    nonzero,
+    poles,
+    slopes,
+    summed,
+    sums_over,
+    without_sums,
+)
 from .solving import WHOLE, Unsolved, constant, multiplied, names_of
 
 
@@ -57,9 +70,13 @@ class Within:
         row = FUNCTIONS.get(node.function)
         return row is not None and Smoothness.JUMP in row.smoothness
 
+    def read(self, node: Expression) -> Expression:
+        """The expression with what calls give, and what is made of vectors that are written out, in their places."""
+        return written_out(inlined(node, self.resolved), self.scalars)
+
     def condition(self, node: Expression, state: Carrying) -> None:
         """A condition decides how a run goes on."""
-        node = inlined(node, self.resolved)
+        node = self.read(node)
         self.inner(node, state)
         self.places.add(node.span)
         match node:
@@ -98,7 +115,7 @@ class Within:
 
     def inner(self, node: Expression, state: Carrying) -> None:
         """Jumps inside an expression."""
-        for part in nodes_in(inlined(node, self.resolved)):
+        for part in nodes_in(self.read(node)):
             match part:
                 case Comparison():
                     self.add(Arithmetic(part.left, (Term("-", part.right),), span=part.span), False, part.span, state)
@@ -145,7 +162,7 @@ class Within:
             case "where" if len(given) == 3:
                 if not isinstance(given[0], Comparison | Logical):
                     self.condition(given[0], state)
-            case "argmax" if isinstance(given[0], Vector) and all(is_number(one, self.scalars) for one in given[0].items):
+            case "argmax" | "argmin" if isinstance(given[0], Vector) and all(map(self.number, given[0].items)):
                 for number, one in enumerate(given[0].items):
                     for other in given[0].items[:number]:
                         self.add(Arithmetic(one, (Term("-", other),)), False, node.span, state)
@@ -180,6 +197,9 @@ class Within:
         divisors = [pole for own in found for pole in poles(own.value, DRAW, self.signs_at(node))]
         return [*found, *(Carried(divisor, False, one.span) for divisor in dict.fromkeys(divisors))]
 
+    def number(self, node: Expression) -> bool:
+        return is_number(node, self.scalars)
+
     def numbers(self, node: Sample) -> bool:
         """Whether one number is drawn, by the text."""
         return all(is_number(argument.value, self.scalars) for argument in node.distribution.arguments)
@@ -207,7 +227,7 @@ class Within:
     def without_sums(self, one: Carried) -> list[Carried]:
         """The same of an expression with a sum over the draw."""
         changes = [part for part in multiplied(one.value, DRAW) if not nonzero(part, self.signs)]
-        if not changes and goes_with_a_sum(one.value, DRAW, self.signs):
+        if not changes and (has_an_entry(one.value, DRAW) or goes_with_a_sum(one.value, DRAW, self.signs)):
             return []
         if sum(isinstance(part, Name) and part.id == DRAW for part in nodes_in(one.value)) > 1:
             changes = [slopes(one.value, DRAW)] if summed(one.value, DRAW) else [Name(SIZE)]
