@@ -104,6 +104,14 @@ def test_jumps_that_meet_and_move_apart_are_refused() -> None:
     assert float(found.gradient["t"].mean) == pytest.approx(0.368270, abs=0.2)
 
 
+@pytest.mark.parametrize("apart", [1e-10, 1e-9, 2e-8])
+def test_jumps_that_are_nearly_at_the_same_place_are_refused(apart: float) -> None:
+    """Their sides are further apart than they are: 0 for -0.147."""
+    program = probrun.parse(f"param t = 0.4\nx ~ Normal(0, 1)\nreturn (x > t)*(x < t + {apart:.10f})/{apart:.10f}")
+    with pytest.raises(probrun.ProbError, match="nearly at the same place"):
+        program.grad(samples=200, among=AMONG)
+
+
 def test_another_estimator_by_force_is_refused() -> None:
     with pytest.raises(probrun.ProbError) as caught:
         probrun.parse("param t = 0.4\nx ~ Normal(0, 1) using sample\nreturn x < t").grad(among=AMONG)

@@ -30,19 +30,17 @@ from ..lanes.values import PerLane, Plain, Uniform
 from ..laws.corners import at_an_end, narrow, often
 from ..laws.crossing import Unknown, crossed, spread
 from ..laws.law import Law
-from ..laws.location_scale import Normal
 from ..laws.others import Rows
-from ..laws.positive import HalfNormal, LogNormal
 from .arguments import Bound
 from .machine import Machine
-from .solved import LARGEST, Found, Spot, Uneven, Untold, faded, roots, unfound
+from .solved import Found, Spot, Uneven, Untold, faded, from_infinity, roots, unfound
 
 STEP, ULPS = 1e-8, 64.0  # from a root to its sides: of the width of the distribution, and of the last digits of the root
 UNPARTED = 1e-3  # part of the roots at which an atom may not change its sign, for rounding
 WATCHED = 1024  # roots of one meeting that are looked at
 CLOSE = 1e-9  # derivatives that are the same but for rounding
 NOTHING = 1e-280  # a density whose inverse may be no number
-LIGHT = (Normal, LogNormal, HalfNormal)
+EQUAL = 1e-11  # of the width, and of a root: what roots that are the same may be apart for rounding
 COARSE = 1e-3  # part of the width of a distribution that numbers may be apart
 
 
@@ -197,6 +195,9 @@ class Crossings:
                     same = same & (masses[first] > 0)
                 if not bool(same.any()):
                     continue
+                off = (point - other).abs() > EQUAL * (spread(self.law, point).abs() + point.abs())
+                if often(same & off, self.own):
+                    raise self.refused("two of its jumps are nearly at the same place")
                 if often(same, self.own) and self._apart(root, found[later].root, same):
                     raise self.refused("two of its jumps are at the same place, and move apart")
                 masses[later] = torch.where(same, 0.0, masses[later])
@@ -231,18 +232,12 @@ class Crossings:
 
     @torch.enable_grad()
     def _no_end(self, place: Spot, atom: Atom, root: Tensor) -> None:
-        """P0403 where a root comes from infinity, as `exp(x) > t` has one at t = 0; but no probability comes from there in tails as
-        light as a normal one."""
-        if isinstance(place.law, LIGHT) or not often(far := root.isinf(), self.own):
-            return
-        far = far & inside if (inside := place.law.support(root.clamp(-LARGEST, LARGEST))) is not None else far
-        try:
-            for factor in atom.factors:
-                far = far & (place.value(factor, None).detach() != 0)
-        except (Untold, Uneven):
+        """P0403 where a root comes from infinity."""
+        if not often(root.isinf(), self.own) or (far := from_infinity(place, atom, root)) is None:
             return
         value = place.value(atom.value, self.draw)
-        if often(far & value.isfinite(), self.own) and self._apart(value, value.detach(), far & value.isfinite(), CLOSE):
+        far = far & value.isfinite()
+        if often(far, self.own) and self._apart(value, value.detach(), far, CLOSE):
             raise self.refused(f"the result {atom.origin}, and a parameter brings that here from infinity")
 
     @torch.no_grad()

@@ -22,6 +22,8 @@ from ..lanes.frames import Frame
 from ..lanes.values import PerLane, Uniform
 from ..laws.crossing import below, extent, moved, spread
 from ..laws.law import Law
+from ..laws.location_scale import Normal
+from ..laws.positive import HalfNormal, LogNormal
 from .machine import Machine
 
 LEAST = 1e-12  # probability of a cell
@@ -310,3 +312,22 @@ def _close(several: Sequence[Tensor], point: Tensor, width: Tensor) -> Tensor:
 def _sign(place: Spot, atom: Atom, draw: Tensor) -> Tensor:
     """Of an atom; 2 where it is no number."""
     return place.value(atom.value, draw).sign().nan_to_num(2.0)
+
+
+LIGHT = (Normal, LogNormal, HalfNormal)  # tails from which no probability comes
+
+
+def from_infinity(place: Spot, atom: Atom, root: Tensor) -> Tensor | None:
+    """Where a root `[lanes, *batch]` is infinite though the atom changes with the draw: where a parameter stands at the end of what
+    a function gives, as `exp(x) > t` at t = 0.  None: nowhere, or from where nothing comes."""
+    far = root.isinf()
+    if isinstance(place.law, LIGHT):
+        return None
+    if (inside := place.law.support(root.clamp(-LARGEST, LARGEST))) is not None:
+        far = far & inside
+    try:
+        for factor in atom.factors:
+            far = far & (place.value(factor, None).detach() != 0)
+    except (Untold, Uneven):
+        return None
+    return far
