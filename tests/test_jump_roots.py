@@ -81,6 +81,8 @@ MONOTONE = [
     ("x ~ Gamma(2, 1); return x*exp(x) > t", slope(lambda t: stats.gamma.sf(float(special.lambertw(t).real), 2), 0.4)),
     ("x ~ Beta(t, 2); return x + x^2 > 0.3", slope(lambda t: stats.beta.sf(rooted(lambda x: x + x * abs(x) - 0.3), t, 2), 0.4)),
     ("x ~ Exponential(t); return x - exp(-x) > t", slope(lambda t: math.exp(-t * rooted(lambda x: x - math.exp(-x) - t)), 0.4)),
+    ("x ~ Logistic(0, 1); return floor(1.5*softplus(x*t))", slope(lambda t: sum(
+        special.expit(-math.log(math.expm1(k / 1.5)) / t) for k in range(1, 400)), 0.4)),
     ("x ~ Normal(0, 1); return tanh(x) > t", -NORMAL(math.atanh(0.4)) / (1 - 0.16)),
     ("x ~ Normal(0, 1); return floor(x + exp(x) + t)", 1.0),
     ("x ~ Normal(0, 1); return floor(exp(x) + t)", sum(NORMAL(math.log(k - 0.4)) / (k - 0.4) for k in range(1, 100_000))),

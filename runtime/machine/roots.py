@@ -33,7 +33,7 @@ from ..laws.law import Law
 from ..laws.others import Rows
 from .arguments import Bound
 from .machine import Machine
-from .solved import Found, Spot, Uneven, Untold, faded, from_infinity, roots, unfound
+from .solved import FAR, Found, Spot, Uneven, Untold, faded, from_infinity, roots, unfound
 
 STEP, ULPS = 1e-8, 64.0  # from a root to its sides: of the width of the distribution, and of the last digits of the root
 UNPARTED = 1e-3  # part of the roots at which an atom may not change its sign, for rounding
@@ -235,7 +235,7 @@ class Crossings:
         """P0403 where a root comes from infinity."""
         if not often(root.isinf(), self.own) or (far := from_infinity(place, atom, root)) is None:
             return
-        value = place.value(atom.value, self.draw)
+        value = place.value(atom.value, torch.where(far, root.clamp(-FAR, FAR), self.draw))
         far = far & value.isfinite()
         if often(far, self.own) and self._apart(value, value.detach(), far, CLOSE):
             raise self.refused(f"the result {atom.origin}, and a parameter brings that here from infinity")

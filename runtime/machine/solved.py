@@ -315,6 +315,7 @@ def _sign(place: Spot, atom: Atom, draw: Tensor) -> Tensor:
 
 
 LIGHT = (Normal, LogNormal, HalfNormal)  # tails from which no probability comes
+FAR = 1e30  # as good as infinite
 
 
 def from_infinity(place: Spot, atom: Atom, root: Tensor) -> Tensor | None:
@@ -323,7 +324,7 @@ def from_infinity(place: Spot, atom: Atom, root: Tensor) -> Tensor | None:
     far = root.isinf()
     if isinstance(place.law, LIGHT):
         return None
-    if (inside := place.law.support(root.clamp(-LARGEST, LARGEST))) is not None:
+    if (inside := place.law.support(root.clamp(-FAR, FAR))) is not None:
         far = far & inside
     try:
         for factor in atom.factors:
