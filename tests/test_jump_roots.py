@@ -144,6 +144,8 @@ LOST = [  # programs whose jumps numbers lose; all gave 0 with a standard error 
     ("param s = -800\ny ~ Normal(0, 1); x ~ Normal(0, 1); return exp(s)*x + y > t", "too small there"),
     ("x ~ Normal(0, 1); return 1e-200*x*1e-200 > t*1e-200*1e-200", "too small there"),
     ("x ~ Normal(0, 1); return 1e200*x*1e200 > t*1e200*1e200", "not only there"),
+    ("w = 1; n = 0; for i in range(12) { w = w*1e-60; x ~ Normal(0, 1); n = n + (x*w > t*w) }; return n", "too small there"),
+    ("w = 1; n = 0; for i in range(6) { w = w*1e-60; x ~ Normal(0, 1); n = n + (x*w > t*w) }; return n", "too small there"),
     ("x ~ Normal(1e20, 1); return x - 1e20 > t", "too large for differences"),
     ("x ~ Normal(0, 1); return x + 1e20 > t + 1e20", "not only there"),
     ("x ~ Normal(0, 1); return sigmoid(300*x) > sigmoid(300*t)", "not only there"),

@@ -26,7 +26,8 @@ class Atom:
     (of a lattice the one, of the number, GOAL), or where `outer`, a function of that part (DRAW in it), has one, which is found by
     halving, as it rises (`rises` is 1) or falls (-1).  `slope`: of an affine part, or of a sum in each number; `summed`: what is
     added up over all numbers of the draw.  `factors` are what a change of the draw is multiplied by on its way to the value, as far
-    back as the text tells what they are; `poles`: it may change its sign through infinity."""
+    back as the text tells what they are; `poles`: it may change its sign through infinity; `kept` names are 0 nowhere
+    in the text."""
 
     value: Expression
     lattice: bool
@@ -41,6 +42,7 @@ class Atom:
     rises: int = 0
     summed: tuple[Expression, ...] = ()
     poles: bool = False
+    kept: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)

@@ -250,7 +250,7 @@ class _Backward(Within):
     def found(self, atom: Atom, value: Expression, node: Sample) -> Atom | None:
         """The same, by what its value is."""
         by_way = tuple(defined(one, self.defined) for one in multiplied(value, DRAW))
-        atom = replace(atom, poles=bool(poles(value, DRAW, self.signs_at(node))))
+        atom = replace(atom, poles=bool(poles(value, DRAW, self.signs_at(node))), kept=self.kept)
         if (found := formed(replace(atom, part=value, factors=by_way))) is not None:
             return replace(found, factors=(defined(found.slope, self.defined),)) if found.slope is not None else found
         part, goals = peeled(value, DRAW, atom.goals[0])

@@ -194,6 +194,26 @@ def definitions(resolved: Resolved) -> dict[str, Expression]:
     return found
 
 
+def assignments(resolved: Resolved) -> dict[str, list[Expression]]:
+    """By variable all that it is set to, as a whole; without those that may be set to an outcome, or to something else."""
+    found: dict[str, list[Expression]] = {}
+    others = set(resolved.parameters)
+    for node in nodes_in(resolved.program.body):
+        if isinstance(node, Assign):
+            found.setdefault(node.name, []).append(node.value)
+        elif isinstance(node, Sample):
+            found.setdefault(node.name, [])
+        if (isinstance(node, Assign | Sample) and node.indices) or (
+            isinstance(node, Sample) and DISTRIBUTIONS[node.distribution.name].discrete
+        ):
+            others.add(node.name)
+        elif isinstance(node, For):
+            others.add(node.variable)
+        elif isinstance(node, Function):
+            others.update(node.parameters)
+    return {name: values for name, values in found.items() if name not in others}
+
+
 def defined(node: Expression, known: Mapping[str, Expression]) -> Expression:
     """The expression with what variables are in their places, as long as it does not become long."""
     for _ in range(MOST_UNROLLED):

@@ -146,6 +146,16 @@ def nonzero(node: Expression, signs: Mapping[str, int]) -> bool:
     return False
 
 
+def never_zero(made: Mapping[str, list[Expression]], signs: Mapping[str, int]) -> frozenset[str]:
+    """The names that are 0 at no place of a text, given all that they are `made` of (none of draws that are 0 with probability
+    0), and the signs of others."""
+    found = dict.fromkeys(made, 1)
+    while left := [name for name in found if not all(nonzero(value, {**signs, **found}) for value in made[name])]:
+        for name in left:
+            del found[name]
+    return frozenset(found)
+
+
 def flat(node: Expression, name: str, signs: Mapping[str, int]) -> list[Expression]:
     """What an expression, in which a name stands, is where it does not change with the name; none: it always does (but for single
     points).  `signs` are of names that are never 0."""
@@ -320,6 +330,6 @@ def _goes_with(node: Expression, name: str) -> bool:
 
 
 __all__ = [
-    "SIZE", "direction", "factors", "flat", "goes_with_a_sum", "has_an_entry", "nonzero", "poles", "sign", "slopes", "summed",
-    "sums_over", "without_sums",
+    "SIZE", "direction", "factors", "flat", "goes_with_a_sum", "has_an_entry", "never_zero", "nonzero", "poles", "sign", "slopes",
+    "summed", "sums_over", "without_sums",
 ]

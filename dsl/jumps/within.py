@@ -30,7 +30,7 @@ from .carried import Carried, Carrying, Missable
 from .entries import simpler, split, written_out
 from .inlining import inlined
 from .inverting import without_whole
-from .reachable import definitions, is_number, jumping_functions, numbers_by_text, reached_by_draws
+from .reachable import assignments, definitions, is_number, jumping_functions, numbers_by_text, reached_by_draws
 from .rising import (
     SIZE,
     direction,
@@ -38,6 +38,7 @@ from .rising import (
     flat,
     goes_with_a_sum,
     has_an_entry,
+    never_zero,
     nonzero,
     poles,
     slopes,
@@ -57,13 +58,14 @@ class Within:
         self.atoms: dict[int, dict[Atom, None]] = {site.index: {} for site in resolved.sites}
         self.places: set[Span] = set()  # of jumps that are understood
         self.random = reached_by_draws(resolved)
+        self.jumping = jumping_functions(resolved)
         self.signs = {
             name: 1 if domain.low >= 0 else -1 for name, fact in resolved.parameters.items()
             if fact.node is not None and isinstance(domain := fact.node.domain, Interval) and (domain.low >= 0 or domain.high <= 0)
         }
-        self.jumping = jumping_functions(resolved)
         self.scalars = numbers_by_text(resolved)
         self.defined = definitions(resolved)
+        self.kept = never_zero(assignments(resolved), self.signs)
         self.hidden = frozenset(name for function in resolved.functions.values() for name in names_of(function.body))
 
     def jumps(self, node: Call) -> bool:

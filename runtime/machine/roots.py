@@ -27,7 +27,7 @@ from ..lanes.lanes import Lanes, Leading, carry
 from ..lanes.lessons import TooCoarse
 from ..lanes.lifting import Leaves
 from ..lanes.values import PerLane, Plain, Uniform
-from ..laws.corners import at_an_end, narrow, often
+from ..laws.corners import ULPS, at_an_end, coarse, narrow, often
 from ..laws.crossing import Unknown, crossed, spread
 from ..laws.law import Law
 from ..laws.others import Rows
@@ -35,13 +35,12 @@ from .arguments import Bound
 from .machine import Machine
 from .solved import FAR, Found, Spot, Uneven, Untold, faded, from_infinity, roots, unfound
 
-STEP, ULPS = 1e-8, 64.0  # from a root to its sides: of the width of the distribution, and of the last digits of the root
+STEP = 1e-8  # from a root to its sides: of the width of the distribution, and ULPS of the last digits of the root
 UNPARTED = 1e-3  # part of the roots at which an atom may not change its sign, for rounding
 WATCHED = 1024  # roots of one meeting that are looked at
 CLOSE = 1e-9  # derivatives that are the same but for rounding
 NOTHING = 1e-280  # a density whose inverse may be no number
 EQUAL = 1e-11  # of the width, and of a root: what roots that are the same may be apart for rounding
-COARSE = 1e-3  # part of the width of a distribution that numbers may be apart
 
 
 def _single(value: Plain) -> bool:
@@ -86,6 +85,9 @@ class Crossings:
             moves = [bound.live or one.root.requires_grad for one in found]
             self.kinds, self.law = len(found), place.law
             self.points = [one.root.detach() for one in found]
+            for atom, one, move in zip(self.atom_of, found, moves, strict=True):
+                if move:
+                    self._no_rounding(place, atom, one.root.detach())
             if self.looked:
                 self._no_corner(place, found, moves)
                 self._no_other(found)
@@ -217,7 +219,8 @@ class Crossings:
                 continue
             if narrow(one.root.detach() - self.draw, scale, self.own):
                 raise self.refused(f"its draws are so narrow that runs hardly ever come near to where the result {atom.origin}")
-            self._no_rounding(place, atom, one.root.detach(), scale)
+            if coarse(place.law, self.draw, one.root.detach(), scale):
+                raise self.refused(f"its numbers are too large for differences as small as those at which the result {atom.origin}")
             self._no_end(place, atom, one.root.detach())
             with torch.enable_grad():
                 ends = at_an_end(place.law, self.draw, one.root, _width(place.law, one.root.detach())) if bounded else None
@@ -241,19 +244,16 @@ class Crossings:
             raise self.refused(f"the result {atom.origin}, and a parameter brings that here from infinity")
 
     @torch.no_grad()
-    def _no_rounding(self, place: Spot, atom: Atom, root: Tensor, scale: Tensor) -> None:
-        """P0403 where the numbers of the machine are too few, or too far apart, to tell a root."""
+    def _no_rounding(self, place: Spot, atom: Atom, root: Tensor) -> None:
+        """P0403 where a root is lost to rounding."""
         lost = ~root.isfinite()
         for factor in atom.factors if bool(lost.any()) else ():
             try:
-                gone = lost & faded(place, factor)
+                gone = lost & faded(place, factor, atom.kept)
             except (Untold, Uneven):  # it is not what it was when it went into the atom
                 continue
             if bool(gone.any() if self.own is None else gone[self.own].any()):
                 raise self.refused(f"the result {atom.origin}, but numbers are too small there, or too large, to tell where")
-        wide = ULPS * torch.finfo(root.dtype).eps * root.abs() > COARSE * scale
-        if bool(wide.any()) and bool((wide & (place.law.log_prob(torch.where(wide, root, self.draw)) > -math.inf)).any()):
-            raise self.refused(f"its numbers are too large for differences as small as those at which the result {atom.origin}")
 
     @torch.no_grad()
     def _no_other(self, found: Sequence[Found]) -> None:

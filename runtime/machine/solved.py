@@ -234,32 +234,35 @@ ENDS = {"sigmoid": (1.0,), "tanh": (-1.0, 1.0), "erf": (-1.0, 1.0), "normcdf": (
 
 
 @torch.no_grad()
-def faded(place: Spot, node: Expression) -> Tensor:
-    """Where an expression without the draw came out as 0 though nothing in it is 0, or is no number `[lanes, *batch]`."""
+def faded(place: Spot, node: Expression, kept: frozenset[str]) -> Tensor:
+    """Where an expression without the draw came out as 0 though nothing in it is 0, or is no number `[lanes, *batch]`; `kept` are
+    names that are 0 nowhere."""
     value = place.value(node, None)
     none, zero = torch.zeros_like(value, dtype=torch.bool), value == 0
     if not bool(zero.any()):
         return value.isnan()
     match node:
+        case Name() if node.id in kept:
+            return zero
         case Unary(operator="-"):
-            return faded(place, node.operand)
+            return faded(place, node.operand, kept)
         case Power():
-            return zero & ((place.value(node.base, None) != 0) | faded(place, node.base))
+            return zero & ((place.value(node.base, None) != 0) | faded(place, node.base, kept))
         case Call() if node.function in NEVER_ZERO:
             return zero
         case Call() if node.function in ZERO_AT_ZERO and len(node.arguments) == 1:
             inner = node.arguments[0].value
-            return zero & ((place.value(inner, None) != 0) | faded(place, inner))
+            return zero & ((place.value(inner, None) != 0) | faded(place, inner, kept))
         case Arithmetic() if node.rest[0].operator in "*/":
             found = zero
             for operand in (node.first, *(term.operand for term in node.rest if term.operator == "*")):
-                found = found & ((place.value(operand, None) != 0) | faded(place, operand))
+                found = found & ((place.value(operand, None) != 0) | faded(place, operand, kept))
             return found
         case Arithmetic() if node.rest[0].operator in "+-":
             operands = (node.first, *(term.operand for term in node.rest))
             found = none
             for operand in operands:
-                found = found | faded(place, operand) | _at_its_end(place, operand)
+                found = found | faded(place, operand, kept) | _at_its_end(place, operand)
             return zero & found
     return none
 
