@@ -171,6 +171,7 @@ ROUNDED = [  # comparisons with what is rounded, and derivatives at t = 0.4
     ("x ~ Uniform(0, 3); b ~ Bernoulli(0.6); return b*floor(x) + x > t", -1 / 3),
     ("x ~ Uniform(0, 3); y = floor(x); z ~ Uniform(0, 3); return y + t > z", 1 / 3),
     ("x ~ Uniform(0, 3); y ~ Uniform(0, 3); return floor(x) + y < 1 + t", 1 / 3 * 2 / 3),
+    ("x ~ Normal(t, 1.1); y = x % 1; return if tanh(y) > 1 + t then 9 else y", 0.0),  # a number that is none hid the jumps of y
 ]
 
 

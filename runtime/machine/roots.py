@@ -206,8 +206,8 @@ class Crossings:
             own = self.atom_of[self.kind_of[later]]
             for atom, before in dict(zip(self.atom_of[: self.kind_of[later]], every, strict=False)).items():
                 if before.at is not None and atom is not own:
-                    sides = (before.at(point + side * width).detach().floor() for side in (-1.0, 1.0))
-                    masses[later] = torch.where(next(sides) != next(sides), 0.0, masses[later])
+                    one, two = (before.at(point + side * width).detach().floor() for side in (-1.0, 1.0))
+                    masses[later] = torch.where((one != two) & one.isfinite() & two.isfinite(), 0.0, masses[later])
 
     def _no_corner(self, place: Spot, found: Sequence[Found], moves: Sequence[bool]) -> None:
         """P0403 where the draws end at a root and the end moves otherwise, or where an atom is 0 whatever is drawn."""
