@@ -104,6 +104,15 @@ def test_jumps_that_meet_and_move_apart_are_refused() -> None:
     assert float(found.gradient["t"].mean) == pytest.approx(0.368270, abs=0.2)
 
 
+@pytest.mark.parametrize("program", [
+    "(x > 1)*3 + (x > t)", "floor(x) + (x > t)", "(x > 1)*(x > t)", "floor(x) + floor(x + t)", "floor(2*x) + floor(x + t/2)",
+])
+def test_a_jump_that_meets_one_that_stands_still_is_refused(program: str) -> None:
+    """Its sides lay on both sides of the other one, too: -0.968 for -0.242."""
+    with pytest.raises(probrun.ProbError, match="move apart"):
+        probrun.parse(f"param t = 1\nx ~ Normal(0, 1); return {program}").grad(samples=2000, among=AMONG)
+
+
 @pytest.mark.parametrize("apart", [1e-10, 1e-9, 2e-8])
 def test_jumps_that_are_nearly_at_the_same_place_are_refused(apart: float) -> None:
     """Their sides are further apart than they are: 0 for -0.147."""

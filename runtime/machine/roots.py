@@ -95,7 +95,8 @@ class Crossings:
             some = [number for number, mass in enumerate(masses) if bool(mass.any())] or [0]
             self.kinds, self.kind_of = len(some), some
             self._masses, self.points = ([table[number] for number in some] for table in (masses, self.points))
-            self._once_each([found[number] for number in some], found)
+            still = [one for one, move in zip(found, moves, strict=True) if not move]
+            self._once_each([found[number] for number in some], still, found)
 
     def total(self, count: int) -> Tensor:
         """The mass of all roots together, of the first lanes."""
@@ -180,20 +181,19 @@ class Crossings:
             density = density / found.cell
         return torch.where(torch.isfinite(found.root) & torch.isfinite(density) & (density > NOTHING), density, 0.0)
 
-    def _once_each(self, found: Sequence[Found], every: Sequence[Found]) -> None:
+    def _once_each(self, found: Sequence[Found], still: Sequence[Found], every: Sequence[Found]) -> None:
         """Roots that are the same count once; P0403 where they move apart.  What is a root of a lattice counts there, also in lanes
         whose draw is next to another."""
         masses = self._masses
-        for later in range(1, self.kinds):
+        for later in range(self.kinds):
             point = self.points[later]
             width = _width(self.law, point)
-            for first in range(later):
-                near = found[first].near
+            for first, one in enumerate([*found[:later], *still]):
                 with torch.enable_grad():
-                    root = found[first].root if near is None else near(point)
+                    root = one.root if one.near is None else one.near(point)
                 other = root.detach()
                 same = ((point - other).abs() <= 2 * (width + _width(self.law, other))) & (masses[later] > 0)
-                if near is None:
+                if one.near is None and first < later:
                     same = same & (masses[first] > 0)
                 if not bool(same.any()):
                     continue
@@ -202,12 +202,13 @@ class Crossings:
                     raise self.refused("two of its jumps are nearly at the same place")
                 if often(same, self.own) and self._apart(root, found[later].root, same):
                     raise self.refused("two of its jumps are at the same place, and move apart")
-                masses[later] = torch.where(same, 0.0, masses[later])
+                if first < later:
+                    masses[later] = torch.where(same, 0.0, masses[later])
             own = self.atom_of[self.kind_of[later]]
             for atom, before in dict(zip(self.atom_of[: self.kind_of[later]], every, strict=False)).items():
                 if before.at is not None and atom is not own:
-                    one, two = (before.at(point + side * width).detach().floor() for side in (-1.0, 1.0))
-                    masses[later] = torch.where((one != two) & one.isfinite() & two.isfinite(), 0.0, masses[later])
+                    low, high = (before.at(point + side * width).detach().floor() for side in (-1.0, 1.0))
+                    masses[later] = torch.where((low != high) & low.isfinite() & high.isfinite(), 0.0, masses[later])
 
     def _no_corner(self, place: Spot, found: Sequence[Found], moves: Sequence[bool]) -> None:
         """P0403 where the draws end at a root and the end moves otherwise, or where an atom is 0 whatever is drawn."""
