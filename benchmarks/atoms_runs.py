@@ -14,6 +14,8 @@ from statistics import NormalDist
 from typing import Any
 
 from probrun.dsl.jumps.atoms import DRAW, Atom, Form
+from probrun.dsl.jumps.inverting import GOAL
+from probrun.dsl.jumps.rising import SIZE
 from probrun.dsl.names.resolved import Resolved
 from probrun.dsl.syntax import (
     Arithmetic,
@@ -216,14 +218,31 @@ class Run:
         self.met += [Met((site, count, i), draw, mine) for i, (draw, mine) in enumerate(zip(draws, roots, strict=True))]
 
     def roots(self, atom: Atom, drawn: Any, frame: dict[str, Any]) -> list[Any]:
-        if atom.form is Form.SOLVED:
-            return [self.value(one, frame) for one in atom.roots]
-        low = self.value(atom.value, {**frame, DRAW: 0.0})
-        slope = each(lambda a, b: a - b, self.value(atom.value, {**frame, DRAW: 1.0}), low)
-        goal: Any = 0.0
+        """Of each number that was drawn, by the values of the atom's part at its goals."""
+        inner = {**frame, SIZE: float(len(drawn)) if isinstance(drawn, list) else 1.0}
         if atom.lattice:
-            goal = each(lambda a, s, x: float(round(a + s * x)), low, slope, drawn)
-        return [each(lambda a, s, g: (g - a) / s if s else math.nan, low, slope, goal)]
+            inner[GOAL] = each(lambda a: float(round(a)), self.value(atom.value, {**inner, DRAW: drawn}))
+        return [self.root(atom, self.value(goal, inner), drawn, inner) for goal in atom.goals]
+
+    def root(self, atom: Atom, goal: Any, drawn: Any, frame: dict[str, Any]) -> Any:
+        """Where the part is a number."""
+        if atom.outer is not None:
+            goal = each(lambda g: self.halved(atom, g, frame), goal)
+        if atom.form is Form.SOLVED:
+            return goal
+        at = drawn if atom.form is Form.SUMMED else 0.0
+        low = self.value(atom.part, {**frame, DRAW: at})
+        slope = self.value(atom.slope, frame)
+        return each(lambda a, s, g, x: x + (g - a) / s if s else math.nan, low, slope, goal, at)
+
+    def halved(self, atom: Atom, goal: float, frame: dict[str, Any]) -> float:
+        low, high = -1e3, 1e3
+        for _ in range(200):
+            middle = (low + high) / 2
+            value = self.value(atom.outer, {**frame, DRAW: middle})
+            over = (value - goal) * atom.rises > 0 if not math.isnan(value) else middle > 0
+            low, high = (low, middle) if over else (middle, high)
+        return low
 
     # ------------------------------------------------------------------------------------------- expressions
     def value(self, node: Any, frame: dict[str, Any]) -> Any:

@@ -42,6 +42,13 @@ LAWS = {
 }
 
 
+WIDE_LAWS = {  # of several numbers
+    "Normal({a}*ones({n}), 1.1)": LAWS["Normal({a}, 1.1)"],
+    "Uniform(zeros({n}), 1 + {a}^2)": LAWS["Uniform(0, 1 + {a}^2)"],
+    "Exponential((1 + {a}^2)*ones({n}))": LAWS["Exponential(1 + {a}^2)"],
+}
+
+
 def _text(law: str, a: str) -> str:
     return law.format(a=f"({a})")
 
@@ -103,8 +110,19 @@ class Writer:
         t, f = self.level()
         return f"{x}*{t}", lambda v: v[x] * f(v)
 
+    def bent(self) -> tuple[str, Callable[[Values], Any]]:
+        """Something that rises with a number of draws."""
+        x, c = self.chance.choice(self.reals[-4:]), round(self.chance.uniform(0.3, 1.6), 2)
+        return self.chance.choice([
+            (f"({x} + exp({c}*tanh({x})))", lambda v: v[x] + np.exp(c * np.tanh(v[x]))),
+            (f"({x} + {c}*tanh({x})^3)", lambda v: v[x] + c * np.tanh(v[x]) ** 3),
+            (f"softplus({x} - {c})", lambda v: np.logaddexp(0, v[x] - c)), (f"tanh({x})", lambda v: np.tanh(v[x])),
+        ])
+
     def condition(self) -> tuple[str, Callable[[Values], Any]]:
         (a, f), (b, g) = self.real(), self.level() if self.chance.random() < 0.7 else self.real()
+        if self.reals and self.chance.random() < 0.15:
+            (a, f), (b, g) = self.bent(), self.level()
         less = self.chance.random() < 0.5
         text, code = f"{a} {'<' if less else '>'} {b}", (lambda v: f(v) < g(v)) if less else (lambda v: f(v) > g(v))
         if self.chance.random() < 0.15:
@@ -123,6 +141,22 @@ class Writer:
         self.sites += 1
         self.add(f"{name} ~ {_text(law, a)}", lambda v: v.__setitem__(name, made(v["u"][number], f(v))))
         self.reals.append(name)
+
+    def several(self) -> None:
+        """A draw of several numbers, and what is made of all of them."""
+        law, n, (a, f) = self.chance.choice(list(WIDE_LAWS)), self.chance.randint(2, 4), self.real() if self.chance.random() < 0.3 else self.level()
+        name, first, made, y = self.name("v"), self.sites, WIDE_LAWS[law], self.name("y")
+        self.sites += n
+        weights = [round(self.chance.uniform(-1, 1), 2) for _ in range(n)]
+        text, code = self.chance.choice([
+            (f"sum({name})", lambda v: sum(v[name])), (f"mean({name})", lambda v: sum(v[name]) / n),
+            (f"dot({weights}, {name})", lambda v: sum(w * x for w, x in zip(weights, v[name], strict=True))),
+            (f"max({name})", lambda v: np.maximum.reduce(v[name])), (f"min({name})", lambda v: np.minimum.reduce(v[name])),
+            (f"sum({name} > 0.4)", lambda v: sum((x > 0.4) * 1.0 for x in v[name])),
+        ])
+        self.add(f"{name} ~ {law.format(a=f'({a})', n=n)}", lambda v: v.__setitem__(name, [made(v["u"][first + i], f(v)) for i in range(n)]))
+        self.add(f"{y} = {text}", lambda v: v.__setitem__(y, code(v)))
+        self.reals.append(y)
 
     def coin(self) -> None:
         name, number, (t, f) = self.name("b"), self.sites, self.level()
@@ -144,6 +178,8 @@ class Writer:
     def steps(self) -> None:
         name, (a, f), kind = self.name("y"), self.real(), self.chance.randrange(3)
         c = round(self.chance.uniform(0.5, 2), 2)
+        if self.chance.random() < 0.2:
+            a, f = self.bent()
         if kind == 0:
             self.add(f"{name} = floor({c}*{a})", lambda v: v.__setitem__(name, np.floor(c * f(v))))
         elif kind == 1:
@@ -194,7 +230,7 @@ class Writer:
     def program(self) -> str:
         self.draw()
         for _ in range(self.chance.randint(2, 6)):
-            self.chance.choice([self.draw, self.draw, self.coin, self.branch, self.branch, self.steps, self.loop])()
+            self.chance.choice([self.draw, self.draw, self.coin, self.branch, self.branch, self.steps, self.loop, self.several])()
         if self.chance.random() < 0.3:
             self.branch()
         (a, f), (b, g) = self.real(), self.real()
@@ -244,6 +280,12 @@ def bends(made: Writer, name: str, seed: int, wide: float) -> bool:
     return second(wide / 2) > 0.75 * second(wide) and second(wide) > MOST_APART
 
 
+def turns(made: Writer, name: str, seed: int, right: float, error: float) -> bool:
+    """Whether differences of a smaller width are others, as next to a kink of the expectation."""
+    finer, finest = quadrature(made, name, 18, 12, seed, WIDE / 64)
+    return abs(finer - right) > FAR * (error**2 + finest**2) ** 0.5 + DIGITS * (abs(right) + 0.5)
+
+
 def options_of(way: str, text: str, seed: int) -> dict[str, Any]:
     """How a program is answered: everything by `jump`, as nobody asks for anything, or each site as a coin falls."""
     if way == "jump":
@@ -275,7 +317,7 @@ def tried(seed: int, way: str = "jump") -> tuple[str, str]:
                 return "undecided", text
             allowed = (FAR if again else SUSPECT) * (float(moments.se) ** 2 + error**2) ** 0.5 + DIGITS * (abs(right) + 0.5)
             if not abs(float(moments.mean) - right) <= allowed:
-                if again and bends(made, name, seed, WIDE / 8):
+                if again and (bends(made, name, seed, WIDE / 8) or turns(made, name, seed, right, error)):
                     return "undecided", text
                 wrong = f"d/d{name} is {float(moments.mean):.6g} +- {float(moments.se):.2g}, not {right:.6g} +- {error:.2g}"
         if not wrong:

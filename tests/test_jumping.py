@@ -81,9 +81,9 @@ REFUSED = [
     ("x ~ Normal(0, 1); k ~ Poisson(t); return x < t + k", "`k` is drawn between"),
     ("return Normal(0, 1) < t", "a line of its own"),
     ("x ~ Normal(0, 1); v = [x, t, 1 - t]; return argmax(v)", "`argmax` jumps"),
-    ("x ~ Normal(zeros(3), 1); return sum(x) < t", "cannot be solved"),
+    ("x ~ Normal(zeros(3), 1); return sum(x^2) < t", "cannot be solved"),
     ("x ~ Normal(0, 1); d = [1, 2, 3]*t; return sum(x < d)", "as many places as an array"),
-    ("x ~ Normal(0, 1); return exp(x) + x < t", "cannot be solved"),
+    ("x ~ Normal(0, 1); return exp(x) - x < t", "cannot be solved"),
     ("a = [1, 2, 3]; k ~ Poisson(2); x ~ Normal(0, 1); return if k < 3 then (if x > a[k]*t then k else 1) else 0", "cannot be told"),
     ("fn f(a) { x ~ Normal(a, 1); return x < a/2 }; return f(t)*t + (Normal(0, 1) < t)", ""),
 ]
@@ -102,6 +102,23 @@ def test_jumps_that_meet_and_move_apart_are_refused() -> None:
         program.grad(samples=200, among=AMONG)
     found = program.grad({"p": 0.6}, samples=200, among=AMONG)
     assert float(found.gradient["t"].mean) == pytest.approx(0.368270, abs=0.2)
+
+
+@pytest.mark.parametrize("program", [
+    "(x > 1)*3 + (x > t)", "floor(x) + (x > t)", "(x > 1)*(x > t)", "floor(x) + floor(x + t)", "floor(2*x) + floor(x + t/2)",
+])
+def test_a_jump_that_meets_one_that_stands_still_is_refused(program: str) -> None:
+    """Its sides lay on both sides of the other one, too: -0.968 for -0.242."""
+    with pytest.raises(probrun.ProbError, match="move apart"):
+        probrun.parse(f"param t = 1\nx ~ Normal(0, 1); return {program}").grad(samples=2000, among=AMONG)
+
+
+@pytest.mark.parametrize("apart", [1e-10, 1e-9, 2e-8])
+def test_jumps_that_are_nearly_at_the_same_place_are_refused(apart: float) -> None:
+    """Their sides are further apart than they are: 0 for -0.147."""
+    program = probrun.parse(f"param t = 0.4\nx ~ Normal(0, 1)\nreturn (x > t)*(x < t + {apart:.10f})/{apart:.10f}")
+    with pytest.raises(probrun.ProbError, match="nearly at the same place"):
+        program.grad(samples=200, among=AMONG)
 
 
 def test_another_estimator_by_force_is_refused() -> None:
@@ -136,8 +153,12 @@ CORNERS = [
     ("param t = 0\nx ~ Exponential(1); return x > t", "draws end exactly where"),
     ("param t = 0\nx ~ Beta(0.5, 0.5); return x > t", "draws end exactly where"),
     ("param t = 0\nx ~ Normal(1, 1); return x*t > 0", "whatever is drawn"),
-    ("param t = 0\nx ~ Normal(1, 1); return floor(exp(x)*t)", "cannot be solved"),
+    ("param t = 0\nx ~ Normal(1, 1); return floor(exp(x)*t)", "whatever is drawn"),
     ("param t = 0\nx ~ Normal(1, 1); return exp(x)*t > 0", "whatever is drawn"),
+    ("param t = 0\nx ~ Logistic(0, 1); return exp(x) > t", "from infinity"),  # -1 to the right, 0 to the left
+    ("param t = 0\nx ~ Cauchy(0, 1); return 1/x > t", "from infinity"),  # -1/pi, of which no root tells
+    ("param t = 1\nx ~ Logistic(0, 1); return tanh(x) > t", "from infinity"),
+    ("param t = 0\nx ~ Logistic(0, 1); return floor(exp(x) + t)", "from infinity"),
 ]
 
 
@@ -159,6 +180,7 @@ ROUNDED = [  # comparisons with what is rounded, and derivatives at t = 0.4
     ("x ~ Uniform(0, 3); b ~ Bernoulli(0.6); return b*floor(x) + x > t", -1 / 3),
     ("x ~ Uniform(0, 3); y = floor(x); z ~ Uniform(0, 3); return y + t > z", 1 / 3),
     ("x ~ Uniform(0, 3); y ~ Uniform(0, 3); return floor(x) + y < 1 + t", 1 / 3 * 2 / 3),
+    ("x ~ Normal(t, 1.1); y = x % 1; return if tanh(y) > 1 + t then 9 else y", 0.0),  # a number that is none hid the jumps of y
 ]
 
 

@@ -9,6 +9,7 @@ missing one would be a bias.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import assert_never
 
 from ..analysis.reads import set_in
@@ -46,10 +47,13 @@ from ..tables.distributions import DISTRIBUTIONS
 from ..tables.functions import FUNCTIONS
 from .atoms import DRAW, Atom, Atoms, Form, Unfound
 from .carried import MOST_ATOMS, Carried, Carrying, Missable
+from .entries import any_entry, simpler
+from .forms import by_halving, formed
 from .inlining import inlined
-from .inverting import solved, told
-from .reachable import alike, any_entry, few_outcomes, few_rounds, is_number, only_place, with_place
-from .solving import WHOLE, Unsolved, affine, by_element, changed, names_of, pieces, substituted
+from .inverting import GOAL, peeled, told
+from .reachable import alike, defined, few_outcomes, few_rounds, is_number, only_place, with_place
+from .rising import poles
+from .solving import WHOLE, Unsolved, by_element, changed, multiplied, names_of, substituted
 from .within import Within
 
 MOST_ROUNDS = 64
@@ -111,7 +115,7 @@ class _Backward(Within):
                 assert_never(node)
 
     def assign(self, node: Assign, state: Carrying) -> None:
-        value = inlined(node.value, self.resolved)
+        value = self.read(node.value)
         self.replace(node.name, node.indices, value, state)
         self.inner(value, state)
         self.indices(node.indices, state)
@@ -197,10 +201,10 @@ class _Backward(Within):
                     found.setdefault(made)
                     continue
                 made = self.one_entry(made)
-                for own in [own for piece in pieces(made.value, DRAW) for own in self.rounded(made.of(piece))]:
+                for own in self.parts(made, node):
                     if DRAW in names_of(own.value):
                         self.candidate(own.value, own, node, site)
-                    for rest in self.without(own) if DRAW in names_of(own.value) else [own]:
+                    for rest in self.without(own, node) if DRAW in names_of(own.value) else [own]:
                         found.setdefault(rest)
         state.carried = {one: None for one in found if names_of(one.value)}
 
@@ -229,20 +233,31 @@ class _Backward(Within):
         line = self.source.line_of(one.span)
         root = "" if one.lattice else told(piece, DRAW, node.name)
         words = f"jumps at {root + ': ' if root else ''}`{self.source.quoted(one.span)}` (line {line})"
-        if affine(piece, DRAW):
-            atom = Atom(piece, one.lattice, Form.AFFINE, (), one.span, words)
-        elif one.lattice:
-            raise Missable(one.span, f"it cannot be solved for `{node.name}`")
-        else:
-            try:
-                roots = tuple(solved(piece, DRAW, Number(0.0)))
-            except Unsolved:
-                raise Missable(one.span, f"it cannot be solved for `{node.name}`") from None
-            atom = Atom(piece, False, Form.SOLVED, roots, one.span, words)
+        zero = Name(GOAL) if one.lattice else Number(0.0)
+        atom = self.atom(Atom(piece, one.lattice, Form.AFFINE, piece, (zero,), one.span, words), node)
         known = self.atoms[site.index]
         known.setdefault(atom)
         if len(known) > MOST_ATOMS:
             raise Missable(one.span, f"`{node.name}` makes the result jump at more than {MOST_ATOMS} places")
+
+    def atom(self, atom: Atom, node: Sample) -> Atom:
+        """The atom with how its roots are found."""
+        for value in dict.fromkeys((atom.value, simpler(atom.value))):
+            if (found := self.found(atom, value, node)) is not None:
+                return found
+        raise Missable(atom.span, f"it cannot be solved for `{node.name}`")
+
+    def found(self, atom: Atom, value: Expression, node: Sample) -> Atom | None:
+        """The same, by what its value is."""
+        by_way = tuple(defined(one, self.defined) for one in multiplied(value, DRAW))
+        atom = replace(atom, poles=bool(poles(value, DRAW, self.signs_at(node))), kept=self.kept)
+        if (found := formed(replace(atom, part=value, factors=by_way))) is not None:
+            return replace(found, factors=(defined(found.slope, self.defined),)) if found.slope is not None else found
+        part, goals = peeled(value, DRAW, atom.goals[0])
+        atom = replace(atom, part=part, goals=tuple(goals), factors=by_way)
+        if atom.lattice and len(goals) > 1:
+            return None
+        return formed(atom) or by_halving(atom, self.signs_at(node))
 
     def discrete(self, node: Sample, state: Carrying) -> None:
         if node.name in state.lost and not node.indices:
@@ -267,16 +282,13 @@ class _Backward(Within):
                 for outcome in outcomes:
                     found.setdefault(one.of(with_place(one.value, [place], Number(outcome))))
                 continue
-            if not outcomes or not by_element(one.value, node.name):
+            one_number = node.distribution.name == "Categorical" or self.numbers(node)
+            if not outcomes or not (one_number or by_element(one.value, node.name)):
                 state.lose(names_of(one.value) - {node.name}, one.span, f"`{node.name}` is drawn between, and may be any number")
                 continue
             for outcome in outcomes:
                 found.setdefault(one.of(substituted(one.value, node.name, Number(outcome))))
         state.carried = {one: None for one in found if names_of(one.value)}
-
-    def numbers(self, node: Sample) -> bool:
-        """Whether one number is drawn, by the text."""
-        return all(is_number(argument.value, self.scalars) for argument in node.distribution.arguments)
 
     def branch(self, node: If, state: Carrying) -> None:
         after = state.copy()

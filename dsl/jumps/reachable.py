@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from ..names.resolved import Resolved
 from ..names.scopes import nodes_in
 from ..syntax import (
@@ -39,6 +41,7 @@ from .solving import changed, names_of
 
 MOST_OUTCOMES = 16  # of a draw between a jump and an earlier draw
 MOST_UNROLLED = 8  # rounds of a loop that are gone through one by one
+MOST_DEFINED = 200  # nodes
 
 
 def with_place(node: Expression, these: list[Index], value: Expression) -> Expression:
@@ -170,6 +173,57 @@ def numbers_by_text(resolved: Resolved) -> frozenset[str]:
     return frozenset(found)
 
 
+def definitions(resolved: Resolved) -> dict[str, Expression]:
+    """What variables are, that are set once in the text from names that are, without draws and calls of functions."""
+    once: dict[str, Expression | None] = dict.fromkeys(resolved.parameters)
+    several: set[str] = set()
+    for node in nodes_in(resolved.program.body):
+        if isinstance(node, Assign | Sample):
+            several |= {node.name} if node.name in once or node.indices else set()
+            once[node.name] = node.value if isinstance(node, Assign) else None
+        elif isinstance(node, For):
+            several.add(node.variable)
+        elif isinstance(node, Function):
+            several.update(node.parameters)
+    found: dict[str, Expression] = {}
+    for name, value in once.items():
+        if value is not None and not ({name} | names_of(value)) & several and not any(
+            isinstance(part, Draw) or (isinstance(part, Call) and part.function not in FUNCTIONS) for part in nodes_in(value)
+        ):
+            found[name] = value
+    return found
+
+
+def assignments(resolved: Resolved) -> dict[str, list[Expression]]:
+    """By variable all that it is set to, as a whole; without those that may be set to an outcome, or to something else."""
+    found: dict[str, list[Expression]] = {}
+    others = set(resolved.parameters)
+    for node in nodes_in(resolved.program.body):
+        if isinstance(node, Assign):
+            found.setdefault(node.name, []).append(node.value)
+        elif isinstance(node, Sample):
+            found.setdefault(node.name, [])
+        if (isinstance(node, Assign | Sample) and node.indices) or (
+            isinstance(node, Sample) and DISTRIBUTIONS[node.distribution.name].discrete
+        ):
+            others.add(node.name)
+        elif isinstance(node, For):
+            others.add(node.variable)
+        elif isinstance(node, Function):
+            others.update(node.parameters)
+    return {name: values for name, values in found.items() if name not in others}
+
+
+def defined(node: Expression, known: Mapping[str, Expression]) -> Expression:
+    """The expression with what variables are in their places, as long as it does not become long."""
+    for _ in range(MOST_UNROLLED):
+        made: Expression = changed(node, lambda part: known.get(part.id) if isinstance(part, Name) else None)
+        if made is node or sum(1 for _ in nodes_in(made)) > MOST_DEFINED:
+            break
+        node = made
+    return node
+
+
 def few_rounds(node: Range | Expression) -> range | None:
     """The rounds of a loop whose numbers stand in the text, if they are few."""
     if not isinstance(node, Range) or not isinstance(node.stop, Number) or not isinstance(node.start, Number | None):
@@ -187,14 +241,3 @@ def only_place(node: Expression, name: str) -> Index | None:
     if len(place.items) != 1 or isinstance(place.items[0], Slice):
         return None
     return None if name in names_of(with_place(node, [place], Number(0.0))) else place
-
-
-def any_entry(node: Expression, name: str, scalars: frozenset[str]) -> Expression:
-    """The expression with some entry in place of the largest or smallest one, if an array stands in it only there, and all else is
-    a number."""
-    calls = [part for part in nodes_in(node) if isinstance(part, Call) and part.function in ("max", "min")]
-    found = [call for call in calls if len(call.arguments) == 1 and name in names_of(call)]
-    if len(found) != 1:
-        return node
-    made: Expression = changed(node, lambda part: found[0].arguments[0].value if part == found[0] else None)
-    return made if is_number(made, scalars | {name}) else node

@@ -216,94 +216,34 @@ def less(one: Expression, other: Expression) -> Expression:
     return Arithmetic(one, (Term("-", other),))
 
 
-RISING = {  # functions of one number that are strictly monotone, and their inverses
-    "exp": "log", "log": "exp", "sigmoid": "logit", "logit": "sigmoid", "tanh": "atanh", "sinh": "asinh", "expm1": "log1p",
-    "log1p": "expm1",
-}
-
-
 def call_of(function: str, value: Expression) -> Call:
     return Call(function, (Argument(None, value),))
 
 
-def nonzero(node: Expression, signed: frozenset[str]) -> bool:
-    """Whether an expression is surely not 0; `signed` names are not."""
-    match node:
-        case Number():
-            return node.value != 0
-        case Name():
-            return node.id in signed
-        case Unary(operator="-"):
-            return nonzero(node.operand, signed)
-        case Power():
-            return nonzero(node.base, signed)
-        case Call():
-            given = [argument.value for argument in node.arguments]
-            return node.function in ("exp", "sigmoid", "softplus") or (node.function == "sqrt" and nonzero(given[0], signed))
-        case Arithmetic():
-            parts = [node.first, *(term.operand for term in node.rest)]
-            return all(term.operator in "*/" for term in node.rest) and all(nonzero(part, signed) for part in parts)
-    return False
+def multiplied(node: Expression, name: str) -> list[Expression]:
+    """What a change of a name, that stands in an expression once, is multiplied by on its way to the value."""
+    if isinstance(node, Arithmetic):
+        parts = [node.first, *(term.operand for term in node.rest)]
+        mine = [part for part in parts if name in names_of(part)]
+        others = [part for part in parts if name not in names_of(part)] if node.rest[0].operator in "*/" else []
+        return [*others, *(found for part in mine for found in multiplied(part, name))]
+    return [found for part in children(node) if name in names_of(part) for found in multiplied(cast(Expression, part), name)]
 
 
-def flat(node: Expression, name: str, signed: frozenset[str]) -> list[Expression]:
-    """What an expression, in which a name stands, is where it does not change with the name; none: it always does (but for single
-    points).  `signed` names are never 0."""
-    match node:
-        case Name():
-            return []
-        case Unary(operator="-"):
-            return [Unary("-", one) for one in flat(node.operand, name, signed)]
-        case Power() if constant(node.exponent):
-            return [replace(node, base=one) for one in flat(node.base, name, signed)]
-        case Call() if len(node.arguments) == 1 and (node.function in RISING or node.function == "sqrt"):
-            return [call_of(node.function, one) for one in flat(node.arguments[0].value, name, signed)]
-        case Arithmetic():
-            parts = [node.first, *(term.operand for term in node.rest)]
-            mine = [place for place, part in enumerate(parts) if name in names_of(part)]
-            if len(mine) == 1 and not any(term.operator == "%" for term in node.rest):
-                found: list[Expression] = [_with_part(node, mine[0], one) for one in flat(parts[mine[0]], name, signed)]
-                others = [part for place, part in enumerate(parts) if place != mine[0]]
-                if node.rest[0].operator in "*/" and not all(nonzero(part, signed) for part in others):
-                    found.append(Number(0.0))  # a factor is 0
-                return found
-    return [substituted(node, name, Number(0.0))]
-
-
-def factors(node: Expression, name: str, signed: frozenset[str]) -> list[Expression]:
-    """Expressions at whose zeros an expression stops to change with a name, and may change the other way beyond them."""
-    match node:
-        case Name():
-            return []
-        case Unary(operator="-"):
-            return factors(node.operand, name, signed)
-        case Power() if name not in names_of(node.exponent):
-            return factors(node.base, name, signed)
-        case Call() if len(node.arguments) == 1:
-            return factors(node.arguments[0].value, name, signed)
-        case Arithmetic():
-            parts = [node.first, *(term.operand for term in node.rest)]
-            mine = [part for part in parts if name in names_of(part)]
-            if len(mine) == 1 and not any(term.operator == "%" for term in node.rest):
-                found = factors(mine[0], name, signed)
-                if node.rest[0].operator in "*/":
-                    found += [part for part in parts if part is not mine[0] and not nonzero(part, signed)]
-                return found
-    return [_slope(node, name) if affine(node, name) else less(*(substituted(node, name, Number(end)) for end in (1.0, 0.0)))]
-
-
-def _slope(node: Expression, name: str) -> Expression:
-    """Of an affine function of a name."""
+def slope(node: Expression, name: str) -> Expression:
+    """Of an affine function of a name that stands in it."""
     match node:
         case Unary():
-            return Unary("-", _slope(node.operand, name))
+            return Unary("-", slope(node.operand, name))
         case Arithmetic():
             parts = [("+" if node.rest[0].operator in "+-" else "*", node.first), *((t.operator, t.operand) for t in node.rest)]
             if node.rest[0].operator in "+-":
-                parts = [(operator, _slope(part, name)) for operator, part in parts if name in names_of(part)]
+                parts = [(operator, slope(part, name)) for operator, part in parts if name in names_of(part)]
+                if len(parts) == 1:
+                    return parts[0][1] if parts[0][0] == "+" else Unary("-", parts[0][1])
                 return Arithmetic(Number(0.0), tuple(Term(operator, part) for operator, part in parts))
             places = [place for place, part in enumerate(parts) if name in names_of(part[1])]
-            return _with_part(node, places[0], _slope(parts[places[0]][1], name))
+            return with_part(node, places[0], slope(parts[places[0]][1], name))
     return Number(1.0)
 
 
@@ -326,7 +266,7 @@ def constant(node: Expression) -> float | None:
     return None
 
 
-def _with_part(node: Arithmetic, place: int, part: Expression) -> Arithmetic:
+def with_part(node: Arithmetic, place: int, part: Expression) -> Arithmetic:
     """The chain with another operand at a place."""
     if not place:
         return replace(node, first=part)
@@ -335,6 +275,6 @@ def _with_part(node: Arithmetic, place: int, part: Expression) -> Arithmetic:
 
 
 __all__ = [
-    "RISING", "Unsolved", "affine", "call_of", "changed", "constant", "factors", "flat", "less", "names_of", "pieces",
-    "substituted",
+    "MOST_PIECES", "WHOLE", "Unsolved", "affine", "by_element", "call_of", "changed", "constant", "less", "multiplied", "names_of",
+    "pieces", "slope", "substituted", "with_part",
 ]

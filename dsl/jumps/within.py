@@ -14,20 +14,39 @@ from ..syntax import (
     Interval,
     Logical,
     LogPdf,
+    Name,
     Number,
+    Sample,
     Term,
     Unary,
     Vector,
 )
 from ..tables.distributions import DISTRIBUTIONS
 from ..tables.functions import FUNCTIONS, Smoothness
+from ..tables.ranges import Bounds
 from ..text.source import Span
 from .atoms import DRAW, Atom
 from .carried import Carried, Carrying, Missable
+from .entries import simpler, split, written_out
 from .inlining import inlined
 from .inverting import without_whole
-from .reachable import is_number, jumping_functions, numbers_by_text, reached_by_draws
-from .solving import WHOLE, Unsolved, constant, factors, flat, names_of, nonzero
+from .reachable import assignments, definitions, is_number, jumping_functions, numbers_by_text, reached_by_draws
+from .rising import (
+    SIZE,
+    direction,
+    factors,
+    flat,
+    goes_with_a_sum,
+    has_an_entry,
+    never_zero,
+    nonzero,
+    poles,
+    slopes,
+    summed,
+    sums_over,
+    without_sums,
+)
+from .solving import WHOLE, Unsolved, constant, multiplied, names_of
 
 
 class Within:
@@ -39,21 +58,27 @@ class Within:
         self.atoms: dict[int, dict[Atom, None]] = {site.index: {} for site in resolved.sites}
         self.places: set[Span] = set()  # of jumps that are understood
         self.random = reached_by_draws(resolved)
-        self.signed = frozenset(
-            name for name, fact in resolved.parameters.items()
-            if fact.node is not None and isinstance(domain := fact.node.domain, Interval) and (domain.low >= 0 or domain.high <= 0)
-        )
         self.jumping = jumping_functions(resolved)
+        self.signs = {
+            name: 1 if domain.low >= 0 else -1 for name, fact in resolved.parameters.items()
+            if fact.node is not None and isinstance(domain := fact.node.domain, Interval) and (domain.low >= 0 or domain.high <= 0)
+        }
         self.scalars = numbers_by_text(resolved)
+        self.defined = definitions(resolved)
+        self.kept = never_zero(assignments(resolved), self.signs)
         self.hidden = frozenset(name for function in resolved.functions.values() for name in names_of(function.body))
 
     def jumps(self, node: Call) -> bool:
         row = FUNCTIONS.get(node.function)
         return row is not None and Smoothness.JUMP in row.smoothness
 
+    def read(self, node: Expression) -> Expression:
+        """The expression with what calls give, and what is made of vectors that are written out, in their places."""
+        return written_out(inlined(node, self.resolved), self.scalars)
+
     def condition(self, node: Expression, state: Carrying) -> None:
         """A condition decides how a run goes on."""
-        node = inlined(node, self.resolved)
+        node = self.read(node)
         self.inner(node, state)
         self.places.add(node.span)
         match node:
@@ -92,7 +117,7 @@ class Within:
 
     def inner(self, node: Expression, state: Carrying) -> None:
         """Jumps inside an expression."""
-        for part in nodes_in(inlined(node, self.resolved)):
+        for part in nodes_in(self.read(node)):
             match part:
                 case Comparison():
                     self.add(Arithmetic(part.left, (Term("-", part.right),), span=part.span), False, part.span, state)
@@ -139,7 +164,7 @@ class Within:
             case "where" if len(given) == 3:
                 if not isinstance(given[0], Comparison | Logical):
                     self.condition(given[0], state)
-            case "argmax" if isinstance(given[0], Vector) and all(is_number(one, self.scalars) for one in given[0].items):
+            case "argmax" | "argmin" if isinstance(given[0], Vector) and all(map(self.number, given[0].items)):
                 for number, one in enumerate(given[0].items):
                     for other in given[0].items[:number]:
                         self.add(Arithmetic(one, (Term("-", other),)), False, node.span, state)
@@ -147,27 +172,70 @@ class Within:
                 state.lose(self.names(node), node.span, f"`{node.function}` jumps, and where is not known here")
 
     # ------------------------------------------------------------------------------------------------ at a draw
-    def rounded(self, one: Carried) -> list[Carried]:
+    def rounded(self, one: Carried, node: Sample) -> list[Carried]:
         """A comparison of the draw with some whole number: whole values."""
         if one.lattice or not {WHOLE, DRAW} <= names_of(one.value):
             return [one]
         try:
-            whole, zero = without_whole(one.value, self.signed)
+            whole, zero = without_whole(one.value, self.signs_at(node))
         except Unsolved:
             return [one]
         return [Carried(value, True, one.span) for value in whole] + [one.of(value) for value in zero]
 
-    def without(self, one: Carried) -> list[Carried]:
-        """What goes on without the draw: what the expression is where it does not change with it, and where it comes to be so,
+    def signs_at(self, node: Sample) -> dict[str, int]:
+        """The signs of names that are never 0, at a draw."""
+        found = dict(self.signs)
+        given = self.resolved.arguments[id(node.distribution)]
+        known = {name: Bounds(at, at, True, True) for name, value in given.items() if (at := constant(value)) is not None}
+        support = DISTRIBUTIONS[node.distribution.name].support(known)
+        if support.low >= 0 or support.high <= 0:
+            found[DRAW] = 1 if support.low >= 0 else -1
+        return found
+
+    def parts(self, one: Carried, node: Sample) -> list[Carried]:
+        """What is an atom of a draw each: the pieces of an expression, and what they are divided by."""
+        scalars = self.scalars | {DRAW} if self.numbers(node) else self.scalars
+        found = [own for piece in split(one.value, DRAW, scalars) for own in self.rounded(one.of(piece), node)]
+        divisors = [pole for own in found for pole in poles(own.value, DRAW, self.signs_at(node))]
+        return [*found, *(Carried(divisor, False, one.span) for divisor in dict.fromkeys(divisors))]
+
+    def number(self, node: Expression) -> bool:
+        return is_number(node, self.scalars)
+
+    def numbers(self, node: Sample) -> bool:
+        """Whether one number is drawn, by the text."""
+        return all(is_number(argument.value, self.scalars) for argument in node.distribution.arguments)
+
+    def without(self, one: Carried, node: Sample) -> list[Carried]:
+        """What goes on without a draw: what the expression is where it does not change with it, and where it comes to be so,
         if it may be 0 there (`x*y > 0` jumps where x is 0)."""
+        signs = self.signs_at(node)
+        if direction(simpler(one.value), DRAW, signs):
+            return []
+        if sums_over(one.value, DRAW):
+            return self.without_sums(one)
         found = []
-        for rest in flat(one.value, DRAW, self.signed):
+        for rest in flat(one.value, DRAW, signs):
             found.append(one.of(rest))
             number = constant(rest)
             if number is None:
-                sure = nonzero(rest, self.signed) and not one.lattice
+                sure = nonzero(rest, signs) and not one.lattice
             else:
                 sure = number % 1 != 0 if one.lattice else number != 0
             if not sure:
-                found += [Carried(factor, False, one.span) for factor in factors(one.value, DRAW, self.signed)]
+                found += [Carried(factor, False, one.span) for factor in factors(one.value, DRAW, signs)]
         return found
+
+    def without_sums(self, one: Carried) -> list[Carried]:
+        """The same of an expression with a sum over the draw."""
+        changes = [part for part in multiplied(one.value, DRAW) if not nonzero(part, self.signs)]
+        if not changes and (has_an_entry(one.value, DRAW) or goes_with_a_sum(one.value, DRAW, self.signs)):
+            return []
+        if sum(isinstance(part, Name) and part.id == DRAW for part in nodes_in(one.value)) > 1:
+            changes = [slopes(one.value, DRAW)] if summed(one.value, DRAW) else [Name(SIZE)]
+        elif not changes:
+            return []
+        rest = without_sums(one.value, DRAW)
+        if rest is None or any(SIZE in names_of(change) for change in changes):
+            raise Missable(one.span, "what it is without the draw is not told by its sums")
+        return [one.of(rest), *(Carried(change, False, one.span) for change in changes)]

@@ -71,7 +71,7 @@ def _mixture(parts: tuple[DistributionRow, ...]) -> DistributionRow:
     return DistributionRow(
         f"{MIXTURE}({', '.join(row.name for row in parts)})",
         (ParameterRow("weights", Domain.PROBABILITIES, event=1), *numbered),
-        discrete=parts[0].discrete, finite=all(row.finite for row in parts), support=support,
+        discrete=parts[0].discrete, finite=all(row.finite for row in parts), forks=False, support=support,
         whole_line=all(row.whole_line for row in parts), kinked=bool(kinks), bends_at=kinks[0] if kinks else "",
         value_smooth=all(row.value_smooth for row in parts), periodic=any(row.periodic for row in parts), parts=parts,
         summary="one of several distributions, drawn by weight",

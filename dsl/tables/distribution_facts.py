@@ -56,7 +56,8 @@ class DistributionRow:
     """One distribution.
 
     `parameters` stand in torch's positional order; of `alternatives` exactly one is given.  `finite`: finitely many
-    outcomes.  `endless`: all whole numbers from 0 on, of which all but some are negligible.  `relaxable`: Gumbel-Softmax applies.
+    outcomes.  `forks`: of a discrete one it is known how much more likely a parameter makes other outcomes.  `endless`: all whole
+    numbers from 0 on, of which all but some are negligible.  `relaxable`: Gumbel-Softmax applies.
     `event`: axes of one draw.  `support`: where the entries of a draw
     lie, from the ranges of the given arguments (a continuous draw is never exactly at an edge).  `whole_line`: the
     density is positive on all of R, so no value can leave the support.  `kinked`: the log density has a kink where the
@@ -79,6 +80,7 @@ class DistributionRow:
     alternatives: tuple[str, ...] = ()
     discrete: bool = False
     finite: bool = False
+    forks: bool = True
     endless: bool = False
     relaxable: bool = False
     event: int = 0

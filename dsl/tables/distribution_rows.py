@@ -326,7 +326,7 @@ _DISCRETE = (
             ParameterRow("total_count", Domain.COUNT, differentiable=False, moves_support=True),
             ParameterRow("concentration1", Domain.POSITIVE), ParameterRow("concentration0", Domain.POSITIVE),
         ),
-        discrete=True, finite=True, support=_up_to_total, outcomes=_up_to_the_total,
+        discrete=True, finite=True, forks=False, support=_up_to_total, outcomes=_up_to_the_total,
         summary="the number of successes in `total_count` trials with a chance from a Beta, as in Stan",
         formula="choose(n, x) * B(x + a, n - x + b) / B(a, b) with n = total_count, a = concentration1, b = concentration0",
     ),

@@ -280,7 +280,9 @@ Sources: Fu & Hu 1997 (smoothed perturbation analysis); Heidergott & Vazquez-Aba
         Carrier.DIFFERENCE, forks=True,
         reason="runs go on with another outcome beside the one drawn",
         known_as=("spa", "smoothedperturbation", "stochasticad", "stochastictriples", "mvd", "measurevalued", "branching"),
-        unsuited=lambda row: "" if row.discrete else f"{row.name} is continuous",
+        unsuited=lambda row: f"{row.name} is continuous" if not row.discrete else (
+            "" if row.forks else f"how likely other outcomes of {row.name} become is not known"
+        ),
         carries=lambda parameter: f"the support moves with `{parameter.name}`" if parameter.moves_support else "",
         help=lambda row: _score_help(row) if row.discrete else "",
         options=(MASS,),
@@ -311,6 +313,17 @@ Sources: Leibniz' integral rule; Fu & Hu 1997 (smoothed perturbation analysis); 
 ESTIMATORS: dict[str, EstimatorRow] = {row.name: row for row in ROWS}
 PLAIN = next(row for row in ROWS if row.carrier is Carrier.NOTHING)  # where there is no derivative to carry
 SUMMING = next(row for row in ROWS if row.exact)  # the sum over all outcomes
+FORKING = next(row for row in ROWS if row.forks and not row.crosses)  # other outcomes beside the one drawn
+
+
+def advice_at_edges(row: DistributionRow, site: str, besides: EstimatorRow) -> str:
+    """How else a site may be differentiated where an outcome has probability 0 and that moves; empty: in no other way."""
+    found = ""
+    if row.finite and not besides.splits:
+        found += f";\nor sum over all outcomes, which is right at the edge too: --estimator {site}={SUMMING.name}"
+    if besides is not FORKING and not FORKING.unsuited(row):
+        found += f";\nor let runs go on with another outcome, which is right there too: --estimator {site}={FORKING.name}"
+    return found
 CROSSING = next(row for row in ROWS if row.crosses)  # it goes over jumps
 FALLBACK = next(row for row in ROWS if row.carrier is Carrier.DENSITY)  # it sees every jump
 

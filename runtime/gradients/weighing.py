@@ -256,7 +256,8 @@ class Weighing:
         self, entry: int, gradient: Sequence[Tensor | None], leaves: Leaves, few: bool
     ) -> tuple[list[Tensor | None], list[Tensor | None]]:
         """What mean baselines do to the standard error: with `few` runs the jackknife's pseudo-values, and what means of several
-        groups, or beside other derivatives, add to the variance of the sum (`degenerate.py`)."""
+        groups, or beside other derivatives, add to the variance of the sum (`degenerate.py`); not of what stands on other lanes
+        than the runs, of which only the gradient is asked for (`culprits.py`)."""
         means = sum(group.baseline in MEANS for group in self.groups)
         if self.runs <= LEAST_FOR_JACKKNIFE or not means:
             return [], []
@@ -273,7 +274,7 @@ class Weighing:
         pseudo = list(gradient)
         costs: list[Tensor | None] = []
         for place in range(len(gradient)):
-            felt = [(due, own) for due, score in tied if (own := score[place]) is not None]
+            felt = [(due, own) for due, score in tied if (own := score[place]) is not None and own.shape[0] == self.runs]
             for due, score in felt if jackknifed else ():
                 pseudo[place] = _sum(pseudo[place], self._off_mean(due, score))
             costs.append(second_order(*zip(*felt, strict=True)) if felt and costly else None)

@@ -12,6 +12,7 @@ from .law import Law
 
 NEXT = 1e-8  # to an end, where the width is 1
 FLAT = 1e-2  # of the density at an end, where the width is 1: as good as 0
+ULPS, COARSE = 64.0, 1e-3  # last digits that a root is from its sides; part of the width that these may be
 OFTEN = 1e-3  # part of the lanes at which roots do not meet by chance
 REACH, SOME, MANY = 10.0, 4e-3, 2000  # widths in which draws lie; part of the lanes that is no chance, of so many
 
@@ -41,6 +42,13 @@ def narrow(off: Tensor, scale: Tensor, own: Tensor | None) -> bool:
     near = size < 0.1 * size.nanmedian(0).values
     passing = [(near & (off * side > 0)).double().mean(0) > SOME for side in (-1.0, 1.0)]
     return bool((lone & passing[0] & passing[1]).any())
+
+
+@torch.no_grad()
+def coarse(law: Law, draw: Tensor, root: Tensor, scale: Tensor) -> bool:
+    """Whether numbers at a root that draws `[lanes, *batch]` may come to are too far apart for the width of the distribution."""
+    wide = ULPS * torch.finfo(root.dtype).eps * root.abs() > COARSE * scale
+    return bool(wide.any()) and bool((wide & (law.log_prob(torch.where(wide, root, draw)) > -torch.inf)).any())
 
 
 def at_an_end(law: Law, draw: Tensor, root: Tensor, width: Tensor) -> tuple[Tensor, Tensor] | None:

@@ -111,6 +111,15 @@ def spread(law: Law, x: Tensor) -> Tensor:
 
 
 @torch.no_grad()
+def extent(law: Law, x: Tensor) -> Tensor:
+    """About how wide the distribution is, of those whose width is an argument, and 1 of others: the same for all its draws."""
+    match law:
+        case LocationScale() | HalfNormal() | HalfCauchy() | Exponential() | UniformLaw():
+            return spread(law, x).abs() if not isinstance(law, LogNormal) else torch.ones_like(x)
+    return torch.ones_like(x)
+
+
+@torch.no_grad()
 def below(law: Law, x: Tensor) -> Tensor:
     """The probability of a draw below `x`; `Unknown` where there is no formula."""
     match law:

@@ -308,7 +308,6 @@ def _check_meeting(
             )
 
 
-@torch.no_grad()
 def uncounted(machine: Machine, site: Site, frame: Frame, shape: tuple[int, ...]) -> Tensor | None:
     """Which elements of a draw `[lanes, *batch]` of such a shape count nowhere, since all that they do is to be multiplied by 0
     (`find_factors`): `caught*well` where nobody is well `[lanes or 1, *batch]`; None: none, as far as is known."""
@@ -327,10 +326,11 @@ def uncounted(machine: Machine, site: Site, frame: Frame, shape: tuple[int, ...]
 def _zero(machine: Machine, name: str, frame: Frame, shape: tuple[int, ...]) -> Tensor | None:
     """Where a variable is 0, for each element of a draw; None: it is not there yet, or has other elements."""
     assert machine.aside is not None
-    value = None if frame.find(name) is None else machine.aside.evaluate(Name(name), frame)
+    with torch.enable_grad():  # the frame keeps what was read, which others read with its derivative
+        value = None if frame.find(name) is None else machine.aside.evaluate(Name(name), frame)
     if not isinstance(value, PerLane | Uniform):
         return None
-    raw = value.raw if isinstance(value.raw, Tensor) else torch.tensor([float(value.raw)], device=machine.device)
+    raw = value.raw.detach() if isinstance(value.raw, Tensor) else torch.tensor([float(value.raw)], device=machine.device)
     own, batch = tuple(raw.shape[1:]), shape[1:]
     fits = own == tuple(value.shape) and len(own) <= len(batch) and raw.shape[0] in (1, shape[0])
     if not fits or any(size not in (1, most) for size, most in zip(own[::-1], batch[::-1], strict=False)):

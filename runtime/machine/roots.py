@@ -27,18 +27,20 @@ from ..lanes.lanes import Lanes, Leading, carry
 from ..lanes.lessons import TooCoarse
 from ..lanes.lifting import Leaves
 from ..lanes.values import PerLane, Plain, Uniform
-from ..laws.corners import at_an_end, narrow, often
+from ..laws.corners import ULPS, at_an_end, coarse, narrow, often
 from ..laws.crossing import Unknown, crossed, spread
 from ..laws.law import Law
 from ..laws.others import Rows
 from .arguments import Bound
 from .machine import Machine
-from .solved import Found, Spot, Uneven, Untold, roots
+from .solved import FAR, Found, Spot, Uneven, Untold, faded, from_infinity, roots, unfound
 
-STEP, ULPS = 1e-8, 64.0  # from a root to its sides: of the width of the distribution, and of the last digits of the root
+STEP = 1e-8  # from a root to its sides: of the width of the distribution, and ULPS of the last digits of the root
 UNPARTED = 1e-3  # part of the roots at which an atom may not change its sign, for rounding
 WATCHED = 1024  # roots of one meeting that are looked at
 CLOSE = 1e-9  # derivatives that are the same but for rounding
+NOTHING = 1e-280  # a density whose inverse may be no number
+EQUAL = 1e-11  # of the width, and of a root: what roots that are the same may be apart for rounding
 
 
 def _single(value: Plain) -> bool:
@@ -83,13 +85,18 @@ class Crossings:
             moves = [bound.live or one.root.requires_grad for one in found]
             self.kinds, self.law = len(found), place.law
             self.points = [one.root.detach() for one in found]
+            for atom, one, move in zip(self.atom_of, found, moves, strict=True):
+                if move:
+                    self._no_rounding(place, atom, one.root.detach())
             if self.looked:
                 self._no_corner(place, found, moves)
+                self._no_other(found)
             masses = [self._density(place.law, one) * move for one, move in zip(found, moves, strict=True)]
             some = [number for number, mass in enumerate(masses) if bool(mass.any())] or [0]
             self.kinds, self.kind_of = len(some), some
             self._masses, self.points = ([table[number] for number in some] for table in (masses, self.points))
-            self._once_each([found[number] for number in some])
+            still = [one for one, move in zip(found, moves, strict=True) if not move]
+            self._once_each([found[number] for number in some], still, found)
 
     def total(self, count: int) -> Tensor:
         """The mass of all roots together, of the first lanes."""
@@ -113,9 +120,9 @@ class Crossings:
         inner = self.entry.child(Leading(1, self.home, self.machine.device))
         inner.write(DRAW, Uniform(0.0))
         for atom in self.atoms:
-            if atom.lattice:
+            if atom.lattice or atom.form is Form.SUMMED:
                 return False
-            for expression in atom.roots if atom.form is Form.SOLVED else (atom.value,):
+            for expression in (*atom.goals, atom.part, *([atom.outer] if atom.outer is not None else [])):
                 if any(found and isinstance(found[0], PerLane) for found in map(inner.find, names_of(expression))):
                     return False
                 assert self.machine.aside is not None
@@ -172,32 +179,36 @@ class Crossings:
         density = law.log_prob(root).exp()
         if found.cell is not None:
             density = density / found.cell
-        return torch.where(torch.isfinite(found.root) & torch.isfinite(density), density, 0.0)
+        return torch.where(torch.isfinite(found.root) & torch.isfinite(density) & (density > NOTHING), density, 0.0)
 
-    def _once_each(self, found: Sequence[Found]) -> None:
+    def _once_each(self, found: Sequence[Found], still: Sequence[Found], every: Sequence[Found]) -> None:
         """Roots that are the same count once; P0403 where they move apart.  What is a root of a lattice counts there, also in lanes
         whose draw is next to another."""
         masses = self._masses
-        for later in range(1, self.kinds):
+        for later in range(self.kinds):
             point = self.points[later]
             width = _width(self.law, point)
-            for first in range(later):
-                near = found[first].near
+            for first, one in enumerate([*found[:later], *still]):
                 with torch.enable_grad():
-                    root = found[first].root if near is None else near(point)
+                    root = one.root if one.near is None else one.near(point)
                 other = root.detach()
                 same = ((point - other).abs() <= 2 * (width + _width(self.law, other))) & (masses[later] > 0)
-                if near is None:
+                if one.near is None and first < later:
                     same = same & (masses[first] > 0)
                 if not bool(same.any()):
                     continue
+                off = (point - other).abs() > EQUAL * (spread(self.law, point).abs() + point.abs())
+                if often(same & off, self.own):
+                    raise self.refused("two of its jumps are nearly at the same place")
                 if often(same, self.own) and self._apart(root, found[later].root, same):
                     raise self.refused("two of its jumps are at the same place, and move apart")
-                masses[later] = torch.where(same, 0.0, masses[later])
-            for atom in dict.fromkeys(self.atom_of[: self.kind_of[later]]):
-                if atom.lattice and atom is not self.atom_of[self.kind_of[later]]:
-                    before, after = (self._value(atom, point + side * width).floor() for side in (-1.0, 1.0))
-                    masses[later] = torch.where(before != after, 0.0, masses[later])
+                if first < later:
+                    masses[later] = torch.where(same, 0.0, masses[later])
+            own = self.atom_of[self.kind_of[later]]
+            for atom, before in dict(zip(self.atom_of[: self.kind_of[later]], every, strict=False)).items():
+                if before.at is not None and atom is not own:
+                    low, high = (before.at(point + side * width).detach().floor() for side in (-1.0, 1.0))
+                    masses[later] = torch.where((low != high) & low.isfinite() & high.isfinite(), 0.0, masses[later])
 
     def _no_corner(self, place: Spot, found: Sequence[Found], moves: Sequence[bool]) -> None:
         """P0403 where the draws end at a root and the end moves otherwise, or where an atom is 0 whatever is drawn."""
@@ -209,6 +220,9 @@ class Crossings:
                 continue
             if narrow(one.root.detach() - self.draw, scale, self.own):
                 raise self.refused(f"its draws are so narrow that runs hardly ever come near to where the result {atom.origin}")
+            if coarse(place.law, self.draw, one.root.detach(), scale):
+                raise self.refused(f"its numbers are too large for differences as small as those at which the result {atom.origin}")
+            self._no_end(place, atom, one.root.detach())
             with torch.enable_grad():
                 ends = at_an_end(place.law, self.draw, one.root, _width(place.law, one.root.detach())) if bounded else None
                 if ends is not None and often(ends[0], self.own) and self._apart(one.root, ends[1], ends[0], slack):
@@ -220,11 +234,43 @@ class Crossings:
                 if often(nothing, self.own) and self._apart(value, value.detach(), nothing, CLOSE):
                     raise self.refused(f"the result {atom.origin} whatever is drawn, and a parameter moves that")
 
-    def _value(self, atom: Atom, draw: Tensor) -> Tensor:
-        """Of an atom on all lanes."""
-        draw = torch.where(torch.isfinite(draw), draw, self.draw).detach()
-        return self._place(self.lanes, self.frame).value(atom.value, draw).detach()
+    @torch.enable_grad()
+    def _no_end(self, place: Spot, atom: Atom, root: Tensor) -> None:
+        """P0403 where a root comes from infinity."""
+        if not often(root.isinf(), self.own) or (far := from_infinity(place, atom, root)) is None:
+            return
+        value = place.value(atom.value, torch.where(far, root.clamp(-FAR, FAR), self.draw))
+        far = far & value.isfinite()
+        if often(far, self.own) and self._apart(value, value.detach(), far, CLOSE):
+            raise self.refused(f"the result {atom.origin}, and a parameter brings that here from infinity")
 
+    @torch.no_grad()
+    def _no_rounding(self, place: Spot, atom: Atom, root: Tensor) -> None:
+        """P0403 where a root is lost to rounding."""
+        lost = ~root.isfinite()
+        for factor in atom.factors if bool(lost.any()) else ():
+            try:
+                gone = lost & faded(place, factor, atom.kept)
+            except (Untold, Uneven):  # it is not what it was when it went into the atom
+                continue
+            if bool(gone.any() if self.own is None else gone[self.own].any()):
+                raise self.refused(f"the result {atom.origin}, but numbers are too small there, or too large, to tell where")
+
+    @torch.no_grad()
+    def _no_other(self, found: Sequence[Found]) -> None:
+        """P0403 where an atom is negative at one draw and positive at another without a root between them."""
+        rows = torch.arange(self.lanes.count, device=self.draw.device) if self.own is None else where_true(self.own)
+        rows = rows[:WATCHED]
+        place, draw = self._some(rows), self._draws(rows)
+        width = spread(place.law, draw).abs().expand(draw.shape)
+        for atom in dict.fromkeys(self.atom_of):
+            if atom.lattice or atom.poles or atom.form is Form.SUMMED:
+                continue
+            several = [one.root.detach().index_select(0, rows) for own, one in zip(self.atom_of, found, strict=True) if own == atom]
+            if float(unfound(place, atom, several, draw, width).sum()) > UNPARTED * rows.shape[0]:
+                raise self.refused(f"the result {atom.origin}, and not only there")
+
+    @torch.enable_grad()
     def _apart(self, one: Tensor, other: Tensor, same: Tensor, slack: float = 0.0) -> bool:
         """Whether two roots move differently, by more than `slack`, where they are the same."""
         counted = same.reshape(one.shape)

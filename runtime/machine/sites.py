@@ -17,7 +17,7 @@ from ...dsl.levels import Proposal
 from ...dsl.names.resolved import Site
 from ...dsl.syntax import Distribution, Draw, LogPdf, Sample
 from ...dsl.tables.distributions import DistributionRow
-from ...dsl.tables.estimators import ESTIMATORS, SUMMING, Carrier
+from ...dsl.tables.estimators import ESTIMATORS, Carrier, advice_at_edges
 from ...dsl.text.diagnostics import ProbError
 from ..arrays.broadcast import ShapeMismatch, broadcast_shapes, shape_words
 from ..arrays.memory import ask
@@ -359,8 +359,7 @@ def at_edge(machine: Machine, node: Sample | Draw, bound: Bound, edge: Edge, fra
     if not edge.log and not choice.forced and any(ESTIMATORS[name].forks for name in choice.candidates):
         raise AtEdge(site.index)
     help = "keep the argument inside the domain, for instance by a sigmoid or by another parameter value"
-    if bound.row.finite and not edge.log and not facts.splits:
-        help += f";\nor sum over all outcomes, which is right at the edge too: --estimator {site.name}={SUMMING.name}"
+    help += "" if edge.log else advice_at_edges(bound.row, site.name, facts)
     note = "an outcome that is never drawn cannot be weighed, but it becomes possible where the parameter moves"
     raise _impossible(
         machine, node.distribution, bound.tensors[edge.argument], edge, mask, frame, help,

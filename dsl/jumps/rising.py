@@ -1,0 +1,335 @@
+"""Expressions that rise or fall with a draw, by their structure, and sums over a draw of several numbers.
+
+A sum of rising expressions rises; so does a product of positive ones, and what a rising function makes of one.  No number is tried:
+what cannot be told from the text is not told.  `signs` are those of names, 1 or -1.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+from ..names.scopes import nodes_in
+from ..syntax import Argument, Arithmetic, Call, Comparison, Expression, Index, Name, Number, Power, Slice, Term, Unary
+from .solving import affine, call_of, changed, constant, less, names_of, slope, substituted, with_part
+
+RISING = frozenset((
+    "exp", "expm1", "log", "log1p", "sqrt", "sigmoid", "logit", "softplus", "tanh", "sinh", "atan", "erf", "normcdf",
+))
+POSITIVE = frozenset(("exp", "sigmoid", "softplus", "cosh"))
+SUMS = ("sum", "mean", "dot")
+SIZE = "\1size"  # how many numbers a draw has
+
+
+def sign(node: Expression, signs: Mapping[str, int]) -> int:
+    """1 where an expression is surely greater than 0, -1 where it is less; 0: not known."""
+    match node:
+        case Number():
+            return int(node.value > 0) - int(node.value < 0)
+        case Name():
+            return signs.get(node.id, 0)
+        case Unary(operator="-"):
+            return -sign(node.operand, signs)
+        case Power():
+            base, exponent = sign(node.base, signs), constant(node.exponent)
+            if base > 0:
+                return 1
+            return 0 if exponent is None or exponent % 1 else base if exponent % 2 else abs(base)
+        case Call():
+            positive = node.function in POSITIVE or (node.function == "sqrt" and sign(node.arguments[0].value, signs) > 0)
+            return int(positive)
+        case Arithmetic():
+            return _sign_of_chain(node, signs)
+    return 0
+
+
+def _sign_of_chain(node: Arithmetic, signs: Mapping[str, int]) -> int:
+    found = sign(node.first, signs)
+    for term in node.rest:
+        other = sign(term.operand, signs)
+        match term.operator:
+            case "+" | "-":
+                other = other if term.operator == "+" else -other
+                found = found if found == other else 0
+            case "*" | "/":
+                found = found * other
+            case _:
+                return 0
+    return found
+
+
+def direction(node: Expression, name: str, signs: Mapping[str, int]) -> int:
+    """1 where an expression rises strictly with a name in it, wherever it is a number; -1 where it falls; 0: not known."""
+    match node:
+        case Name():
+            return 1
+        case Unary(operator="-"):
+            return -direction(node.operand, name, signs)
+        case Call() if len(node.arguments) == 1 and node.function in RISING:
+            return direction(node.arguments[0].value, name, signs)
+        case Power():
+            return _of_power(node, name, signs)
+        case Arithmetic() if node.rest[0].operator in "+-":
+            found = {
+                direction(operand, name, signs) * (-1 if operator == "-" else 1)
+                for operator, operand in (("+", node.first), *((term.operator, term.operand) for term in node.rest))
+                if name in names_of(operand)
+            }
+            return found.pop() if len(found) == 1 else 0
+        case Arithmetic() if all(term.operator in "*/" for term in node.rest):
+            return _of_product(node, name, signs)
+    return 0
+
+
+def poles(node: Expression, name: str, signs: Mapping[str, int]) -> list[Expression]:
+    """What an expression is divided by, that may be 0 at some values of a name: there it changes its sign through infinity."""
+    found: list[Expression] = []
+    for part in nodes_in(node):
+        if isinstance(part, Arithmetic):
+            found += [term.operand for term in part.rest if term.operator == "/"]
+        elif isinstance(part, Power) and (constant(part.exponent) or 0) < 0:
+            found.append(part.base)
+    return [one for one in dict.fromkeys(found) if name in names_of(one) and not sign(one, signs)]
+
+
+def _of_power(node: Power, name: str, signs: Mapping[str, int]) -> int:
+    exponent, base = constant(node.exponent), sign(node.base, signs)
+    if exponent is None:
+        number = constant(node.base)
+        if number is None or number <= 0 or number == 1 or name in names_of(node.base):
+            return 0
+        return direction(node.exponent, name, signs) * (1 if number > 1 else -1)
+    if name in names_of(node.exponent) or not exponent:
+        return 0
+    along = direction(node.base, name, signs) * (1 if exponent > 0 else -1)
+    if exponent % 1:  # a number only where the base is not less than 0
+        return along
+    if exponent % 2:  # has a pole at 0 where the exponent is less than 0
+        return along if exponent > 0 or base else 0
+    return along * base
+
+
+def _of_product(node: Arithmetic, name: str, signs: Mapping[str, int]) -> int:
+    """By the derivative of the logarithm of its size, to which each factor adds."""
+    parts = [("*", node.first), *((term.operator, term.operand) for term in node.rest)]
+    mine = [(operator, part) for operator, part in parts if name in names_of(part)]
+    others = 1
+    for _, part in parts:
+        others *= 1 if name in names_of(part) else sign(part, signs)
+    if len(mine) == 1 and mine[0][0] == "*":
+        return direction(mine[0][1], name, signs) * others
+    whole, grows = others, set()
+    for operator, part in mine:
+        own = sign(part, signs)
+        whole *= own
+        grows.add(direction(part, name, signs) * own * (1 if operator == "*" else -1))
+    return whole * grows.pop() if len(grows) == 1 else 0
+
+
+def nonzero(node: Expression, signs: Mapping[str, int]) -> bool:
+    """Whether an expression is surely not 0; `signs` are of names that are not."""
+    match node:
+        case Number():
+            return node.value != 0
+        case Name():
+            return node.id in signs
+        case Unary(operator="-"):
+            return nonzero(node.operand, signs)
+        case Power():
+            return nonzero(node.base, signs)
+        case Call():
+            given = [argument.value for argument in node.arguments]
+            return node.function in ("exp", "sigmoid", "softplus") or (node.function == "sqrt" and nonzero(given[0], signs))
+        case Arithmetic():
+            parts = [node.first, *(term.operand for term in node.rest)]
+            return all(term.operator in "*/" for term in node.rest) and all(nonzero(part, signs) for part in parts)
+    return False
+
+
+def never_zero(made: Mapping[str, list[Expression]], signs: Mapping[str, int]) -> frozenset[str]:
+    """The names that are 0 at no place of a text, given all that they are `made` of (none of draws that are 0 with probability
+    0), and the signs of others."""
+    found = dict.fromkeys(made, 1)
+    while left := [name for name in found if not all(nonzero(value, {**signs, **found}) for value in made[name])]:
+        for name in left:
+            del found[name]
+    return frozenset(found)
+
+
+def flat(node: Expression, name: str, signs: Mapping[str, int]) -> list[Expression]:
+    """What an expression, in which a name stands, is where it does not change with the name; none: it always does (but for single
+    points).  `signs` are of names that are never 0."""
+    match node:
+        case Name():
+            return []
+        case Unary(operator="-"):
+            return [Unary("-", one) for one in flat(node.operand, name, signs)]
+        case Power() if constant(node.exponent):
+            return [replace(node, base=one) for one in flat(node.base, name, signs)]
+        case Call() if len(node.arguments) == 1 and (node.function in RISING or node.function == "sqrt"):
+            return [call_of(node.function, one) for one in flat(node.arguments[0].value, name, signs)]
+        case Arithmetic():
+            parts = [node.first, *(term.operand for term in node.rest)]
+            mine = [place for place, part in enumerate(parts) if name in names_of(part)]
+            if len(mine) == 1 and not any(term.operator == "%" for term in node.rest):
+                found: list[Expression] = [with_part(node, mine[0], one) for one in flat(parts[mine[0]], name, signs)]
+                others = [part for place, part in enumerate(parts) if place != mine[0]]
+                if node.rest[0].operator in "*/" and not all(nonzero(part, signs) for part in others):
+                    found.append(Number(0.0))  # a factor is 0
+                return found
+    if direction(node, name, signs) or (affine(node, name) and constant(slope(node, name))):
+        return []
+    return [substituted(node, name, Number(0.0))]
+
+
+def factors(node: Expression, name: str, signs: Mapping[str, int]) -> list[Expression]:
+    """Expressions at whose zeros an expression stops to change with a name, and may change the other way beyond them."""
+    match node:
+        case Name():
+            return []
+        case Unary(operator="-"):
+            return factors(node.operand, name, signs)
+        case Power() if name not in names_of(node.exponent):
+            return factors(node.base, name, signs)
+        case Call() if len(node.arguments) == 1:
+            return factors(node.arguments[0].value, name, signs)
+        case Arithmetic():
+            parts = [node.first, *(term.operand for term in node.rest)]
+            mine = [part for part in parts if name in names_of(part)]
+            if len(mine) == 1 and not any(term.operator == "%" for term in node.rest):
+                found = factors(mine[0], name, signs)
+                if node.rest[0].operator in "*/":
+                    found += [part for part in parts if part is not mine[0] and not nonzero(part, signs)]
+                return found
+    return [slope(node, name) if affine(node, name) else less(*(substituted(node, name, Number(end)) for end in (1.0, 0.0)))]
+
+
+# ---------------------------------------------------------------------------------------- sums over what is drawn
+def summed(node: Expression, name: str) -> list[Expression] | None:
+    """What is added up over all numbers of a draw, in an expression that is an affine function of all of them and mentions them
+    only there; None: it is none."""
+    if name not in names_of(node):
+        return []
+    match node:
+        case Unary(operator="-"):
+            return summed(node.operand, name)
+        case Call() if node.function in SUMS:
+            inner = _inner(node)
+            return [inner] if inner is not None and affine(inner, name) else None
+        case Index():
+            return [node.target] if _entry(node) is not None and affine(node.target, name) else None
+        case Arithmetic():
+            parts = [node.first, *(term.operand for term in node.rest)]
+            if node.rest[0].operator not in "+-":
+                mine = sum(name in names_of(part) for part in parts)
+                if mine != 1 or any(t.operator == "%" or (t.operator == "/" and name in names_of(t.operand)) for t in node.rest):
+                    return None
+            found: list[Expression] = []
+            for part in parts:
+                inside = summed(part, name)
+                if inside is None:
+                    return None
+                found += inside
+            return found
+    return None
+
+
+def _inner(node: Call) -> Expression | None:
+    """What a call adds up, number by number."""
+    given = [argument.value for argument in node.arguments]
+    if node.function == "dot":
+        return Arithmetic(given[0], (Term("*", given[1]),)) if len(given) == 2 else None
+    return given[0] if len(given) == 1 else None
+
+
+def _entry(node: Index) -> Expression | None:
+    """The place of one entry of a vector, counted from the front, if it stands in the text."""
+    number = constant(node.items[0]) if len(node.items) == 1 and not isinstance(node.items[0], Slice) else None
+    if number is None or number % 1:
+        return None
+    return Number(number) if number >= 0 else Arithmetic(Name(SIZE), (Term("-", Number(-number)),))
+
+
+def has_an_entry(node: Expression, name: str) -> bool:
+    """Whether some entry of a draw, counted from the front, stands in an expression once, and the draw only in entries like it."""
+    entries = [part for part in nodes_in(node) if isinstance(part, Index) and name in names_of(part)]
+    others = changed(node, lambda part: Number(0.0) if part in entries else None)
+    if name in names_of(others) or not all(isinstance(_entry(part), Number) and part.target == Name(name) for part in entries):
+        return False
+    return any(entries.count(part) == 1 for part in entries)
+
+
+def sums_over(node: Expression, name: str) -> bool:
+    """Whether a sum over all numbers of a draw stands in an expression."""
+    return any(
+        (isinstance(part, Index) or (isinstance(part, Call) and part.function in SUMS)) and name in names_of(part)
+        for part in nodes_in(node)
+    )
+
+
+def goes_with_a_sum(node: Expression, name: str, signs: Mapping[str, int]) -> bool:
+    """Whether an expression rises or falls with a sum in which a draw stands once, and mentions the draw only there."""
+    sums = {part for part in nodes_in(node) if isinstance(part, Call) and part.function in SUMS and name in names_of(part)}
+    if len(sums) != 1:
+        return False
+    (own,) = sums
+    outer: Expression = changed(node, lambda part: Name(name) if part == own else None)
+    once = sum(isinstance(part, Name) and part.id == name for part in nodes_in(own)) == 1
+    alone = name not in names_of(changed(node, lambda part: Number(0.0) if part == own else None))
+    others = {other: known for other, known in signs.items() if other != name}
+    return once and alone and summed(own, name) is not None and direction(outer, name, others) != 0
+
+
+def slopes(node: Expression, name: str) -> Expression:
+    """Of an expression with sums over a draw in it: its slope in each number of the draw, beside each other."""
+    match node:
+        case Unary():
+            return Unary("-", slopes(node.operand, name))
+        case Arithmetic():
+            parts = [("+" if node.rest[0].operator in "+-" else "*", node.first), *((t.operator, t.operand) for t in node.rest)]
+            if node.rest[0].operator in "+-":
+                own = [(operator, slopes(part, name)) for operator, part in parts if name in names_of(part)]
+                return Arithmetic(Number(0.0), tuple(Term(operator, part) for operator, part in own))
+            (place,) = [place for place, part in enumerate(parts) if name in names_of(part[1])]
+            made = [(operator, slopes(part, name) if i == place else part) for i, (operator, part) in enumerate(parts)]
+            return Arithmetic(made[0][1], tuple(Term(operator, part) for operator, part in made[1:]))
+        case Index():
+            places: Expression = Call("arange", (Argument(None, Name(SIZE)),))
+            return Arithmetic(Comparison("==", places, _entry(node) or Number(0.0)), (Term("*", slope(node.target, name)),))
+    assert isinstance(node, Call)
+    inner = _inner(node)
+    assert inner is not None
+    found = slope(inner, name)
+    return Arithmetic(found, (Term("/", Name(SIZE)),)) if node.function == "mean" else found
+
+
+def without_sums(node: Expression, name: str) -> Expression | None:
+    """The expression where no number of the draw counts; None: what it is there is not told."""
+
+    def change(part: Expression) -> Expression | None:
+        if not isinstance(part, Call) or part.function not in SUMS or name not in names_of(part):
+            return None
+        inner = _inner(part)
+        return Number(0.0) if inner is not None and _goes_with(inner, name) else None
+
+    made: Expression = changed(node, change)
+    return None if name in names_of(made) else made
+
+
+def _goes_with(node: Expression, name: str) -> bool:
+    """Whether it is a multiple of a name."""
+    match node:
+        case Name():
+            return node.id == name
+        case Unary(operator="-"):
+            return _goes_with(node.operand, name)
+        case Arithmetic() if node.rest[0].operator in "*/":
+            parts = [node.first, *(term.operand for term in node.rest)]
+            return all(_goes_with(part, name) for part in parts if name in names_of(part))
+    return False
+
+
+__all__ = [
+    "SIZE", "direction", "factors", "flat", "goes_with_a_sum", "has_an_entry", "never_zero", "nonzero", "poles", "sign", "slopes",
+    "summed", "sums_over", "without_sums",
+]
