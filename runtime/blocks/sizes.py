@@ -35,8 +35,8 @@ class Sizes:
     least_of_wide: int
 
     def counter(self, runs: int) -> Counter:
-        """What stops a first block of so many runs that is too large: for its width those only that may be smaller, and the smallest
-        for nothing."""
+        """What stops a first block of so many runs that is too large: for its width only one that may be smaller; the smallest is
+        never stopped."""
         wide = self.numbers if runs > self.least_of_wide else 2**62
         return Counter(2**62, 2**62) if runs <= LEAST_LANES else Counter(self.kept, wide)
 
@@ -48,7 +48,7 @@ class Sizes:
         """How many lanes a block should have, from what one of so many runs has counted.
 
         Where an operation sees but few of the lanes on the average (a loop that they leave, branches), there may be more; and where
-        all but few values are narrow (elements that are set one by one), so many that an operation is worth what Python takes for it.
+        all but few values are narrow (elements that are set one by one), so many that an operation is worth what Python takes.
         """
         widest, kept = max(-(-counter.widest // runs), 1), max(-(-counter.kept // runs), 1)
         most = int(self.most * min(max(runs * counter.values / max(counter.seen, 1), 1), WIDENING))
