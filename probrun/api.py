@@ -156,7 +156,8 @@ class Program:
             sites=results.site_reports(self.resolved, plan, verdict), per_run=estimate.per_run if keep_runs else None,
             pilot_runs=verdict.runs, tails=estimate.tails, few=estimate.few, scarce=estimate.scarce,
             contradictions=verdict.contradictions, overruled=verdict.overruled, check=check, unverified=unverified,
-            compiled=made, sides=sides, kinks=results.places(self.resolved, (*estimate.kinks, *(estimate.turns if sides else ()))),
+            compiled=made, sides=sides,
+            kinks=self.resolved.program.source.places((*estimate.kinks, *(estimate.turns if sides else ()))),
         )
 
     @suggesting
@@ -172,7 +173,6 @@ class Program:
         `include` adds ways that are not: names of estimators to force everywhere, and "finite-differences" at the `steps`.
         `keep_runs` keeps the gradients of single runs for pictures.  `max_time` is shared by the rows.
         """
-        from . import results
         from .comparison import Comparison
 
         begun = time.monotonic()
@@ -198,7 +198,7 @@ class Program:
         )
         return Comparison(
             self.source.name, run.samples, run.seed, table.dtype, run.device, table, time.perf_counter() - started,
-            results.places(self.resolved, (*table.kinks, *(table.turns if sides else ()))), sides,
+            self.resolved.program.source.places((*table.kinks, *(table.turns if sides else ()))), sides,
         )
 
     @suggesting

@@ -63,6 +63,7 @@ def gradient_parts(result: GradientResult) -> list[Part]:
                 above = name + index_text(position[:axes]) if several or axes else ""
                 label = f"d {above}" if above else "d"
                 exact = "corner" if parameter in result.sides.get(name, {}) else result.is_exact(name, parameter)
+                exact = "none" if any(name in reached and parameter == other for *_, other, reached in result.counted) else exact
                 cells = entry.cells(result, exact)
                 shown.append((f"{label}/d{parameter}{index_text(position[axes:])}", *cells))
             rows += capped(list(shown), 4)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
@@ -196,6 +196,7 @@ class GradientResult(Result):
     cuts: tuple[str, ...] = ()  # what that was, in words
     kinks: tuple[tuple[int, str], ...] = field(default=(), repr=False)  # that were met exactly: line and text
     sides: Mapping[str, Mapping[str, Sides]] = field(default_factory=dict, repr=False)  # both derivatives there
+    counted: tuple[tuple[int, str, str, tuple[str, ...]], ...] = field(default=(), repr=False)  # parameters that are whole numbers
 
     @property
     def gradients(self) -> dict[str, dict[str, Moments]]:
@@ -206,14 +207,14 @@ class GradientResult(Result):
     def warnings(self) -> tuple[Doubt, ...]:
         """Why numbers are not to be trusted."""
         from .runtime.estimates.doubts import contradicted, of_runs
-        from .runtime.estimates.sides import cornered
+        from .runtime.estimates.sides import cornered, counting
 
         several = len(self.results) > 1
         sites = ((self.sites[at].name, self.sites[at].line, values) for at, values in self.scarce.items())
         return (
             *of_runs(self.tails, self.few, sites, self.samples, several, self.is_exact),
             *contradicted(self.contradictions, several),
-            *cornered(self.kinks, self.sides, several),
+            *cornered(self.kinks, self.sides, several), *counting(self.counted),
             *weight_doubts(self.weights, self.samples),
         )
 
@@ -329,7 +330,9 @@ def left_out(resolved: Resolved, estimate: Estimate, notes: tuple[Doubt, ...]) -
         name = "loop" if rounds else resolved.sites[cut.site].distribution.name
         how = f"left after {cut.kept} rounds" if rounds else f"cut after {cut.kept} outcomes"
         found.append(f"{name} at line {line_of(cut.span.start)[0]} {how}, at a remaining probability of {cut.rest:.0e}")
-    return {"exact_to": estimate.exact_to, "cuts": tuple(found), "notes": notes}
+    counted = () if estimate.plan is None else estimate.plan.counted
+    whole = [(*place, name, reached) for span, name, reached in counted for place in resolved.program.source.places((span,))]
+    return {"exact_to": estimate.exact_to, "cuts": tuple(found), "notes": notes, "counted": tuple(whole)}
 
 
 def _steady(resolved: Resolved, estimate: Estimate, of: tuple[str, ...]) -> frozenset[tuple[str, str | None]]:
@@ -352,12 +355,6 @@ def site_reports(resolved: Resolved, plan: Plan, verdict: Verdict | None = None)
         return tuple(_report(source, plan.choices[site.index], measured.get(site.index, {})) for site in resolved.sites)
 
     return made() if measured else resolved.prepared.once("reports", plan.token, made)
-
-
-def places(resolved: Resolved, spans: Iterable[Span]) -> tuple[tuple[int, str], ...]:
-    """Line and text of places in a program."""
-    source = resolved.program.source
-    return tuple((source.line_column(span.start)[0], " ".join(source.slice(span).split())) for span in spans)
 
 
 def foreseen_reports(resolved: Resolved, forecast: Forecast) -> tuple[SiteReport, ...]:

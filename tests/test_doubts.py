@@ -325,3 +325,18 @@ def test_outcomes_that_hardly_occur_are_told_where_all_runs_differ_alike() -> No
     sure = probrun.parse("param t = 0.4\ns = 0\nfor i in range(5) { b ~ Bernoulli(t); s = s + b }\nreturn s")
     result = sure.grad(samples=200, seed=1, estimator="fork")
     assert not result.warnings and float(result.gradient["t"].mean) == pytest.approx(5)
+
+
+@pytest.mark.parametrize(("text", "doubted"), [
+    ("param n = 5; k ~ DiscreteUniform(0, n); return k", ["n"]), ("param n = 5; param p = 0.3; k ~ Binomial(n, p); return k", ["n"]),
+    ("param n = 2; v = [1, 2, 4]; x ~ Normal(v[n], 1); return x", ["n"]), ("param n = 3; return sum(ones(n))", ["n"]),
+    ("param n = 3; param t = 1; s = 0; for i in range(2*n) { x ~ Normal(t, 1); s = s + x }; return s", ["n"]),
+    ("param n = 5.5; k ~ Binomial(floor(n), 0.3); return k", []), ("param n = 3; param t = 1; v = zeros(n); return t", []),
+    ("data n = 3; param t = 1; s = 0; for i in range(n) { s = s + t }; return s", []),
+])
+def test_a_parameter_that_counts_has_no_derivative(text: str, doubted: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    """Between whole numbers there is no expectation: 0 was printed as exact."""
+    result = probrun.parse(text).grad(samples=100, seed=1)
+    assert [doubt.message.split("`")[1] for doubt in result.warnings if "whole number" in doubt.message] == doubted
+    assert main(["grad", "-e", text, "-n", "100", "--seed", "1"]) == (3 if doubted else 0)
+    assert ("none" in capsys.readouterr().out) == bool(doubted)

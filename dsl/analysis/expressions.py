@@ -126,7 +126,7 @@ class Values(Finding):
             parts = (item.start, item.stop) if isinstance(item, Slice) else (item,)
             for part in parts:
                 if part is not None:
-                    facts.append(discrete(self.jump(part, self.expression(part))))
+                    facts.append(discrete(self.counting(part, self.expression(part))))
         return combined(facts)
 
     def arithmetic(self, node: Arithmetic) -> Fact:
@@ -226,7 +226,9 @@ class Values(Finding):
             self.meet(node, facts)
         for position, fact in enumerate(facts):
             smoothness = row.smoothness[min(position, len(row.smoothness) - 1)]
-            if position in row.structural or smoothness is Smoothness.JUMP:
+            if position in row.structural:
+                fact = discrete(self.counting(node, fact))
+            elif smoothness is Smoothness.JUMP:
                 fact = discrete(self.jump(node, fact))
             passed.append(fact)
         whole = combined(passed, image)
@@ -254,7 +256,7 @@ class Values(Finding):
         facts: dict[str, Fact] = {}
         for name, argument in self.resolved.arguments[id(node)].items():
             fact = self.expression(argument)
-            facts[name] = fact if differentiable[name] else discrete(self.jump(argument, fact), fact.range)
+            facts[name] = fact if differentiable[name] else discrete(self.counting(argument, fact), fact.range)
         return facts
 
     def draw(self, node: Sample | Draw, distribution: Distribution) -> Fact:

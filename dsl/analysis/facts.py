@@ -194,6 +194,7 @@ class Flow:
     guards: tuple[Guard, ...]
     kinks: frozenset[int]  # ids of nodes where a derivative is carried over a kink: it has no second one
     curves: frozenset[int]  # ids of nodes that are no polynomial of what moves
+    counts: dict[Span, int]  # where a live value must be a whole number, and what is live there
     ties: dict[int, bool]  # ids of nodes whose kink may be met exactly: whether anything continuous is in their operands
     hazards: tuple[Hazard, ...]
 
@@ -301,6 +302,7 @@ class Finding:
         self.guards: dict[tuple[str, int], Guard] = {}
         self.kinks: set[int] = set()
         self.curves: set[int] = set()
+        self.counts: dict[Span, int] = {}
         self.hazards: dict[Hazard, int] = {}
         self.ties: dict[int, bool] = {}
         self.relaxed = 0
@@ -309,6 +311,12 @@ class Finding:
         """What `node` makes of values is no polynomial of them."""
         if any(fact.moves for fact in facts):
             self.curves.add(id(node))
+
+    def counting(self, node: Node, fact: Fact) -> Fact:
+        """A jump in `fact` at `node`, which must be a whole number there."""
+        if fact.live:
+            self.counts[node.span] = self.counts.get(node.span, 0) | fact.live
+        return self.jump(node, fact)
 
     def jump(self, node: Node, fact: Fact) -> Fact:
         """A jump in `fact` at `node`: harmless, unless a relaxed draw or a live value with continuous randomness meets it."""

@@ -121,7 +121,7 @@ class Walk(Values):
             results[name] = combined_ends(ends, name)
         return Flow(
             self.origins, results, self.sites, tuple(self.guards.values()), frozenset(self.kinks), frozenset(self.curves),
-            self.ties, tuple(self.hazards),
+            self.counts, self.ties, tuple(self.hazards),
         )
 
     # --------------------------------------------------------------------------------------------- statements
@@ -195,7 +195,7 @@ class Walk(Values):
     def loop_over(self, node: For) -> None:
         if isinstance(node.iterable, Range):
             bounds = [self.expression(bound) for bound in (node.iterable.start, node.iterable.stop) if bound is not None]
-            control = [self.jump(node.iterable, fact) for fact in bounds]
+            control = [self.counting(node.iterable, fact) for fact in bounds]
             low = bounds[0].range.low if node.iterable.start is not None else 0.0
             counter = discrete(combined(control), Bounds(low, bounds[-1].range.high, low > -ranges.INF, False))
             self.loop(node, combined(control), counter)

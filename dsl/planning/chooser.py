@@ -69,9 +69,13 @@ class Chooser:
         choices = {index: self.choice(state, flow, reasons, jumps) for index, state in self.states.items()}
         felt = [choice for choice in choices.values() if choice.effect]
         exact = bool(felt) and all(ESTIMATORS[choice.estimator].exact for choice in felt)
+        counted = tuple(
+            (span, name, reached) for span, mask in flow.counts.items() for name in flow.origins.parameters_in(mask)
+            if (reached := tuple(result for result, fact in flow.results.items() if fact.depends & flow.origins.parameter(name)))
+        )
         return Plan(
             choices, flow.guards, any(choice.biased for choice in choices.values()), exact, self.unasked(choices),
-            flow.kinks, flow.ties, not (flow.kinks or flow.curves or flow.lost or jumps or self.resolved.weighted), jumps,
+            flow.kinks, flow.ties, not (flow.kinks or flow.curves or flow.lost or jumps or self.resolved.weighted), counted, jumps,
         )
 
     def jumps(self) -> Mapping[int, tuple[Atom, ...]]:

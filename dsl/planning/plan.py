@@ -13,6 +13,7 @@ from ..names.resolve import Site
 from ..syntax import EstimatorCall
 from ..tables.estimators import ESTIMATORS, Carrier, EstimatorRow, Option
 from ..tables.limits import lanes_of
+from ..text.source import Span
 
 
 @dataclass(frozen=True)
@@ -125,6 +126,7 @@ class Plan:
     ties       ids of nodes over whose kink a derivative is carried, and which may be met exactly with positive probability; for
                each whether anything continuous is in its operands
     polynomial what moves goes through sums and products only: a derivative along paths lies in no rarer runs than the results
+    counted    where a parameter must be a whole number: the place, its name, and the results that depend on it
     atoms      by site, where a draw makes the result jump
     token      under which what runs find out about it is kept (`Resolved.prepared`)
     """
@@ -137,6 +139,7 @@ class Plan:
     kinks: frozenset[int] = frozenset()
     ties: Mapping[int, bool] = field(default_factory=dict)
     polynomial: bool = False
+    counted: tuple[tuple[Span, str, tuple[str, ...]], ...] = ()
     atoms: Mapping[int, tuple[Atom, ...]] = field(default_factory=dict)
     token: object = field(default_factory=object, compare=False, repr=False)
 

@@ -280,6 +280,11 @@ The warning gives both, from differences of the expectation. At a minimum the
 left one is negative and the right one positive; elsewhere move the parameter
 off the corner (`y = 3.01`).
 
+Or a parameter must be a whole number where it is used: the number of trials,
+a loop's bound, an index, a size. Between whole numbers there is nothing to
+expect, so there is no derivative, whatever is printed: give it as data, or
+compare the values at two numbers.
+
 A kink that only a continuous draw meets has probability 0, and is harmless.
 """),
     page("P0705", "outcomes that were to be summed, and are not", """

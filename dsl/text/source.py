@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_right
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -50,6 +51,10 @@ class Source:
     def slice(self, span: Span) -> str:
         """The text that a span covers."""
         return self.text[span.start : span.end]
+
+    def places(self, spans: Iterable[Span]) -> tuple[tuple[int, str], ...]:
+        """Line and text of each."""
+        return tuple((self.line_column(span.start)[0], " ".join(self.slice(span).split())) for span in spans)
 
     def quoted(self, span: Span) -> str:
         """The text of a span on one line, cut where it is long."""

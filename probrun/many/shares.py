@@ -16,7 +16,7 @@ from ..dsl.fingerprint import fingerprint
 from ..dsl.text.diagnostics import Diagnostic, ProbError
 from ..dsl.text.source import Source
 from ..options import run_options
-from ..results import GradientResult, Result, RunResult, SiteReport, common_fields, left_out, places, unkeyed
+from ..results import GradientResult, Result, RunResult, SiteReport, common_fields, left_out, unkeyed
 from .sweep_table import problem
 
 VERSION = 1
@@ -141,7 +141,7 @@ def merged(paths: Sequence[Path], parts: Sequence[Part]) -> tuple[Result, Part]:
             gradient=unkeyed(estimate.gradient) if len(estimate.value) == 1 else estimate.gradient,
             sites=tuple(SiteReport(**_site(site)) for site in first["sites"]), tails=estimate.tails, few=estimate.few,
             scarce={site: max(found[site] for found in scarce) for site in scarce[0] if all(site in found for found in scarce)},
-            contradictions=tuple(doubted), kinks=places(program.resolved, estimate.kinks),
+            contradictions=tuple(doubted), kinks=program.resolved.program.source.places(estimate.kinks),
         )
     else:
         result = RunResult(**common, draws=estimate.draws)

@@ -114,6 +114,17 @@ def cornered(
     ), line)
 
 
+def counting(counted: Sequence[tuple[int, str, str, tuple[str, ...]]]) -> Iterator[Doubt]:
+    """Parameters that must be whole numbers: line and text of the place, name, and the results that depend on it."""
+    for name in dict.fromkeys(name for _, _, name, _ in counted):
+        line, text = next((line, text) for line, text, other, _ in counted if other == name)
+        place = f"line {line}" if text == name else f"`{text}`, line {line}"
+        yield Doubt("P0704", (
+            f"no derivative: `{name}` must be a whole number ({place}), and between whole numbers there is no expectation. What is "
+            f"printed as d/d{name} tells nothing of the next one: give `{name}` as data, or compare the values at two numbers"
+        ), line)
+
+
 def one_sided(source: ResultSource, parameters: Mapping[str, Tensor], step: float) -> Found:
     """Both derivatives of every result in every parameter."""
     left, right = (from_one_side(source, parameters, step, stencil) for stencil in (BACKWARD, FORWARD))
