@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from .dsl.tables.limits import MAX_DEPTH, MAX_STEPS
 from .dsl.text.diagnostics import Diagnostic, ProbError
-from .dsl.text.source import Source
+from .dsl.text.source import Source, Span
 from .options import (
     DEFAULT_SAMPLES,
     DEFAULT_TAU,
@@ -156,8 +156,7 @@ class Program:
             sites=results.site_reports(self.resolved, plan, verdict), per_run=estimate.per_run if keep_runs else None,
             pilot_runs=verdict.runs, tails=estimate.tails, few=estimate.few, scarce=estimate.scarce,
             contradictions=verdict.contradictions, overruled=verdict.overruled, check=check, unverified=unverified,
-            compiled=made, sides=sides,
-            kinks=self.resolved.program.source.places((*estimate.kinks, *(estimate.turns if sides else ()))),
+            compiled=made, sides=sides, kinks=self._places((*estimate.kinks, *(estimate.turns if sides else ()))),
         )
 
     @suggesting
@@ -198,7 +197,7 @@ class Program:
         )
         return Comparison(
             self.source.name, run.samples, run.seed, table.dtype, run.device, table, time.perf_counter() - started,
-            self.resolved.program.source.places((*table.kinks, *(table.turns if sides else ()))), sides,
+            self._places((*table.kinks, *(table.turns if sides else ()))), sides,
         )
 
     @suggesting
@@ -343,6 +342,9 @@ class Program:
 
             self._plans = Planner(self.resolved)
         return self._plans
+
+    def _places(self, spans: Iterable[Span]) -> tuple[tuple[int, str], ...]:
+        return self.resolved.program.source.places(spans)
 
     def _crowding(self, parameters: Values, data: Values, run: RunOptions, of: tuple[str, ...]) -> Crowding:
         from .dsl.planning.crowding import Crowding
