@@ -184,7 +184,7 @@ class GradientResult(Result):
     sites: tuple[SiteReport, ...]
     per_run: Any = field(default=None, repr=False)
     pilot_runs: int = field(default=0, repr=False)
-    tails: Mapping[tuple[str, str], Tail] = field(default_factory=dict, repr=False)
+    tails: Mapping[tuple[str, str | None], Tail] = field(default_factory=dict, repr=False)
     few: Mapping[tuple[str, str], float] = field(default_factory=dict, repr=False)
     scarce: Mapping[int, int] = field(default_factory=dict, repr=False)
     contradictions: tuple[Contradiction, ...] = field(default=(), repr=False)
@@ -222,7 +222,7 @@ class GradientResult(Result):
         """What must be said of numbers that cannot be trusted."""
         found = [
             {"result": result, "parameter": name, "tail_index": tail.index, "largest_share": tail.largest_share}
-            for (result, name), tail in self.tails.items()
+            for (result, name), tail in self.tails.items() if name is not None
         ]
         doubts: dict[str, Any] = {"warnings": [doubt.to_dict() for doubt in self.warnings]}
         if self.notes:

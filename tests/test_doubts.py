@@ -340,3 +340,15 @@ def test_a_parameter_that_counts_has_no_derivative(text: str, doubted: list[str]
     assert [doubt.message.split("`")[1] for doubt in result.warnings if "whole number" in doubt.message] == doubted
     assert main(["grad", "-e", text, "-n", "100", "--seed", "1"]) == (3 if doubted else 0)
     assert ("none" in capsys.readouterr().out) == bool(doubted)
+
+
+@pytest.mark.parametrize(("text", "heavy"), [
+    ("x ~ Cauchy(t, 1); return x", ["result"]), ("z ~ Normal(0, 1); return t + exp(5*z)", ["result"]),
+    ("x ~ Normal(t, 1); return x", []),
+])
+def test_a_result_that_has_no_mean_is_told_beside_its_gradient(text: str, heavy: list[str]) -> None:
+    """The derivative is 1 in every run; E[x] was 0.4 with the interval [-0.9, 1.8], and nothing said that there is none."""
+    result = probrun.parse(f"param t = 1\n{text}").grad(seed=1)
+    assert [name for name, parameter in result.tails if parameter is None] == heavy
+    assert [warning.code for warning in result.warnings] == ["P0701"] * len(heavy)
+    assert "heavy_tails" not in result.to_dict()  # which lists gradients

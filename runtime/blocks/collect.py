@@ -10,7 +10,7 @@ import math
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeAlias
 
 import torch
 from torch import Tensor
@@ -24,17 +24,17 @@ from .looked import Looked
 from .moments import Accumulator, Moments
 from .session import Session
 from .settings import KEPT_RUNS, WATCHED_RUNS, Settings
-from .tails import Tail, TailWatch, far, scant
+from .tails import LIGHT, Tail, scant, tail_of
 from .worth import Weights
 
 KEPT_DRAWS = 1_000_000  # results of single runs
 WATCHED_GRADIENTS = 16
+Place: TypeAlias = tuple[str, str | None]  # result and parameter (None: the result itself)
 LEAST_FOR_TARGET = 1000  # runs before a standard error is believed
 LEAST_OF_EQUALS = 16_384  # runs, where all of them gave the same
 LARGEST_SHARE = 0.05
 CUBED_RUNS = 2**18  # whose third moment is taken of a number; of an array, of those that are watched
 
-LIGHT = Tail(math.inf, 0.0, False)
 
 
 @dataclass(frozen=True)
@@ -78,7 +78,7 @@ class Estimate:
     cuts: tuple[Cut, ...] = ()
     per_run: dict[str, dict[str, Tensor]] = field(default_factory=dict, repr=False)
     draws: dict[str, Tensor] = field(default_factory=dict, repr=False)
-    tails: dict[tuple[str, str], Tail] = field(default_factory=dict, repr=False)
+    tails: dict[Place, Tail] = field(default_factory=dict, repr=False)
     few: dict[tuple[str, str], float] = field(default_factory=dict, repr=False)
     scarce: dict[int, int] = field(default_factory=dict, repr=False)
     kinks: tuple[Span, ...] = ()
@@ -109,7 +109,7 @@ class Collected:
         self.looked: Looked | None = None  # where runs fork
         self.kept: dict[str, dict[str, list[Tensor]]] = {}
         self.draws: dict[str, list[Tensor]] = {}
-        self.watched: dict[tuple[str, str], list[Tensor]] = {}
+        self.watched: dict[Place, list[Tensor]] = {}
         self.scored: set[str] = set()  # results whose gradient rests on scores
         self.kinks, self.turns = set[Span](), set[Span]()
         self.cuts: Sequence[Cut] = ()
@@ -221,8 +221,8 @@ class Collected:
         if room > 0:
             self.draws.setdefault(name, []).append(value.detach().expand(runs, *value.shape[1:])[:room])
 
-    def watch_tails(self, name: str, parameter: str, entry: int, gradient: Tensor | None) -> None:
-        """Keep the first runs of the first entries: do they let the standard error be trusted?"""
+    def watch_tails(self, name: str, parameter: str | None, entry: int, gradient: Tensor | None) -> None:
+        """Keep the first runs of the first entries (of a result, without a parameter): may the standard error be trusted?"""
         if gradient is None or entry or self.start >= WATCHED_RUNS or len(self.watched) > WATCHED_GRADIENTS:
             return
         self.watched.setdefault((name, parameter), []).append(gradient.detach()[: WATCHED_RUNS - self.start])
@@ -278,7 +278,7 @@ class Collected:
         share = accumulator.share
         return share <= LARGEST_SHARE or (math.isnan(share) and self.done >= LEAST_OF_EQUALS)
 
-    def few(self, kinks: bool, tails: dict[tuple[str, str], Tail]) -> dict[tuple[str, str], float]:
+    def few(self, kinks: bool, tails: dict[Place, Tail]) -> dict[tuple[str, str], float]:
         """Where a gradient rests on so few runs that its spread cannot be trusted, and on how many.
 
         On none, where all gave the same and that tells nothing: with scores, the results are the same in each or all gradients are
@@ -316,7 +316,7 @@ class Collected:
             few=self.few(plan is not None and bool(plan.kinks), tails), **self._circumstances(plan, started, tails), **more,
         )
 
-    def _circumstances(self, plan: Plan | None, started: float, tails: dict[tuple[str, str], Tail]) -> dict[str, Any]:
+    def _circumstances(self, plan: Plan | None, started: float, tails: dict[Place, Tail]) -> dict[str, Any]:
         """What is said of the runs, whatever their moments are."""
         return {
             "samples": self.settings.samples if self.exact else self.done, "requested": self.settings.samples,
@@ -327,9 +327,9 @@ class Collected:
             "collected": self if self.settings.saving else None, "masses": {} if self.looked is None else self.looked.masses(),
         }
 
-    def tails(self) -> dict[tuple[str, str], Tail]:
-        """Those of gradients that were watched."""
-        return {} if self.exact else {key: _tail(parts) for key, parts in self.watched.items()}
+    def tails(self) -> dict[Place, Tail]:
+        """Those of results and gradients that were watched."""
+        return {} if self.exact else {key: tail_of(parts) for key, parts in self.watched.items()}
 
     def sizes(self) -> list[list[float]]:
         """How large the derivatives of each result are in each parameter."""
@@ -374,20 +374,11 @@ def _in_text(spans: set[Span]) -> tuple[Span, ...]:
     return tuple(sorted(spans, key=lambda span: span.start))
 
 
-def _tail(parts: list[Tensor]) -> Tail:
-    if not far(parts):
-        return LIGHT
-    watch = TailWatch()
-    for part in parts:
-        watch.add(part)
-    return watch.diagnosis()
-
-
 def spread_of(rows: Tensor) -> tuple[Tail, float]:
     """Of numbers of single runs `[runs, *shape]` the tail, and how many carry the spread (0: all are the same; inf: enough)."""
     watched = Accumulator(tuple(rows.shape[1:]), cubing=True)
     watched.add(rows)
-    carriers, tail = 0.0 if watched.still else watched.carriers, _tail([rows[:WATCHED_RUNS]])
+    carriers, tail = 0.0 if watched.still else watched.carriers, tail_of([rows[:WATCHED_RUNS]])
     return tail, carriers if scant(carriers, tail, len(rows)) else math.inf
 
 

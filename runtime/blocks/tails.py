@@ -68,6 +68,9 @@ class Tail:
     runs: float = math.inf
 
 
+LIGHT = Tail(math.inf, 0.0, False)
+
+
 class TailWatch:
     """Takes in numbers of single runs block by block and keeps the largest deviations from a fixed centre."""
 
@@ -117,6 +120,16 @@ def far(parts: list[Tensor]) -> bool:
             largest, norm = floats(sizes.amax(), torch.linalg.vector_norm(sizes))
         most, total = max(most, largest), math.hypot(total, norm)  # their squares may be too large
     return not (most <= math.sqrt(LEAST_SHARE / 2) * total and math.isfinite(total))
+
+
+def tail_of(parts: list[Tensor]) -> Tail:
+    """What runs say that come in parts `[runs, *shape]`."""
+    if not far(parts):
+        return LIGHT
+    watch = TailWatch()
+    for part in parts:
+        watch.add(part)
+    return watch.diagnosis()
 
 
 def judge(largest: Tensor, squares: float, count: int) -> Tail:

@@ -275,6 +275,7 @@ def _take_value(part: Collected, block: Session, name: str, result: Weighing | R
         part.keep_draws(name, result.value, runs)
     if result.scored:
         part.scored.add(name)
+    part.watch_tails(name, None, 0, result.value if result.value.shape[0] > 1 else None)
     return part.add_value(name, result.value, runs).finite
 
 
