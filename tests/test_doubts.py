@@ -343,7 +343,7 @@ def test_a_parameter_that_counts_has_no_derivative(text: str, doubted: list[str]
 
 
 @pytest.mark.parametrize(("text", "heavy"), [
-    ("x ~ Cauchy(t, 1); return x", ["result"]), ("z ~ Normal(0, 1); return t + exp(5*z)", ["result"]),
+    ("x ~ Cauchy(t, 1); return x", ["x"]), ("z ~ Normal(0, 1); return t + exp(5*z)", ["result"]),
     ("x ~ Normal(t, 1); return x", []),
 ])
 def test_a_result_that_has_no_mean_is_told_beside_its_gradient(text: str, heavy: list[str]) -> None:
