@@ -184,6 +184,7 @@ class Program:
         started = time.perf_counter()
         from .runtime.estimates import compare as runtime
         from .runtime.estimates.checking import sides_of
+        from .runtime.estimates.sides import whole_numbers
 
         names = included(include, runtime.INCLUDABLE)
         widths = step_sizes(steps, runtime.STEPS)
@@ -197,7 +198,7 @@ class Program:
         )
         return Comparison(
             self.source.name, run.samples, run.seed, table.dtype, run.device, table, time.perf_counter() - started,
-            self._places((*table.kinks, *(table.turns if sides else ()))), sides,
+            self._places((*table.kinks, *(table.turns if sides else ()))), sides, whole_numbers(self.resolved, table.counted),
         )
 
     @suggesting

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from .runtime.blocks.moments import Moments
     from .runtime.estimates.compare import Row, Table
     from .runtime.estimates.doubts import Doubt
-    from .runtime.estimates.sides import Sides
+    from .runtime.estimates.sides import Sides, Whole
 
 MOST_ENTRIES = 4
 
@@ -34,14 +34,15 @@ class Comparison(Drawable):
     seconds: float
     kinks: tuple[tuple[int, str], ...] = ()  # that were met exactly: line and text
     sides: Mapping[str, Mapping[str, Sides]] = field(default_factory=dict)  # both derivatives there
+    counted: tuple[Whole, ...] = ()
 
     @property
     def warnings(self) -> tuple[tuple[str | None, Doubt], ...]:
         """Why numbers are not to be trusted, and those of which estimator (None: of all)."""
-        from .runtime.estimates.sides import cornered
+        from .runtime.estimates.sides import cornered, counting
 
         several = len(self.rows[0].gradient) > 1
-        corners = [(None, doubt) for doubt in cornered(self.kinks, self.sides, several)]
+        corners = [(None, doubt) for doubt in (*cornered(self.kinks, self.sides, several), *counting(self.counted))]
         return (*((row.label, doubt) for row in self.rows for doubt in row.doubts), *corners)
 
     @property

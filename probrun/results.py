@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from .runtime.estimates.figures import Measured
     from .runtime.estimates.oracle import Check
     from .runtime.estimates.rivals import Contradiction
-    from .runtime.estimates.sides import Sides
+    from .runtime.estimates.sides import Sides, Whole
     from .runtime.estimates.verdict import Verdict
     from .runtime.lanes.endings import Cut
 
@@ -196,7 +196,7 @@ class GradientResult(Result):
     cuts: tuple[str, ...] = ()  # what that was, in words
     kinks: tuple[tuple[int, str], ...] = field(default=(), repr=False)  # that were met exactly: line and text
     sides: Mapping[str, Mapping[str, Sides]] = field(default_factory=dict, repr=False)  # both derivatives there
-    counted: tuple[tuple[int, str, str, tuple[str, ...]], ...] = field(default=(), repr=False)  # parameters that are whole numbers
+    counted: tuple[Whole, ...] = field(default=(), repr=False)
 
     @property
     def gradients(self) -> dict[str, dict[str, Moments]]:
@@ -330,9 +330,10 @@ def left_out(resolved: Resolved, estimate: Estimate, notes: tuple[Doubt, ...]) -
         name = "loop" if rounds else resolved.sites[cut.site].distribution.name
         how = f"left after {cut.kept} rounds" if rounds else f"cut after {cut.kept} outcomes"
         found.append(f"{name} at line {line_of(cut.span.start)[0]} {how}, at a remaining probability of {cut.rest:.0e}")
-    counted = () if estimate.plan is None else estimate.plan.counted
-    whole = [(*place, name, reached) for span, name, reached in counted for place in resolved.program.source.places((span,))]
-    return {"exact_to": estimate.exact_to, "cuts": tuple(found), "notes": notes, "counted": tuple(whole)}
+    from .runtime.estimates.sides import whole_numbers
+
+    counted = () if estimate.plan is None else whole_numbers(resolved, estimate.plan.counted)
+    return {"exact_to": estimate.exact_to, "cuts": tuple(found), "notes": notes, "counted": counted}
 
 
 def _steady(resolved: Resolved, estimate: Estimate, of: tuple[str, ...]) -> frozenset[tuple[str, str | None]]:

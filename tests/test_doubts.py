@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import math
 import statistics
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -352,3 +353,24 @@ def test_a_result_that_has_no_mean_is_told_beside_its_gradient(text: str, heavy:
     assert [name for name, parameter in result.tails if parameter is None] == heavy
     assert [warning.code for warning in result.warnings] == ["P0701"] * len(heavy)
     assert "heavy_tails" not in result.to_dict()  # which lists gradients
+
+
+def test_that_a_parameter_counts_is_told_by_all_who_print_its_derivative(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """In parts that are merged, and in comparisons; and no score gives it a derivative (-0.53 without a baseline)."""
+    text = "param n = 5; param p = 0.3; k ~ Binomial(n, p); return k"
+    parts = [str(tmp_path / f"{seed}.json") for seed in (1, 2)]
+    for seed, part in enumerate(parts, 1):
+        assert main(["grad", "-e", text, "-n", "100", "--seed", str(seed), "--estimator", "score", "--save", part]) == 3
+    assert main(["merge", *parts]) == 3 and "must be a whole number" in capsys.readouterr().out.replace("\n  ", " ")
+    table = probrun.parse(text).compare(samples=200, seed=1)
+    assert [label for label, doubt in table.warnings if "whole number" in doubt.message] == [None]
+    score = probrun.parse(text).grad(samples=200, seed=1, estimator="score(baseline=none)")
+    assert float(score.gradient["n"].mean) == float(score.gradient["n"].se) == 0 < float(score.gradient["p"].se)
+
+
+def test_tails_of_gradients_are_looked_at_beside_many_results() -> None:
+    """Results have tails of their own, which must not take the places of those of gradients."""
+    names = [f"y{number}" for number in range(20)]
+    lines = "\n".join(f"{name} = {number}*u" for number, name in enumerate(names))
+    program = probrun.parse(f"param t = 1\nu ~ Uniform(0, 1)\n{lines}\nz = t*u^(-0.9)\nreturn z, {', '.join(names)}")
+    assert ("z", "t") in program.grad(samples=4000, seed=1).tails

@@ -49,7 +49,7 @@ def part_of(
         "runs": [[result.seed, result.requested, shard[0] - 1, shard[1], (collected.blocks + 1) * shard[1]]],
         "samples": result.samples, "seconds": result.seconds, "rounded": result.rounded, "device": result.device,
         "scarce": packed(dict(estimate.scarce)),
-        "contradictions": packed(list(getattr(result, "contradictions", ()))),
+        "contradictions": packed(list(getattr(result, "contradictions", ()))), "counted": packed(getattr(result, "counted", ())),
         "sites": [_plain_site(site) for site in getattr(result, "sites", ())], "state": kept_of(collected),
     }
 
@@ -124,6 +124,7 @@ def merged(paths: Sequence[Path], parts: Sequence[Part]) -> tuple[Result, Part]:
         collected = joined([part["state"] for part in order], settings, _session(program, settings))
         scarce = [unpacked(part["scarce"], settings) for part in order]
         doubted = [doubt for part in order for doubt in unpacked(part["contradictions"], settings)]
+        counted = unpacked(first["counted"], settings)
     except (KeyError, TypeError, ValueError, AssertionError) as error:
         raise ProbError(Diagnostic("P0614", f"a part file is damaged: {error}", help=HINT)) from None
     estimate = collected.estimate(None, 0.0)
@@ -137,7 +138,7 @@ def merged(paths: Sequence[Path], parts: Sequence[Part]) -> tuple[Result, Part]:
     result: Result
     if gradient:
         result = GradientResult(
-            **common, **left_out(program.resolved, estimate, ()), biased=first["biased"],
+            **common, **left_out(program.resolved, estimate, ()) | {"counted": counted}, biased=first["biased"],
             gradient=unkeyed(estimate.gradient) if len(estimate.value) == 1 else estimate.gradient,
             sites=tuple(SiteReport(**_site(site)) for site in first["sites"]), tails=estimate.tails, few=estimate.few,
             scarce={site: max(found[site] for found in scarce) for site in scarce[0] if all(site in found for found in scarce)},

@@ -223,7 +223,7 @@ class Collected:
 
     def watch_tails(self, name: str, parameter: str | None, entry: int, gradient: Tensor | None) -> None:
         """Keep the first runs of the first entries (of a result, without a parameter): may the standard error be trusted?"""
-        if gradient is None or entry or self.start >= WATCHED_RUNS or len(self.watched) > WATCHED_GRADIENTS:
+        if gradient is None or entry or self.start >= WATCHED_RUNS or len(self.watched) > len(self.value) + WATCHED_GRADIENTS:
             return
         self.watched.setdefault((name, parameter), []).append(gradient.detach()[: WATCHED_RUNS - self.start])
 

@@ -81,7 +81,7 @@ class Row:
 class Table:
     """All rows, the label of the reference (None: none is unbiased), how many runs each had, and in which dtype (float64 where
     one needed it); `left_out`: rows that are not there, and why; `interrupted`: before all were finished; `kinks`, `turns`: where
-    a kink or a comparison was met exactly, by whatever row."""
+    a kink or a comparison was met exactly, by whatever row; `counted`: as in `Plan`."""
 
     rows: tuple[Row, ...]
     reference: str | None
@@ -89,6 +89,7 @@ class Table:
     dtype: str
     left_out: tuple[tuple[str, str], ...] = ()
     interrupted: bool = False
+    counted: tuple[tuple[Span, str, tuple[str, ...]], ...] = ()
     kinks: tuple[Span, ...] = ()
     turns: tuple[Span, ...] = ()
 
@@ -197,7 +198,9 @@ def _table(work: Rows, chosen: object) -> Table:
     fine = any(row.estimate is not None and not row.exact and row.estimate.dtype == "float64" for row in made)
     return Table(
         tuple(rows), None if reference is None else reference.label, settings.samples, "float64" if fine else settings.dtype,
-        tuple(work.left_out), work.interrupted, *(_met(made, name) for name in ("kinks", "turns")),
+        tuple(work.left_out), work.interrupted,
+        next((row.estimate.plan.counted for row in made if row.estimate is not None and row.estimate.plan is not None), ()),
+        *(_met(made, name) for name in ("kinks", "turns")),
     )
 
 

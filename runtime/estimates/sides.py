@@ -9,11 +9,13 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, TypeAlias
 
 import torch
 from torch import Tensor
 
+from ...dsl.names.resolved import Resolved
+from ...dsl.text.source import Span
 from ..blocks.moments import Moments
 from .differences import BACKWARD, FORWARD, ResultSource, from_one_side
 from .doubts import Doubt
@@ -114,8 +116,17 @@ def cornered(
     ), line)
 
 
-def counting(counted: Sequence[tuple[int, str, str, tuple[str, ...]]]) -> Iterator[Doubt]:
-    """Parameters that must be whole numbers: line and text of the place, name, and the results that depend on it."""
+Whole: TypeAlias = tuple[int, str, str, tuple[str, ...]]  # a parameter that must be a whole number: line and text, name, results
+
+
+def whole_numbers(resolved: Resolved, counted: Sequence[tuple[Span, str, tuple[str, ...]]]) -> tuple[Whole, ...]:
+    """Where parameters must be whole numbers (`Plan.counted`), in words."""
+    places = resolved.program.source.places
+    return tuple((line, text, name, reached) for span, name, reached in counted for line, text in places((span,)))
+
+
+def counting(counted: Sequence[Whole]) -> Iterator[Doubt]:
+    """Parameters that have no derivative, for being whole numbers."""
     for name in dict.fromkeys(name for _, _, name, _ in counted):
         line, text = next((line, text) for line, text, other, _ in counted if other == name)
         place = f"line {line}" if text == name else f"`{text}`, line {line}"

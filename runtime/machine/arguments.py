@@ -173,6 +173,8 @@ def bind_arguments(machine: Machine, node: Distribution, frame: Frame, batch: tu
             if value.raw.dtype != machine.dtype:
                 value = type(value)(to_number(value.raw, machine.dtype), value.event)
             check(machine, row, parameter, value, expression, frame)
+            if value.live and not parameter.differentiable:  # a count, between whose values there is nothing
+                value = type(value)(cast(Tensor, value.raw).detach(), value.event)
             simple = simple and not value.shape and parameter.event == 0
         else:
             key = (row.name, parameter.name, float(value.raw))
