@@ -53,7 +53,7 @@ from .inlining import inlined
 from .inverting import GOAL, peeled, told
 from .reachable import alike, defined, few_outcomes, few_rounds, is_number, only_place, with_place
 from .rising import poles
-from .solving import WHOLE, Unsolved, by_element, changed, multiplied, names_of, substituted
+from .solving import WHOLE, Unsolved, by_element, changed, multiplied, names_of, put, substituted
 from .within import Within
 
 MOST_ROUNDS = 64
@@ -157,10 +157,10 @@ class _Backward(Within):
         if not indices:
             return [one.of(substituted(one.value, name, value))]
         same = Index(Name(name), indices)  # type: ignore[arg-type]
-        value_of = changed(one.value, lambda part: value if part == same else None)
+        value_of = put(one.value, same, value)
         if value_of is not one.value:
             one = one.of(value_of)
-            if name not in names_of(changed(one.value, lambda part: Number(0.0) if part == value else None)):
+            if name not in names_of(put(one.value, value, Number(0.0))):
                 return [one]
         unlike = [p for p in nodes_in(one.value) if isinstance(p, Index) and p.target == Name(name) and not alike(p.items, indices)]
         if unlike:

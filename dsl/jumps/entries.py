@@ -14,7 +14,7 @@ from ..names.scopes import nodes_in
 from ..syntax import Argument, Arithmetic, Call, Expression, Name, Number, Term, Unary, Vector
 from ..tables.functions import FUNCTIONS, elementwise
 from .reachable import is_number
-from .solving import MOST_PIECES, WHOLE, Unsolved, changed, constant, names_of, pieces
+from .solving import MOST_PIECES, WHOLE, Unsolved, changed, constant, names_of, pieces, put
 
 HELD = "\1held "  # before the number of what stays whole
 
@@ -27,9 +27,9 @@ def any_entry(node: Expression, name: str, scalars: frozenset[str]) -> Expressio
     if len(found) != 1:
         return node
     (call,) = found
-    if name in names_of(changed(node, lambda part: Number(0.0) if part == call else None)):
+    if name in names_of(put(node, call, Number(0.0))):
         return node
-    made: Expression = changed(node, lambda part: call.arguments[0].value if part == call else None)
+    made = put(node, call, call.arguments[0].value)
     return made if is_number(made, scalars | {name}) else node
 
 

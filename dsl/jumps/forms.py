@@ -11,7 +11,7 @@ from ..syntax import Argument, Expression, Name, Number, Term
 from .atoms import DRAW, Atom, Form
 from .inverting import GOAL
 from .rising import direction, sign, slopes, summed
-from .solving import affine, changed, names_of, slope
+from .solving import affine, names_of, put, slope
 
 
 def formed(atom: Atom) -> Atom | None:
@@ -35,19 +35,14 @@ def by_halving(atom: Atom, signs: Mapping[str, int]) -> Atom | None:
     }
     others = {name: known for name, known in signs.items() if name != DRAW}
     for one in sorted(inside, key=lambda one: -sum(1 for _ in nodes_in(one))):
-        if DRAW in names_of(_with(atom.part, one, Number(0.0))):
+        if DRAW in names_of(put(atom.part, one, Number(0.0))):
             continue
-        outer = _with(atom.part, one, Name(DRAW))
+        outer = put(atom.part, one, Name(DRAW))
         rises = direction(outer, DRAW, {**others, DRAW: sign(one, signs)})
         found = formed(replace(atom, part=one, outer=outer, rises=rises)) if rises else None
         if found is not None and not (atom.lattice and found.form is Form.SUMMED):
             return found
     return None
-
-
-def _with(node: Expression, part: Expression, value: Expression) -> Expression:
-    """The expression with a value in place of a part."""
-    return cast(Expression, changed(node, lambda one: value if one == part else None))
 
 
 __all__ = ["by_halving", "formed"]

@@ -11,13 +11,14 @@ from dataclasses import replace
 
 from ..names.scopes import nodes_in
 from ..syntax import Argument, Arithmetic, Call, Comparison, Expression, Index, Name, Number, Power, Slice, Term, Unary
-from .solving import affine, call_of, changed, constant, less, names_of, slope, substituted, with_part
+from ..tables.functions import FUNCTIONS
+from .solving import affine, call_of, changed, constant, less, names_of, put, slope, substituted, with_part
 
 RISING = frozenset((
     "exp", "expm1", "log", "log1p", "sqrt", "sigmoid", "logit", "softplus", "tanh", "sinh", "atan", "erf", "normcdf",
 ))
 POSITIVE = frozenset(("exp", "sigmoid", "softplus", "cosh"))
-SUMS = ("sum", "mean", "dot")
+SUMS = frozenset(name for name, row in FUNCTIONS.items() if row.adds)
 SIZE = "\1size"  # how many numbers a draw has
 
 
@@ -273,9 +274,9 @@ def goes_with_a_sum(node: Expression, name: str, signs: Mapping[str, int]) -> bo
     if len(sums) != 1:
         return False
     (own,) = sums
-    outer: Expression = changed(node, lambda part: Name(name) if part == own else None)
+    outer = put(node, own, Name(name))
     once = sum(isinstance(part, Name) and part.id == name for part in nodes_in(own)) == 1
-    alone = name not in names_of(changed(node, lambda part: Number(0.0) if part == own else None))
+    alone = name not in names_of(put(node, own, Number(0.0)))
     others = {other: known for other, known in signs.items() if other != name}
     return once and alone and summed(own, name) is not None and direction(outer, name, others) != 0
 

@@ -79,6 +79,11 @@ def changed(node: Node, change: Change) -> Any:
     return replace(node, **parts) if parts else node  # type: ignore[arg-type]
 
 
+def put(node: Expression, part: Expression, value: Expression) -> Expression:
+    """The expression with a value in place of a part."""
+    return cast(Expression, changed(node, lambda one: value if one == part else None))
+
+
 def _changed(held: object, change: Change) -> object:
     if isinstance(held, Node):
         return changed(held, change)
@@ -276,5 +281,5 @@ def with_part(node: Arithmetic, place: int, part: Expression) -> Arithmetic:
 
 __all__ = [
     "MOST_PIECES", "WHOLE", "Unsolved", "affine", "by_element", "call_of", "changed", "constant", "less", "multiplied", "names_of",
-    "pieces", "slope", "substituted", "with_part",
+    "pieces", "put", "slope", "substituted", "with_part",
 ]

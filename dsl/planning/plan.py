@@ -161,7 +161,7 @@ class Plan:
         """Whether lanes in the same state may be merged, so that there are as many as states, not as paths.  A score, or a kink
         that is met, looks back at the lanes where it arose."""
         rows = [ESTIMATORS[choice.estimator] for choice in self.choices.values()]
-        return not self.ties and any(row.splits for row in rows) and not any(row.carrier is Carrier.DENSITY for row in rows)
+        return not self.ties and self.splits and not any(row.carrier is Carrier.DENSITY for row in rows)
 
     @cached_property
     def pathwise(self) -> int:
@@ -172,6 +172,11 @@ class Plan:
     def forks(self) -> bool:
         """Whether runs go on as two."""
         return any(ESTIMATORS[choice.estimator].forks for choice in self.choices.values())
+
+    @cached_property
+    def splits(self) -> bool:
+        """Whether outcomes are enumerated somewhere."""
+        return any(ESTIMATORS[choice.estimator].splits for choice in self.choices.values())
 
     @cached_property
     def splitting(self) -> tuple[int, ...]:

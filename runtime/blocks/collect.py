@@ -10,7 +10,7 @@ import math
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any, TypeAlias
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -24,17 +24,15 @@ from .looked import Looked
 from .moments import Accumulator, Moments
 from .session import Session
 from .settings import KEPT_RUNS, WATCHED_RUNS, Settings
-from .tails import LIGHT, Tail, scant, tail_of
+from .tails import LIGHT, Place, Tail, scant, tail_of
 from .worth import Weights
 
 KEPT_DRAWS = 1_000_000  # results of single runs
 WATCHED_GRADIENTS = 16
-Place: TypeAlias = tuple[str, str | None]  # result and parameter (None: the result itself)
 LEAST_FOR_TARGET = 1000  # runs before a standard error is believed
 LEAST_OF_EQUALS = 16_384  # runs, where all of them gave the same
 LARGEST_SHARE = 0.05
 CUBED_RUNS = 2**18  # whose third moment is taken of a number; of an array, of those that are watched
-
 
 
 @dataclass(frozen=True)
@@ -141,8 +139,9 @@ class Collected:
 
     def _kept_too(self, part: Collected) -> None:
         """What the next block says beside its moments."""
-        self.work, self.steps = self.work + part.work, self.steps + part.steps
+        self.work += part.work
         self.blocks += max(part.blocks, 1)
+        self.steps += part.steps
         self.forked |= part.forked
         self.scored |= part.scored
         self.kinks |= part.kinks
@@ -365,7 +364,8 @@ def merged(parts: Sequence[Collected | Exception], session: Session, settings: S
         if whole is None:
             whole = Collected(part.names, settings)
         whole.merge(part.sent(), session)
-        whole.interrupted, whole.out_of_time = whole.interrupted or part.interrupted, whole.out_of_time or part.out_of_time
+        whole.interrupted |= part.interrupted
+        whole.out_of_time |= part.out_of_time
     assert whole is not None
     return whole
 

@@ -34,6 +34,7 @@ import math
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import pairwise
+from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -43,6 +44,7 @@ from torch import Tensor
 from ..arrays.scalars import floats
 
 Numbers = npt.NDArray[np.float64]
+Place: TypeAlias = tuple[str, Any]  # result and parameter (None: the result itself)
 KEPT = 512  # spacings that are looked at, at most
 CENTRE_ROWS = 128
 LEAST_FOR_INDEX = 8  # spacings

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any
 
 from ...dsl.tables.distributions import DISTRIBUTIONS
 from ...dsl.tables.estimators import ESTIMATORS
@@ -16,10 +16,9 @@ if TYPE_CHECKING:
     from ...dsl.names.resolve import Resolved
     from ...dsl.planning.plan import Plan, PlanOptions
     from ..blocks.collect import Estimate
-    from ..blocks.tails import Tail
+    from ..blocks.tails import Place, Tail
     from .rivals import Contradiction
 
-Place: TypeAlias = tuple[str, Any]  # result and parameter (None: the result itself)
 MOST_NAMED = 4
 MOST_SHAPE, LEAST_EFFECTIVE = 0.5, 100  # of weights, whose variance is infinite from there on (Vehtari et al. 2024, section 3)
 UNSURE = 0.5  # standard deviations of a shape that is found

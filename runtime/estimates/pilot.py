@@ -33,7 +33,6 @@ from ...dsl.planning.chooser import Planner
 from ...dsl.planning.crowding import Crowding
 from ...dsl.planning.plan import Choice, Lessons, Plan, PlanOptions
 from ...dsl.planning.trials import Prefer, Trials, alternatives, as_run, changed, orders, trials, with_baseline, with_masses
-from ...dsl.tables.estimators import ESTIMATORS
 from ...dsl.tables.limits import STEP
 from ...dsl.text.diagnostics import ProbError
 from ..blocks.collect import Estimate
@@ -104,9 +103,10 @@ class _Pilot(Figures):
         """The plan with these preferences; None where it is refused."""
         if id(prefer) not in self.plans:
             try:
-                self.plans[id(prefer)] = prefer, self.crowding.settled(replace(self.options, prefer=prefer))[0]
+                found = self.crowding.settled(replace(self.options, prefer=prefer))[0]
             except ProbError:
-                self.plans[id(prefer)] = prefer, None
+                found = None
+            self.plans[id(prefer)] = prefer, found
         return self.plans[id(prefer)][1]
 
     def estimate(self, prefer: Prefer, settings: Settings, exact: bool = False, all_runs: bool = False) -> Estimate | None:
@@ -166,7 +166,7 @@ class _Pilot(Figures):
 
     def allowance(self, plan: Plan) -> float:
         """The work that a trial may take: where lanes are split, twice an equal part of what is left for such trials."""
-        if not any(ESTIMATORS[choice.estimator].splits for choice in plan.choices.values()):
+        if not plan.splits:
             return math.inf
         if not self.trials:
             return EXACT_WORK
@@ -200,7 +200,9 @@ class _Pilot(Figures):
             return True
         fair = [trial for trial in self.trials if not trial.plan.biased]
         suspected = all(trial.pathwise and not trial.plan.polynomial for trial in fair)
-        return (suspected and not (fair and (plan.pathwise or plan.biased))) or self.budget.affords(self.runs)
+        if not fair or (suspected and not plan.pathwise and not plan.biased):
+            return True
+        return self.budget.affords(self.runs)
 
     def learn(self) -> Trial | None:
         """Of the plans whose runs fork at several sites run the best one once more, with the masses that it has taught."""
@@ -373,8 +375,6 @@ def _vary(pilot: _Pilot, groups: tuple[tuple[Choice, ...], ...], number: int) ->
             if best is None:
                 return None
             number += 1
-            if not ESTIMATORS[name].splits and not pilot.budget.affords(pilot.runs):
-                continue  # it will not be worth it
             trial = pilot.trial(changed(best.prefer, group, name), number)
             if trial is not None:
                 limit = FOR_PATHWISE if trial.pathwise < best.pathwise else BETTER

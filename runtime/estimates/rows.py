@@ -106,7 +106,7 @@ class Rows:
     def splits(self, way: Way) -> bool:
         """Whether a way enumerates outcomes."""
         try:
-            return any(ESTIMATORS[choice.estimator].splits for choice in self.plans(way[0]).choices.values())
+            return self.plans(way[0]).splits
         except ProbError:
             return False
 
@@ -136,7 +136,7 @@ class Rows:
         if estimate.interrupted:
             raise KeyboardInterrupt
         assert estimate.plan is not None
-        if limited and not any(ESTIMATORS[choice.estimator].splits for choice in estimate.plan.choices.values()):
+        if limited and not estimate.plan.splits:
             self.leave_out(options, "takes more lanes than a run may; --max-lanes allows more")
             return None
         felt = [choice for choice in estimate.plan.choices.values() if choice.effect]

@@ -47,8 +47,8 @@ class Replay:
     """A recorded graph as code.
 
     `outputs` are nodes; `afterwards` those of the second stage, which goes on with the inputs `later`.  `fuse`: all that no draw
-    needs is left to torch's compiler.  Raises NotCompiled where there is
-    too much of it, the stages cannot be told apart, or the compiler fails.
+    needs is left to torch's compiler.  Raises NotCompiled where there is too much of it, the stages cannot be told apart, or the
+    compiler fails.
     """
 
     def __init__(
