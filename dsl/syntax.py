@@ -108,6 +108,11 @@ class Arithmetic(Node):
     first: Expression
     rest: tuple[Term, ...]
 
+    @property
+    def operands(self) -> tuple[Expression, ...]:
+        """All of them, in order."""
+        return (self.first, *(term.operand for term in self.rest))
+
 
 @dataclass(frozen=True)
 class Power(Node):

@@ -302,7 +302,7 @@ def parts(node: Arithmetic | Power | Comparison | Logical | LogPdf, resolved: Re
     """The operands of an operation that goes entry by entry."""
     match node:
         case Arithmetic():
-            return (node.first, *(term.operand for term in node.rest))
+            return node.operands
         case Power():
             return node.base, node.exponent
         case Comparison():

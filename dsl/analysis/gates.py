@@ -220,7 +220,7 @@ def _multiplied(node: Node, name: str, changed: set[str]) -> tuple[str, ...] | N
 def gated(node: Node) -> tuple[Expression, ...] | None:
     """The operands of a product or of a choice; None: it is something else."""
     if isinstance(node, Arithmetic) and all(term.operator == "*" for term in node.rest):
-        return (node.first, *(term.operand for term in node.rest))
+        return node.operands
     if isinstance(node, Call) and node.function in ("dot", "where") and all(argument.name is None for argument in node.arguments):
         return tuple(argument.value for argument in node.arguments)
     return None

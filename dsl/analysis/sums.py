@@ -190,7 +190,7 @@ class _Search:
                         self.expand.add(id(node))
                         self.variable(node.id, scope)
                 case Arithmetic():
-                    stack += [node.first, *(term.operand for term in node.rest)]
+                    stack += node.operands
                 case Unary(operator="-"):
                     stack.append(node.operand)
                 case Call(function=function) if function in FUNCTIONS and FUNCTIONS[function].adds:

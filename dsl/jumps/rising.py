@@ -142,7 +142,7 @@ def nonzero(node: Expression, signs: Mapping[str, int]) -> bool:
             given = [argument.value for argument in node.arguments]
             return node.function in ("exp", "sigmoid", "softplus") or (node.function == "sqrt" and nonzero(given[0], signs))
         case Arithmetic():
-            parts = [node.first, *(term.operand for term in node.rest)]
+            parts = node.operands
             return all(term.operator in "*/" for term in node.rest) and all(nonzero(part, signs) for part in parts)
     return False
 
@@ -170,7 +170,7 @@ def flat(node: Expression, name: str, signs: Mapping[str, int]) -> list[Expressi
         case Call() if len(node.arguments) == 1 and (node.function in RISING or node.function == "sqrt"):
             return [call_of(node.function, one) for one in flat(node.arguments[0].value, name, signs)]
         case Arithmetic():
-            parts = [node.first, *(term.operand for term in node.rest)]
+            parts = node.operands
             mine = [place for place, part in enumerate(parts) if name in names_of(part)]
             if len(mine) == 1 and not any(term.operator == "%" for term in node.rest):
                 found: list[Expression] = [with_part(node, mine[0], one) for one in flat(parts[mine[0]], name, signs)]
@@ -195,7 +195,7 @@ def factors(node: Expression, name: str, signs: Mapping[str, int]) -> list[Expre
         case Call() if len(node.arguments) == 1:
             return factors(node.arguments[0].value, name, signs)
         case Arithmetic():
-            parts = [node.first, *(term.operand for term in node.rest)]
+            parts = node.operands
             mine = [part for part in parts if name in names_of(part)]
             if len(mine) == 1 and not any(term.operator == "%" for term in node.rest):
                 found = factors(mine[0], name, signs)
@@ -220,7 +220,7 @@ def summed(node: Expression, name: str) -> list[Expression] | None:
         case Index():
             return [node.target] if _entry(node) is not None and affine(node.target, name) else None
         case Arithmetic():
-            parts = [node.first, *(term.operand for term in node.rest)]
+            parts = node.operands
             if node.rest[0].operator not in "+-":
                 mine = sum(name in names_of(part) for part in parts)
                 if mine != 1 or any(t.operator == "%" or (t.operator == "/" and name in names_of(t.operand)) for t in node.rest):
@@ -325,7 +325,7 @@ def _goes_with(node: Expression, name: str) -> bool:
         case Unary(operator="-"):
             return _goes_with(node.operand, name)
         case Arithmetic() if node.rest[0].operator in "*/":
-            parts = [node.first, *(term.operand for term in node.rest)]
+            parts = node.operands
             return all(_goes_with(part, name) for part in parts if name in names_of(part))
     return False
 

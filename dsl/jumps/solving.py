@@ -208,7 +208,7 @@ def affine(node: Expression, name: str) -> bool:
         case Unary(operator="-"):
             return affine(node.operand, name)
         case Arithmetic():
-            parts = [node.first, *(term.operand for term in node.rest)]
+            parts = node.operands
             if node.rest[0].operator in "+-":
                 return all(affine(part, name) for part in parts)
             if any(term.operator == "%" or (term.operator == "/" and name in names_of(term.operand)) for term in node.rest):
@@ -228,7 +228,7 @@ def call_of(function: str, value: Expression) -> Call:
 def multiplied(node: Expression, name: str) -> list[Expression]:
     """What a change of a name, that stands in an expression once, is multiplied by on its way to the value."""
     if isinstance(node, Arithmetic):
-        parts = [node.first, *(term.operand for term in node.rest)]
+        parts = node.operands
         mine = [part for part in parts if name in names_of(part)]
         others = [part for part in parts if name not in names_of(part)] if node.rest[0].operator in "*/" else []
         return [*others, *(found for part in mine for found in multiplied(part, name))]

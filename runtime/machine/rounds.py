@@ -52,7 +52,7 @@ def _total(machine: Machine, rounds: Rounds, node: Expression, frame: Frame) -> 
 
 
 def _one_varies(rounds: Rounds, node: Arithmetic) -> bool:
-    places = [varies(part, rounds.loop, rounds.node.variable) for part in (node.first, *(term.operand for term in node.rest))]
+    places = [varies(part, rounds.loop, rounds.node.variable) for part in node.operands]
     if sum(places) != 1:
         return False
     place = places.index(True)

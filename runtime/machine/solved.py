@@ -259,7 +259,7 @@ def faded(place: Spot, node: Expression, kept: frozenset[str]) -> Tensor:
                 found = found & ((place.value(operand, None) != 0) | faded(place, operand, kept))
             return found
         case Arithmetic() if node.rest[0].operator in "+-":
-            operands = (node.first, *(term.operand for term in node.rest))
+            operands = node.operands
             found = none
             for operand in operands:
                 found = found | faded(place, operand, kept) | _at_its_end(place, operand)
