@@ -17,7 +17,8 @@ from .solving import affine, call_of, changed, constant, less, names_of, put, sl
 RISING = frozenset((
     "exp", "expm1", "log", "log1p", "sqrt", "sigmoid", "logit", "softplus", "tanh", "sinh", "atan", "erf", "normcdf",
 ))
-POSITIVE = frozenset(("exp", "sigmoid", "softplus", "cosh"))
+NEVER_ZERO = ("exp", "sigmoid", "softplus")  # greater than 0, that is,
+POSITIVE = frozenset((*NEVER_ZERO, "cosh"))
 SUMS = frozenset(name for name, row in FUNCTIONS.items() if row.adds)
 SIZE = "\1size"  # how many numbers a draw has
 
@@ -140,7 +141,7 @@ def nonzero(node: Expression, signs: Mapping[str, int]) -> bool:
             return nonzero(node.base, signs)
         case Call():
             given = [argument.value for argument in node.arguments]
-            return node.function in ("exp", "sigmoid", "softplus") or (node.function == "sqrt" and nonzero(given[0], signs))
+            return node.function in NEVER_ZERO or (node.function == "sqrt" and nonzero(given[0], signs))
         case Arithmetic():
             parts = node.operands
             return all(term.operator in "*/" for term in node.rest) and all(nonzero(part, signs) for part in parts)
@@ -331,6 +332,6 @@ def _goes_with(node: Expression, name: str) -> bool:
 
 
 __all__ = [
-    "SIZE", "direction", "factors", "flat", "goes_with_a_sum", "has_an_entry", "never_zero", "nonzero", "poles", "sign", "slopes",
+    "NEVER_ZERO", "SIZE", "direction", "factors", "flat", "goes_with_a_sum", "has_an_entry", "never_zero", "nonzero", "poles", "sign", "slopes",
     "summed", "sums_over", "without_sums",
 ]

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from ...dsl.jumps.atoms import DRAW, Atom, Form
 from ...dsl.jumps.inverting import GOAL
-from ...dsl.jumps.rising import SIZE
+from ...dsl.jumps.rising import NEVER_ZERO, SIZE
 from ...dsl.syntax import Arithmetic, Call, Expression, Name, Number, Power, Unary
 from ...dsl.text.diagnostics import ProbError
 from ..lanes.frames import Frame
@@ -228,7 +228,6 @@ def _halved(place: Spot, atom: Atom, goal: Tensor | float, draw: Tensor, law: La
 
 
 # ---------------------------------------------------------------------------------------------------- arithmetic
-NEVER_ZERO = ("exp", "sigmoid", "softplus")
 ZERO_AT_ZERO = ("sqrt", "tanh", "sinh", "expm1", "log1p", "atan", "erf", "abs")
 ENDS = {"sigmoid": (1.0,), "tanh": (-1.0, 1.0), "erf": (-1.0, 1.0), "normcdf": (0.0, 1.0), "exp": (1.0,)}
 
@@ -259,9 +258,8 @@ def faded(place: Spot, node: Expression, kept: frozenset[str]) -> Tensor:
                 found = found & ((place.value(operand, None) != 0) | faded(place, operand, kept))
             return found
         case Arithmetic() if node.rest[0].operator in "+-":
-            operands = node.operands
             found = none
-            for operand in operands:
+            for operand in node.operands:
                 found = found | faded(place, operand, kept) | _at_its_end(place, operand)
             return zero & found
     return none
