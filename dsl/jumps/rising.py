@@ -332,6 +332,6 @@ def _goes_with(node: Expression, name: str) -> bool:
 
 
 __all__ = [
-    "NEVER_ZERO", "SIZE", "direction", "factors", "flat", "goes_with_a_sum", "has_an_entry", "never_zero", "nonzero", "poles", "sign", "slopes",
-    "summed", "sums_over", "without_sums",
+    "NEVER_ZERO", "SIZE", "direction", "factors", "flat", "goes_with_a_sum", "has_an_entry", "never_zero", "nonzero", "poles",
+    "sign", "slopes", "summed", "sums_over", "without_sums",
 ]
