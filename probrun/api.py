@@ -35,6 +35,7 @@ from .options import (
 )
 from .progress import phase_of
 from .reading import Value, read_program, resolved_with
+from .weights import unkeyed
 
 if TYPE_CHECKING:
     from .comparison import Comparison
@@ -152,9 +153,9 @@ class Program:
         return results.GradientResult(
             **results.common_fields(self.resolved, run, estimate, options.of) | {"seed": settings.seed, "seconds": seconds},
             **results.left_out(self.resolved, estimate, set_aside(self.resolved, plan, options)), biased=plan.biased,
-            gradient=results.unkeyed(estimate.gradient) if len(estimate.value) == 1 else estimate.gradient,
+            gradient=unkeyed(estimate.gradient) if len(estimate.value) == 1 else estimate.gradient,
             sites=results.site_reports(self.resolved, plan, verdict), per_run=estimate.per_run if keep_runs else None,
-            pilot_runs=verdict.runs, tails=estimate.tails, few=estimate.few, scarce=estimate.scarce,
+            pilot_runs=verdict.runs, spreads=estimate.spreads, scarce=estimate.scarce,
             contradictions=verdict.contradictions, overruled=verdict.overruled, check=check, unverified=unverified,
             compiled=made, sides=sides, kinks=self._places((*estimate.kinks, *(estimate.turns if sides else ()))),
         )

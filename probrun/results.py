@@ -8,7 +8,7 @@ from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
 from .display.shown import Drawable, WithDraws
-from .weights import Weighable, moments_dict, weight_doubts, weights_dict
+from .weights import Weighable, moments_dict, unkeyed, weight_doubts, weights_dict
 
 if TYPE_CHECKING:
     import torch
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from .options import RunOptions
     from .runtime.blocks.collect import Estimate
     from .runtime.blocks.moments import Moments
+    from .runtime.blocks.spreads import Spreads
     from .runtime.blocks.tails import Tail
     from .runtime.estimates.doubts import Doubt
     from .runtime.estimates.figures import Measured
@@ -184,8 +185,7 @@ class GradientResult(Result):
     sites: tuple[SiteReport, ...]
     per_run: Any = field(default=None, repr=False)
     pilot_runs: int = field(default=0, repr=False)
-    tails: Mapping[tuple[str, str | None], Tail] = field(default_factory=dict, repr=False)
-    few: Mapping[tuple[str, str], float] = field(default_factory=dict, repr=False)
+    spreads: Spreads = field(repr=False, kw_only=True)
     scarce: Mapping[int, int] = field(default_factory=dict, repr=False)
     contradictions: tuple[Contradiction, ...] = field(default=(), repr=False)
     overruled: str = field(default="", repr=False)  # what a pilot set aside, though it looked less noisy
@@ -197,6 +197,16 @@ class GradientResult(Result):
     kinks: tuple[tuple[int, str], ...] = field(default=(), repr=False)  # that were met exactly: line and text
     sides: Mapping[str, Mapping[str, Sides]] = field(default_factory=dict, repr=False)  # both derivatives there
     counted: tuple[Whole, ...] = field(default=(), repr=False)
+
+    @property
+    def tails(self) -> Mapping[tuple[str, str | None], Tail]:
+        """By result and parameter, of those that are so heavy that the standard error cannot be trusted."""
+        return self.spreads.tails
+
+    @property
+    def few(self) -> Mapping[tuple[str, str], float]:
+        """By result and parameter, on how few runs a standard error rests that cannot be trusted."""
+        return self.spreads.few
 
     @property
     def gradients(self) -> dict[str, dict[str, Moments]]:
@@ -285,10 +295,11 @@ class RunResult(Result, WithDraws):
 
     def quantiles(self, name: str, levels: tuple[float, ...] = (5, 25, 50, 75, 95)) -> dict[str, torch.Tensor]:
         """Quantiles of a result over the runs, keyed by the level in per cent."""
+        import numpy
         import torch
 
-        draws = self.draws[name].detach().double().cpu()
-        found = torch.from_numpy(_quantile(draws.numpy(), levels))
+        draws = self.draws[name].detach().double().cpu().numpy()
+        found = torch.from_numpy(numpy.quantile(draws, [level / 100 for level in levels], axis=0))
         return {f"{level:g}": row for level, row in zip(levels, found, strict=True)}
 
     def to_dict(self) -> dict[str, Any]:
@@ -384,14 +395,3 @@ def _report(source: Source, choice: Choice, measured: Mapping[str, Measured]) ->
 
 def _words(source: Source, span: Span) -> str:
     return " ".join(source.slice(span).split())
-
-
-def _quantile(draws: Any, levels: tuple[float, ...]) -> Any:
-    import numpy
-
-    return numpy.quantile(draws, [level / 100 for level in levels], axis=0)
-
-
-def unkeyed(entries: dict[str, Any]) -> Any:
-    """The only entry, or all by name where there are several."""
-    return next(iter(entries.values())) if len(entries) == 1 else entries

@@ -105,6 +105,11 @@ def moments_dict(moments: Moments, names: tuple[str, ...]) -> dict[str, Any]:
     return {name: _plain(getattr(moments, name)) for name in names}
 
 
+def unkeyed(entries: dict[str, Any]) -> Any:
+    """The only entry, or all by name where there are several."""
+    return next(iter(entries.values())) if len(entries) == 1 else entries
+
+
 def _plain(tensor: torch.Tensor) -> Any:
     return _finite(tensor.detach().cpu().double().tolist())
 

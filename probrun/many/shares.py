@@ -16,7 +16,8 @@ from ..dsl.fingerprint import fingerprint
 from ..dsl.text.diagnostics import Diagnostic, ProbError
 from ..dsl.text.source import Source
 from ..options import run_options
-from ..results import GradientResult, Result, RunResult, SiteReport, common_fields, left_out, unkeyed
+from ..results import GradientResult, Result, RunResult, SiteReport, common_fields, left_out
+from ..weights import unkeyed
 from .sweep_table import problem
 
 VERSION = 1
@@ -128,8 +129,8 @@ def merged(paths: Sequence[Path], parts: Sequence[Part]) -> tuple[Result, Part]:
     except (KeyError, TypeError, ValueError, AssertionError) as error:
         raise ProbError(Diagnostic("P0614", f"a part file is damaged: {error}", help=HINT)) from None
     estimate = collected.estimate(None, 0.0)
-    if gradient and hasattr(collected, "few"):
-        estimate = replace(estimate, few=collected.few(first["kinked"], collected.tails()) if not estimate.weights else {})
+    if gradient and not estimate.weights:
+        estimate = replace(estimate, spreads=collected.spreads(first["kinked"]))
     common = common_fields(program.resolved, run, estimate, names) | {
         "seconds": sum(part["seconds"] for part in order), "rounded": any(part["rounded"] for part in order),
         "dtype": first["dtype"],
@@ -140,7 +141,7 @@ def merged(paths: Sequence[Path], parts: Sequence[Part]) -> tuple[Result, Part]:
         result = GradientResult(
             **common, **left_out(program.resolved, estimate, ()) | {"counted": counted}, biased=first["biased"],
             gradient=unkeyed(estimate.gradient) if len(estimate.value) == 1 else estimate.gradient,
-            sites=tuple(SiteReport(**_site(site)) for site in first["sites"]), tails=estimate.tails, few=estimate.few,
+            sites=tuple(SiteReport(**_site(site)) for site in first["sites"]), spreads=estimate.spreads,
             scarce={site: max(found[site] for found in scarce) for site in scarce[0] if all(site in found for found in scarce)},
             contradictions=tuple(doubted), kinks=program.resolved.program.source.places(estimate.kinks),
         )

@@ -21,7 +21,8 @@ from ..dsl.text.closeness import nearest
 from ..dsl.text.diagnostics import ProbError
 from ..options import DEFAULT_SAMPLES, DEFAULT_TAU, RunOptions, plan_options, refuse, run_options
 from ..progress import phase_of
-from ..results import GradientResult, RunResult, common_fields, left_out, site_reports, unkeyed
+from ..results import GradientResult, RunResult, common_fields, left_out, site_reports
+from ..weights import unkeyed
 from .points import Axes, Points, points_of
 
 if TYPE_CHECKING:
@@ -150,7 +151,7 @@ def gradient_of(program: Program, run: RunOptions, estimate: Estimate, of: tuple
     return GradientResult(
         **common_fields(resolved, run, estimate, of) | {"seconds": seconds}, **left_out(resolved, estimate, ()),
         biased=plan.biased, gradient=unkeyed(estimate.gradient) if len(estimate.value) == 1 else estimate.gradient,
-        sites=site_reports(resolved, plan), tails=estimate.tails, few=estimate.few, scarce=estimate.scarce,
+        sites=site_reports(resolved, plan), spreads=estimate.spreads, scarce=estimate.scarce,
     )
 
 

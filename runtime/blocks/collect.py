@@ -24,6 +24,7 @@ from .looked import Looked
 from .moments import Accumulator, Moments
 from .session import Session
 from .settings import KEPT_RUNS, WATCHED_RUNS, Settings
+from .spreads import MOST_KEPT, Believed, Spreads, known
 from .tails import LIGHT, Place, Tail, scant, tail_of
 from .worth import Weights
 
@@ -42,8 +43,7 @@ class Estimate:
     exact        nothing random was involved: the standard errors are 0 by right
     reached      the target standard error (True where none was asked for)
     per_run      gradients of single runs `[runs, *result, *parameter]`, when asked for
-    tails        by result and parameter, where the tails are so heavy that the standard error cannot be trusted
-    few          by result and parameter, where it rests on so few runs: how many (0: on none, they are all alike)
+    spreads      where standard errors cannot be trusted, as tails are heavy or few runs carry them (`spreads.py`)
     scarce       score sites whose draws took too few different values, and how many (`variety.py`)
     kinks        where in the program a kink was met exactly, and the gradient depends on the side that is taken
     turns        where a comparison was met exactly, and may have gone the other way
@@ -76,8 +76,7 @@ class Estimate:
     cuts: tuple[Cut, ...] = ()
     per_run: dict[str, dict[str, Tensor]] = field(default_factory=dict, repr=False)
     draws: dict[str, Tensor] = field(default_factory=dict, repr=False)
-    tails: dict[Place, Tail] = field(default_factory=dict, repr=False)
-    few: dict[tuple[str, str], float] = field(default_factory=dict, repr=False)
+    spreads: Spreads = field(default_factory=lambda: known({}), repr=False)
     scarce: dict[int, int] = field(default_factory=dict, repr=False)
     kinks: tuple[Span, ...] = ()
     turns: tuple[Span, ...] = ()
@@ -199,8 +198,8 @@ class Collected:
     def again(self) -> Collected:
         """Of the same runs, whose results are known, the gradients with the other baseline: none yet."""
         self.other = Collected(self.names, self.settings, self.start)
-        for known in ("shapes", "exact", "forked", "scored", "kinks", "turns", "draws"):
-            setattr(self.other, known, copy.copy(getattr(self, known)))
+        for taken in ("shapes", "exact", "forked", "scored", "kinks", "turns", "draws"):
+            setattr(self.other, taken, copy.copy(getattr(self, taken)))
         self.other.value = {name: copy.copy(entry) for name, entry in self.value.items()}
         return self.other
 
@@ -302,7 +301,6 @@ class Collected:
         """What there is, and what else is known of it."""
         gradients: dict[str, dict[str, Moments]] = {}
         per_run: dict[str, dict[str, Tensor]] = {}
-        tails = self.tails()
         for name, rows in self.gradient.items():
             shape = self.shapes[name]
             gradients[name] = {p: stacked([e.moments(self.exact) for e in entries], shape) for p, entries in rows.items()}
@@ -312,16 +310,26 @@ class Collected:
             value={name: self.value[name].moments(self.exact) for name in self.names}, gradient=gradients, per_run=per_run,
             draws={name: torch.cat(parts) for name, parts in self.draws.items() if parts},
             other=None if self.other is None else self.other.estimate(plan, started),
-            few=self.few(plan is not None and bool(plan.kinks), tails), **self._circumstances(plan, started, tails), **more,
+            spreads=self.spreads(plan is not None and bool(plan.kinks)), **self._circumstances(plan, started), **more,
         )
 
-    def _circumstances(self, plan: Plan | None, started: float, tails: dict[Place, Tail]) -> dict[str, Any]:
+    def spreads(self, kinks: bool) -> Spreads:
+        """Whether they may be believed."""
+
+        def look() -> Believed:
+            tails = self.tails()
+            return {place: tail for place, tail in tails.items() if tail.heavy}, self.few(kinks, tails)
+
+        numbers = sum(part.numel() for parts in self.watched.values() for part in parts)
+        return Spreads(look, later=numbers <= MOST_KEPT and not self.kept and not self.settings.saving)
+
+    def _circumstances(self, plan: Plan | None, started: float) -> dict[str, Any]:
         """What is said of the runs, whatever their moments are."""
         return {
             "samples": self.settings.samples if self.exact else self.done, "requested": self.settings.samples,
             "dtype": self.dtype(plan), "seed": self.settings.seed, "plan": plan, "seconds": time.perf_counter() - started,
             "interrupted": self.interrupted, "out_of_time": self.out_of_time, "exact": self.exact, "exact_to": self.exact_to,
-            "cuts": tuple(self.cuts), "reached": self.reached(), "tails": {k: tail for k, tail in tails.items() if tail.heavy},
+            "cuts": tuple(self.cuts), "reached": self.reached(),
             "work": self.work, "steps": self.steps, "kinks": _in_text(self.kinks), "turns": _in_text(self.turns),
             "collected": self if self.settings.saving else None, "masses": {} if self.looked is None else self.looked.masses(),
         }

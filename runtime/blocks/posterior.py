@@ -26,6 +26,7 @@ from .moments import Moments
 from .pareto import pareto_shape
 from .session import Session
 from .settings import Settings
+from .spreads import known
 from .worth import Weights
 
 KEPT_WEIGHTS = 2**18  # runs of which the logarithms of weights are kept
@@ -282,7 +283,9 @@ class Conditioned(Collected):
             gradient={name: self._slopes(name) for name in self.names} if self.evidence or self.slopes else {},
             per_run={name: {p: self._kept(name, p, 1 if name == EVIDENCE else len(self.slopes[name][p])) for p in rows}
                      for name, rows in self._kept_names().items()},
-            draws=self.resampled(), weights=self.weights(weight), **self._circumstances(plan, started, self.tails()), **more,
+            draws=self.resampled(), weights=self.weights(weight),
+            spreads=known({place: tail for place, tail in self.tails().items() if tail.heavy}),
+            **self._circumstances(plan, started), **more,
         )
 
     def _kept_names(self) -> dict[str, list[str]]:

@@ -115,7 +115,7 @@ def _again(
         found = gradient(planner.resolved, lambda lessons: planner(options, lessons), parameters, data, new)
     except (ProbError, TooMuchWork, OutOfTime):
         return rival
-    if found.few or any(parameter is not None for _, parameter in found.tails):
+    if found.spreads.few or any(parameter is not None for _, parameter in found.spreads.tails):
         return None
     mean, variance = flat(found.gradient)
     return replace(rival, mean=mean, variance=variance, runs=found.samples)

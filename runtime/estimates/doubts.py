@@ -53,14 +53,15 @@ def of_estimate(resolved: Resolved, estimate: Estimate, of: tuple[str, ...]) -> 
     """What the runs of a gradient say against its standard errors."""
     from ...dsl.analysis.steady import steady
 
-    if not (estimate.tails or estimate.few or estimate.scarce):
+    tails, few_runs = estimate.spreads.tails, estimate.spreads.few
+    if not (tails or few_runs or estimate.scarce):
         return ()
     choices = {} if estimate.plan is None else estimate.plan.choices
     same = steady(resolved, {index: choice.estimator for index, choice in choices.items()}, of)
     line_of, felt = resolved.program.source.line_column, ((resolved.sites[at], n) for at, n in estimate.scarce.items())
     sites = ((site.name, line_of(site.span.start)[0], values) for site, values in felt)
     return tuple(of_runs(
-        estimate.tails, estimate.few, sites, estimate.samples, len(estimate.value) > 1,
+        tails, few_runs, sites, estimate.samples, len(estimate.value) > 1,
         lambda name, parameter: (name, parameter) in same,
     ))
 

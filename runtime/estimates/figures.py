@@ -111,8 +111,9 @@ def made_of(prefer: Prefer, found: Estimate, gradient: dict[str, dict[str, Momen
     moments = [m for rows in gradient.values() for m in rows.values()]
     mean = torch.cat([m.mean.reshape(-1) for m in moments]).cpu()
     sd = torch.cat([m.sd.reshape(-1) for m in moments]).cpu()
-    blind = frozenset(place for place, carriers in found.few.items() if not carriers)
-    return Trial(prefer, found.plan, mean, sd, found.samples, found.work / found.samples, found.steps, blind, bool(found.few))
+    few = found.spreads.few
+    blind = frozenset(place for place, carriers in few.items() if not carriers)
+    return Trial(prefer, found.plan, mean, sd, found.samples, found.work / found.samples, found.steps, blind, bool(few))
 
 
 def temperature(plan: Plan) -> float:
