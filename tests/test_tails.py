@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from probrun.layout import student_quantile
-from probrun.runtime.blocks.collect import spread_of
+from probrun.runtime.blocks.spreads import spread_of
 from probrun.runtime.blocks.tails import KEPT, Tail, TailWatch, scant
 
 Draw = Callable[[int, torch.Generator], Tensor]

@@ -24,8 +24,8 @@ from .looked import Looked
 from .moments import Accumulator, Moments
 from .session import Session
 from .settings import KEPT_RUNS, WATCHED_RUNS, Settings
-from .spreads import MOST_KEPT, Believed, Spreads, known
-from .tails import LIGHT, Place, Tail, scant, tail_of
+from .spreads import MOST_KEPT, Parts, Spreads, known, looked_for
+from .tails import Place
 from .worth import Weights
 
 KEPT_DRAWS = 1_000_000  # results of single runs
@@ -276,27 +276,6 @@ class Collected:
         share = accumulator.share
         return share <= LARGEST_SHARE or (math.isnan(share) and self.done >= LEAST_OF_EQUALS)
 
-    def few(self, kinks: bool, tails: dict[Place, Tail]) -> dict[tuple[str, str], float]:
-        """Where a gradient rests on so few runs that its spread cannot be trusted, and on how many.
-
-        On none, where all gave the same and that tells nothing: with scores, the results are the same in each or all gradients are
-        0 in each; with derivatives over `kinks`, a gradient is 0 in each, as on the flat side of one; where runs fork, all differ
-        by the same from what they might have been, and hardly any differ from each other.
-        """
-        found: dict[tuple[str, str], float] = {}
-        if self.exact or self.done < 2:
-            return found
-        for name, rows in self.gradient.items():
-            empty = {parameter: all(entry.empty for entry in entries) for parameter, entries in rows.items()}
-            blind = name in self.scored and (self.value[name].still or all(empty.values()))
-            alike = self.forked and self.value[name].seldom
-            for parameter, entries in rows.items():
-                none = blind or (kinks and empty[parameter]) or (alike and all(entry.still for entry in entries))
-                carriers = 0.0 if none else min((entry.carriers for entry in entries), default=math.inf)
-                if scant(carriers, tails.get((name, parameter), LIGHT), self.done):
-                    found[name, parameter] = carriers
-        return found
-
     def estimate(self, plan: Plan | None, started: float, **more: Any) -> Estimate:
         """What there is, and what else is known of it."""
         gradients: dict[str, dict[str, Moments]] = {}
@@ -315,13 +294,11 @@ class Collected:
 
     def spreads(self, kinks: bool) -> Spreads:
         """Whether they may be believed."""
-
-        def look() -> Believed:
-            tails = self.tails()
-            return {place: tail for place, tail in tails.items() if tail.heavy}, self.few(kinks, tails)
-
-        numbers = sum(part.numel() for parts in self.watched.values() for part in parts)
-        return Spreads(look, later=numbers <= MOST_KEPT and not self.kept and not self.settings.saving)
+        if self.exact:
+            return known({})
+        parts = Parts(self.value, self.gradient, self.scored, kinks, self.forked, self.done)
+        numbers = sum(part.numel() for rows in self.watched.values() for part in rows)
+        return Spreads(lambda: looked_for(parts, self.watched), later=numbers <= MOST_KEPT)
 
     def _circumstances(self, plan: Plan | None, started: float) -> dict[str, Any]:
         """What is said of the runs, whatever their moments are."""
@@ -333,10 +310,6 @@ class Collected:
             "work": self.work, "steps": self.steps, "kinks": _in_text(self.kinks), "turns": _in_text(self.turns),
             "collected": self if self.settings.saving else None, "masses": {} if self.looked is None else self.looked.masses(),
         }
-
-    def tails(self) -> dict[Place, Tail]:
-        """Those of results and gradients that were watched."""
-        return {} if self.exact else {key: tail_of(parts) for key, parts in self.watched.items()}
 
     def sizes(self) -> list[list[float]]:
         """How large the derivatives of each result are in each parameter."""
@@ -380,14 +353,6 @@ def merged(parts: Sequence[Collected | Exception], session: Session, settings: S
 
 def _in_text(spans: set[Span]) -> tuple[Span, ...]:
     return tuple(sorted(spans, key=lambda span: span.start))
-
-
-def spread_of(rows: Tensor) -> tuple[Tail, float]:
-    """Of numbers of single runs `[runs, *shape]` the tail, and how many carry the spread (0: all are the same; inf: enough)."""
-    watched = Accumulator(tuple(rows.shape[1:]), cubing=True)
-    watched.add(rows)
-    carriers, tail = 0.0 if watched.still else watched.carriers, tail_of([rows[:WATCHED_RUNS]])
-    return tail, carriers if scant(carriers, tail, len(rows)) else math.inf
 
 
 def stacked(moments: list[Moments], shape: tuple[int, ...]) -> Moments:

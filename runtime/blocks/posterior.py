@@ -26,7 +26,7 @@ from .moments import Moments
 from .pareto import pareto_shape
 from .session import Session
 from .settings import Settings
-from .spreads import known
+from .spreads import heavy, known, tails_of
 from .worth import Weights
 
 KEPT_WEIGHTS = 2**18  # runs of which the logarithms of weights are kept
@@ -284,7 +284,7 @@ class Conditioned(Collected):
             per_run={name: {p: self._kept(name, p, 1 if name == EVIDENCE else len(self.slopes[name][p])) for p in rows}
                      for name, rows in self._kept_names().items()},
             draws=self.resampled(), weights=self.weights(weight),
-            spreads=known({place: tail for place, tail in self.tails().items() if tail.heavy}),
+            spreads=known({} if self.exact else heavy(tails_of(self.watched))),
             **self._circumstances(plan, started), **more,
         )
 

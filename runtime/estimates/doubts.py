@@ -68,7 +68,7 @@ def of_estimate(resolved: Resolved, estimate: Estimate, of: tuple[str, ...]) -> 
 
 def of_draws(draws: Mapping[str, Tensor], runs: int, exact: Callable[[str, str | None], bool]) -> tuple[Doubt, ...]:
     """What the results of single runs say against the standard errors of their means."""
-    from ..blocks.collect import spread_of
+    from ..blocks.spreads import spread_of
 
     found = {name: spread_of(rows) for name, rows in draws.items() if len(rows) > 1 and not exact(name, None)}
     tails = {(name, None): tail for name, (tail, _) in found.items() if tail.heavy}
