@@ -10,6 +10,7 @@ import time
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -35,7 +36,6 @@ from .options import (
 )
 from .progress import phase_of
 from .reading import Value, read_program, resolved_with
-from .weights import unkeyed
 
 if TYPE_CHECKING:
     from .comparison import Comparison
@@ -52,7 +52,6 @@ if TYPE_CHECKING:
 
 Values: TypeAlias = Mapping[str, Value] | None
 Progress: TypeAlias = Callable[[int, int], None] | None
-TIME_FOR_RUNS = 0.6  # of max_time, where the gradient is verified afterwards
 
 
 class Program:
@@ -96,15 +95,14 @@ class Program:
         options = plan_options(
             self.resolved, estimator=estimator, unbiased=unbiased, among=among, tau=tau, allow_biased=allow_biased, of=of
         )
-        from . import results
         from .dsl.names.strangers import refuse_unknown
         from .dsl.planning.forecast import forecast
-        from .report import Explanation
+        from .report import Explanation, foreseen_reports
 
         refuse_unknown(self.resolved, parameters or {}, data or {})
         piloted = (among is None) if pilot is None else pilot
         crowding = self._crowding(parameters, data, run, options.of)
-        sites = results.foreseen_reports(self.resolved, forecast(crowding, options, piloted))
+        sites = foreseen_reports(self.resolved, forecast(crowding, options, piloted))
         return Explanation.of(sites, len(self.parameters))
 
     @suggesting
@@ -119,46 +117,46 @@ class Program:
     ) -> GradientResult:
         """The gradient of the expected result in every parameter, with standard errors.
 
-        The keyword arguments are the options of the command line.  `pilot`: whether estimators are chosen by measuring;
-        None: unless `among` is given.  `verify` holds the result against an independent oracle (`check`).  `keep_runs` keeps
-        the gradients of single runs (`per_run`), `progress` is called with (runs made, runs asked for), its method `phase`, if it
-        has one, with words for what begins.  `distributed`: the runs are shared by the processes of torch.distributed
-        (`torchrun`); every one gets the result of all. `sampler="sobol"`: scrambled Sobol points in place of random numbers (Owen
-        1997), where every run draws the same numbers in the same order. `compile`: torch.compile makes blocks of runs into a few
-        loops in C++ (seconds, once per program, plan and size); where that is not possible the program is run as without, and
-        `compiled.reason` says why. `dtype`: None is float32, and float64 where that rounds so much that it shows; what is given is
-        kept, and `rounded` says what it does. `cross_check`: a score is held against draws by `rsample` without a pilot too.
+        The keyword arguments are the options of the command line.  `pilot`: whether estimators are chosen by measuring; None:
+        unless `among` is given.  `verify` holds the result against an independent oracle (`check`).  `keep_runs` keeps the
+        gradients of single runs (`per_run`), `progress` is called with (runs made, runs asked for), its method `phase`, if it has
+        one, with words for what begins.  `distributed`: the runs are shared by the processes of torch.distributed (`torchrun`);
+        every one gets the result of all.  `sampler="sobol"`: scrambled Sobol points (Owen 1997), where every run draws the same
+        numbers in the same order.  `compile`: torch.compile makes blocks of runs into a few loops in C++ (seconds, once per
+        program, plan and size); where it cannot, `compiled.reason` says why.  `dtype`: None is float32, and float64 where that
+        rounds so much that it shows; what is given is kept, and `rounded` says what it does.  `cross_check`: a score is held
+        against draws by `rsample` without a pilot too.
         """
         begun = time.monotonic()
+        piloted, given = (among is None) if pilot is None else bool(pilot), (parameters or {}, data or {})
+        more = piloted, verify, keep_runs, distributed, compile, cross_check, saving, shard != (1, 1), sampler != "random"
+        plain = not any(more) and target_se is None and max_time is None and progress is None
+        choice: dict[str, Any] = {
+            "estimator": estimator, "unbiased": unbiased, "among": among, "tau": tau, "allow_biased": allow_biased, "of": of,
+        }
+        alike = repr((choice, samples, dtype, device, max_steps, max_depth, max_lanes)) if plain else ""
+        calls = self.resolved.prepared.get("calls", alike, None)
+        if calls is not None and (again := calls.taken(*given, seed)) is not None:
+            return again
         run = run_options(samples, seed, dtype, device, target_se, max_steps, max_depth, max_lanes, max_time, sampler)
         self._require_parameters()
-        options = plan_options(
-            self.resolved, estimator=estimator, unbiased=unbiased, among=among, tau=tau, allow_biased=allow_biased, of=of
-        )
+        options = plan_options(self.resolved, **choice)
         self._plan(options)  # a refusal must not wait for torch
         from . import results
-        from .runtime.estimates.answer import answered, checked, set_aside
+        from .runtime.estimates.answer import checked_answer, set_aside
+        from .runtime.steps.gradients import GradientCalls
+
         started = time.perf_counter()
         settings = self._settings(run, options.of, keep_runs, begun, compile=compile, **sharing(run, saving, shard))
-        limit, piloted = settings.deadline, (among is None) if pilot is None else pilot
-        if verify and run.max_time is not None:
-            settings = replace(settings, deadline=begun + TIME_FOR_RUNS * run.max_time)
-        given, plans, phase = (parameters or {}, data or {}), self._all_plans(), phase_of(progress)
-        settings, verdict, estimate = answered(plans, options, *given, settings, piloted, distributed, cross_check, progress, phase)
-        late = replace(settings, deadline=limit) if verify else None
-        estimate, check, unverified, sides = checked(self.resolved, *given, settings, estimate, late, phase)
-        made, plan = results.Compilation(estimate.compile_seconds or 0.0, estimate.not_compiled) if compile else None, estimate.plan
-        seconds = time.perf_counter() - started - (made.seconds if made else 0.0)
-        assert plan is not None
-        return results.GradientResult(
-            **results.common_fields(self.resolved, run, estimate, options.of) | {"seed": settings.seed, "seconds": seconds},
-            **results.left_out(self.resolved, estimate, set_aside(self.resolved, plan, options)), biased=plan.biased,
-            gradient=unkeyed(estimate.gradient) if len(estimate.value) == 1 else estimate.gradient,
-            sites=results.site_reports(self.resolved, plan, verdict), per_run=estimate.per_run if keep_runs else None,
-            pilot_runs=verdict.runs, spreads=estimate.spreads, scarce=estimate.scarce,
-            contradictions=verdict.contradictions, overruled=verdict.overruled, check=check, unverified=unverified,
-            compiled=made, sides=sides, kinks=self._places((*estimate.kinks, *(estimate.turns if sides else ()))),
+        verdict, estimate, check, unverified, sides = checked_answer(
+            self._all_plans(), options, *given, settings, begun, verify, piloted, distributed, cross_check, progress,
+            phase_of(progress),
         )
+        seconds, aside = time.perf_counter() - started, set_aside(self.resolved, estimate.plan, options)
+        report = partial(results.gradient_result, self.resolved, run, options.of, aside, verdict)
+        if plain and estimate.replay is not None:
+            self.resolved.prepared.once("calls", alike, GradientCalls).learn(estimate, *given, report)
+        return report(estimate, seconds, sides, compile, check=check, unverified=unverified)
 
     @suggesting
     def compare(

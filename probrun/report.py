@@ -10,6 +10,7 @@ import json
 import os
 import textwrap
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from itertools import product
 from typing import IO, TYPE_CHECKING, Any
 
@@ -18,9 +19,12 @@ from .display.shown import Shown
 from .dsl.text.diagnostics import ProbError
 from .dsl.text.problems import counted
 from .layout import MOST_ENTRIES, WIDTH, capped, entries, index_text, joined, short
+from .results import report_of
 from .weights import evidence_rows, spoken, value_label, weight_lines
 
 if TYPE_CHECKING:
+    from .dsl.names.resolve import Resolved
+    from .dsl.planning.forecast import Forecast
     from .results import Compilation, GradientResult, Result, RunResult, SiteReport
 
 QUANTILES = (5, 25, 50, 75, 95)
@@ -214,6 +218,15 @@ def run_parts(result: RunResult) -> list[Part]:
 
 
 # ---------------------------------------------------------------------------------------------------- explain
+def foreseen_reports(resolved: Resolved, forecast: Forecast) -> tuple[SiteReport, ...]:
+    """What is foreseen of each site."""
+    source = resolved.program.source
+    return tuple(
+        replace(report_of(source, seen.choice, {}), among=seen.among, foreseen=seen)
+        for seen in (forecast.sites[site.index] for site in resolved.sites)
+    )
+
+
 class Explanation(tuple["SiteReport", ...], Shown):
     """What `Program.explain` gives: a report per site, in their order; `parameters`: how many the program has."""
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     import torch
 
     from .dsl.names.resolve import Resolved
-    from .dsl.planning.forecast import Forecast, Foreseen
+    from .dsl.planning.forecast import Foreseen
     from .dsl.planning.plan import Choice, Plan
     from .dsl.text.source import Source, Span
     from .options import RunOptions
@@ -136,11 +136,7 @@ class Result(Weighable, Drawable):
             entry["sampler"] = self.sampler
         if self.out_of_time:
             entry["stopped"] = "max-time"
-        if self.all_equal:
-            entry["all_equal"] = True
-        if self.rounded:
-            entry["rounded"] = True
-        return entry
+        return entry | {name: True for name in ("all_equal", "rounded") if getattr(self, name)}
 
     @property
     def all_equal(self) -> bool:
@@ -318,7 +314,7 @@ def common_fields(resolved: Resolved, run: RunOptions, estimate: Estimate, of: t
     """The fields of `Result`, from what was asked for and what came out; `of` are variables that were asked for."""
     return {
         "look": partial(_steady, resolved, estimate, of),
-        "program": resolved.program.source.name, "samples": estimate.samples, "requested": run.samples, "seed": run.seed,
+        "program": resolved.program.source.name, "samples": estimate.samples, "requested": run.samples, "seed": estimate.seed,
         "dtype": estimate.dtype, "device": run.device, "results": tuple(estimate.value),
         "value": unkeyed(estimate.value), "seconds": estimate.seconds,
         "interrupted": estimate.interrupted, "out_of_time": estimate.out_of_time, "reached": estimate.reached,
@@ -335,12 +331,8 @@ def left_out(resolved: Resolved, estimate: Estimate, notes: tuple[Doubt, ...]) -
     for cut in estimate.cuts:
         if cut.span not in worst or cut.rest > worst[cut.span].rest:
             worst[cut.span] = cut
-    line_of, found = resolved.program.source.line_column, []
-    for cut in worst.values():
-        rounds = cut.what == "rounds"
-        name = "loop" if rounds else resolved.sites[cut.site].distribution.name
-        how = f"left after {cut.kept} rounds" if rounds else f"cut after {cut.kept} outcomes"
-        found.append(f"{name} at line {line_of(cut.span.start)[0]} {how}, at a remaining probability of {cut.rest:.0e}")
+    line_of, sites = resolved.program.source.line_column, resolved.sites
+    found = [cut.told(sites[cut.site].distribution.name, line_of(cut.span.start)[0]) for cut in worst.values()]
     from .runtime.estimates.sides import whole_numbers
 
     counted = () if estimate.plan is None else whole_numbers(resolved, estimate.plan.counted)
@@ -358,27 +350,39 @@ def _steady(resolved: Resolved, estimate: Estimate, of: tuple[str, ...]) -> froz
     return steady(resolved, {index: choice.estimator for index, choice in choices.items()}, of)
 
 
+def gradient_result(
+    resolved: Resolved, run: RunOptions, of: tuple[str, ...], notes: tuple[Doubt, ...], verdict: Verdict | None,
+    estimate: Estimate, seconds: float, sides: Mapping[str, Mapping[str, Sides]] | None = None, compile: bool = False,
+    **more: Any,
+) -> GradientResult:
+    """What an estimate comes to, with what a pilot found."""
+    plan, met = estimate.plan, (*estimate.kinks, *(estimate.turns if sides else ()))
+    assert plan is not None
+    if compile:
+        made = more["compiled"] = Compilation(estimate.compile_seconds or 0.0, estimate.not_compiled)
+        seconds -= made.seconds
+    if verdict is not None:
+        more |= {"pilot_runs": verdict.runs, "contradictions": verdict.contradictions, "overruled": verdict.overruled}
+    return GradientResult(
+        **common_fields(resolved, run, estimate, of) | {"seconds": seconds}, **left_out(resolved, estimate, notes),
+        biased=plan.biased, gradient=unkeyed(estimate.gradient) if len(estimate.value) == 1 else estimate.gradient,
+        sites=site_reports(resolved, plan, verdict), spreads=estimate.spreads, scarce=estimate.scarce,
+        per_run=estimate.per_run or None, sides=sides or {}, kinks=resolved.program.source.places(met), **more,
+    )
+
+
 def site_reports(resolved: Resolved, plan: Plan, verdict: Verdict | None = None) -> tuple[SiteReport, ...]:
     """The choice at each site of a program, with what a pilot measured there."""
     measured = {} if verdict is None else verdict.measured
 
     def made() -> tuple[SiteReport, ...]:
         source = resolved.program.source
-        return tuple(_report(source, plan.choices[site.index], measured.get(site.index, {})) for site in resolved.sites)
+        return tuple(report_of(source, plan.choices[site.index], measured.get(site.index, {})) for site in resolved.sites)
 
     return made() if measured else resolved.prepared.once("reports", plan.token, made)
 
 
-def foreseen_reports(resolved: Resolved, forecast: Forecast) -> tuple[SiteReport, ...]:
-    """What is foreseen of each site."""
-    source = resolved.program.source
-    return tuple(
-        replace(_report(source, seen.choice, {}), among=seen.among, foreseen=seen)
-        for seen in (forecast.sites[site.index] for site in resolved.sites)
-    )
-
-
-def _report(source: Source, choice: Choice, measured: Mapping[str, Measured]) -> SiteReport:
+def report_of(source: Source, choice: Choice, measured: Mapping[str, Measured]) -> SiteReport:
     from .dsl.tables.estimators import ESTIMATORS
 
     site = choice.site
@@ -386,10 +390,8 @@ def _report(source: Source, choice: Choice, measured: Mapping[str, Measured]) ->
     return SiteReport(
         name=site.name, line=line, column=column, distribution=site.distribution.name, estimator=choice.estimator,
         biased=choice.biased, reason=choice.reason, text=_words(source, site.span),
-        call=_words(source, site.distribution.span),
-        summary=ESTIMATORS[choice.estimator].summary,
-        options=choice.options, because=choice.because, rejected=choice.rejected, path=choice.path,
-        measured=measured,
+        call=_words(source, site.distribution.span), summary=ESTIMATORS[choice.estimator].summary,
+        options=choice.options, because=choice.because, rejected=choice.rejected, path=choice.path, measured=measured,
     )
 
 

@@ -21,13 +21,11 @@ from ..dsl.text.closeness import nearest
 from ..dsl.text.diagnostics import ProbError
 from ..options import DEFAULT_SAMPLES, DEFAULT_TAU, RunOptions, plan_options, refuse, run_options
 from ..progress import phase_of
-from ..results import GradientResult, RunResult, common_fields, left_out, site_reports
-from ..weights import unkeyed
+from ..results import GradientResult, RunResult, common_fields, gradient_result
 from .points import Axes, Points, points_of
 
 if TYPE_CHECKING:
     from ..dsl.planning.plan import PlanOptions
-    from ..runtime.blocks.collect import Estimate
     from ..runtime.blocks.settings import Settings
     from ..runtime.many.sweeping import Given, Sweeping
 
@@ -140,19 +138,7 @@ class Sweep:
             estimate = sweeping.values(self.given(number), settings)
             return RunResult(**common_fields(resolved, run, estimate, names), draws=estimate.draws)
         estimate = sweeping.gradient(self.given(number), settings)
-        return gradient_of(self.program, run, estimate, names, time.perf_counter() - started)
-
-
-def gradient_of(program: Program, run: RunOptions, estimate: Estimate, of: tuple[str, ...], seconds: float) -> GradientResult:
-    """The result of an estimate that no pilot is part of."""
-    plan = estimate.plan
-    assert plan is not None
-    resolved = program.resolved
-    return GradientResult(
-        **common_fields(resolved, run, estimate, of) | {"seconds": seconds}, **left_out(resolved, estimate, ()),
-        biased=plan.biased, gradient=unkeyed(estimate.gradient) if len(estimate.value) == 1 else estimate.gradient,
-        sites=site_reports(resolved, plan), spreads=estimate.spreads, scarce=estimate.scarce,
-    )
+        return gradient_result(resolved, run, names, (), None, estimate, time.perf_counter() - started)
 
 
 def _told(values: Mapping[str, Any]) -> str:

@@ -49,6 +49,7 @@ class Estimate:
     turns        where a comparison was met exactly, and may have gone the other way
     other        the same with the other baseline (of a pilot)
     masses       by site, how many times as much runs that fork would better look at it (`looked.py`)
+    replay       what its only block was replayed by, and the session that it is of (`replayed.py`), if it was
     work         numbers that were touched (`meter.py`), in so many `steps`
     compile_seconds, not_compiled    what compiling took, or why it was not done, where it was asked for
     exact_to     how far an exact answer may be off, relative to it, for what was left out where there is no end (`cuts`)
@@ -86,6 +87,7 @@ class Estimate:
     steps: int = 0
     weights: Weights | None = None
     collected: Collected | None = field(default=None, repr=False)  # where that is to be saved
+    replay: Any = field(default=None, repr=False)
 
 
 class Collected:
@@ -111,6 +113,7 @@ class Collected:
         self.kinks, self.turns = set[Span](), set[Span]()
         self.cuts: Sequence[Cut] = ()
         self.exact_to = 0.0
+        self.replay: Any = None
 
     def merge(self, part: Collected, session: Session) -> None:
         """Take in the next block; P0303 where blocks differ in shape."""
@@ -309,6 +312,7 @@ class Collected:
             "cuts": tuple(self.cuts), "reached": self.reached(),
             "work": self.work, "steps": self.steps, "kinks": _in_text(self.kinks), "turns": _in_text(self.turns),
             "collected": self if self.settings.saving else None, "masses": {} if self.looked is None else self.looked.masses(),
+            "replay": self.replay,
         }
 
     def sizes(self) -> list[list[float]]:

@@ -6,7 +6,7 @@ A block in which a check comes out differently, or a result is not finite, is ma
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterator
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, fields
 from typing import Any
@@ -46,6 +46,7 @@ class ReplayedResult:
 class Replayed:
     """A block that was replayed: its session, results, and what making it would have taken."""
 
+    by: BlockReplay
     block: Session
     runs: int
     leaves: dict[str, Tensor]
@@ -63,10 +64,22 @@ def replayed(session: Session, few: bool) -> Replayed | None:
     known = table.get(kind)
     if not isinstance(known, BlockReplay):
         return None
-    found = known.made(session)
+    block = session.at(0, 0)
+    found = known.made(block, inputs_of(block))
+    if found is not None and not _joined(session, block):
+        found = None
     if known.replay.useless:
         table[kind] = 0
     return found
+
+
+def _joined(session: Session, block: Session) -> bool:
+    """Whether what a block has seen agrees with what the session has."""
+    try:
+        session.guards.join(block.guards)
+    except Lesson:
+        return False
+    return True
 
 
 def seen(session: Session, few: bool) -> None:
@@ -150,23 +163,21 @@ class BlockReplay:
         self.forms = [_form(_form(result)(nothing)) for result in results]  # which keep none of these numbers
         block.points.release()
 
-    def made(self, session: Session) -> Replayed | None:
-        """The block of a session."""
-        block = session.at(0, 0)
+    def made(self, block: Session, inputs: Sequence[Tensor]) -> Replayed | None:
+        """The block with these parameters and data; None where it must be made by the interpreter."""
         with torch.no_grad():
-            found = self.replay.first(block.noise, [value.detach() for value in inputs_of(block)], block.variety)
+            found = self.replay.first(block.noise, [value.detach() for value in inputs], block.variety)
         if found is None:
             return None
         tensors = iter(found[0])
         try:
             block.guards.refill(self.guards, tensors)
-            session.guards.join(block.guards)
         except Lesson:
             return None
         results: list[ReplayedResult] = [make(tensors) for make in self.forms]
         self.replay.held += 1
         leaves = {name: value.detach().unsqueeze(0) for name, value in block.parameters.items()}
-        return Replayed(block, self.runs, leaves, results, self.work, self.steps)
+        return Replayed(self, block, self.runs, leaves, results, self.work, self.steps)
 
 
 def _tensors(value: Any) -> Iterator[Tensor]:

@@ -10,15 +10,34 @@ from ...dsl.planning.crowding import Crowding
 from ...dsl.planning.plan import PlanOptions
 from ..blocks.collect import Estimate
 from ..blocks.settings import Settings
-from .checking import checked
+from .checking import BothSides, checked
 from .contradictions import contradictions
 from .doubts import set_aside
 from .estimate import Progress, gradient
+from .oracle import Check
 from .pilot import choose
 from .team import Team, with_team
 from .verdict import Verdict
 
-__all__ = ["answered", "checked", "set_aside"]
+__all__ = ["checked_answer", "set_aside"]
+
+TIME_FOR_RUNS = 0.6  # of what there is until the deadline, where the gradient is verified afterwards
+
+
+def checked_answer(
+    planner: Planner, options: PlanOptions, parameters: Mapping[str, object], data: Mapping[str, object], settings: Settings,
+    begun: float, verify: bool, piloted: bool, distributed: bool, cross_check: bool, progress: Progress,
+    phase: Callable[[str], None],
+) -> tuple[Verdict, Estimate, Check | None, str, BothSides]:
+    """What a pilot found, what the runs gave, its check or why there is none, and both sides where there are two."""
+    deadline = settings.deadline
+    if verify and deadline is not None:
+        settings = replace(settings, deadline=begun + TIME_FOR_RUNS * (deadline - begun))
+    settings, verdict, estimate = answered(
+        planner, options, parameters, data, settings, piloted, distributed, cross_check, progress, phase
+    )
+    late = replace(settings, deadline=deadline) if verify else None
+    return verdict, *checked(planner.resolved, parameters, data, settings, estimate, late, phase)
 
 
 def answered(

@@ -169,10 +169,10 @@ def differing(
     ))
 
 
-def set_aside(resolved: Resolved, plan: Plan, options: PlanOptions) -> tuple[Doubt, ...]:
+def set_aside(resolved: Resolved, plan: Plan | None, options: PlanOptions) -> tuple[Doubt, ...]:
     """Notes on sites whose outcomes were to be summed, by an option for all sites, and were not: right, but not what was asked."""
     asked = {call.name for site, call in options.estimator if site is None and ESTIMATORS[call.name].splits}
-    if not asked:
+    if not asked or plan is None:
         return ()
     others = [
         choice for choice in plan.choices.values()

@@ -27,7 +27,7 @@ from ..blocks.culprits import gradient_problem, value_problem
 from ..blocks.looked import looked_at
 from ..blocks.moments import Moments
 from ..blocks.posterior import Conditioned
-from ..blocks.replayed import ReplayedResult, replayed, seen
+from ..blocks.replayed import Replayed, ReplayedResult, replayed, seen
 from ..blocks.schedule import Start, blocks
 from ..blocks.session import Session
 from ..blocks.settings import LEAST_BLOCK, Settings, room
@@ -227,16 +227,12 @@ def _differentiate_plain(session: Session, collected: Collected, progress: Progr
     names, settings = collected.names, collected.settings
     few = not session.exact and settings.samples <= FEW
     whole = replayed(session, few) if looks.team is None else None
-    if whole is not None:
-        part = Collected(names, settings)
-        part.work, part.steps, part.done = whole.work, whole.steps, whole.runs
-        found = zip(names, whole.results, strict=True)
-        if all(_take_value(part, whole.block, name, result, whole.runs) for name, result in found):
-            _take_gradients(part, whole.block, whole.leaves, whole.results, whole.runs, few, True)
-            collected.merge(part, session)
-            if progress is not None:
-                progress(collected.done, settings.samples)
-            return
+    if whole is not None and (part := of_replay(names, settings, whole)) is not None:
+        collected.merge(part, session)
+        collected.replay = whole.by, session
+        if progress is not None:
+            progress(collected.done, settings.samples)
+        return
 
     def take(block: Session, runs: int, leaves: dict[str, Tensor], outcome: Outcome) -> Collected:
         part = Collected(names, settings, block.start)
@@ -267,6 +263,16 @@ def _differentiate_plain(session: Session, collected: Collected, progress: Progr
     _drive(session, collected, Session.leaves, take, progress, looks)
     if looks.team is None and collected.done == settings.samples:
         seen(session, few)
+
+
+def of_replay(names: tuple[str, ...], settings: Settings, whole: Replayed) -> Collected | None:
+    """What a replayed block has come to; None where a result is not finite.  Raises NotFinite."""
+    part = Collected(names, settings)
+    part.work, part.steps, part.done = whole.work, whole.steps, whole.runs
+    if not all(_take_value(part, whole.block, name, own, whole.runs) for name, own in zip(names, whole.results, strict=True)):
+        return None
+    _take_gradients(part, whole.block, whole.leaves, whole.results, whole.runs, settings.samples <= FEW, True)
+    return part
 
 
 def _take_value(part: Collected, block: Session, name: str, result: Weighing | ReplayedResult, runs: int) -> bool:

@@ -41,6 +41,12 @@ class Cut:
     rest: float
     mass: Tensor | None = None
 
+    def told(self, name: str, line: int) -> str:
+        """The same in words; `name` is that of the distribution."""
+        rounds = self.what == "rounds"
+        how = f"left after {self.kept} rounds" if rounds else f"cut after {self.kept} outcomes"
+        return f"{'loop' if rounds else name} at line {line} {how}, at a remaining probability of {self.rest:.0e}"
+
 
 @dataclass
 class Ending:

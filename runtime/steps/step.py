@@ -19,61 +19,20 @@ from torch import Tensor
 
 from ...dsl.names.resolve import Resolved
 from ...dsl.text.diagnostics import ProbError
-from ..arrays.private import pull, transformed
+from ..arrays.private import pull
 from ..arrays.scalars import finite
 from ..blocks.settings import DTYPES, block_seed, room
 from ..estimates.attempts import Attempt
-from ..estimates.binding import lies_in, representable
-from ..estimates.precision import sizes_of
 from ..graphs.recorder import Recorded, Recorder
 from ..graphs.replay import MOST_RUNS, Kept, Replay
 from ..lanes.lessons import Lesson, NotCompiled
 from ..machine.interpreter import Interpreter
 from ..machine.ways import APART, Masked
 from .expectation import Again, Named, Wish, attached, estimates, expectation, named
+from .inputs import CallValues, Inputs
 
 SEEN = 4  # calls of one kind before the block is written down
 MOST_KINDS, MOST_PLACES = 16, 4096  # that are remembered
-
-
-@dataclass(frozen=True)
-class CallValues:
-    """The values of a call: parameters as the caller gave them, and arrays of data; `kind` is what must be alike for a step to fit,
-    numbers among the data included."""
-
-    parameters: Mapping[str, Tensor]
-    arrays: Mapping[str, Tensor]
-    kind: Hashable
-
-    @property
-    def place(self) -> Hashable:
-        """The kind, and how large the numbers are."""
-        return self.kind, *sizes_of(self.parameters), *sizes_of(self.arrays)
-
-    @classmethod
-    def of(cls, parameters: Mapping[str, object], data: Mapping[str, object]) -> CallValues | None:
-        """None where a parameter is no tensor, data is neither number nor array, or torch transforms what happens."""
-        if transformed():
-            return None
-        kind: list[Hashable] = [torch.is_grad_enabled()]
-        tensors: dict[str, Tensor] = {}
-        for name, value in parameters.items():
-            if not isinstance(value, Tensor) or not value.is_floating_point():
-                return None
-            tensors[name] = value
-            kind.append((name, value.shape, value.requires_grad))
-        arrays: dict[str, Tensor] = {}
-        for name, given in data.items():
-            try:
-                array = given if isinstance(given, Tensor) else torch.as_tensor(given, dtype=torch.float64)
-            except (TypeError, ValueError, RuntimeError, OverflowError):
-                return None
-            if array.is_complex():
-                return None
-            if array.dim():
-                arrays[name] = array.detach()
-            kind.append((name, array.shape, None if array.dim() else float(array)))
-        return cls(tensors, arrays, tuple(kind))
 
 
 @dataclass(frozen=True)
@@ -105,14 +64,7 @@ class BlockStep:
         self.session.branching = Masked() if wish.masked else APART
         self.wish, self.way, self.result = replace(wish, parameters={}), attempt.way, DTYPES[wish.settings.dtype]
         self.names, self.runs = attempt.names, 1 if self.session.exact else wish.settings.samples
-        self.dtype, self.device = self.session.context.dtype, self.session.context.device
-        self.shapes = {name: value.shape for name, value in attempt.values[0].items()}
-        self.fixed = {name: value for name, value in attempt.values[0].items() if name not in values.parameters}
-        facts = wish.resolved.parameters
-        self.domains = {name: fact.node.domain for name, fact in facts.items() if fact.node is not None}
-        self.order = list(facts)
-        arrays = {name: value for name, value in self.session.data.items() if isinstance(value, Tensor)}
-        self.arrays, self.defaults = list(arrays), {name: value for name, value in arrays.items() if name not in values.arrays}
+        self.inputs = Inputs(self.session, values)
         self.replay = self._written()
 
     def _written(self) -> Replay:
@@ -146,33 +98,9 @@ class BlockStep:
         first, second, later = (list(map(recorder.node, tensors)) for tensors in (outputs, afterwards, [] if single else incoming))
         return Replay(recorder, first, second, later, self.fuse)
 
-    def inputs(self, values: CallValues) -> tuple[list[Tensor], list[Tensor]] | None:
-        """What the graph starts from, and the parameters in the caller's graph; None where something is not as it must be."""
-        parameters = []
-        for name in self.order:
-            value = values.parameters.get(name)
-            if value is None:
-                parameters.append(self.fixed[name])
-                continue
-            bare = value.detach()
-            if not finite(bare) or not lies_in(self.domains.get(name), bare) or not representable(bare, self.dtype):
-                return None
-            parameters.append(value.to(self.device, self.dtype).expand(self.shapes[name]))
-        points = [value.detach() for value in parameters]
-        for name in self.arrays:
-            array = values.arrays.get(name)
-            if array is None:
-                points.append(self.defaults[name])
-                continue
-            array = array if array.is_floating_point() else array.to(torch.float64)
-            if not finite(array) or not representable(array, self.dtype):
-                return None
-            points.append(array.to(self.device, self.dtype).unsqueeze(0))
-        return points, parameters
-
     def taken(self, values: CallValues, seed: int) -> Named | None:
         """The block of a seed; None where it must be made by the interpreter."""
-        found = self.inputs(values)
+        found = self.inputs.of(values)
         if found is None:
             return None
         points, parameters = found

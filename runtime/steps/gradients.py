@@ -1,0 +1,86 @@
+"""Gradients of a program at one point after another, with the same options: what does not change between calls is found out once.
+
+A call whose block is replayed (`runtime/blocks/replayed.py`) has come about by options, plans, an arithmetic and a session that are
+those of the next one, too, as long as the values are of the same kind and size.  So the next one goes from values and seed to the
+moments at once.  Whatever is not as it was is left to the ordinary way, which then knows it for the calls after it.
+"""
+
+from __future__ import annotations
+
+import copy
+import secrets
+import time
+from collections.abc import Callable, Hashable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from ..blocks.collect import Estimate
+from ..blocks.replayed import BlockReplay
+from ..blocks.session import Session
+from ..blocks.settings import block_seed
+from ..estimates.estimate import of_replay
+from ..lanes.lessons import NotFinite
+from ..lanes.variety import Variety
+from .inputs import CallValues, Inputs
+
+Report = Callable[[Estimate, float], Any]  # makes of an estimate, and the seconds that it took, what the caller gets
+MOST_PLACES = 4096  # that are remembered
+
+
+class GradientCall:
+    """A call like one that gave an estimate by a replay."""
+
+    def __init__(self, estimate: Estimate, values: CallValues, report: Report):
+        self.by: BlockReplay
+        self.session: Session
+        self.by, self.session = estimate.replay
+        self.plan, self.names, self.report = estimate.plan, tuple(estimate.value), report
+        self.inputs = Inputs(self.session, values)
+
+    def taken(self, values: CallValues, seed: int) -> Any:
+        """What the caller gets; None where it must come about in the ordinary way."""
+        started = time.perf_counter()
+        found = self.inputs.of(values)
+        if found is None or self.by.replay.useless:
+            return None
+        block = copy.copy(self.session)
+        block.guards, block.variety = self.session.guards.fork(), Variety()
+        block.begin(block_seed(seed, 0))
+        whole = self.by.made(block, found[0])
+        if whole is None:
+            return None
+        try:
+            collected = of_replay(self.names, replace(self.session.settings, seed=seed), whole)
+        except NotFinite:
+            return None
+        if collected is None:
+            return None
+        estimate = collected.estimate(self.plan, started, scarce=block.variety.scarce)
+        return self.report(estimate, time.perf_counter() - started)
+
+
+@dataclass
+class GradientCalls:
+    """The calls with the same options, by the kind and the size of their values."""
+
+    known: dict[Hashable, GradientCall] = field(default_factory=dict)
+
+    def taken(self, parameters: Mapping[str, object], data: Mapping[str, object], seed: float | None) -> Any:
+        """What a call gives that is like one before it."""
+        if not self.known or not (seed is None or (type(seed) is int and 0 <= seed < 2**63)):
+            return None
+        values = CallValues.of(parameters, data, numbers=True)
+        if values is None or (call := self.known.get(values.place)) is None:
+            return None
+        return call.taken(values, secrets.randbelow(2**31) if seed is None else int(seed))
+
+    def learn(
+        self, estimate: Estimate, parameters: Mapping[str, object], data: Mapping[str, object],
+        report: Report,
+    ) -> None:
+        """Remember how a call has come about, if its block was replayed."""
+        values = None if estimate.replay is None or estimate.rounded else CallValues.of(parameters, data, numbers=True)
+        if values is not None:
+            if len(self.known) >= MOST_PLACES:
+                self.known.clear()
+            self.known[values.place] = GradientCall(estimate, values, report)
