@@ -19,7 +19,6 @@ from .display.shown import Shown
 from .dsl.text.diagnostics import ProbError
 from .dsl.text.problems import counted
 from .layout import MOST_ENTRIES, WIDTH, capped, entries, index_text, joined, short
-from .results import report_of
 from .weights import evidence_rows, spoken, value_label, weight_lines
 
 if TYPE_CHECKING:
@@ -220,6 +219,8 @@ def run_parts(result: RunResult) -> list[Part]:
 # ---------------------------------------------------------------------------------------------------- explain
 def foreseen_reports(resolved: Resolved, forecast: Forecast) -> tuple[SiteReport, ...]:
     """What is foreseen of each site."""
+    from .results import report_of
+
     source = resolved.program.source
     return tuple(
         replace(report_of(source, seen.choice, {}), among=seen.among, foreseen=seen)

@@ -20,12 +20,12 @@ def ordered(resolved: Resolved, plan: Plan) -> bool:
 
 def _ordered(resolved: Resolved, plan: Plan) -> bool:
     split = any(ESTIMATORS[choice.estimator].several for choice in plan.choices.values())
-    return not split and _first(resolved.program.body, APART) is None
+    return not split and first(resolved.program.body, APART) is None
 
 
 def check_fixed(resolved: Resolved, plan: Plan) -> None:
     """P0408 where runs may not all draw the same numbers in the same order."""
-    node = _first(resolved.program.body, APART)
+    node = first(resolved.program.body, APART)
     if node is not None:
         raise no_points(resolved, node.span, "this may send runs different ways")
     for choice in plan.choices.values():
@@ -44,7 +44,7 @@ def no_points(resolved: Resolved, span: Span | None = None, label: str = "") -> 
     ))
 
 
-def _first(node: Node, kinds: tuple[type[Node], ...]) -> Node | None:
+def first(node: Node, kinds: tuple[type[Node], ...]) -> Node | None:
     pending = [node]
     while pending:
         found = pending.pop()

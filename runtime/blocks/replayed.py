@@ -22,6 +22,7 @@ from ..graphs.replay import MOST_RUNS, Replay
 from ..lanes.lessons import Lesson, NotCompiled
 from ..lanes.lifting import Leaves
 from ..machine.interpreter import Interpreter
+from ..machine.ways import APART
 from .compiled import inputs_of
 from .session import Session
 
@@ -122,7 +123,7 @@ def _kind(session: Session, few: bool) -> Hashable:
     settings = session.settings
     return (
         settings.samples, session.context.dtype, session.context.device, settings.of, session.lifting, few, settings.max_steps,
-        settings.max_depth, settings.width, settings.without,
+        settings.max_depth, settings.width, settings.without, session.branching is APART,
         tuple((name, value.shape) for name, value in session.parameters.items()),
         tuple((name, value.shape if isinstance(value, Tensor) else value) for name, value in session.data.items()),
     )

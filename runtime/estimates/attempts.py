@@ -16,12 +16,15 @@ import torch
 
 from ...dsl.names.asked import Asked, asked
 from ...dsl.names.resolve import Resolved
+from ...dsl.planning.both_sides import FEW_RUNS, both_sides
 from ...dsl.planning.plan import Lessons, Plan
+from ...dsl.text.diagnostics import ProbError
 from ..blocks.collect import Collected, Estimate
 from ..blocks.posterior import Conditioned
 from ..blocks.session import Session
 from ..blocks.settings import DTYPES, Settings
-from ..lanes.lessons import Lesson, MakePlan, NotLifted, TooCoarse, TooLong, TooManyLanes, TooMuchWork, Way
+from ..lanes.lessons import Lesson, MakePlan, NotCompiled, NotLifted, TooCoarse, TooLong, TooManyLanes, TooMuchWork, Way
+from ..machine.ways import Masked
 from .binding import Values, bind_values
 from .precision import Precision
 
@@ -55,6 +58,7 @@ class Attempt:
     whole: Settings
     settings: Settings
     values: Values
+    masked: bool = False  # both sides of conditions are executed in all lanes
 
     @property
     def token(self) -> Hashable:
@@ -84,7 +88,10 @@ class Attempt:
     def session(self) -> Session:
         """Where its blocks are made."""
         lifted = self.way.lifted and self.resolved.prepared.get("lifted", self.token, True)
-        return Session(self.resolved, self.plan, *self.values, self.settings, self.way.safe, self.results, lifted)
+        session = Session(self.resolved, self.plan, *self.values, self.settings, self.way.safe, self.results, lifted)
+        if self.masked:
+            session.branching = Masked()
+        return session
 
     def collected(self) -> Collected:
         """What its blocks have come to: nothing yet."""
@@ -101,6 +108,7 @@ class Attempts:
     whole: Settings
     own: Settings
     make_plan: Callable[[Lessons], Plan | None] = field(default=lambda lessons: None)
+    masked: bool = False  # whatever the text says, both sides of conditions are executed if that can be
     bound: dict[str, Values] = field(default_factory=dict)
 
     def until_done(self, make: Callable[[Attempt], T], way: Way = START) -> T:
@@ -110,7 +118,12 @@ class Attempts:
 
         def tried(way: Way) -> T:
             attempt = self.attempt(way)
-            made = make(attempt)
+            try:
+                made = make(attempt)
+            except (ProbError, Lesson) as problem:
+                if not attempt.masked or isinstance(problem, NotCompiled):
+                    raise
+                raise NotCompiled("a random branch cannot be executed where it is not taken") from problem
             if start.lifted and not way.lifted:
                 self.resolved.prepared.put("lifted", attempt.token, False)  # it would be in vain again
             return made
@@ -130,7 +143,14 @@ class Attempts:
             way = replace(way, wide=True)
         whole, own = (following(settings, way) for settings in (self.whole, self.own))
         dtype = "float64" if plan is not None and plan.exact else own.dtype
-        return Attempt(self.resolved, way, plan, whole, own, self.values(dtype))
+        return Attempt(self.resolved, way, plan, whole, own, self.values(dtype), not way.uncompiled and self._masks(plan))
+
+    def _masks(self, plan: Plan | None) -> bool:
+        """Whether lanes stay together under conditions."""
+        if plan is None or self.masked:
+            return self.masked
+        few = self.whole.samples <= FEW_RUNS and self.whole.world_size == 1 and self.whole.sampler != "sobol"
+        return few and not self.whole.compile and both_sides(self.resolved, plan)
 
     def values(self, dtype: str) -> Values:
         """Parameters and data in a dtype."""

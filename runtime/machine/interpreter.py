@@ -45,7 +45,7 @@ from ..lanes.endings import young
 from ..lanes.forking import Forks
 from ..lanes.frames import Activation, Frame, Returned
 from ..lanes.lanes import NOWHERE, Lanes, carry
-from ..lanes.lessons import TooMuchWork
+from ..lanes.lessons import NotCompiled, TooMuchWork
 from ..lanes.values import PerLane, Plain, Uniform
 from .branching import conditional, execute_if, logical
 from .calling import collect, execute_return, finish
@@ -67,6 +67,7 @@ from .observing import begin, draw_together, execute_observe, execute_proposal, 
 from .rounds import AtOnce
 from .sites import draw, log_density
 from .storing import execute_assign, execute_sample, skip
+from .ways import APART
 
 EVALUATORS = cast(
     "dict[type[Node], Evaluate]",
@@ -135,6 +136,8 @@ class Interpreter(Machine):
             if self.merger is not None:
                 self.merger.close()
         met = () if self.meetings is None else self.meetings.met
+        if met and self.branching is not APART:
+            raise NotCompiled("a kink is met exactly, perhaps where it is not taken")
         if self.forks is not None:
             end = self._settled(end, self.forks)
             self.forks.look(end.lanes, [self.number(cast(Plain, value)) for value in end.values])

@@ -20,7 +20,7 @@ from ..arrays.kernels import partition
 from ..lanes.frames import HIDDEN, Frame, bring, merge
 from ..lanes.ledger import Summand
 from ..lanes.lessons import NotCompiled
-from ..lanes.values import PerLane, Ragged, Value, is_truth, same
+from ..lanes.values import PerLane, Plain, Ragged, Uniform, Value, is_truth, same
 from .setting import Setting
 
 Joined = Callable[[list[Value]], Value]  # makes one value of those of the two sides
@@ -153,8 +153,13 @@ class _Masks:
             return number
         setting = self.setting
         kind = torch.bool if is_truth(one) and is_truth(other) else setting.dtype
-        first, second = (value.tensor(kind, setting.device).to(kind) for value in (one, other))
+        first, second = (self._lifted(value).tensor(kind, setting.device).to(kind) for value in (one, other))
         return PerLane(pick(spread(self.held, first), first, second))
+
+    def _lifted(self, value: Plain) -> Plain:
+        """What is the same in all lanes meets the runs here."""
+        lifter = self.setting.lifter
+        return value if lifter is None or not isinstance(value, Uniform) else lifter.lift(value, self.frame.lanes)
 
 
 def spread(mask: Tensor, like: Tensor) -> Tensor:

@@ -22,7 +22,6 @@ from ...dsl.names.resolve import Resolved
 from ...dsl.tables.constants import EVIDENCE
 from ...dsl.tables.estimators import ESTIMATORS
 from ...dsl.tables.ranges import Bounds, constant
-from ...dsl.text.diagnostics import ProbError
 from ...dsl.text.source import Span
 from ..arrays.private import graph_is_kept, pull, transformed
 from ..arrays.scalars import ends, finite
@@ -35,10 +34,9 @@ from ..estimates.estimate import few_of, impossible, values_of, wider
 from ..gradients.decisive import decisive
 from ..gradients.remainder import remainder
 from ..gradients.surrogate import expected, expected_of
-from ..lanes.lessons import GuardBroken, MakePlan, NotCompiled, TooManyLanes, Way
+from ..lanes.lessons import MakePlan, Way
 from ..machine.interpreter import Interpreter
 from ..machine.machine import Outcome
-from ..machine.ways import APART, Branching, Masked
 
 Named = Tensor | dict[str, Tensor]  # a single result is not keyed
 
@@ -56,7 +54,8 @@ class Wish:
 
     def attempts(self) -> Attempts:
         """The attempts at it."""
-        return Attempts(self.resolved, self.parameters, self.data, self.settings, self.settings, self.make_plan)
+        settings = self.settings
+        return Attempts(self.resolved, self.parameters, self.data, settings, settings, self.make_plan, self.masked)
 
 
 class MadeBlock(Protocol):
@@ -98,7 +97,7 @@ def expectation(wish: Wish) -> tuple[Named, Attempt]:
     attempts = wish.attempts()
 
     def make(attempt: Attempt) -> tuple[Named, Attempt]:
-        made = walked(wish, attempts, attempt, not attempt.way.safe)
+        made = walked(attempts, attempt, not attempt.way.safe)
         parameters = list(attempt.values[0].values())
         if attempt.way.safe:
             return named(attempt.names, made.found), attempt
@@ -113,22 +112,12 @@ def named(names: Sequence[str], found: Sequence[Tensor]) -> Named:
     return found[0] if len(found) == 1 else dict(zip(names, found, strict=True))
 
 
-def walked(wish: Wish, attempts: Attempts, attempt: Attempt, plain: bool) -> Walked:
+def walked(attempts: Attempts, attempt: Attempt, plain: bool) -> Walked:
     """The block of an attempt; `plain`: without the caller's graph."""
-    if not wish.masked or attempt.way.uncompiled:
-        return _walked(attempts, attempt, plain, APART)
-    try:
-        return _walked(attempts, attempt, plain, Masked())
-    except (ProbError, GuardBroken, TooManyLanes) as problem:
-        raise NotCompiled("a random branch cannot be executed where it is not taken") from problem
-
-
-def _walked(attempts: Attempts, attempt: Attempt, plain: bool, branching: Branching) -> Walked:
     plan, settings = attempt.plan, attempt.settings
     assert plan is not None
     attempts.rounded(attempt, few_of)
     session = attempt.session()
-    session.branching = branching
     names, runs = attempt.names, 1 if session.exact else settings.samples
     more: dict[str, Any] = {}
     if plain:
@@ -192,7 +181,7 @@ class Again:
             wish = replace(wish, settings=replace(wish.settings, seed=self.seed))
         attempts = wish.attempts()
         with torch.enable_grad():
-            found = attempts.until_done(lambda attempt: walked(wish, attempts, attempt, False), replace(self.way, safe=True)).found
+            found = attempts.until_done(lambda attempt: walked(attempts, attempt, False), replace(self.way, safe=True)).found
             live = [(value, part) for value, part in zip(found, incoming, strict=True) if value.requires_grad]
             moving = [value for value in parameters if value.requires_grad]
             if not live:

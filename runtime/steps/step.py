@@ -27,7 +27,6 @@ from ..graphs.recorder import Recorded, Recorder
 from ..graphs.replay import MOST_RUNS, Kept, Replay
 from ..lanes.lessons import Lesson, NotCompiled
 from ..machine.interpreter import Interpreter
-from ..machine.ways import APART, Masked
 from .expectation import Again, Named, Wish, attached, estimates, expectation, named
 from .inputs import CallValues, Inputs
 
@@ -61,7 +60,6 @@ class BlockStep:
 
     def __init__(self, wish: Wish, attempt: Attempt, values: CallValues, fuse: bool):
         self.session, self.fuse = attempt.session(), fuse
-        self.session.branching = Masked() if wish.masked else APART
         self.wish, self.way, self.result = replace(wish, parameters={}), attempt.way, DTYPES[wish.settings.dtype]
         self.names, self.runs = attempt.names, 1 if self.session.exact else wish.settings.samples
         self.inputs = Inputs(self.session, values)
