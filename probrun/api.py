@@ -129,12 +129,12 @@ class Program:
         """
         begun = time.monotonic()
         piloted, given = (among is None) if pilot is None else bool(pilot), (parameters or {}, data or {})
-        more = piloted, verify, keep_runs, distributed, compile, cross_check, saving, shard != (1, 1), sampler != "random"
+        more = piloted, verify, keep_runs, distributed, cross_check, saving, shard != (1, 1), sampler != "random"
         plain = not any(more) and target_se is None and max_time is None and progress is None
         choice: dict[str, Any] = {
             "estimator": estimator, "unbiased": unbiased, "among": among, "tau": tau, "allow_biased": allow_biased, "of": of,
         }
-        alike = repr((choice, samples, dtype, device, max_steps, max_depth, max_lanes)) if plain else ""
+        alike = repr((choice, compile, samples, dtype, device, max_steps, max_depth, max_lanes)) if plain else ""
         calls = self.resolved.prepared.get("calls", alike, None)
         if calls is not None and (again := calls.taken(*given, seed)) is not None:
             return again
@@ -153,10 +153,10 @@ class Program:
             phase_of(progress),
         )
         seconds, aside = time.perf_counter() - started, set_aside(self.resolved, estimate.plan, options)
-        report = partial(results.gradient_result, self.resolved, run, options.of, aside, verdict)
+        report = partial(results.gradient_result, self.resolved, run, options.of, aside, verdict, compile=bool(compile))
         if plain and estimate.replay is not None:
             self.resolved.prepared.once("calls", alike, GradientCalls).learn(estimate, *given, report)
-        return report(estimate, seconds, sides, compile, check=check, unverified=unverified)
+        return report(estimate, seconds, sides, check=check, unverified=unverified)
 
     @suggesting
     def compare(

@@ -6,8 +6,8 @@ A block in which a check comes out differently, or a result is not finite, is ma
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Hashable, Iterator, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -25,9 +25,11 @@ from ..machine.interpreter import Interpreter
 from ..machine.ways import APART
 from .compiled import inputs_of
 from .session import Session
+from .settings import WATCHED_RUNS
 
 SEEN = 5  # blocks of a kind before one is written down
 MOST_KINDS = 16  # that are remembered
+FAILED = "its checks do not hold"
 
 
 @dataclass
@@ -88,27 +90,38 @@ def seen(session: Session, few: bool) -> None:
     table = _table(session)
     if table is None:
         return
-    kind = _kind(session, few)
-    count = table.get(kind, SEEN)
-    if isinstance(count, BlockReplay) or not count:
+    kind, fuse = _kind(session, few), session.settings.compile
+    count = table.get(kind, 1 if fuse else SEEN)
+    if not isinstance(count, int):
+        session.uncompiled = count if isinstance(count, str) else FAILED
+    if not isinstance(count, int) or not count:
         return
     if len(table) >= MOST_KINDS and kind not in table:
         table.clear()
     table[kind] = count - 1
     if count == 1:
-        with suppress(NotCompiled):
-            table[kind] = BlockReplay(session, few)
+        started = time.perf_counter()
+        try:
+            table[kind] = BlockReplay(session, few, fuse)
+        except NotCompiled as problem:
+            if fuse:
+                table[kind] = session.uncompiled = problem.reason
+        else:
+            session.compile_seconds = time.perf_counter() - started
 
 
-def _table(session: Session) -> dict[Hashable, BlockReplay | int] | None:
-    """The replays of a plan (0: there can be none; else so many blocks are made before); None where it has no such blocks."""
+def _table(session: Session) -> dict[Hashable, BlockReplay | int | str] | None:
+    """The replays of a plan (0, or the reason: there can be none; else so many blocks are made before); None where it has no such
+    blocks."""
     plan, settings = session.plan, session.settings
     if plan is None or session.exact or session.safe or plan.atoms or session.resolved.external or not session.parameters:
         return None
     if settings.samples > MOST_RUNS or settings.shard != (0, 1) or settings.world_size > 1 or settings.sampler != "random":
         return None
-    if settings.target_se is not None or settings.deadline is not None or settings.compile or settings.block_lanes is not None:
+    if settings.target_se is not None or settings.deadline is not None or settings.block_lanes is not None:
         return None
+    if settings.compile and settings.samples > WATCHED_RUNS:
+        return None  # blocks are compiled (`compiled.py`)
     limits = settings.most_work, settings.ahead, settings.until
     if any(limit is not None for limit in limits) or settings.patience:
         return None
@@ -123,16 +136,16 @@ def _kind(session: Session, few: bool) -> Hashable:
     settings = session.settings
     return (
         settings.samples, session.context.dtype, session.context.device, settings.of, session.lifting, few, settings.max_steps,
-        settings.max_depth, settings.width, settings.without, session.branching is APART,
+        settings.max_depth, settings.width, settings.without, settings.compile, session.branching is APART,
         tuple((name, value.shape) for name, value in session.parameters.items()),
         tuple((name, value.shape if isinstance(value, Tensor) else value) for name, value in session.data.items()),
     )
 
 
 class BlockReplay:
-    """A block that was written down.  Raises NotCompiled."""
+    """A block that was written down; `fuse`: with torch's compiler.  Raises NotCompiled."""
 
-    def __init__(self, session: Session, few: bool):
+    def __init__(self, session: Session, few: bool, fuse: bool):
         self.runs = session.settings.samples
         block = session.at(0, 0)
         block.parameters = {name: value.detach().clone() for name, value in block.parameters.items()}
@@ -159,7 +172,7 @@ class BlockReplay:
         self.work, self.steps, self.guards = outcome.work, block.spending.steps, block.guards
         ends = [end for *_, parts in block.guards.pending for end in parts]
         tensors = [*ends, *(tensor for result in results for tensor in _tensors(result))]
-        self.replay = Replay(recorder, [recorder.node(tensor) for tensor in tensors])
+        self.replay = Replay(recorder, [recorder.node(tensor) for tensor in tensors], fuse=fuse)
         nothing = iter([torch.empty(0)] * len(tensors))
         self.forms = [_form(_form(result)(nothing)) for result in results]  # which keep none of these numbers
         block.points.release()

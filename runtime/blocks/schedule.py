@@ -86,7 +86,7 @@ def blocks(session: Session, leaves: Start, take: Take[T]) -> Generator[tuple[in
     left = samples - runs
     most = fixed or session.sizes.shared(session.sizes.lanes(counter, runs), left)
     rest = divided(left, most, runs if growing else None, compiling)
-    if compiling:
+    if compiling and rest:
         yield from _compiled(session, leaves, take, runs, rest)
     elif rest:
         yield from _rest(session, leaves, take, runs, rest)

@@ -84,6 +84,7 @@ class Session:
         self.spending = Meter()  # of the last block
         self.variety = Variety()  # of all blocks
         self.compile_seconds: float | None = None
+        self.uncompiled = ""  # why this is not done
         self.begin(self.seed_of(0))
 
     def __copy__(self) -> Session:

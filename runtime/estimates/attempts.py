@@ -22,7 +22,7 @@ from ...dsl.text.diagnostics import ProbError
 from ..blocks.collect import Collected, Estimate
 from ..blocks.posterior import Conditioned
 from ..blocks.session import Session
-from ..blocks.settings import DTYPES, Settings
+from ..blocks.settings import DTYPES, WATCHED_RUNS, Settings
 from ..lanes.lessons import Lesson, MakePlan, NotCompiled, NotLifted, TooCoarse, TooLong, TooManyLanes, TooMuchWork, Way
 from ..machine.ways import Masked
 from .binding import Values, bind_values
@@ -149,8 +149,12 @@ class Attempts:
         """Whether lanes stay together under conditions."""
         if plan is None or self.masked:
             return self.masked
-        few = self.whole.samples <= FEW_RUNS and self.whole.world_size == 1 and self.whole.sampler != "sobol"
-        return few and not self.whole.compile and both_sides(self.resolved, plan)
+        whole = self.whole
+        if whole.world_size > 1 or whole.sampler == "sobol":
+            return False
+        if whole.compile:
+            return whole.samples <= WATCHED_RUNS  # those of one block
+        return whole.samples <= FEW_RUNS and both_sides(self.resolved, plan)
 
     def values(self, dtype: str) -> Values:
         """Parameters and data in a dtype."""

@@ -30,7 +30,7 @@ from ..blocks.posterior import Conditioned
 from ..blocks.replayed import Replayed, ReplayedResult, replayed, seen
 from ..blocks.schedule import Start, blocks
 from ..blocks.session import Session
-from ..blocks.settings import LEAST_BLOCK, Settings, room
+from ..blocks.settings import LEAST_BLOCK, WATCHED_RUNS, Settings, room
 from ..gradients.decisive import decisive
 from ..gradients.remainder import remainder
 from ..gradients.weighing import Weighing
@@ -109,7 +109,8 @@ def _finished(
 ) -> Estimate:
     """The estimate, and what has become of the wish to compile."""
     if settings.compile and refused is None and session.compile_seconds is None:
-        left = "a gradient is not finite" if session.safe else "no block was left to compile"
+        few = "there are too few runs" if settings.samples <= WATCHED_RUNS else "no block was left to compile"
+        left = "a gradient is not finite" if session.safe else session.uncompiled or few
         refused = "the answer is exact" if collected.exact else left
     return collected.estimate(
         session.plan, started, compile_seconds=session.compile_seconds, not_compiled=refused, rounded=rounded,
@@ -230,6 +231,7 @@ def _differentiate_plain(session: Session, collected: Collected, progress: Progr
     if whole is not None and (part := of_replay(names, settings, whole)) is not None:
         collected.merge(part, session)
         collected.replay = whole.by, session
+        session.compile_seconds = 0.0
         if progress is not None:
             progress(collected.done, settings.samples)
         return

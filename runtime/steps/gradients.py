@@ -43,19 +43,20 @@ class GradientCall:
         found = self.inputs.of(values)
         if found is None or self.by.replay.useless:
             return None
-        block = copy.copy(self.session)
+        block, settings = copy.copy(self.session), replace(self.session.settings, seed=seed)
         block.guards, block.variety = self.session.guards.fork(), Variety()
         block.begin(block_seed(seed, 0))
         whole = self.by.made(block, found[0])
         if whole is None:
             return None
         try:
-            collected = of_replay(self.names, replace(self.session.settings, seed=seed), whole)
+            collected = of_replay(self.names, settings, whole)
         except NotFinite:
             return None
         if collected is None:
             return None
-        estimate = collected.estimate(self.plan, started, scarce=block.variety.scarce)
+        spent = 0.0 if settings.compile else None
+        estimate = collected.estimate(self.plan, started, scarce=block.variety.scarce, compile_seconds=spent)
         return self.report(estimate, time.perf_counter() - started)
 
 
