@@ -259,8 +259,8 @@ class Program:
         tolerance: float | None = None, samples: float | None = None, optimizer: str = "auto", rate: float | None = None,
         seed: float | None = None, max_time: float | None = None, estimator: EstimatorOption = None, unbiased: bool = True,
         among: NamesOption = None, tau: float = DEFAULT_TAU, dtype: Any = None, device: Any = "cpu", max_steps: float = MAX_STEPS,
-        max_depth: float = MAX_DEPTH, max_lanes: float | None = None, callback: Callable[[Step], None] | None = None,
-        progress: Progress = None,
+        max_depth: float = MAX_DEPTH, max_lanes: float | None = None, compile: bool = False,
+        callback: Callable[[Step], None] | None = None, progress: Progress = None,
     ) -> FitResult:
         """The parameters that minimise or maximise an expectation, from `parameters` on.
 
@@ -270,12 +270,13 @@ class Program:
         when iterates stand still within their noise.  `samples`: runs of a step (of L-BFGS 1000, then 10,000; of Adam 200 at
         the beginning).
         `steps`, `tolerance`, `rate`: of the optimizer.  `callback` is called with every `Step`.  Biased estimators are not used
-        unless `unbiased` is False.
+        unless `unbiased` is False.  `compile`: steps are compiled, once for each number of runs (some seconds).
         """
         from .fit import FitWishes, fitted_program
 
         given = FitWishes(
-            only, steps, tolerance, samples, optimizer, rate, seed, max_time, dtype, device, max_steps, max_depth, max_lanes
+            only, steps, tolerance, samples, optimizer, rate, seed, max_time, dtype, device, max_steps, max_depth, max_lanes,
+            compile,
         )
         options = {"estimator": estimator, "unbiased": unbiased, "among": among, "tau": tau}
         return fitted_program(self, parameters or {}, data or {}, minimize, maximize, of, given, options, callback, progress)
@@ -286,6 +287,7 @@ class Program:
         fixed: bool = False, steps: int | None = None, tolerance: float | None = None, samples: float | None = None,
         draws: float = 20_000, optimizer: str = "auto", rate: float | None = None, seed: float | None = None,
         max_time: float | None = None, max_steps: float = MAX_STEPS, max_depth: float = MAX_DEPTH, max_lanes: float | None = None,
+        compile: bool = False,
         callback: Callable[[Step], None] | None = None, progress: Progress = None,
     ) -> VariationalResult:
         """Variational inference: the posterior of what the program draws, by a guide that is made by itself.
@@ -293,13 +295,13 @@ class Program:
         Every continuous draw without `via` gets a normal distribution in the unbounded coordinates of its support: each its own
         (`guide` "normal"), or all one with a covariance ("full"); discrete ones are summed out where that can be.  The guide is
         fitted by `fit` to the ELBO, and with it the program's own parameters (`only` some, none with `fixed`).  The posterior is
-        that of `draws` from the fitted guide, weighed by p / q.
+        that of `draws` from the fitted guide, weighed by p / q.  `compile` as in `fit`.
         """
         from .fit import FitWishes
         from .vi import inferred_program
 
         given = FitWishes(
-            only, steps, tolerance, samples, optimizer, rate, seed, max_time, None, "cpu", max_steps, max_depth, max_lanes
+            only, steps, tolerance, samples, optimizer, rate, seed, max_time, None, "cpu", max_steps, max_depth, max_lanes, compile,
         )
         return inferred_program(self, Program, parameters or {}, data or {}, guide, fixed, draws, given, callback, progress)
 

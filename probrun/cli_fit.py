@@ -13,6 +13,7 @@ from . import report
 from .api import from_source
 from .cli_options import (
     choice_options,
+    compile_option,
     lanes_option,
     positive_option,
     program_options,
@@ -38,6 +39,7 @@ from .vi import GUIDES, vi_text
 @choice_options
 @lanes_option
 @time_option
+@compile_option
 @click.option("--minimize", is_flag=True, help="Find the parameters at which the expectation is least.")
 @click.option("--maximize", is_flag=True, help="Find those at which it is greatest.")
 @click.option("--only", metavar="NAME,...", help="Move these parameters only.")
@@ -51,10 +53,11 @@ from .vi import GUIDES, vi_text
 def fit_command(
     file: str | None, expression: str | None, parameters: dict[str, str], data: dict[str, str], samples: int,
     seed: int | None, target_se: float | None, max_steps: int, max_depth: int, dtype: str | None, device: str,
-    as_json: bool, plot: Path | None,
-    estimator: tuple[str, ...], unbiased: bool, among: str | None, tau: float, allow_biased: bool, of: str | None,
-    max_lanes: int | None, max_time: float | None, minimize: bool, maximize: bool, only: str | None, iterations: int | None,
-    tolerance: float | None, optimizer: str, rate: float | None, save: str | None, resume: str | None, history: str | None,
+    as_json: bool, plot: Path | None, estimator: tuple[str, ...], unbiased: bool, among: str | None, tau: float,
+    allow_biased: bool, of: str | None,
+    max_lanes: int | None, max_time: float | None, compile: bool, minimize: bool, maximize: bool, only: str | None,
+    iterations: int | None, tolerance: float | None, optimizer: str, rate: float | None, save: str | None, resume: str | None,
+    history: str | None,
 ) -> int:
     """The parameters that minimise or maximise an expectation."""
     program = from_source(source_of(file, expression))
@@ -73,7 +76,8 @@ def fit_command(
             parameter_values, minimize=minimize or None, maximize=maximize or None, of=of, data=data_values, only=only,
             steps=iterations, tolerance=tolerance, samples=chosen, optimizer=optimizer, rate=rate, seed=seed, max_time=max_time,
             estimator=[split_estimator(text) for text in estimator], unbiased=unbiased, among=among, tau=tau,
-            max_steps=max_steps, max_depth=max_depth, max_lanes=max_lanes, dtype=dtype, device=device, progress=progress,
+            max_steps=max_steps, max_depth=max_depth, max_lanes=max_lanes, dtype=dtype, device=device, compile=compile,
+            progress=progress,
         )
     return show_fit(result, as_json, plot, save, history)
 
@@ -133,6 +137,7 @@ def _write(path: Path, text: str) -> None:
 @running_options
 @lanes_option
 @time_option
+@compile_option
 @click.option("--guide", type=click.Choice(GUIDES), default=GUIDES[0], show_default=True, help="Draws apart, or with a covariance.")
 @click.option("--only", metavar="NAME,...", help="Of the program's own parameters, fit these only.")
 @click.option("--fixed", is_flag=True, help="Fit none of the program's own parameters.")
@@ -145,8 +150,9 @@ def _write(path: Path, text: str) -> None:
 def vi_command(
     file: str | None, expression: str | None, parameters: dict[str, str], data: dict[str, str], samples: int,
     seed: int | None, target_se: float | None, max_steps: int, max_depth: int, dtype: str | None, device: str,
-    as_json: bool, plot: Path | None, max_lanes: int | None, max_time: float | None, guide: str, only: str | None, fixed: bool,
-    draws: int | None, iterations: int | None, tolerance: float | None, optimizer: str, rate: float | None, save: str | None,
+    as_json: bool, plot: Path | None, max_lanes: int | None, max_time: float | None, compile: bool, guide: str,
+    only: str | None, fixed: bool, draws: int | None, iterations: int | None, tolerance: float | None, optimizer: str,
+    rate: float | None, save: str | None,
 ) -> int:
     """The posterior of a program by variational inference."""
     program = from_source(source_of(file, expression))
@@ -158,7 +164,7 @@ def vi_command(
         result = program.vi(
             parameter_values, guide=guide, data=data_values, only=only, fixed=fixed, steps=iterations, tolerance=tolerance,
             samples=chosen, draws=draws or 20_000, optimizer=optimizer, rate=rate, seed=seed, max_time=max_time,
-            max_steps=max_steps, max_depth=max_depth, max_lanes=max_lanes, progress=progress,
+            max_steps=max_steps, max_depth=max_depth, max_lanes=max_lanes, compile=compile, progress=progress,
         )
     found = json.dumps(result.to_dict(), allow_nan=False)
     if as_json:

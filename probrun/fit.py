@@ -15,12 +15,14 @@ from .display.shown import Drawable
 from .dsl.text.problems import counted
 from .layout import WIDTH, capped, index_text, joined, told
 from .options import NamesOption, plan_options, refuse, run_options, variables
+from .report import compiled_lines
 from .weights import spoken
 
 if TYPE_CHECKING:
     import torch
 
     from .dsl.names.resolve import Resolved
+    from .results import Compilation
     from .runtime.fitting.fitted import Fitted, Step
 
 OPTIMIZERS = ("auto", "lbfgs", "adam", "sgd")
@@ -60,6 +62,7 @@ class FitResult(Drawable):
     seconds: float
     seed: int
     interrupted: bool = False
+    compiled: Compilation | None = None
     history: tuple[Step, ...] = field(repr=False, default=())
 
     def to_dict(self) -> dict[str, Any]:
@@ -74,7 +77,8 @@ class FitResult(Drawable):
             self.start_value[1]}, "gradient": {"largest": self.slope[0], "se": self.slope[1]}, "converged": self.converged,
             "reason": self.reason, "edges": list(self.edges), "exact": self.exact, "optimizer": self.optimizer, "steps":
             self.steps, "runs": self.runs, "seed": self.seed, "interrupted": self.interrupted, "warnings": [], "seconds":
-            round(self.seconds, 6), }
+            round(self.seconds, 6), **({} if self.compiled is None else {"compiled": self.compiled.to_dict()}),
+        }
 
 
 def plain_numbers(tensor: torch.Tensor) -> Any:
@@ -125,9 +129,11 @@ def moving_names(resolved: Resolved, only: NamesOption) -> tuple[str, ...]:
     return names
 
 
-def fit_result(program: str, fitted: Fitted, maximized: bool, seed: int) -> FitResult:
+def fit_result(program: str, fitted: Fitted, maximized: bool, seed: int, compile: bool) -> FitResult:
     """The result, from what the descent gave."""
     import torch
+
+    from .results import Compilation
 
     parameters = {}
     for name, value in fitted.parameters.items():
@@ -138,7 +144,8 @@ def fit_result(program: str, fitted: Fitted, maximized: bool, seed: int) -> FitR
         value=fitted.end, start_value=fitted.start, slope=fitted.slope, converged=fitted.converged, reason=fitted.reason,
         edges=fitted.edges, optimizer=fitted.optimizer, exact=fitted.exact, runs=fitted.runs,
         search_runs=fitted.search_runs, steps=fitted.steps,
-        seconds=fitted.seconds, seed=seed, interrupted=fitted.interrupted, history=fitted.history,
+        seconds=fitted.seconds - fitted.compiled[0], seed=seed, interrupted=fitted.interrupted, history=fitted.history,
+        compiled=Compilation(*fitted.compiled) if compile else None,
     )
 
 
@@ -167,6 +174,8 @@ def fit_parts(result: FitResult) -> list[Part]:
     slope = "" if result.exact else f"; the largest slope at the end is {result.slope[0]:.2g} +- {result.slope[1]:.1g}"
     words = f"{state} ({result.optimizer}): {result.reason}{slope}"
     parts += textwrap.wrap(words, WIDTH - 2, initial_indent="  ", subsequent_indent="  ")
+    if result.compiled is not None:
+        parts += compiled_lines(result.compiled)
     if not result.converged and not result.interrupted:
         advice = "try more steps (--steps), more runs in each (--samples), another start (-p), or another rate (--rate)"
         parts += textwrap.wrap(advice, WIDTH - 2, initial_indent="  ", subsequent_indent="  ")
@@ -212,6 +221,7 @@ class FitWishes:
     max_steps: float
     max_depth: float
     max_lanes: float | None
+    compile: bool
 
 
 def fitted_program(
@@ -239,7 +249,7 @@ def fitted_program(
     from .runtime.fitting.fitted import FitOptions, fit
 
     until = None if run.max_time is None else begun + run.max_time
-    settings = replace(program._settings(run, names, False, strict=run.strict), until=until)
+    settings = replace(program._settings(run, names, False, strict=run.strict, compile=wishes.compile), until=until)
     samples = None if wishes.samples is None else run.samples
     wanted = FitOptions(
         -1.0 if maximized else 1.0, moving, wishes.steps, wishes.tolerance, samples, wishes.optimizer, wishes.rate, errors
@@ -253,4 +263,4 @@ def fitted_program(
             callback(step)
 
     found = fit(program._all_plans(), planned, parameters, data, settings, wanted, phase, watch)
-    return fit_result(resolved.program.source.name, found, maximized, run.seed)
+    return fit_result(resolved.program.source.name, found, maximized, run.seed, wishes.compile)

@@ -80,7 +80,7 @@ def gradient_parts(result: GradientResult) -> list[Part]:
     if measured:
         parts += ["", *measured]
     if result.compiled is not None:
-        parts += ["", *_compiled_lines(result.compiled)]
+        parts += ["", *compiled_lines(result.compiled)]
     if result.biased:
         parts += ["", *_biased_lines(result.sites)]
     parts += _warning_lines(result)
@@ -154,7 +154,8 @@ def _measured_lines(result: GradientResult) -> list[str]:
     return lines
 
 
-def _compiled_lines(compiled: Compilation) -> list[str]:
+def compiled_lines(compiled: Compilation) -> list[str]:
+    """What became of the wish to compile."""
     if compiled.reason is not None:
         text = f"not compiled, because {compiled.reason}; the result is as without --compile"
     else:

@@ -19,7 +19,7 @@ from ..blocks.settings import DTYPES, Settings
 from ..estimates.binding import bind_values
 from .coordinates import Coordinates
 from .descent import Arrival, Noisy, Straight
-from .objectives import Objective, Point
+from .objectives import Compiling, Objective, Point
 from .uncertainty import curvature, deviations, newton, promise
 
 STEPS = {"lbfgs": 200, "adam": 3000, "sgd": 3000}
@@ -97,6 +97,7 @@ class Fitted:
     history: tuple[Step, ...] = field(repr=False, default=())
     interrupted: bool = False
     out_of_time: bool = False
+    compiled: Compiling = (0.0, None)
 
 
 @dataclass(frozen=True)
@@ -255,7 +256,7 @@ class _Fit:
             slope=(float(point.slope[largest].abs()), float(point.noise[largest])) if point.slope.numel() else (0.0, 0.0),
             converged=ended.converged, reason=reason, edges=edges, optimizer=optimizer, exact=point.exact, runs=objective.work,
             steps=max(len(self.history) - 1, 0), seconds=time.monotonic() - self.begun, name=objective.name, plan=objective.plan,
-            history=tuple(self.history), interrupted=self.interrupted, out_of_time=self.late,
+            history=tuple(self.history), interrupted=self.interrupted, out_of_time=self.late, compiled=objective.compiled,
         )
 
     def _by_name(self, covariance: Tensor | None, slopes: dict[str, Tensor], parameters: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from typing import TypeAlias
 
 import torch
 from torch import Tensor
@@ -23,7 +24,10 @@ from ..blocks.collect import Estimate
 from ..blocks.settings import Settings
 from ..estimates.estimate import gradient
 from ..estimates.pilot import choose
+from ..steps.gradients import GradientCalls
 from .coordinates import Coordinates
+
+Compiling: TypeAlias = tuple[float, str | None]  # seconds that it took; where nothing was compiled, why not
 
 
 @dataclass(frozen=True)
@@ -74,6 +78,8 @@ class Objective:
     plan: Plan | None = None
     name: str = ""
     work: int = 0
+    calls: dict[tuple[int, bool], GradientCalls] = field(default_factory=dict)  # with as many runs
+    compiled: Compiling = (0.0, None)
 
     def begin(self, x: Tensor, phase: Callable[[str], None]) -> None:
         """Choose the plan, at the start."""
@@ -88,10 +94,22 @@ class Objective:
         assert self.plans is not None
         settings = replace(self.settings, samples=runs, seed=seed % 2**63, keep_runs=spread)
         given = self.coordinates.outward(x)
-        estimate = gradient(self.planner.resolved, self.plans, given, self.data, settings, None, None, True)
+        calls = self.calls.setdefault((runs, spread), GradientCalls())
+        estimate: Estimate | None = calls.taken(given, self.data, settings.seed)
+        if estimate is None:
+            estimate = gradient(self.planner.resolved, self.plans, given, self.data, settings, None, None, True)
+            calls.learn(estimate, given, self.data, lambda estimate, seconds: estimate)
+        self._compiled(estimate)
         self.plan = estimate.plan
         self.work += estimate.samples if not estimate.exact else 1
         return self._point(x, estimate, spread)
+
+    def _compiled(self, estimate: Estimate) -> None:
+        spent = self.compiled[0]
+        if estimate.compile_seconds is not None:
+            self.compiled = spent + estimate.compile_seconds, None
+        elif estimate.not_compiled is not None and not spent:
+            self.compiled = 0.0, estimate.not_compiled
 
     def _point(self, x: Tensor, estimate: Estimate, spread: bool) -> Point:
         if len(estimate.value) != 1 or next(iter(estimate.value.values())).mean.dim():
