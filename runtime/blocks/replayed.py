@@ -14,7 +14,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ...dsl.tables.estimators import ESTIMATORS
 from ...dsl.text.diagnostics import ProbError
 from ..gradients.weighing import Gradients, Weighing
 from ..graphs.recorder import Recorded, Recorder
@@ -114,7 +113,7 @@ def _table(session: Session) -> dict[Hashable, BlockReplay | int | str] | None:
     """The replays of a plan (0, or the reason: there can be none; else so many blocks are made before); None where it has no such
     blocks."""
     plan, settings = session.plan, session.settings
-    if plan is None or session.exact or session.safe or plan.atoms or session.resolved.external or not session.parameters:
+    if plan is None or session.safe or plan.atoms or session.resolved.external or not session.parameters:
         return None
     if settings.samples > MOST_RUNS or settings.shard != (0, 1) or settings.world_size > 1 or settings.sampler != "random":
         return None
@@ -123,11 +122,11 @@ def _table(session: Session) -> dict[Hashable, BlockReplay | int | str] | None:
     if settings.compile and settings.samples > WATCHED_RUNS:
         return None  # blocks are compiled (`compiled.py`)
     limits = settings.most_work, settings.ahead, settings.until
-    if any(limit is not None for limit in limits) or settings.patience:
+    if not session.exact and (any(limit is not None for limit in limits) or settings.patience):
         return None
     if session.asked.weighed or session.asked.copies > 1 or settings.logarithms or "replay" in settings.without:
         return None
-    if any(ESTIMATORS[choice.estimator].forks or ESTIMATORS[choice.estimator].splits for choice in session.choices.values()):
+    if not session.exact and (plan.forks or plan.splits):
         return None
     return session.resolved.prepared.once("replays", plan.token, dict)
 
@@ -135,7 +134,8 @@ def _table(session: Session) -> dict[Hashable, BlockReplay | int | str] | None:
 def _kind(session: Session, few: bool) -> Hashable:
     settings = session.settings
     return (
-        settings.samples, session.context.dtype, session.context.device, settings.of, session.lifting, few, settings.max_steps,
+        1 if session.exact else settings.samples, session.context.dtype, session.context.device, settings.of, session.lifting, few,
+        settings.max_steps,
         settings.max_depth, settings.width, settings.without, settings.compile, session.branching is APART,
         tuple((name, value.shape) for name, value in session.parameters.items()),
         tuple((name, value.shape if isinstance(value, Tensor) else value) for name, value in session.data.items()),
@@ -146,7 +146,7 @@ class BlockReplay:
     """A block that was written down; `fuse`: with torch's compiler.  Raises NotCompiled."""
 
     def __init__(self, session: Session, few: bool, fuse: bool):
-        self.runs = session.settings.samples
+        self.runs = 1 if session.exact else session.settings.samples
         block = session.at(0, 0)
         block.parameters = {name: value.detach().clone() for name, value in block.parameters.items()}
         block.slopes = []
@@ -156,9 +156,11 @@ class BlockReplay:
             with torch.enable_grad(), recorder.active():
                 leaves = block.leaves(self.runs)
                 outcome = block.interpreter(Interpreter).run(leaves, block.data, self.runs)
-                if outcome.forks or outcome.met or outcome.cuts or outcome.weight is not None or not outcome.random:
+                if outcome.forks or outcome.met or outcome.cuts or not (outcome.random or session.exact):
                     raise NotCompiled("runs part, meet a kink exactly, or are none")
                 values = [block.result(value) for value in outcome.values]
+                if outcome.weight is not None:
+                    values = [block.points.rows(value, outcome.lanes) for value in values]
                 found = [Weighing.of_result(outcome, number, value, self.runs) for number, value in enumerate(values)]
                 made = (weighing.gradients(block.points, weighing is found[-1], few) for weighing in found)
                 results = [

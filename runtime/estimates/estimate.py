@@ -263,14 +263,14 @@ def _differentiate_plain(session: Session, collected: Collected, progress: Progr
         return part
 
     _drive(session, collected, Session.leaves, take, progress, looks)
-    if looks.team is None and collected.done == settings.samples:
+    if looks.team is None and (collected.exact or collected.done == settings.samples):
         seen(session, few)
 
 
 def of_replay(names: tuple[str, ...], settings: Settings, whole: Replayed) -> Collected | None:
     """What a replayed block has come to; None where a result is not finite.  Raises NotFinite."""
     part = Collected(names, settings)
-    part.work, part.steps, part.done = whole.work, whole.steps, whole.runs
+    part.work, part.steps, part.done, part.exact = whole.work, whole.steps, whole.runs, whole.block.exact
     if not all(_take_value(part, whole.block, name, own, whole.runs) for name, own in zip(names, whole.results, strict=True)):
         return None
     _take_gradients(part, whole.block, whole.leaves, whole.results, whole.runs, settings.samples <= FEW, True)
