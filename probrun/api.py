@@ -33,6 +33,7 @@ from .options import (
     step_sizes,
     suggesting,
     variables,
+    wishes_text,
 )
 from .progress import phase_of
 from .reading import Value, read_program, resolved_with
@@ -129,12 +130,13 @@ class Program:
         """
         begun = time.monotonic()
         piloted, given = (among is None) if pilot is None else bool(pilot), (parameters or {}, data or {})
-        more = piloted, verify, keep_runs, distributed, cross_check, saving, shard != (1, 1), sampler != "random"
-        plain = not any(more) and target_se is None and max_time is None and progress is None
+        more = piloted, verify, keep_runs, distributed, cross_check, saving, shard != (1, 1), sampler != "random", progress is not None
+        plain = not any(more) and target_se is None and max_time is None
         choice: dict[str, Any] = {
             "estimator": estimator, "unbiased": unbiased, "among": among, "tau": tau, "allow_biased": allow_biased, "of": of,
         }
-        alike = repr((choice, compile, samples, dtype, device, max_steps, max_depth, max_lanes)) if plain else ""
+        limits = samples, max_steps, max_depth, max_lanes
+        alike = wishes_text(choice, compile, dtype and str(dtype), str(device), limits) if plain else None
         calls = self.resolved.prepared.get("calls", alike, None)
         if calls is not None and (again := calls.taken(*given, seed)) is not None:
             return again
@@ -145,7 +147,6 @@ class Program:
         from . import results
         from .runtime.estimates.answer import checked_answer, set_aside
         from .runtime.steps.gradients import GradientCalls
-
         started = time.perf_counter()
         settings = self._settings(run, options.of, keep_runs, begun, compile=compile, **sharing(run, saving, shard))
         verdict, estimate, check, unverified, sides = checked_answer(
@@ -154,7 +155,7 @@ class Program:
         )
         seconds, aside = time.perf_counter() - started, set_aside(self.resolved, estimate.plan, options)
         report = partial(results.gradient_result, self.resolved, run, options.of, aside, verdict, compile=bool(compile))
-        if plain and estimate.replay is not None:
+        if alike is not None and estimate.replay is not None:
             self.resolved.prepared.once("calls", alike, GradientCalls).learn(estimate, *given, report)
         return report(estimate, seconds, sides, check=check, unverified=unverified)
 
@@ -249,7 +250,7 @@ class Program:
             planner = self._crowding(parameters, data, run, options.of).planner(options)
             return Wish(self.resolved, planner, parameters or {}, data or {}, self._settings(run, options.of, False))
 
-        wishes = repr((choice, samples, dtype, device, max_steps, max_depth, max_lanes))
+        wishes = wishes_text(choice, samples, dtype and str(dtype), str(device), max_steps, max_depth, max_lanes)
         return stepped(self.resolved, wishes, bool(compile), parameters or {}, data or {}, seed, wish)
 
     @suggesting

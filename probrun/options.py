@@ -181,6 +181,19 @@ def _positive(name: str, value: Any, wanted: str) -> float:
     return number
 
 
+def wishes_text(*wishes: object) -> str | None:
+    """Options as a key by which calls with the same ones find each other; None where one has no text of its own (an iterator)."""
+    return repr(wishes) if all(map(_told, wishes)) else None
+
+
+def _told(wish: object) -> bool:
+    if wish is None or isinstance(wish, str | int | float):
+        return True
+    if isinstance(wish, Mapping):
+        return type(wish) is dict and all(map(_told, wish)) and all(map(_told, wish.values()))
+    return isinstance(wish, list | tuple | set | frozenset) and all(map(_told, wish))
+
+
 def plan_options(
     resolved: Resolved, *, estimator: EstimatorOption, unbiased: bool, among: NamesOption, tau: float,
     allow_biased: bool, of: NamesOption,

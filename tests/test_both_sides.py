@@ -109,3 +109,13 @@ def test_a_compiled_fit() -> None:
     assert abs(float(found.parameters["m"].value) - 1.0) < 0.05
     assert found.compiled is not None and found.compiled.reason is None and "compiled" in found.to_dict()
     assert program.fit(minimize=True, seed=1).compiled is None
+
+
+def test_options_without_a_text_of_their_own() -> None:
+    """Iterators may have the same text and not the same names."""
+    program = probrun.parse("param t in (0, 1)\nb ~ Bernoulli(t)\nz ~ Normal(t, 1)\nreturn b + z")
+    for _ in range(SEEN + 3):
+        one = program.grad({"t": 0.4}, samples=100, seed=1, among=(name for name in ("score", "sample")), pilot=False)
+        other = program.grad({"t": 0.4}, samples=100, seed=1, among=(name for name in ("enumerate", "rsample")), pilot=False)
+        assert [site.estimator for site in one.sites] == ["score", "score"]
+        assert [site.estimator for site in other.sites] == ["enumerate", "rsample"]

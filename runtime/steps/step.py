@@ -180,12 +180,14 @@ class Steps:
 
 
 def stepped(
-    resolved: Resolved, wishes: str, compile: bool, parameters: Mapping[str, object], data: Mapping[str, object],
+    resolved: Resolved, wishes: str | None, compile: bool, parameters: Mapping[str, object], data: Mapping[str, object],
     seed: float | None, wish: Callable[[float | None], Wish],
 ) -> Named:
-    """The expected results, in the graph of the parameters.  `wishes` are all options but the seed; what is wished for in full is
-    asked only where no step fits."""
-    steps = resolved.prepared.once("steps", (wishes, compile), lambda: Steps(compile))
+    """The expected results, in the graph of the parameters.  `wishes` are all options but the seed (None: none are like them); what
+    is wished for in full is asked only where no step fits."""
+    steps = Steps(compile)
+    if wishes is not None:
+        steps = resolved.prepared.once("steps", (wishes, compile), lambda: Steps(compile))
     values = CallValues.of(parameters, data)
     if steps.made and values is not None and (seed is None or (type(seed) is int and 0 <= seed < 2**63)):
         found = steps.taken(values, secrets.randbelow(2**31) if seed is None else int(seed))
