@@ -130,8 +130,8 @@ class Program:
         """
         begun = time.monotonic()
         piloted, given = (among is None) if pilot is None else bool(pilot), (parameters or {}, data or {})
-        more = piloted, verify, keep_runs, distributed, cross_check, saving, shard != (1, 1), sampler != "random", progress is not None
-        plain = not any(more) and target_se is None and max_time is None
+        more = piloted, verify, keep_runs, distributed, cross_check, saving, shard != (1, 1), sampler != "random"
+        plain = not any(more) and (progress, target_se, max_time) == (None, None, None)
         choice: dict[str, Any] = {
             "estimator": estimator, "unbiased": unbiased, "among": among, "tau": tau, "allow_biased": allow_biased, "of": of,
         }
