@@ -28,7 +28,16 @@ from .settings import WATCHED_RUNS
 
 SEEN = 5  # blocks of a kind before one is written down
 MOST_KINDS = 16  # that are remembered
+MOST_TIMES = 3  # that one is written down: its checks may have come out as they seldom do
 FAILED = "its checks do not hold"
+
+
+@dataclass(frozen=True)
+class Pending:
+    """A block is to be written down, for the `number`th time, when so many like it have been made."""
+
+    left: int
+    number: int = 1
 
 
 @dataclass
@@ -71,7 +80,7 @@ def replayed(session: Session, few: bool) -> Replayed | None:
     if found is not None and not _joined(session, block):
         found = None
     if known.replay.useless:
-        table[kind] = 0
+        table[kind] = Pending(1, known.number + 1) if known.number < MOST_TIMES else FAILED
     return found
 
 
@@ -90,28 +99,26 @@ def seen(session: Session, few: bool) -> None:
     if table is None:
         return
     kind, fuse = _kind(session, few), session.settings.compile
-    count = table.get(kind, 1 if fuse else SEEN)
-    if not isinstance(count, int):
-        session.uncompiled = count if isinstance(count, str) else FAILED
-    if not isinstance(count, int) or not count:
+    known = table.get(kind) or Pending(1 if fuse else SEEN)
+    if not isinstance(known, Pending):
+        session.uncompiled = known if isinstance(known, str) else FAILED
         return
     if len(table) >= MOST_KINDS and kind not in table:
         table.clear()
-    table[kind] = count - 1
-    if count == 1:
-        started = time.perf_counter()
-        try:
-            table[kind] = BlockReplay(session, few, fuse)
-        except NotCompiled as problem:
-            if fuse:
-                table[kind] = session.uncompiled = problem.reason
-        else:
-            session.compile_seconds = time.perf_counter() - started
+    if known.left > 1:
+        table[kind] = Pending(known.left - 1, known.number)
+        return
+    started = time.perf_counter()
+    try:
+        table[kind] = BlockReplay(session, few, fuse, known.number)
+    except NotCompiled as problem:
+        table[kind] = session.uncompiled = problem.reason
+    else:
+        session.compile_seconds = time.perf_counter() - started if fuse else None
 
 
-def _table(session: Session) -> dict[Hashable, BlockReplay | int | str] | None:
-    """The replays of a plan (0, or the reason: there can be none; else so many blocks are made before); None where it has no such
-    blocks."""
+def _table(session: Session) -> dict[Hashable, BlockReplay | Pending | str] | None:
+    """The replays of a plan, or why there are none; None where it has no such blocks."""
     plan, settings = session.plan, session.settings
     if plan is None or session.safe or plan.atoms or session.resolved.external or not session.parameters:
         return None
@@ -121,9 +128,8 @@ def _table(session: Session) -> dict[Hashable, BlockReplay | int | str] | None:
         return None
     if settings.compile and settings.samples > WATCHED_RUNS:
         return None  # blocks are compiled (`compiled.py`)
-    limits = settings.most_work, settings.ahead, settings.until
-    if not session.exact and (any(limit is not None for limit in limits) or settings.patience):
-        return None
+    if settings.ahead is not None:
+        return None  # whether it takes too long is the question
     if session.asked.weighed or session.asked.copies > 1 or settings.logarithms or "replay" in settings.without:
         return None
     if not session.exact and (plan.forks or plan.splits):
@@ -134,8 +140,8 @@ def _table(session: Session) -> dict[Hashable, BlockReplay | int | str] | None:
 def _kind(session: Session, few: bool) -> Hashable:
     settings = session.settings
     return (
-        1 if session.exact else settings.samples, session.context.dtype, session.context.device, settings.of, session.lifting, few,
-        settings.max_steps,
+        settings.samples, session.context.dtype, session.context.device, settings.of, session.lifting, few,
+        settings.max_steps, settings.most_work, settings.patience,
         settings.max_depth, settings.width, settings.without, settings.compile, session.branching is APART,
         tuple((name, value.shape) for name, value in session.parameters.items()),
         tuple((name, value.shape if isinstance(value, Tensor) else value) for name, value in session.data.items()),
@@ -143,9 +149,10 @@ def _kind(session: Session, few: bool) -> Hashable:
 
 
 class BlockReplay:
-    """A block that was written down; `fuse`: with torch's compiler.  Raises NotCompiled."""
+    """A block that was written down, for the `number`th time; `fuse`: with torch's compiler.  Raises NotCompiled."""
 
-    def __init__(self, session: Session, few: bool, fuse: bool):
+    def __init__(self, session: Session, few: bool, fuse: bool, number: int):
+        self.number = number
         self.runs = 1 if session.exact else session.settings.samples
         block = session.at(0, 0)
         block.parameters = {name: value.detach().clone() for name, value in block.parameters.items()}
