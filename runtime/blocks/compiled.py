@@ -20,6 +20,7 @@ from torch import Tensor, fx
 
 from ...dsl.text.diagnostics import ProbError
 from ..arrays.private import is_mutable
+from ..graphs.fused import failed, together
 from ..graphs.recorder import Recipe, Recorded, Recorder
 from ..lanes.guards import Guards
 from ..lanes.lessons import GuardBroken, NotCompiled, TooManyLanes
@@ -142,7 +143,7 @@ def _make(session: Session, runs: int, work: Work, inputs: list[Tensor], data: l
     late = [(node, bool(value)) for node, value in recorder.checks if node in recorder.random]
     checks = [(node, value) for node, value in recorder.checks if node not in recorder.random]
     early = _needed(recorder, [node for node, _ in checks])
-    graph.output((_all(graph, late), *outputs))
+    graph.output((together(graph, late), *outputs))
     graph.erase_node(recorder.start)
     graph.eliminate_dead_code()
     module = fx.GraphModule(recorder.constants, graph)
@@ -160,8 +161,7 @@ def _try(compiled: Compiled, session: Session, inputs: list[Tensor], known: dict
     except (GuardBroken, NotCompiled):
         raise
     except Exception as problem:
-        lines = str(problem).strip().splitlines() or [type(problem).__name__]
-        raise NotCompiled(f"torch.compile failed: {lines[0][:200]}") from problem
+        raise failed(problem) from problem
 
 
 def _needed(recorder: Recorder, checked: list[fx.Node]) -> list[Operation]:
@@ -186,13 +186,3 @@ def _same(found: Tensor, value: bool | int | float | Tensor) -> bool:
     number = found.item()
     return bool(number == value) or (number != number and value != value)
 
-
-def _all(graph: fx.Graph, checks: list[tuple[fx.Node, bool]]) -> fx.Node:
-    """One truth value: every check comes out as it did."""
-    aten = torch.ops.aten
-    whole: fx.Node | None = None
-    for node, value in checks:
-        held = graph.call_function(aten.all.default, (node,))
-        held = held if value else graph.call_function(aten.logical_not.default, (held,))
-        whole = held if whole is None else graph.call_function(aten.logical_and.default, (whole, held))
-    return whole or graph.call_function(aten.ones.default, ([],), {"dtype": torch.bool})

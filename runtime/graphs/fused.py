@@ -42,7 +42,7 @@ def fused(
         else:
             arguments, options = fx.node.map_arg((node.args, node.kwargs), own)
             place[node] = graph.call_function(node.target, arguments, options)  # type: ignore[arg-type]
-    graph.output((_all(graph, [(own(node), value) for node, value in checks]), *map(own, gives)))
+    graph.output((together(graph, [(own(node), value) for node, value in checks]), *map(own, gives)))
     examples = []
     for node in takes:
         value = simplified.tensor(node)
@@ -54,12 +54,17 @@ def fused(
             kernel: Kernel = compiled_graph(fx.GraphModule(constants, graph), examples)
             kernel(*[example.clone() for example in examples])
     except Exception as problem:
-        lines = str(problem).strip().splitlines() or [type(problem).__name__]
-        raise NotCompiled(f"torch.compile failed: {lines[0][:200]}") from problem
+        raise failed(problem) from problem
     return kernel
 
 
-def _all(graph: fx.Graph, checks: Sequence[tuple[fx.Node, Any]]) -> fx.Node:
+def failed(problem: Exception) -> NotCompiled:
+    """What is said of an error of torch's compiler."""
+    lines = str(problem).strip().splitlines() or [type(problem).__name__]
+    return NotCompiled(f"torch.compile failed: {lines[0][:200]}")
+
+
+def together(graph: fx.Graph, checks: Sequence[tuple[fx.Node, Any]]) -> fx.Node:
     """One truth value: every check comes out as it did."""
     whole: fx.Node | None = None
     for node, value in checks:
