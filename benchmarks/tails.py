@@ -15,7 +15,7 @@ from torch import Tensor
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
-from probrun.runtime.blocks.collect import spread_of
+from probrun.runtime.blocks.spreads import spread_of
 
 PAGE = Path(__file__).parent.parent / "docs" / "coverage.md"
 MARKS = ("<!-- begin:tails -->", "<!-- end:tails -->")
