@@ -132,7 +132,7 @@ def _table(session: Session) -> dict[Hashable, BlockReplay | Pending | str] | No
         return None  # whether it takes too long is the question
     if session.asked.weighed or session.asked.copies > 1 or settings.logarithms or "replay" in settings.without:
         return None
-    if not session.exact and (plan.forks or plan.splits):
+    if plan.forks:
         return None
     return session.resolved.prepared.once("replays", plan.token, dict)
 
