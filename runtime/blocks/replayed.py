@@ -141,8 +141,8 @@ def _kind(session: Session, few: bool) -> Hashable:
     settings = session.settings
     return (
         settings.samples, session.context.dtype, session.context.device, settings.of, session.lifting, few,
-        settings.max_steps, settings.most_work, settings.patience,
-        settings.max_depth, settings.width, settings.without, settings.compile, session.branching is APART,
+        settings.max_steps, settings.max_depth, settings.max_lanes, settings.max_rounds, settings.most_work, settings.patience,
+        settings.width, settings.without, settings.compile, session.branching is APART,
         tuple((name, value.shape) for name, value in session.parameters.items()),
         tuple((name, value.shape if isinstance(value, Tensor) else value) for name, value in session.data.items()),
     )

@@ -230,6 +230,7 @@ def _differentiate_plain(session: Session, collected: Collected, progress: Progr
     whole = replayed(session, few) if looks.team is None else None
     if whole is not None and (part := of_replay(names, settings, whole)) is not None:
         collected.merge(part, session)
+        session.parameters = {parameter: value.detach() for parameter, value in session.parameters.items()}  # of nobody's graph
         collected.replay = whole.by, session
         session.compile_seconds = 0.0
         if progress is not None:

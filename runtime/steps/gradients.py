@@ -76,8 +76,7 @@ class GradientCalls:
         return call.taken(values, secrets.randbelow(2**31) if seed is None else int(seed))
 
     def learn(
-        self, estimate: Estimate, parameters: Mapping[str, object], data: Mapping[str, object],
-        report: Report,
+        self, estimate: Estimate, parameters: Mapping[str, object], data: Mapping[str, object], report: Report
     ) -> None:
         """Remember how a call has come about, if its block was replayed."""
         values = None if estimate.replay is None or estimate.rounded else CallValues.of(parameters, data, numbers=True)
