@@ -9,6 +9,7 @@ random condition 2.9, with bit masks 0.4.  Small arrays, other devices and block
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any, cast
 
@@ -78,6 +79,11 @@ def partition(truth: Tensor) -> tuple[Tensor, Tensor]:
 def where_true(truth: Tensor) -> Tensor:
     """The places where truth values `[n]` hold."""
     return torch.from_numpy(numpy.flatnonzero(truth.numpy())) if _plain(truth) else truth.nonzero().squeeze(1)
+
+
+def all_finite(value: Tensor) -> bool:
+    """Whether all entries are finite, by their sum; False, too, where that is not."""
+    return math.isfinite(float(value.detach().sum()))
 
 
 def choose(condition: Tensor, one: Tensor | float, other: Tensor | float) -> Tensor:

@@ -15,19 +15,21 @@ the place of the old (`Twins`).
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Callable, Sequence
+from random import Random
 
 import torch
 from torch import Tensor
 
 from ..arrays.kernels import compare, where_true
+from ..arrays.rows import picked
 from ..laws.noise import Noise
 from ..laws.others import Others
-from .lanes import Lanes, Patched, Twins, longer
+from .lanes import Lanes, Patched, Twins
 from .values import Uniform
 
-EACH = 4  # meetings
+EACH, SELDOM = 4, 16  # meetings, in the first block and in later ones
 FEW = 4096  # lanes of which it is asked first whether a value is the same
 
 
@@ -35,8 +37,9 @@ class Forks:
     """The alternatives of a block of runs: per run the mass of all candidates, W, up to which mass the kept one is kept, and its
     ticket (0: none yet).  To be replaced with probability T/W by those of mass T is to be kept up to a mass of W/u, u uniform."""
 
-    def __init__(self, runs: int, noise: Noise, device: torch.device):
+    def __init__(self, runs: int, noise: Noise, device: torch.device, before: int = 0):
         self.noise = noise
+        self.later = before > 0  # there have been runs of other blocks
         self.mass = torch.zeros(runs, dtype=torch.float64, device=device)
         self.more = 0.0  # mass that all runs have met beside that
         self.limit = torch.zeros(runs, dtype=torch.float64, device=device)
@@ -45,13 +48,16 @@ class Forks:
         self.ratios: list[Tensor] = []  # w/m of every ticket that was given out,
         self.given: list[tuple[int, bool, int]] = []  # and of how many it is that of a pair, or not, and at which site
         self.tickets = 0
-        self.meetings: Counter[int] = Counter()  # by site
+        first = Random(before).randrange(SELDOM) if before else 0
+        self.meetings: defaultdict[int, int] = defaultdict(lambda: first)  # by site
         self.idle: frozenset[int] = frozenset()  # results that no alternative of a run has changed, by their numbers
 
     def often(self, site: int) -> bool:
-        """Whether a meeting of this site is looked at: each of the first few, and then one of a few."""
+        """Whether a meeting of this site is looked at: in the first block each of the first few, and then one of a few; in later
+        ones now and then, not always the same."""
         self.meetings[site] += 1
-        return self.meetings[site] <= EACH or self.meetings[site] % EACH == 0
+        number = self.meetings[site]
+        return number % SELDOM == 0 if self.later else number <= EACH or number % EACH == 0
 
     def meet(self, lanes: Lanes, value: Tensor, others: Others, site: int, more: float) -> tuple[Lanes, Tensor]:
         """The runs among the lanes meet other outcomes of their draws `[lanes, ...]`, with masses that are so many times `more`:
@@ -81,7 +87,7 @@ class Forks:
         if twins is None:
             return self._sorted(lanes, taken.repeat(len(sides)), tickets, value, other)
         onward = _beside(lanes, twins, taken, len(sides), tickets)
-        return onward, onward.put(longer(value, onward.count), other)
+        return onward, onward.put(value, other)
 
     def _taken(self, lanes: Lanes, twins: Twins | None, others: Others, more: float) -> Tensor:
         """The runs, by their lanes, that take one of the candidates that they meet."""
@@ -224,13 +230,11 @@ def _runs(lanes: Lanes, twins: Twins | None, rows: Tensor | None) -> Tensor:
 
 def _at(lanes: Lanes, taken: Tensor) -> Callable[[Tensor], Tensor]:
     """What gives the rows at `taken`; of what is the same in all lanes a leaf, if it carries a derivative."""
-    some = lanes.restrict(taken)
-
     def rows(table: Tensor) -> Tensor:
         if table.shape[0] == lanes.count:
-            return table.index_select(0, taken)
-        if table.requires_grad and some.lifter is not None:
-            found = some.lifter.lift(Uniform(table), some).raw
+            return picked(table, taken)
+        if table.requires_grad and lanes.lifter is not None:
+            found = lanes.lifter.lift(Uniform(table), lanes.restrict(taken)).raw
             assert isinstance(found, Tensor)
             return found
         return table.expand(taken.shape[0], *table.shape[1:])

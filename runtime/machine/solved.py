@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -64,14 +65,21 @@ class Spot:
             raise Uneven
         return self.value(goal, None, whole)
 
-    def evaluated(self, expression: Expression, draw: Tensor | None, whole: Tensor | None = None) -> Tensor:
-        """Of an expression, with this draw, and where GOAL is a whole number: as it comes."""
-        aside = self.machine.aside
-        assert aside is not None
+    @cached_property
+    def inner(self) -> Frame:
+        """Where expressions are evaluated, which keeps what has been read."""
         inner = self.frame.child(self.frame.lanes)
         inner.write(SIZE, Uniform(float(math.prod(self.shape[1:]))))
+        return inner
+
+    def evaluated(self, expression: Expression, draw: Tensor | None, whole: Tensor | None = None) -> Tensor:
+        """Of an expression, with this draw, and where GOAL is a whole number: as it comes."""
+        aside, inner = self.machine.aside, self.inner
+        assert aside is not None
         for name, given in ((DRAW, draw), (GOAL, whole)):
-            if given is not None:
+            if given is None:
+                inner.values.pop(name, None)
+            else:
                 inner.write(name, PerLane(given))
         try:
             with torch.enable_grad():  # what is the same in all lanes is computed once, and then with its derivative
@@ -278,23 +286,23 @@ def _at_its_end(place: Spot, node: Expression) -> Tensor:
 
 
 @torch.no_grad()
-def unfound(place: Spot, atom: Atom, several: Sequence[Tensor], draw: Tensor, width: Tensor) -> Tensor:
+def unfound(place: Spot, atom: Atom, several: Sequence[Tensor], draw: Tensor, width: Tensor, again: Spot) -> Tensor:
     """Where an atom has different signs at two draws, but not an odd number of its roots between them, or the other way round; or
-    where it is 0 at a draw that is no root, though it changes with the draw."""
-    sign = _sign(place, atom, draw)
-    wrong = (sign == 0) & ~_close(several, draw, width)
+    where it is 0 at a draw that is no root, though it changes with the draw.  `again`: the same lanes 1 + len(SIDES) times."""
+    others = [draw + side * width for side in SIDES]
+    sign, *signs = _sign(again, atom, torch.cat([draw, *others])).chunk(1 + len(SIDES))
+    near = _close(several, draw, width)
+    wrong = (sign == 0) & ~near
     for factor in atom.factors if bool(wrong.any()) else ():
         try:
             wrong = wrong & (place.value(factor, None) != 0)
         except (Untold, Uneven):
             wrong = torch.zeros_like(wrong)
-    for side in SIDES:
-        other = draw + side * width
+    for other, there in zip(others, signs, strict=True):
         inside, count = place.law.support(other), torch.zeros_like(draw)
         for root in several:
             count = count + ((root - draw) * (root - other) <= 0)
-        unlike = (sign != _sign(place, atom, other)) != (count % 2 == 1)
-        unlike = unlike & ~_close(several, draw, width) & ~_close(several, other, width)
+        unlike = ((sign != there) != (count % 2 == 1)) & ~near & ~_close(several, other, width)
         wrong = wrong | (unlike if inside is None else unlike & inside)
     return wrong
 
