@@ -90,6 +90,9 @@ class Shared(Noise):
     def uniform(self, shape: Shape, like: Tensor, dtype: torch.dtype | None = None) -> Tensor:
         return self._spread(self.noise.uniform((self.count, *shape[1:]), like, dtype))
 
+    def exponential(self, shape: Shape, like: Tensor) -> Tensor:
+        return self._spread(self.noise.exponential((self.count, *shape[1:]), like))
+
     def normal(self, shape: Shape, like: Tensor) -> Tensor:
         return self._spread(self.noise.normal((self.count, *shape[1:]), like))
 

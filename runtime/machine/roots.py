@@ -49,7 +49,8 @@ def _single(value: Plain) -> bool:
 
 def _width(law: Law, root: Tensor) -> Tensor:
     """From a root to its sides."""
-    root = torch.where(torch.isfinite(root), root, 0.0)
+    if not all_finite(root):
+        root = torch.where(torch.isfinite(root), root, 0.0)
     return STEP * spread(law, root).abs() + ULPS * torch.finfo(root.dtype).eps * root.abs()
 
 

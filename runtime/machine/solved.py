@@ -49,8 +49,8 @@ class Spot:
     law: Law
     shape: tuple[int, ...]
 
-    def value(self, expression: Expression, draw: Tensor | None, whole: Tensor | None = None) -> Tensor:
-        """Of an expression, with this draw `[lanes, *batch]`: one for each number that is drawn."""
+    def value(self, expression: Expression, draw: Tensor | float | None, whole: Tensor | None = None) -> Tensor:
+        """Of an expression, with this draw `[lanes, *batch]`, or the same everywhere: one for each number that is drawn."""
         number = self.evaluated(expression, draw, whole)
         if number.dim() == 1 and len(self.shape) > 1:  # one for all elements
             number = number.reshape(-1, *(1,) * (len(self.shape) - 1))
@@ -72,7 +72,7 @@ class Spot:
         inner.write(SIZE, Uniform(float(math.prod(self.shape[1:]))))
         return inner
 
-    def evaluated(self, expression: Expression, draw: Tensor | None, whole: Tensor | None = None) -> Tensor:
+    def evaluated(self, expression: Expression, draw: Tensor | float | None, whole: Tensor | None = None) -> Tensor:
         """Of an expression, with this draw, and where GOAL is a whole number: as it comes."""
         aside, inner = self.machine.aside, self.inner
         assert aside is not None
@@ -80,7 +80,7 @@ class Spot:
             if given is None:
                 inner.values.pop(name, None)
             else:
-                inner.write(name, PerLane(given))
+                inner.write(name, PerLane(given) if isinstance(given, Tensor) else Uniform(given))
         try:
             with torch.enable_grad():  # what is the same in all lanes is computed once, and then with its derivative
                 found = aside.evaluate(expression, inner)
@@ -159,12 +159,14 @@ def _solved(place: Spot, atom: Atom, draw: Tensor, law: Law) -> Solve:
 def _affine(place: Spot, atom: Atom, draw: Tensor, law: Law) -> Solve:
     """By the value at 0 and the slope."""
     assert atom.slope is not None
-    level, slope = place.value(atom.part, place.constant(0.0)), place.value(atom.slope, None)
-    flat = slope.detach() == 0
+    level, slope = place.value(atom.part, 0.0), place.value(atom.slope, None)
+    flat = (slope if slope.stride(0) else slope[:1]).detach() == 0
+    bent = bool(flat.any())
 
     def back(goal: Tensor | float) -> Found:
-        found = (goal - level) / torch.where(flat, 1.0, slope)
-        return Found(torch.where(flat, torch.nan, found))
+        if not bent:
+            return Found((goal - level) / slope)
+        return Found(torch.where(flat, torch.nan, (goal - level) / torch.where(flat, 1.0, slope)))
 
     return Solve(back, lambda point: place.value(atom.value, point))
 
