@@ -260,6 +260,12 @@ def twins_of(lanes: Lanes) -> Twins | None:
     return lanes.twins
 
 
+def front_of(lanes: Lanes) -> int:
+    """How many of the lanes, the first ones, are all that may be runs."""
+    twins = twins_of(lanes)
+    return lanes.count if twins is None else twins.front
+
+
 def _restricted(twins: Twins, count: int, index: Tensor) -> Twins | None:
     """Of the lanes at `index` of `count`; None where runs are not in front any more."""
     own = index < twins.front
