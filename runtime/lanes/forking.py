@@ -169,17 +169,28 @@ class Forks:
             marks = lanes.marks()
         assert marks is not None and lanes.origin is not None
         marks, origin = marks[front:], lanes.origin[front:]
-        kept = (self.kept - 1).clamp_min(0)
-        own = torch.where(self.kept > 0, self.mass, 0.0).to(self.ratios[0].dtype) * torch.cat(self.ratios).index_select(0, kept)
-        share = own.index_select(0, origin)
-        lost = own
-        if any(pairs for _, pairs, _ in self.given):
-            share = share * marks.sign()
-            pairs = torch.cat([torch.full((count,), pairs, device=kept.device) for count, pairs, _ in self.given])
-            lost = torch.where(pairs[kept], 0.0, own)
+        own = lost = self._own()
+        paired = any(pairs for _, pairs, _ in self.given)
+        if paired:
+            lost = torch.zeros_like(own)
+            if self.single:
+                pairs = torch.cat([torch.full((count,), pairs, device=marks.device) for count, pairs, _ in self.given])
+                lost = torch.where(pairs[(self.kept - 1).clamp_min(0)], lost, own)
+            share = own.index_select(0, origin) * marks.sign()
+        else:
+            share = own.index_select(0, origin) if not front else picked(own, origin)
         if front:
             return lanes, torch.cat([1 - lost, share])
         return lanes, torch.where(marks == 0, 1 - lost.index_select(0, origin), share)
+
+    def _own(self) -> Tensor:
+        """Of each run what the kept candidate weighs: 0, with a derivative."""
+        ratios = torch.cat(self.ratios) if len(self.ratios) > 1 else self.ratios[0]
+        mass, some = self.mass.to(ratios.dtype), where_true(self.kept > 0)
+        if some.shape[0] == self.kept.shape[0]:
+            return mass * picked(ratios, self.kept - 1)
+        own = mass.index_select(0, some) * picked(ratios, self.kept.index_select(0, some) - 1)
+        return torch.zeros_like(mass).index_copy(0, some, own)
 
     @property
     def single(self) -> bool:
