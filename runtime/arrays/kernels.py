@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from .broadcast import broadcast_shapes
-from .private import observed
+from .private import observed, transformed
 
 WORTHWHILE = 2048  # entries
 _BITS = {torch.float32: torch.int32, torch.float64: torch.int64}
@@ -124,3 +124,40 @@ class _Choice(torch.autograd.Function):
         by_one = choose(condition, gradient, 0.0).sum_to_size(ctx.shapes[0]) if ctx.needs_input_grad[1] else None
         by_other = choose(condition, 0.0, gradient).sum_to_size(ctx.shapes[1]) if ctx.needs_input_grad[2] else None
         return None, by_one, by_other
+
+
+def maximum(a: Tensor, b: Tensor) -> Tensor:
+    """`torch.maximum`, with its derivative: half of it to either side where both are equal."""
+    return _extreme(torch.maximum, a, b)
+
+
+def minimum(a: Tensor, b: Tensor) -> Tensor:
+    """`torch.minimum`, likewise."""
+    return _extreme(torch.minimum, a, b)
+
+
+def _extreme(code: Callable[..., Tensor], a: Tensor, b: Tensor) -> Tensor:
+    live = torch.is_grad_enabled() and (a.requires_grad or b.requires_grad)
+    if not live or transformed(a, b) or max(a.numel(), b.numel()) < WORTHWHILE or a.dtype != b.dtype or a.dtype not in _BITS or not _plain(a):
+        return code(a, b)
+    return cast(Tensor, _Extreme.apply(code, a, b))  # type: ignore[no-untyped-call]
+
+
+class _Extreme(torch.autograd.Function):
+    """The larger one or the smaller one of two."""
+
+    @staticmethod
+    def forward(ctx: Any, code: Callable[..., Tensor], a: Tensor, b: Tensor) -> Tensor:
+        ctx.save_for_backward(a, b)
+        ctx.order = (torch.lt, torch.gt) if code is torch.maximum else (torch.gt, torch.lt)
+        return code(a, b)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
+        (gradient,), found = gradients, []
+        a, b = (value.detach() for value in ctx.saved_tensors)
+        if not nowhere_equal(a, b):
+            gradient = torch.where(a == b, gradient / 2, gradient)
+        for value, loses, needed in zip((a, b), ctx.order, ctx.needs_input_grad[1:], strict=True):
+            found.append(choose(compare(loses, a, b), 0.0, gradient).sum_to_size(value.shape) if needed else None)
+        return None, *found

@@ -10,12 +10,12 @@ from typing import Any, cast
 import torch
 from torch import Tensor
 
-from .private import observed
+from .private import observed, transformed
 
 
 def _plain(rows: Tensor) -> bool:
-    """Whether nobody asks for a derivative, or everything is written down."""
-    return not (rows.requires_grad and torch.is_grad_enabled()) or observed()
+    """Whether nobody asks for a derivative, or everything is to be seen."""
+    return not (rows.requires_grad and torch.is_grad_enabled()) or observed() or transformed(rows)
 
 
 def picked(rows: Tensor, index: Tensor) -> Tensor:
@@ -33,7 +33,7 @@ def permuted(rows: Tensor, order: Tensor, inverse: Tensor) -> Tensor:
 def patched(rows: Tensor, count: int, at: Tensor, new: Tensor) -> Tensor:
     """So many rows: those that there are, and new ones `at` some places `[k]`, to which nothing comes back."""
     if _plain(rows):
-        return _patched(rows.detach(), count, at, new.detach())
+        return _patched(rows, count, at, new)
     return cast(Tensor, _Patched.apply(rows, count, at, new.detach()))  # type: ignore[no-untyped-call]
 
 
