@@ -138,7 +138,8 @@ def minimum(a: Tensor, b: Tensor) -> Tensor:
 
 def _extreme(code: Callable[..., Tensor], a: Tensor, b: Tensor) -> Tensor:
     live = torch.is_grad_enabled() and (a.requires_grad or b.requires_grad)
-    if not live or transformed(a, b) or max(a.numel(), b.numel()) < WORTHWHILE or a.dtype != b.dtype or a.dtype not in _BITS or not _plain(a):
+    fits = a.dtype == b.dtype and a.dtype in _BITS and max(a.numel(), b.numel()) >= WORTHWHILE
+    if not live or not fits or transformed(a, b) or not _plain(a):
         return code(a, b)
     return cast(Tensor, _Extreme.apply(code, a, b))  # type: ignore[no-untyped-call]
 

@@ -22,8 +22,8 @@ from random import Random
 import torch
 from torch import Tensor
 
+from ..arrays.gathering import picked
 from ..arrays.kernels import compare, where_true
-from ..arrays.rows import picked
 from ..laws.noise import Noise
 from ..laws.others import Others
 from .lanes import Lanes, Patched, Twins

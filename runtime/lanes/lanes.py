@@ -22,9 +22,9 @@ from typing import Any, Protocol, TypeVar, cast
 import torch
 from torch import Tensor
 
+from ..arrays.gathering import patched, permuted, picked
 from ..arrays.kernels import to_number
 from ..arrays.memory import ask
-from ..arrays.rows import patched, permuted, picked
 from ..arrays.uniform import Once
 from ..laws.noise import Slots
 from .values import PerLane, Plain, Ragged, Uniform, Value, is_truth, same

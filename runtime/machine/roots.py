@@ -27,7 +27,7 @@ from ..lanes.lanes import Lanes, Leading, carry
 from ..lanes.lessons import TooCoarse
 from ..lanes.lifting import Leaves
 from ..lanes.values import PerLane, Plain, Uniform
-from ..laws.corners import ULPS, at_an_end, coarse, narrow, often
+from ..laws.corners import at_an_end, coarse, narrow, often, to_sides
 from ..laws.crossing import Unknown, crossed, spread
 from ..laws.law import Law
 from ..laws.others import Rows
@@ -35,7 +35,6 @@ from .arguments import Bound
 from .machine import Machine
 from .solved import FAR, SIDES, Found, Spot, Uneven, Untold, faded, from_infinity, roots, unfound
 
-STEP = 1e-8  # from a root to its sides: of the width of the distribution, and ULPS of the last digits of the root
 UNPARTED = 1e-3  # part of the roots at which an atom may not change its sign, for rounding
 WATCHED = 1024  # roots of one meeting that are looked at
 CLOSE = 1e-9  # derivatives that are the same but for rounding
@@ -45,13 +44,6 @@ EQUAL = 1e-11  # of the width, and of a root: what roots that are the same may b
 
 def _single(value: Plain) -> bool:
     return not isinstance(value.raw, Tensor) or value.raw.numel() == 1
-
-
-def _width(law: Law, root: Tensor) -> Tensor:
-    """From a root to its sides."""
-    if not all_finite(root):
-        root = torch.where(torch.isfinite(root), root, 0.0)
-    return STEP * spread(law, root).abs() + ULPS * torch.finfo(root.dtype).eps * root.abs()
 
 
 class Crossings:
@@ -177,7 +169,7 @@ class Crossings:
     def _mass(law: Law, found: Found, move: bool, sound: bool) -> Tensor:
         """The mass of a root, its density: 0 where there is none, or nothing moves it."""
         root = found.root.detach()
-        if not move:
+        if not move or not (sound or bool(root.isfinite().any())):
             return torch.zeros_like(root)
         if not sound and law.support(root) is not None:
             root = torch.where(torch.isfinite(root), root, law.stand_in(root))
@@ -192,14 +184,16 @@ class Crossings:
         """Roots that are the same count once; P0403 where they move apart.  What is a root of a lattice counts there, also in lanes
         whose draw is next to another."""
         masses = self._masses
+        if len(every) == 1:
+            return
         for later in range(self.kinds):
             point = self.points[later]
-            width = _width(self.law, point)
+            width = to_sides(self.law, point)
             for first, one in enumerate([*found[:later], *still]):
                 with torch.enable_grad():
                     root = one.root if one.near is None else one.near(point)
                 other = root.detach()
-                same = ((point - other).abs() <= 2 * (width + _width(self.law, other))) & (masses[later] > 0)
+                same = ((point - other).abs() <= 2 * (width + to_sides(self.law, other))) & (masses[later] > 0)
                 if one.near is None and first < later:
                     same = same & (masses[first] > 0)
                 if not bool(same.any()):
@@ -231,7 +225,7 @@ class Crossings:
                 raise self.refused(f"its numbers are too large for differences as small as those at which the result {atom.origin}")
             self._no_end(place, atom, one.root.detach())
             with torch.enable_grad():
-                ends = at_an_end(place.law, self.draw, one.root, _width(place.law, one.root.detach())) if bounded else None
+                ends = at_an_end(place.law, self.draw, one.root, to_sides(place.law, one.root.detach())) if bounded else None
                 if ends is not None and often(ends[0], self.own) and self._apart(one.root, ends[1], ends[0], slack):
                     raise self.refused(f"its draws end exactly where the result {atom.origin}, and move apart from that")
                 if not often(one.root.isnan(), self.own):
@@ -318,19 +312,15 @@ class Crossings:
 
     def _weight(self, number: int, rows: Tensor, element: Tensor) -> Tensor:
         """Of roots of one kind."""
-        number = self.kind_of[number]
+        mass, number = self._masses[number], self.kind_of[number]
         atom, several = self.atom_of[number], self.atom_of.index(self.atom_of[number])
-        place = self._some(rows)
-        draw = self._draws(rows)
-        found = self._roots(place, atom, draw)[number - several]
-        safe = torch.where(torch.isfinite(found.root), found.root, draw)
+        place, draw = self._some(rows), self._draws(rows)
+        root = self._roots(place, atom, draw)[number - several].root
+        safe = root if all_finite(root) else torch.where(torch.isfinite(root), root, draw)
         try:
-            _, motion = crossed(place.law, safe)
+            return self._own(crossed(place.law, safe, mass.reshape(-1)[:1] if self.alike else mass.index_select(0, rows)), element)
         except Unknown:
             raise self.refused("how its draws move with a parameter is not known") from None
-        if found.cell is not None:
-            motion = motion / found.cell
-        return self._own(motion, element)
 
     def _some(self, rows: Tensor) -> Spot:
         if self.last is None or self.last[0] is not rows:
@@ -351,7 +341,7 @@ class Crossings:
         """From roots to their sides."""
         place = self._some(rows)
         wide = point.reshape(-1, *(1,) * (len(place.shape) - 1)).expand(place.shape)
-        return self._own(_width(place.law, wide), self._split(ways)[0])
+        return self._own(to_sides(place.law, wide), self._split(ways)[0])
 
     def _draws(self, rows: Tensor) -> Tensor:
         """Those that are told apart."""
