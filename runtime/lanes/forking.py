@@ -87,6 +87,8 @@ class Forks:
         if twins is None:
             return self._sorted(lanes, taken.repeat(len(sides)), tickets, value, other)
         onward = _beside(lanes, twins, taken, len(sides), tickets)
+        if onward.count == value.shape[0] and not value.requires_grad and value.is_contiguous():
+            return onward, value.index_copy_(0, onward.at, other)  # a draw that was made just now is nobody else's
         return onward, onward.put(value, other)
 
     def _taken(self, lanes: Lanes, twins: Twins | None, others: Others, more: float) -> Tensor:
