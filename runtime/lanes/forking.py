@@ -22,6 +22,7 @@ from random import Random
 import torch
 from torch import Tensor
 
+from ...dsl.jumps.atoms import Atom
 from ..arrays.gathering import picked
 from ..arrays.kernels import compare, where_true
 from ..laws.noise import Noise
@@ -50,6 +51,7 @@ class Forks:
         self.tickets = 0
         first = Random(before).randrange(SELDOM) if before else 0
         self.meetings: defaultdict[int, int] = defaultdict(lambda: first)  # by site
+        self.atoms: dict[int, list[Atom]] = {}  # by site, as far as they are worked out
         self.idle: frozenset[int] = frozenset()  # results that no alternative of a run has changed, by their numbers
 
     def often(self, site: int) -> bool:

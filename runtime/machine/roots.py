@@ -33,7 +33,7 @@ from ..laws.law import Law
 from ..laws.others import Rows
 from .arguments import Bound
 from .machine import Machine
-from .solved import FAR, SIDES, Found, Spot, Uneven, Untold, faded, from_infinity, roots, unfound
+from .solved import FAR, SIDES, Found, Spot, Uneven, Untold, computed, faded, from_infinity, roots, unfound
 
 UNPARTED = 1e-3  # part of the roots at which an atom may not change its sign, for rounding
 WATCHED = 1024  # roots of one meeting that are looked at
@@ -55,12 +55,13 @@ class Crossings:
         if machine.dtype != torch.float64:
             raise TooCoarse
         self.machine, self.site, self.bound = machine, site, bound
-        self.atoms = sorted(atoms, key=lambda atom: atom.lattice)  # a root counts for the first that has it
+        assert machine.forks is not None
+        known = machine.forks.atoms
+        self.atoms = known[site.index] = known.get(site.index) or computed(machine, atoms, frame)
         self.home = self.lanes = frame.lanes
         self.entry = frame.child(frame.lanes)  # which stays where it is
         self.elements = math.prod(draw.shape[1:])
         self.last: tuple[Tensor, Spot] | None = None  # of some lanes
-        assert machine.forks is not None
         self.looked = machine.forks.often(site.index)
         twins = twins_of(frame.lanes)
         self.alike = frame.lanes.count > 1 and self._uniform()

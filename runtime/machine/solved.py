@@ -17,7 +17,10 @@ from torch import Tensor
 from ...dsl.jumps.atoms import DRAW, Atom, Form
 from ...dsl.jumps.inverting import GOAL
 from ...dsl.jumps.rising import NEVER_ZERO, SIZE
-from ...dsl.syntax import Arithmetic, Call, Expression, Name, Number, Power, Unary
+from ...dsl.jumps.solving import changed
+from ...dsl.names.scopes import nodes_in
+from ...dsl.syntax import Argument, Arithmetic, Call, Expression, Name, Node, Number, Power, Term, Unary
+from ...dsl.tables.functions import FUNCTIONS, elementwise
 from ...dsl.text.diagnostics import ProbError
 from ..lanes.frames import Frame
 from ..lanes.values import PerLane, Uniform
@@ -104,6 +107,37 @@ class Found:
     cell: Tensor | None = None
     near: Callable[[Tensor], Tensor] | None = None
     at: Callable[[Tensor], Tensor] | None = None
+
+
+def computed(machine: Machine, atoms: Sequence[Atom], frame: Frame) -> list[Atom]:
+    """Atoms with what is made of numbers alone worked out; those of lattices last: a root counts for the first that has it."""
+    aside = machine.aside
+    assert aside is not None
+
+    def number(node: Expression) -> Expression | None:
+        if not isinstance(node, Arithmetic | Power | Unary | Call) or not all(map(_constant, nodes_in(node))):
+            return None
+        try:
+            found = aside.evaluate(node, frame).raw
+        except ProbError:
+            return None
+        return Number(found) if isinstance(found, float) and math.isfinite(found) else None
+
+    worked = [
+        replace(atom, value=changed(atom.value, number), part=changed(atom.part, number),
+                goals=tuple(changed(goal, number) for goal in atom.goals),
+                slope=None if atom.slope is None else changed(atom.slope, number),
+                outer=None if atom.outer is None else changed(atom.outer, number))
+        for atom in atoms
+    ]
+    return sorted(worked, key=lambda atom: atom.lattice)
+
+
+def _constant(node: Node) -> bool:
+    """Whether this is a number, or an operation of numbers."""
+    if isinstance(node, Call):
+        return node.function in FUNCTIONS and elementwise(node.function, len(node.arguments))
+    return isinstance(node, Number | Arithmetic | Term | Power | Unary | Argument)
 
 
 def roots(place: Spot, atom: Atom, draw: Tensor, law: Law) -> list[Found]:
