@@ -52,6 +52,7 @@ class Forks:
         first = Random(before).randrange(SELDOM) if before else 0
         self.meetings: defaultdict[int, int] = defaultdict(lambda: first)  # by site
         self.atoms: dict[int, list[Atom]] = {}  # by site, as far as they are worked out
+        self.unlike: set[int] = set()  # sites where runs were not all alike, which is not asked again
         self.idle: frozenset[int] = frozenset()  # results that no alternative of a run has changed, by their numbers
 
     def often(self, site: int) -> bool:

@@ -64,11 +64,12 @@ class Crossings:
         self.last: tuple[Tensor, Spot] | None = None  # of some lanes
         self.looked = machine.forks.often(site.index)
         twins = twins_of(frame.lanes)
-        self.alike = frame.lanes.count > 1 and self._uniform()
+        self.alike = frame.lanes.count > 1 and site.index not in machine.forks.unlike and self._uniform()
         if self.alike:
             self.lanes, draw = Leading(1, frame.lanes, draw.device), draw.reshape(-1)[:1].reshape((1,) * draw.dim())
         elif twins is not None and twins.front < frame.lanes.count:  # the others have no candidates
             self.lanes, draw = Leading(twins.front, frame.lanes, draw.device), draw[: twins.front]
+        machine.forks.unlike.update(() if self.alike else (site.index,))
         marks = None if isinstance(self.lanes, Leading) else self.lanes.marks()
         self.own = None if marks is None else marks == 0  # the runs; alternatives, which take no others, stand next to jumps anyway
         self.draw = draw
