@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 
 from .broadcast import ShapeMismatch, align, event_shape, shape_words, together
-from .kernels import choose, compare, to_number
+from .kernels import choose, compare, maximum, minimum, to_number
 from .matrix_code import ONE, TWO, between, place_of, variance
 from .memory import ask
 from .refused import FunctionProblem
@@ -245,8 +245,8 @@ FUNCTION_CODE: dict[str, Body] = {
     "normcdf": _elementwise(torch.special.ndtr),
     "clamp": _clamp,
     "where": _where,
-    "min": _reducing("min", lambda x: x.amin(1), torch.minimum, filled=True),
-    "max": _reducing("max", lambda x: x.amax(1), torch.maximum, filled=True),
+    "min": _reducing("min", lambda x: x.amin(1), minimum, filled=True),
+    "max": _reducing("max", lambda x: x.amax(1), maximum, filled=True),
     "sum": _reducing("sum", lambda x: x.sum(1), torch.add, filled=False),
     "prod": _reducing("prod", lambda x: x.prod(1), torch.mul, filled=False),
     "mean": _mean,

@@ -9,6 +9,7 @@ random condition 2.9, with bit masks 0.4.  Small arrays, other devices and block
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any, cast
 
@@ -17,7 +18,7 @@ import torch
 from torch import Tensor
 
 from .broadcast import broadcast_shapes
-from .private import observed
+from .private import observed, transformed
 
 WORTHWHILE = 2048  # entries
 _BITS = {torch.float32: torch.int32, torch.float64: torch.int64}
@@ -80,6 +81,11 @@ def where_true(truth: Tensor) -> Tensor:
     return torch.from_numpy(numpy.flatnonzero(truth.numpy())) if _plain(truth) else truth.nonzero().squeeze(1)
 
 
+def all_finite(value: Tensor) -> bool:
+    """Whether all entries are finite, by their sum; False, too, where that is not."""
+    return math.isfinite(float(value.detach().sum()))
+
+
 def choose(condition: Tensor, one: Tensor | float, other: Tensor | float) -> Tensor:
     """`torch.where`, for shapes that broadcast; a derivative of 0 for what is not chosen."""
     if condition.numel() < WORTHWHILE or not _plain(condition):
@@ -118,3 +124,41 @@ class _Choice(torch.autograd.Function):
         by_one = choose(condition, gradient, 0.0).sum_to_size(ctx.shapes[0]) if ctx.needs_input_grad[1] else None
         by_other = choose(condition, 0.0, gradient).sum_to_size(ctx.shapes[1]) if ctx.needs_input_grad[2] else None
         return None, by_one, by_other
+
+
+def maximum(a: Tensor, b: Tensor) -> Tensor:
+    """`torch.maximum`, with its derivative: half of it to either side where both are equal."""
+    return _extreme(torch.maximum, a, b)
+
+
+def minimum(a: Tensor, b: Tensor) -> Tensor:
+    """`torch.minimum`, likewise."""
+    return _extreme(torch.minimum, a, b)
+
+
+def _extreme(code: Callable[..., Tensor], a: Tensor, b: Tensor) -> Tensor:
+    live = torch.is_grad_enabled() and (a.requires_grad or b.requires_grad)
+    fits = a.dtype == b.dtype and a.dtype in _BITS and max(a.numel(), b.numel()) >= WORTHWHILE
+    if not live or not fits or transformed(a, b) or not _plain(a):
+        return code(a, b)
+    return cast(Tensor, _Extreme.apply(code, a, b))  # type: ignore[no-untyped-call]
+
+
+class _Extreme(torch.autograd.Function):
+    """The larger one or the smaller one of two."""
+
+    @staticmethod
+    def forward(ctx: Any, code: Callable[..., Tensor], a: Tensor, b: Tensor) -> Tensor:
+        ctx.save_for_backward(a, b)
+        ctx.order = (torch.lt, torch.gt) if code is torch.maximum else (torch.gt, torch.lt)
+        return code(a, b)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
+        (gradient,), found = gradients, []
+        a, b = (value.detach() for value in ctx.saved_tensors)
+        if not nowhere_equal(a, b):
+            gradient = torch.where(a == b, gradient / 2, gradient)
+        for value, loses, needed in zip((a, b), ctx.order, ctx.needs_input_grad[1:], strict=True):
+            found.append(choose(compare(loses, a, b), 0.0, gradient).sum_to_size(value.shape) if needed else None)
+        return None, *found

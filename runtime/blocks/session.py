@@ -148,7 +148,7 @@ class Session:
         machine.recall.looking = self.branching is APART
         machine.variety = self.variety
         machine.atoms = {} if self.plan is None else self.plan.atoms
-        machine.logarithms = settings.logarithms
+        machine.logarithms, machine.before = settings.logarithms, self.start
         machine.stands_for = settings.samples if self.exact else 1
         return machine
 

@@ -25,4 +25,4 @@ class Fork:
         if not request.live or not value.numel():
             return Drawn(value)
         request.meter.busy(STEPS)
-        return Drawn(value, others=others(request.law, value, request.motion().moves, request.uncounted()))
+        return Drawn(value, others=others(request.law, value, request.motion().moves, request.uncounted(), request.front))

@@ -36,7 +36,8 @@ class Request:
     counted     all elements have one law, and only how many have which outcome matters
     whole       the log densities of all elements may be given as their sum
     crossings   gives the jumps of a draw, each of which a run may take (None: it has none)
-    uncounted   gives the elements of a draw `[lanes or 1, *batch]` that count nowhere (None: none)
+    front       so many lanes, the first ones, may fork (None: all)
+    uncounted   gives the elements of a draw on these lanes `[front or 1, *batch]` that count nowhere (None: none)
     meter       is told of work beyond the numbers of the draw, before it is done
     """
 
@@ -56,6 +57,7 @@ class Request:
     whole: bool = False
     meter: Meter = field(default_factory=Meter)
     crossings: Callable[[Tensor], Others | None] = lambda draw: None
+    front: int | None = None
     uncounted: Callable[[], Tensor | None] = lambda: None
 
 

@@ -17,6 +17,8 @@ from ..arrays.broadcast import Shape
 from ..laws.noise import Coin, Noise, Slots
 from .lanes import Lanes, Patched
 
+FEW = 16  # parts of the runs: of fewer lanes the runs are sorted
+
 
 class Common(Noise):
     """The noise of a block whose lanes are coupled, as another kind of noise gives it."""
@@ -49,6 +51,9 @@ def _slots(lanes: Lanes) -> Slots:
         found = known if lanes.count == before.count else _arranged(lanes.onto(known.slot), known.count, known.leading)
     elif lanes.twins is not None and lanes.twins.whole:
         found = _arranged(origin, lanes.twins.front, True)
+    elif FEW * lanes.count < lanes.root.count:
+        runs, slot = torch.unique(origin, return_inverse=True)
+        found = Slots(slot, runs.shape[0])
     else:
         present = torch.zeros(lanes.root.count, dtype=torch.bool, device=origin.device)
         present[origin] = True
@@ -89,6 +94,9 @@ class Shared(Noise):
 
     def uniform(self, shape: Shape, like: Tensor, dtype: torch.dtype | None = None) -> Tensor:
         return self._spread(self.noise.uniform((self.count, *shape[1:]), like, dtype))
+
+    def exponential(self, shape: Shape, like: Tensor) -> Tensor:
+        return self._spread(self.noise.exponential((self.count, *shape[1:]), like))
 
     def normal(self, shape: Shape, like: Tensor) -> Tensor:
         return self._spread(self.noise.normal((self.count, *shape[1:]), like))

@@ -15,19 +15,22 @@ the place of the old (`Twins`).
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Callable, Sequence
+from random import Random
 
 import torch
 from torch import Tensor
 
+from ...dsl.jumps.atoms import Atom
+from ..arrays.gathering import picked
 from ..arrays.kernels import compare, where_true
 from ..laws.noise import Noise
 from ..laws.others import Others
-from .lanes import Lanes, Patched, Twins, longer
+from .lanes import Lanes, Patched, Twins
 from .values import Uniform
 
-EACH = 4  # meetings
+EACH, SELDOM = 4, 16  # meetings, in the first block and in later ones
 FEW = 4096  # lanes of which it is asked first whether a value is the same
 
 
@@ -35,8 +38,9 @@ class Forks:
     """The alternatives of a block of runs: per run the mass of all candidates, W, up to which mass the kept one is kept, and its
     ticket (0: none yet).  To be replaced with probability T/W by those of mass T is to be kept up to a mass of W/u, u uniform."""
 
-    def __init__(self, runs: int, noise: Noise, device: torch.device):
+    def __init__(self, runs: int, noise: Noise, device: torch.device, before: int = 0):
         self.noise = noise
+        self.later = before > 0  # there have been runs of other blocks
         self.mass = torch.zeros(runs, dtype=torch.float64, device=device)
         self.more = 0.0  # mass that all runs have met beside that
         self.limit = torch.zeros(runs, dtype=torch.float64, device=device)
@@ -45,13 +49,18 @@ class Forks:
         self.ratios: list[Tensor] = []  # w/m of every ticket that was given out,
         self.given: list[tuple[int, bool, int]] = []  # and of how many it is that of a pair, or not, and at which site
         self.tickets = 0
-        self.meetings: Counter[int] = Counter()  # by site
+        first = Random(before).randrange(SELDOM) if before else 0
+        self.meetings: defaultdict[int, int] = defaultdict(lambda: first)  # by site
+        self.atoms: dict[int, list[Atom]] = {}  # by site, as far as they are worked out
+        self.unlike: set[int] = set()  # sites where runs were not all alike, which is not asked again
         self.idle: frozenset[int] = frozenset()  # results that no alternative of a run has changed, by their numbers
 
     def often(self, site: int) -> bool:
-        """Whether a meeting of this site is looked at: each of the first few, and then one of a few."""
+        """Whether a meeting of this site is looked at: in the first block each of the first few, and then one of a few; in later
+        ones now and then, not always the same."""
         self.meetings[site] += 1
-        return self.meetings[site] <= EACH or self.meetings[site] % EACH == 0
+        number = self.meetings[site]
+        return number % SELDOM == 0 if self.later else number <= EACH or number % EACH == 0
 
     def meet(self, lanes: Lanes, value: Tensor, others: Others, site: int, more: float) -> tuple[Lanes, Tensor]:
         """The runs among the lanes meet other outcomes of their draws `[lanes, ...]`, with masses that are so many times `more`:
@@ -81,7 +90,9 @@ class Forks:
         if twins is None:
             return self._sorted(lanes, taken.repeat(len(sides)), tickets, value, other)
         onward = _beside(lanes, twins, taken, len(sides), tickets)
-        return onward, onward.put(longer(value, onward.count), other)
+        if onward.count == value.shape[0] and not value.requires_grad and value.is_contiguous():
+            return onward, value.index_copy_(0, onward.at, other)  # a draw that was made just now is nobody else's
+        return onward, onward.put(value, other)
 
     def _taken(self, lanes: Lanes, twins: Twins | None, others: Others, more: float) -> Tensor:
         """The runs, by their lanes, that take one of the candidates that they meet."""
@@ -163,17 +174,28 @@ class Forks:
             marks = lanes.marks()
         assert marks is not None and lanes.origin is not None
         marks, origin = marks[front:], lanes.origin[front:]
-        kept = (self.kept - 1).clamp_min(0)
-        own = torch.where(self.kept > 0, self.mass, 0.0).to(self.ratios[0].dtype) * torch.cat(self.ratios).index_select(0, kept)
-        share = own.index_select(0, origin)
-        lost = own
-        if any(pairs for _, pairs, _ in self.given):
-            share = share * marks.sign()
-            pairs = torch.cat([torch.full((count,), pairs, device=kept.device) for count, pairs, _ in self.given])
-            lost = torch.where(pairs[kept], 0.0, own)
+        own = lost = self._own()
+        paired = any(pairs for _, pairs, _ in self.given)
+        if paired:
+            lost = torch.zeros_like(own)
+            if self.single:
+                pairs = torch.cat([torch.full((count,), pairs, device=marks.device) for count, pairs, _ in self.given])
+                lost = torch.where(pairs[(self.kept - 1).clamp_min(0)], lost, own)
+            share = own.index_select(0, origin) * marks.sign()
+        else:
+            share = own.index_select(0, origin) if not front else picked(own, origin)
         if front:
             return lanes, torch.cat([1 - lost, share])
         return lanes, torch.where(marks == 0, 1 - lost.index_select(0, origin), share)
+
+    def _own(self) -> Tensor:
+        """Of each run what the kept candidate weighs: 0, with a derivative."""
+        ratios = torch.cat(self.ratios) if len(self.ratios) > 1 else self.ratios[0]
+        mass, some = self.mass.to(ratios.dtype), where_true(self.kept > 0)
+        if some.shape[0] == self.kept.shape[0]:
+            return mass * picked(ratios, self.kept - 1)
+        own = mass.index_select(0, some) * picked(ratios, self.kept.index_select(0, some) - 1)
+        return torch.zeros_like(mass).index_copy(0, some, own)
 
     @property
     def single(self) -> bool:
@@ -224,13 +246,11 @@ def _runs(lanes: Lanes, twins: Twins | None, rows: Tensor | None) -> Tensor:
 
 def _at(lanes: Lanes, taken: Tensor) -> Callable[[Tensor], Tensor]:
     """What gives the rows at `taken`; of what is the same in all lanes a leaf, if it carries a derivative."""
-    some = lanes.restrict(taken)
-
     def rows(table: Tensor) -> Tensor:
         if table.shape[0] == lanes.count:
-            return table.index_select(0, taken)
-        if table.requires_grad and some.lifter is not None:
-            found = some.lifter.lift(Uniform(table), some).raw
+            return picked(table, taken)
+        if table.requires_grad and lanes.lifter is not None:
+            found = lanes.lifter.lift(Uniform(table), lanes.restrict(taken)).raw
             assert isinstance(found, Tensor)
             return found
         return table.expand(taken.shape[0], *table.shape[1:])
@@ -254,6 +274,12 @@ def twins_of(lanes: Lanes) -> Twins | None:
         assert index is not None
         lanes.twins = _restricted(step.twins, step.count, index)
     return lanes.twins
+
+
+def front_of(lanes: Lanes) -> int:
+    """How many of the lanes, the first ones, are all that may be runs."""
+    twins = twins_of(lanes)
+    return lanes.count if twins is None else twins.front
 
 
 def _restricted(twins: Twins, count: int, index: Tensor) -> Twins | None:

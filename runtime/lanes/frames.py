@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 
 from ...dsl.text.source import Span
-from .lanes import NOWHERE, Join, Lanes, carry, gather
+from .lanes import NOWHERE, Join, Lanes, Patched, carry, gather
 from .ledger import CLEAN, Summand, Taint
 from .pieces import Pieces, fold
 from .scattered import Place
@@ -168,6 +168,8 @@ class Frame:
             return known[0]
         held, home = self.entry(name) if known is None else known
         found = held.whole() if isinstance(held, Pieces) else held
+        if self.parent is not None and lanes.parent is self.parent.lanes and isinstance(lanes.parent, Patched) and known is None:
+            found, home = self.parent.read(name), lanes.parent  # the other side of a branch reads it, too
         value = carry(found, home, lanes)
         if value is not found:
             self.gathered[name] = (value, lanes)

@@ -22,6 +22,7 @@ from typing import Any, Protocol, TypeVar, cast
 import torch
 from torch import Tensor
 
+from ..arrays.gathering import patched, permuted, picked
 from ..arrays.kernels import to_number
 from ..arrays.memory import ask
 from ..arrays.uniform import Once
@@ -93,7 +94,7 @@ class Lanes:
     def onto(self, rows: Tensor) -> Tensor:
         """Rows of the parent, on these lanes."""
         assert self._index is not None
-        return rows.index_select(0, self._index)
+        return rows.index_select(0, self._index) if self.spread else picked(rows, self._index)
 
     def restrict(self, index: Tensor) -> Lanes:
         """The lanes at `index`."""
@@ -250,32 +251,34 @@ class Patched(Lanes):
         return self._index
 
     def onto(self, rows: Tensor) -> Tensor:
-        return self.put(longer(rows, self.count), rows.index_select(0, self.of))
+        return self.put(rows, rows.detach().index_select(0, self.of))
 
     def put(self, rows: Tensor, new: Tensor) -> Tensor:
-        """Rows of these lanes, which are nobody else's, with new ones."""
-        return rows.index_copy_(0, self.at, new)
+        """Rows of the parent, and new ones of those that continue another one: alternatives, of which no derivative is asked."""
+        return patched(rows, self.count, self.at, new)
 
     def marked(self, marks: Tensor | None) -> Tensor | None:
-        known = self.tickets.new_zeros(self.count) if marks is None else longer(marks, self.count)
-        return self.put(known, self.tickets)
+        assert self.parent is not None
+        return self.put(self.tickets.new_zeros(self.parent.count) if marks is None else marks, self.tickets)
 
 
 class Leading(Lanes):
     """The first lanes of the parent."""
 
-    __slots__ = ()
+    __slots__ = ("device",)
 
     def __init__(self, count: int, parent: Lanes, device: torch.device):
-        super().__init__(count, parent, torch.arange(count, device=device))
+        super().__init__(count, parent)
+        self.device = device
+
+    @property
+    def index(self) -> Tensor | None:
+        if self._index is None:
+            self._index = torch.arange(self.count, device=self.device)
+        return self._index
 
     def onto(self, rows: Tensor) -> Tensor:
         return rows[: self.count]
-
-
-def longer(rows: Tensor, count: int) -> Tensor:
-    """A copy with room for so many rows."""
-    return rows.clone() if rows.shape[0] == count else torch.cat([rows, rows.new_empty(count - rows.shape[0], *rows.shape[1:])])
 
 
 def _brought(rows: Tensor, source: Lanes, target: Lanes) -> Tensor:
@@ -290,12 +293,12 @@ def _brought(rows: Tensor, source: Lanes, target: Lanes) -> Tensor:
     if lanes.parent is source:
         rows = lanes.onto(rows)
     elif (index := lanes.map_to(source)) is not None:
-        rows = rows.index_select(0, index)
+        rows = rows.index_select(0, index) if lanes.spread_since(source) else picked(rows, index)
     if patches:
         at, of = (patches[0].at, patches[0].of) if len(patches) == 1 else (
             torch.cat([patch.at for patch in patches]), torch.cat([patch.of for patch in patches])
         )
-        rows = longer(rows, target.count).index_copy_(0, at, rows.index_select(0, of))
+        rows = patched(rows, target.count, at, rows.detach().index_select(0, of))
     return rows
 
 
@@ -348,11 +351,12 @@ class Join:
         self.parts = parts
         self.dtype = dtype
         self.device = indices[0].device
+        self.order: Tensor | None = None
         self.inverse: Tensor | None = None
         if order:
-            together = torch.cat(indices)
-            self.inverse = torch.empty_like(together)
-            self.inverse.scatter_(0, together, torch.arange(together.shape[0], device=self.device))
+            self.order = torch.cat(indices)
+            self.inverse = torch.empty_like(self.order)
+            self.inverse.scatter_(0, self.order, torch.arange(self.order.shape[0], device=self.device))
 
     def __call__(self, values: list[Value]) -> Value:
         """The joined value, or Ragged where the event shapes differ."""
@@ -372,7 +376,7 @@ class Join:
         kind = torch.bool if all(is_truth(value) for value in held) else self.dtype
         parts = [self._rows(value, lanes, kind) for value, lanes in zip(held, self.parts, strict=True)]
         whole = torch.cat(parts)
-        return PerLane(whole if self.inverse is None else whole.index_select(0, self.inverse))
+        return PerLane(whole if self.inverse is None or self.order is None else permuted(whole, self.inverse, self.order))
 
     def _rows(self, value: Plain, lanes: Lanes, kind: torch.dtype) -> Tensor:
         if isinstance(value.raw, Tensor):

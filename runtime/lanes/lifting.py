@@ -37,7 +37,7 @@ ENTRY_BY_ENTRY = frozenset(f"{name}Backward" for name in (
     "Rsqrt", "Abs", "Sign", "Floor", "Ceil", "Round", "Remainder", "Sin", "Cos", "Tan", "Atan", "Tanh", "Sinh", "Cosh", "Sigmoid",
     "Logit", "LogSigmoid", "Relu", "Erf", "Lgamma", "Digamma", "Polygamma", "Softplus", "Clamp", "ClampMin", "ClampMax", "Where",
     "Minimum", "Maximum", "View", "UnsafeView", "ReshapeAlias", "Unsqueeze", "Squeeze", "Expand", "ToCopy", "Clone", "Alias",
-    "_Choice", "_Product", "_Divide", "_Power", "_Unary",
+    "_Choice", "_Extreme", "_Product", "_Divide", "_Power", "_Unary",
 ))
 
 

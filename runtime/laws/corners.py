@@ -7,9 +7,11 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from ..arrays.kernels import all_finite
 from .crossing import moved, spread
 from .law import Law
 
+STEP = 1e-8  # from a root to its sides: of the width of the distribution, and ULPS of the last digits of the root
 NEXT = 1e-8  # to an end, where the width is 1
 FLAT = 1e-2  # of the density at an end, where the width is 1: as good as 0
 ULPS, COARSE = 64.0, 1e-3  # last digits that a root is from its sides; part of the width that these may be
@@ -19,6 +21,13 @@ REACH, SOME, MANY = 10.0, 4e-3, 2000  # widths in which draws lie; part of the l
 
 def _of_own(values: Tensor, own: Tensor | None) -> Tensor:
     return values if own is None else values[own]
+
+
+def to_sides(law: Law, root: Tensor) -> Tensor:
+    """From a root to its sides."""
+    if not all_finite(root):
+        root = torch.where(torch.isfinite(root), root, 0.0)
+    return STEP * spread(law, root).abs() + ULPS * torch.finfo(root.dtype).eps * root.abs()
 
 
 def often(where: Tensor, own: Tensor | None) -> bool:

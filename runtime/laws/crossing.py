@@ -36,17 +36,15 @@ class _Given(Noise):
         return self.rows.clone()
 
 
-def crossed(law: Law, root: Tensor) -> tuple[Tensor, Tensor]:
-    """The density at a root `[lanes, *batch]`, and by how much the probability below it changes: 0, with a derivative."""
-    point = root.detach()
-    with torch.no_grad():
-        density = law.log_prob(point).exp()
-    density = torch.where(torch.isfinite(density), density, 0.0)
-    inside = density > 0
-    safe = torch.where(inside, point, law.stand_in(point).detach()) if law.support(point) is not None else point
+def crossed(law: Law, root: Tensor, density: Tensor) -> Tensor:
+    """By how much the probability below a root `[lanes, *batch]` changes, where there is such a density: 0, with a derivative."""
+    point, inside = root.detach(), density > 0
+    safe = point
+    if not (every := bool(inside.all())) and law.support(point) is not None:
+        safe = torch.where(inside, point, law.stand_in(point).detach())
     draw = moved(law, safe)
     motion = (root - point) - (draw - draw.detach())
-    return density, density * torch.where(inside, motion, 0.0)
+    return density * (motion if every else torch.where(inside, motion, 0.0))
 
 
 def moved(law: Law, x: Tensor) -> Tensor:

@@ -51,13 +51,14 @@ class Others(Protocol):
         ...
 
 
-def others(law: Law, value: Tensor, moves: Moves, uncounted: Tensor | None = None) -> Others:
-    """Of a draw `[lanes, *batch, *event]` of a law; `uncounted` elements `[lanes or 1, *batch]` are looked at nowhere."""
+def others(law: Law, value: Tensor, moves: Moves, uncounted: Tensor | None = None, front: int | None = None) -> Others:
+    """Of a draw `[lanes, *batch, *event]` of a law; `uncounted` elements `[front or 1, *batch]` are looked at nowhere, and lanes
+    beyond the first `front` are not asked for (None: all may be)."""
     if isinstance(law, Multinomial):
         return _Shares(law, value, moves)
     if isinstance(law, Categorical | OneHotCategorical):
         return _Categories(law, value, moves)
-    return _Steps(law, value, moves, uncounted)
+    return _Steps(law, value, moves, uncounted, value.shape[0] if front is None else front)
 
 
 def _inner(mass: Tensor, live: Tensor, edge: Tensor, moves: Moves) -> Tensor:
@@ -92,11 +93,22 @@ def _chosen(table: Tensor, rows: Tensor) -> Tensor:
 
 def _summed(masses: Tensor) -> Tensor:
     """Of each lane, in float64."""
-    return masses.reshape(masses.shape[0], -1).sum(1, dtype=torch.float64)
+    flat = masses.reshape(masses.shape[0], -1)
+    return (flat[:, 0] if flat.shape[1] == 1 else flat @ flat.new_ones(flat.shape[1])).double()
 
 
-def _scale(law: Law, moves: Moves) -> Tensor:
-    """By how much the argument moves with the logarithm of the rate or of the odds."""
+def _entries(table: Tensor, rows: Tensor, element: Tensor, batch: Shape) -> Tensor:
+    """Of some lanes of a table `[lanes or 1, *batch]`, which may have axes of 1, one element each `[k or 1]`."""
+    if not batch:
+        return _chosen(table, rows)
+    places = rows, *(torch.unravel_index(element, batch) if len(batch) > 1 else (element,))
+    return table[tuple(place if size > 1 else torch.zeros_like(place) for size, place in zip(table.shape, places, strict=True))]
+
+
+def _scale(law: Law, moves: Moves, front: int) -> Tensor:
+    """By how much the argument moves with the logarithm of the rate or of the odds, on the first lanes."""
+    if any(argument.shape[0] > front for argument in law.arguments.values()):
+        law = type(law)({name: _first(argument, front) for name, argument in law.arguments.items()})
     if isinstance(law, Poisson):
         rate = law.rate.detach()
         return _inner(rate, law.rate, rate == 0, moves)
@@ -124,13 +136,13 @@ class _Steps:
 
     paired = False
 
-    def __init__(self, law: Law, value: Tensor, moves: Moves, uncounted: Tensor | None):
+    def __init__(self, law: Law, value: Tensor, moves: Moves, uncounted: Tensor | None, front: int):
         self.law = law
         self.drawn = value
         self.batch = tuple(value.shape[1:])
-        self.scale = _scale(law, moves)
+        self.scale = _scale(law, moves, front)
         if uncounted is not None:
-            self.scale = torch.where(uncounted, 0.0, self.scale)
+            self.scale = self.scale * torch.logical_not(uncounted).view(torch.uint8)  # faster than `where`
         self.given: list[Tensor] = []
         match law:
             case Binomial():
@@ -178,12 +190,13 @@ class _Steps:
         return self.factors(self.drawn.index_select(0, rows), [_chosen(given, rows) for given in self.given])
 
     def weight(self, rows: Tensor, ways: Tensor, at: Rows) -> Tensor:
-        factors = self._at(rows)
-        kinds = len(factors)
-        places = _places(ways // kinds, self.batch)
-        moved = _picked(_argument(self.law, at), places)
-        found = [_picked(factor, places) for factor in factors]
-        factor = found[0] if kinds == 1 else torch.stack(found, -1).gather(-1, (ways % kinds).unsqueeze(-1)).squeeze(-1)
+        kinds = 2 if isinstance(self.law, Binomial) else 1
+        element = ways // kinds if kinds > 1 else ways
+        drawn, *given = (_entries(table, rows, element, self.batch) for table in (self.drawn, *self.given))
+        factor, *other = self.factors(drawn, given)
+        for more in other:
+            factor = torch.where(ways % kinds == 1, more, factor)
+        moved = _picked(_argument(self.law, at), _places(element, self.batch))
         return (moved - moved.detach()) * factor
 
     def changed(self, value: Tensor, rows: Tensor, ways: Tensor) -> Sequence[Tensor]:

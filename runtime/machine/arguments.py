@@ -18,7 +18,7 @@ from ...dsl.syntax import Distribution, Expression, Name
 from ...dsl.tables.distributions import DISTRIBUTIONS, DistributionRow, ParameterRow, domain_help, domain_words, order_words
 from ...dsl.tables.ranges import constant
 from ..arrays.broadcast import ShapeMismatch, broadcast_shapes, shape_words
-from ..arrays.kernels import to_number
+from ..arrays.kernels import compare, to_number
 from ..arrays.private import observed
 from ..arrays.scalars import Ends
 from ..lanes.circumstances import circumstances, count_runs, first_of, in_runs, row_of, show
@@ -310,14 +310,14 @@ def _check_meeting(
             )
 
 
-def uncounted(machine: Machine, site: Site, frame: Frame, shape: tuple[int, ...]) -> Tensor | None:
-    """Which elements of a draw `[lanes, *batch]` of such a shape count nowhere, since all that they do is to be multiplied by 0
-    (`find_factors`): `caught*well` where nobody is well `[lanes or 1, *batch]`; None: none, as far as is known."""
+def uncounted(machine: Machine, site: Site, frame: Frame, batch: tuple[int, ...], front: int | None) -> Tensor | None:
+    """Which elements of a draw on the first `front` lanes (None: on all) count nowhere, since all that they do is to be multiplied
+    by 0 (`find_factors`): `caught*well` where nobody is well `[front or 1, *batch]`; None: none, as far as is known."""
     resolved, wanted = machine.resolved, tuple(machine.wanted)
     uses = resolved.prepared.once("factors", wanted, lambda: find_factors(resolved, wanted)).get(site.index, ())
     if not uses or machine.rounds is not None or machine.aside is None or machine.depth:
         return None
-    zeros = [[_zero(machine, name, frame, shape) for name in names] for names in uses]
+    zeros = [[_zero(machine, name, frame, batch, front) for name in names] for names in uses]
     tables = [[zero for zero in several if zero is not None] for several in zeros]
     if not all(tables):
         return None
@@ -325,16 +325,17 @@ def uncounted(machine: Machine, site: Site, frame: Frame, shape: tuple[int, ...]
     return found if bool(found.any()) else None
 
 
-def _zero(machine: Machine, name: str, frame: Frame, shape: tuple[int, ...]) -> Tensor | None:
-    """Where a variable is 0, for each element of a draw; None: it is not there yet, or has other elements."""
+def _zero(machine: Machine, name: str, frame: Frame, batch: tuple[int, ...], front: int | None) -> Tensor | None:
+    """Where a variable is 0 on the first lanes, for each element of a draw; None: it is not there yet, or has other elements."""
     assert machine.aside is not None
     with torch.enable_grad():  # the frame keeps what was read, which others read with its derivative
         value = None if frame.find(name) is None else machine.aside.evaluate(Name(name), frame)
     if not isinstance(value, PerLane | Uniform):
         return None
     raw = value.raw.detach() if isinstance(value.raw, Tensor) else torch.tensor([float(value.raw)], device=machine.device)
-    own, batch = tuple(raw.shape[1:]), shape[1:]
-    fits = own == tuple(value.shape) and len(own) <= len(batch) and raw.shape[0] in (1, shape[0])
+    own = tuple(raw.shape[1:])
+    fits = own == tuple(value.shape) and len(own) <= len(batch) and raw.shape[0] in (1, frame.lanes.count)
     if not fits or any(size not in (1, most) for size, most in zip(own[::-1], batch[::-1], strict=False)):
         return None
-    return (raw == 0).reshape(raw.shape[0], *(1,) * (len(batch) - len(own)), *own).expand(raw.shape[0], *batch)
+    raw = raw[:front]
+    return compare(torch.eq, raw, 0.0).reshape(raw.shape[0], *(1,) * (len(batch) - len(own)), *own).expand(raw.shape[0], *batch)

@@ -150,7 +150,7 @@ class Interpreter(Machine):
         rows = [ESTIMATORS[choice.estimator] for choice in self.choices.values()]
         if any(row.forks for row in rows):
             assert not any(row.splits for row in rows)  # weights of lanes are not looked at where runs fork
-            self.forks = Forks(lanes.count, self.noise, self.device)
+            self.forks = Forks(lanes.count, self.noise, self.device, self.before)
             self.noise = Common(self.noise)
             self.aside = Interpreter(self.resolved, {}, self.context, self.noise, safe=self.safe, lifter=self.lifter)
             lanes.wayless = not any(row.carrier is Carrier.DENSITY for row in rows)

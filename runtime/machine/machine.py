@@ -152,7 +152,7 @@ class Machine(Setting):
         self.forks: Forks | None = None
         self.atoms: Mapping[int, Sequence[Atom]] = {}  # by site, where a draw makes the result jump,
         self.aside: Machine | None = None  # and what evaluates them
-        self.runs = self.draws = 0
+        self.runs = self.draws = self.before = 0  # runs of this block and of those before it; draws
         self.depth = 0
         self.recursive: dict[str, int] = {}  # how often the functions that are at work have called themselves
         self.ledger = Ledger()

@@ -19,7 +19,7 @@ from ...dsl.jumps.atoms import DRAW, Atom, Form
 from ...dsl.jumps.solving import names_of
 from ...dsl.names.resolved import Site
 from ...dsl.text.diagnostics import ProbError
-from ..arrays.kernels import where_true
+from ..arrays.kernels import all_finite, where_true
 from ..arrays.probes import unlike
 from ..lanes.forking import twins_of
 from ..lanes.frames import Frame
@@ -27,15 +27,14 @@ from ..lanes.lanes import Lanes, Leading, carry
 from ..lanes.lessons import TooCoarse
 from ..lanes.lifting import Leaves
 from ..lanes.values import PerLane, Plain, Uniform
-from ..laws.corners import ULPS, at_an_end, coarse, narrow, often
+from ..laws.corners import at_an_end, coarse, narrow, often, to_sides
 from ..laws.crossing import Unknown, crossed, spread
 from ..laws.law import Law
 from ..laws.others import Rows
 from .arguments import Bound
 from .machine import Machine
-from .solved import FAR, Found, Spot, Uneven, Untold, faded, from_infinity, roots, unfound
+from .solved import FAR, SIDES, Found, Spot, Uneven, Untold, computed, faded, from_infinity, roots, unfound
 
-STEP = 1e-8  # from a root to its sides: of the width of the distribution, and ULPS of the last digits of the root
 UNPARTED = 1e-3  # part of the roots at which an atom may not change its sign, for rounding
 WATCHED = 1024  # roots of one meeting that are looked at
 CLOSE = 1e-9  # derivatives that are the same but for rounding
@@ -47,12 +46,6 @@ def _single(value: Plain) -> bool:
     return not isinstance(value.raw, Tensor) or value.raw.numel() == 1
 
 
-def _width(law: Law, root: Tensor) -> Tensor:
-    """From a root to its sides."""
-    root = torch.where(torch.isfinite(root), root, 0.0)
-    return STEP * spread(law, root).abs() + ULPS * torch.finfo(root.dtype).eps * root.abs()
-
-
 class Crossings:
     """The jumps of a draw `[lanes, *batch]`, one of which may be taken by each lane."""
 
@@ -62,18 +55,21 @@ class Crossings:
         if machine.dtype != torch.float64:
             raise TooCoarse
         self.machine, self.site, self.bound = machine, site, bound
-        self.atoms = sorted(atoms, key=lambda atom: atom.lattice)  # a root counts for the first that has it
+        assert machine.forks is not None
+        known = machine.forks.atoms
+        self.atoms = known[site.index] = known.get(site.index) or computed(machine, atoms, frame)
         self.home = self.lanes = frame.lanes
         self.entry = frame.child(frame.lanes)  # which stays where it is
         self.elements = math.prod(draw.shape[1:])
-        assert machine.forks is not None
+        self.last: tuple[Tensor, Spot] | None = None  # of some lanes
         self.looked = machine.forks.often(site.index)
         twins = twins_of(frame.lanes)
-        self.alike = frame.lanes.count > 1 and self._uniform()
+        self.alike = frame.lanes.count > 1 and site.index not in machine.forks.unlike and self._uniform()
         if self.alike:
             self.lanes, draw = Leading(1, frame.lanes, draw.device), draw.reshape(-1)[:1].reshape((1,) * draw.dim())
         elif twins is not None and twins.front < frame.lanes.count:  # the others have no candidates
             self.lanes, draw = Leading(twins.front, frame.lanes, draw.device), draw[: twins.front]
+        machine.forks.unlike.update(() if self.alike else (site.index,))
         marks = None if isinstance(self.lanes, Leading) else self.lanes.marks()
         self.own = None if marks is None else marks == 0  # the runs; alternatives, which take no others, stand next to jumps anyway
         self.draw = draw
@@ -85,14 +81,15 @@ class Crossings:
             moves = [bound.live or one.root.requires_grad for one in found]
             self.kinds, self.law = len(found), place.law
             self.points = [one.root.detach() for one in found]
-            for atom, one, move in zip(self.atom_of, found, moves, strict=True):
-                if move:
-                    self._no_rounding(place, atom, one.root.detach())
+            sound = [all_finite(point) for point in self.points]
+            for atom, point, move, fine in zip(self.atom_of, self.points, moves, sound, strict=True):
+                if move and not fine:
+                    self._no_rounding(place, atom, point)
             if self.looked:
                 self._no_corner(place, found, moves)
                 self._no_other(found)
-            masses = [self._density(place.law, one) * move for one, move in zip(found, moves, strict=True)]
-            some = [number for number, mass in enumerate(masses) if bool(mass.any())] or [0]
+            masses = [self._mass(place.law, *known) for known in zip(found, moves, sound, strict=True)]
+            some = [number for number, mass in enumerate(masses) if len(masses) == 1 or bool(mass.any())] or [0]
             self.kinds, self.kind_of = len(some), some
             self._masses, self.points = ([table[number] for number in some] for table in (masses, self.points))
             still = [one for one, move in zip(found, moves, strict=True) if not move]
@@ -135,10 +132,10 @@ class Crossings:
                     return False
         return True
 
-    def _place(self, lanes: Lanes, frame: Frame, lifted: bool = True) -> Spot:
+    def _place(self, lanes: Lanes, frame: Frame) -> Spot:
         arguments = {name: carry(value, self.home, lanes) for name, value in self.bound.arguments.items()}
         lifter = self.machine.lifter
-        if lifter is not None and lifted:
+        if lifter is not None:
             arguments = {
                 name: lifter.lift(value, lanes) if isinstance(value, Uniform) else value for name, value in arguments.items()
             }
@@ -171,28 +168,34 @@ class Crossings:
         )
 
     @staticmethod
-    def _density(law: Law, found: Found) -> Tensor:
-        """The mass of a root: 0 where there is none."""
+    def _mass(law: Law, found: Found, move: bool, sound: bool) -> Tensor:
+        """The mass of a root, its density: 0 where there is none, or nothing moves it."""
         root = found.root.detach()
-        if law.support(root) is not None:
+        if not move or not (sound or bool(root.isfinite().any())):
+            return torch.zeros_like(root)
+        if not sound and law.support(root) is not None:
             root = torch.where(torch.isfinite(root), root, law.stand_in(root))
         density = law.log_prob(root).exp()
         if found.cell is not None:
             density = density / found.cell
+        if sound and all_finite(density):
+            return torch.where(density > NOTHING, density, 0.0)
         return torch.where(torch.isfinite(found.root) & torch.isfinite(density) & (density > NOTHING), density, 0.0)
 
     def _once_each(self, found: Sequence[Found], still: Sequence[Found], every: Sequence[Found]) -> None:
         """Roots that are the same count once; P0403 where they move apart.  What is a root of a lattice counts there, also in lanes
         whose draw is next to another."""
         masses = self._masses
+        if len(every) == 1:
+            return
         for later in range(self.kinds):
             point = self.points[later]
-            width = _width(self.law, point)
+            width = to_sides(self.law, point)
             for first, one in enumerate([*found[:later], *still]):
                 with torch.enable_grad():
                     root = one.root if one.near is None else one.near(point)
                 other = root.detach()
-                same = ((point - other).abs() <= 2 * (width + _width(self.law, other))) & (masses[later] > 0)
+                same = ((point - other).abs() <= 2 * (width + to_sides(self.law, other))) & (masses[later] > 0)
                 if one.near is None and first < later:
                     same = same & (masses[first] > 0)
                 if not bool(same.any()):
@@ -224,7 +227,7 @@ class Crossings:
                 raise self.refused(f"its numbers are too large for differences as small as those at which the result {atom.origin}")
             self._no_end(place, atom, one.root.detach())
             with torch.enable_grad():
-                ends = at_an_end(place.law, self.draw, one.root, _width(place.law, one.root.detach())) if bounded else None
+                ends = at_an_end(place.law, self.draw, one.root, to_sides(place.law, one.root.detach())) if bounded else None
                 if ends is not None and often(ends[0], self.own) and self._apart(one.root, ends[1], ends[0], slack):
                     raise self.refused(f"its draws end exactly where the result {atom.origin}, and move apart from that")
                 if not often(one.root.isnan(), self.own):
@@ -248,7 +251,7 @@ class Crossings:
     def _no_rounding(self, place: Spot, atom: Atom, root: Tensor) -> None:
         """P0403 where a root is lost to rounding."""
         lost = ~root.isfinite()
-        for factor in atom.factors if bool(lost.any()) else ():
+        for factor in atom.factors:
             try:
                 gone = lost & faded(place, factor, atom.kept)
             except (Untold, Uneven):  # it is not what it was when it went into the atom
@@ -259,15 +262,17 @@ class Crossings:
     @torch.no_grad()
     def _no_other(self, found: Sequence[Found]) -> None:
         """P0403 where an atom is negative at one draw and positive at another without a root between them."""
-        rows = torch.arange(self.lanes.count, device=self.draw.device) if self.own is None else where_true(self.own)
-        rows = rows[:WATCHED]
-        place, draw = self._some(rows), self._draws(rows)
+        if self.own is None:
+            rows = torch.arange(min(self.lanes.count, WATCHED), device=self.draw.device)
+        else:
+            rows = where_true(self.own)[:WATCHED]
+        place, draw, again = self._some(rows), self._draws(rows), self._some(rows.repeat(1 + len(SIDES)))
         width = spread(place.law, draw).abs().expand(draw.shape)
         for atom in dict.fromkeys(self.atom_of):
             if atom.lattice or atom.poles or atom.form is Form.SUMMED:
                 continue
             several = [one.root.detach().index_select(0, rows) for own, one in zip(self.atom_of, found, strict=True) if own == atom]
-            if float(unfound(place, atom, several, draw, width).sum()) > UNPARTED * rows.shape[0]:
+            if float(unfound(place, atom, several, draw, width, again).sum()) > UNPARTED * rows.shape[0]:
                 raise self.refused(f"the result {atom.origin}, and not only there")
 
     @torch.enable_grad()
@@ -292,40 +297,42 @@ class Crossings:
     # ------------------------------------------------------------------------------------------------ of some lanes
     def weight(self, rows: Tensor, ways: Tensor, at: Rows) -> Tensor:
         """How fast probability crosses the roots."""
-        element, kind = ways // self.kinds, ways % self.kinds
+        element, kind = self._split(ways)
+        if self.kinds == 1:
+            return self._weight(0, rows, element)
         found, places = [], []
         for number in range(self.kinds):
-            mine = where_true(kind == number) if self.kinds > 1 else torch.arange(rows.shape[0], device=rows.device)
+            mine = where_true(kind == number)
             if mine.shape[0]:
                 found.append(self._weight(number, rows.index_select(0, mine), element.index_select(0, mine)))
                 places.append(mine)
-        if len(found) == 1:
-            return found[0]
         return torch.cat(found).index_select(0, torch.cat(places).argsort())
+
+    def _split(self, ways: Tensor) -> tuple[Tensor, Tensor]:
+        """Of which elements ways are the roots, and which of them."""
+        return (ways, torch.zeros_like(ways)) if self.kinds == 1 else (ways // self.kinds, ways % self.kinds)
 
     def _weight(self, number: int, rows: Tensor, element: Tensor) -> Tensor:
         """Of roots of one kind."""
-        number = self.kind_of[number]
+        mass, number = self._masses[number], self.kind_of[number]
         atom, several = self.atom_of[number], self.atom_of.index(self.atom_of[number])
-        place = self._some(rows)
-        draw = self._draws(rows)
-        found = self._roots(place, atom, draw)[number - several]
-        safe = torch.where(torch.isfinite(found.root), found.root, draw)
+        place, draw = self._some(rows), self._draws(rows)
+        root = self._roots(place, atom, draw)[number - several].root
+        safe = root if all_finite(root) else torch.where(torch.isfinite(root), root, draw)
         try:
-            _, motion = crossed(place.law, safe)
+            return self._own(crossed(place.law, safe, mass.reshape(-1)[:1] if self.alike else mass.index_select(0, rows)), element)
         except Unknown:
             raise self.refused("how its draws move with a parameter is not known") from None
-        if found.cell is not None:
-            motion = motion / found.cell
-        return self._own(motion, element)
 
     def _some(self, rows: Tensor) -> Spot:
-        lanes = self.home.restrict(rows)
-        return self._place(lanes, self.entry.child(lanes))
+        if self.last is None or self.last[0] is not rows:
+            lanes = self.home.restrict(rows)
+            self.last = rows, self._place(lanes, self.entry.child(lanes))
+        return self.last[1]
 
     def _chosen(self, rows: Tensor, ways: Tensor) -> Tensor:
         """The roots."""
-        element, kind = ways // self.kinds, ways % self.kinds
+        element, kind = self._split(ways)
         if self.alike:
             return torch.cat([point.reshape(1) for point in self.points]).index_select(0, kind)
         points = [self._own(point.index_select(0, rows), element) for point in self.points]
@@ -334,10 +341,9 @@ class Crossings:
     @torch.no_grad()
     def _widths(self, rows: Tensor, ways: Tensor, point: Tensor) -> Tensor:
         """From roots to their sides."""
-        lanes = self.home.restrict(rows)
-        place = self._place(lanes, self.entry.child(lanes), False)
+        place = self._some(rows)
         wide = point.reshape(-1, *(1,) * (len(place.shape) - 1)).expand(place.shape)
-        return self._own(_width(place.law, wide), ways // self.kinds)
+        return self._own(to_sides(place.law, wide), self._split(ways)[0])
 
     def _draws(self, rows: Tensor) -> Tensor:
         """Those that are told apart."""
@@ -357,7 +363,7 @@ class Crossings:
             self._watch(rows[:WATCHED], ways[:WATCHED], ends)
         if value.dim() == 1:
             return ends
-        element, sides = (ways // self.kinds).unsqueeze(1), []
+        element, sides = self._split(ways)[0].unsqueeze(1), []
         for end in ends:
             other = value.detach().index_select(0, rows)
             other.view(rows.shape[0], -1).scatter_(1, element, end.unsqueeze(1))
@@ -367,14 +373,14 @@ class Crossings:
     @torch.no_grad()
     def _watch(self, rows: Tensor, ways: Tensor, ends: Sequence[Tensor]) -> None:
         """P0403 where an atom does not change between the two sides of its root."""
-        kind = ways % self.kinds
+        element, kind = self._split(ways)
         for number in range(self.kinds):
             mine = where_true(kind == number)
             if not mine.shape[0]:
                 continue
             atom, both = self.atom_of[self.kind_of[number]], mine.repeat(2)
             there = rows.index_select(0, both)
-            own = (ways // self.kinds).index_select(0, both)
+            own = element.index_select(0, both)
             side, end = self._draws(there).clone(), torch.cat([end.index_select(0, mine) for end in ends])
             side.view(both.shape[0], -1).scatter_(1, (own * (not self.alike)).unsqueeze(1), end.unsqueeze(1))
             value = self._own(self._some(there).value(atom.value, side), own)

@@ -27,6 +27,7 @@ from ..estimators import Drawn, Request
 from ..estimators.request import Estimator, Options
 from ..lanes.circumstances import circumstances, count_runs, first_of, in_runs, show
 from ..lanes.endings import Cut, grow
+from ..lanes.forking import front_of
 from ..lanes.frames import Frame
 from ..lanes.lanes import Lanes, carry
 from ..lanes.lessons import AtEdge, GuardBroken, NotCompiled, TooCoarse, TooManyLanes, TooSmall
@@ -123,12 +124,12 @@ def _site_draw(machine: Machine, node: Sample | Draw, estimator: Estimator, opti
     law, lifted = _lifted(machine, law, bound, live and own, facts.carrier is Carrier.DENSITY, frame)
     if facts.splits:
         law.once = machine.once  # type: ignore[method-assign]
+    front = front_of(frame.lanes) if facts.forks else None
     request = Request(
         bound.row, law, lifted.tensors, (frame.lanes.count, *bound.batch, *bound.event), len(bound.batch), live, options,
         machine.noise.at(frame.lanes), machine.motion, machine.most_lanes, machine.most_table, places,
         facts.splits and bound.alike and site.index in machine.exchangeable, not machine.credits, machine.meter,
-        crossings(machine, site, bound, frame),
-        partial(uncounted, machine, site, frame, (frame.lanes.count, *bound.batch)),
+        crossings(machine, site, bound, frame), front, partial(uncounted, machine, site, frame, bound.batch, front),
     )
     numbers = math.prod(request.shape)
     machine.meter.spend(numbers)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -16,7 +17,10 @@ from torch import Tensor
 from ...dsl.jumps.atoms import DRAW, Atom, Form
 from ...dsl.jumps.inverting import GOAL
 from ...dsl.jumps.rising import NEVER_ZERO, SIZE
-from ...dsl.syntax import Arithmetic, Call, Expression, Name, Number, Power, Unary
+from ...dsl.jumps.solving import changed
+from ...dsl.names.scopes import nodes_in
+from ...dsl.syntax import Argument, Arithmetic, Call, Expression, Name, Node, Number, Power, Term, Unary
+from ...dsl.tables.functions import FUNCTIONS, elementwise
 from ...dsl.text.diagnostics import ProbError
 from ..lanes.frames import Frame
 from ..lanes.values import PerLane, Uniform
@@ -48,8 +52,8 @@ class Spot:
     law: Law
     shape: tuple[int, ...]
 
-    def value(self, expression: Expression, draw: Tensor | None, whole: Tensor | None = None) -> Tensor:
-        """Of an expression, with this draw `[lanes, *batch]`: one for each number that is drawn."""
+    def value(self, expression: Expression, draw: Tensor | float | None, whole: Tensor | None = None) -> Tensor:
+        """Of an expression, with this draw `[lanes, *batch]`, or the same everywhere: one for each number that is drawn."""
         number = self.evaluated(expression, draw, whole)
         if number.dim() == 1 and len(self.shape) > 1:  # one for all elements
             number = number.reshape(-1, *(1,) * (len(self.shape) - 1))
@@ -64,15 +68,22 @@ class Spot:
             raise Uneven
         return self.value(goal, None, whole)
 
-    def evaluated(self, expression: Expression, draw: Tensor | None, whole: Tensor | None = None) -> Tensor:
-        """Of an expression, with this draw, and where GOAL is a whole number: as it comes."""
-        aside = self.machine.aside
-        assert aside is not None
+    @cached_property
+    def inner(self) -> Frame:
+        """Where expressions are evaluated, which keeps what has been read."""
         inner = self.frame.child(self.frame.lanes)
         inner.write(SIZE, Uniform(float(math.prod(self.shape[1:]))))
+        return inner
+
+    def evaluated(self, expression: Expression, draw: Tensor | float | None, whole: Tensor | None = None) -> Tensor:
+        """Of an expression, with this draw, and where GOAL is a whole number: as it comes."""
+        aside, inner = self.machine.aside, self.inner
+        assert aside is not None
         for name, given in ((DRAW, draw), (GOAL, whole)):
-            if given is not None:
-                inner.write(name, PerLane(given))
+            if given is None:
+                inner.values.pop(name, None)
+            else:
+                inner.write(name, PerLane(given) if isinstance(given, Tensor) else Uniform(given))
         try:
             with torch.enable_grad():  # what is the same in all lanes is computed once, and then with its derivative
                 found = aside.evaluate(expression, inner)
@@ -96,6 +107,37 @@ class Found:
     cell: Tensor | None = None
     near: Callable[[Tensor], Tensor] | None = None
     at: Callable[[Tensor], Tensor] | None = None
+
+
+def computed(machine: Machine, atoms: Sequence[Atom], frame: Frame) -> list[Atom]:
+    """Atoms with what is made of numbers alone worked out; those of lattices last: a root counts for the first that has it."""
+    aside = machine.aside
+    assert aside is not None
+
+    def number(node: Expression) -> Expression | None:
+        if not isinstance(node, Arithmetic | Power | Unary | Call) or not all(map(_constant, nodes_in(node))):
+            return None
+        try:
+            found = aside.evaluate(node, frame).raw
+        except ProbError:
+            return None
+        return Number(found) if isinstance(found, float) and math.isfinite(found) else None
+
+    worked = [
+        replace(atom, value=changed(atom.value, number), part=changed(atom.part, number),
+                goals=tuple(changed(goal, number) for goal in atom.goals),
+                slope=None if atom.slope is None else changed(atom.slope, number),
+                outer=None if atom.outer is None else changed(atom.outer, number))
+        for atom in atoms
+    ]
+    return sorted(worked, key=lambda atom: atom.lattice)
+
+
+def _constant(node: Node) -> bool:
+    """Whether this is a number, or an operation of numbers."""
+    if isinstance(node, Call):
+        return node.function in FUNCTIONS and elementwise(node.function, len(node.arguments))
+    return isinstance(node, Number | Arithmetic | Term | Power | Unary | Argument)
 
 
 def roots(place: Spot, atom: Atom, draw: Tensor, law: Law) -> list[Found]:
@@ -151,12 +193,14 @@ def _solved(place: Spot, atom: Atom, draw: Tensor, law: Law) -> Solve:
 def _affine(place: Spot, atom: Atom, draw: Tensor, law: Law) -> Solve:
     """By the value at 0 and the slope."""
     assert atom.slope is not None
-    level, slope = place.value(atom.part, place.constant(0.0)), place.value(atom.slope, None)
-    flat = slope.detach() == 0
+    level, slope = place.value(atom.part, 0.0), place.value(atom.slope, None)
+    flat = (slope if slope.stride(0) else slope[:1]).detach() == 0
+    bent = bool(flat.any())
 
     def back(goal: Tensor | float) -> Found:
-        found = (goal - level) / torch.where(flat, 1.0, slope)
-        return Found(torch.where(flat, torch.nan, found))
+        if not bent:
+            return Found((goal - level) / slope)
+        return Found(torch.where(flat, torch.nan, (goal - level) / torch.where(flat, 1.0, slope)))
 
     return Solve(back, lambda point: place.value(atom.value, point))
 
@@ -278,23 +322,23 @@ def _at_its_end(place: Spot, node: Expression) -> Tensor:
 
 
 @torch.no_grad()
-def unfound(place: Spot, atom: Atom, several: Sequence[Tensor], draw: Tensor, width: Tensor) -> Tensor:
+def unfound(place: Spot, atom: Atom, several: Sequence[Tensor], draw: Tensor, width: Tensor, again: Spot) -> Tensor:
     """Where an atom has different signs at two draws, but not an odd number of its roots between them, or the other way round; or
-    where it is 0 at a draw that is no root, though it changes with the draw."""
-    sign = _sign(place, atom, draw)
-    wrong = (sign == 0) & ~_close(several, draw, width)
+    where it is 0 at a draw that is no root, though it changes with the draw.  `again`: the same lanes 1 + len(SIDES) times."""
+    others = [draw + side * width for side in SIDES]
+    sign, *signs = _sign(again, atom, torch.cat([draw, *others])).chunk(1 + len(SIDES))
+    near = _close(several, draw, width)
+    wrong = (sign == 0) & ~near
     for factor in atom.factors if bool(wrong.any()) else ():
         try:
             wrong = wrong & (place.value(factor, None) != 0)
         except (Untold, Uneven):
             wrong = torch.zeros_like(wrong)
-    for side in SIDES:
-        other = draw + side * width
+    for other, there in zip(others, signs, strict=True):
         inside, count = place.law.support(other), torch.zeros_like(draw)
         for root in several:
             count = count + ((root - draw) * (root - other) <= 0)
-        unlike = (sign != _sign(place, atom, other)) != (count % 2 == 1)
-        unlike = unlike & ~_close(several, draw, width) & ~_close(several, other, width)
+        unlike = ((sign != there) != (count % 2 == 1)) & ~near & ~_close(several, other, width)
         wrong = wrong | (unlike if inside is None else unlike & inside)
     return wrong
 
