@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from .broadcast import broadcast_shapes
+from .memory import TAKEN, taken
 from .private import observed
 
 WORTHWHILE = 2048  # entries
@@ -40,7 +41,20 @@ def less(a: Tensor, b: Tensor, dtype: torch.dtype) -> Tensor:
     """`a < b` as 0 or 1 of a floating dtype, for shapes that broadcast in torch."""
     if observed():
         return (a < b).to(dtype)
-    return torch.lt(a, b, out=torch.empty(broadcast_shapes([tuple(a.shape), tuple(b.shape)]), dtype=dtype, device=a.device))
+    shape = broadcast_shapes([tuple(a.shape), tuple(b.shape)])
+    out = taken(shape, dtype, a.device)
+    return torch.lt(a, b, out=torch.empty(shape, dtype=dtype, device=a.device) if out is None else out)
+
+
+def combined(code: Callable[..., Tensor], a: Tensor, b: Tensor | float) -> Tensor:
+    """`code(a, b)`, entry by entry, of operands of one dtype whose shapes broadcast in torch."""
+    if a.numel() < TAKEN and (not isinstance(b, Tensor) or b.numel() < TAKEN):
+        return code(a, b)
+    if a.requires_grad or (isinstance(b, Tensor) and (b.requires_grad or b.dtype != a.dtype)):
+        return code(a, b)
+    shape = broadcast_shapes([tuple(a.shape), tuple(b.shape)]) if isinstance(b, Tensor) else a.shape
+    out = taken(shape, a.dtype, a.device)
+    return code(a, b) if out is None else code(a, b, out=out)
 
 
 _NUMPY: dict[Callable[..., Tensor], Callable[..., Any]] = {

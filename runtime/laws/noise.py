@@ -16,8 +16,10 @@ from torch import Tensor
 from ..arrays import private
 from ..arrays.broadcast import Shape
 from ..arrays.kernels import less
+from ..arrays.memory import TAKEN, taken
 from ..arrays.scalars import any_below, any_from
 
+CPU = torch.device("cpu")
 LEAST_FOR_BOX_MULLER = 4096
 RARE = 1e-4  # a probability below this is compared with more than 32 bits
 FEW = 8  # coins of one probability, at least, for them to be made of bits
@@ -130,13 +132,21 @@ class Fresh(Noise):
         self.generator = generator
 
     def rand(self, shape: Shape, dtype: torch.dtype, device: torch.device) -> Tensor:
+        out = taken(shape, dtype, device)
+        if out is not None:
+            return out.uniform_(generator=self.generator)
         return torch.rand(shape, generator=self.generator, dtype=dtype, device=device)
 
     def randn(self, shape: Shape, dtype: torch.dtype, device: torch.device) -> Tensor:
+        out = taken(shape, dtype, device)
+        if out is not None:
+            return out.normal_(generator=self.generator)
         return torch.randn(shape, generator=self.generator, dtype=dtype, device=device)
 
     def bits(self, count: int) -> Tensor:
-        return torch.empty(count, dtype=torch.int64).random_(-(2**63), None, generator=self.generator)
+        out = taken((count,), torch.int64, CPU)
+        out = torch.empty(count, dtype=torch.int64) if out is None else out
+        return out.random_(-(2**63), None, generator=self.generator)
 
     def tangents(self, shape: Shape, dtype: torch.dtype, device: torch.device) -> Tensor:
         return torch.empty(shape, dtype=dtype, device=device).cauchy_(generator=self.generator)
@@ -193,6 +203,8 @@ class Single(Fresh):
         return self.randn(shape, like.dtype, like.device)
 
     def coins(self, shape: Shape, chance: Tensor, made: Coin | None) -> Tensor:
+        if made is not None and math.prod(shape) >= TAKEN:  # bits are the same in every arithmetic
+            return super().coins(shape, chance, made)
         return less(self.uniform(shape, chance, torch.float64), chance.detach(), chance.dtype)
 
 
