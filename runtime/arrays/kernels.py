@@ -43,7 +43,9 @@ def less(a: Tensor, b: Tensor, dtype: torch.dtype) -> Tensor:
         return (a < b).to(dtype)
     shape = broadcast_shapes([tuple(a.shape), tuple(b.shape)])
     out = taken(shape, dtype, a.device)
-    return torch.lt(a, b, out=torch.empty(shape, dtype=dtype, device=a.device) if out is None else out)
+    if out is None:
+        return torch.lt(a, b, out=torch.empty(shape, dtype=dtype, device=a.device))
+    return out.copy_(compare(torch.lt, a, b).view(torch.uint8))  # torch would take memory for a result that is converted
 
 
 def combined(code: Callable[..., Tensor], a: Tensor, b: Tensor | float) -> Tensor:
