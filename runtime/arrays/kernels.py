@@ -75,6 +75,22 @@ def compare(code: Callable[..., Tensor], a: Tensor, b: Tensor | float) -> Tensor
     return torch.from_numpy(_NUMPY[code](a.numpy(), other))
 
 
+def hits(value: Tensor, counted: Tensor | None) -> tuple[Tensor, Tensor | int]:
+    """How many entries of each row of a value of 0 and 1 `[rows, *shape]` are 1, and how many there are; of those only where
+    `counted`, of the same shape, is not 0 (None: of all)."""
+    rows = value.reshape(value.shape[0], -1)
+    if counted is None:
+        return rows.sum(1), rows.shape[1]
+    inside = counted.detach().reshape(counted.shape[0], -1)
+    if not _plain(value):
+        held = inside != 0
+        return (rows * held).sum(1), held.to(value.dtype).sum(1)
+    held = inside.numpy() != 0
+    both = [(numpy.count_nonzero(one & (row != 0)), numpy.count_nonzero(one)) for one, row in zip(held, rows.numpy(), strict=True)]
+    ones, count = torch.tensor(both, dtype=value.dtype).unbind(1)
+    return ones, count
+
+
 def nowhere_equal(a: Tensor, b: Tensor | float) -> bool:
     """Whether no entries of detached tensors, whose shapes broadcast, are equal."""
     if not _plain(a):

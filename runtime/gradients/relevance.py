@@ -38,8 +38,19 @@ def weigh(
             gate.relevant = found if gate.relevant is None else _either(gate.relevant, found)
             gate.left -= 1
             if not gate.left:
-                ledger.excuse(gate.bit, gate.relevant)
+                _settle(gate, gate.relevant, ledger)
                 del opened[source]
+
+
+def _settle(gate: Gate, relevant: Tensor, ledger: Ledger) -> None:
+    """All uses are known: leave out the draws that do not matter."""
+    if gate.summed is None:
+        ledger.excuse(gate.bit, relevant)
+        return
+    batch = gate.summed.batch
+    density = gate.summed.over(trailing(relevant, len(batch) + 1).expand(relevant.shape[0], *batch))
+    assert density is not None
+    ledger.recount(gate.bit, density)
 
 
 def _relevant(

@@ -15,7 +15,7 @@ of (`Lanes.parts`).
 from __future__ import annotations
 
 import math
-from collections.abc import Hashable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import reduce
 from operator import or_
@@ -140,6 +140,15 @@ class Execution:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class Summed:
+    """Elements `[*batch]` of a draw whose log density is kept as one sum: `over` gives the sum `[lanes]` over those elements only
+    where a tensor `[lanes, *batch]` is not 0."""
+
+    batch: tuple[int, ...]
+    over: Callable[[Tensor], Tensor | None]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Summand:
     """A summand `[lanes or 1, *shape]` of a value; `reduced`: it enters as the sum over its shape."""
 
@@ -169,6 +178,11 @@ class Ledger:
         """Of an execution only some draws matter (`Execution.relevant`)."""
         place = bit.bit_length() - 1
         self.executions[place] = replace(self.executions[place], relevant=relevant)
+
+    def recount(self, bit: int, log_density: Tensor) -> None:
+        """The same of one whose log density is a sum: that of the draws that matter."""
+        place = bit.bit_length() - 1
+        self.executions[place] = replace(self.executions[place], log_density=log_density)
 
 
 def without(value: Tensor, factor: Tensor) -> Tensor:
