@@ -1,6 +1,7 @@
 """An adversary of the assignment of credit: random programs of bits in arrays, products and indices, against their enumeration.
 
-`python benchmarks/credit.py [PROGRAMS] [FIRST SEED]`.  The generator and its oracle (dual numbers on every path, in plain Python)
+`python benchmarks/credit.py [PROGRAMS] [FIRST SEED] [wide]`.  `wide`: every array of draws counts as a wide one, so that its log
+densities are kept as sums once its elements have met (`runtime/gradients/dependence.py`).  The generator and its oracle (dual numbers on every path, in plain Python)
 are those of `tests/test_credit_elements.py`.  An estimate beyond 4.5 standard errors is repeated with twenty times the runs, and
 printed where that is beyond 5.
 """
@@ -12,6 +13,7 @@ from pathlib import Path
 
 sys.path[:0] = [str(Path(__file__).resolve().parent.parent)]
 
+from probrun.runtime.gradients import dependence  # noqa: E402
 from tests.test_credit_elements import VARIANTS, disagreements  # noqa: E402
 
 
@@ -19,6 +21,8 @@ def main() -> int:
     """Try programs; the exit status is that of a test."""
     programs = int(sys.argv[1]) if len(sys.argv) > 1 else 2000
     first = int(sys.argv[2]) if len(sys.argv) > 2 else 0
+    if sys.argv[3:] == ["wide"]:
+        dependence.WIDE = 1
     suspects = wrong = 0
     for seed in range(first, first + programs):
         for text, variant, _ in disagreements(seed, 2000, VARIANTS[seed % 3 :: 3]):

@@ -117,7 +117,7 @@ CLEAN = Taint()
 class Execution:
     """A site drew by score: `log_density` `[lanes or 1, *batch]`; `baseline` is that of the site's choice.
 
-    `relevant` `[lanes, *batch or nothing]`: 0 where the draw is multiplied by 0 wherever it is used (None: nowhere).
+    `relevant` `[lanes or 1, *batch or nothing]`: 0 where the draw is multiplied by 0 wherever it is used (None: nowhere).
     """
 
     bit: int
