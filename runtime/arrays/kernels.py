@@ -85,9 +85,11 @@ def hits(value: Tensor, counted: Tensor | None) -> tuple[Tensor, Tensor | int]:
     if not _plain(value):
         held = inside != 0
         return (rows * held).sum(1), held.to(value.dtype).sum(1)
-    held = inside.numpy() != 0
-    both = [(numpy.count_nonzero(one & (row != 0)), numpy.count_nonzero(one)) for one, row in zip(held, rows.numpy(), strict=True)]
-    ones, count = torch.tensor(both, dtype=value.dtype).unbind(1)
+    found = []
+    for one, row in zip(inside.numpy(), rows.numpy(), strict=True):  # what is in the cache is read again
+        held = one != 0
+        found.append((numpy.count_nonzero(held & (row != 0)), numpy.count_nonzero(held)))
+    ones, count = torch.tensor(found, dtype=value.dtype).unbind(1)
     return ones, count
 
 
