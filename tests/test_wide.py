@@ -110,7 +110,7 @@ def test_probability_zero_is_exactly_nothing() -> None:
         {"theta": 0.25}, estimator="score(baseline=none)", samples=500, seed=2, keep_runs=True, dtype="float64", pilot=False
     )
     possible = [k**2 * (k / 0.25 - (3 - k) / 0.75) for k in range(4)]
-    rows = found.per_run["theta"].reshape(-1).tolist()
+    rows = found.per_run["result"]["theta"].reshape(-1).tolist()
     assert len(rows) == 500 and all(min(abs(row - value) for value in possible) < 1e-9 for row in rows)
     assert len({round(row, 6) for row in rows}) >= 3
 

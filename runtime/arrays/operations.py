@@ -12,8 +12,8 @@ import torch
 from torch import Tensor
 
 from .broadcast import align
-from .kernels import compare as fast_compare
 from .kernels import combined, to_number
+from .kernels import compare as fast_compare
 from .singular import divide, multiply, power
 
 Plain = float | bool

@@ -24,8 +24,8 @@ BYTES_PER_KEPT = 64  # of a GPU's memory, for every number that a block keeps
 class Sizes:
     """`one_block`: up to so many runs are one block, if they are scalar; `first`: runs of the block that measures, of more;
     `most`: lanes of a block, and up to `whole` of them are not divided for other cores; `numbers` in its widest value; `kept` for
-    the backward pass, about; below `least_of_wide` lanes blocks are made smaller only for what they keep, and where a value of a single
-    run is so wide that those have more than `widest` numbers in it."""
+    the backward pass, about; below `least_of_wide` lanes blocks are made smaller only for what they keep, and where so many
+    would have more than `widest` numbers in one value."""
 
     one_block: int
     first: int
@@ -70,7 +70,8 @@ def sizes_for(device: torch.device) -> Sizes:
     if device.type != "cuda":
         return CPU
     kept = torch.cuda.get_device_properties(device).total_memory // BYTES_PER_KEPT
-    return Sizes(one_block=2**22, first=2**22, most=2**27, whole=2**27, numbers=kept // 4, kept=kept, least_of_wide=256, widest=kept // 4)
+    wide = kept // 4
+    return Sizes(one_block=2**22, first=2**22, most=2**27, whole=2**27, numbers=wide, kept=kept, least_of_wide=256, widest=wide)
 
 
 def places(start: int, sizes: list[int]) -> list[tuple[int, int, int]]:

@@ -29,7 +29,7 @@ from ..blocks.settings import Settings
 from ..lanes.lessons import TooLong, TooWide
 
 LEAST_RUNS, RUNS, MANY_RUNS = 16, 64, 4096
-WIDE_RUNS = 4  # where a single run is wide: about a tenth of the work of a hundred
+WIDE_RUNS = 3  # where a single run is wide: about a tenth of the work of a hundred
 SHARE = 0.01  # of a standard error
 BLURRED = 0.1  # of the spread of a run
 RELATIVE = 1e-6  # of an answer that is the same in all runs

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from ...dsl.tables.distributions import DistributionRow
 from ...dsl.tables.estimators import EstimatorRow
-from ..lanes.ledger import Summed
+from ..lanes.ledger import DensitySum
 from ..lanes.meter import Meter
 from ..lanes.moving import Motion
 from ..laws.law import Law
@@ -84,7 +84,7 @@ class Drawn:
     rest: float = 0.0
     anew: Callable[[], Tensor] | None = None
     others: Others | None = None
-    summed: Summed | None = None
+    summed: DensitySum | None = None
 
 
 class Estimator(Protocol):

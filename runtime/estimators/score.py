@@ -11,7 +11,7 @@ from __future__ import annotations
 from functools import partial
 
 from ...dsl.tables.estimators import ESTIMATORS
-from ..lanes.ledger import Summed
+from ..lanes.ledger import DensitySum
 from .request import Drawn, Request
 
 
@@ -30,4 +30,4 @@ class Score:
         total = request.law.summed_log_prob(value) if request.whole and request.batch else None
         if total is None:
             return Drawn(value, request.law.relative_log_prob(value))
-        return Drawn(value, total, summed=Summed(tuple(value.shape[1:]), partial(request.law.summed_log_prob, value)))
+        return Drawn(value, total, summed=DensitySum(tuple(value.shape[1:]), partial(request.law.summed_log_prob, value)))

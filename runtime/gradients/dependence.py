@@ -44,7 +44,7 @@ from ...dsl.tables.functions import FUNCTIONS, FunctionRow, elementwise
 from ..arrays.broadcast import Shape
 from ..lanes.frames import Frame, Gate
 from ..lanes.lanes import Lanes, carry
-from ..lanes.ledger import CLEAN, Summed, Taint
+from ..lanes.ledger import CLEAN, DensitySum, Taint
 from ..lanes.values import Held, Plain
 from ..machine.evaluating import evaluate_arithmetic
 from ..machine.indexing import Item
@@ -226,7 +226,7 @@ class Depending(Interpreter):
                 self.counter.taken_apart = False
         return self.together
 
-    def note_score(self, node: Sample | Draw, log_density: Tensor, baseline: str, frame: Frame, summed: Summed | None) -> None:
+    def note_score(self, node: Sample | Draw, log_density: Tensor, baseline: str, frame: Frame, summed: DensitySum | None) -> None:
         """One more execution: the draw depends on it, element by element if the site is an array."""
         bit = self.ledger.execute(frame.lanes, log_density, baseline)
         batch = tuple(log_density.shape[1:]) if summed is None else summed.batch

@@ -57,7 +57,7 @@ def _settle(gate: Gate, relevant: Tensor, ledger: Ledger) -> None:
 def _relevant(
     node: Expression, number: int, values: Sequence[Plain], taints: Sequence[Taint], gate: Gate, frame: Frame, dtype: torch.dtype
 ) -> Tensor | None:
-    """0 where the operand `number` does not matter `[lanes or 1, *batch or nothing]`, else not 0; None: it may matter everywhere."""
+    """0 where the operand `number` does not matter `[lanes or 1, *batch or nothing]`, else not 0; None: it may everywhere."""
     shape = values[number].shape
     if frame.lanes is not gate.lanes or (gate.batch and shape != gate.batch):
         return None

@@ -21,7 +21,7 @@ from torch import Tensor
 
 from ...dsl.text.source import Span
 from .lanes import NOWHERE, Join, Lanes, carry, gather
-from .ledger import CLEAN, Summand, Summed, Taint
+from .ledger import CLEAN, DensitySum, Summand, Taint
 from .pieces import Pieces, fold
 from .scattered import Place
 from .values import Held, PerLane, Plain, Uniform, Value
@@ -53,7 +53,7 @@ class Gate:
     batch: tuple[int, ...]
     left: int
     relevant: Tensor | None = None
-    summed: Summed | None = None
+    summed: DensitySum | None = None
 
 
 @dataclass

@@ -140,7 +140,7 @@ class Execution:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Summed:
+class DensitySum:
     """Elements `[*batch]` of a draw whose log density is kept as one sum: `over` gives the sum `[lanes]` over those elements only
     where a tensor `[lanes, *batch]` is not 0."""
 

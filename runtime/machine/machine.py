@@ -45,7 +45,7 @@ from ..lanes.endings import Cut
 from ..lanes.forking import Forks
 from ..lanes.frames import Activation, Frame, Returned
 from ..lanes.lanes import FEW_NUMBERS, NOWHERE, Lanes, carry
-from ..lanes.ledger import Ledger, Summand, Summed
+from ..lanes.ledger import DensitySum, Ledger, Summand
 from ..lanes.lessons import NotCompiled, TooManyLanes
 from ..lanes.meetings import Met
 from ..lanes.meter import Meter
@@ -251,7 +251,7 @@ class Machine(Setting):
         """Whether the log densities of the elements of a draw are wanted as their sum."""
         return True
 
-    def note_score(self, node: Sample | Draw, log_density: Tensor, baseline: str, frame: Frame, summed: Summed | None) -> None:
+    def note_score(self, node: Sample | Draw, log_density: Tensor, baseline: str, frame: Frame, summed: DensitySum | None) -> None:
         """A site has drawn by score."""
         self.ledger.execute(frame.lanes, log_density, baseline)
 
