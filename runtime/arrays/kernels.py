@@ -45,7 +45,8 @@ def less(a: Tensor, b: Tensor, dtype: torch.dtype) -> Tensor:
     out = taken(shape, dtype, a.device)
     if out is None:
         return torch.lt(a, b, out=torch.empty(shape, dtype=dtype, device=a.device))
-    return out.copy_(compare(torch.lt, a, b).view(torch.uint8))  # torch would take memory for a result that is converted
+    hit = compare(torch.lt, a.detach(), b.detach())  # torch itself would take memory for what it converts
+    return out.copy_(hit.view(torch.uint8))
 
 
 def combined(code: Callable[..., Tensor], a: Tensor, b: Tensor | float) -> Tensor:

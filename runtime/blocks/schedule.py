@@ -19,7 +19,6 @@ import torch
 from torch import Tensor
 
 from ...dsl.tables.estimators import ESTIMATORS
-from ...dsl.tables.limits import LEAST_LANES
 from ...dsl.text.diagnostics import Diagnostic, ProbError
 from ..lanes.counter import Counter
 from ..lanes.guards import Guards
@@ -77,7 +76,7 @@ def blocks(session: Session, leaves: Start, take: Take[T]) -> Generator[tuple[in
         except TooBig:
             pass  # it keeps more than its width tells
     while outcome is None:
-        runs = min(session.sizes.lanes(counter, runs), max(runs // 16, LEAST_LANES))
+        runs = min(session.sizes.lanes(counter, runs), max(runs // 16, sizes.least))
         counter = session.sizes.counter(runs)
         values = leaves(block, runs)
         outcome = block.attempt(runs, values, counter)

@@ -7,7 +7,7 @@ so that the same seed gives the same answer.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import accumulate
 
 import torch
@@ -15,6 +15,7 @@ import torch
 from ...dsl.tables.limits import LEAST_LANES, STEP
 from ..lanes.counter import Counter
 
+LEAST_APART = 2  # lanes of a block
 WIDENING = 2  # how much larger blocks may be where most of their lanes are elsewhere
 SHARES = 4  # blocks, at least, into which many runs are divided, for as many cores
 BYTES_PER_KEPT = 64  # of a GPU's memory, for every number that a block keeps
@@ -25,7 +26,7 @@ class Sizes:
     """`one_block`: up to so many runs are one block, if they are scalar; `first`: runs of the block that measures, of more;
     `most`: lanes of a block, and up to `whole` of them are not divided for other cores; `numbers` in its widest value; `kept` for
     the backward pass, about; below `least_of_wide` lanes blocks are made smaller only for what they keep, and where so many
-    would have more than `widest` numbers in one value."""
+    would have more than `widest` numbers in one value; `least`: lanes of a block, whatever it keeps."""
 
     one_block: int
     first: int
@@ -35,11 +36,12 @@ class Sizes:
     kept: int
     least_of_wide: int
     widest: int
+    least: int = LEAST_LANES
 
     def counter(self, runs: int) -> Counter:
         """What stops a first block of so many runs that is too large; the smallest is never stopped."""
         wide = self.numbers if runs > self.least_of_wide else self.widest
-        return Counter(2**62, 2**62) if runs <= LEAST_LANES else Counter(self.kept, wide)
+        return Counter(2**62, 2**62) if runs <= self.least else Counter(self.kept, wide)
 
     def telling(self, runs: int) -> Counter:
         """The same for runs that only tell about others, of which there may be fewer."""
@@ -59,10 +61,15 @@ class Sizes:
         most = int(self.most * min(max(runs * counter.values / max(counter.seen, 1), 1), WIDENING))
         worth = min(STEP * counter.values * runs // max(counter.seen, 1), self.kept // widest)
         least = min(self.least_of_wide, self.widest // widest)
-        return max(min(most, max(self.numbers // widest, least, worth), self.kept // kept), LEAST_LANES)
+        return max(min(most, max(self.numbers // widest, least, worth), self.kept // kept), self.least)
 
 
 CPU = Sizes(one_block=16_384, first=4096, most=2**18, whole=2**16, numbers=2**19, kept=2**25, least_of_wide=256, widest=2**21)
+
+
+def apart(sizes: Sizes) -> Sizes:
+    """The same where runs are not compared with each other, so that a block may have few of them."""
+    return replace(sizes, least=LEAST_APART)
 
 
 def sizes_for(device: torch.device) -> Sizes:
