@@ -138,7 +138,7 @@ def test_counts_of_what_counts() -> None:
 def test_large_results_are_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     """Where a result is put does not matter to it: draws of every kind, and arithmetic."""
     text = (
-        "param theta = 0.3; x ~ Normal(theta, 1); u ~ Uniform(zeros(300), 1); z ~ Normal(zeros(300), 1); b ~ Bernoulli(theta*ones(300)); "
+        "param theta = 0.3; x ~ Normal(theta, 1); u ~ Uniform(zeros(300), 1); z ~ Normal(zeros(300), 1); b ~ Bernoulli(theta); "
         "return sum((u + z - 2)*b - z*u)*x"
     )
 
@@ -149,6 +149,7 @@ def test_large_results_are_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     usual = found()
     for module in (memory, kernels):
         monkeypatch.setattr(module, "TAKEN", 16)
+    monkeypatch.setattr(memory, "LONG", 16)
     assert (found() == usual).all()
 
 

@@ -17,15 +17,12 @@ from torch import Tensor
 from ..arrays import private
 from ..arrays.broadcast import Shape
 from ..arrays.kernels import compare, less
-from ..arrays.memory import TAKEN, taken
+from ..arrays.memory import LONG, TAKEN, taken
 from ..arrays.scalars import any_below, any_from
 
-CPU = torch.device("cpu")
 LEAST_FOR_BOX_MULLER = 4096
 RARE = 1e-4  # a probability below this is compared with more than 32 bits
 IN_CACHE = 2**16  # numbers that are compared at once
-LONG = 2**14  # coins for a lane, at least, for them to come from a generator of their own, which takes half the time (SFC64,
-# Doty-Humphrey 2010, as NumPy has it) and starts from a number of the block's
 FEW = 8  # coins of one probability, at least, for them to be made of bits
 SMALL = 1e-3  # probabilities below this are compared with float64 uniforms
 
@@ -153,22 +150,19 @@ class Fresh(Noise):
         return torch.randn(shape, generator=self.generator, dtype=dtype, device=device)
 
     def bits(self, count: int) -> Tensor:
-        out = taken((count,), torch.int64, CPU)
-        out = torch.empty(count, dtype=torch.int64) if out is None else out
-        return out.random_(-(2**63), None, generator=self.generator)
+        return torch.empty(count, dtype=torch.int64).random_(-(2**63), None, generator=self.generator)
 
     def tossed(self, shape: Shape, threshold: Tensor, dtype: torch.dtype) -> Tensor:
+        # long rows: by a generator of their own, which takes half the time (SFC64 of NumPy) and starts from a number of this one
         out = taken(shape, dtype, threshold.device)
-        row = math.prod(shape[1:])
         if out is None or threshold.dim() != len(shape):
             return super().tossed(shape, threshold, dtype)
-        source = numpy.random.SFC64(self.seed()) if row >= LONG else None
-        rows = max(IN_CACHE // row // 2 * 2, 2)  # two words are of one number
+        source = numpy.random.SFC64(self.seed())
+        rows = max(IN_CACHE // math.prod(shape[1:]), 1)
         for start in range(0, shape[0], rows):
             part = out[start : start + rows]
             own = threshold if threshold.shape[0] == 1 else threshold[start : start + rows]
-            words = self.words(tuple(part.shape)) if source is None else _words(source, tuple(part.shape))
-            part.copy_(compare(torch.lt, words, own).view(torch.uint8))
+            part.copy_(compare(torch.lt, _words(source, tuple(part.shape)), own).view(torch.uint8))
         return out
 
     def tangents(self, shape: Shape, dtype: torch.dtype, device: torch.device) -> Tensor:
@@ -232,7 +226,8 @@ class Single(Fresh):
         return self.randn(shape, like.dtype, like.device)
 
     def coins(self, shape: Shape, chance: Tensor, made: Coin | None) -> Tensor:
-        if made is not None and math.prod(shape) >= TAKEN:  # bits are the same in every arithmetic
+        wide = math.prod(shape) >= TAKEN and math.prod(shape[1:]) >= LONG
+        if made is not None and wide:  # bits are the same in every arithmetic
             return super().coins(shape, chance, made)
         return less(self.uniform(shape, chance, torch.float64), chance.detach(), chance.dtype)
 
