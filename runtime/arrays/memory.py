@@ -3,11 +3,11 @@ whoever makes use of the promise.
 
 What is small (below LARGE numbers) is not asked about, so nothing is lost where there is enough.
 
-Large results with long rows, which come and go, are put where NumPy takes memory (`taken`).  torch asks the C library for memory that begins at a
-multiple of 64 bytes; glibc before 2.38 cuts a few bytes off either end of a freed piece for that, so that the next of the same
-size does not fit there: a loop over large arrays touches fresh memory in every round, gigabytes of it, which takes far longer than
-to compute with it (measured: nine times as long for a hundred rounds of arrays of 6 MB).  NumPy asks for any place, and gets the
-one that was freed.
+Large results with long rows, which come and go, are put where NumPy takes memory (`taken`).  torch asks the C library for memory
+that begins at a multiple of 64 bytes; glibc before 2.38 cuts a few bytes off either end of a freed piece for that, so that the next
+of the same size does not fit there: a loop over large arrays touches fresh memory in every round, gigabytes of it, which takes far
+longer than to compute with it (measured: nine times as long for a hundred rounds of arrays of 6 MB).  NumPy asks for any place, and
+gets the one that was freed.
 """
 
 from __future__ import annotations
