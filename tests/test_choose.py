@@ -57,20 +57,16 @@ def test_what_must_be_chosen() -> None:
     assert chosen("k ~ Categorical([theta, 1]); x ~ Normal(3*k, 1); y = x^2", {"theta": 1}) == {"k": "enumerate", "x": "sample"}
 
 
-def test_an_epidemic_is_relaxed_where_runs_are_few() -> None:
+@pytest.mark.parametrize("samples", [200, 1000])
+def test_an_epidemic_is_scored_also_where_runs_are_few(samples: int) -> None:
     """1000 agents, 20 steps; truth by differences of the count chain with 1.3 million replicates.  The draws of agents who cannot
-    act are no noise, so a thousand runs are enough for the score."""
-    truths = (("beta", 3225.93), ("gamma", -2802.64))
-    result = probrun.parse(EPIDEMIC).grad(samples=200, seed=1)
-    assert {site.estimator for site in result.sites} == {"gumbel"} and result.biased
-    for name, truth in truths:
-        assert abs(float(result.gradient[name].mean) - truth) < 0.1 * abs(truth)
-        assert set(result.sites[0].measured) == {"gumbel", "score"}
-    result = probrun.parse(EPIDEMIC).grad(samples=1000, seed=1)
+    act are no noise, so a relaxation is not worth its bias."""
+    result = probrun.parse(EPIDEMIC).grad(samples=samples, seed=1)
     assert {site.estimator for site in result.sites} == {"score"} and not result.biased
-    for name, truth in truths:
+    assert {"gumbel", "score"} <= set(result.sites[0].measured)
+    for name, truth in (("beta", 3225.93), ("gamma", -2802.64)):
         moments = result.gradient[name]
-        assert abs(float(moments.mean) - truth) <= 5 * float(moments.se) < 0.7 * abs(truth)
+        assert abs(float(moments.mean) - truth) <= 5 * float(moments.se) < 5 * 0.16 * abs(truth)
 
 
 def test_among_takes_the_first_by_order() -> None:

@@ -37,6 +37,7 @@ from .liveness import Liveness
 from .reads import outer_reads, set_in, statements_in
 
 UNKNOWN = math.inf
+MOST_BITS = 1000  # of a number of values
 
 
 def count_states(resolved: Resolved, liveness: Liveness, enumerated: Collection[int], once: Mapping[int, float]) -> float:
@@ -137,7 +138,8 @@ class _Count:
         return math.prod(map(self.values, names)) * self._outcomes(self.sites(node.value))
 
     def _outcomes(self, sites: Iterable[int]) -> float:
-        return math.prod(2 ** self.once.get(index, UNKNOWN) if index in self.enumerated else UNKNOWN for index in sites)
+        bits = [self.once.get(index, UNKNOWN) if index in self.enumerated else UNKNOWN for index in sites]
+        return 2.0 ** sum(bits) if sum(bits) < MOST_BITS else UNKNOWN
 
 
 __all__ = ["count_states"]

@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 
 from .broadcast import broadcast_shapes
+from .memory import TAKEN, taken
 from .private import observed, transformed
 
 WORTHWHILE = 2048  # entries
@@ -41,7 +42,23 @@ def less(a: Tensor, b: Tensor, dtype: torch.dtype) -> Tensor:
     """`a < b` as 0 or 1 of a floating dtype, for shapes that broadcast in torch."""
     if observed():
         return (a < b).to(dtype)
-    return torch.lt(a, b, out=torch.empty(broadcast_shapes([tuple(a.shape), tuple(b.shape)]), dtype=dtype, device=a.device))
+    shape = broadcast_shapes([tuple(a.shape), tuple(b.shape)])
+    out = taken(shape, dtype, a.device)
+    if out is None:
+        return torch.lt(a, b, out=torch.empty(shape, dtype=dtype, device=a.device))
+    hit = compare(torch.lt, a.detach(), b.detach())  # torch itself would take memory for what it converts
+    return out.copy_(hit.view(torch.uint8))
+
+
+def combined(code: Callable[..., Tensor], a: Tensor, b: Tensor | float) -> Tensor:
+    """`code(a, b)`, entry by entry, of operands of one dtype whose shapes broadcast in torch."""
+    if a.numel() < TAKEN and (not isinstance(b, Tensor) or b.numel() < TAKEN):
+        return code(a, b)
+    if a.requires_grad or (isinstance(b, Tensor) and (b.requires_grad or b.dtype != a.dtype)):
+        return code(a, b)
+    shape = broadcast_shapes([tuple(a.shape), tuple(b.shape)]) if isinstance(b, Tensor) else a.shape
+    out = taken(shape, a.dtype, a.device)
+    return code(a, b) if out is None else code(a, b, out=out)
 
 
 _NUMPY: dict[Callable[..., Tensor], Callable[..., Any]] = {
@@ -58,6 +75,24 @@ def compare(code: Callable[..., Tensor], a: Tensor, b: Tensor | float) -> Tensor
         return code(a, b)
     other: Any = b.numpy() if isinstance(b, Tensor) else float(b)
     return torch.from_numpy(_NUMPY[code](a.numpy(), other))
+
+
+def hits(value: Tensor, counted: Tensor | None) -> tuple[Tensor, Tensor | int]:
+    """How many entries of each row of a value of 0 and 1 `[rows, *shape]` are 1, and how many there are; of those only where
+    `counted`, of the same shape, is not 0 (None: of all)."""
+    rows = value.reshape(value.shape[0], -1)
+    if counted is None:
+        return rows.sum(1), rows.shape[1]
+    inside = counted.detach().reshape(counted.shape[0], -1)
+    if not _plain(value):
+        held = inside != 0
+        return (rows * held).sum(1), held.to(value.dtype).sum(1)
+    found = []
+    for one, row in zip(inside.numpy(), rows.numpy(), strict=True):  # what is in the cache is read again
+        held = one != 0
+        found.append((numpy.count_nonzero(held & (row != 0)), numpy.count_nonzero(held)))
+    ones, count = torch.tensor(found, dtype=value.dtype).unbind(1)
+    return ones, count
 
 
 def nowhere_equal(a: Tensor, b: Tensor | float) -> bool:

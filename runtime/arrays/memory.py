@@ -2,18 +2,34 @@
 whoever makes use of the promise.
 
 What is small (below LARGE numbers) is not asked about, so nothing is lost where there is enough.
+
+Large results with long rows, which come and go, are put where NumPy takes memory (`taken`).  torch asks the C library for memory
+that begins at a multiple of 64 bytes; glibc before 2.38 cuts a few bytes off either end of a freed piece for that, so that the next
+of the same size does not fit there: a loop over large arrays touches fresh memory in every round, gigabytes of it, which takes far
+longer than to compute with it (measured: nine times as long for a hundred rounds of arrays of 6 MB).  NumPy asks for any place, and
+gets the one that was freed.
 """
 
 from __future__ import annotations
 
+import math
 import re
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
+import numpy
 import torch
+from torch import Tensor
+
+from .private import observed
 
 LARGE = 2**24  # numbers
+TAKEN = 2**16  # numbers, at least, of a result that is put where NumPy takes memory,
+LONG = 2**14  # and of each of its rows
 BYTES = 4  # of a number, at least
 ALWAYS = 2**46  # bytes that no machine has
+_NUMPY: dict[torch.dtype, Any] = {torch.float32: numpy.float32, torch.float64: numpy.float64}
 _SIZES = {"bytes": 1, "B": 1, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30, "TiB": 2**40}
 _WANTED = re.compile(r"tried to allocate ([\d.]+) (\w+)", re.IGNORECASE)
 _FAILED = (
@@ -34,6 +50,14 @@ def ask(numbers: int, device: torch.device | None = None, times: int = 2) -> Non
     """Raises NoRoom where there is no memory for so many numbers more, `times` over: nothing is computed without a copy."""
     if numbers >= LARGE and times * numbers * BYTES > available(device):
         raise NoRoom(numbers * BYTES)
+
+
+def taken(shape: Sequence[int], dtype: torch.dtype, device: torch.device) -> Tensor | None:
+    """Where to put a large result with long rows `[lanes, *event]` that is not differentiated; None: it is none, or torch has to
+    make it."""
+    if math.prod(shape) < TAKEN or math.prod(shape[1:]) < LONG or device.type != "cpu" or dtype not in _NUMPY or observed():
+        return None
+    return torch.from_numpy(numpy.empty(tuple(shape), dtype=_NUMPY[dtype]))
 
 
 def available(device: torch.device | None = None) -> int:

@@ -12,8 +12,8 @@ import torch
 from torch import Tensor
 
 from .broadcast import align
+from .kernels import combined, to_number
 from .kernels import compare as fast_compare
-from .kernels import to_number
 from .singular import divide, multiply, power
 
 Plain = float | bool
@@ -46,7 +46,7 @@ _PLAIN: dict[str, Callable[[Any, Any], Any]] = {
     "+": operator.add, "-": operator.sub, "*": operator.mul, "/": operator.truediv, "%": operator.mod, "^": operator.pow,
 }
 _TENSOR: dict[str, Callable[[Any, Any], Any]] = {
-    "+": torch.add, "-": torch.sub, "%": _modulo,
+    "+": torch.add, "-": torch.sub,
 }
 _COMPARE_PLAIN: dict[str, Callable[[Any, Any], bool]] = {
     "<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge, "==": operator.eq, "!=": operator.ne,
@@ -85,7 +85,9 @@ def calculate(symbol: str, a: Operand, b: Operand, dtype: torch.dtype, safe: boo
         a, b = b, a
     elif symbol == "-" and not isinstance(a, Tensor):
         return torch.rsub(b, a)  # type: ignore[arg-type]
-    return _TENSOR[symbol](a, b)  # type: ignore[no-any-return]
+    if symbol == "%":
+        return _modulo(a, b)
+    return combined(_TENSOR[symbol], a, b)  # type: ignore[arg-type]
 
 
 def _calculate_plain(symbol: str, a: Plain, b: Plain) -> float:

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from .broadcast import together
+from .kernels import combined
 
 TensorOrFloat = Tensor | float
 
@@ -23,7 +24,7 @@ TensorOrFloat = Tensor | float
 def multiply(a: TensorOrFloat, b: TensorOrFloat, safe: bool = False) -> Tensor:
     """`a * b`, shapes that broadcast in torch; safe: a factor that is not finite does no harm where nobody asks."""
     if not safe or not _differentiated(a, b):
-        return torch.mul(a, b) if isinstance(a, Tensor) else torch.mul(cast(Tensor, b), a)
+        return combined(torch.mul, a, b) if isinstance(a, Tensor) else combined(torch.mul, cast(Tensor, b), a)
     return _product(*_together(a, b))
 
 

@@ -19,11 +19,10 @@ import torch
 from torch import Tensor
 
 from ...dsl.tables.estimators import ESTIMATORS
-from ...dsl.tables.limits import LEAST_LANES
 from ...dsl.text.diagnostics import Diagnostic, ProbError
 from ..lanes.counter import Counter
 from ..lanes.guards import Guards
-from ..lanes.lessons import NotCompiled, TooBig
+from ..lanes.lessons import NotCompiled, TooBig, TooWide
 from ..lanes.meter import Stop
 from ..lanes.where import Where
 from ..laws.sobol import MOST_DIMENSIONS, Sobol
@@ -62,9 +61,12 @@ def blocks(session: Session, leaves: Start, take: Take[T]) -> Generator[tuple[in
     first = min(samples, fixed or (least if growing else samples if samples <= alone else many))
     if not session.resolved.sites or session.exact:
         first = 1
-    block, runs, counter = session.at(0, 0), first, session.sizes.counter(first)
+    block, runs, sizes = session.at(0, 0), first, session.sizes
+    counter = (sizes.telling if session.settings.telling else sizes.counter)(first)
     values = leaves(block, runs)
     outcome = block.attempt(runs, values, counter)
+    if outcome is None and session.settings.telling and counter.wide:
+        raise TooWide
     relaxed = any(ESTIMATORS[choice.estimator].relaxes for choice in session.choices.values())  # those keep much
     simple = not (growing or compiling or fixed or relaxed or session.resolved.external) and session.context.device.type == "cpu"
     if outcome is None and simple and runs == samples:
@@ -74,7 +76,7 @@ def blocks(session: Session, leaves: Start, take: Take[T]) -> Generator[tuple[in
         except TooBig:
             pass  # it keeps more than its width tells
     while outcome is None:
-        runs = min(session.sizes.lanes(counter, runs), max(runs // 16, LEAST_LANES))
+        runs = min(session.sizes.lanes(counter, runs), max(runs // 16, sizes.least))
         counter = session.sizes.counter(runs)
         values = leaves(block, runs)
         outcome = block.attempt(runs, values, counter)

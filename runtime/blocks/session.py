@@ -40,7 +40,7 @@ from ..machine.machine import Outcome
 from ..machine.setting import Limits
 from ..machine.ways import APART, Branching
 from .settings import DTYPES, Settings, block_seed
-from .sizes import sizes_for
+from .sizes import apart, sizes_for
 
 T = TypeVar("T")
 
@@ -70,7 +70,10 @@ class Session:
             name: value.to(self.context.dtype) if isinstance(value, Tensor) and value.is_floating_point() else value
             for name, value in data.items()
         }
+        relaxed = any(ESTIMATORS[choice.estimator].relaxes for choice in self.choices.values())
         self.sizes = sizes_for(self.context.device)
+        if relaxed and not scored:
+            self.sizes = apart(self.sizes)
         self.start = 0  # runs before this block
         self.lifting = (
             lifted and "lift" not in settings.without and self.parameters != {} and plan is not None and settings.samples > 1

@@ -25,7 +25,8 @@ class Settings:
     """How to run.  `deadline`: of time.monotonic(), when to stop with what there is; `until`: when to give up in the middle
     (None: at the deadline).  `most_work`: numbers that may be touched (`meter.py`), or `width` in each step, on the average;
     `patience`: so many, where a loop promises to end within them.
-    `ahead`: of so many runs to come these few are to tell, and end (TooLong) where they take a large part of their time.
+    `ahead`: of so many runs to come these few are to tell, and end (TooLong) where they take a large part of their time; `telling`:
+    they end (TooWide) where so many are more than a block, as each is wide.
     `block_lanes` overrides the size of blocks, `of` names variables in place of the results, `sampler` is random, sobol or single
     (of float32 in any arithmetic), `rank` and `world_size` which of how many processes this is, `compile` asks for compiled blocks
     (`compiled.py`), `logarithms` lets draws be known by those only, `strict`: the dtype was asked for, `without` names layers that
@@ -43,6 +44,7 @@ class Settings:
     width: int | None = None
     patience: int = 0
     ahead: int | None = None
+    telling: bool = False
     sampler: str = "random"
     rank: int = 0
     world_size: int = 1

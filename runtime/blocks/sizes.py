@@ -7,7 +7,7 @@ so that the same seed gives the same answer.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import accumulate
 
 import torch
@@ -15,6 +15,7 @@ import torch
 from ...dsl.tables.limits import LEAST_LANES, STEP
 from ..lanes.counter import Counter
 
+LEAST_APART = 2  # lanes of a block
 WIDENING = 2  # how much larger blocks may be where most of their lanes are elsewhere
 SHARES = 4  # blocks, at least, into which many runs are divided, for as many cores
 BYTES_PER_KEPT = 64  # of a GPU's memory, for every number that a block keeps
@@ -24,7 +25,8 @@ BYTES_PER_KEPT = 64  # of a GPU's memory, for every number that a block keeps
 class Sizes:
     """`one_block`: up to so many runs are one block, if they are scalar; `first`: runs of the block that measures, of more;
     `most`: lanes of a block, and up to `whole` of them are not divided for other cores; `numbers` in its widest value; `kept` for
-    the backward pass, about; below `least_of_wide` lanes blocks are made smaller for what they keep only."""
+    the backward pass, about; below `least_of_wide` lanes blocks are made smaller only for what they keep, and where so many
+    would have more than `widest` numbers in one value; `least`: lanes of a block, whatever it keeps."""
 
     one_block: int
     first: int
@@ -33,12 +35,17 @@ class Sizes:
     numbers: int
     kept: int
     least_of_wide: int
+    widest: int
+    least: int = LEAST_LANES
 
     def counter(self, runs: int) -> Counter:
-        """What stops a first block of so many runs that is too large: for its width only one that may be smaller; the smallest is
-        never stopped."""
-        wide = self.numbers if runs > self.least_of_wide else 2**62
-        return Counter(2**62, 2**62) if runs <= LEAST_LANES else Counter(self.kept, wide)
+        """What stops a first block of so many runs that is too large; the smallest is never stopped."""
+        wide = self.numbers if runs > self.least_of_wide else self.widest
+        return Counter(2**62, 2**62) if runs <= self.least else Counter(self.kept, wide)
+
+    def telling(self, runs: int) -> Counter:
+        """The same for runs that only tell about others, of which there may be fewer."""
+        return Counter(self.kept, self.numbers)
 
     def shared(self, lanes: int, runs: int) -> int:
         """How many lanes a block should have of those that the program allows, for so many runs."""
@@ -53,10 +60,16 @@ class Sizes:
         widest, kept = max(-(-counter.widest // runs), 1), max(-(-counter.kept // runs), 1)
         most = int(self.most * min(max(runs * counter.values / max(counter.seen, 1), 1), WIDENING))
         worth = min(STEP * counter.values * runs // max(counter.seen, 1), self.kept // widest)
-        return max(min(most, max(self.numbers // widest, self.least_of_wide, worth), self.kept // kept), LEAST_LANES)
+        least = min(self.least_of_wide, self.widest // widest)
+        return max(min(most, max(self.numbers // widest, least, worth), self.kept // kept), self.least)
 
 
-CPU = Sizes(one_block=16_384, first=4096, most=2**18, whole=2**16, numbers=2**19, kept=2**25, least_of_wide=256)
+CPU = Sizes(one_block=16_384, first=4096, most=2**18, whole=2**16, numbers=2**19, kept=2**25, least_of_wide=256, widest=2**21)
+
+
+def apart(sizes: Sizes) -> Sizes:
+    """The same where runs are not compared with each other, so that a block may have few of them."""
+    return replace(sizes, least=LEAST_APART)
 
 
 def sizes_for(device: torch.device) -> Sizes:
@@ -64,7 +77,8 @@ def sizes_for(device: torch.device) -> Sizes:
     if device.type != "cuda":
         return CPU
     kept = torch.cuda.get_device_properties(device).total_memory // BYTES_PER_KEPT
-    return Sizes(one_block=2**22, first=2**22, most=2**27, whole=2**27, numbers=kept // 4, kept=kept, least_of_wide=256)
+    wide = kept // 4
+    return Sizes(one_block=2**22, first=2**22, most=2**27, whole=2**27, numbers=wide, kept=kept, least_of_wide=256, widest=wide)
 
 
 def places(start: int, sizes: list[int]) -> list[tuple[int, int, int]]:

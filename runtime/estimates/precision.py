@@ -26,9 +26,10 @@ from ..arrays.operations import Operand
 from ..arrays.scalars import ends
 from ..blocks.collect import Estimate
 from ..blocks.settings import Settings
-from ..lanes.lessons import TooLong
+from ..lanes.lessons import TooLong, TooWide
 
 LEAST_RUNS, RUNS, MANY_RUNS = 16, 64, 4096
+WIDE_RUNS = 3  # where a single run is wide: about a tenth of the work of a hundred
 SHARE = 0.01  # of a standard error
 BLURRED = 0.1  # of the spread of a run
 RELATIVE = 1e-6  # of an answer that is the same in all runs
@@ -83,7 +84,7 @@ class Precision:
             self.settings, until=until, samples=runs, seed=(self.settings.seed + 7919 * (number + 1)) % 2**63,
             keep_runs=True, sampler="single", target_se=None, compile=False, rank=0, world_size=1, block_lanes=None,
             saving=False, shard=(0, 1),
-            ahead=ahead,
+            ahead=ahead, telling=runs > WIDE_RUNS,
         )
         coarse, fine = (few(replace(settings, dtype=dtype)) for dtype in ("float32", "float64"))
         if coarse is None or fine is None or coarse.samples < runs or fine.samples < runs:
@@ -95,9 +96,11 @@ class Precision:
         long, unless it is to be measured whatever it takes."""
         measured = self.settings.strict or self.settings.compile
         for number in range(2):
+            ahead = None if measured else self.settings.samples
             try:
-                runs = max(LEAST_RUNS, min(RUNS, self.settings.samples))
-                pair = self._pair(few, runs, number, None if measured else self.settings.samples)
+                pair = self._pair(few, max(LEAST_RUNS, min(RUNS, self.settings.samples)), number, ahead)
+            except TooWide:
+                pair = self._pair(few, WIDE_RUNS, number, ahead)
             except TooLong:
                 return True
             if pair is None:

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from ...dsl.tables.distributions import DistributionRow
 from ...dsl.tables.estimators import EstimatorRow
+from ..lanes.ledger import DensitySum
 from ..lanes.meter import Meter
 from ..lanes.moving import Motion
 from ..laws.law import Law
@@ -73,6 +74,7 @@ class Drawn:
     rest          the largest probability of what was left out
     anew          the probability once more, with a derivative of its own (None: it is shared anyway)
     others        where runs fork: the other outcomes that there might have been
+    summed        where `log_density` `[lanes]` is the sum over the elements of an array: that of some of them
     """
 
     value: Tensor
@@ -84,6 +86,7 @@ class Drawn:
     rest: float = 0.0
     anew: Callable[[], Tensor] | None = None
     others: Others | None = None
+    summed: DensitySum | None = None
 
 
 class Estimator(Protocol):

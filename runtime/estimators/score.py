@@ -8,7 +8,10 @@ Limits: the support must not move with a live argument; where an outcome has pro
 
 from __future__ import annotations
 
+from functools import partial
+
 from ...dsl.tables.estimators import ESTIMATORS
+from ..lanes.ledger import DensitySum
 from .request import Drawn, Request
 
 
@@ -25,4 +28,6 @@ class Score:
         if not request.live:
             return Drawn(value)
         total = request.law.summed_log_prob(value) if request.whole and request.batch else None
-        return Drawn(value, request.law.relative_log_prob(value) if total is None else total)
+        if total is None:
+            return Drawn(value, request.law.relative_log_prob(value))
+        return Drawn(value, total, summed=DensitySum(tuple(value.shape[1:]), partial(request.law.summed_log_prob, value)))

@@ -49,8 +49,6 @@ Summed = tuple[Plain, list[Summand]]  # a value and the terms that it is the sum
 class Crediting(Depending):
     """An interpreter whose outcome holds the terms of the results."""
 
-    credits = True
-
     def __init__(self, *arguments: Any, **options: Any):
         super().__init__(*arguments, **options)
         self.call_terms: list[Summand] | None = None
@@ -71,7 +69,7 @@ class Crediting(Depending):
                 assert_never(statement)
 
     def _set(self, node: Assign | Sample, frame: Frame) -> None:
-        kept = node.name in self.sums.accumulators.get(frame.activation.scope, ())
+        kept = not self.together and node.name in self.sums.accumulators.get(frame.activation.scope, ())
         if isinstance(node, Assign) and kept and not node.indices:
             self._accumulate(node, frame)
             return
@@ -148,7 +146,7 @@ class Crediting(Depending):
 
     def results_of(self, nodes: tuple[Expression, ...], frame: Frame) -> tuple[list[Value], list[list[Summand] | None]]:
         """What a `return` gives, with its terms where they are wanted: at the end of the program, or of an additive call."""
-        if self.depth and not frame.activation.additive:
+        if self.together or (self.depth and not frame.activation.additive):
             return super().results_of(nodes, frame)
         values: list[tuple[Plain, Lanes]] = []
         terms: list[list[Summand] | None] = []
@@ -168,6 +166,8 @@ class Crediting(Depending):
     def last_terms(self, end: Returned, activation: Activation) -> list[list[Summand] | None]:
         """The terms of the results; where runs ended in different ways, each result as a whole."""
         parts = activation.returned
+        if self.together:
+            return [None] * len(end.values)
         if len(parts) == 1 and not activation.escaped:
             return end.terms
         found: list[list[Summand] | None] = []
@@ -182,6 +182,8 @@ class Crediting(Depending):
     # --------------------------------------------------------------------------------------------------- terms
     def terms_of(self, node: Expression, frame: Frame) -> Summed:
         """The value of an expression and the terms that it is the sum of; its taint is added to `taint`."""
+        if self.together:
+            return self.evaluate(node, frame), []
         outer, self.taint = self.taint, CLEAN
         value, terms = self._terms(node, frame)
         self.taint = outer.joined(self.taint)

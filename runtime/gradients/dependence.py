@@ -41,9 +41,10 @@ from ...dsl.syntax import (
 )
 from ...dsl.tables.distributions import DISTRIBUTIONS
 from ...dsl.tables.functions import FUNCTIONS, FunctionRow, elementwise
+from ..arrays.broadcast import Shape
 from ..lanes.frames import Frame, Gate
 from ..lanes.lanes import Lanes, carry
-from ..lanes.ledger import CLEAN, Taint
+from ..lanes.ledger import CLEAN, DensitySum, Taint
 from ..lanes.values import Held, Plain
 from ..machine.evaluating import evaluate_arithmetic
 from ..machine.indexing import Item
@@ -53,6 +54,7 @@ from ..machine.operation import ARITHMETIC
 from ..machine.recall import Recall
 from .relevance import weigh
 
+WIDE = 2**14  # elements of a draw
 MOST_SLOTS = 4096  # elements of an array of which each has a mask of its own
 
 
@@ -156,6 +158,9 @@ class Depending(Interpreter):
         self.indexed: Indexed | None = None
         self.item_taints: list[Taint] = []
         self.decided = 0  # by which sites the conditions of the present statement were decided
+        self.steered = 0  # by which those of all statements were
+        self.wide = 0  # executions that drew many elements, which are kept apart
+        self.together = False
         self.wants_terms = False
         self.recall = Recalling(self.resolved)
 
@@ -209,13 +214,28 @@ class Depending(Interpreter):
         assert self.indexed is not None
         self.indexed.taint = self.taint_of(name, frame)
 
-    def note_score(self, node: Sample | Draw, log_density: Tensor, baseline: str, frame: Frame) -> None:
+    def sums_scores(self, batch: Shape) -> bool:
+        """Whether from here on the results are taken as wholes, since the elements of wide draws have met: what is drawn now, of
+        many elements, depends on all of an earlier such draw.  Then every score meets what all elements come to, whichever its
+        own is, and to keep them apart takes memory and time without end and lessens the spread by hardly anything.
+
+        Nothing that score sites have drawn may decide this, or the runs in which it is so would not be as the others."""
+        if math.prod(batch) >= WIDE and self.taint.whole & self.wide and not self.steered and not self.together:
+            self.together = True
+            if self.counter is not None:
+                self.counter.taken_apart = False
+        return self.together
+
+    def note_score(self, node: Sample | Draw, log_density: Tensor, baseline: str, frame: Frame, summed: DensitySum | None) -> None:
         """One more execution: the draw depends on it, element by element if the site is an array."""
         bit = self.ledger.execute(frame.lanes, log_density, baseline)
-        batch = tuple(log_density.shape[1:])
-        scalar = not batch or DISTRIBUTIONS[node.distribution.name].event > 0
-        if id(node) in self.gates.uses and self.gates.variables.get(id(node)) not in self.wanted:
-            frame.activation.gates[id(node)] = Gate(bit, frame.lanes, batch, self.gates.uses[id(node)])
+        batch = tuple(log_density.shape[1:]) if summed is None else summed.batch
+        scalar = not batch or summed is not None or DISTRIBUTIONS[node.distribution.name].event > 0
+        if math.prod(batch) >= WIDE and not scalar:
+            self.wide |= bit
+        changed = summed is not None and (frame.mask is not None or id(node) in self.kinks)
+        if id(node) in self.gates.uses and self.gates.variables.get(id(node)) not in self.wanted and not changed:
+            frame.activation.gates[id(node)] = Gate(bit, frame.lanes, batch, self.gates.uses[id(node)], summed=summed)
         self.taint = self.taint.joined(Taint(bit) if scalar else Taint(0, bit, batch))
 
     def _wrote(self, name: str, taint: Taint, frame: Frame) -> None:
@@ -235,6 +255,7 @@ class Depending(Interpreter):
         value = self.evaluate(node, frame)
         frame.control |= self.taint.all
         self.decided |= self.taint.all
+        self.steered |= self.taint.all
         self.taint = outer
         return value
 
@@ -246,6 +267,7 @@ class Depending(Interpreter):
         taints[node.variable] = taints.get(node.variable, CLEAN).joined(Taint(control))  # no round, and it is what it was
         frame.control |= mask
         self.decided |= mask
+        self.steered |= mask
 
     def note_last(self, name: str, frame: Frame) -> None:
         """One element depends on what the array depended on."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import cast
 
 import torch
 from torch import Tensor
@@ -38,14 +39,25 @@ def weigh(
             gate.relevant = found if gate.relevant is None else _either(gate.relevant, found)
             gate.left -= 1
             if not gate.left:
-                ledger.excuse(gate.bit, gate.relevant)
+                _settle(gate, gate.relevant, ledger)
                 del opened[source]
+
+
+def _settle(gate: Gate, relevant: Tensor, ledger: Ledger) -> None:
+    """All uses are known: leave out the draws that do not matter."""
+    if gate.summed is None:
+        ledger.excuse(gate.bit, relevant)
+        return
+    batch = gate.summed.batch
+    density = gate.summed.over(trailing(relevant, len(batch) + 1).expand(gate.lanes.count, *batch))
+    assert density is not None
+    ledger.recount(gate.bit, density)
 
 
 def _relevant(
     node: Expression, number: int, values: Sequence[Plain], taints: Sequence[Taint], gate: Gate, frame: Frame, dtype: torch.dtype
 ) -> Tensor | None:
-    """0 where the operand `number` does not matter `[lanes, *batch or nothing]`, else not 0; None: it may matter everywhere."""
+    """0 where the operand `number` does not matter `[lanes or 1, *batch or nothing]`, else not 0; None: it may everywhere."""
     shape = values[number].shape
     if frame.lanes is not gate.lanes or (gate.batch and shape != gate.batch):
         return None
@@ -54,12 +66,14 @@ def _relevant(
     for place, (value, taint) in enumerate(zip(values, taints, strict=True)):
         if place == number or (choosing and place):
             continue
-        if not isinstance(value, PerLane) or value.live or taint.all & gate.bit:
+        if not isinstance(value.raw, Tensor) or value.live or taint.all & gate.bit:
             continue
         if value.shape and gate.batch and value.shape != gate.batch:
             continue
-        rows = value.rows
+        rows = value.rows if isinstance(value, PerLane) else cast(Tensor, value.wide)
         present = to_number(rows == 0 if choosing and number == 2 else rows, dtype)
+        if not isinstance(value, PerLane) and bool(present.all()):
+            continue  # the same in all lanes, and 0 nowhere
         if present.dim() > 1 and not gate.batch:
             present = present.reshape(present.shape[0], math.prod(present.shape[1:])).abs().amax(1)
         total = present if total is None else _both(total, present)

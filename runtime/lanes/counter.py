@@ -29,6 +29,11 @@ class Counter:
         self.values = 0
         self.linear: set[int] = set()  # sums, and products with numbers, that have been counted
 
+    @property
+    def wide(self) -> bool:
+        """Whether one value has more numbers than any should have."""
+        return self.widest > self.most_wide
+
     def expect(self, numbers: int) -> None:
         """A value of so many numbers is about to be made; raises TooBig, unless narrow ones are what takes the time."""
         if numbers > self.widest:
@@ -46,8 +51,10 @@ class Counter:
         if isinstance(value, PerLane):
             self.seen += numbers
             self.values += 1
-        if self.taken_apart or (raw.requires_grad and (node is None or self._keeps(node))):
+        if self.taken_apart:
             self.hold(numbers)
+        elif raw.requires_grad and (node is None or self._keeps(node)):
+            self.hold(raw.numel())  # of what repeats itself, once
 
     def _keeps(self, node: Node) -> bool:
         """Whether the value of an expression is kept: not one that a variable has, and a linear one only once."""

@@ -21,7 +21,7 @@ from torch import Tensor
 
 from ...dsl.text.source import Span
 from .lanes import NOWHERE, Join, Lanes, Patched, carry, gather
-from .ledger import CLEAN, Summand, Taint
+from .ledger import CLEAN, DensitySum, Summand, Taint
 from .pieces import Pieces, fold
 from .scattered import Place
 from .values import Held, PerLane, Plain, Uniform, Value
@@ -53,6 +53,7 @@ class Gate:
     batch: tuple[int, ...]
     left: int
     relevant: Tensor | None = None
+    summed: DensitySum | None = None
 
 
 @dataclass
@@ -122,8 +123,7 @@ class Frame:
 
     def child(self, lanes: Lanes) -> Frame:
         """A frame for some of the lanes, in the same activation."""
-        at_top = self.outer is self
-        inner = Frame(lanes, self, self.activation, False, None if at_top else self.outer)
+        inner = Frame(lanes, self, self.activation, False, None if self.outer is self else self.outer)
         inner._weight = self._weight
         return inner
 
@@ -381,12 +381,12 @@ def merge(frame: Frame, children: list[Frame], joiner: Joiner) -> Join | None:
 def bring(frame: Frame, name: str, children: list[Frame], join: Callable[[list[Value]], Value]) -> None:
     """Set a variable to what the children, who are all of the frame's lanes, have made of it; of an array what is new in it."""
     made = [child.values.get(name) for child in children]
-    if any(own is not None and isinstance(own[0], Pieces) for own in made):
+    if any(found is not None and isinstance(found[0], Pieces) for found in made):
         below, _ = frame.find(name) or (None, frame.lanes)
-        if below is not None and all(own is None or (isinstance(own[0], Pieces) and own[0].continues(below)) for own in made):
+        own = [(None if found is None else found[0], child.lanes) for found, child in zip(made, children, strict=True)]
+        if below is not None and all(part is None or (isinstance(part, Pieces) and part.continues(below)) for part, _ in own):
             into = frame.apart(name)
-            parts = [(None if own is None else own[0], child.lanes) for own, child in zip(made, children, strict=True)]
-            fold(into, cast("list[tuple[Pieces | None, Lanes]]", parts), join, frame.lanes)
+            fold(into, cast("list[tuple[Pieces | None, Lanes]]", own), join, frame.lanes)
             frame.values[name] = (into, into.lanes)
             return
     frame.write(name, join([child.read(name) for child in children]))

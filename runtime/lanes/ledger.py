@@ -15,7 +15,7 @@ of (`Lanes.parts`).
 from __future__ import annotations
 
 import math
-from collections.abc import Hashable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import reduce
 from operator import or_
@@ -117,7 +117,7 @@ CLEAN = Taint()
 class Execution:
     """A site drew by score: `log_density` `[lanes or 1, *batch]`; `baseline` is that of the site's choice.
 
-    `relevant` `[lanes, *batch or nothing]`: 0 where the draw is multiplied by 0 wherever it is used (None: nowhere).
+    `relevant` `[lanes or 1, *batch or nothing]`: 0 where the draw is multiplied by 0 wherever it is used (None: nowhere).
     """
 
     bit: int
@@ -137,6 +137,15 @@ class Execution:
         """What arrives at the log density `[lanes, *batch]`, less what does not matter."""
         own = trailing(incoming, len(shape)).expand(shape)
         return own if self.relevant is None else without(own, trailing(self.relevant, len(shape)).expand(shape))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class DensitySum:
+    """Elements `[*batch]` of a draw whose log density is kept as one sum: `over` gives the sum `[lanes]` over those elements only
+    where a tensor `[lanes, *batch]` is not 0."""
+
+    batch: tuple[int, ...]
+    over: Callable[[Tensor], Tensor | None]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -169,6 +178,11 @@ class Ledger:
         """Of an execution only some draws matter (`Execution.relevant`)."""
         place = bit.bit_length() - 1
         self.executions[place] = replace(self.executions[place], relevant=relevant)
+
+    def recount(self, bit: int, log_density: Tensor) -> None:
+        """The same of one whose log density is a sum: that of the draws that matter."""
+        place = bit.bit_length() - 1
+        self.executions[place] = replace(self.executions[place], log_density=log_density)
 
 
 def without(value: Tensor, factor: Tensor) -> Tensor:

@@ -180,6 +180,10 @@ class TooLong(Exception):
     """Runs that are to tell about others take too large a part of the time of those."""
 
 
+class TooWide(TooLong):
+    """So many of them are more than a block, as a single run is wide: fewer are to tell."""
+
+
 class TooMuchWork(Exception):
     """An attempt has touched more numbers than it may; `merged`: most lanes that it split were merged again; `foreseen`: how many
     it would have touched, as far as that can be told."""

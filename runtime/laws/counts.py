@@ -15,7 +15,7 @@ from torch.nn.functional import logsigmoid, softplus
 
 from ...dsl.tables.limits import LEAST_KEPT
 from ..arrays.broadcast import Shape
-from ..arrays.kernels import choose
+from ..arrays.kernels import choose, hits
 from ..arrays.private import observed
 from .law import Edge, Law
 from .noise import FEW, Noise, coin
@@ -154,12 +154,11 @@ class Bernoulli(Chance):
         impossible = torch.where(hit, p == 0, p == 1)
         return choose(impossible, -math.inf, choose(hit, above.log(), torch.log1p(-below)))
 
-    def summed_log_prob(self, value: Tensor) -> Tensor | None:
+    def summed_log_prob(self, value: Tensor, counted: Tensor | None = None) -> Tensor | None:
         p = self.probs
         if p is None or value.dim() != p.dim() or p.numel() != p.shape[0]:
             return None  # each element has a probability of its own
-        ones = value.reshape(value.shape[0], -1).sum(1)
-        count = value.shape[1:].numel()
+        ones, count = hits(value, counted)
         lift = self.lift or (lambda entry: entry)
         if self.edge(0.0, 1.0) is not None:
             p = lift(p).reshape(-1)

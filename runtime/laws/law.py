@@ -109,8 +109,9 @@ class Law:
         """Log density of a draw up to terms without arguments: enough for `exp(l - stop(l))`."""
         return self.density(value)
 
-    def summed_log_prob(self, value: Tensor) -> Tensor | None:
-        """The sum of `relative_log_prob` over all elements of an array site `[L]`, where that is cheaper; else None."""
+    def summed_log_prob(self, value: Tensor, counted: Tensor | None = None) -> Tensor | None:
+        """The sum of `relative_log_prob` over all elements of an array site `[L]`, or over those only where `counted` `[L, *batch]`
+        is not 0, where that is cheaper; else None."""
         return None
 
     def inside(self, value: Tensor) -> bool:

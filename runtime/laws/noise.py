@@ -10,16 +10,19 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+import numpy
 import torch
 from torch import Tensor
 
 from ..arrays import private
 from ..arrays.broadcast import Shape
-from ..arrays.kernels import less
+from ..arrays.kernels import compare, less
+from ..arrays.memory import LONG, TAKEN, taken
 from ..arrays.scalars import any_below, any_from
 
 LEAST_FOR_BOX_MULLER = 4096
 RARE = 1e-4  # a probability below this is compared with more than 32 bits
+IN_CACHE = 2**16  # numbers that are compared at once
 FEW = 8  # coins of one probability, at least, for them to be made of bits
 SMALL = 1e-3  # probabilities below this are compared with float64 uniforms
 
@@ -117,10 +120,15 @@ class Noise:
     def coins(self, shape: Shape, chance: Tensor, made: Coin | None) -> Tensor:
         """1 with the probability `chance`, which broadcasts to the shape, else 0; `made` of it where there are many of a kind."""
         if made is not None:
-            hit = less(self.words(shape), made.threshold, chance.dtype)
+            hit = self.tossed(shape, made.threshold, chance.dtype)
             return hit if made.sure is None else torch.maximum(hit, made.sure)
         rare = chance.dtype == torch.float32 and chance.numel() > 0 and any_below(chance, SMALL)
         return less(self.rand(shape, torch.float64 if rare else chance.dtype, chance.device), chance.detach(), chance.dtype)
+
+
+    def tossed(self, shape: Shape, threshold: Tensor, dtype: torch.dtype) -> Tensor:
+        """1 where 32 random bits are below a threshold that broadcasts to the shape, else 0."""
+        return less(self.words(shape), threshold, dtype)
 
 
 class Fresh(Noise):
@@ -130,13 +138,32 @@ class Fresh(Noise):
         self.generator = generator
 
     def rand(self, shape: Shape, dtype: torch.dtype, device: torch.device) -> Tensor:
+        out = taken(shape, dtype, device)
+        if out is not None:
+            return out.uniform_(generator=self.generator)
         return torch.rand(shape, generator=self.generator, dtype=dtype, device=device)
 
     def randn(self, shape: Shape, dtype: torch.dtype, device: torch.device) -> Tensor:
+        out = taken(shape, dtype, device)
+        if out is not None:
+            return out.normal_(generator=self.generator)
         return torch.randn(shape, generator=self.generator, dtype=dtype, device=device)
 
     def bits(self, count: int) -> Tensor:
         return torch.empty(count, dtype=torch.int64).random_(-(2**63), None, generator=self.generator)
+
+    def tossed(self, shape: Shape, threshold: Tensor, dtype: torch.dtype) -> Tensor:
+        # long rows: by a generator of their own, which takes half the time (SFC64 of NumPy) and starts from a number of this one
+        out = taken(shape, dtype, threshold.device)
+        if out is None or threshold.dim() != len(shape):
+            return super().tossed(shape, threshold, dtype)
+        source = numpy.random.SFC64(self.seed())
+        rows = max(IN_CACHE // math.prod(shape[1:]), 1)
+        for start in range(0, shape[0], rows):
+            part = out[start : start + rows]
+            own = threshold if threshold.shape[0] == 1 else threshold[start : start + rows]
+            part.copy_(compare(torch.lt, _words(source, tuple(part.shape)), own).view(torch.uint8))
+        return out
 
     def tangents(self, shape: Shape, dtype: torch.dtype, device: torch.device) -> Tensor:
         return torch.empty(shape, dtype=dtype, device=device).cauchy_(generator=self.generator)
@@ -160,6 +187,12 @@ class Fresh(Noise):
     def rewind(self) -> None:
         if self.generator is not None:
             self.generator.manual_seed(self.generator.initial_seed())
+
+
+def _words(source: numpy.random.SFC64, shape: Shape) -> Tensor:
+    """32 random bits each."""
+    count = math.prod(shape)
+    return torch.from_numpy(source.random_raw((count + 1) // 2).view(numpy.int32)[:count]).view(shape)
 
 
 class Single(Fresh):
@@ -193,6 +226,9 @@ class Single(Fresh):
         return self.randn(shape, like.dtype, like.device)
 
     def coins(self, shape: Shape, chance: Tensor, made: Coin | None) -> Tensor:
+        wide = math.prod(shape) >= TAKEN and math.prod(shape[1:]) >= LONG
+        if made is not None and wide:  # bits are the same in every arithmetic
+            return super().coins(shape, chance, made)
         return less(self.uniform(shape, chance, torch.float64), chance.detach(), chance.dtype)
 
 

@@ -37,7 +37,7 @@ from ...dsl.tables.constants import CONSTANTS
 from ...dsl.tables.estimators import PLAIN
 from ...dsl.tables.functions import FunctionRow
 from ...dsl.text.source import Span
-from ..arrays.broadcast import ShapeMismatch
+from ..arrays.broadcast import Shape, ShapeMismatch
 from ..arrays.function_code import FILLED, FUNCTION_CODE, Context, FunctionProblem
 from ..estimators import ESTIMATORS
 from ..estimators.request import Estimator
@@ -45,7 +45,7 @@ from ..lanes.endings import Cut
 from ..lanes.forking import Forks
 from ..lanes.frames import Activation, Frame, Returned
 from ..lanes.lanes import FEW_NUMBERS, NOWHERE, Lanes, carry
-from ..lanes.ledger import Ledger, Summand
+from ..lanes.ledger import DensitySum, Ledger, Summand
 from ..lanes.lessons import NotCompiled, TooManyLanes
 from ..lanes.meetings import Met
 from ..lanes.meter import Meter
@@ -122,9 +122,7 @@ class Machine(Setting):
 
     evaluators: ClassVar[Mapping[type[Node], Evaluate]] = {}
     executors: ClassVar[Mapping[type[Node], Execute]] = {}
-
     countings: ClassVar[tuple[Counting, ...]] = ()  # ways to execute a loop that all lanes count alike, the first that fits
-    credits: ClassVar[bool] = False  # whether account is kept of what depends on which site
 
     def __init__(
         self, resolved: Resolved, choices: Mapping[int, Choice], context: Context, noise: Noise, *,
@@ -134,9 +132,7 @@ class Machine(Setting):
         super().__init__(resolved, context, **watchers)
         self.choices = choices
         self.noise = noise
-        self.limits = limits
-        self.results = results
-        self.wanted = wanted
+        self.limits, self.results, self.wanted = limits, results, wanted
         self.copies = copies
         self.meter = meter or Meter()
         self.around = around(self, without)
@@ -251,7 +247,11 @@ class Machine(Setting):
     def note_call(self, activation: Activation, returned: Returned) -> None:
         """A call has ended."""
 
-    def note_score(self, node: Sample | Draw, log_density: Tensor, baseline: str, frame: Frame) -> None:
+    def sums_scores(self, batch: Shape) -> bool:
+        """Whether the log densities of the elements of a draw are wanted as their sum."""
+        return True
+
+    def note_score(self, node: Sample | Draw, log_density: Tensor, baseline: str, frame: Frame, summed: DensitySum | None) -> None:
         """A site has drawn by score."""
         self.ledger.execute(frame.lanes, log_density, baseline)
 

@@ -128,7 +128,7 @@ def _site_draw(machine: Machine, node: Sample | Draw, estimator: Estimator, opti
     request = Request(
         bound.row, law, lifted.tensors, (frame.lanes.count, *bound.batch, *bound.event), len(bound.batch), live, options,
         machine.noise.at(frame.lanes), machine.motion, machine.most_lanes, machine.most_table, places,
-        facts.splits and bound.alike and site.index in machine.exchangeable, not machine.credits, machine.meter,
+        facts.splits and bound.alike and site.index in machine.exchangeable, machine.sums_scores(bound.batch), machine.meter,
         crossings(machine, site, bound, frame), front, partial(uncounted, machine, site, frame, bound.batch, front),
     )
     numbers = math.prod(request.shape)
@@ -224,7 +224,7 @@ def _note_score(
         machine.variety.look(site.index, law, drawn.value)
     baseline = "none" if machine.noise.even else str(options.get("baseline", "mean"))
     log_density = machine.bent(node, log_density) if id(node) in machine.kinks else log_density
-    machine.note_score(node, counted(frame.mask, log_density), baseline, frame)
+    machine.note_score(node, counted(frame.mask, log_density), baseline, frame, drawn.summed)
 
 
 def log_density(machine: Machine, node: LogPdf, frame: Frame) -> Plain:
