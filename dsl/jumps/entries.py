@@ -11,26 +11,36 @@ from dataclasses import replace
 from typing import cast
 
 from ..names.scopes import nodes_in
-from ..syntax import Argument, Arithmetic, Call, Expression, Name, Number, Term, Unary, Vector
+from ..syntax import Argument, Arithmetic, Call, Expression, Index, Name, Node, Number, Slice, Term, Unary, Vector
 from ..tables.functions import FUNCTIONS, elementwise
 from .reachable import is_number
-from .solving import MOST_PIECES, WHOLE, Unsolved, changed, constant, names_of, pieces, put
+from .solving import MOST_PIECES, WHOLE, Unsolved, by_element, changed, constant, names_of, pieces, put
 
 HELD = "\1held "  # before the number of what stays whole
 
 
 def any_entry(node: Expression, name: str, scalars: frozenset[str]) -> Expression:
-    """The expression with some entry in place of the largest or smallest one, if an array stands in it only there, and all else is
-    a number."""
-    calls = [part for part in nodes_in(node) if isinstance(part, Call) and part.function in ("max", "min")]
-    found = {call for call in calls if len(call.arguments) == 1 and name in names_of(call)}
+    """The expression with some entry in place of the largest, the smallest, or the k-th smallest one (`max`, `min`, `sort`), if an
+    array stands in it only there, and all else is a number."""
+    found = {part: inner for part in nodes_in(node) if (inner := _ordered(part)) is not None and name in names_of(inner)}
+    places = [part for part in found if isinstance(part, Index)]
+    if len(found) == 2 and len(places) == 1 and places[0].target in found:  # sort(v)[k]
+        del found[places[0].target]
     if len(found) != 1:
         return node
-    (call,) = found
-    if name in names_of(put(node, call, Number(0.0))):
+    ((own, inner),) = found.items()
+    if name in names_of(put(node, own, Number(0.0))) or not by_element(inner, name):
         return node
-    made = put(node, call, call.arguments[0].value)
-    return made if is_number(made, scalars | {name}) else node
+    return put(node, own, inner) if is_number(put(node, own, Name(name)), scalars | {name}) else node
+
+
+def _ordered(node: Node) -> Expression | None:
+    """The array one of whose entries it is, wherever it stands in their order; or all of them in order."""
+    if isinstance(node, Index) and len(node.items) == 1 and not isinstance(node.items[0], Slice):
+        return _ordered(node.target) if isinstance(node.target, Call) and node.target.function == "sort" else None
+    if isinstance(node, Call) and node.function in ("max", "min", "sort") and len(node.arguments) == 1:
+        return node.arguments[0].value
+    return None
 
 
 def written_out(node: Expression, scalars: frozenset[str]) -> Expression:
@@ -57,7 +67,9 @@ def mixes(node: Call, scalars: frozenset[str]) -> bool:
     if node.function not in FUNCTIONS or elementwise(node.function, len(node.arguments)):
         return False
     given = [argument.value for argument in node.arguments]
-    return not all(isinstance(one, Vector) and all(is_number(item, scalars) for item in one.items) for one in given)
+    return not all(
+        is_number(one, scalars) or (isinstance(one, Vector) and all(is_number(item, scalars) for item in one.items)) for one in given
+    )
 
 
 def simpler(node: Expression) -> Expression:
