@@ -12,12 +12,10 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import assert_never
 
-from ..analysis.reads import set_in
 from ..levels import Proposal
 from ..names.resolved import Resolved, Site
 from ..names.scopes import nodes_in
 from ..syntax import (
-    Argument,
     Assign,
     Block,
     Call,
@@ -32,32 +30,30 @@ from ..syntax import (
     Name,
     Number,
     Parameter,
-    Range,
     Require,
     Return,
     Sample,
     Slice,
     Statement,
-    Vector,
     While,
     children,
     deep_recursion,
 )
 from ..tables.distributions import DISTRIBUTIONS
 from ..tables.functions import FUNCTIONS
+from ..text.diagnostics import ProbError
 from .atoms import DRAW, Atom, Atoms, Form, Unfound
 from .carried import MOST_ATOMS, Carried, Carrying, Missable
 from .entries import any_entry, simpler
 from .forms import by_halving, formed
-from .inlining import inlined
+from .hoisting import hoisted, owned
 from .inverting import GOAL, peeled, told
-from .reachable import alike, defined, few_outcomes, few_rounds, is_number, only_place, with_place
+from .reachable import alike, defined, few_outcomes, is_number, only_place, with_place
+from .repeated import MOST_ROUNDS, SOME, Repeated
 from .rising import poles
+from .scoped import MAYBE, RETURNED, Held, every_name, plain, renamed, seen, shown
 from .solving import WHOLE, Unsolved, by_element, changed, multiplied, names_of, put, substituted
-from .within import Within
 
-MOST_ROUNDS = 64
-SOME = "\1some "  # before the name of a loop's variable: what it is in some other round
 LATTICES = ("floor", "ceil", "round")
 
 
@@ -71,6 +67,8 @@ def find_atoms(resolved: Resolved, broken: frozenset[int] = frozenset()) -> Atom
         with deep_recursion():
             walk = _Backward(resolved)
             walk.program()
+    except ProbError as problem:  # of the program with a line for every draw
+        return Unfound(resolved.program.body.span, problem.diagnostics[0].title)
     except Missable as problem:
         return problem.unfound
     except Unsolved as problem:
@@ -78,12 +76,24 @@ def find_atoms(resolved: Resolved, broken: frozenset[int] = frozenset()) -> Atom
     return Atoms({index: tuple(atoms) for index, atoms in walk.atoms.items()}, frozenset(walk.places))
 
 
-class _Backward(Within):
+class _Backward(Repeated):
     """Through one program."""
 
+    def __init__(self, resolved: Resolved):
+        made, self.index_of = hoisted(resolved)
+        super().__init__(made)
+        self.locals_of = {name: owned(function) for name, function in resolved.functions.items()}
+        self.atoms: dict[int, dict[Atom, None]] = {site.index: {} for site in resolved.sites}
+
     def program(self) -> None:
-        state = Carrying()
-        self.block(self.resolved.program.body, state)
+        """Until nothing new comes out of functions."""
+        for _ in range(MOST_ROUNDS):
+            before = self.size()
+            self.done.clear()
+            self.block(self.resolved.program.body, Carrying())
+            if self.size() == before:
+                return
+        raise Missable(self.resolved.program.body.span, "the jumps of its functions come to no end")
 
     # --------------------------------------------------------------------------------------------- statements
     def block(self, block: Block, state: Carrying) -> None:
@@ -107,6 +117,9 @@ class _Backward(Within):
                 self.counted(node, state)
             case Return():
                 state.carried, state.lost = {}, {}
+                if self.ends:
+                    self.returned(state)
+                    self.replace(RETURNED, (), self.read(node.values[0]), state)
                 for value in node.values:
                     self.inner(value, state)
             case Parameter() | Data() | Function():
@@ -115,6 +128,9 @@ class _Backward(Within):
                 assert_never(node)
 
     def assign(self, node: Assign, state: Carrying) -> None:
+        if isinstance(node.value, Call) and node.value.function in self.resolved.functions:
+            self.called(node, node.value, state)
+            return
         value = self.read(node.value)
         self.replace(node.name, node.indices, value, state)
         self.inner(value, state)
@@ -127,24 +143,19 @@ class _Backward(Within):
 
     def replace(self, name: str, indices: tuple[object, ...], value: Expression, state: Carrying) -> None:
         """A variable, or an element, is set to a value."""
-        drawn = self.draws(value)
         if name in state.lost:
             why = state.lost[name]
-            if drawn:
-                raise Missable(*why)
             if not indices:
                 del state.lost[name]
-            state.lose(self.names(value), *why)
+            state.lose(names_of(value), *why)
         found: dict[Carried, None] = {}
         for one in state.carried:
             if name not in names_of(one.value):
                 found.setdefault(one)
                 continue
-            if drawn:
-                raise Missable(one.span, f"`{name}` is drawn inside an expression: give the draw a line of its own")
             if self.opaque(value):
                 kept = names_of(one.value) if indices else names_of(one.value) - {name}
-                state.lose(self.names(value) | kept, one.span, "it goes through a call, or a draw inside an expression")
+                state.lose(names_of(value) | kept, one.span, "it goes through a function that is not written in the program")
                 continue
             for made in self.with_element(one, name, indices, value, state):
                 found.setdefault(made)
@@ -164,13 +175,13 @@ class _Backward(Within):
                 return [one]
         unlike = [p for p in nodes_in(one.value) if isinstance(p, Index) and p.target == Name(name) and not alike(p.items, indices)]
         if unlike:
-            why = f"parts of the array `{name}` are used there as other parts than are set"
+            why = f"parts of the array `{shown(name)}` are used there as other parts than are set"
             state.lose(names_of(one.value) | names_of(value), one.span, why)
             return [one]
         places = list(dict.fromkeys(p for p in nodes_in(one.value) if isinstance(p, Index) and p.target == Name(name)))
         bare = changed(one.value, lambda part: Number(0.0) if part in places else None)
         if name in names_of(bare) or len(places) > 2:
-            state.lose(names_of(one.value) | names_of(value), one.span, f"the array `{name}` is used as a whole there")
+            state.lose(names_of(one.value) | names_of(value), one.span, f"the array `{shown(name)}` is used as a whole there")
             return [one]
         chosen = [[], *([place] for place in places), *([places] if len(places) == 2 else [])]
         return [one.of(with_place(one.value, these, value)) for these in chosen]
@@ -225,27 +236,34 @@ class _Backward(Within):
                 not isinstance(part, Call) or part.function in LATTICES or part.function not in FUNCTIONS
             ):
                 through = getattr(part, "function", "a density")
-                raise Missable(one.span, f"`{node.name}` goes through `{through}` before it is compared")
+                raise Missable(one.span, f"`{shown(node.name)}` goes through `{through}` before it is compared")
         if WHOLE in names_of(piece):
-            raise Missable(one.span, f"a number that is rounded is compared here together with `{node.name}`")
+            raise Missable(one.span, f"a number that is rounded is compared here together with `{shown(node.name)}`")
         if unknown := [found for found in names_of(piece) if found.startswith(SOME)]:
-            raise Missable(one.span, f"`{unknown[0][len(SOME):]}` is another number in the round before")
+            raise Missable(one.span, f"`{shown(unknown[0])}` is another number in the round before")
+        if some := [found for found in names_of(piece) if plain(found).startswith(MAYBE)]:
+            raise Missable(one.span, f"`{shown(some[0])}` in one branch of an expression is compared: give it a line of its own")
         line = self.source.line_of(one.span)
-        root = "" if one.lattice else told(piece, DRAW, node.name)
+        root = "" if one.lattice else told(self.seen(piece), DRAW, shown(node.name))
         words = f"jumps at {root + ': ' if root else ''}`{self.source.quoted(one.span)}` (line {line})"
         zero = Name(GOAL) if one.lattice else Number(0.0)
         atom = self.atom(Atom(piece, one.lattice, Form.AFFINE, piece, (zero,), one.span, words), node)
-        known = self.atoms[site.index]
-        known.setdefault(atom)
+        known = self.atoms[self.index_of[site.index]]
+        known.setdefault(self.seen(atom))
         if len(known) > MOST_ATOMS:
-            raise Missable(one.span, f"`{node.name}` makes the result jump at more than {MOST_ATOMS} places")
+            raise Missable(one.span, f"`{shown(node.name)}` makes the result jump at more than {MOST_ATOMS} places")
+
+    def seen(self, held: Held) -> Held:
+        """An atom, or a part of one, with names as a draw in this function knows them."""
+        names = {name: seen(name, self.current, self.locals_of) for name in every_name(held)}
+        return renamed(held, {name: other for name, other in names.items() if name != other})
 
     def atom(self, atom: Atom, node: Sample) -> Atom:
         """The atom with how its roots are found."""
         for value in dict.fromkeys((atom.value, simpler(atom.value))):
             if (found := self.found(atom, value, node)) is not None:
                 return found
-        raise Missable(atom.span, f"it cannot be solved for `{node.name}`")
+        raise Missable(atom.span, f"it cannot be solved for `{shown(node.name)}`")
 
     def found(self, atom: Atom, value: Expression, node: Sample) -> Atom | None:
         """The same, by what its value is."""
@@ -270,7 +288,7 @@ class _Backward(Within):
                 continue
             if node.indices:  # other elements of the array may be continuous draws
                 if not outcomes or not self.numbers(node):
-                    state.lose(names_of(one.value), one.span, f"an element of `{node.name}` is drawn between")
+                    state.lose(names_of(one.value), one.span, f"an element of `{shown(node.name)}` is drawn between")
                     found.setdefault(one)
                     continue
                 for outcome in outcomes:
@@ -284,102 +302,12 @@ class _Backward(Within):
                 continue
             one_number = node.distribution.name == "Categorical" or self.numbers(node)
             if not outcomes or not (one_number or by_element(one.value, node.name)):
-                state.lose(names_of(one.value) - {node.name}, one.span, f"`{node.name}` is drawn between, and may be any number")
+                why = f"`{shown(node.name)}` is drawn between, and may be any number"
+                state.lose(names_of(one.value) - {node.name}, one.span, why)
                 continue
             for outcome in outcomes:
                 found.setdefault(one.of(substituted(one.value, node.name, Number(outcome))))
         state.carried = {one: None for one in found if names_of(one.value)}
-
-    def branch(self, node: If, state: Carrying) -> None:
-        after = state.copy()
-        if node.otherwise is not None:
-            self.block(node.otherwise, state)
-        for condition, body in reversed(node.branches):
-            taken = after.copy()
-            self.block(body, taken)
-            state.unite(taken)
-            self.condition(condition, state)
-        state.settle(self.random)
-
-    def loop(
-        self, body: Block, state: Carrying, condition: Expression | None, variable: str = "", array: Expression | None = None
-    ) -> None:
-        """Rounds until nothing is new."""
-        if condition is not None:
-            self.condition(condition, state)
-        state.settle(self.random)
-        for _ in range(MOST_ROUNDS):
-            before = set(state.carried), set(state.lost)
-            inner = state.copy()
-            self.block(body, inner)
-            if array is not None:
-                self.entries(variable, array, inner)
-            elif variable:
-                self.other_round(variable, inner)
-            state.unite(inner)
-            if condition is not None:
-                self.condition(condition, state)
-            state.settle(self.random)
-            if (set(state.carried), set(state.lost)) == before:
-                return
-        raise Missable(body.span, "the jumps of this loop come to no end")
-
-    def other_round(self, variable: str, state: Carrying) -> None:
-        """What mentions the number of this round has another one in the round before."""
-        kept: dict[Carried, None] = {}
-        some = SOME + variable
-        for one in state.carried:
-            if variable not in names_of(one.value):
-                kept.setdefault(one)
-            elif some in names_of(one.value):
-                state.lose(names_of(one.value) - {variable, some}, one.span, f"`{variable}` is another number in the round before")
-            else:
-                kept.setdefault(one.of(substituted(one.value, variable, Name(some))))
-        state.carried = kept
-        state.lost.pop(variable, None)
-
-    def entries(self, variable: str, array: Expression, state: Carrying) -> None:
-        """The variable of a loop over an array is some entry of it: not the same as in other rounds."""
-        some = SOME + variable
-        if variable in state.lost:
-            state.lose(self.names(array), *state.lost.pop(variable))
-        found: dict[Carried, None] = {}
-        for one in state.carried:
-            names = names_of(one.value)
-            if variable not in names:
-                found.setdefault(one)
-            elif isinstance(array, Vector):
-                for item in array.items:
-                    found.setdefault(one.of(substituted(one.value, variable, item)))
-            elif isinstance(array, Name) and some not in names:
-                entry = Index(array, (Name(some),))
-                found.setdefault(one.of(substituted(one.value, variable, entry)))
-            else:
-                state.lose((names | self.names(array)) - {variable}, one.span, f"`{variable}` is some entry of an array")
-        state.carried = found
-
-    def counted(self, node: For, state: Carrying) -> None:
-        bounds = few_rounds(node.iterable)
-        if bounds is not None:
-            for number in reversed(bounds):  # exactly these rounds
-                self.block(node.body, state)
-                state.carried = {
-                    one.of(substituted(one.value, node.variable, Number(float(number)))): None
-                    for one in state.carried
-                }
-                state.lost.pop(node.variable, None)
-                state.settle(self.random)
-            return
-        array = None if isinstance(node.iterable, Range) else inlined(node.iterable, self.resolved)
-        if array is not None and names_of(array) & set_in(node.body):  # whose entries are those of before the loop
-            array = Call("", (Argument(None, array),))
-        self.loop(node.body, state, None, node.variable, array)
-        if isinstance(node.iterable, Range):
-            for bound in (node.iterable.start, node.iterable.stop):
-                if bound is not None:
-                    self.inner(bound, state)
-        else:
-            self.inner(node.iterable, state)
 
 
 __all__ = ["find_atoms"]

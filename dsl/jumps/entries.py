@@ -22,7 +22,8 @@ HELD = "\1held "  # before the number of what stays whole
 def any_entry(node: Expression, name: str, scalars: frozenset[str]) -> Expression:
     """The expression with some entry in place of the largest, the smallest, or the k-th smallest one (`max`, `min`, `sort`), if an
     array stands in it only there, and all else is a number."""
-    found = {part: inner for part in nodes_in(node) if (inner := _ordered(part)) is not None and name in names_of(inner)}
+    parts = [cast(Expression, part) for part in nodes_in(node)]
+    found = {part: inner for part in parts if (inner := _ordered(part)) is not None and name in names_of(inner)}
     places = [part for part in found if isinstance(part, Index)]
     if len(found) == 2 and len(places) == 1 and places[0].target in found:  # sort(v)[k]
         del found[places[0].target]
@@ -67,9 +68,7 @@ def mixes(node: Call, scalars: frozenset[str]) -> bool:
     if node.function not in FUNCTIONS or elementwise(node.function, len(node.arguments)):
         return False
     given = [argument.value for argument in node.arguments]
-    return not all(
-        is_number(one, scalars) or (isinstance(one, Vector) and all(is_number(item, scalars) for item in one.items)) for one in given
-    )
+    return not all(all(is_number(item, scalars) for item in (one.items if isinstance(one, Vector) else (one,))) for one in given)
 
 
 def simpler(node: Expression) -> Expression:

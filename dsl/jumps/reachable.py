@@ -17,26 +17,24 @@ from ..syntax import (
     Expression,
     For,
     Function,
-    If,
     Index,
     Logical,
-    LogPdf,
     Name,
     Node,
     Number,
     Power,
     Range,
-    Require,
+    Return,
     Sample,
     Slice,
     Term,
     Unary,
     Vector,
-    While,
     children,
 )
 from ..tables.distributions import DISTRIBUTIONS
-from ..tables.functions import FUNCTIONS, Smoothness, elementwise
+from ..tables.functions import FUNCTIONS, elementwise
+from .scoped import MOST_BEFORE, RETURNED, older
 from .solving import changed, names_of
 
 MOST_OUTCOMES = 16  # of a draw between a jump and an earlier draw
@@ -50,14 +48,14 @@ def with_place(node: Expression, these: list[Index], value: Expression) -> Expre
 
 
 def reached_by_draws(resolved: Resolved) -> frozenset[str]:
-    """The names that continuous draws reach by data."""
-    found: set[str] = set()
-    made: list[tuple[str, frozenset[str]]] = []
+    """The names that continuous draws reach by data; of variables of functions, those of calls before, too."""
+    found = {RETURNED}
+    made = [(name, names_of(value)) for name, value in given(resolved)]
     for node in nodes_in(resolved.program.body):
         if isinstance(node, Sample) and not DISTRIBUTIONS[node.distribution.name].discrete:
             found.add(node.name)
         elif isinstance(node, Assign):
-            if any(isinstance(part, Draw | Call) and _draws(part, resolved) for part in nodes_in(node.value)):
+            if any(isinstance(part, Call) and _draws(part, resolved) for part in nodes_in(node.value)):
                 found.add(node.name)
             made.append((node.name, names_of(node.value)))
         elif isinstance(node, For) and not isinstance(node.iterable, Range):
@@ -66,7 +64,20 @@ def reached_by_draws(resolved: Resolved) -> frozenset[str]:
     while before < len(found):
         before = len(found)
         found |= {name for name, names in made if names & found}
+    back = set(found)
+    for _ in range(MOST_BEFORE):
+        back = {older(name) for name in back}
+        found |= back
     return frozenset(found)
+
+
+def given(resolved: Resolved) -> list[tuple[str, Expression]]:
+    """What calls give the parameters of functions."""
+    return [
+        (name, argument.value) for node in nodes_in(resolved.program.body)
+        if isinstance(node, Call) and node.function in resolved.functions
+        for name, argument in zip(resolved.functions[node.function].parameters, node.arguments, strict=True)
+    ]
 
 
 def alike(items: tuple[object, ...], indices: tuple[object, ...]) -> bool:
@@ -76,43 +87,7 @@ def alike(items: tuple[object, ...], indices: tuple[object, ...]) -> bool:
     return len(items) == len(indices) and not any(isinstance(one, Slice) for one in (*items, *indices))
 
 
-def jumping_functions(resolved: Resolved) -> dict[str, Node]:
-    """The functions in which something jumps or a continuous number is drawn, in their calls too, and where."""
-    found: dict[str, Node] = {}
-    before = -1
-    while before != len(found):
-        before = len(found)
-        for name, function in resolved.functions.items():
-            for part in nodes_in(function.body) if name not in found else ():
-                if not _no_jump(part, resolved, found):
-                    found[name] = part
-                    break
-    return found
-
-
-def _no_jump(node: Node, resolved: Resolved, found: dict[str, Node]) -> bool:
-    if isinstance(node, If | While | Conditional | Comparison | Logical | Require):
-        return False
-    if isinstance(node, Sample | Draw):
-        return DISTRIBUTIONS[node.distribution.name].discrete
-    match node:
-        case LogPdf():
-            return DISTRIBUTIONS[node.distribution.name].whole_line
-        case Unary():
-            return node.operator != "not"
-        case Arithmetic():
-            return all(term.operator != "%" for term in node.rest)
-        case Call() if node.function in resolved.functions:
-            return node.function not in found
-        case Call():
-            row = FUNCTIONS.get(node.function)
-            return row is not None and (row.structural != () or Smoothness.JUMP not in row.smoothness)
-    return True
-
-
-def _draws(node: Draw | Call, resolved: Resolved) -> bool:
-    if isinstance(node, Draw):
-        return not DISTRIBUTIONS[node.distribution.name].discrete
+def _draws(node: Call, resolved: Resolved) -> bool:
     return node.function in resolved.functions or node.function in resolved.external
 
 
@@ -154,23 +129,34 @@ def is_number(node: Node, scalars: frozenset[str]) -> bool:
 
 
 def numbers_by_text(resolved: Resolved) -> frozenset[str]:
-    """The variables of a program that are numbers, and no arrays, by the text."""
-    found = set(resolved.variables) | {name for name, fact in resolved.parameters.items() if fact.shape == ()}
+    """The variables of a program and of its functions that are numbers, and no arrays, by the text."""
+    nodes = list(nodes_in(resolved.program.body))
+    found = {node.name for node in nodes if isinstance(node, Assign | Sample)}
+    found |= set(resolved.variables) | {name for name, fact in resolved.parameters.items() if fact.shape == ()}
+    found |= {name for function in resolved.functions.values() for name in function.parameters}
+    found |= {node.variable for node in nodes if isinstance(node, For) and isinstance(node.iterable, Range)}
+    ends = {name: _ends(function) for name, function in resolved.functions.items()}
     before = -1
     while before != len(found):
         before = len(found)
         known = frozenset(found)
-        for node in nodes_in(resolved.program.body):
+        for node in nodes:
             if isinstance(node, Assign | Sample):
-                values = (node.value,) if isinstance(node, Assign) else [given.value for given in node.distribution.arguments]
+                values = (node.value,) if isinstance(node, Assign) else tuple(one.value for one in node.distribution.arguments)
+                if isinstance(node, Assign) and isinstance(node.value, Call) and node.value.function in ends:
+                    values = ends[node.value.function]
                 event = isinstance(node, Sample) and DISTRIBUTIONS[node.distribution.name].event
                 if node.indices or event or not all(is_number(value, known) for value in values):
                     found.discard(node.name)
             elif isinstance(node, For) and not isinstance(node.iterable, Range):
                 found.discard(node.variable)
-            elif isinstance(node, Function):
-                found -= set(node.parameters)
+        found -= {name for name, value in given(resolved) if not is_number(value, known)}
     return frozenset(found)
+
+
+def _ends(function: Function) -> tuple[Expression, ...]:
+    """All that a function may give."""
+    return tuple(node.values[0] for node in nodes_in(function.body) if isinstance(node, Return))
 
 
 def definitions(resolved: Resolved) -> dict[str, Expression]:

@@ -9,7 +9,6 @@ from ..syntax import (
     Call,
     Comparison,
     Conditional,
-    Draw,
     Expression,
     Interval,
     Logical,
@@ -25,12 +24,11 @@ from ..tables.distributions import DISTRIBUTIONS
 from ..tables.functions import FUNCTIONS, Smoothness
 from ..tables.ranges import Bounds
 from ..text.source import Span
-from .atoms import DRAW, Atom
+from .atoms import DRAW
 from .carried import Carried, Carrying, Missable
 from .entries import simpler, split, written_out
-from .inlining import inlined
 from .inverting import without_whole
-from .reachable import assignments, definitions, is_number, jumping_functions, numbers_by_text, reached_by_draws
+from .reachable import assignments, definitions, is_number, numbers_by_text, reached_by_draws
 from .rising import (
     SIZE,
     direction,
@@ -55,10 +53,8 @@ class Within:
     def __init__(self, resolved: Resolved):
         self.resolved = resolved
         self.source = resolved.program.source
-        self.atoms: dict[int, dict[Atom, None]] = {site.index: {} for site in resolved.sites}
         self.places: set[Span] = set()  # of jumps that are understood
         self.random = reached_by_draws(resolved)
-        self.jumping = jumping_functions(resolved)
         self.signs = {
             name: 1 if domain.low >= 0 else -1 for name, fact in resolved.parameters.items()
             if fact.node is not None and isinstance(domain := fact.node.domain, Interval) and (domain.low >= 0 or domain.high <= 0)
@@ -66,15 +62,14 @@ class Within:
         self.scalars = numbers_by_text(resolved)
         self.defined = definitions(resolved)
         self.kept = never_zero(assignments(resolved), self.signs)
-        self.hidden = frozenset(name for function in resolved.functions.values() for name in names_of(function.body))
 
     def jumps(self, node: Call) -> bool:
         row = FUNCTIONS.get(node.function)
         return row is not None and Smoothness.JUMP in row.smoothness
 
     def read(self, node: Expression) -> Expression:
-        """The expression with what calls give, and what is made of vectors that are written out, in their places."""
-        return written_out(inlined(node, self.resolved), self.scalars)
+        """The expression with what is made of vectors that are written out in its place."""
+        return written_out(node, self.scalars)
 
     def condition(self, node: Expression, state: Carrying) -> None:
         """A condition decides how a run goes on."""
@@ -94,26 +89,13 @@ class Within:
     def add(self, value: Expression, lattice: bool, span: Span, state: Carrying) -> None:
         self.places.add(span)
         if self.opaque(value):
-            if self.draws(value):
-                raise Missable(span, "it draws inside an expression: give the draw a line of its own")
-            state.lose(self.names(value), span, "it goes through a call, or a draw inside an expression")
+            state.lose(names_of(value), span, "it goes through a function that is not written in the program")
         elif names_of(value):
             state.carried.setdefault(Carried(value, lattice, span))
 
     def opaque(self, value: Expression) -> bool:
-        """Whether it draws, or calls what is not looked into."""
-        return any(
-            isinstance(part, Draw) or (isinstance(part, Call) and part.function not in FUNCTIONS) for part in nodes_in(value)
-        )
-
-    def draws(self, value: Expression) -> bool:
-        """Whether a continuous draw stands in it."""
-        return any(isinstance(part, Draw) and not DISTRIBUTIONS[part.distribution.name].discrete for part in nodes_in(value))
-
-    def names(self, value: Expression) -> frozenset[str]:
-        """What an expression reads, by itself or in a function."""
-        called = any(isinstance(part, Call) and part.function in self.resolved.functions for part in nodes_in(value))
-        return names_of(value) | self.hidden if called else names_of(value)
+        """Whether it calls what is not looked into."""
+        return any(isinstance(part, Call) and part.function not in FUNCTIONS for part in nodes_in(value))
 
     def inner(self, node: Expression, state: Carrying) -> None:
         """Jumps inside an expression."""
@@ -134,14 +116,11 @@ class Within:
                     self.remainder(part, state)
                 case Unary(operator="not") if not isinstance(part.operand, Comparison | Logical):
                     self.condition(part.operand, state)
-                case Call() if part.function in self.jumping:
-                    place = self.jumping[part.function]
-                    raise Missable(place.span, f"it stands in the function `{part.function}`, which is not followed")
                 case Call() if self.jumps(part) or part.function in self.resolved.external:
                     self.function(part, state)
                 case LogPdf() if not DISTRIBUTIONS[part.distribution.name].whole_line:
                     self.places.add(part.span)
-                    state.lose(self.names(part), part.span, "the density ends at the end of its support")
+                    state.lose(names_of(part), part.span, "the density ends at the end of its support")
 
     def remainder(self, node: Arithmetic, state: Carrying) -> None:
         value: Expression = node.first
@@ -169,7 +148,7 @@ class Within:
                     for other in given[0].items[:number]:
                         self.add(Arithmetic(one, (Term("-", other),)), False, node.span, state)
             case _:
-                state.lose(self.names(node), node.span, f"`{node.function}` jumps, and where is not known here")
+                state.lose(names_of(node), node.span, f"`{node.function}` jumps, and where is not known here")
 
     # ------------------------------------------------------------------------------------------------ at a draw
     def rounded(self, one: Carried, node: Sample) -> list[Carried]:

@@ -33,7 +33,7 @@ from ..laws.law import Law
 from ..laws.others import Rows
 from .arguments import Bound
 from .machine import Machine
-from .solved import FAR, Found, Spot, Uneven, Untold, faded, from_infinity, roots, unfound
+from .solved import FAR, Found, Spot, Uneven, Untold, faded, from_here, from_infinity, roots, unfound
 
 STEP = 1e-8  # from a root to its sides: of the width of the distribution, and ULPS of the last digits of the root
 UNPARTED = 1e-3  # part of the roots at which an atom may not change its sign, for rounding
@@ -62,9 +62,10 @@ class Crossings:
         if machine.dtype != torch.float64:
             raise TooCoarse
         self.machine, self.site, self.bound = machine, site, bound
-        self.atoms = sorted(atoms, key=lambda atom: atom.lattice)  # a root counts for the first that has it
         self.home = self.lanes = frame.lanes
         self.entry = frame.child(frame.lanes)  # which stays where it is
+        atoms = from_here(atoms, self.entry)
+        self.atoms = sorted(atoms, key=lambda atom: atom.lattice)  # a root counts for the first that has it
         self.elements = math.prod(draw.shape[1:])
         assert machine.forks is not None
         self.looked = machine.forks.often(site.index)
@@ -77,7 +78,7 @@ class Crossings:
         marks = None if isinstance(self.lanes, Leading) else self.lanes.marks()
         self.own = None if marks is None else marks == 0  # the runs; alternatives, which take no others, stand next to jumps anyway
         self.draw = draw
-        self.frame = frame.child(self.lanes)
+        self.frame = self.entry.child(self.lanes)
         place = self._place(self.lanes, self.frame)
         with torch.enable_grad():
             found = self._found(place, draw)
@@ -386,7 +387,7 @@ class Crossings:
 def crossings(machine: Machine, site: Site, bound: Bound, frame: Frame) -> Callable[[Tensor], Crossings | None]:
     """What finds the jumps of a draw."""
     def found(draw: Tensor) -> Crossings | None:
-        atoms, twins = machine.atoms.get(site.index, ()), twins_of(frame.lanes)
+        atoms, twins = from_here(machine.atoms.get(site.index, ()), frame.child(frame.lanes)), twins_of(frame.lanes)
         if not atoms or not draw.numel() or (twins is not None and not twins.front):
             return None
         return Crossings(machine, site, atoms, bound, draw.detach(), frame)

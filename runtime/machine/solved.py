@@ -16,10 +16,14 @@ from torch import Tensor
 from ...dsl.jumps.atoms import DRAW, Atom, Form
 from ...dsl.jumps.inverting import GOAL
 from ...dsl.jumps.rising import NEVER_ZERO, SIZE
+from ...dsl.jumps.scoped import CallersPlace, every_name, inner, placed
+from ...dsl.jumps.solving import names_of
 from ...dsl.syntax import Arithmetic, Call, Expression, Name, Number, Power, Unary
 from ...dsl.text.diagnostics import ProbError
-from ..lanes.frames import Frame
-from ..lanes.values import PerLane, Uniform
+from ..lanes.frames import Activation, Frame
+from ..lanes.lanes import Lanes
+from ..lanes.pieces import Pieces
+from ..lanes.values import PerLane, Uniform, Value
 from ..laws.crossing import below, extent, moved, spread
 from ..laws.law import Law
 from ..laws.location_scale import Normal
@@ -37,6 +41,37 @@ class Uneven(Exception):
 
 class Untold(Exception):
     """A run that does not come so far has no value of an expression."""
+
+
+def from_here(atoms: Sequence[Atom], frame: Frame) -> Sequence[Atom]:
+    """Those atoms of a draw whose variables this run has, of which those of callers are put into a frame of its own; the others
+    belong to other calls of the function that draws."""
+    own = frame.activation
+    if own.caller is None:
+        return atoms
+    found = []
+    for atom in atoms:
+        for name in every_name(atom):
+            place = placed(name)
+            held = None if place is None else _of_caller(own, place)
+            if held is not None:
+                frame.values[name] = held
+        if all(inner(name) or frame.find(name) is not None for name in names_of(atom.value)):
+            found.append(atom)
+    return found
+
+
+def _of_caller(own: Activation, place: CallersPlace) -> tuple[Value | Pieces, Lanes] | None:
+    """A variable of a function that has led to this call, or of the program."""
+    back, caller = place.back - (own.scope == place.function), own.caller
+    while caller is not None:
+        own = caller.activation
+        if own.scope == place.function:
+            if back <= 0:
+                return caller.find(place.name)
+            back -= 1
+        caller = own.caller
+    return None
 
 
 @dataclass(frozen=True)
