@@ -140,6 +140,6 @@ def renamed(held: Held, names: Mapping[str, str]) -> Held:
 
 
 __all__ = [
-    "BETWEEN", "KEPT", "MAYBE", "MOST_BEFORE", "RETURNED", "Held", "CallersPlace", "depth", "every_name", "inner", "kept", "local",
-    "older", "owner", "placed", "plain", "renamed", "seen", "shown", "younger",
+    "MAYBE", "MOST_BEFORE", "RETURNED", "CallersPlace", "Held", "depth", "every_name", "inner", "kept", "local", "older", "owner",
+    "placed", "plain", "renamed", "seen", "shown", "younger",
 ]
