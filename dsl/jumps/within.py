@@ -29,22 +29,9 @@ from .carried import Carried, Carrying, Missable
 from .entries import simpler, split, written_out
 from .inverting import without_whole
 from .reachable import assignments, definitions, is_number, numbers_by_text, reached_by_draws
-from .rising import (
-    SIZE,
-    direction,
-    factors,
-    flat,
-    goes_with_a_sum,
-    has_an_entry,
-    never_zero,
-    nonzero,
-    poles,
-    slopes,
-    summed,
-    sums_over,
-    without_sums,
-)
+from .rising import direction, factors, flat, never_zero, nonzero, poles
 from .solving import WHOLE, Unsolved, constant, multiplied, names_of
+from .summed import SIZE, goes_with_a_sum, has_an_entry, slopes, summed, sums_over, without_sums
 
 
 class Within:

@@ -15,9 +15,10 @@ from torch import Tensor
 
 from ...dsl.jumps.atoms import DRAW, Atom, Form
 from ...dsl.jumps.inverting import GOAL
-from ...dsl.jumps.rising import NEVER_ZERO, SIZE
+from ...dsl.jumps.rising import NEVER_ZERO
 from ...dsl.jumps.scoped import CallersPlace, every_name, inner, placed
 from ...dsl.jumps.solving import names_of
+from ...dsl.jumps.summed import SIZE
 from ...dsl.syntax import Arithmetic, Call, Expression, Name, Number, Power, Unary
 from ...dsl.text.diagnostics import ProbError
 from ..lanes.frames import Activation, Frame
