@@ -15,7 +15,7 @@ from typing import Any
 
 from probrun.dsl.jumps.atoms import DRAW, Atom, Form
 from probrun.dsl.jumps.inverting import GOAL
-from probrun.dsl.jumps.rising import SIZE
+from probrun.dsl.jumps.atoms import SIZE
 from probrun.dsl.names.resolved import Resolved
 from probrun.dsl.syntax import (
     Arithmetic,

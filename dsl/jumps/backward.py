@@ -48,11 +48,12 @@ from .entries import any_entry, simpler
 from .forms import by_halving, formed
 from .hoisting import hoisted, owned
 from .inverting import GOAL, peeled, told
+from .left_out import Reduced
 from .reachable import alike, defined, few_outcomes, is_number, only_place, with_place
 from .repeated import MOST_ROUNDS, SOME, Repeated
 from .rising import poles
 from .scoped import MAYBE, RETURNED, Held, every_name, plain, renamed, seen, shown
-from .solving import WHOLE, Unsolved, by_element, changed, multiplied, names_of, put, substituted
+from .solving import WHOLE, Unsolved, by_element, changed, multiplied, names_of, pieces, put, substituted
 
 LATTICES = ("floor", "ceil", "round")
 
@@ -211,13 +212,43 @@ class _Backward(Repeated):
                 if DRAW not in names_of(made.value):
                     found.setdefault(made)
                     continue
-                made = self.one_entry(made)
-                for own in self.parts(made, node):
-                    if DRAW in names_of(own.value):
-                        self.candidate(own.value, own, node, site)
-                    for rest in self.without(own, node) if DRAW in names_of(own.value) else [own]:
-                        found.setdefault(rest)
+                atoms, rests = self.at_draw(made, node)
+                for atom in atoms:
+                    self.keep(atom, made, node, site)
+                for rest in rests:
+                    found.setdefault(rest)
         state.carried = {one: None for one in found if names_of(one.value)}
+
+    def at_draw(self, one: Carried, node: Sample) -> tuple[list[Atom], list[Carried]]:
+        """The atoms of an expression of a draw, and what goes on without it."""
+        atoms: list[Atom] = []
+        rests: list[Carried] = []
+        try:
+            for own in self.parts(self.one_entry(one), node):
+                if DRAW in names_of(own.value):
+                    atoms.append(self.candidate(own.value, own, node))
+                rests += self.without(own, node) if DRAW in names_of(own.value) else [own]
+        except (Missable, Unsolved):
+            if self.numbers(node) or (together := self.together(one, node)) is None:
+                raise
+            return together
+        return atoms, rests
+
+    def together(self, one: Carried, node: Sample) -> tuple[list[Atom], list[Carried]] | None:
+        """The same, of what is made of several numbers of a draw: each of them is a root beside the others."""
+        try:
+            reduced = Reduced(one.value, self.scalars)
+            rests = self.without_all(one, reduced, node)
+            atoms: dict[Atom, None] = {}
+            for each in reduced.each():
+                for piece in pieces(each.value, DRAW):
+                    if DRAW not in names_of(piece):
+                        continue
+                    atom = self.candidate(piece, one.of(piece), node)
+                    atoms.setdefault(replace(atom, others=each.others, whole=one.value, inside=each.part, places=each.places))
+        except Unsolved:
+            return None
+        return list(atoms), rests
 
     def one_entry(self, one: Carried) -> Carried:
         """Of an array that is drawn, one entry against numbers: the jumps of each entry, as if it were this one."""
@@ -227,7 +258,7 @@ class _Backward(Repeated):
         own = with_place(one.value, [place], Name(DRAW))
         return one.of(own) if is_number(own, self.scalars | {DRAW}) else one
 
-    def candidate(self, piece: Expression, one: Carried, node: Sample, site: Site) -> None:
+    def candidate(self, piece: Expression, one: Carried, node: Sample) -> Atom:
         """A jump at a draw."""
         if DISTRIBUTIONS[node.distribution.name].event:
             raise Missable(one.span, f"a draw of {node.distribution.name} is no single number")
@@ -247,7 +278,10 @@ class _Backward(Repeated):
         root = "" if one.lattice else told(self.seen(piece), DRAW, shown(node.name))
         words = f"jumps at {root + ': ' if root else ''}`{self.source.quoted(one.span)}` (line {line})"
         zero = Name(GOAL) if one.lattice else Number(0.0)
-        atom = self.atom(Atom(piece, one.lattice, Form.AFFINE, piece, (zero,), one.span, words), node)
+        return self.atom(Atom(piece, one.lattice, Form.AFFINE, piece, (zero,), one.span, words), node)
+
+    def keep(self, atom: Atom, one: Carried, node: Sample, site: Site) -> None:
+        """An atom of a site."""
         known = self.atoms[self.index_of[site.index]]
         known.setdefault(self.seen(atom))
         if len(known) > MOST_ATOMS:

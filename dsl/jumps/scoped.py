@@ -9,11 +9,11 @@ name that tells where they are (`placed`).
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import TypeVar, cast
 
 from ..syntax import Call, Draw, Name, Node
-from .atoms import Atom
+from .atoms import Atom, LeftOut
 from .solving import changed, names_of
 
 BETWEEN, BEFORE, ELSEWHERE = "\1", "\1^", "\1@"
@@ -117,7 +117,9 @@ def _nodes(atom: Atom) -> Iterator[Node]:
     for item in fields(atom):
         value = getattr(atom, item.name)
         for one in value if isinstance(value, tuple) else (value,):
-            if isinstance(one, Node):
+            if isinstance(one, LeftOut):
+                yield from (one.value, *(() if one.place is None else (one.place,)))
+            elif isinstance(one, Node):
                 yield one
 
 
@@ -129,6 +131,8 @@ def renamed(held: Held, names: Mapping[str, str]) -> Held:
     def put(value: object) -> object:
         if isinstance(value, tuple):
             return tuple(map(put, value))
+        if isinstance(value, LeftOut):
+            return replace(value, value=put(value.value), place=put(value.place))  # type: ignore[arg-type]
         if not isinstance(value, Node):
             return value
         return changed(value, lambda part: Name(names[part.id]) if isinstance(part, Name) and part.id in names else None)

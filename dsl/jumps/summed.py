@@ -7,11 +7,11 @@ from collections.abc import Mapping
 from ..names.scopes import nodes_in
 from ..syntax import Argument, Arithmetic, Call, Comparison, Expression, Index, Name, Number, Slice, Term, Unary
 from ..tables.functions import FUNCTIONS
+from .atoms import SIZE
 from .rising import direction
 from .solving import affine, changed, constant, names_of, put, slope
 
 SUMS = frozenset(name for name, row in FUNCTIONS.items() if row.adds)
-SIZE = "\1size"  # how many numbers a draw has
 
 
 def summed(node: Expression, name: str) -> list[Expression] | None:
@@ -138,4 +138,4 @@ def _goes_with(node: Expression, name: str) -> bool:
     return False
 
 
-__all__ = ["SIZE", "goes_with_a_sum", "has_an_entry", "slopes", "summed", "sums_over", "without_sums"]
+__all__ = ["goes_with_a_sum", "has_an_entry", "slopes", "summed", "sums_over", "without_sums"]

@@ -24,14 +24,15 @@ from ..tables.distributions import DISTRIBUTIONS
 from ..tables.functions import FUNCTIONS, Smoothness
 from ..tables.ranges import Bounds
 from ..text.source import Span
-from .atoms import DRAW
+from .atoms import DRAW, SIZE
 from .carried import Carried, Carrying, Missable
 from .entries import simpler, split, written_out
 from .inverting import without_whole
+from .left_out import Reduced
 from .reachable import assignments, definitions, is_number, numbers_by_text, reached_by_draws
 from .rising import direction, factors, flat, never_zero, nonzero, poles
-from .solving import WHOLE, Unsolved, constant, multiplied, names_of
-from .summed import SIZE, goes_with_a_sum, has_an_entry, slopes, summed, sums_over, without_sums
+from .solving import WHOLE, Unsolved, constant, multiplied, names_of, pieces, substituted
+from .summed import goes_with_a_sum, has_an_entry, slopes, summed, sums_over, without_sums
 
 
 class Within:
@@ -173,15 +174,18 @@ class Within:
         return all(is_number(argument.value, self.scalars) for argument in node.distribution.arguments)
 
     def without(self, one: Carried, node: Sample) -> list[Carried]:
-        """What goes on without a draw: what the expression is where it does not change with it, and where it comes to be so,
-        if it may be 0 there (`x*y > 0` jumps where x is 0)."""
-        signs = self.signs_at(node)
-        if direction(simpler(one.value), DRAW, signs):
-            return []
-        if sums_over(one.value, DRAW):
+        """What goes on without a draw."""
+        if not direction(simpler(one.value), DRAW, self.signs_at(node)) and sums_over(one.value, DRAW):
             return self.without_sums(one)
+        return self.without_name(one, DRAW, self.signs_at(node))
+
+    def without_name(self, one: Carried, name: str, signs: dict[str, int]) -> list[Carried]:
+        """What goes on without a number that is random: what the expression is where it does not change with it, and where it comes
+        to be so, if it may be 0 there (`x*y > 0` jumps where x is 0)."""
+        if direction(simpler(one.value), name, signs):
+            return []
         found = []
-        for rest in flat(one.value, DRAW, signs):
+        for rest in flat(one.value, name, signs):
             found.append(one.of(rest))
             number = constant(rest)
             if number is None:
@@ -189,8 +193,27 @@ class Within:
             else:
                 sure = number % 1 != 0 if one.lattice else number != 0
             if not sure:
-                found += [Carried(factor, False, one.span) for factor in factors(one.value, DRAW, signs)]
+                found += [Carried(factor, False, one.span) for factor in factors(one.value, name, signs)]
         return found
+
+    def without_all(self, one: Carried, reduced: Reduced, node: Sample) -> list[Carried]:
+        """The same of an expression of which all numbers of a draw are roots."""
+        stuck, signs = reduced.stuck(self.signs_at(node)), reduced.signs(self.signs_at(node))
+        left = [one.of(reduced.value)]
+        for name in reduced.found:
+            left = [own.of(piece) for own in left for piece in pieces(own.value, name)]
+        if any(poles(own.value, name, signs) for own in left for name in reduced.found):
+            raise Missable(one.span, "it is divided by what several numbers of a draw come to")
+        for name, still in stuck.items():
+            found: list[Carried] = []
+            for own in left:
+                if name not in names_of(own.value):
+                    found.append(own)
+                    continue
+                found += self.without_name(own, name, signs)
+                found += [own.of(substituted(own.value, name, value)) for value in still]
+            left = list(dict.fromkeys(found))
+        return left
 
     def without_sums(self, one: Carried) -> list[Carried]:
         """The same of an expression with a sum over the draw."""

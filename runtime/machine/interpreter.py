@@ -64,10 +64,18 @@ from .evaluating import (
 )
 from .looping import OneByOne, execute_for, execute_while
 from .machine import Evaluate, Execute, Machine, Outcome
-from .observing import begin, draw_together, execute_observe, execute_proposal, execute_require
 from .rounds import AtOnce
 from .sites import log_density
-from .storing import execute_assign, execute_sample, skip
+from .storing import (
+    begin,
+    draw_together,
+    execute_assign,
+    execute_observe,
+    execute_proposal,
+    execute_require,
+    execute_sample,
+    skip,
+)
 
 EVALUATORS = cast(
     "dict[type[Node], Evaluate]",

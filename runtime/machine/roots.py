@@ -20,6 +20,7 @@ from ...dsl.jumps.solving import names_of
 from ...dsl.names.resolved import Site
 from ...dsl.text.diagnostics import ProbError
 from ..arrays.kernels import where_true
+from ..arrays.leave_one_out import Uneven
 from ..arrays.probes import unlike
 from ..lanes.forking import twins_of
 from ..lanes.frames import Frame
@@ -32,14 +33,14 @@ from ..laws.crossing import Unknown, crossed, spread
 from ..laws.law import Law
 from ..laws.others import Rows
 from .arguments import Bound
+from .elsewhere import from_here, mass_of, partial_of, shared, told
 from .machine import Machine
-from .solved import FAR, Found, Spot, Uneven, Untold, faded, from_here, from_infinity, roots, unfound
+from .solved import FAR, Found, Spot, Untold, faded, from_infinity, roots, unfound
 
 STEP = 1e-8  # from a root to its sides: of the width of the distribution, and ULPS of the last digits of the root
 UNPARTED = 1e-3  # part of the roots at which an atom may not change its sign, for rounding
 WATCHED = 1024  # roots of one meeting that are looked at
 CLOSE = 1e-9  # derivatives that are the same but for rounding
-NOTHING = 1e-280  # a density whose inverse may be no number
 EQUAL = 1e-11  # of the width, and of a root: what roots that are the same may be apart for rounding
 
 
@@ -65,7 +66,9 @@ class Crossings:
         self.home = self.lanes = frame.lanes
         self.entry = frame.child(frame.lanes)  # which stays where it is
         atoms = from_here(atoms, self.entry)
-        self.atoms = sorted(atoms, key=lambda atom: atom.lattice)  # a root counts for the first that has it
+        # a root counts for the first atom that has it
+        self.atoms = sorted(atoms, key=lambda atom: (atom.whole is not None, atom.lattice))
+        self.others = {one.name: one for atom in atoms for one in atom.others}
         self.elements = math.prod(draw.shape[1:])
         assert machine.forks is not None
         self.looked = machine.forks.often(site.index)
@@ -79,7 +82,7 @@ class Crossings:
         self.own = None if marks is None else marks == 0  # the runs; alternatives, which take no others, stand next to jumps anyway
         self.draw = draw
         self.frame = self.entry.child(self.lanes)
-        place = self._place(self.lanes, self.frame)
+        place = self._place(self.lanes, self.frame, draw)
         with torch.enable_grad():
             found = self._found(place, draw)
         with torch.no_grad():
@@ -92,7 +95,7 @@ class Crossings:
             if self.looked:
                 self._no_corner(place, found, moves)
                 self._no_other(found)
-            masses = [self._density(place.law, one) * move for one, move in zip(found, moves, strict=True)]
+            masses = [mass_of(place.law, one) * move for one, move in zip(found, moves, strict=True)]
             some = [number for number, mass in enumerate(masses) if bool(mass.any())] or [0]
             self.kinds, self.kind_of = len(some), some
             self._masses, self.points = ([table[number] for number in some] for table in (masses, self.points))
@@ -121,7 +124,7 @@ class Crossings:
         inner = self.entry.child(Leading(1, self.home, self.machine.device))
         inner.write(DRAW, Uniform(0.0))
         for atom in self.atoms:
-            if atom.lattice or atom.form is Form.SUMMED:
+            if atom.lattice or atom.form is Form.SUMMED or atom.whole is not None:
                 return False
             for expression in (*atom.goals, atom.part, *([atom.outer] if atom.outer is not None else [])):
                 if any(found and isinstance(found[0], PerLane) for found in map(inner.find, names_of(expression))):
@@ -136,7 +139,7 @@ class Crossings:
                     return False
         return True
 
-    def _place(self, lanes: Lanes, frame: Frame, lifted: bool = True) -> Spot:
+    def _place(self, lanes: Lanes, frame: Frame, drawn: Tensor | None, lifted: bool = True) -> Spot:
         arguments = {name: carry(value, self.home, lanes) for name, value in self.bound.arguments.items()}
         lifter = self.machine.lifter
         if lifter is not None and lifted:
@@ -145,9 +148,8 @@ class Crossings:
             }
         if self.alike:  # one number is all that there is
             arguments = {name: type(value)(value.raw) for name, value in arguments.items()}
-        return Spot(
-            self.machine, frame, self.bound.with_arguments(arguments).law(), (lanes.count, *self.draw.shape[1:]),
-        )
+        shape = lanes.count, *self.draw.shape[1:]
+        return Spot(self.machine, frame, self.bound.with_arguments(arguments).law(), shape, drawn, self.others)
 
     def _found(self, place: Spot, draw: Tensor) -> list[Found]:
         found = [(atom, self._roots(place, atom, draw)) for atom in self.atoms]
@@ -156,13 +158,14 @@ class Crossings:
 
     def _roots(self, place: Spot, atom: Atom, draw: Tensor) -> list[Found]:
         try:
-            return roots(place, atom, draw, place.law)
+            found = roots(place, atom, draw, place.law)
+            return found if atom.whole is None else shared(place, atom, found, draw)
         except Unknown:
             raise self.refused("the distribution function of its draws is not known here") from None
         except Untold as problem:
             raise self.refused(f"where it jumps cannot be told in runs that do not come so far: {problem}") from None
-        except Uneven:
-            raise self.refused("a draw makes the result jump at as many places as an array has") from None
+        except Uneven as problem:
+            raise self.refused(str(problem) or "a draw makes the result jump at as many places as an array has") from None
 
     def refused(self, why: str) -> Exception:
         """P0403 at the site."""
@@ -170,17 +173,6 @@ class Crossings:
             "P0403", f"no estimator is right at site `{self.site.name}`", self.site.span, why,
             help="draw from another distribution, or keep the draw away from jumps",
         )
-
-    @staticmethod
-    def _density(law: Law, found: Found) -> Tensor:
-        """The mass of a root: 0 where there is none."""
-        root = found.root.detach()
-        if law.support(root) is not None:
-            root = torch.where(torch.isfinite(root), root, law.stand_in(root))
-        density = law.log_prob(root).exp()
-        if found.cell is not None:
-            density = density / found.cell
-        return torch.where(torch.isfinite(found.root) & torch.isfinite(density) & (density > NOTHING), density, 0.0)
 
     def _once_each(self, found: Sequence[Found], still: Sequence[Found], every: Sequence[Found]) -> None:
         """Roots that are the same count once; P0403 where they move apart.  What is a root of a lattice counts there, also in lanes
@@ -205,11 +197,18 @@ class Crossings:
                     raise self.refused("two of its jumps are at the same place, and move apart")
                 if first < later:
                     masses[later] = torch.where(same, 0.0, masses[later])
+                    self._one_jump(self.atom_of[self.kind_of[first]], self.atom_of[self.kind_of[later]], same)
             own = self.atom_of[self.kind_of[later]]
             for atom, before in dict(zip(self.atom_of[: self.kind_of[later]], every, strict=False)).items():
                 if before.at is not None and atom is not own:
                     low, high = (before.at(point + side * width).detach().floor() for side in (-1.0, 1.0))
                     masses[later] = torch.where((low != high) & low.isfinite() & high.isfinite(), 0.0, masses[later])
+
+    def _one_jump(self, one: Atom, other: Atom, same: Tensor) -> None:
+        """P0403 where roots of what is made of several numbers in different ways are the same: of which they are is not told."""
+        shared = one.whole is not None or one.form is Form.SUMMED
+        if shared and one.whole != other.whole and often(same, self.own):
+            raise self.refused(f"two of its jumps are at the same place: one {one.origin}, the other {other.origin}")
 
     def _no_corner(self, place: Spot, found: Sequence[Found], moves: Sequence[bool]) -> None:
         """P0403 where the draws end at a root and the end moves otherwise, or where an atom is 0 whatever is drawn."""
@@ -265,7 +264,7 @@ class Crossings:
         place, draw = self._some(rows), self._draws(rows)
         width = spread(place.law, draw).abs().expand(draw.shape)
         for atom in dict.fromkeys(self.atom_of):
-            if atom.lattice or atom.poles or atom.form is Form.SUMMED:
+            if atom.lattice or atom.poles or atom.form is Form.SUMMED or partial_of(atom):
                 continue
             several = [one.root.detach().index_select(0, rows) for own, one in zip(self.atom_of, found, strict=True) if own == atom]
             if float(unfound(place, atom, several, draw, width).sum()) > UNPARTED * rows.shape[0]:
@@ -318,11 +317,12 @@ class Crossings:
             raise self.refused("how its draws move with a parameter is not known") from None
         if found.cell is not None:
             motion = motion / found.cell
-        return self._own(motion, element)
+        motion = self._own(motion, element)
+        return motion if atom.whole is None else motion * told(place, atom, draw, element, self._own(safe.detach(), element))
 
     def _some(self, rows: Tensor) -> Spot:
         lanes = self.home.restrict(rows)
-        return self._place(lanes, self.entry.child(lanes))
+        return self._place(lanes, self.entry.child(lanes), self._draws(rows))
 
     def _chosen(self, rows: Tensor, ways: Tensor) -> Tensor:
         """The roots."""
@@ -336,7 +336,7 @@ class Crossings:
     def _widths(self, rows: Tensor, ways: Tensor, point: Tensor) -> Tensor:
         """From roots to their sides."""
         lanes = self.home.restrict(rows)
-        place = self._place(lanes, self.entry.child(lanes), False)
+        place = self._place(lanes, self.entry.child(lanes), None, False)
         wide = point.reshape(-1, *(1,) * (len(place.shape) - 1)).expand(place.shape)
         return self._own(_width(place.law, wide), ways // self.kinds)
 

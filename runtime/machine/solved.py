@@ -7,24 +7,21 @@ No number decides that there is no root: a factor of the slope that came out as 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor
 
-from ...dsl.jumps.atoms import DRAW, Atom, Form
+from ...dsl.jumps.atoms import DRAW, INSIDE, SIZE, Atom, Form, LeftOut
 from ...dsl.jumps.inverting import GOAL
 from ...dsl.jumps.rising import NEVER_ZERO
-from ...dsl.jumps.scoped import CallersPlace, every_name, inner, placed
 from ...dsl.jumps.solving import names_of
-from ...dsl.jumps.summed import SIZE
 from ...dsl.syntax import Arithmetic, Call, Expression, Name, Number, Power, Unary
 from ...dsl.text.diagnostics import ProbError
-from ..lanes.frames import Activation, Frame
-from ..lanes.lanes import Lanes
-from ..lanes.pieces import Pieces
-from ..lanes.values import PerLane, Uniform, Value
+from ..arrays.leave_one_out import Uneven, beside
+from ..lanes.frames import Frame
+from ..lanes.values import PerLane, Uniform
 from ..laws.crossing import below, extent, moved, spread
 from ..laws.law import Law
 from ..laws.location_scale import Normal
@@ -36,43 +33,9 @@ LITTLE = 1e-3  # of the largest part that a number has in the variance of a sum
 HALVINGS, FARTHEST, LARGEST = 64, 690.0, 1e300  # of an interval of steps, whose sinh is so many widths
 
 
-class Uneven(Exception):
-    """A draw is compared with more numbers than it has."""
-
 
 class Untold(Exception):
     """A run that does not come so far has no value of an expression."""
-
-
-def from_here(atoms: Sequence[Atom], frame: Frame) -> Sequence[Atom]:
-    """Those atoms of a draw whose variables this run has, of which those of callers are put into a frame of its own; the others
-    belong to other calls of the function that draws."""
-    own = frame.activation
-    if own.caller is None:
-        return atoms
-    found = []
-    for atom in atoms:
-        for name in every_name(atom):
-            place = placed(name)
-            held = None if place is None else _of_caller(own, place)
-            if held is not None:
-                frame.values[name] = held
-        if all(inner(name) or frame.find(name) is not None for name in names_of(atom.value)):
-            found.append(atom)
-    return found
-
-
-def _of_caller(own: Activation, place: CallersPlace) -> tuple[Value | Pieces, Lanes] | None:
-    """A variable of a function that has led to this call, or of the program."""
-    back, caller = place.back - (own.scope == place.function), own.caller
-    while caller is not None:
-        own = caller.activation
-        if own.scope == place.function:
-            if back <= 0:
-                return caller.find(place.name)
-            back -= 1
-        caller = own.caller
-    return None
 
 
 @dataclass(frozen=True)
@@ -83,6 +46,10 @@ class Spot:
     frame: Frame
     law: Law
     shape: tuple[int, ...]
+    drawn: Tensor | None = None
+    others: Mapping[str, LeftOut] = field(default_factory=dict)
+    beside: dict[str, Tensor] = field(default_factory=dict)
+    absent: dict[str, Tensor] = field(default_factory=dict)
 
     def value(self, expression: Expression, draw: Tensor | None, whole: Tensor | None = None) -> Tensor:
         """Of an expression, with this draw `[lanes, *batch]`: one for each number that is drawn."""
@@ -100,13 +67,17 @@ class Spot:
             raise Uneven
         return self.value(goal, None, whole)
 
-    def evaluated(self, expression: Expression, draw: Tensor | None, whole: Tensor | None = None) -> Tensor:
+    def evaluated(
+        self, expression: Expression, draw: Tensor | None, whole: Tensor | None = None, inside: Tensor | None = None
+    ) -> Tensor:
         """Of an expression, with this draw, and where GOAL is a whole number: as it comes."""
         aside = self.machine.aside
         assert aside is not None
         inner = self.frame.child(self.frame.lanes)
         inner.write(SIZE, Uniform(float(math.prod(self.shape[1:]))))
-        for name, given in ((DRAW, draw), (GOAL, whole)):
+        for name in names_of(expression) & self.others.keys():
+            inner.write(name, PerLane(self.left_out(self.others[name])))
+        for name, given in ((DRAW, draw), (GOAL, whole), (INSIDE, inside)):
             if given is not None:
                 inner.write(name, PerLane(given))
         try:
@@ -118,6 +89,22 @@ class Spot:
             found = aside.lifter.lift(found, inner.lanes)
         return aside.number(found)
 
+    def left_out(self, left: LeftOut) -> Tensor:
+        """What the others come to, for each number that was drawn; where it is `absent` something else."""
+        if left.name not in self.beside:
+            assert self.drawn is not None
+            with torch.enable_grad():
+                own, part = moved(self.law, self.drawn), left.part
+                place = None if left.place is None else self.evaluated(left.place, None).reshape(-1, 1)
+
+                def made(numbers: Tensor) -> Tensor:
+                    return replace(self, shape=tuple(numbers.shape)).evaluated(left.value, None, None, numbers)
+
+                found = beside(left.kind, own, None if part is None else (part.start, part.stop), place, made)
+                self.absent[left.name] = found.detach().isnan()
+                self.beside[left.name] = torch.where(self.absent[left.name], 0.5, found)
+        return self.beside[left.name]
+
     def constant(self, number: float) -> Tensor:
         """A draw that is the same everywhere."""
         return torch.full(self.shape, number, dtype=self.machine.dtype, device=self.machine.device)
@@ -125,13 +112,15 @@ class Spot:
 
 @dataclass(frozen=True)
 class Found:
-    """A root `[lanes, *batch]` of an atom (nan: none), and the probability of the cell in which it is next to the draw (None:
-    1).  Of a lattice `near` gives the root that is next to a point, and `at` the value of the atom there."""
+    """A root `[lanes, *batch]` of an atom (nan: none), and the probability of the cell in which it is next to the draw (None: 1).
+    Of a lattice `near` gives the root that is next to a point, and `at` the value of the atom there.  `share`: about that of a
+    number in the jump of several."""
 
     root: Tensor
     cell: Tensor | None = None
     near: Callable[[Tensor], Tensor] | None = None
     at: Callable[[Tensor], Tensor] | None = None
+    share: Tensor | None = None
 
 
 def roots(place: Spot, atom: Atom, draw: Tensor, law: Law) -> list[Found]:

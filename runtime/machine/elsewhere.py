@@ -1,0 +1,109 @@
+"""What the jumps of a draw depend on beside the number that is drawn: variables of callers, and the other numbers of the draw."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from itertools import pairwise
+
+import torch
+from torch import Tensor
+
+from ...dsl.jumps.atoms import Atom
+from ...dsl.jumps.scoped import CallersPlace, every_name, inner, placed
+from ...dsl.jumps.solving import names_of
+from ..arrays.leave_one_out import Uneven, gradient
+from ..lanes.frames import Activation, Frame
+from ..lanes.lanes import Lanes
+from ..lanes.pieces import Pieces
+from ..lanes.values import Value
+from ..laws.crossing import extent
+from ..laws.law import Law
+from .solved import Found, Spot
+
+NOTHING = 1e-280  # a density whose inverse may be no number
+LEAST = 1e-3  # share that a number is thought to have in a jump
+
+
+def from_here(atoms: Sequence[Atom], frame: Frame) -> Sequence[Atom]:
+    """Those atoms of a draw whose variables this run has, of which those of callers are put into a frame of its own; the others
+    belong to other calls of the function that draws."""
+    own = frame.activation
+    if own.caller is None:
+        return atoms
+    found = []
+    for atom in atoms:
+        for name in every_name(atom):
+            place = placed(name)
+            held = None if place is None else _of_caller(own, place)
+            if held is not None:
+                frame.values[name] = held
+        if all(inner(name) or frame.find(name) is not None for name in names_of(atom.value)):
+            found.append(atom)
+    return found
+
+
+def _of_caller(own: Activation, place: CallersPlace) -> tuple[Value | Pieces, Lanes] | None:
+    """A variable of a function that has led to this call, or of the program."""
+    back, caller = place.back - (own.scope == place.function), own.caller
+    while caller is not None:
+        own = caller.activation
+        if own.scope == place.function:
+            if back <= 0:
+                return caller.find(place.name)
+            back -= 1
+        caller = own.caller
+    return None
+
+
+def shared(place: Spot, atom: Atom, several: list[Found], draw: Tensor) -> list[Found]:
+    """Roots of what is made of several numbers of a draw: those of numbers in its part, each with about the share that it has."""
+    assert atom.whole is not None
+    heights = [place.evaluated(one, None) for one in atom.places]
+    if any(not bool((high.floor() > low.ceil()).all()) for low, high in pairwise(heights)):
+        raise Uneven("numbers that stand next to each other in their order are compared")
+    widths = extent(place.law, draw)
+    whole = (gradient(lambda x: place.evaluated(atom.whole, x), draw, 1) * widths).square()  # type: ignore[arg-type]
+    per_lane = -1, *(1,) * (draw.dim() - 1)
+    others = whole.flatten(1).sum(1).reshape(per_lane) - whole
+    counts = torch.ones(draw.shape[1:], dtype=torch.bool, device=draw.device)
+    if atom.inside is not None:
+        counts[...], counts[atom.inside.start : atom.inside.stop] = False, True
+    for one in atom.others:
+        place.left_out(one)
+        counts = counts & ~place.absent[one.name]
+    made = []
+    for found in several:
+        known = torch.isfinite(found.root.detach()) & counts
+        at = torch.where(known, found.root.detach(), draw)
+        own = (gradient(lambda x: place.value(atom.value, x), at, draw.dim()) * widths).square()
+        share = (own / (own + others.clamp_min(0.0))).nan_to_num(1.0).clamp_min(LEAST)
+        made.append(replace(found, root=torch.where(counts, found.root, torch.nan), share=share))
+    return made
+
+
+def partial_of(atom: Atom) -> bool:
+    """Whether only some of the numbers of a draw may be roots."""
+    return atom.inside is not None or any(one.kind == "order" for one in atom.others)
+
+
+def told(place: Spot, atom: Atom, draw: Tensor, element: Tensor, root: Tensor) -> Tensor:
+    """The share `[lanes]` of one number, each at its root, in the jump of all: its part of the square of the gradient there."""
+    assert atom.whole is not None
+    at = draw.detach().reshape(draw.shape[0], -1).scatter(1, element.unsqueeze(1), root.unsqueeze(1)).reshape(draw.shape)
+    widths = extent(place.law, at)
+    part = (gradient(lambda x: place.evaluated(atom.whole, x), at, 1) * widths).square().flatten(1)  # type: ignore[arg-type]
+    return (part.gather(1, element.unsqueeze(1)).squeeze(1) / part.sum(1)).nan_to_num(0.0, 0.0, 0.0)
+
+
+def mass_of(law: Law, found: Found) -> Tensor:
+    """The mass of a root: 0 where there is none."""
+    root = found.root.detach()
+    if law.support(root) is not None:
+        root = torch.where(torch.isfinite(root), root, law.stand_in(root))
+    density = law.log_prob(root).exp()
+    if found.cell is not None:
+        density = density / found.cell
+    if found.share is not None:
+        density = density * found.share
+    return torch.where(torch.isfinite(found.root) & torch.isfinite(density) & (density > NOTHING), density, 0.0)
