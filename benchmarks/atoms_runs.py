@@ -13,9 +13,8 @@ from dataclasses import dataclass, field
 from statistics import NormalDist
 from typing import Any
 
-from probrun.dsl.jumps.atoms import DRAW, Atom, Form
+from probrun.dsl.jumps.atoms import DRAW, SIZE, Atom, Form
 from probrun.dsl.jumps.inverting import GOAL
-from probrun.dsl.jumps.atoms import SIZE
 from probrun.dsl.names.resolved import Resolved
 from probrun.dsl.syntax import (
     Arithmetic,

@@ -121,6 +121,8 @@ def split(node: Expression, name: str, scalars: frozenset[str]) -> list[Expressi
         if not isinstance(part, Call) or name not in names_of(part) or not mixes(part, scalars):
             return None
         inner = part.arguments[0].value
+        if part.function in ("argmax", "argmin"):  # whose own jumps are carried as such
+            return Name(WHOLE)
         if part.function == "sum" and len(part.arguments) == 1 and all(map(_whole, split(inner, name, scalars))):
             return Name(WHOLE)
         return Name(held.setdefault(part, f"{HELD}{len(held)}"))

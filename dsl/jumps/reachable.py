@@ -33,7 +33,7 @@ from ..syntax import (
     children,
 )
 from ..tables.distributions import DISTRIBUTIONS
-from ..tables.functions import FUNCTIONS, elementwise
+from ..tables.functions import FUNCTIONS, elementwise, reduces
 from .scoped import MOST_BEFORE, RETURNED, older
 from .solving import changed, names_of
 
@@ -120,11 +120,10 @@ def is_number(node: Node, scalars: frozenset[str]) -> bool:
             return node.id in scalars
         case Unary() | Arithmetic() | Term() | Argument() | Power() | Comparison() | Logical() | Conditional():
             return all(is_number(part, scalars) for part in children(node))
-        case Call():
-            return (
-                node.function in FUNCTIONS and elementwise(node.function, len(node.arguments))
-                and all(is_number(part, scalars) for part in children(node))
-            )
+        case Call() if node.function in FUNCTIONS:
+            if reduces(node.function, len(node.arguments)) or node.function in ("var", "std", "quantile", "length"):
+                return True
+            return elementwise(node.function, len(node.arguments)) and all(is_number(part, scalars) for part in children(node))
     return False
 
 

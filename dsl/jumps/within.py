@@ -10,6 +10,7 @@ from ..syntax import (
     Comparison,
     Conditional,
     Expression,
+    Index,
     Interval,
     Logical,
     LogPdf,
@@ -31,8 +32,10 @@ from .inverting import without_whole
 from .left_out import Reduced
 from .reachable import assignments, definitions, is_number, numbers_by_text, reached_by_draws
 from .rising import direction, factors, flat, never_zero, nonzero, poles
-from .solving import WHOLE, Unsolved, constant, multiplied, names_of, pieces, substituted
+from .solving import WHOLE, Unsolved, call_of, constant, less, multiplied, names_of, pieces, substituted
 from .summed import goes_with_a_sum, has_an_entry, slopes, summed, sums_over, without_sums
+
+ARGUMENTS = {"argmax": (-1.0, -2.0), "argmin": (1.0, 0.0)}  # the places of two numbers that are the same where it jumps
 
 
 class Within:
@@ -135,6 +138,9 @@ class Within:
                 for number, one in enumerate(given[0].items):
                     for other in given[0].items[:number]:
                         self.add(Arithmetic(one, (Term("-", other),)), False, node.span, state)
+            case "argmax" | "argmin" if not isinstance(given[0], Vector):
+                first, second = (Index(call_of("sort", given[0]), (Number(at),)) for at in ARGUMENTS[node.function])
+                self.add(less(first, second), False, node.span, state)  # the two largest, or the two smallest, are the same
             case _:
                 state.lose(names_of(node), node.span, f"`{node.function}` jumps, and where is not known here")
 

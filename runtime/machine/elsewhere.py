@@ -12,6 +12,7 @@ from torch import Tensor
 from ...dsl.jumps.atoms import Atom
 from ...dsl.jumps.scoped import CallersPlace, every_name, inner, placed
 from ...dsl.jumps.solving import names_of
+from ...dsl.syntax import Expression
 from ..arrays.leave_one_out import Uneven, gradient
 from ..lanes.frames import Activation, Frame
 from ..lanes.lanes import Lanes
@@ -85,6 +86,17 @@ def shared(place: Spot, atom: Atom, several: list[Found], draw: Tensor) -> list[
 def partial_of(atom: Atom) -> bool:
     """Whether only some of the numbers of a draw may be roots."""
     return atom.inside is not None or any(one.kind == "order" for one in atom.others)
+
+
+def of_all(place: Spot, whole: Expression, draw: Tensor) -> Tensor:
+    """What is made of all numbers of a draw, for each of them."""
+    return place.evaluated(whole, draw).reshape(-1, *(1,) * (draw.dim() - 1)).expand(draw.shape)
+
+
+def nowhere(atom: Atom, root: Tensor) -> Tensor:
+    """Where an atom has no root; of what is made of several numbers: no number has one."""
+    none = root.isnan()
+    return none if atom.whole is None else none.flatten(1).all(1).reshape(-1, *(1,) * (root.dim() - 1)).expand(root.shape)
 
 
 def told(place: Spot, atom: Atom, draw: Tensor, element: Tensor, root: Tensor) -> Tensor:

@@ -33,7 +33,7 @@ from ..laws.crossing import Unknown, crossed, spread
 from ..laws.law import Law
 from ..laws.others import Rows
 from .arguments import Bound
-from .elsewhere import from_here, mass_of, partial_of, shared, told
+from .elsewhere import from_here, mass_of, nowhere, of_all, partial_of, shared, told
 from .machine import Machine
 from .solved import FAR, Found, Spot, Untold, faded, from_infinity, roots, unfound
 
@@ -229,8 +229,9 @@ class Crossings:
                     raise self.refused(f"its draws end exactly where the result {atom.origin}, and move apart from that")
                 if not often(one.root.isnan(), self.own):
                     continue
-                value = place.value(atom.value, self.draw)
-                nothing = one.root.isnan() & value.isfinite() & (value.detach() == (value.detach().round() if atom.lattice else 0))
+                value = place.value(atom.value, self.draw) if atom.whole is None else of_all(place, atom.whole, self.draw)
+                zero = value.detach() == (value.detach().round() if atom.lattice else 0)
+                nothing = nowhere(atom, one.root) & value.isfinite() & zero
                 if often(nothing, self.own) and self._apart(value, value.detach(), nothing, CLOSE):
                     raise self.refused(f"the result {atom.origin} whatever is drawn, and a parameter moves that")
 
