@@ -11,10 +11,10 @@ from dataclasses import replace
 from typing import cast
 
 from ..names.scopes import nodes_in
-from ..syntax import Argument, Arithmetic, Call, Expression, Index, Name, Node, Number, Slice, Term, Unary, Vector
+from ..syntax import Argument, Arithmetic, Call, Expression, Index, Name, Node, Number, Power, Slice, Term, Unary, Vector
 from ..tables.functions import FUNCTIONS, elementwise
 from .reachable import is_number
-from .solving import MOST_PIECES, WHOLE, Unsolved, by_element, changed, constant, names_of, pieces, put
+from .solving import MOST_PIECES, WHOLE, Unsolved, by_element, call_of, changed, constant, less, names_of, pieces, put
 
 HELD = "\1held "  # before the number of what stays whole
 
@@ -61,6 +61,41 @@ def written_out(node: Expression, scalars: frozenset[str]) -> Expression:
         return Arithmetic(made, (Term("/", Number(float(len(items)))),)) if part.function == "mean" else made
 
     return cast(Expression, changed(node, change))
+
+
+def spread_out(node: Expression, name: str, scalars: frozenset[str]) -> Expression:
+    """The expression with the variance, and the logarithm of the sum of exponentials, of numbers that are written out, in one of
+    which a name stands, as a function of that one beside the others."""
+
+    def change(part: Expression) -> Expression | None:
+        if not isinstance(part, Call) or part.function not in ("var", "std", "logsumexp") or len(part.arguments) != 1:
+            return None
+        given = part.arguments[0].value
+        items = given.items if isinstance(given, Vector) else ()
+        mine = [place for place, item in enumerate(items) if name in names_of(item)]
+        if len(mine) != 1 or len(items) < 2 or not all(is_number(item, scalars) for item in items):
+            return None
+        own, others = items[mine[0]], tuple(item for place, item in enumerate(items) if place != mine[0])
+        if part.function == "logsumexp":
+            rest = others[0] if len(others) == 1 else call_of("logsumexp", Vector(others))
+            return Arithmetic(rest, (Term("+", call_of("softplus", less(own, rest))),))
+        made = _variance(own, others)
+        return made if part.function == "var" else call_of("sqrt", made)
+
+    return cast(Expression, changed(node, change))
+
+
+def _variance(own: Expression, others: tuple[Expression, ...]) -> Expression:
+    """Of a number and of others."""
+    n = float(len(others))
+    mean = Arithmetic(_total(others), (Term("/", Number(n)),))
+    around = _total(tuple(Power(less(one, mean), Number(2.0)) for one in others))
+    moved = Arithmetic(Power(less(own, mean), Number(2.0)), (Term("*", Number(n / (n + 1))),))
+    return Arithmetic(Arithmetic(around, (Term("+", moved),)), (Term("/", Number(n)),))
+
+
+def _total(several: tuple[Expression, ...]) -> Expression:
+    return Arithmetic(Number(0.0), tuple(Term("+", one) for one in several))
 
 
 def mixes(node: Call, scalars: frozenset[str]) -> bool:
@@ -142,4 +177,4 @@ def _whole(node: Expression) -> bool:
     return node == Name(WHOLE) or (number is not None and number % 1 == 0)
 
 
-__all__ = ["any_entry", "simpler", "split", "written_out"]
+__all__ = ["any_entry", "simpler", "split", "spread_out", "written_out"]

@@ -6,6 +6,7 @@ what cannot be told from the text is not told.  `signs` are those of names, 1 or
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import replace
 
@@ -74,10 +75,67 @@ def direction(node: Expression, name: str, signs: Mapping[str, int]) -> int:
                 for operator, operand in (("+", node.first), *((term.operator, term.operand) for term in node.rest))
                 if name in names_of(operand)
             }
-            return found.pop() if len(found) == 1 else 0
+            return found.pop() if len(found) == 1 else _by_steepness(node, name)
         case Arithmetic() if all(term.operator in "*/" for term in node.rest):
             return _of_product(node, name, signs)
     return 0
+
+
+def _by_steepness(node: Arithmetic, name: str) -> int:
+    """Of a sum of what rises and what falls, by how steep it can be: the derivative of `x - tanh(x)` lies between 0 and 1, and is
+    0 at single points only."""
+    found = _steepness(node, name)
+    if found is None or name not in names_of(node):
+        return 0
+    low, high = found
+    return 1 if low >= 0 and high > 0 else -1 if high <= 0 and low < 0 else 0
+
+
+STEEP = {  # between which numbers derivatives lie
+    "tanh": (0.0, 1.0), "sigmoid": (0.0, 0.25), "softplus": (0.0, 1.0), "atan": (0.0, 1.0), "sin": (-1.0, 1.0), "cos": (-1.0, 1.0),
+    "erf": (0.0, 2 / math.pi**0.5), "normcdf": (0.0, 1 / (2 * math.pi)**0.5),
+}
+
+
+def _steepness(node: Expression, name: str) -> tuple[float, float] | None:
+    """Between which numbers the derivative of an expression in a name lies; None: not known."""
+    if name not in names_of(node):
+        return 0.0, 0.0
+    match node:
+        case Name():
+            return 1.0, 1.0
+        case Unary(operator="-"):
+            inner = _steepness(node.operand, name)
+            return None if inner is None else (-inner[1], -inner[0])
+        case Call() if len(node.arguments) == 1 and node.function in STEEP:
+            return _times(_steepness(node.arguments[0].value, name), STEEP[node.function])
+        case Arithmetic() if node.rest[0].operator in "+-":
+            low = high = 0.0
+            for operator, operand in (("+", node.first), *((term.operator, term.operand) for term in node.rest)):
+                found = _steepness(operand if operator == "+" else Unary("-", operand), name)
+                if found is None:
+                    return None
+                low, high = low + found[0], high + found[1]
+            return low, high
+        case Arithmetic() if all(term.operator in "*/" for term in node.rest):
+            mine = [one for one in node.operands if name in names_of(one)]
+            rest = constant(_with(node, mine[0], Number(1.0)))
+            if len(mine) != 1 or rest is None or any(term.operator == "/" and term.operand is mine[0] for term in node.rest):
+                return None
+            return _times(_steepness(mine[0], name), (rest, rest))
+    return None
+
+
+def _times(one: tuple[float, float] | None, other: tuple[float, float]) -> tuple[float, float] | None:
+    if one is None:
+        return None
+    ends = [a * b for a in one for b in other]
+    return min(ends), max(ends)
+
+
+def _with(node: Arithmetic, part: Expression, value: Expression) -> Expression:
+    """The chain with a value in place of one of its operands."""
+    return with_part(node, node.operands.index(part), value)
 
 
 def poles(node: Expression, name: str, signs: Mapping[str, int]) -> list[Expression]:

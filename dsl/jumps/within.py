@@ -27,7 +27,7 @@ from ..tables.ranges import Bounds
 from ..text.source import Span
 from .atoms import DRAW, SIZE
 from .carried import Carried, Carrying, Missable
-from .entries import simpler, split, written_out
+from .entries import simpler, split, spread_out, written_out
 from .inverting import without_whole
 from .left_out import Reduced
 from .reachable import assignments, definitions, is_number, numbers_by_text, reached_by_draws
@@ -168,7 +168,8 @@ class Within:
     def parts(self, one: Carried, node: Sample) -> list[Carried]:
         """What is an atom of a draw each: the pieces of an expression, and what they are divided by."""
         scalars = self.scalars | {DRAW} if self.numbers(node) else self.scalars
-        found = [own for piece in split(one.value, DRAW, scalars) for own in self.rounded(one.of(piece), node)]
+        value = spread_out(one.value, DRAW, scalars)
+        found = [own for piece in split(value, DRAW, scalars) for own in self.rounded(one.of(piece), node)]
         divisors = [pole for own in found for pole in poles(own.value, DRAW, self.signs_at(node))]
         return [*found, *(Carried(divisor, False, one.span) for divisor in dict.fromkeys(divisors))]
 
