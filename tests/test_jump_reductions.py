@@ -85,6 +85,8 @@ PROGRAMS = [
     (V3 + "return argmax(v)", slope(lambda t: first([t, 0, 1], 1) + 2 * first([t, 0, 1], 2))),
     (V3 + "k = argmin(v); if k > 0 { return k }; return t", slope(
         lambda t: first([-t, 0, -1], 1) + 2 * first([-t, 0, -1], 2) + t * first([-t, 0, -1], 0))),
+    ("v ~ Normal(zeros(3), 1); return argmax(relu(v - t))", -3 * BELOW(T)**2 * NORMAL(T)),  # a kink where it jumps: 0 was told
+    ("v ~ Normal(t*ones(3), 1); return sum(relu(v)) > 0", 3 * BELOW(-T)**2 * NORMAL(T)),
     ("x ~ Normal(0, 1); v = [x, t, 1 - t]; return argmax(v)", -2 * NORMAL(0.6)),
     ("v ~ Normal(zeros(5), 1); return floor(2*sort(v)[2] + t)", 1.0),
     ("v ~ Normal(zeros(4), 1); return floor(quantile(v, 0.5) + t)", 1.0),

@@ -35,6 +35,7 @@ from ..syntax import (
     Sample,
     Slice,
     Statement,
+    Vector,
     While,
     children,
     deep_recursion,
@@ -49,11 +50,11 @@ from .forms import by_halving, formed
 from .hoisting import hoisted, owned
 from .inverting import GOAL, peeled, told
 from .left_out import Reduced
-from .reachable import alike, defined, few_outcomes, is_number, only_place, with_place
+from .reachable import alike, defined, few_outcomes, is_number, only_place, unlike_numbers, with_place
 from .repeated import MOST_ROUNDS, SOME, Repeated
 from .rising import poles
 from .scoped import MAYBE, RETURNED, Held, every_name, plain, renamed, seen, shown
-from .solving import WHOLE, Unsolved, by_element, changed, multiplied, names_of, pieces, put, substituted
+from .solving import WHOLE, Unsolved, by_element, changed, constant, multiplied, names_of, pieces, put, substituted
 
 LATTICES = ("floor", "ceil", "round")
 
@@ -133,7 +134,7 @@ class _Backward(Repeated):
             self.called(node, node.value, state)
             return
         value = self.read(node.value)
-        self.replace(node.name, node.indices, value, state)
+        self.replace(node.name, self.places_of(node.indices), value, state)
         self.inner(value, state)
         self.indices(node.indices, state)
 
@@ -162,13 +163,37 @@ class _Backward(Repeated):
                 found.setdefault(made)
         state.carried = found
 
+    def places_of(self, indices: tuple[Expression | Slice, ...]) -> tuple[Expression | Slice, ...]:
+        """Indices, with the numbers of rounds in their places."""
+        made = self.bound(Index(Name(""), indices)) if indices else None
+        return made.items if isinstance(made, Index) else indices
+
+    def entry_by_entry(self, one: Carried, name: str) -> Carried:
+        """An expression of an array of few numbers, with its entries in place of the whole."""
+        if name not in self.lengths:
+            return one
+        entries = Vector(tuple(Index(Name(name), (Number(float(place)),)) for place in range(self.lengths[name])))
+
+        def change(part: Expression) -> Expression | None:
+            if isinstance(part, Index) and part.target == Name(name):
+                return self.entry_at(part, name)
+            return entries if part == Name(name) else None
+
+        return one.of(self.read(changed(one.value, change)))
+
+    def entry_at(self, part: Index, name: str) -> Expression:
+        """An entry, with its place counted from the front."""
+        number = constant(part.items[0]) if len(part.items) == 1 and not isinstance(part.items[0], Slice) else None
+        return part if number is None or name not in self.lengths else replace(part, items=(Number(number % self.lengths[name]),))
+
     def with_element(
         self, one: Carried, name: str, indices: tuple[object, ...], value: Expression, state: Carrying
     ) -> list[Carried]:
         """What an expression was before a variable, or an element of it, was set."""
         if not indices:
             return [one.of(substituted(one.value, name, value))]
-        same = Index(Name(name), indices)  # type: ignore[arg-type]
+        one = self.entry_by_entry(one, name)
+        same = self.entry_at(Index(Name(name), indices), name)  # type: ignore[arg-type]
         value_of = put(one.value, same, value)
         if value_of is not one.value:
             one = one.of(value_of)
@@ -180,7 +205,8 @@ class _Backward(Repeated):
             state.lose(names_of(one.value) | names_of(value), one.span, why)
             return [one]
         places = list(dict.fromkeys(p for p in nodes_in(one.value) if isinstance(p, Index) and p.target == Name(name)))
-        bare = changed(one.value, lambda part: Number(0.0) if part in places else None)
+        places = [place for place in places if not unlike_numbers(place, same)]
+        bare = changed(one.value, lambda part: Number(0.0) if isinstance(part, Index) and part.target == Name(name) else None)
         if name in names_of(bare) or len(places) > 2:
             state.lose(names_of(one.value) | names_of(value), one.span, f"the array `{shown(name)}` is used as a whole there")
             return [one]
@@ -206,7 +232,7 @@ class _Backward(Repeated):
             if node.name not in names_of(one.value):
                 found.setdefault(one)
                 continue
-            for made in self.with_element(one, node.name, node.indices, Name(DRAW), state):
+            for made in self.with_element(one, node.name, self.places_of(node.indices), Name(DRAW), state):
                 if node.name in state.lost:
                     raise Missable(*state.lost[node.name])
                 if DRAW not in names_of(made.value):
@@ -326,7 +352,7 @@ class _Backward(Repeated):
                     found.setdefault(one)
                     continue
                 for outcome in outcomes:
-                    for made in self.with_element(one, node.name, node.indices, Number(outcome), state):
+                    for made in self.with_element(one, node.name, self.places_of(node.indices), Number(outcome), state):
                         found.setdefault(made)
                 continue
             place = only_place(one.value, node.name)

@@ -35,7 +35,7 @@ from ..syntax import (
 from ..tables.distributions import DISTRIBUTIONS
 from ..tables.functions import FUNCTIONS, elementwise, reduces
 from .scoped import MOST_BEFORE, RETURNED, older
-from .solving import changed, names_of
+from .solving import changed, constant, names_of
 
 MOST_OUTCOMES = 16  # of a draw between a jump and an earlier draw
 MOST_UNROLLED = 8  # rounds of a loop that are gone through one by one
@@ -45,6 +45,17 @@ MOST_DEFINED = 200  # nodes
 def with_place(node: Expression, these: list[Index], value: Expression) -> Expression:
     """The expression with a value in place of elements."""
     return changed(node, lambda part: value if part in these else None)  # type: ignore[no-any-return]
+
+
+def unlike_numbers(one: Index, other: Expression) -> bool:
+    """Whether two places are surely not the same: numbers, counted from the same end, that differ."""
+    if not isinstance(other, Index) or len(one.items) != len(other.items):
+        return False
+    for item, own in zip(one.items, other.items, strict=True):
+        numbers = [None if isinstance(place, Slice) else constant(place) for place in (item, own)]
+        if None not in numbers and numbers[0] != numbers[1] and (numbers[0] < 0) == (numbers[1] < 0):  # type: ignore[operator]
+            return True
+    return False
 
 
 def reached_by_draws(resolved: Resolved) -> frozenset[str]:
@@ -120,6 +131,11 @@ def is_number(node: Node, scalars: frozenset[str]) -> bool:
             return node.id in scalars
         case Unary() | Arithmetic() | Term() | Argument() | Power() | Comparison() | Logical() | Conditional():
             return all(is_number(part, scalars) for part in children(node))
+        case Index():
+            return (
+                isinstance(node.target, Name) and entries_of(node.target.id) in scalars
+                and len(node.items) == 1 and is_number(node.items[0], scalars)
+            )
         case Call() if node.function in FUNCTIONS:
             if reduces(node.function, len(node.arguments)) or node.function in ("var", "std", "quantile", "length"):
                 return True
@@ -135,6 +151,8 @@ def numbers_by_text(resolved: Resolved) -> frozenset[str]:
     found |= {name for function in resolved.functions.values() for name in function.parameters}
     found |= {node.variable for node in nodes if isinstance(node, For) and isinstance(node.iterable, Range)}
     ends = {name: _ends(function) for name, function in resolved.functions.items()}
+    arrays = arrays_by_text(resolved)
+    found |= {entries_of(name) for name in arrays}
     before = -1
     while before != len(found):
         before = len(found)
@@ -145,12 +163,51 @@ def numbers_by_text(resolved: Resolved) -> frozenset[str]:
                 if isinstance(node, Assign) and isinstance(node.value, Call) and node.value.function in ends:
                     values = ends[node.value.function]
                 event = isinstance(node, Sample) and DISTRIBUTIONS[node.distribution.name].event
+                if node.name in arrays:
+                    own = values[0].items if isinstance(values[0], Vector) else values if node.indices else ()
+                    if event or not all(is_number(value, known) for value in own):
+                        found.discard(entries_of(node.name))
                 if node.indices or event or not all(is_number(value, known) for value in values):
                     found.discard(node.name)
             elif isinstance(node, For) and not isinstance(node.iterable, Range):
                 found.discard(node.variable)
         found -= {name for name, value in given(resolved) if not is_number(value, known)}
     return frozenset(found)
+
+
+def arrays_by_text(resolved: Resolved) -> dict[str, int]:
+    """The lengths of arrays that are set as a whole to so many numbers, and number by number."""
+    found: dict[str, int] = {}
+    others: set[str] = set()
+    for node in nodes_in(resolved.program.body):
+        if isinstance(node, Assign | Sample) and node.indices:
+            if len(node.indices) != 1 or isinstance(node.indices[0], Slice):
+                others.add(node.name)
+        elif isinstance(node, Assign | Sample):
+            length = _length(node.value) if isinstance(node, Assign) else None
+            if length is None or found.setdefault(node.name, length) != length:
+                others.add(node.name)
+        elif isinstance(node, For):
+            others.add(node.variable)
+        elif isinstance(node, Function):
+            others.update(node.parameters)
+    return {name: length for name, length in found.items() if name not in others and name not in resolved.parameters}
+
+
+def _length(node: Expression) -> int | None:
+    """Of an array of zeros or ones, or one that is written out, if it is short."""
+    if isinstance(node, Vector):
+        return len(node.items) if len(node.items) <= MOST_UNROLLED else None
+    if isinstance(node, Call) and node.function in ("zeros", "ones") and len(node.arguments) == 1:
+        number = node.arguments[0].value
+        if isinstance(number, Number) and number.value == int(number.value) and 1 <= number.value <= MOST_UNROLLED:
+            return int(number.value)
+    return None
+
+
+def entries_of(name: str) -> str:
+    """What stands for an array among the names of numbers, where its entries are."""
+    return f"{name}[]"
 
 
 def _ends(function: Function) -> tuple[Expression, ...]:

@@ -90,7 +90,10 @@ class Repeated(Through):
         bounds = few_rounds(node.iterable)
         if bounds is not None:
             for number in reversed(bounds):  # exactly these rounds
+                if node.variable not in set_in(node.body):
+                    self.rounds[node.variable] = Number(float(number))
                 self.block(node.body, state)
+                self.rounds.pop(node.variable, None)
                 state.carried = {
                     one.of(substituted(one.value, node.variable, Number(float(number)))): None
                     for one in state.carried

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from typing import cast
+
 from ..names.resolved import Resolved
 from ..names.scopes import nodes_in
 from ..syntax import (
@@ -17,6 +20,7 @@ from ..syntax import (
     Name,
     Number,
     Sample,
+    Slice,
     Term,
     Unary,
     Vector,
@@ -30,9 +34,9 @@ from .carried import Carried, Carrying, Missable
 from .entries import simpler, split, spread_out, written_out
 from .inverting import without_whole
 from .left_out import Reduced
-from .reachable import assignments, definitions, is_number, numbers_by_text, reached_by_draws
+from .reachable import arrays_by_text, assignments, definitions, entries_of, is_number, numbers_by_text, reached_by_draws
 from .rising import direction, factors, flat, never_zero, nonzero, poles
-from .solving import WHOLE, Unsolved, call_of, constant, less, multiplied, names_of, pieces, substituted
+from .solving import WHOLE, Unsolved, call_of, changed, constant, less, multiplied, names_of, pieces, substituted
 from .summed import goes_with_a_sum, has_an_entry, slopes, summed, sums_over, without_sums
 
 ARGUMENTS = {"argmax": (-1.0, -2.0), "argmin": (1.0, 0.0)}  # the places of two numbers that are the same where it jumps
@@ -51,6 +55,8 @@ class Within:
             if fact.node is not None and isinstance(domain := fact.node.domain, Interval) and (domain.low >= 0 or domain.high <= 0)
         }
         self.scalars = numbers_by_text(resolved)
+        self.lengths = {name: n for name, n in arrays_by_text(resolved).items() if entries_of(name) in self.scalars}
+        self.rounds: dict[str, Expression] = {}  # the numbers of loops that are gone through round by round
         self.defined = definitions(resolved)
         self.kept = never_zero(assignments(resolved), self.signs)
 
@@ -59,8 +65,19 @@ class Within:
         return row is not None and Smoothness.JUMP in row.smoothness
 
     def read(self, node: Expression) -> Expression:
-        """The expression with what is made of vectors that are written out in its place."""
-        return written_out(node, self.scalars)
+        """The expression with the numbers of rounds, and with what is made of vectors that are written out, in their places."""
+        return written_out(cast(Expression, changed(node, self.bound)) if self.rounds else node, self.scalars)
+
+    def bound(self, node: Expression) -> Expression | None:
+        """A number of a round, and an index made of it."""
+        if isinstance(node, Name):
+            return self.rounds.get(node.id)
+        if not isinstance(node, Index):
+            return None
+        items = [cast(Expression, changed(item, self.bound)) for item in node.items]
+        numbers = [None if isinstance(item, Slice) else constant(item) for item in items]
+        made = tuple(item if number is None else Number(number) for item, number in zip(items, numbers, strict=True))
+        return replace(node, target=changed(node.target, self.bound), items=made)
 
     def condition(self, node: Expression, state: Carrying) -> None:
         """A condition decides how a run goes on."""

@@ -99,13 +99,17 @@ def nowhere(atom: Atom, root: Tensor) -> Tensor:
     return none if atom.whole is None else none.flatten(1).all(1).reshape(-1, *(1,) * (root.dim() - 1)).expand(root.shape)
 
 
-def told(place: Spot, atom: Atom, draw: Tensor, element: Tensor, root: Tensor) -> Tensor:
-    """The share `[lanes]` of one number, each at its root, in the jump of all: its part of the square of the gradient there."""
+def told(place: Spot, atom: Atom, draw: Tensor, element: Tensor, root: Tensor, width: Tensor) -> Tensor:
+    """The share `[lanes]` of one number, each at its root, in the jump of all: its part of the square of the gradient there, on
+    both sides, as there may be a kink right there (`sum(relu(v)) > 0`)."""
     assert atom.whole is not None
-    at = draw.detach().reshape(draw.shape[0], -1).scatter(1, element.unsqueeze(1), root.unsqueeze(1)).reshape(draw.shape)
-    widths = extent(place.law, at)
-    part = (gradient(lambda x: place.evaluated(atom.whole, x), at, 1) * widths).square().flatten(1)  # type: ignore[arg-type]
-    return (part.gather(1, element.unsqueeze(1)).squeeze(1) / part.sum(1)).nan_to_num(0.0, 0.0, 0.0)
+    extents, squares = extent(place.law, draw), torch.zeros_like(draw)
+    for side in (-1.0, 1.0):
+        at = (root + side * width).unsqueeze(1)
+        at = draw.detach().reshape(draw.shape[0], -1).scatter(1, element.unsqueeze(1), at).reshape(draw.shape)
+        squares = squares + (gradient(lambda x: place.evaluated(atom.whole, x), at, 1) * extents).square()  # type: ignore[arg-type]
+    flat = squares.flatten(1)
+    return (flat.gather(1, element.unsqueeze(1)).squeeze(1) / flat.sum(1)).nan_to_num(0.0, 0.0, 0.0)
 
 
 def mass_of(law: Law, found: Found) -> Tensor:

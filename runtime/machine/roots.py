@@ -319,7 +319,10 @@ class Crossings:
         if found.cell is not None:
             motion = motion / found.cell
         motion = self._own(motion, element)
-        return motion if atom.whole is None else motion * told(place, atom, draw, element, self._own(safe.detach(), element))
+        if atom.whole is None:
+            return motion
+        sides = self._own(safe.detach(), element), self._own(_width(place.law, safe.detach()), element)
+        return motion * told(place, atom, draw, element, *sides)
 
     def _some(self, rows: Tensor) -> Spot:
         lanes = self.home.restrict(rows)
