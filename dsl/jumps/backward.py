@@ -51,11 +51,12 @@ from .hoisting import hoisted, owned
 from .inverting import GOAL, peeled, told
 from .left_out import Reduced
 from .reachable import alike, defined, few_outcomes, is_number, only_place, unlike_numbers, with_place
-from .repeated import MOST_ROUNDS, SOME, Repeated
+from .repeated import SOME, Repeated
 from .rising import poles
 from .scoped import MAYBE, RETURNED, Held, every_name, plain, renamed, seen, shown
 from .solving import WHOLE, Unsolved, by_element, changed, constant, multiplied, names_of, pieces, put, substituted
 
+MOST_CALLS = 12  # of a function by itself, after which nothing new may come out of it
 LATTICES = ("floor", "ceil", "round")
 
 
@@ -89,7 +90,7 @@ class _Backward(Repeated):
 
     def program(self) -> None:
         """Until nothing new comes out of functions."""
-        for _ in range(MOST_ROUNDS):
+        for _ in range(MOST_CALLS):
             before = self.size()
             self.done.clear()
             self.block(self.resolved.program.body, Carrying())

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import lru_cache
 from typing import cast
 
 from ..names.scopes import nodes_in
@@ -106,6 +107,7 @@ def mixes(node: Call, scalars: frozenset[str]) -> bool:
     return not all(all(is_number(item, scalars) for item in (one.items if isinstance(one, Vector) else (one,))) for one in given)
 
 
+@lru_cache(maxsize=4096)  # a product asks it of its factors, and so on down
 def simpler(node: Expression) -> Expression:
     """The expression without what is multiplied by the number 0, and without terms that take each other away."""
     found: Expression = changed(node, _nothing)

@@ -113,4 +113,4 @@ class Repeated(Through):
             self.inner(node.iterable, state)
 
 
-__all__ = ["MOST_ROUNDS", "SOME", "Repeated"]
+__all__ = ["SOME", "Repeated"]
