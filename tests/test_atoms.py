@@ -84,7 +84,7 @@ def test_atoms_of_a_text(text: str, expected: dict[str, set[str]]) -> None:
     (V + "v[0:2] ~ Normal([0, theta], 1)\nreturn v[0] > v[1]", "other parts than are set"),
     ("m = zeros(2, 2)\nm[0] ~ Normal([0, theta], 1)\nreturn m[0, 0] > m[0, 1]", "other parts than are set"),
     (X + "k ~ Categorical([[.2, .2, .6], [.1, .1, .8]])\nreturn sum(x + k > theta)", "may be any number"),
-    ("fn f(x) { return if x > 0.3 then 1 - x else x/2 }\n" + X + "return " + "f("*12 + "x" + ")"*12, "too many pieces"),
+    ("fn f(x) { return if x > 0.3 then 1 - x else x/2 }\n" + X + "return " + "f("*12 + "x" + ")"*12, "longer and longer"),
     (X + Z + "n = floor(z) - floor(2*z)\nreturn x + n > theta", "rounded"),
     (X + "b ~ Bernoulli(0.5*ones(3))\nreturn x + sum(b) > theta", "drawn between"),
     (X + "b ~ Bernoulli(0.5*ones(3, 3))\nreturn x > theta*sum(b[1])", "drawn between"),

@@ -84,6 +84,8 @@ def test_through_functions(program: str, right: float) -> None:
     ("fn f(s, k) { if k < 1 { return s }; x ~ Normal(t, 1); y = f(max(s, x), k - 1); if y > x + 1 { return y }; return x }\nreturn f(0, 3)",
      "calls itself"),
     ("fn f(a) { y = a; while y > 1 { y = y - 1 }; return y }\nx ~ Normal(0, 1)\nreturn f(x) > t", "more than 32"),
+    ("fn f(a, k) { if k < 1 { return a }; x ~ Normal(t, 1); if x > t { return a + 1 }; return f(1.2*a + x, k - 1) }\nx ~ Normal(0, 1)\n"
+     "y = f(x, 2)\nreturn y > y*(t + 1)", "come to no end"),  # took minutes
     ("b ~ Bernoulli(0.4)\nreturn (if b then Normal(0, 1) else t) + Normal(0, 1) > 2*t", "give it a line of its own"),
 ])
 def test_what_is_carried_too_far_is_refused(program: str, words: str) -> None:
