@@ -68,13 +68,12 @@ def _renamed(function: Function) -> Function:
     names = {name: local(function.name, name) for name in owned(function)}
 
     def change(part: Node) -> Node | None:
-        match part:
-            case Name() if part.id in names:
-                return replace(part, id=names[part.id])
-            case Assign() | Sample() if part.name in names:
-                return cast(Node, changed(replace(part, name=names[part.name]), change))  # type: ignore[arg-type]
-            case For() if part.variable in names:
-                return cast(Node, changed(replace(part, variable=names[part.variable]), change))  # type: ignore[arg-type]
+        if isinstance(part, Name) and part.id in names:
+            return replace(part, id=names[part.id])
+        if isinstance(part, Assign | Sample) and part.name in names:
+            return cast(Node, changed(replace(part, name=names[part.name]), change))  # type: ignore[arg-type]
+        if isinstance(part, For) and part.variable in names:
+            return cast(Node, changed(replace(part, variable=names[part.variable]), change))  # type: ignore[arg-type]
         return None
 
     parameters = tuple(names[name] for name in function.parameters)
