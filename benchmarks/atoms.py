@@ -61,12 +61,26 @@ IDIOMS = [
     "$v ~ Normal([theta, 0, 1], 1); $y = sum($v*<x>); TOTAL = TOTAL + ($y > theta)", "$v ~ Normal([theta, 0, 1], 1); KEEP max($v)",
     "$v ~ Normal([theta, 0, 1], 1); TOTAL = TOTAL + (sum(relu($v)) > <x>)", "TOTAL = TOTAL + (<x>/(<x> + theta) > phi)", "TOTAL = TOTAL + (theta/<x> > phi)",
     "$k ~ Categorical([1, theta, 2]); $v = [<x>, theta, <x>]; TOTAL = TOTAL + ($v[$k] > phi)", "$y = <x> - tanh(<x>); TOTAL = TOTAL + ($y > 0.2)",
+    "$v ~ Normal([theta, 0, 1], 1); TOTAL = TOTAL + (sort($v)[1] > <r>)", "$v ~ Normal([theta, 0, 1], 1); $y = quantile($v, 0.3); KEEP $y",
+    "$v ~ Normal([theta, 0, 1], 1); KEEP std($v)", "$v ~ Normal([theta, 0, 1, 0], 1); KEEP logsumexp($v)", "$v ~ Normal([theta, 0, 1], 1); KEEP prod($v)",
+    "$v ~ Normal([theta, 0, 1], 1); $y = max($v) - min($v); TOTAL = TOTAL + ($y > 1 + <r>)", "$v ~ Normal([theta, 0, 1], 1); TOTAL = TOTAL + ($v[0]*$v[1] > <r>)",
+    "$v ~ Normal([theta, 0, 1, 0], 1); TOTAL = TOTAL + (mean($v[0:2]) - max($v[2:4]) > <r>)", "$v ~ Normal([theta, 0, 1], 1); TOTAL = TOTAL + argmax($v)*<r>",
+    "$v ~ Normal([theta, 0, 1], 1); $y = sum(relu($v - <x>)); KEEP $y", "$v ~ Normal([theta, 0, 1], 1); KEEP sum($v^2)", "$y = <x> - tanh(<x>); KEEP $y",
+    "$v = zeros(3); for $i in range(3) { $v[$i] ~ <d> }; TOTAL = TOTAL + (sort($v)[1] > <r>)", "$v = [<x>, theta, <x>]; $y = var($v); KEEP $y", "$y = noisy(<x>); KEEP $y",
+    "$v = zeros(3); for $i in range(3) { $v[$i] ~ <d> }; $y = max($v) - min($v); KEEP $y", "$y = logsumexp([<x>, theta, 0]); KEEP $y", "$y = noisy(theta) - noisy(<x>); KEEP $y",
+    "$y = chain(<r>, 2); KEEP $y", "if noisy(<x>) > Normal(phi, 1) { TOTAL = TOTAL + 1 }", "TOTAL = TOTAL + first(<r>)", "$y = most(<x>, <r>); KEEP $y",
     "TOTAL = TOTAL + half(<x>)", "TOTAL = TOTAL + step(<x>)", "$y = half(<x>); KEEP $y", "if half(<x>) > theta { TOTAL = TOTAL + 1 }",
     "$x = <x>; $x = $x - <x>; KEEP $x", "$k = 0; while <x> > $k*theta and $k < 3 { $k = $k + 1 }; TOTAL = TOTAL + $k",
     "if <x> > phi { return TOTAL }", "if [<x>, theta][0] > phi { TOTAL = TOTAL + 1 }", "TOTAL = TOTAL + argmax([<x>, <x>, theta])",
     "$v = [<x>, <x>, phi]; if $v[0] > theta { $v[1] = 0 }; KEEP $v[1]", "$v = [0, 1, theta]; $i = (<x> > theta) + (<x> > phi); TOTAL = TOTAL + $v[$i]",
 ]
-FUNCTIONS = "fn half(a) { return a/2 + 1 }\nfn step(a) { if a > 0.3 { return 1 }; return 0 }\n"
+FUNCTIONS = {
+    "half": "fn half(a) { return a/2 + 1 }", "step": "fn step(a) { if a > 0.3 { return 1 }; return 0 }",
+    "noisy": "fn noisy(a) { x ~ Normal(a, 1); if x > phi { return x }; return a }",
+    "chain": "fn chain(a, k) { if k < 1 { return a }; x ~ Normal(0, 1); if x > a { return x*theta }; return chain(a + x, k - 1) }",
+    "first": "fn first(a) { n = 0; while n < 4 { x ~ Exponential(1); if x > a { return n }; n = n + 1 }; return n }",
+    "most": "fn most(a, b) { z = 0; for i in range(2) { x ~ Normal(b, 1); z = max(z, x) }; if z > a { return z - a }; return 0 }",
+}
 LAWS = ["Normal(0, 1)", "Normal(theta, 1)", "Normal(<x>, 1)", "Uniform(0, 1)", "Uniform(0, theta)", "Exponential(1)", "Normal(phi, theta)"]
 
 
@@ -91,7 +105,7 @@ class Programs:
         if self.random.random() < 0.3:
             lines.append(f"TOTAL = TOTAL + ({kept[-1]})*0.3")
         body = "\n".join(line.strip() for line in ";".join(lines).split("\n") if line.strip())
-        head = (FUNCTIONS if "half(" in body or "step(" in body else "") + "param theta = 0.7\nparam phi = 0.4\n"
+        head = "".join(f"{text}\n" for name, text in FUNCTIONS.items() if f"{name}(" in body) + "param theta = 0.7\nparam phi = 0.4\n"
         text = head + body.replace("; ", ";").strip(";") + "\nreturn TOTAL\n"
         return text.replace("TOTAL", "total")
 

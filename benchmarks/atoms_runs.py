@@ -13,9 +13,11 @@ from dataclasses import dataclass, field
 from statistics import NormalDist
 from typing import Any
 
-from probrun.dsl.jumps.atoms import DRAW, Atom, Form
+from atoms_reductions import ENTRIES, beside, quantile
+
+from probrun.dsl.jumps.atoms import DRAW, INSIDE, SIZE, Atom, Form, LeftOut
 from probrun.dsl.jumps.inverting import GOAL
-from probrun.dsl.jumps.rising import SIZE
+from probrun.dsl.jumps.scoped import every_name, kept, placed
 from probrun.dsl.names.resolved import Resolved
 from probrun.dsl.syntax import (
     Arithmetic,
@@ -36,12 +38,14 @@ from probrun.dsl.syntax import (
     Range,
     Return,
     Sample,
+    Slice,
     Unary,
     Vector,
     While,
 )
 
 MOST_STEPS = 4000
+CALLS = "\0calls"  # in a frame: the functions that have led to it, each with the frame of its call
 COMPARE: dict[str, Callable[[float, float], bool]] = {
     "<": lambda a, b: a < b, "<=": lambda a, b: a <= b, ">": lambda a, b: a > b, ">=": lambda a, b: a >= b,
     "==": lambda a, b: a == b, "!=": lambda a, b: a != b,
@@ -56,7 +60,9 @@ ONE: dict[str, Callable[[float], float]] = {
     "log": lambda a: math.log(a) if a > 0 else -math.inf if a == 0 else math.nan,
     "sqrt": lambda a: math.sqrt(a) if a >= 0 else math.nan, "floor": lambda a: float(math.floor(a)),
     "ceil": lambda a: float(math.ceil(a)), "round": lambda a: float(round(a)), "sign": lambda a: float((a > 0) - (a < 0)),
-    "sigmoid": lambda a: 1 / (1 + math.exp(-a)) if a > -700 else 0.0, "tanh": math.tanh,
+    "sigmoid": lambda a: 1 / (1 + math.exp(-a)) if a > -700 else 0.0, "tanh": math.tanh, "sin": math.sin,
+    "softplus": lambda a: max(a, 0.0) + math.log1p(math.exp(-abs(a))), "log1p": lambda a: math.log1p(a) if a > -1 else math.nan,
+    "expm1": lambda a: math.expm1(min(a, 700.0)),
 }
 
 
@@ -118,8 +124,9 @@ class Run:
 
     def results(self) -> list[float]:
         """What the program returns."""
+        self.main: dict[str, Any] = {CALLS: [], **self.values}
         try:
-            self.block(self.resolved.program.body, dict(self.values))
+            self.block(self.resolved.program.body, self.main)
         except _Returned as back:
             flat: list[float] = []
             for value in back.values:
@@ -212,14 +219,40 @@ class Run:
         draws = drawn if isinstance(drawn, list) else [drawn]
         roots: list[list[float]] = [[] for _ in draws]
         for atom in self.atoms.get(site, ()):
-            for found in self.roots(atom, drawn, frame):
+            held = {**frame, **{name: self.elsewhere(name, frame) for name in every_name(atom) if placed(name) is not None}}
+            try:
+                several = self.roots(atom, drawn, held)
+            except KeyError:  # it belongs to another call
+                continue
+            for found in several:
                 for i, mine in enumerate(roots):
                     mine.append(found[i] if isinstance(found, list) else found)
         self.met += [Met((site, count, i), draw, mine) for i, (draw, mine) in enumerate(zip(draws, roots, strict=True))]
 
+    def elsewhere(self, name: str, frame: dict[str, Any]) -> Any:
+        """A variable of a caller."""
+        place = placed(name)
+        assert place is not None
+        frames = [(name, held) for name, held in reversed(frame[CALLS])]  # innermost first: who is called, and from where
+        scopes = [name for name, _ in frames] + [None]
+        back = place.back - (bool(scopes) and scopes[0] == place.function)
+        for scope, (_, held) in zip(scopes[1:], frames, strict=True):
+            if scope == place.function:
+                if back <= 0:
+                    return held.get(place.name)
+                back -= 1
+        return None
+
+    def left_out(self, left: LeftOut, drawn: list[float], frame: dict[str, Any]) -> list[float]:
+        part = range(len(drawn)) if left.part is None else range(len(drawn))[left.part.start : left.part.stop]
+        values = self.value(left.value, {**frame, INSIDE: [drawn[i] for i in part]})
+        place = None if left.place is None else self.value(left.place, frame)
+        return beside(left.kind, [float(one) for one in values], list(part), len(drawn), place)
+
     def roots(self, atom: Atom, drawn: Any, frame: dict[str, Any]) -> list[Any]:
         """Of each number that was drawn, by the values of the atom's part at its goals."""
         inner = {**frame, SIZE: float(len(drawn)) if isinstance(drawn, list) else 1.0}
+        inner |= {left.name: self.left_out(left, drawn if isinstance(drawn, list) else [drawn], inner) for left in atom.others}
         if atom.lattice:
             inner[GOAL] = each(lambda a: float(round(a)), self.value(atom.value, {**inner, DRAW: drawn}))
         return [self.root(atom, self.value(goal, inner), drawn, inner) for goal in atom.goals]
@@ -233,6 +266,8 @@ class Run:
         at = drawn if atom.form is Form.SUMMED else 0.0
         low = self.value(atom.part, {**frame, DRAW: at})
         slope = self.value(atom.slope, frame)
+        if atom.whole is not None and isinstance(drawn, list) and not isinstance(low, list):
+            low = [low] * len(drawn)
         return each(lambda a, s, g, x: x + (g - a) / s if s else math.nan, low, slope, goal, at)
 
     def halved(self, atom: Atom, goal: float, frame: dict[str, Any]) -> float:
@@ -256,7 +291,7 @@ class Run:
             case Vector():
                 return [self.value(one, frame) for one in node.items]
             case Index():
-                return self.value(node.target, frame)[int(self.value(node.items[0], frame))]
+                return self.entry(self.value(node.target, frame), node.items[0], frame)
             case Unary():
                 inner = self.value(node.operand, frame)
                 return each(lambda a: -a, inner) if node.operator == "-" else each(lambda a: not a, inner)
@@ -278,23 +313,33 @@ class Run:
             case Call():
                 return self.call(node, frame)
             case Draw():
-                return self.draw(node, frame)
+                frame[kept(node)] = found = self.draw(node, frame)
+                return found
         raise Stuck(type(node).__name__)
+
+    def entry(self, array: list[Any], item: Any, frame: dict[str, Any]) -> Any:
+        if not isinstance(item, Slice):
+            return array[int(self.value(item, frame))]
+        start, stop = (None if end is None else int(self.value(end, frame)) for end in (item.start, item.stop))
+        return array[start:stop]
 
     def call(self, node: Call, frame: dict[str, Any]) -> Any:
         given = [self.value(argument.value, frame) for argument in node.arguments]
         name = node.function
         if name in self.resolved.functions:
             function = self.resolved.functions[name]
-            inner = {**self.values, **dict(zip(function.parameters, given, strict=True))}
+            inner = {**self.main, **dict(zip(function.parameters, given, strict=True)), CALLS: [*frame[CALLS], (name, frame)]}
             try:
                 self.block(function.body, inner)
             except _Returned as back:
+                frame[kept(node)] = back.values[0]
                 return back.values[0]
             raise Stuck("no return")
         if name in ONE:
             return each(ONE[name], given[0])
         entries = given[0] if len(given) == 1 and isinstance(given[0], list) else None
+        if entries is not None and name in ENTRIES:
+            return ENTRIES[name](entries)
         match name:
             case "max" | "min":
                 how = max if name == "max" else min
@@ -313,6 +358,8 @@ class Run:
                 return float(max(range(len(given[0])), key=lambda i: given[0][i]))
             case "sort":
                 return sorted(given[0])
+            case "quantile":
+                return quantile(sorted(given[0]), given[1] * (len(given[0]) - 1))
             case "dot":
                 return sum(a * b for a, b in zip(*given, strict=True))
             case "any" | "all":

@@ -17,6 +17,7 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -26,41 +27,13 @@ import numpy as np  # noqa: E402
 import torch  # noqa: E402
 
 import probrun  # noqa: E402
+from benchmarks.jumping_forms import LAWS, Code, Values, called, several, text_of  # noqa: E402
 
 SUSPECT, FAR = 4.0, 5.0
 WIDE = 0.04  # of the differences, and half of that
 PARAMETERS = {"theta": 0.4137, "phi": 0.7253}
 MOST_APART = 0.01
 DIGITS = 2e-3  # relative: what differences miss, at most
-LAWS = {
-    "Normal({a}, 1.1)": lambda u, a: a + 1.1 * _normal(u),
-    "Normal(0.2, 1)": lambda u, a: 0.2 + _normal(u),
-    "Uniform(0, 1 + {a}^2)": lambda u, a: u * (1 + a * a),
-    "Uniform(-1, 1)": lambda u, a: 2 * u - 1,
-    "Exponential(1 + {a}^2)": lambda u, a: -np.log1p(-u) / (1 + a * a),
-    "Logistic({a}, 0.7)": lambda u, a: a + 0.7 * np.log(u / (1 - u)),
-}
-
-
-WIDE_LAWS = {  # of several numbers
-    "Normal({a}*ones({n}), 1.1)": LAWS["Normal({a}, 1.1)"],
-    "Uniform(zeros({n}), 1 + {a}^2)": LAWS["Uniform(0, 1 + {a}^2)"],
-    "Exponential((1 + {a}^2)*ones({n}))": LAWS["Exponential(1 + {a}^2)"],
-}
-
-
-def _text(law: str, a: str) -> str:
-    return law.format(a=f"({a})")
-
-
-def _normal(u: Any) -> Any:
-    return torch.special.ndtri(torch.from_numpy(np.ascontiguousarray(u))).numpy()
-
-
-Values = dict[str, Any]
-Code = Callable[[Values], None]
-
-
 @dataclass
 class Writer:
     """A program while it is written: lines of text, and code that does the same to arrays."""
@@ -68,6 +41,7 @@ class Writer:
     chance: random.Random
     lines: list[str] = field(default_factory=list)
     code: list[Code] = field(default_factory=list)
+    functions: list[str] = field(default_factory=list)
     reals: list[str] = field(default_factory=list)
     count: int = 0
     sites: int = 0
@@ -139,24 +113,8 @@ class Writer:
         a, f = self.real() if self.reals and self.chance.random() < 0.3 else self.level()
         name, number, made = self.name("x"), self.sites, LAWS[law]
         self.sites += 1
-        self.add(f"{name} ~ {_text(law, a)}", lambda v: v.__setitem__(name, made(v["u"][number], f(v))))
+        self.add(f"{name} ~ {text_of(law, a)}", lambda v: v.__setitem__(name, made(v["u"][number], f(v))))
         self.reals.append(name)
-
-    def several(self) -> None:
-        """A draw of several numbers, and what is made of all of them."""
-        law, n, (a, f) = self.chance.choice(list(WIDE_LAWS)), self.chance.randint(2, 4), self.real() if self.chance.random() < 0.3 else self.level()
-        name, first, made, y = self.name("v"), self.sites, WIDE_LAWS[law], self.name("y")
-        self.sites += n
-        weights = [round(self.chance.uniform(-1, 1), 2) for _ in range(n)]
-        text, code = self.chance.choice([
-            (f"sum({name})", lambda v: sum(v[name])), (f"mean({name})", lambda v: sum(v[name]) / n),
-            (f"dot({weights}, {name})", lambda v: sum(w * x for w, x in zip(weights, v[name], strict=True))),
-            (f"max({name})", lambda v: np.maximum.reduce(v[name])), (f"min({name})", lambda v: np.minimum.reduce(v[name])),
-            (f"sum({name} > 0.4)", lambda v: sum((x > 0.4) * 1.0 for x in v[name])),
-        ])
-        self.add(f"{name} ~ {law.format(a=f'({a})', n=n)}", lambda v: v.__setitem__(name, [made(v["u"][first + i], f(v)) for i in range(n)]))
-        self.add(f"{y} = {text}", lambda v: v.__setitem__(y, code(v)))
-        self.reals.append(y)
 
     def coin(self) -> None:
         name, number, (t, f) = self.name("b"), self.sites, self.level()
@@ -223,21 +181,23 @@ class Writer:
             v[s], v[n] = total, count
 
         self.add(
-            f"{s} = 0; {n} = 0\nfor i in range({rounds}) {{ {x} ~ {_text(law, a)}; {bodies[kind]} }}", code
+            f"{s} = 0; {n} = 0\nfor i in range({rounds}) {{ {x} ~ {text_of(law, a)}; {bodies[kind]} }}", code
         )
         self.reals += [s, n]
 
     def program(self) -> str:
         self.draw()
         for _ in range(self.chance.randint(2, 6)):
-            self.chance.choice([self.draw, self.draw, self.coin, self.branch, self.branch, self.steps, self.loop, self.several])()
+            self.chance.choice([
+                self.draw, self.draw, self.coin, self.branch, self.branch, self.steps, self.loop, partial(several, self), partial(called, self),
+            ])()
         if self.chance.random() < 0.3:
             self.branch()
         (a, f), (b, g) = self.real(), self.real()
         x = self.reals[-1]
         self.add(f"result = {x} + {a}*{b}", lambda v: v.__setitem__("result", v[x] + f(v) * g(v)))
         declared = "".join(f"param {name} = {value}\n" for name, value in PARAMETERS.items())
-        return declared + "\n".join(self.lines) + "\nreturn result"
+        return declared + "\n".join(self.functions + self.lines) + "\nreturn result"
 
     def mean(self, u: Any, **values: float) -> float:
         held: Values = {"u": u, **PARAMETERS, **values}

@@ -169,10 +169,10 @@ def test_columns_behind_characters_that_count_twice(client: Client) -> None:
 
 def test_a_refusal_says_where_and_what_to_do(client: Client) -> None:
     uri = "file:///work/refused.prob"
-    client.open("param t = 1\nx ~ Uniform(0, t)\nreturn if x + sin(x) > 0.5 then 1 else 0\n", uri)
+    client.open("param t = 1\nx ~ Uniform(0, t)\nreturn if x + 2*sin(x) > 0.5 then 1 else 0\n", uri)
     (problem,) = client.settled(1, uri)
     assert problem["code"] == "P0403" and "help: " in problem["message"] and problem["range"]["start"]["line"] == 2
-    client.change("# one line more\nparam t = 1\nx ~ Uniform(0, t)\nreturn if x + sin(x) > 0.5 then 1 else 0\n", 2, uri)
+    client.change("# one line more\nparam t = 1\nx ~ Uniform(0, t)\nreturn if x + 2*sin(x) > 0.5 then 1 else 0\n", 2, uri)
     assert client.wait(2, uri)[0]["range"]["start"]["line"] == 3  # before it is planned again
 
 

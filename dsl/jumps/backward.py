@@ -12,12 +12,10 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import assert_never
 
-from ..analysis.reads import set_in
 from ..levels import Proposal
 from ..names.resolved import Resolved, Site
 from ..names.scopes import nodes_in
 from ..syntax import (
-    Argument,
     Assign,
     Block,
     Call,
@@ -32,7 +30,6 @@ from ..syntax import (
     Name,
     Number,
     Parameter,
-    Range,
     Require,
     Return,
     Sample,
@@ -45,19 +42,21 @@ from ..syntax import (
 )
 from ..tables.distributions import DISTRIBUTIONS
 from ..tables.functions import FUNCTIONS
+from ..text.diagnostics import ProbError
 from .atoms import DRAW, Atom, Atoms, Form, Unfound
 from .carried import MOST_ATOMS, Carried, Carrying, Missable
 from .entries import any_entry, simpler
 from .forms import by_halving, formed
-from .inlining import inlined
+from .hoisting import hoisted, owned
 from .inverting import GOAL, peeled, told
-from .reachable import alike, defined, few_outcomes, few_rounds, is_number, only_place, with_place
+from .left_out import Reduced
+from .reachable import alike, defined, few_outcomes, is_number, only_place, unlike_numbers, with_place
+from .repeated import SOME, Repeated
 from .rising import poles
-from .solving import WHOLE, Unsolved, by_element, changed, multiplied, names_of, put, substituted
-from .within import Within
+from .scoped import MAYBE, RETURNED, Held, every_name, plain, renamed, seen, shown
+from .solving import WHOLE, Unsolved, by_element, changed, constant, multiplied, names_of, pieces, put, substituted
 
-MOST_ROUNDS = 64
-SOME = "\1some "  # before the name of a loop's variable: what it is in some other round
+MOST_CALLS = 12  # of a function by itself, after which nothing new may come out of it
 LATTICES = ("floor", "ceil", "round")
 
 
@@ -71,6 +70,8 @@ def find_atoms(resolved: Resolved, broken: frozenset[int] = frozenset()) -> Atom
         with deep_recursion():
             walk = _Backward(resolved)
             walk.program()
+    except ProbError as problem:  # of the program with a line for every draw
+        return Unfound(resolved.program.body.span, problem.diagnostics[0].title)
     except Missable as problem:
         return problem.unfound
     except Unsolved as problem:
@@ -78,12 +79,24 @@ def find_atoms(resolved: Resolved, broken: frozenset[int] = frozenset()) -> Atom
     return Atoms({index: tuple(atoms) for index, atoms in walk.atoms.items()}, frozenset(walk.places))
 
 
-class _Backward(Within):
+class _Backward(Repeated):
     """Through one program."""
 
+    def __init__(self, resolved: Resolved):
+        made, self.index_of = hoisted(resolved)
+        super().__init__(made)
+        self.locals_of = {name: owned(function) for name, function in resolved.functions.items()}
+        self.atoms: dict[int, dict[Atom, None]] = {site.index: {} for site in resolved.sites}
+
     def program(self) -> None:
-        state = Carrying()
-        self.block(self.resolved.program.body, state)
+        """Until nothing new comes out of functions."""
+        for _ in range(MOST_CALLS):
+            before = self.size()
+            self.done.clear()
+            self.block(self.resolved.program.body, Carrying())
+            if self.size() == before:
+                return
+        raise Missable(self.resolved.program.body.span, "the jumps of its functions come to no end")
 
     # --------------------------------------------------------------------------------------------- statements
     def block(self, block: Block, state: Carrying) -> None:
@@ -107,6 +120,9 @@ class _Backward(Within):
                 self.counted(node, state)
             case Return():
                 state.carried, state.lost = {}, {}
+                if self.ends:
+                    self.returned(state)
+                    self.replace(RETURNED, (), self.read(node.values[0]), state)
                 for value in node.values:
                     self.inner(value, state)
             case Parameter() | Data() | Function():
@@ -115,8 +131,11 @@ class _Backward(Within):
                 assert_never(node)
 
     def assign(self, node: Assign, state: Carrying) -> None:
+        if isinstance(node.value, Call) and node.value.function in self.resolved.functions:
+            self.called(node, node.value, state)
+            return
         value = self.read(node.value)
-        self.replace(node.name, node.indices, value, state)
+        self.replace(node.name, self.places_of(node.indices), value, state)
         self.inner(value, state)
         self.indices(node.indices, state)
 
@@ -127,28 +146,46 @@ class _Backward(Within):
 
     def replace(self, name: str, indices: tuple[object, ...], value: Expression, state: Carrying) -> None:
         """A variable, or an element, is set to a value."""
-        drawn = self.draws(value)
         if name in state.lost:
             why = state.lost[name]
-            if drawn:
-                raise Missable(*why)
             if not indices:
                 del state.lost[name]
-            state.lose(self.names(value), *why)
+            state.lose(names_of(value), *why)
         found: dict[Carried, None] = {}
         for one in state.carried:
             if name not in names_of(one.value):
                 found.setdefault(one)
                 continue
-            if drawn:
-                raise Missable(one.span, f"`{name}` is drawn inside an expression: give the draw a line of its own")
             if self.opaque(value):
                 kept = names_of(one.value) if indices else names_of(one.value) - {name}
-                state.lose(self.names(value) | kept, one.span, "it goes through a call, or a draw inside an expression")
+                state.lose(names_of(value) | kept, one.span, "it goes through a function that is not written in the program")
                 continue
             for made in self.with_element(one, name, indices, value, state):
                 found.setdefault(made)
         state.carried = found
+
+    def places_of(self, indices: tuple[Expression | Slice, ...]) -> tuple[Expression | Slice, ...]:
+        """Indices, with the numbers of rounds in their places."""
+        made = self.bound(Index(Name(""), indices)) if indices else None
+        return made.items if isinstance(made, Index) else indices
+
+    def entry_by_entry(self, one: Carried, name: str) -> Carried:
+        """An expression of an array of few numbers, with its entries in place of the whole."""
+        if name not in self.lengths:
+            return one
+        entries = Vector(tuple(Index(Name(name), (Number(float(place)),)) for place in range(self.lengths[name])))
+
+        def change(part: Expression) -> Expression | None:
+            if isinstance(part, Index) and part.target == Name(name):
+                return self.entry_at(part, name)
+            return entries if part == Name(name) else None
+
+        return one.of(self.read(changed(one.value, change)))
+
+    def entry_at(self, part: Index, name: str) -> Expression:
+        """An entry, with its place counted from the front."""
+        number = constant(part.items[0]) if len(part.items) == 1 and not isinstance(part.items[0], Slice) else None
+        return part if number is None or name not in self.lengths else replace(part, items=(Number(number % self.lengths[name]),))
 
     def with_element(
         self, one: Carried, name: str, indices: tuple[object, ...], value: Expression, state: Carrying
@@ -156,7 +193,8 @@ class _Backward(Within):
         """What an expression was before a variable, or an element of it, was set."""
         if not indices:
             return [one.of(substituted(one.value, name, value))]
-        same = Index(Name(name), indices)  # type: ignore[arg-type]
+        one = self.entry_by_entry(one, name)
+        same = self.entry_at(Index(Name(name), indices), name)  # type: ignore[arg-type]
         value_of = put(one.value, same, value)
         if value_of is not one.value:
             one = one.of(value_of)
@@ -164,13 +202,14 @@ class _Backward(Within):
                 return [one]
         unlike = [p for p in nodes_in(one.value) if isinstance(p, Index) and p.target == Name(name) and not alike(p.items, indices)]
         if unlike:
-            why = f"parts of the array `{name}` are used there as other parts than are set"
+            why = f"parts of the array `{shown(name)}` are used there as other parts than are set"
             state.lose(names_of(one.value) | names_of(value), one.span, why)
             return [one]
         places = list(dict.fromkeys(p for p in nodes_in(one.value) if isinstance(p, Index) and p.target == Name(name)))
-        bare = changed(one.value, lambda part: Number(0.0) if part in places else None)
+        places = [place for place in places if not unlike_numbers(place, same)]
+        bare = changed(one.value, lambda part: Number(0.0) if isinstance(part, Index) and part.target == Name(name) else None)
         if name in names_of(bare) or len(places) > 2:
-            state.lose(names_of(one.value) | names_of(value), one.span, f"the array `{name}` is used as a whole there")
+            state.lose(names_of(one.value) | names_of(value), one.span, f"the array `{shown(name)}` is used as a whole there")
             return [one]
         chosen = [[], *([place] for place in places), *([places] if len(places) == 2 else [])]
         return [one.of(with_place(one.value, these, value)) for these in chosen]
@@ -194,19 +233,49 @@ class _Backward(Within):
             if node.name not in names_of(one.value):
                 found.setdefault(one)
                 continue
-            for made in self.with_element(one, node.name, node.indices, Name(DRAW), state):
+            for made in self.with_element(one, node.name, self.places_of(node.indices), Name(DRAW), state):
                 if node.name in state.lost:
                     raise Missable(*state.lost[node.name])
                 if DRAW not in names_of(made.value):
                     found.setdefault(made)
                     continue
-                made = self.one_entry(made)
-                for own in self.parts(made, node):
-                    if DRAW in names_of(own.value):
-                        self.candidate(own.value, own, node, site)
-                    for rest in self.without(own, node) if DRAW in names_of(own.value) else [own]:
-                        found.setdefault(rest)
+                atoms, rests = self.at_draw(made, node)
+                for atom in atoms:
+                    self.keep(atom, made, node, site)
+                for rest in rests:
+                    found.setdefault(rest)
         state.carried = {one: None for one in found if names_of(one.value)}
+
+    def at_draw(self, one: Carried, node: Sample) -> tuple[list[Atom], list[Carried]]:
+        """The atoms of an expression of a draw, and what goes on without it."""
+        atoms: list[Atom] = []
+        rests: list[Carried] = []
+        try:
+            for own in self.parts(self.one_entry(one), node):
+                if DRAW in names_of(own.value):
+                    atoms.append(self.candidate(own.value, own, node))
+                rests += self.without(own, node) if DRAW in names_of(own.value) else [own]
+        except (Missable, Unsolved):
+            if self.numbers(node) or (together := self.together(one, node)) is None:
+                raise
+            return together
+        return atoms, rests
+
+    def together(self, one: Carried, node: Sample) -> tuple[list[Atom], list[Carried]] | None:
+        """The same, of what is made of several numbers of a draw: each of them is a root beside the others."""
+        try:
+            reduced = Reduced(one.value, self.scalars)
+            rests = self.without_all(one, reduced, node)
+            atoms: dict[Atom, None] = {}
+            for each in reduced.each():
+                for piece in pieces(each.value, DRAW):
+                    if DRAW not in names_of(piece):
+                        continue
+                    atom = self.candidate(piece, one.of(piece), node)
+                    atoms.setdefault(replace(atom, others=each.others, whole=one.value, inside=each.part, places=each.places))
+        except Unsolved:
+            return None
+        return list(atoms), rests
 
     def one_entry(self, one: Carried) -> Carried:
         """Of an array that is drawn, one entry against numbers: the jumps of each entry, as if it were this one."""
@@ -216,7 +285,7 @@ class _Backward(Within):
         own = with_place(one.value, [place], Name(DRAW))
         return one.of(own) if is_number(own, self.scalars | {DRAW}) else one
 
-    def candidate(self, piece: Expression, one: Carried, node: Sample, site: Site) -> None:
+    def candidate(self, piece: Expression, one: Carried, node: Sample) -> Atom:
         """A jump at a draw."""
         if DISTRIBUTIONS[node.distribution.name].event:
             raise Missable(one.span, f"a draw of {node.distribution.name} is no single number")
@@ -225,27 +294,37 @@ class _Backward(Within):
                 not isinstance(part, Call) or part.function in LATTICES or part.function not in FUNCTIONS
             ):
                 through = getattr(part, "function", "a density")
-                raise Missable(one.span, f"`{node.name}` goes through `{through}` before it is compared")
+                raise Missable(one.span, f"`{shown(node.name)}` goes through `{through}` before it is compared")
         if WHOLE in names_of(piece):
-            raise Missable(one.span, f"a number that is rounded is compared here together with `{node.name}`")
+            raise Missable(one.span, f"a number that is rounded is compared here together with `{shown(node.name)}`")
         if unknown := [found for found in names_of(piece) if found.startswith(SOME)]:
-            raise Missable(one.span, f"`{unknown[0][len(SOME):]}` is another number in the round before")
+            raise Missable(one.span, f"`{shown(unknown[0])}` is another number in the round before")
+        if some := [found for found in names_of(piece) if plain(found).startswith(MAYBE)]:
+            raise Missable(one.span, f"`{shown(some[0])}` in one branch of an expression is compared: give it a line of its own")
         line = self.source.line_of(one.span)
-        root = "" if one.lattice else told(piece, DRAW, node.name)
+        root = "" if one.lattice else told(self.seen(piece), DRAW, shown(node.name))
         words = f"jumps at {root + ': ' if root else ''}`{self.source.quoted(one.span)}` (line {line})"
         zero = Name(GOAL) if one.lattice else Number(0.0)
-        atom = self.atom(Atom(piece, one.lattice, Form.AFFINE, piece, (zero,), one.span, words), node)
-        known = self.atoms[site.index]
-        known.setdefault(atom)
+        return self.atom(Atom(piece, one.lattice, Form.AFFINE, piece, (zero,), one.span, words), node)
+
+    def keep(self, atom: Atom, one: Carried, node: Sample, site: Site) -> None:
+        """An atom of a site."""
+        known = self.atoms[self.index_of[site.index]]
+        known.setdefault(self.seen(atom))
         if len(known) > MOST_ATOMS:
-            raise Missable(one.span, f"`{node.name}` makes the result jump at more than {MOST_ATOMS} places")
+            raise Missable(one.span, f"`{shown(node.name)}` makes the result jump at more than {MOST_ATOMS} places")
+
+    def seen(self, held: Held) -> Held:
+        """An atom, or a part of one, with names as a draw in this function knows them."""
+        names = {name: seen(name, self.current, self.locals_of) for name in every_name(held)}
+        return renamed(held, {name: other for name, other in names.items() if name != other})
 
     def atom(self, atom: Atom, node: Sample) -> Atom:
         """The atom with how its roots are found."""
         for value in dict.fromkeys((atom.value, simpler(atom.value))):
             if (found := self.found(atom, value, node)) is not None:
                 return found
-        raise Missable(atom.span, f"it cannot be solved for `{node.name}`")
+        raise Missable(atom.span, f"it cannot be solved for `{shown(node.name)}`")
 
     def found(self, atom: Atom, value: Expression, node: Sample) -> Atom | None:
         """The same, by what its value is."""
@@ -270,11 +349,11 @@ class _Backward(Within):
                 continue
             if node.indices:  # other elements of the array may be continuous draws
                 if not outcomes or not self.numbers(node):
-                    state.lose(names_of(one.value), one.span, f"an element of `{node.name}` is drawn between")
+                    state.lose(names_of(one.value), one.span, f"an element of `{shown(node.name)}` is drawn between")
                     found.setdefault(one)
                     continue
                 for outcome in outcomes:
-                    for made in self.with_element(one, node.name, node.indices, Number(outcome), state):
+                    for made in self.with_element(one, node.name, self.places_of(node.indices), Number(outcome), state):
                         found.setdefault(made)
                 continue
             place = only_place(one.value, node.name)
@@ -284,102 +363,12 @@ class _Backward(Within):
                 continue
             one_number = node.distribution.name == "Categorical" or self.numbers(node)
             if not outcomes or not (one_number or by_element(one.value, node.name)):
-                state.lose(names_of(one.value) - {node.name}, one.span, f"`{node.name}` is drawn between, and may be any number")
+                why = f"`{shown(node.name)}` is drawn between, and may be any number"
+                state.lose(names_of(one.value) - {node.name}, one.span, why)
                 continue
             for outcome in outcomes:
                 found.setdefault(one.of(substituted(one.value, node.name, Number(outcome))))
         state.carried = {one: None for one in found if names_of(one.value)}
-
-    def branch(self, node: If, state: Carrying) -> None:
-        after = state.copy()
-        if node.otherwise is not None:
-            self.block(node.otherwise, state)
-        for condition, body in reversed(node.branches):
-            taken = after.copy()
-            self.block(body, taken)
-            state.unite(taken)
-            self.condition(condition, state)
-        state.settle(self.random)
-
-    def loop(
-        self, body: Block, state: Carrying, condition: Expression | None, variable: str = "", array: Expression | None = None
-    ) -> None:
-        """Rounds until nothing is new."""
-        if condition is not None:
-            self.condition(condition, state)
-        state.settle(self.random)
-        for _ in range(MOST_ROUNDS):
-            before = set(state.carried), set(state.lost)
-            inner = state.copy()
-            self.block(body, inner)
-            if array is not None:
-                self.entries(variable, array, inner)
-            elif variable:
-                self.other_round(variable, inner)
-            state.unite(inner)
-            if condition is not None:
-                self.condition(condition, state)
-            state.settle(self.random)
-            if (set(state.carried), set(state.lost)) == before:
-                return
-        raise Missable(body.span, "the jumps of this loop come to no end")
-
-    def other_round(self, variable: str, state: Carrying) -> None:
-        """What mentions the number of this round has another one in the round before."""
-        kept: dict[Carried, None] = {}
-        some = SOME + variable
-        for one in state.carried:
-            if variable not in names_of(one.value):
-                kept.setdefault(one)
-            elif some in names_of(one.value):
-                state.lose(names_of(one.value) - {variable, some}, one.span, f"`{variable}` is another number in the round before")
-            else:
-                kept.setdefault(one.of(substituted(one.value, variable, Name(some))))
-        state.carried = kept
-        state.lost.pop(variable, None)
-
-    def entries(self, variable: str, array: Expression, state: Carrying) -> None:
-        """The variable of a loop over an array is some entry of it: not the same as in other rounds."""
-        some = SOME + variable
-        if variable in state.lost:
-            state.lose(self.names(array), *state.lost.pop(variable))
-        found: dict[Carried, None] = {}
-        for one in state.carried:
-            names = names_of(one.value)
-            if variable not in names:
-                found.setdefault(one)
-            elif isinstance(array, Vector):
-                for item in array.items:
-                    found.setdefault(one.of(substituted(one.value, variable, item)))
-            elif isinstance(array, Name) and some not in names:
-                entry = Index(array, (Name(some),))
-                found.setdefault(one.of(substituted(one.value, variable, entry)))
-            else:
-                state.lose((names | self.names(array)) - {variable}, one.span, f"`{variable}` is some entry of an array")
-        state.carried = found
-
-    def counted(self, node: For, state: Carrying) -> None:
-        bounds = few_rounds(node.iterable)
-        if bounds is not None:
-            for number in reversed(bounds):  # exactly these rounds
-                self.block(node.body, state)
-                state.carried = {
-                    one.of(substituted(one.value, node.variable, Number(float(number)))): None
-                    for one in state.carried
-                }
-                state.lost.pop(node.variable, None)
-                state.settle(self.random)
-            return
-        array = None if isinstance(node.iterable, Range) else inlined(node.iterable, self.resolved)
-        if array is not None and names_of(array) & set_in(node.body):  # whose entries are those of before the loop
-            array = Call("", (Argument(None, array),))
-        self.loop(node.body, state, None, node.variable, array)
-        if isinstance(node.iterable, Range):
-            for bound in (node.iterable.start, node.iterable.stop):
-                if bound is not None:
-                    self.inner(bound, state)
-        else:
-            self.inner(node.iterable, state)
 
 
 __all__ = ["find_atoms"]

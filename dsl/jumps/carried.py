@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+from ..names.scopes import nodes_in
 from ..syntax import Expression
 from ..text.source import Span
 from .atoms import Unfound
 from .solving import names_of
 
 MOST_ATOMS = 32
+MOST_LONG = 200  # parts of an expression
 
 
 class Missable(Exception):
@@ -56,6 +58,9 @@ class Carrying:
         """What no continuous draw reaches is let go, and of too many only the names are kept."""
         self.lost = {name: why for name, why in self.lost.items() if name in random}
         self.carried = {one: None for one in self.carried if (names_of(one.value) & random) - self.lost.keys()}
+        for one in [one for one in self.carried if sum(1 for _ in nodes_in(one.value)) > MOST_LONG]:
+            self.lose(names_of(one.value), one.span, "what is compared here becomes longer and longer")
+            del self.carried[one]
         if len(self.carried) > MOST_ATOMS:
             for one in self.carried:
                 self.lose(names_of(one.value), one.span, f"the jumps here are more than {MOST_ATOMS}")

@@ -10,8 +10,9 @@ from ..names.scopes import nodes_in
 from ..syntax import Argument, Expression, Name, Number, Term
 from .atoms import DRAW, Atom, Form
 from .inverting import GOAL
-from .rising import direction, sign, slopes, summed
+from .rising import direction, sign
 from .solving import affine, names_of, put, slope
+from .summed import slopes, summed
 
 
 def formed(atom: Atom) -> Atom | None:

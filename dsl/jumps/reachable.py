@@ -17,27 +17,25 @@ from ..syntax import (
     Expression,
     For,
     Function,
-    If,
     Index,
     Logical,
-    LogPdf,
     Name,
     Node,
     Number,
     Power,
     Range,
-    Require,
+    Return,
     Sample,
     Slice,
     Term,
     Unary,
     Vector,
-    While,
     children,
 )
 from ..tables.distributions import DISTRIBUTIONS
-from ..tables.functions import FUNCTIONS, Smoothness, elementwise
-from .solving import changed, names_of
+from ..tables.functions import FUNCTIONS, elementwise, reduces
+from .scoped import MOST_BEFORE, RETURNED, older
+from .solving import changed, constant, names_of
 
 MOST_OUTCOMES = 16  # of a draw between a jump and an earlier draw
 MOST_UNROLLED = 8  # rounds of a loop that are gone through one by one
@@ -49,15 +47,26 @@ def with_place(node: Expression, these: list[Index], value: Expression) -> Expre
     return changed(node, lambda part: value if part in these else None)  # type: ignore[no-any-return]
 
 
+def unlike_numbers(one: Index, other: Expression) -> bool:
+    """Whether two places are surely not the same: numbers, counted from the same end, that differ."""
+    if not isinstance(other, Index) or len(one.items) != len(other.items):
+        return False
+    for item, own in zip(one.items, other.items, strict=True):
+        numbers = [None if isinstance(place, Slice) else constant(place) for place in (item, own)]
+        if None not in numbers and numbers[0] != numbers[1] and (numbers[0] < 0) == (numbers[1] < 0):  # type: ignore[operator]
+            return True
+    return False
+
+
 def reached_by_draws(resolved: Resolved) -> frozenset[str]:
-    """The names that continuous draws reach by data."""
-    found: set[str] = set()
-    made: list[tuple[str, frozenset[str]]] = []
+    """The names that continuous draws reach by data; of variables of functions, those of calls before, too."""
+    found = {RETURNED}
+    made = [(name, names_of(value)) for name, value in given(resolved)]
     for node in nodes_in(resolved.program.body):
         if isinstance(node, Sample) and not DISTRIBUTIONS[node.distribution.name].discrete:
             found.add(node.name)
         elif isinstance(node, Assign):
-            if any(isinstance(part, Draw | Call) and _draws(part, resolved) for part in nodes_in(node.value)):
+            if any(isinstance(part, Call) and _draws(part, resolved) for part in nodes_in(node.value)):
                 found.add(node.name)
             made.append((node.name, names_of(node.value)))
         elif isinstance(node, For) and not isinstance(node.iterable, Range):
@@ -66,7 +75,20 @@ def reached_by_draws(resolved: Resolved) -> frozenset[str]:
     while before < len(found):
         before = len(found)
         found |= {name for name, names in made if names & found}
+    back = set(found)
+    for _ in range(MOST_BEFORE):
+        back = {older(name) for name in back}
+        found |= back
     return frozenset(found)
+
+
+def given(resolved: Resolved) -> list[tuple[str, Expression]]:
+    """What calls give the parameters of functions."""
+    return [
+        (name, argument.value) for node in nodes_in(resolved.program.body)
+        if isinstance(node, Call) and node.function in resolved.functions
+        for name, argument in zip(resolved.functions[node.function].parameters, node.arguments, strict=True)
+    ]
 
 
 def alike(items: tuple[object, ...], indices: tuple[object, ...]) -> bool:
@@ -76,43 +98,7 @@ def alike(items: tuple[object, ...], indices: tuple[object, ...]) -> bool:
     return len(items) == len(indices) and not any(isinstance(one, Slice) for one in (*items, *indices))
 
 
-def jumping_functions(resolved: Resolved) -> dict[str, Node]:
-    """The functions in which something jumps or a continuous number is drawn, in their calls too, and where."""
-    found: dict[str, Node] = {}
-    before = -1
-    while before != len(found):
-        before = len(found)
-        for name, function in resolved.functions.items():
-            for part in nodes_in(function.body) if name not in found else ():
-                if not _no_jump(part, resolved, found):
-                    found[name] = part
-                    break
-    return found
-
-
-def _no_jump(node: Node, resolved: Resolved, found: dict[str, Node]) -> bool:
-    if isinstance(node, If | While | Conditional | Comparison | Logical | Require):
-        return False
-    if isinstance(node, Sample | Draw):
-        return DISTRIBUTIONS[node.distribution.name].discrete
-    match node:
-        case LogPdf():
-            return DISTRIBUTIONS[node.distribution.name].whole_line
-        case Unary():
-            return node.operator != "not"
-        case Arithmetic():
-            return all(term.operator != "%" for term in node.rest)
-        case Call() if node.function in resolved.functions:
-            return node.function not in found
-        case Call():
-            row = FUNCTIONS.get(node.function)
-            return row is not None and (row.structural != () or Smoothness.JUMP not in row.smoothness)
-    return True
-
-
-def _draws(node: Draw | Call, resolved: Resolved) -> bool:
-    if isinstance(node, Draw):
-        return not DISTRIBUTIONS[node.distribution.name].discrete
+def _draws(node: Call, resolved: Resolved) -> bool:
     return node.function in resolved.functions or node.function in resolved.external
 
 
@@ -145,32 +131,88 @@ def is_number(node: Node, scalars: frozenset[str]) -> bool:
             return node.id in scalars
         case Unary() | Arithmetic() | Term() | Argument() | Power() | Comparison() | Logical() | Conditional():
             return all(is_number(part, scalars) for part in children(node))
-        case Call():
+        case Index():
             return (
-                node.function in FUNCTIONS and elementwise(node.function, len(node.arguments))
-                and all(is_number(part, scalars) for part in children(node))
+                isinstance(node.target, Name) and entries_of(node.target.id) in scalars
+                and len(node.items) == 1 and is_number(node.items[0], scalars)
             )
+        case Call() if node.function in FUNCTIONS:
+            if reduces(node.function, len(node.arguments)) or node.function in ("var", "std", "quantile", "length"):
+                return True
+            return elementwise(node.function, len(node.arguments)) and all(is_number(part, scalars) for part in children(node))
     return False
 
 
 def numbers_by_text(resolved: Resolved) -> frozenset[str]:
-    """The variables of a program that are numbers, and no arrays, by the text."""
-    found = set(resolved.variables) | {name for name, fact in resolved.parameters.items() if fact.shape == ()}
+    """The variables of a program and of its functions that are numbers, and no arrays, by the text."""
+    nodes = list(nodes_in(resolved.program.body))
+    found = {node.name for node in nodes if isinstance(node, Assign | Sample)}
+    found |= set(resolved.variables) | {name for name, fact in resolved.parameters.items() if fact.shape == ()}
+    found |= {name for function in resolved.functions.values() for name in function.parameters}
+    found |= {node.variable for node in nodes if isinstance(node, For) and isinstance(node.iterable, Range)}
+    ends = {name: _ends(function) for name, function in resolved.functions.items()}
+    arrays = arrays_by_text(resolved)
+    found |= {entries_of(name) for name in arrays}
     before = -1
     while before != len(found):
         before = len(found)
         known = frozenset(found)
-        for node in nodes_in(resolved.program.body):
+        for node in nodes:
             if isinstance(node, Assign | Sample):
-                values = (node.value,) if isinstance(node, Assign) else [given.value for given in node.distribution.arguments]
+                values = (node.value,) if isinstance(node, Assign) else tuple(one.value for one in node.distribution.arguments)
+                if isinstance(node, Assign) and isinstance(node.value, Call) and node.value.function in ends:
+                    values = ends[node.value.function]
                 event = isinstance(node, Sample) and DISTRIBUTIONS[node.distribution.name].event
+                if node.name in arrays:
+                    own = values[0].items if isinstance(values[0], Vector) else values if node.indices else ()
+                    if event or not all(is_number(value, known) for value in own):
+                        found.discard(entries_of(node.name))
                 if node.indices or event or not all(is_number(value, known) for value in values):
                     found.discard(node.name)
             elif isinstance(node, For) and not isinstance(node.iterable, Range):
                 found.discard(node.variable)
-            elif isinstance(node, Function):
-                found -= set(node.parameters)
+        found -= {name for name, value in given(resolved) if not is_number(value, known)}
     return frozenset(found)
+
+
+def arrays_by_text(resolved: Resolved) -> dict[str, int]:
+    """The lengths of arrays that are set as a whole to so many numbers, and number by number."""
+    found: dict[str, int] = {}
+    others: set[str] = set()
+    for node in nodes_in(resolved.program.body):
+        if isinstance(node, Assign | Sample) and node.indices:
+            if len(node.indices) != 1 or isinstance(node.indices[0], Slice):
+                others.add(node.name)
+        elif isinstance(node, Assign | Sample):
+            length = _length(node.value) if isinstance(node, Assign) else None
+            if length is None or found.setdefault(node.name, length) != length:
+                others.add(node.name)
+        elif isinstance(node, For):
+            others.add(node.variable)
+        elif isinstance(node, Function):
+            others.update(node.parameters)
+    return {name: length for name, length in found.items() if name not in others and name not in resolved.parameters}
+
+
+def _length(node: Expression) -> int | None:
+    """Of an array of zeros or ones, or one that is written out, if it is short."""
+    if isinstance(node, Vector):
+        return len(node.items) if len(node.items) <= MOST_UNROLLED else None
+    if isinstance(node, Call) and node.function in ("zeros", "ones") and len(node.arguments) == 1:
+        number = node.arguments[0].value
+        if isinstance(number, Number) and number.value == int(number.value) and 1 <= number.value <= MOST_UNROLLED:
+            return int(number.value)
+    return None
+
+
+def entries_of(name: str) -> str:
+    """What stands for an array among the names of numbers, where its entries are."""
+    return f"{name}[]"
+
+
+def _ends(function: Function) -> tuple[Expression, ...]:
+    """All that a function may give."""
+    return tuple(node.values[0] for node in nodes_in(function.body) if isinstance(node, Return))
 
 
 def definitions(resolved: Resolved) -> dict[str, Expression]:

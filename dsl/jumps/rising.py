@@ -1,4 +1,4 @@
-"""Expressions that rise or fall with a draw, by their structure, and sums over a draw of several numbers.
+"""Expressions that rise or fall with a draw, by their structure, and what sign they have.
 
 A sum of rising expressions rises; so does a product of positive ones, and what a rising function makes of one.  No number is tried:
 what cannot be told from the text is not told.  `signs` are those of names, 1 or -1.
@@ -6,21 +6,19 @@ what cannot be told from the text is not told.  `signs` are those of names, 1 or
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import replace
 
 from ..names.scopes import nodes_in
-from ..syntax import Argument, Arithmetic, Call, Comparison, Expression, Index, Name, Number, Power, Slice, Term, Unary
-from ..tables.functions import FUNCTIONS
-from .solving import affine, call_of, changed, constant, less, names_of, put, slope, substituted, with_part
+from ..syntax import Arithmetic, Call, Expression, Name, Number, Power, Unary
+from .solving import affine, call_of, constant, less, names_of, slope, substituted, with_part
 
 RISING = frozenset((
     "exp", "expm1", "log", "log1p", "sqrt", "sigmoid", "logit", "softplus", "tanh", "sinh", "atan", "erf", "normcdf",
 ))
 NEVER_ZERO = ("exp", "sigmoid", "softplus")  # greater than 0, that is,
 POSITIVE = frozenset((*NEVER_ZERO, "cosh"))
-SUMS = frozenset(name for name, row in FUNCTIONS.items() if row.adds)
-SIZE = "\1size"  # how many numbers a draw has
 
 
 def sign(node: Expression, signs: Mapping[str, int]) -> int:
@@ -77,10 +75,67 @@ def direction(node: Expression, name: str, signs: Mapping[str, int]) -> int:
                 for operator, operand in (("+", node.first), *((term.operator, term.operand) for term in node.rest))
                 if name in names_of(operand)
             }
-            return found.pop() if len(found) == 1 else 0
+            return found.pop() if len(found) == 1 else _by_steepness(node, name)
         case Arithmetic() if all(term.operator in "*/" for term in node.rest):
             return _of_product(node, name, signs)
     return 0
+
+
+def _by_steepness(node: Arithmetic, name: str) -> int:
+    """Of a sum of what rises and what falls, by how steep it can be: the derivative of `x - tanh(x)` lies between 0 and 1, and is
+    0 at single points only."""
+    found = _steepness(node, name)
+    if found is None or name not in names_of(node):
+        return 0
+    low, high = found
+    return 1 if low >= 0 and high > 0 else -1 if high <= 0 and low < 0 else 0
+
+
+STEEP = {  # between which numbers derivatives lie
+    "tanh": (0.0, 1.0), "sigmoid": (0.0, 0.25), "softplus": (0.0, 1.0), "atan": (0.0, 1.0), "sin": (-1.0, 1.0), "cos": (-1.0, 1.0),
+    "erf": (0.0, 2 / math.pi**0.5), "normcdf": (0.0, 1 / (2 * math.pi)**0.5),
+}
+
+
+def _steepness(node: Expression, name: str) -> tuple[float, float] | None:
+    """Between which numbers the derivative of an expression in a name lies; None: not known."""
+    if name not in names_of(node):
+        return 0.0, 0.0
+    match node:
+        case Name():
+            return 1.0, 1.0
+        case Unary(operator="-"):
+            inner = _steepness(node.operand, name)
+            return None if inner is None else (-inner[1], -inner[0])
+        case Call() if len(node.arguments) == 1 and node.function in STEEP:
+            return _times(_steepness(node.arguments[0].value, name), STEEP[node.function])
+        case Arithmetic() if node.rest[0].operator in "+-":
+            low = high = 0.0
+            for operator, operand in (("+", node.first), *((term.operator, term.operand) for term in node.rest)):
+                found = _steepness(operand if operator == "+" else Unary("-", operand), name)
+                if found is None:
+                    return None
+                low, high = low + found[0], high + found[1]
+            return low, high
+        case Arithmetic() if all(term.operator in "*/" for term in node.rest):
+            mine = [one for one in node.operands if name in names_of(one)]
+            rest = constant(_with(node, mine[0], Number(1.0)))
+            if len(mine) != 1 or rest is None or any(term.operator == "/" and term.operand is mine[0] for term in node.rest):
+                return None
+            return _times(_steepness(mine[0], name), (rest, rest))
+    return None
+
+
+def _times(one: tuple[float, float] | None, other: tuple[float, float]) -> tuple[float, float] | None:
+    if one is None:
+        return None
+    ends = [a * b for a in one for b in other]
+    return min(ends), max(ends)
+
+
+def _with(node: Arithmetic, part: Expression, value: Expression) -> Expression:
+    """The chain with a value in place of one of its operands."""
+    return with_part(node, node.operands.index(part), value)
 
 
 def poles(node: Expression, name: str, signs: Mapping[str, int]) -> list[Expression]:
@@ -206,132 +261,4 @@ def factors(node: Expression, name: str, signs: Mapping[str, int]) -> list[Expre
     return [slope(node, name) if affine(node, name) else less(*(substituted(node, name, Number(end)) for end in (1.0, 0.0)))]
 
 
-# ---------------------------------------------------------------------------------------- sums over what is drawn
-def summed(node: Expression, name: str) -> list[Expression] | None:
-    """What is added up over all numbers of a draw, in an expression that is an affine function of all of them and mentions them
-    only there; None: it is none."""
-    if name not in names_of(node):
-        return []
-    match node:
-        case Unary(operator="-"):
-            return summed(node.operand, name)
-        case Call() if node.function in SUMS:
-            inner = _inner(node)
-            return [inner] if inner is not None and affine(inner, name) else None
-        case Index():
-            return [node.target] if _entry(node) is not None and affine(node.target, name) else None
-        case Arithmetic():
-            parts = node.operands
-            if node.rest[0].operator not in "+-":
-                mine = sum(name in names_of(part) for part in parts)
-                if mine != 1 or any(t.operator == "%" or (t.operator == "/" and name in names_of(t.operand)) for t in node.rest):
-                    return None
-            found: list[Expression] = []
-            for part in parts:
-                inside = summed(part, name)
-                if inside is None:
-                    return None
-                found += inside
-            return found
-    return None
-
-
-def _inner(node: Call) -> Expression | None:
-    """What a call adds up, number by number."""
-    given = [argument.value for argument in node.arguments]
-    if node.function == "dot":
-        return Arithmetic(given[0], (Term("*", given[1]),)) if len(given) == 2 else None
-    return given[0] if len(given) == 1 else None
-
-
-def _entry(node: Index) -> Expression | None:
-    """The place of one entry of a vector, counted from the front, if it stands in the text."""
-    number = constant(node.items[0]) if len(node.items) == 1 and not isinstance(node.items[0], Slice) else None
-    if number is None or number % 1:
-        return None
-    return Number(number) if number >= 0 else Arithmetic(Name(SIZE), (Term("-", Number(-number)),))
-
-
-def has_an_entry(node: Expression, name: str) -> bool:
-    """Whether some entry of a draw, counted from the front, stands in an expression once, and the draw only in entries like it."""
-    entries = [part for part in nodes_in(node) if isinstance(part, Index) and name in names_of(part)]
-    others = changed(node, lambda part: Number(0.0) if part in entries else None)
-    if name in names_of(others) or not all(isinstance(_entry(part), Number) and part.target == Name(name) for part in entries):
-        return False
-    return any(entries.count(part) == 1 for part in entries)
-
-
-def sums_over(node: Expression, name: str) -> bool:
-    """Whether a sum over all numbers of a draw stands in an expression."""
-    return any(
-        (isinstance(part, Index) or (isinstance(part, Call) and part.function in SUMS)) and name in names_of(part)
-        for part in nodes_in(node)
-    )
-
-
-def goes_with_a_sum(node: Expression, name: str, signs: Mapping[str, int]) -> bool:
-    """Whether an expression rises or falls with a sum in which a draw stands once, and mentions the draw only there."""
-    sums = {part for part in nodes_in(node) if isinstance(part, Call) and part.function in SUMS and name in names_of(part)}
-    if len(sums) != 1:
-        return False
-    (own,) = sums
-    outer = put(node, own, Name(name))
-    once = sum(isinstance(part, Name) and part.id == name for part in nodes_in(own)) == 1
-    alone = name not in names_of(put(node, own, Number(0.0)))
-    others = {other: known for other, known in signs.items() if other != name}
-    return once and alone and summed(own, name) is not None and direction(outer, name, others) != 0
-
-
-def slopes(node: Expression, name: str) -> Expression:
-    """Of an expression with sums over a draw in it: its slope in each number of the draw, beside each other."""
-    match node:
-        case Unary():
-            return Unary("-", slopes(node.operand, name))
-        case Arithmetic():
-            parts = [("+" if node.rest[0].operator in "+-" else "*", node.first), *((t.operator, t.operand) for t in node.rest)]
-            if node.rest[0].operator in "+-":
-                own = [(operator, slopes(part, name)) for operator, part in parts if name in names_of(part)]
-                return Arithmetic(Number(0.0), tuple(Term(operator, part) for operator, part in own))
-            (place,) = [place for place, part in enumerate(parts) if name in names_of(part[1])]
-            made = [(operator, slopes(part, name) if i == place else part) for i, (operator, part) in enumerate(parts)]
-            return Arithmetic(made[0][1], tuple(Term(operator, part) for operator, part in made[1:]))
-        case Index():
-            places: Expression = Call("arange", (Argument(None, Name(SIZE)),))
-            return Arithmetic(Comparison("==", places, _entry(node) or Number(0.0)), (Term("*", slope(node.target, name)),))
-    assert isinstance(node, Call)
-    inner = _inner(node)
-    assert inner is not None
-    found = slope(inner, name)
-    return Arithmetic(found, (Term("/", Name(SIZE)),)) if node.function == "mean" else found
-
-
-def without_sums(node: Expression, name: str) -> Expression | None:
-    """The expression where no number of the draw counts; None: what it is there is not told."""
-
-    def change(part: Expression) -> Expression | None:
-        if not isinstance(part, Call) or part.function not in SUMS or name not in names_of(part):
-            return None
-        inner = _inner(part)
-        return Number(0.0) if inner is not None and _goes_with(inner, name) else None
-
-    made: Expression = changed(node, change)
-    return None if name in names_of(made) else made
-
-
-def _goes_with(node: Expression, name: str) -> bool:
-    """Whether it is a multiple of a name."""
-    match node:
-        case Name():
-            return node.id == name
-        case Unary(operator="-"):
-            return _goes_with(node.operand, name)
-        case Arithmetic() if node.rest[0].operator in "*/":
-            parts = node.operands
-            return all(_goes_with(part, name) for part in parts if name in names_of(part))
-    return False
-
-
-__all__ = [
-    "NEVER_ZERO", "SIZE", "direction", "factors", "flat", "goes_with_a_sum", "has_an_entry", "never_zero", "nonzero", "poles",
-    "sign", "slopes", "summed", "sums_over", "without_sums",
-]
+__all__ = ["NEVER_ZERO", "direction", "factors", "flat", "never_zero", "nonzero", "poles", "sign"]

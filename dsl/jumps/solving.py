@@ -130,6 +130,8 @@ def _pieces(node: Any, name: str) -> list[Any]:
             return _few([*_pieces(node.then, name), *_pieces(node.otherwise, name)])
         case Call():
             return _of_call(node, name)
+        case Index(target=Call(function="sort")) if (items := _items(node.target)) and name not in names_of(node.items[0]):
+            return _few([piece for item in items for piece in _pieces(item, name)])
         case Arithmetic() if any(term.operator == "%" for term in node.rest):
             return _pieces(_without_remainders(node, name), name)
     parts = [(item.name, _ways(getattr(node, item.name), name)) for item in fields(node)]
@@ -171,6 +173,24 @@ def _ways(held: object, name: str) -> list[Any]:
     return [held]
 
 
+def _items(node: Expression) -> tuple[Expression, ...]:
+    """The numbers of an array that is written out as what a function is given first."""
+    inner = node.arguments[0].value if isinstance(node, Call) else node
+    return inner.items if isinstance(inner, Vector) else ()
+
+
+def _between(items: tuple[Expression, ...], share: float) -> list[Expression]:
+    """What the value below which a share of numbers lies may be: one of them, or on the line between two."""
+    place = share * (len(items) - 1)
+    part = place - math.floor(place)
+    if not part:
+        return list(items)
+    return [
+        Arithmetic(Arithmetic(Number(1 - part), (Term("*", low),)), (Term("+", Arithmetic(Number(part), (Term("*", high),))),))
+        for low in items for high in items if low is not high
+    ]
+
+
 def _of_call(node: Call, name: str) -> list[Any]:
     given = [argument.value for argument in node.arguments]
     match node.function:
@@ -188,6 +208,8 @@ def _of_call(node: Call, name: str) -> list[Any]:
             return [piece for one in given[1:] for piece in _pieces(one, name)]
         case "sign" if len(given) == 1:
             return [Number(-1.0), Number(0.0), Number(1.0)]
+        case "quantile" if (items := _items(node)) and (share := constant(given[1])) is not None:
+            return _few([piece for one in _between(items, share) for piece in _pieces(one, name)])
     inner = [_pieces(one, name) for one in given]
     if math.prod(len(one) for one in inner) > MOST_PIECES:
         raise Unsolved(node, "it has too many pieces")

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from typing import cast
+
 from ..names.resolved import Resolved
 from ..names.scopes import nodes_in
 from ..syntax import (
@@ -9,14 +12,15 @@ from ..syntax import (
     Call,
     Comparison,
     Conditional,
-    Draw,
     Expression,
+    Index,
     Interval,
     Logical,
     LogPdf,
     Name,
     Number,
     Sample,
+    Slice,
     Term,
     Unary,
     Vector,
@@ -25,28 +29,17 @@ from ..tables.distributions import DISTRIBUTIONS
 from ..tables.functions import FUNCTIONS, Smoothness
 from ..tables.ranges import Bounds
 from ..text.source import Span
-from .atoms import DRAW, Atom
+from .atoms import DRAW, SIZE
 from .carried import Carried, Carrying, Missable
-from .entries import simpler, split, written_out
-from .inlining import inlined
+from .entries import simpler, split, spread_out, written_out
 from .inverting import without_whole
-from .reachable import assignments, definitions, is_number, jumping_functions, numbers_by_text, reached_by_draws
-from .rising import (
-    SIZE,
-    direction,
-    factors,
-    flat,
-    goes_with_a_sum,
-    has_an_entry,
-    never_zero,
-    nonzero,
-    poles,
-    slopes,
-    summed,
-    sums_over,
-    without_sums,
-)
-from .solving import WHOLE, Unsolved, constant, multiplied, names_of
+from .left_out import Reduced
+from .reachable import arrays_by_text, assignments, definitions, entries_of, is_number, numbers_by_text, reached_by_draws
+from .rising import direction, factors, flat, never_zero, nonzero, poles
+from .solving import WHOLE, Unsolved, call_of, changed, constant, less, multiplied, names_of, pieces, substituted
+from .summed import goes_with_a_sum, has_an_entry, slopes, summed, sums_over, without_sums
+
+ARGUMENTS = {"argmax": (-1.0, -2.0), "argmin": (1.0, 0.0)}  # the places of two numbers that are the same where it jumps
 
 
 class Within:
@@ -55,26 +48,36 @@ class Within:
     def __init__(self, resolved: Resolved):
         self.resolved = resolved
         self.source = resolved.program.source
-        self.atoms: dict[int, dict[Atom, None]] = {site.index: {} for site in resolved.sites}
         self.places: set[Span] = set()  # of jumps that are understood
         self.random = reached_by_draws(resolved)
-        self.jumping = jumping_functions(resolved)
         self.signs = {
             name: 1 if domain.low >= 0 else -1 for name, fact in resolved.parameters.items()
             if fact.node is not None and isinstance(domain := fact.node.domain, Interval) and (domain.low >= 0 or domain.high <= 0)
         }
         self.scalars = numbers_by_text(resolved)
+        self.lengths = {name: n for name, n in arrays_by_text(resolved).items() if entries_of(name) in self.scalars}
+        self.rounds: dict[str, Expression] = {}  # the numbers of loops that are gone through round by round
         self.defined = definitions(resolved)
         self.kept = never_zero(assignments(resolved), self.signs)
-        self.hidden = frozenset(name for function in resolved.functions.values() for name in names_of(function.body))
 
     def jumps(self, node: Call) -> bool:
         row = FUNCTIONS.get(node.function)
         return row is not None and Smoothness.JUMP in row.smoothness
 
     def read(self, node: Expression) -> Expression:
-        """The expression with what calls give, and what is made of vectors that are written out, in their places."""
-        return written_out(inlined(node, self.resolved), self.scalars)
+        """The expression with the numbers of rounds, and with what is made of vectors that are written out, in their places."""
+        return written_out(cast(Expression, changed(node, self.bound)) if self.rounds else node, self.scalars)
+
+    def bound(self, node: Expression) -> Expression | None:
+        """A number of a round, and an index made of it."""
+        if isinstance(node, Name):
+            return self.rounds.get(node.id)
+        if not isinstance(node, Index):
+            return None
+        items = [cast(Expression, changed(item, self.bound)) for item in node.items]
+        numbers = [None if isinstance(item, Slice) else constant(item) for item in items]
+        made = tuple(item if number is None else Number(number) for item, number in zip(items, numbers, strict=True))
+        return replace(node, target=changed(node.target, self.bound), items=made)
 
     def condition(self, node: Expression, state: Carrying) -> None:
         """A condition decides how a run goes on."""
@@ -94,26 +97,13 @@ class Within:
     def add(self, value: Expression, lattice: bool, span: Span, state: Carrying) -> None:
         self.places.add(span)
         if self.opaque(value):
-            if self.draws(value):
-                raise Missable(span, "it draws inside an expression: give the draw a line of its own")
-            state.lose(self.names(value), span, "it goes through a call, or a draw inside an expression")
+            state.lose(names_of(value), span, "it goes through a function that is not written in the program")
         elif names_of(value):
             state.carried.setdefault(Carried(value, lattice, span))
 
     def opaque(self, value: Expression) -> bool:
-        """Whether it draws, or calls what is not looked into."""
-        return any(
-            isinstance(part, Draw) or (isinstance(part, Call) and part.function not in FUNCTIONS) for part in nodes_in(value)
-        )
-
-    def draws(self, value: Expression) -> bool:
-        """Whether a continuous draw stands in it."""
-        return any(isinstance(part, Draw) and not DISTRIBUTIONS[part.distribution.name].discrete for part in nodes_in(value))
-
-    def names(self, value: Expression) -> frozenset[str]:
-        """What an expression reads, by itself or in a function."""
-        called = any(isinstance(part, Call) and part.function in self.resolved.functions for part in nodes_in(value))
-        return names_of(value) | self.hidden if called else names_of(value)
+        """Whether it calls what is not looked into."""
+        return any(isinstance(part, Call) and part.function not in FUNCTIONS for part in nodes_in(value))
 
     def inner(self, node: Expression, state: Carrying) -> None:
         """Jumps inside an expression."""
@@ -134,14 +124,11 @@ class Within:
                     self.remainder(part, state)
                 case Unary(operator="not") if not isinstance(part.operand, Comparison | Logical):
                     self.condition(part.operand, state)
-                case Call() if part.function in self.jumping:
-                    place = self.jumping[part.function]
-                    raise Missable(place.span, f"it stands in the function `{part.function}`, which is not followed")
                 case Call() if self.jumps(part) or part.function in self.resolved.external:
                     self.function(part, state)
                 case LogPdf() if not DISTRIBUTIONS[part.distribution.name].whole_line:
                     self.places.add(part.span)
-                    state.lose(self.names(part), part.span, "the density ends at the end of its support")
+                    state.lose(names_of(part), part.span, "the density ends at the end of its support")
 
     def remainder(self, node: Arithmetic, state: Carrying) -> None:
         value: Expression = node.first
@@ -168,8 +155,11 @@ class Within:
                 for number, one in enumerate(given[0].items):
                     for other in given[0].items[:number]:
                         self.add(Arithmetic(one, (Term("-", other),)), False, node.span, state)
+            case "argmax" | "argmin" if not isinstance(given[0], Vector):
+                first, second = (Index(call_of("sort", given[0]), (Number(at),)) for at in ARGUMENTS[node.function])
+                self.add(less(first, second), False, node.span, state)  # the two largest, or the two smallest, are the same
             case _:
-                state.lose(self.names(node), node.span, f"`{node.function}` jumps, and where is not known here")
+                state.lose(names_of(node), node.span, f"`{node.function}` jumps, and where is not known here")
 
     # ------------------------------------------------------------------------------------------------ at a draw
     def rounded(self, one: Carried, node: Sample) -> list[Carried]:
@@ -195,7 +185,8 @@ class Within:
     def parts(self, one: Carried, node: Sample) -> list[Carried]:
         """What is an atom of a draw each: the pieces of an expression, and what they are divided by."""
         scalars = self.scalars | {DRAW} if self.numbers(node) else self.scalars
-        found = [own for piece in split(one.value, DRAW, scalars) for own in self.rounded(one.of(piece), node)]
+        value = spread_out(one.value, DRAW, scalars)
+        found = [own for piece in split(value, DRAW, scalars) for own in self.rounded(one.of(piece), node)]
         divisors = [pole for own in found for pole in poles(own.value, DRAW, self.signs_at(node))]
         return [*found, *(Carried(divisor, False, one.span) for divisor in dict.fromkeys(divisors))]
 
@@ -207,15 +198,18 @@ class Within:
         return all(is_number(argument.value, self.scalars) for argument in node.distribution.arguments)
 
     def without(self, one: Carried, node: Sample) -> list[Carried]:
-        """What goes on without a draw: what the expression is where it does not change with it, and where it comes to be so,
-        if it may be 0 there (`x*y > 0` jumps where x is 0)."""
-        signs = self.signs_at(node)
-        if direction(simpler(one.value), DRAW, signs):
-            return []
-        if sums_over(one.value, DRAW):
+        """What goes on without a draw."""
+        if not direction(simpler(one.value), DRAW, self.signs_at(node)) and sums_over(one.value, DRAW):
             return self.without_sums(one)
+        return self.without_name(one, DRAW, self.signs_at(node))
+
+    def without_name(self, one: Carried, name: str, signs: dict[str, int]) -> list[Carried]:
+        """What goes on without a number that is random: what the expression is where it does not change with it, and where it comes
+        to be so, if it may be 0 there (`x*y > 0` jumps where x is 0)."""
+        if direction(simpler(one.value), name, signs):
+            return []
         found = []
-        for rest in flat(one.value, DRAW, signs):
+        for rest in flat(one.value, name, signs):
             found.append(one.of(rest))
             number = constant(rest)
             if number is None:
@@ -223,8 +217,27 @@ class Within:
             else:
                 sure = number % 1 != 0 if one.lattice else number != 0
             if not sure:
-                found += [Carried(factor, False, one.span) for factor in factors(one.value, DRAW, signs)]
+                found += [Carried(factor, False, one.span) for factor in factors(one.value, name, signs)]
         return found
+
+    def without_all(self, one: Carried, reduced: Reduced, node: Sample) -> list[Carried]:
+        """The same of an expression of which all numbers of a draw are roots."""
+        stuck, signs = reduced.stuck(self.signs_at(node)), reduced.signs(self.signs_at(node))
+        left = [one.of(reduced.value)]
+        for name in reduced.found:
+            left = [own.of(piece) for own in left for piece in pieces(own.value, name)]
+        if any(poles(own.value, name, signs) for own in left for name in reduced.found):
+            raise Missable(one.span, "it is divided by what several numbers of a draw come to")
+        for name, still in stuck.items():
+            found: list[Carried] = []
+            for own in left:
+                if name not in names_of(own.value):
+                    found.append(own)
+                    continue
+                found += self.without_name(own, name, signs)
+                found += [own.of(substituted(own.value, name, value)) for value in still]
+            left = list(dict.fromkeys(found))
+        return left
 
     def without_sums(self, one: Carried) -> list[Carried]:
         """The same of an expression with a sum over the draw."""

@@ -10,13 +10,18 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from ...dsl.tables.distributions import DISTRIBUTIONS
 from ..arrays.broadcast import Shape
 from .bounded import Beta, Kumaraswamy, UniformLaw
+from .composed import Composed, Mixture, Truncated
+from .cumulative import TAILS, tails
+from .further import Triangular
 from .implicit import dirichlet, standard_gamma
 from .law import Law
 from .location_scale import Cauchy, Gumbel, Laplace, LocationScale, Logistic, Normal, StudentT
 from .noise import Noise
 from .positive import Chi2, Exponential, Gamma, HalfCauchy, HalfNormal, InverseGamma, LogNormal, Pareto, Weibull
+from .truncated_normal import TruncatedNormal
 
 
 class Unknown(Exception):
@@ -54,7 +59,7 @@ def moved(law: Law, x: Tensor) -> Tensor:
     shape: Shape = tuple(x.shape)
     match law:
         case StudentT() if law.df.requires_grad:
-            raise Unknown
+            return _by_tails(law, x)
         case LocationScale():
             return torch.addcmul(law.loc, law.scale, law.standardised(x).detach())
         case LogNormal():
@@ -84,7 +89,26 @@ def moved(law: Law, x: Tensor) -> Tensor:
             a, b = law.concentration1, law.concentration0
             rest = (-b * torch.log1p(-(x**a))).detach()
             return (-torch.expm1(-rest / b)) ** (1 / a)
-    raise Unknown
+    return _by_tails(law, x)
+
+
+def _by_tails(law: Law, x: Tensor) -> Tensor:
+    """A draw of any law of which both tails are known, with the motion that its distribution function gives it."""
+    lower, upper = _tails(law, x.detach())
+    density = law.log_prob(x).detach().double()
+    change = torch.where(lower < upper, -lower, upper)  # the logarithm of the smaller one
+    motion = (torch.minimum(lower, upper).detach() - density).exp() * change
+    return x + (motion - motion.detach()).to(x.dtype)
+
+
+def _tails(law: Law, x: Tensor) -> tuple[Tensor, Tensor]:
+    """The logarithms of the probability below `x` and above it; `Unknown` where there is no formula."""
+    row = law.row if isinstance(law, Composed) else DISTRIBUTIONS.get(type(law).__name__)
+    if row is None or not (row.parts or row.name in TAILS):
+        raise Unknown
+    given = {name: value.double() for name, value in law.arguments.items()}
+    given = {name: value.expand(x.shape) if value.dim() <= x.dim() else value for name, value in given.items()}
+    return tails(row, given, x.double())
 
 
 @torch.no_grad()
@@ -105,6 +129,13 @@ def spread(law: Law, x: Tensor) -> Tensor:
             return torch.minimum(x, 1 - x)
         case Weibull() | Pareto() | InverseGamma() | Chi2():
             return x.abs()
+        case Triangular():
+            return (law.high - law.low).expand(x.shape)
+        case TruncatedNormal() | Truncated():
+            own = law.scale if isinstance(law, TruncatedNormal) else spread(law.laws[0], x)
+            return torch.minimum(law.arguments["high"] - law.arguments["low"], own).expand(x.shape)
+        case Mixture():
+            return torch.stack([spread(part, x).expand(x.shape) for part in law.laws]).amin(0)
     return torch.ones_like(x)
 
 
@@ -153,5 +184,5 @@ def below(law: Law, x: Tensor) -> Tensor:
         case Kumaraswamy():
             found = 1 - (1 - x.clamp(0, 1) ** law.concentration1) ** law.concentration0
         case _:
-            raise Unknown
+            found = _tails(law, x)[0].exp().to(x.dtype)
     return torch.as_tensor(found)

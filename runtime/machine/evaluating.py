@@ -8,7 +8,8 @@ from typing import cast
 import torch
 from torch import Tensor
 
-from ...dsl.syntax import Arithmetic, Boolean, Call, Comparison, Index, Name, Node, Number, Power, Unary, Vector
+from ...dsl.jumps.scoped import kept
+from ...dsl.syntax import Arithmetic, Boolean, Call, Comparison, Draw, Index, Name, Node, Number, Power, Unary, Vector
 from ...dsl.tables.functions import FUNCTIONS
 from ..lanes.frames import Frame
 from ..lanes.lanes import carry
@@ -17,6 +18,7 @@ from .calling import call, call_external
 from .indexing import Item, check_axes, places, selection
 from .machine import Machine
 from .operation import ARITHMETIC, COMPARISON, NEGATIVE, OPPOSITE, STACK
+from .sites import draw
 
 
 def evaluate_number(machine: Machine, node: Number, frame: Frame) -> Plain:
@@ -107,8 +109,19 @@ def evaluate_call(machine: Machine, node: Call, frame: Frame) -> Plain:
     arguments = machine.evaluate_all([argument.value for argument in node.arguments], frame)
     function = machine.resolved.functions.get(node.function)
     if function is not None:
-        return call(machine, node, function, arguments, frame)
+        return keep(machine, node, call(machine, node, function, arguments, frame), frame)
     row = FUNCTIONS.get(node.function)
     if row is not None:
         return machine.call_code(row, arguments, node, frame)
     return call_external(machine, node, arguments, frame)
+
+
+def evaluate_draw(machine: Machine, node: Draw, frame: Frame) -> Plain:
+    return keep(machine, node, draw(machine, node, frame), frame)
+
+
+def keep(machine: Machine, node: Draw | Call, value: Plain, frame: Frame) -> Plain:
+    """What is drawn or called inside an expression may be compared with what is drawn later in it."""
+    if machine.atoms:
+        frame.write(kept(node), value)
+    return value

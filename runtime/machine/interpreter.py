@@ -54,6 +54,7 @@ from .evaluating import (
     evaluate_boolean,
     evaluate_call,
     evaluate_comparison,
+    evaluate_draw,
     evaluate_index,
     evaluate_name,
     evaluate_number,
@@ -63,10 +64,18 @@ from .evaluating import (
 )
 from .looping import OneByOne, execute_for, execute_while
 from .machine import Evaluate, Execute, Machine, Outcome
-from .observing import begin, draw_together, execute_observe, execute_proposal, execute_require
 from .rounds import AtOnce
-from .sites import draw, log_density
-from .storing import execute_assign, execute_sample, skip
+from .sites import log_density
+from .storing import (
+    begin,
+    draw_together,
+    execute_assign,
+    execute_observe,
+    execute_proposal,
+    execute_require,
+    execute_sample,
+    skip,
+)
 from .ways import APART
 
 EVALUATORS = cast(
@@ -74,7 +83,7 @@ EVALUATORS = cast(
     {
         Number: evaluate_number, Boolean: evaluate_boolean, Name: evaluate_name, Vector: evaluate_vector, Index: evaluate_index,
         Unary: evaluate_unary, Arithmetic: evaluate_arithmetic, Power: evaluate_power, Comparison: evaluate_comparison,
-        Logical: logical, Conditional: conditional, Call: evaluate_call, Draw: draw, LogPdf: log_density,
+        Logical: logical, Conditional: conditional, Call: evaluate_call, Draw: evaluate_draw, LogPdf: log_density,
     },
 )
 EXECUTORS = cast(

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -20,25 +21,22 @@ from ...dsl.jumps.solving import names_of
 from ...dsl.names.resolved import Site
 from ...dsl.text.diagnostics import ProbError
 from ..arrays.kernels import all_finite, where_true
-from ..arrays.probes import unlike
+from ..arrays.leave_one_out import Uneven
 from ..lanes.forking import twins_of
 from ..lanes.frames import Frame
 from ..lanes.lanes import Lanes, Leading, carry
 from ..lanes.lessons import TooCoarse
-from ..lanes.lifting import Leaves
 from ..lanes.values import PerLane, Plain, Uniform
 from ..laws.corners import at_an_end, coarse, narrow, often, to_sides
 from ..laws.crossing import Unknown, crossed, spread
-from ..laws.law import Law
 from ..laws.others import Rows
 from .arguments import Bound
+from .elsewhere import CLOSE, computed, from_here, mass_of, move_apart, nowhere, of_all, partial_of, shared, told
 from .machine import Machine
-from .solved import FAR, SIDES, Found, Spot, Uneven, Untold, computed, faded, from_infinity, roots, unfound
+from .solved import FAR, SIDES, Found, Spot, Untold, faded, from_infinity, roots, unfound
 
 UNPARTED = 1e-3  # part of the roots at which an atom may not change its sign, for rounding
 WATCHED = 1024  # roots of one meeting that are looked at
-CLOSE = 1e-9  # derivatives that are the same but for rounding
-NOTHING = 1e-280  # a density whose inverse may be no number
 EQUAL = 1e-11  # of the width, and of a root: what roots that are the same may be apart for rounding
 
 
@@ -57,9 +55,13 @@ class Crossings:
         self.machine, self.site, self.bound = machine, site, bound
         assert machine.forks is not None
         known = machine.forks.atoms
-        self.atoms = known[site.index] = known.get(site.index) or computed(machine, atoms, frame)
+        every = known[site.index] = known.get(site.index) or computed(machine, atoms, frame)
         self.home = self.lanes = frame.lanes
         self.entry = frame.child(frame.lanes)  # which stays where it is
+        atoms = from_here(every, self.entry)
+        # a root counts for the first atom that has it
+        self.atoms = sorted(atoms, key=lambda atom: (atom.whole is not None, atom.lattice))
+        self.others = {one.name: one for atom in atoms for one in atom.others}
         self.elements = math.prod(draw.shape[1:])
         self.last: tuple[Tensor, Spot] | None = None  # of some lanes
         self.looked = machine.forks.often(site.index)
@@ -73,8 +75,8 @@ class Crossings:
         marks = None if isinstance(self.lanes, Leading) else self.lanes.marks()
         self.own = None if marks is None else marks == 0  # the runs; alternatives, which take no others, stand next to jumps anyway
         self.draw = draw
-        self.frame = frame.child(self.lanes)
-        place = self._place(self.lanes, self.frame)
+        self.frame = self.entry.child(self.lanes)
+        place = self._place(self.lanes, self.frame, draw)
         with torch.enable_grad():
             found = self._found(place, draw)
         with torch.no_grad():
@@ -88,7 +90,7 @@ class Crossings:
             if self.looked:
                 self._no_corner(place, found, moves)
                 self._no_other(found)
-            masses = [self._mass(place.law, *known) for known in zip(found, moves, sound, strict=True)]
+            masses = [mass_of(place.law, *known) for known in zip(found, moves, sound, strict=True)]
             some = [number for number, mass in enumerate(masses) if len(masses) == 1 or bool(mass.any())] or [0]
             self.kinds, self.kind_of = len(some), some
             self._masses, self.points = ([table[number] for number in some] for table in (masses, self.points))
@@ -117,7 +119,7 @@ class Crossings:
         inner = self.entry.child(Leading(1, self.home, self.machine.device))
         inner.write(DRAW, Uniform(0.0))
         for atom in self.atoms:
-            if atom.lattice or atom.form is Form.SUMMED:
+            if atom.lattice or atom.form is Form.SUMMED or atom.whole is not None:
                 return False
             for expression in (*atom.goals, atom.part, *([atom.outer] if atom.outer is not None else [])):
                 if any(found and isinstance(found[0], PerLane) for found in map(inner.find, names_of(expression))):
@@ -132,7 +134,7 @@ class Crossings:
                     return False
         return True
 
-    def _place(self, lanes: Lanes, frame: Frame) -> Spot:
+    def _place(self, lanes: Lanes, frame: Frame, drawn: Tensor) -> Spot:
         arguments = {name: carry(value, self.home, lanes) for name, value in self.bound.arguments.items()}
         lifter = self.machine.lifter
         if lifter is not None:
@@ -141,9 +143,8 @@ class Crossings:
             }
         if self.alike:  # one number is all that there is
             arguments = {name: type(value)(value.raw) for name, value in arguments.items()}
-        return Spot(
-            self.machine, frame, self.bound.with_arguments(arguments).law(), (lanes.count, *self.draw.shape[1:]),
-        )
+        shape = lanes.count, *self.draw.shape[1:]
+        return Spot(self.machine, frame, self.bound.with_arguments(arguments).law(), shape, drawn, self.others)
 
     def _found(self, place: Spot, draw: Tensor) -> list[Found]:
         found = [(atom, self._roots(place, atom, draw)) for atom in self.atoms]
@@ -152,13 +153,14 @@ class Crossings:
 
     def _roots(self, place: Spot, atom: Atom, draw: Tensor) -> list[Found]:
         try:
-            return roots(place, atom, draw, place.law)
+            found = roots(place, atom, draw, place.law)
+            return found if atom.whole is None else shared(place, atom, found, draw)
         except Unknown:
             raise self.refused("the distribution function of its draws is not known here") from None
         except Untold as problem:
             raise self.refused(f"where it jumps cannot be told in runs that do not come so far: {problem}") from None
-        except Uneven:
-            raise self.refused("a draw makes the result jump at as many places as an array has") from None
+        except Uneven as problem:
+            raise self.refused(str(problem) or "a draw makes the result jump at as many places as an array has") from None
 
     def refused(self, why: str) -> Exception:
         """P0403 at the site."""
@@ -166,21 +168,6 @@ class Crossings:
             "P0403", f"no estimator is right at site `{self.site.name}`", self.site.span, why,
             help="draw from another distribution, or keep the draw away from jumps",
         )
-
-    @staticmethod
-    def _mass(law: Law, found: Found, move: bool, sound: bool) -> Tensor:
-        """The mass of a root, its density: 0 where there is none, or nothing moves it."""
-        root = found.root.detach()
-        if not move or not (sound or bool(root.isfinite().any())):
-            return torch.zeros_like(root)
-        if not sound and law.support(root) is not None:
-            root = torch.where(torch.isfinite(root), root, law.stand_in(root))
-        density = law.log_prob(root).exp()
-        if found.cell is not None:
-            density = density / found.cell
-        if sound and all_finite(density):
-            return torch.where(density > NOTHING, density, 0.0)
-        return torch.where(torch.isfinite(found.root) & torch.isfinite(density) & (density > NOTHING), density, 0.0)
 
     def _once_each(self, found: Sequence[Found], still: Sequence[Found], every: Sequence[Found]) -> None:
         """Roots that are the same count once; P0403 where they move apart.  What is a root of a lattice counts there, also in lanes
@@ -207,11 +194,18 @@ class Crossings:
                     raise self.refused("two of its jumps are at the same place, and move apart")
                 if first < later:
                     masses[later] = torch.where(same, 0.0, masses[later])
+                    self._one_jump(self.atom_of[self.kind_of[first]], self.atom_of[self.kind_of[later]], same)
             own = self.atom_of[self.kind_of[later]]
             for atom, before in dict(zip(self.atom_of[: self.kind_of[later]], every, strict=False)).items():
                 if before.at is not None and atom is not own:
                     low, high = (before.at(point + side * width).detach().floor() for side in (-1.0, 1.0))
                     masses[later] = torch.where((low != high) & low.isfinite() & high.isfinite(), 0.0, masses[later])
+
+    def _one_jump(self, one: Atom, other: Atom, same: Tensor) -> None:
+        """P0403 where roots of what is made of several numbers in different ways are the same: of which they are is not told."""
+        shared = one.whole is not None or one.form is Form.SUMMED
+        if shared and one.whole != other.whole and often(same, self.own):
+            raise self.refused(f"two of its jumps are at the same place: one {one.origin}, the other {other.origin}")
 
     def _no_corner(self, place: Spot, found: Sequence[Found], moves: Sequence[bool]) -> None:
         """P0403 where the draws end at a root and the end moves otherwise, or where an atom is 0 whatever is drawn."""
@@ -232,8 +226,9 @@ class Crossings:
                     raise self.refused(f"its draws end exactly where the result {atom.origin}, and move apart from that")
                 if not often(one.root.isnan(), self.own):
                     continue
-                value = place.value(atom.value, self.draw)
-                nothing = one.root.isnan() & value.isfinite() & (value.detach() == (value.detach().round() if atom.lattice else 0))
+                value = place.value(atom.value, self.draw) if atom.whole is None else of_all(place, atom.whole, self.draw)
+                zero = value.detach() == (value.detach().round() if atom.lattice else 0)
+                nothing = nowhere(atom, one.root) & value.isfinite() & zero
                 if often(nothing, self.own) and self._apart(value, value.detach(), nothing, CLOSE):
                     raise self.refused(f"the result {atom.origin} whatever is drawn, and a parameter moves that")
 
@@ -269,30 +264,18 @@ class Crossings:
         place, draw, again = self._some(rows), self._draws(rows), self._some(rows.repeat(1 + len(SIDES)))
         width = spread(place.law, draw).abs().expand(draw.shape)
         for atom in dict.fromkeys(self.atom_of):
-            if atom.lattice or atom.poles or atom.form is Form.SUMMED:
+            if atom.lattice or atom.poles or atom.form is Form.SUMMED or partial_of(atom):
                 continue
             several = [one.root.detach().index_select(0, rows) for own, one in zip(self.atom_of, found, strict=True) if own == atom]
             if float(unfound(place, atom, several, draw, width, again).sum()) > UNPARTED * rows.shape[0]:
                 raise self.refused(f"the result {atom.origin}, and not only there")
 
-    @torch.enable_grad()
     def _apart(self, one: Tensor, other: Tensor, same: Tensor, slack: float = 0.0) -> bool:
         """Whether two roots move differently, by more than `slack`, where they are the same."""
         counted = same.reshape(one.shape)
         if self.own is not None:
             counted = counted & self.own.reshape(-1, *(1 for _ in one.shape[1:]))
-        lifter, probe = self.machine.lifter, unlike(one) * counted
-        points = Leaves(self.machine.leaves) if lifter is None else lifter
-        none: list[Tensor | None] = [None] * len(points.points)
-        pairs = [points.derive([root], [probe], True) if root.requires_grad else none for root in (one, other)]
-        for first, second in zip(*pairs, strict=True):
-            some = first if second is None else second
-            if some is None:
-                continue
-            first, second = (torch.zeros_like(some) if found is None else found for found in (first, second))
-            if not bool(((first - second).abs() <= CLOSE * (first.abs() + second.abs()) + slack).all()):
-                return True
-        return False
+        return move_apart(self.machine, one, other, counted, slack)
 
     # ------------------------------------------------------------------------------------------------ of some lanes
     def weight(self, rows: Tensor, ways: Tensor, at: Rows) -> Tensor:
@@ -317,17 +300,27 @@ class Crossings:
         mass, number = self._masses[number], self.kind_of[number]
         atom, several = self.atom_of[number], self.atom_of.index(self.atom_of[number])
         place, draw = self._some(rows), self._draws(rows)
-        root = self._roots(place, atom, draw)[number - several].root
-        safe = root if all_finite(root) else torch.where(torch.isfinite(root), root, draw)
+        found = self._roots(place, atom, draw)[number - several]
+        safe = found.root if all_finite(found.root) else torch.where(torch.isfinite(found.root), found.root, draw)
+        if atom.whole is not None:  # the share of a number is told where it is
+            with torch.no_grad():
+                density = mass_of(place.law, replace(found, share=None))
+        else:
+            density = mass.reshape(-1)[:1] if self.alike else mass.index_select(0, rows)
         try:
-            return self._own(crossed(place.law, safe, mass.reshape(-1)[:1] if self.alike else mass.index_select(0, rows)), element)
+            weight = crossed(place.law, safe, density)
         except Unknown:
             raise self.refused("how its draws move with a parameter is not known") from None
+        weight = self._own(weight, element)
+        if atom.whole is None:
+            return weight
+        sides = self._own(safe.detach(), element), self._own(to_sides(place.law, safe.detach()), element)
+        return weight * told(place, atom, draw, element, *sides)
 
     def _some(self, rows: Tensor) -> Spot:
         if self.last is None or self.last[0] is not rows:
             lanes = self.home.restrict(rows)
-            self.last = rows, self._place(lanes, self.entry.child(lanes))
+            self.last = rows, self._place(lanes, self.entry.child(lanes), self._draws(rows))
         return self.last[1]
 
     def _chosen(self, rows: Tensor, ways: Tensor) -> Tensor:
@@ -392,7 +385,7 @@ class Crossings:
 def crossings(machine: Machine, site: Site, bound: Bound, frame: Frame) -> Callable[[Tensor], Crossings | None]:
     """What finds the jumps of a draw."""
     def found(draw: Tensor) -> Crossings | None:
-        atoms, twins = machine.atoms.get(site.index, ()), twins_of(frame.lanes)
+        atoms, twins = from_here(machine.atoms.get(site.index, ()), frame.child(frame.lanes)), twins_of(frame.lanes)
         if not atoms or not draw.numel() or (twins is not None and not twins.front):
             return None
         return Crossings(machine, site, atoms, bound, draw.detach(), frame)

@@ -7,21 +7,20 @@ No number decides that there is no root: a factor of the slope that came out as 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import torch
 from torch import Tensor
 
-from ...dsl.jumps.atoms import DRAW, Atom, Form
+from ...dsl.jumps.atoms import DRAW, INSIDE, SIZE, Atom, Form, LeftOut
 from ...dsl.jumps.inverting import GOAL
-from ...dsl.jumps.rising import NEVER_ZERO, SIZE
-from ...dsl.jumps.solving import changed
-from ...dsl.names.scopes import nodes_in
-from ...dsl.syntax import Argument, Arithmetic, Call, Expression, Name, Node, Number, Power, Term, Unary
-from ...dsl.tables.functions import FUNCTIONS, elementwise
+from ...dsl.jumps.rising import NEVER_ZERO
+from ...dsl.jumps.solving import names_of
+from ...dsl.syntax import Arithmetic, Call, Expression, Name, Number, Power, Unary
 from ...dsl.text.diagnostics import ProbError
+from ..arrays.leave_one_out import Uneven, beside
 from ..lanes.frames import Frame
 from ..lanes.values import PerLane, Uniform
 from ..laws.crossing import below, extent, moved, spread
@@ -34,9 +33,6 @@ LEAST = 1e-12  # probability of a cell
 LITTLE = 1e-3  # of the largest part that a number has in the variance of a sum
 HALVINGS, FARTHEST, LARGEST = 64, 690.0, 1e300  # of an interval of steps, whose sinh is so many widths
 
-
-class Uneven(Exception):
-    """A draw is compared with more numbers than it has."""
 
 
 class Untold(Exception):
@@ -51,6 +47,10 @@ class Spot:
     frame: Frame
     law: Law
     shape: tuple[int, ...]
+    drawn: Tensor | None = None
+    others: Mapping[str, LeftOut] = field(default_factory=dict)
+    beside: dict[str, Tensor] = field(default_factory=dict)
+    absent: dict[str, Tensor] = field(default_factory=dict)
 
     def value(self, expression: Expression, draw: Tensor | float | None, whole: Tensor | None = None) -> Tensor:
         """Of an expression, with this draw `[lanes, *batch]`, or the same everywhere: one for each number that is drawn."""
@@ -75,11 +75,15 @@ class Spot:
         inner.write(SIZE, Uniform(float(math.prod(self.shape[1:]))))
         return inner
 
-    def evaluated(self, expression: Expression, draw: Tensor | float | None, whole: Tensor | None = None) -> Tensor:
+    def evaluated(
+        self, expression: Expression, draw: Tensor | float | None, whole: Tensor | None = None, inside: Tensor | None = None
+    ) -> Tensor:
         """Of an expression, with this draw, and where GOAL is a whole number: as it comes."""
         aside, inner = self.machine.aside, self.inner
         assert aside is not None
-        for name, given in ((DRAW, draw), (GOAL, whole)):
+        for name in names_of(expression) & self.others.keys() if self.others else ():
+            inner.write(name, PerLane(self.left_out(self.others[name])))
+        for name, given in ((DRAW, draw), (GOAL, whole), (INSIDE, inside)):
             if given is None:
                 inner.values.pop(name, None)
             else:
@@ -93,6 +97,22 @@ class Spot:
             found = aside.lifter.lift(found, inner.lanes)
         return aside.number(found)
 
+    def left_out(self, left: LeftOut) -> Tensor:
+        """What the others come to, for each number that was drawn; where it is `absent` something else."""
+        if left.name not in self.beside:
+            assert self.drawn is not None
+            with torch.enable_grad():
+                own, part = moved(self.law, self.drawn), left.part
+                place = None if left.place is None else self.evaluated(left.place, None).reshape(-1, 1)
+
+                def made(numbers: Tensor) -> Tensor:
+                    return replace(self, shape=tuple(numbers.shape)).evaluated(left.value, None, None, numbers)
+
+                found = beside(left.kind, own, None if part is None else (part.start, part.stop), place, made)
+                self.absent[left.name] = found.detach().isnan()
+                self.beside[left.name] = torch.where(self.absent[left.name], 0.5, found)
+        return self.beside[left.name]
+
     def constant(self, number: float) -> Tensor:
         """A draw that is the same everywhere."""
         return torch.full(self.shape, number, dtype=self.machine.dtype, device=self.machine.device)
@@ -100,44 +120,15 @@ class Spot:
 
 @dataclass(frozen=True)
 class Found:
-    """A root `[lanes, *batch]` of an atom (nan: none), and the probability of the cell in which it is next to the draw (None:
-    1).  Of a lattice `near` gives the root that is next to a point, and `at` the value of the atom there."""
+    """A root `[lanes, *batch]` of an atom (nan: none), and the probability of the cell in which it is next to the draw (None: 1).
+    Of a lattice `near` gives the root that is next to a point, and `at` the value of the atom there.  `share`: about that of a
+    number in the jump of several."""
 
     root: Tensor
     cell: Tensor | None = None
     near: Callable[[Tensor], Tensor] | None = None
     at: Callable[[Tensor], Tensor] | None = None
-
-
-def computed(machine: Machine, atoms: Sequence[Atom], frame: Frame) -> list[Atom]:
-    """Atoms with what is made of numbers alone worked out; those of lattices last: a root counts for the first that has it."""
-    aside = machine.aside
-    assert aside is not None
-
-    def number(node: Expression) -> Expression | None:
-        if not isinstance(node, Arithmetic | Power | Unary | Call) or not all(map(_constant, nodes_in(node))):
-            return None
-        try:
-            found = aside.evaluate(node, frame).raw
-        except ProbError:
-            return None
-        return Number(found) if isinstance(found, float) and math.isfinite(found) else None
-
-    worked = [
-        replace(atom, value=changed(atom.value, number), part=changed(atom.part, number),
-                goals=tuple(changed(goal, number) for goal in atom.goals),
-                slope=None if atom.slope is None else changed(atom.slope, number),
-                outer=None if atom.outer is None else changed(atom.outer, number))
-        for atom in atoms
-    ]
-    return sorted(worked, key=lambda atom: atom.lattice)
-
-
-def _constant(node: Node) -> bool:
-    """Whether this is a number, or an operation of numbers."""
-    if isinstance(node, Call):
-        return node.function in FUNCTIONS and elementwise(node.function, len(node.arguments))
-    return isinstance(node, Number | Arithmetic | Term | Power | Unary | Argument)
+    share: Tensor | None = None
 
 
 def roots(place: Spot, atom: Atom, draw: Tensor, law: Law) -> list[Found]:
