@@ -1,4 +1,4 @@
-"""What the jumps of a draw depend on beside the number that is drawn: variables of callers, the other numbers of the draw, parameters."""
+"""What the jumps of a draw depend on beside the number that is drawn: callers, the other numbers of the draw, parameters."""
 
 from __future__ import annotations
 
