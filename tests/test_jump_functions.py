@@ -51,6 +51,8 @@ PROGRAMS = [
     ("fn f(a) { x ~ Normal(0, 1); return x > a }\ns = 0\nfor i in range(3) { s = s + f(t*i) }\nreturn s", -NORMAL(T) - 2 * NORMAL(2 * T)),
     ("fn f(a, s) { x ~ Normal(0, s); return a + x }\nz ~ Normal(0, 1)\ny = f(z, t)\nif y > t { return y }\nreturn 0",
      slope(lambda t: math.hypot(1, t) * NORMAL(t / math.hypot(1, t)))),
+    ("fn f(a) { x ~ Normal(a, 1); if x > t { return x }; return 0 }\ny = f(0)\nz = f(1)\nreturn y + (z > 2*t)",  # calls jump elsewhere
+     -T * NORMAL(T) - 2 * NORMAL(2 * T - 1)),
     ("fn walk(s, n) { if n < 1 { return 0 }; x ~ Normal(0, 1); r = s + x; if r > t { return 1 }; return walk(r, n - 1) }\nreturn walk(0, 3)",
      slope(passed)),
     ("fn sim(s) { if s > 1 + t { return 0 }; x ~ Exponential(1); return 1 + sim(s + x) }\nreturn sim(0)", 1.0),

@@ -54,11 +54,8 @@ class Crossings:
             raise TooCoarse
         self.machine, self.site, self.bound = machine, site, bound
         assert machine.forks is not None
-        known = machine.forks.atoms
-        every = known[site.index] = known.get(site.index) or computed(machine, atoms, frame)
         self.home = self.lanes = frame.lanes
-        self.entry = frame.child(frame.lanes)  # which stays where it is
-        atoms = from_here(every, self.entry)
+        self.entry = frame  # which stays where it is
         # a root counts for the first atom that has it
         self.atoms = sorted(atoms, key=lambda atom: (atom.whole is not None, atom.lattice))
         self.others = {one.name: one for atom in atoms for one in atom.others}
@@ -385,9 +382,14 @@ class Crossings:
 def crossings(machine: Machine, site: Site, bound: Bound, frame: Frame) -> Callable[[Tensor], Crossings | None]:
     """What finds the jumps of a draw."""
     def found(draw: Tensor) -> Crossings | None:
-        atoms, twins = from_here(machine.atoms.get(site.index, ()), frame.child(frame.lanes)), twins_of(frame.lanes)
-        if not atoms or not draw.numel() or (twins is not None and not twins.front):
+        every, twins = machine.atoms.get(site.index), twins_of(frame.lanes)
+        if not every or not draw.numel() or (twins is not None and not twins.front):
             return None
-        return Crossings(machine, site, atoms, bound, draw.detach(), frame)
+        assert machine.forks is not None
+        known, entry = machine.forks.atoms, frame.child(frame.lanes)
+        if site.index not in known:
+            known[site.index] = computed(machine, every, frame)
+        atoms = from_here(known[site.index], entry)
+        return Crossings(machine, site, atoms, bound, draw.detach(), entry) if atoms else None
 
     return found
