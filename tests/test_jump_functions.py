@@ -51,8 +51,11 @@ PROGRAMS = [
     ("fn f(a) { x ~ Normal(0, 1); return x > a }\ns = 0\nfor i in range(3) { s = s + f(t*i) }\nreturn s", -NORMAL(T) - 2 * NORMAL(2 * T)),
     ("fn f(a, s) { x ~ Normal(0, s); return a + x }\nz ~ Normal(0, 1)\ny = f(z, t)\nif y > t { return y }\nreturn 0",
      slope(lambda t: math.hypot(1, t) * NORMAL(t / math.hypot(1, t)))),
-    ("fn f(a) { x ~ Normal(a, 1); if x > t { return x }; return 0 }\ny = f(0)\nz = f(1)\nreturn y + (z > 2*t)",  # calls jump elsewhere
-     -T * NORMAL(T) - 2 * NORMAL(2 * T - 1)),
+    ("fn f(a) { x ~ Normal(a, 1); if x > t { return x }; return 0 }\ny = f(0) + f(1)\nreturn y > 2*t",  # calls jump elsewhere
+     slope(lambda t: BELOW(-t) * BELOW(1 - t) + BELOW(-2 * t) * BELOW(t - 1) + BELOW(1 - 2 * t) * BELOW(t))),
+    ("fn f(a) { x ~ Normal(a, 1); if x > t { return x }; return 0 }\ny = f(0)\nw = f(1)\nreturn (y - w) > -2*t",
+     slope(lambda t: mean(lambda x: BELOW(x + 2 * t - 1) - BELOW(t - 1), t, 12) + BELOW(t - 1) * BELOW(-t)
+           + BELOW(t) * (BELOW(2 * t - 1)))),
     ("fn walk(s, n) { if n < 1 { return 0 }; x ~ Normal(0, 1); r = s + x; if r > t { return 1 }; return walk(r, n - 1) }\nreturn walk(0, 3)",
      slope(passed)),
     ("fn sim(s) { if s > 1 + t { return 0 }; x ~ Exponential(1); return 1 + sim(s + x) }\nreturn sim(0)", 1.0),
