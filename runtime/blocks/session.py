@@ -71,7 +71,7 @@ class Session:
             for name, value in data.items()
         }
         relaxed = any(ESTIMATORS[choice.estimator].relaxes for choice in self.choices.values())
-        self.sizes = sizes_for(self.context.device)
+        self.sizes = sizes_for(self.context.device, plan is not None and bool(plan.atoms))
         if relaxed and not scored:
             self.sizes = apart(self.sizes)
         self.start = 0  # runs before this block

@@ -65,6 +65,7 @@ class Sizes:
 
 
 CPU = Sizes(one_block=16_384, first=4096, most=2**18, whole=2**16, numbers=2**19, kept=2**25, least_of_wide=256, widest=2**21)
+JUMPING = replace(CPU, numbers=4 * CPU.numbers)
 
 
 def apart(sizes: Sizes) -> Sizes:
@@ -72,10 +73,10 @@ def apart(sizes: Sizes) -> Sizes:
     return replace(sizes, least=LEAST_APART)
 
 
-def sizes_for(device: torch.device) -> Sizes:
-    """The sizes that suit a device."""
+def sizes_for(device: torch.device, jumping: bool = False) -> Sizes:
+    """The sizes that suit a device; `jumping`: roots are sought, which takes many operations for each of the program."""
     if device.type != "cuda":
-        return CPU
+        return JUMPING if jumping else CPU
     kept = torch.cuda.get_device_properties(device).total_memory // BYTES_PER_KEPT
     wide = kept // 4
     return Sizes(one_block=2**22, first=2**22, most=2**27, whole=2**27, numbers=wide, kept=kept, least_of_wide=256, widest=wide)
