@@ -15,7 +15,7 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 ONE_THREAD = {"OMP_NUM_THREADS": "1"}
 TABLES: dict[str, dict[str, str]] = {  # and what is set for it
-    "performance": {}, "lean": ONE_THREAD, "enumerations": ONE_THREAD, "growth": ONE_THREAD, "gpu": {},
+    "performance": {}, "lean": ONE_THREAD, "enumerations": ONE_THREAD, "growth": ONE_THREAD, "wide": ONE_THREAD, "gpu": {},
 }
 
 

@@ -177,3 +177,12 @@ KEPT = [  # and those that they keep: factors that are 0, slopes that are large 
 def test_other_roots_are_kept(program: str, right: float) -> None:
     found = probrun.parse(f"param t = 0.4\n{program}").grad(samples=20_000, seed=1, **JUMP).gradient["t"]
     assert abs(float(found.mean) - right) <= Z * float(found.se) + 1e-5
+
+
+@pytest.mark.parametrize("value", ["relu(x) > t", "max(x, t) > 0", "clamp(x, 0, 1) <= t"])
+def test_a_condition_that_a_parameter_meets_with_some_probability(value: str) -> None:
+    """At t = 0 the expectation itself jumps: half of the runs stand exactly there."""
+    found = probrun.parse(f"param t = 0\nx ~ Normal(0, 1)\ny = {value}\nreturn y").grad(samples=2000, seed=1, pilot=False)
+    assert "P0704" in [doubt.code for doubt in found.warnings]
+    beside = probrun.parse(f"param t = 0.3\nx ~ Normal(0, 1)\ny = {value}\nreturn y").grad(samples=2000, seed=1, pilot=False)
+    assert "P0704" not in [doubt.code for doubt in beside.warnings]

@@ -95,8 +95,7 @@ class Values(Finding):
             case Comparison():
                 sides = [self.expression(node.left), self.expression(node.right)]
                 both = combined(sides)
-                if not both.continuous:
-                    self.meet(node, sides)
+                self.meet(node, sides)
                 return discrete(self.jump(node, both), ranges.UNIT)
             case Logical():
                 return self.logical(node)
