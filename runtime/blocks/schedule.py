@@ -217,8 +217,8 @@ def _taken(
     threads: int | None = None,
 ) -> Generator[tuple[int, T], None, None]:
     alone = len(todo) == 1 or session.context.device.type != "cpu" or bool(session.resolved.external)
-    alone = alone or max((runs for *_, runs in todo), default=0) <= session.sizes.least  # which keep more than a block should: one at a time
-    count = threads or (1 if alone else torch.get_num_threads())
+    wide = max((runs for *_, runs in todo), default=0) <= session.sizes.least  # they keep more than a block should
+    count = threads or (1 if alone or wide else torch.get_num_threads())
     session.stop = Stop()
     part, whole = session.settings.shard
     todo = [block for block in todo if block[0] % whole == part]
