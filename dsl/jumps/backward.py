@@ -10,7 +10,7 @@ missing one would be a bias.
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import assert_never
+from typing import assert_never, cast
 
 from ..levels import Proposal
 from ..names.resolved import Resolved, Site
@@ -317,6 +317,8 @@ class _Backward(Repeated):
     def seen(self, held: Held) -> Held:
         """An atom, or a part of one, with names as a draw in this function knows them."""
         names = {name: seen(name, self.current, self.locals_of) for name in every_name(held)}
+        if isinstance(held, Atom):  # of the program's names those that are in it
+            held = cast(Held, replace(held, kept=held.kept.intersection(names)))
         return renamed(held, {name: other for name, other in names.items() if name != other})
 
     def atom(self, atom: Atom, node: Sample) -> Atom:

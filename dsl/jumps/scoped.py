@@ -110,7 +110,7 @@ def every_name(held: Atom | Node) -> frozenset[str]:
     """The names in an expression, or in all that an atom holds."""
     if isinstance(held, Node):
         return names_of(held)
-    return frozenset(held.kept).union(*(names_of(one) for one in _nodes(held)))
+    return frozenset[str]().union(*(names_of(one) for one in _nodes(held)))
 
 
 def _nodes(atom: Atom) -> Iterator[Node]:
