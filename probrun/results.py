@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
@@ -313,7 +313,7 @@ class RunResult(Result, WithDraws):
 def common_fields(resolved: Resolved, run: RunOptions, estimate: Estimate, of: tuple[str, ...] = ()) -> dict[str, Any]:
     """The fields of `Result`, from what was asked for and what came out; `of` are variables that were asked for."""
     return {
-        "look": partial(_steady, resolved, estimate, of),
+        "look": partial(_steady, resolved, estimate if estimate.replay is None else replace(estimate, replay=None), of),
         "program": resolved.program.source.name, "samples": estimate.samples, "requested": run.samples, "seed": estimate.seed,
         "dtype": estimate.dtype, "device": run.device, "results": tuple(estimate.value),
         "value": unkeyed(estimate.value), "seconds": estimate.seconds,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 import random
 import sys
 from pathlib import Path
@@ -119,3 +120,13 @@ def test_options_without_a_text_of_their_own() -> None:
         other = program.grad({"t": 0.4}, samples=100, seed=1, among=(name for name in ("enumerate", "rsample")), pilot=False)
         assert [site.estimator for site in one.sites] == ["score", "score"]
         assert [site.estimator for site in other.sites] == ["enumerate", "rsample"]
+
+
+def test_results_of_replays_are_pickled() -> None:
+    program = probrun.parse("param t = 1\nz ~ Normal(t, 1)\nreturn z^2")
+    for seed in range(SEEN + 4):
+        found = program.grad(samples=300, seed=seed, pilot=False)
+        again = pickle.loads(pickle.dumps(found))
+        assert again.warnings == found.warnings and again.steady == found.steady
+        assert float(again.gradient["t"].mean) == float(found.gradient["t"].mean)
+    assert replays(program)[0] >= 3

@@ -20,6 +20,10 @@ class Prepared:
     def __init__(self) -> None:
         self.known: dict[tuple[Hashable, ...], Any] = {}
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Nothing is pickled or copied: it is found out again."""
+        return {"known": {}}
+
     def once(self, what: str, of: Hashable, make: Callable[[], T]) -> T:
         """What is known under a name, of a node, a plan or the program (None); made where nothing is."""
         key = what, of

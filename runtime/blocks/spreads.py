@@ -10,6 +10,7 @@ import math
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 from torch import Tensor
 
@@ -36,6 +37,10 @@ class Spreads:
         assert self._look is not None
         found, self._look = self._look(), None  # and what it was made of is let go
         return found
+
+    def __getstate__(self) -> dict[str, Any]:
+        """What is pickled has been looked at."""
+        return {"_found": self._found, "_look": None}
 
     @property
     def tails(self) -> Mapping[Place, Tail]:
