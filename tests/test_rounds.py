@@ -10,7 +10,7 @@ import torch
 import probrun
 from probrun.dsl.analysis.loops import sum_loop
 from probrun.dsl.syntax import For
-from probrun.runtime.machine import rounds
+from probrun.runtime.machine import looping
 
 TOGETHER = {  # body, E[s], d/dtheta at theta = 0.5 (10 rounds)
     "b ~ Bernoulli(theta); s = s + 2*b - 1": (0.0, 20.0),
@@ -36,8 +36,8 @@ X = torch.arange(10) / 10
 def test_together(body: str, options: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
     value, slope = TOGETHER[body]
     done = []
-    real = rounds.AtOnce.run
-    monkeypatch.setattr(rounds.AtOnce, "run", lambda *a: done.append(real(*a)) or done[-1])
+    real = looping.AtOnce.run
+    monkeypatch.setattr(looping.AtOnce, "run", lambda *a: done.append(real(*a)) or done[-1])
     if "~" not in body and "Normal(theta*" not in body:
         options = {}
     result = program(body).grad(data={"x": X}, samples=100_000, seed=1, pilot=False, **options)
@@ -90,7 +90,7 @@ def test_an_index_beyond_the_end_is_refused() -> None:
 
 def test_many_rounds_come_in_parts() -> None:
     """Of more than may be run at once: sums go on, and the last round's values are there afterwards."""
-    n = 2 * rounds.MOST + 1
+    n = 2 * looping.MOST + 1
     program = probrun.parse(f"param a = 0.5\ns = 0\nfor t in range({n}) {{ z ~ Normal(a, 1); s = s + z*t/1000 + a }}\nreturn s + z*0 + t")
     result = program.grad(samples=500, seed=1)
     exact = n * (n - 1) / 2000 + n

@@ -179,6 +179,11 @@ class Plan:
         return any(ESTIMATORS[choice.estimator].splits for choice in self.choices.values())
 
     @cached_property
+    def relaxes(self) -> bool:
+        """Whether a draw is relaxed somewhere."""
+        return any(ESTIMATORS[choice.estimator].relaxes for choice in self.choices.values())
+
+    @cached_property
     def splitting(self) -> tuple[int, ...]:
         """The sites at which outcomes are enumerated, though nobody set that for the site."""
         return tuple(

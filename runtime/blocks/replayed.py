@@ -120,7 +120,7 @@ def seen(session: Session, few: bool) -> None:
 def _table(session: Session) -> dict[Hashable, BlockReplay | Pending | str] | None:
     """The replays of a plan, or why there are none; None where it has no such blocks."""
     plan, settings = session.plan, session.settings
-    if plan is None or session.safe or plan.atoms or session.resolved.external or not session.parameters:
+    if plan is None or plan.forks or plan.atoms or session.safe or session.resolved.external or not session.parameters:
         return None
     if settings.samples > MOST_RUNS or settings.shard != (0, 1) or settings.world_size > 1 or settings.sampler != "random":
         return None
@@ -131,8 +131,6 @@ def _table(session: Session) -> dict[Hashable, BlockReplay | Pending | str] | No
     if settings.ahead is not None:
         return None  # whether it takes too long is the question
     if session.asked.weighed or session.asked.copies > 1 or settings.logarithms or "replay" in settings.without:
-        return None
-    if plan.forks:
         return None
     return session.resolved.prepared.once("replays", plan.token, dict)
 

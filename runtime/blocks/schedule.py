@@ -18,7 +18,6 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor
 
-from ...dsl.tables.estimators import ESTIMATORS
 from ...dsl.text.diagnostics import Diagnostic, ProbError
 from ..lanes.counter import Counter
 from ..lanes.guards import Guards
@@ -67,7 +66,7 @@ def blocks(session: Session, leaves: Start, take: Take[T]) -> Generator[tuple[in
     outcome = block.attempt(runs, values, counter)
     if outcome is None and session.settings.telling and counter.wide:
         raise TooWide
-    relaxed = any(ESTIMATORS[choice.estimator].relaxes for choice in session.choices.values())  # those keep much
+    relaxed = session.plan is not None and session.plan.relaxes  # which keeps much
     simple = not (growing or compiling or fixed or relaxed or session.resolved.external) and session.context.device.type == "cpu"
     if outcome is None and simple and runs == samples:
         try:

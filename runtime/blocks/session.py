@@ -70,9 +70,8 @@ class Session:
             name: value.to(self.context.dtype) if isinstance(value, Tensor) and value.is_floating_point() else value
             for name, value in data.items()
         }
-        relaxed = any(ESTIMATORS[choice.estimator].relaxes for choice in self.choices.values())
         self.sizes = sizes_for(self.context.device, plan is not None and bool(plan.atoms))
-        if relaxed and not scored:
+        if plan is not None and plan.relaxes and not scored:
             self.sizes = apart(self.sizes)
         self.start = 0  # runs before this block
         self.lifting = (
@@ -123,6 +122,13 @@ class Session:
         elif number:
             block.slopes = list(self.slopes)
         block.begin(self.seed_of(number))
+        return block
+
+    def reseeded(self, seed: int) -> Session:
+        """The session of the only block of a run with another seed, which has seen nothing."""
+        block = copy.copy(self)
+        block.guards, block.variety = self.guards.fork(), Variety()
+        block.begin(block_seed(seed, 0))
         return block
 
     def tracer(self) -> Tracing:

@@ -112,6 +112,6 @@ def spread_of(rows: Tensor) -> tuple[Tail, float]:
     return tail, carriers if scant(carriers, tail, len(rows)) else math.inf
 
 
-def known(tails: Mapping[Place, Tail], few: Mapping[tuple[str, str], float] | None = None) -> Spreads:
+def known(tails: Mapping[Place, Tail]) -> Spreads:
     """What has been looked at."""
-    return Spreads(lambda: (tails, few or {}))
+    return Spreads(lambda: (tails, {}))

@@ -23,10 +23,10 @@ from ..lanes.ledger import Summand
 from ..lanes.lessons import NotCompiled, TooManyLanes
 from ..lanes.values import PerLane, Plain, Ragged, Uniform, Value
 from .machine import Machine
+from .observing import begin, level_at, raise_level
 from .operation import Operation
 from .recall import Recalled
 from .setting import NobodyLeft, Setting
-from .storing import begin, level_at, raise_level
 
 
 def call(machine: Machine, node: Call, function: Function, arguments: list[Plain], frame: Frame) -> Plain:

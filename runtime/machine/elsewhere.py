@@ -36,7 +36,7 @@ LEAST = 1e-3  # share that a number is thought to have in a jump
 
 
 def computed(machine: Machine, atoms: Sequence[Atom], frame: Frame) -> list[Atom]:
-    """Atoms with what is made of numbers alone worked out; those of lattices last: a root counts for the first that has it."""
+    """Atoms with what is made of numbers alone worked out."""
     aside = machine.aside
     assert aside is not None
 
@@ -49,14 +49,13 @@ def computed(machine: Machine, atoms: Sequence[Atom], frame: Frame) -> list[Atom
             return None
         return Number(found) if isinstance(found, float) and math.isfinite(found) else None
 
-    worked = [
+    return [
         replace(atom, value=changed(atom.value, number), part=changed(atom.part, number),
                 goals=tuple(changed(goal, number) for goal in atom.goals),
                 slope=None if atom.slope is None else changed(atom.slope, number),
                 outer=None if atom.outer is None else changed(atom.outer, number))
         for atom in atoms
     ]
-    return sorted(worked, key=lambda atom: atom.lattice)
 
 
 def _constant(node: Node) -> bool:

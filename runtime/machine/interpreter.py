@@ -62,20 +62,11 @@ from .evaluating import (
     evaluate_unary,
     evaluate_vector,
 )
-from .looping import OneByOne, execute_for, execute_while
+from .looping import AtOnce, OneByOne, execute_for, execute_while
 from .machine import Evaluate, Execute, Machine, Outcome
-from .rounds import AtOnce
+from .observing import begin, draw_together, execute_observe, execute_proposal, execute_require
 from .sites import log_density
-from .storing import (
-    begin,
-    draw_together,
-    execute_assign,
-    execute_observe,
-    execute_proposal,
-    execute_require,
-    execute_sample,
-    skip,
-)
+from .storing import execute_assign, execute_sample, skip
 from .ways import APART
 
 EVALUATORS = cast(

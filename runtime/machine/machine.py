@@ -106,7 +106,7 @@ class Counting(Protocol):
 
 @dataclass(frozen=True)
 class Rounds:
-    """A loop whose `count` rounds are being executed together (`rounds.py`)."""
+    """A loop whose `count` rounds are being executed together (`looping.py`)."""
 
     loop: SumLoop
     node: For

@@ -7,8 +7,6 @@ moments at once.  Whatever is not as it was is left to the ordinary way, which t
 
 from __future__ import annotations
 
-import copy
-import secrets
 import time
 from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass, field, replace
@@ -17,14 +15,11 @@ from typing import Any
 from ..blocks.collect import Estimate
 from ..blocks.replayed import BlockReplay
 from ..blocks.session import Session
-from ..blocks.settings import block_seed
 from ..estimates.estimate import of_replay
 from ..lanes.lessons import NotFinite
-from ..lanes.variety import Variety
-from .inputs import CallValues, Inputs
+from .inputs import MOST_PLACES, CallValues, Inputs, forget, seed_of
 
 Report = Callable[[Estimate, float], Any]  # makes of an estimate, and the seconds that it took, what the caller gets
-MOST_PLACES = 4096  # that are remembered
 
 
 class GradientCall:
@@ -43,19 +38,17 @@ class GradientCall:
         found = self.inputs.of(values)
         if found is None or self.by.replay.useless:
             return None
-        block, settings = copy.copy(self.session), replace(self.session.settings, seed=seed)
-        block.guards, block.variety = self.session.guards.fork(), Variety()
-        block.begin(block_seed(seed, 0))
+        block = self.session.reseeded(seed)
         whole = self.by.made(block, found[0])
         if whole is None:
             return None
         try:
-            collected = of_replay(self.names, settings, whole)
+            collected = of_replay(self.names, replace(block.settings, seed=seed), whole)
         except NotFinite:
             return None
         if collected is None:
             return None
-        spent = 0.0 if settings.compile else None
+        spent = 0.0 if block.settings.compile else None
         estimate = collected.estimate(self.plan, started, scarce=block.variety.scarce, compile_seconds=spent)
         return self.report(estimate, time.perf_counter() - started)
 
@@ -68,12 +61,10 @@ class GradientCalls:
 
     def taken(self, parameters: Mapping[str, object], data: Mapping[str, object], seed: float | None) -> Any:
         """What a call gives that is like one before it."""
-        if not self.known or not (seed is None or (type(seed) is int and 0 <= seed < 2**63)):
+        values = CallValues.of(parameters, data, numbers=True) if self.known else None
+        if values is None or (call := self.known.get(values.place)) is None or (own := seed_of(seed)) is None:
             return None
-        values = CallValues.of(parameters, data, numbers=True)
-        if values is None or (call := self.known.get(values.place)) is None:
-            return None
-        return call.taken(values, secrets.randbelow(2**31) if seed is None else int(seed))
+        return call.taken(values, own)
 
     def learn(
         self, estimate: Estimate, parameters: Mapping[str, object], data: Mapping[str, object], report: Report
@@ -81,6 +72,5 @@ class GradientCalls:
         """Remember how a call has come about, if its block was replayed."""
         values = None if estimate.replay is None or estimate.rounded else CallValues.of(parameters, data, numbers=True)
         if values is not None:
-            if len(self.known) >= MOST_PLACES:
-                self.known.clear()
+            forget(self.known, MOST_PLACES)
             self.known[values.place] = GradientCall(estimate, values, report)

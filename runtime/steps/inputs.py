@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -14,6 +15,21 @@ from ..arrays.scalars import finite
 from ..blocks.session import Session
 from ..estimates.binding import lies_in, representable
 from ..estimates.precision import sizes_of
+
+MOST_PLACES = 4096  # that are remembered
+
+
+def forget(table: dict[Any, Any], most: int) -> None:
+    """Make room."""
+    if len(table) >= most:
+        table.clear()
+
+
+def seed_of(seed: float | None) -> int | None:
+    """The seed of a call, drawn from the system where it has none; None: the ordinary way must look at what was given."""
+    if seed is None:
+        return secrets.randbelow(2**31)
+    return int(seed) if type(seed) is int and 0 <= seed < 2**63 else None
 
 
 @dataclass(frozen=True)

@@ -7,12 +7,9 @@ seed.  So a step gives the numbers that the interpreter would have given, to rou
 
 from __future__ import annotations
 
-import copy
-import secrets
 import warnings
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -21,17 +18,17 @@ from ...dsl.names.resolve import Resolved
 from ...dsl.text.diagnostics import ProbError
 from ..arrays.private import pull
 from ..arrays.scalars import finite
-from ..blocks.settings import DTYPES, block_seed, room
+from ..blocks.settings import DTYPES, room
 from ..estimates.attempts import Attempt
 from ..graphs.recorder import Recorded, Recorder
 from ..graphs.replay import MOST_RUNS, Kept, Replay
 from ..lanes.lessons import Lesson, NotCompiled
 from ..machine.interpreter import Interpreter
 from .expectation import Again, Named, Wish, attached, estimates, expectation, named
-from .inputs import CallValues, Inputs
+from .inputs import MOST_PLACES, CallValues, Inputs, forget, seed_of
 
 SEEN = 4  # calls of one kind before the block is written down
-MOST_KINDS, MOST_PLACES = 16, 4096  # that are remembered
+MOST_KINDS = 16  # that are remembered
 
 
 @dataclass(frozen=True)
@@ -102,8 +99,7 @@ class BlockStep:
         if found is None:
             return None
         points, parameters = found
-        block = copy.copy(self.session)
-        block.begin(block_seed(seed, 0))
+        block = self.session.reseeded(seed)
         with torch.no_grad():
             replayed = self.replay.first(block.noise, points)
         if replayed is None:
@@ -114,7 +110,7 @@ class BlockStep:
             return None
         if ends > means:
             try:
-                block.guards.fork().refill(block.guards, iter(outputs[means:ends]))
+                block.guards.refill(self.session.guards, iter(outputs[means:ends]))
             except Lesson:
                 return None
         self.replay.held += 1
@@ -147,13 +143,14 @@ class Steps:
 
     def asked(self, wish: Wish, values: CallValues | None) -> Named:
         """What the interpreter gives; then the block may be written down."""
-        found, attempt = expectation(replace(wish, masked=True) if self.compile else wish)
+        wish = replace(wish, masked=self.compile)
+        found, attempt = expectation(wish)
         if values is not None:
             alike = values.kind, attempt.token, attempt.way, attempt.settings.dtype
-            _forget(self.known, MOST_PLACES)
+            forget(self.known, MOST_PLACES)
             self.known[values.place] = alike
             if alike not in self.made and self._due(wish, attempt, alike):
-                _forget(self.made, MOST_KINDS)
+                forget(self.made, MOST_KINDS)
                 self.made[alike] = self._step(wish, attempt, values)
         elif self.compile:
             _say(wish, "its parameters are not given as tensors")
@@ -164,7 +161,7 @@ class Steps:
             return True
         if wish.settings.samples > MOST_RUNS or attempt.way.safe:
             return False
-        _forget(self.due, MOST_KINDS)
+        forget(self.due, MOST_KINDS)
         self.due[alike] = self.due.get(alike, 0) + 1
         return self.due[alike] >= SEEN
 
@@ -172,7 +169,7 @@ class Steps:
         try:
             if attempt.way.uncompiled or attempt.way.safe:
                 raise NotCompiled(attempt.way.uncompiled or "its derivatives are not finite where they are plain")
-            return BlockStep(replace(wish, masked=self.compile), attempt, values, self.compile)
+            return BlockStep(wish, attempt, values, self.compile)
         except NotCompiled as problem:
             if self.compile:
                 _say(wish, str(problem))
@@ -189,16 +186,11 @@ def stepped(
     if wishes is not None:
         steps = resolved.prepared.once("steps", (wishes, compile), lambda: Steps(compile))
     values = CallValues.of(parameters, data)
-    if steps.made and values is not None and (seed is None or (type(seed) is int and 0 <= seed < 2**63)):
-        found = steps.taken(values, secrets.randbelow(2**31) if seed is None else int(seed))
+    if steps.made and values is not None and (own := seed_of(seed)) is not None:
+        found = steps.taken(values, own)
         if found is not None:
             return found
     return steps.asked(wish(seed), values)
-
-
-def _forget(table: dict[Any, Any], most: int) -> None:
-    if len(table) >= most:
-        table.clear()
 
 
 def _say(wish: Wish, reason: str) -> None:
