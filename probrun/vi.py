@@ -18,6 +18,7 @@ from .fit import FitResult, FitWishes, fitted_program, moving_names, positions
 from .layout import WIDTH, capped, decimals_for, index_text, joined
 from .layout import fixed as shown_with
 from .options import DEFAULT_TAU, as_whole, refuse, run_options
+from .report import compiled_lines
 from .results import RunResult
 from .weights import weight_doubts
 
@@ -109,6 +110,8 @@ def vi_parts(result: VariationalResult) -> list[Part]:
     parts += textwrap.wrap(bound + weighed + tail + worth, WIDTH - 2, initial_indent="  ", subsequent_indent="  ")
     state = "converged" if fit.converged else "NOT CONVERGED"
     parts += textwrap.wrap(f"{state} ({fit.optimizer}): {fit.reason}", WIDTH - 2, initial_indent="  ", subsequent_indent="  ")
+    if fit.compiled is not None:
+        parts += compiled_lines(fit.compiled)
     for doubt in result.warnings:
         parts += ["", *textwrap.wrap(f"{doubt.code}: {doubt.message}", WIDTH - 2, initial_indent="  ", subsequent_indent="  ")]
     return parts

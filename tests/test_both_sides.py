@@ -130,3 +130,10 @@ def test_results_of_replays_are_pickled() -> None:
         assert again.warnings == found.warnings and again.steady == found.steady
         assert float(again.gradient["t"].mean) == float(found.gradient["t"].mean)
     assert replays(program)[0] >= 3
+
+
+def test_vi_says_what_became_of_compiling() -> None:
+    program = probrun.parse("param m = 0\nmu ~ Normal(m, 1)\nobserve 1 ~ Normal(mu, 1)\nreturn mu")
+    found = program.vi(seed=1, steps=3, compile=True)
+    assert "compiled in" in str(found) or "not compiled, because" in str(found)
+    assert "compiled" in found.to_dict() and "compiled" not in str(program.vi(seed=1, steps=3))
